@@ -1,0 +1,132 @@
+"""Every key that exists, one line each, with its unit or constraint.
+
+A recipe calls `get_config()` and overrides; a run overrides further with
+`--config.model.depth=6`. The run's id is a hash of everything here except
+`runtime`, `log`, `checkpoint` and `evals`: those do not change what is
+computed.
+"""
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+
+def biographies() -> ConfigDict:
+  """Keys of a world of people (physics_lm/worlds/biographies.py)."""
+  w = ConfigDict()
+  w.kind = 'biographies'
+  w.version = 1  # of the distribution; the world refuses another
+  w.people = 500  # even-numbered people are 'train', odd ones held out
+  w.variant = 'multi5_permute'  # single|multiM [_permuteP] [_fullname]
+  # Pools: how many of each list are in use, at most the number given here.
+  w.first_names = 400
+  w.middle_names = 400
+  w.last_names = 1000
+  w.years = 200  # birth years from 1900 on
+  w.months = 12
+  w.days = 28
+  w.cities = 200
+  w.universities = 300
+  w.majors = 100
+  w.employers = 263
+  w.templates = 50  # sentence templates for each attribute
+  return w
+
+
+def task(world: str, split: str, weight: float, loss: str = 'all'):
+  """A source of examples in the training mixture."""
+  t = ConfigDict()
+  t.world = world  # a key of `worlds`
+  t.split = split  # a split of that world
+  t.weight = weight  # share of rows; weights are normalised to sum 1
+  t.loss = loss  # 'all' tokens or 'answers' only
+  t.tag = ''  # source tag: text put before every example
+  return t
+
+
+def evaluation(kind: str):
+  """One evaluation, run every `every` steps and always at the end."""
+  e = ConfigDict()
+  e.kind = kind  # 'loss' or 'extraction'
+  e.every = placeholder(int)  # steps; None: at the end only
+  e.world = 'bios'  # which world, for 'extraction'
+  e.people = 1000  # at most so many people of each half, for 'extraction'
+  e.rows = 64  # rows of each task, for 'loss'
+  return e
+
+
+def get_config() -> ConfigDict:
+  """The defaults: a tiny model on 500 people."""
+  c = ConfigDict()
+  c.steps = 2000  # optimizer steps
+  c.init_from = placeholder(str)  # a finished run's folder or id: start there
+
+  c.seed = ConfigDict()
+  c.seed.init = 0  # parameters and dropout
+  c.seed.data = 0  # which examples go into which row
+  c.seed.world = 0  # people, values, templates
+
+  c.worlds = ConfigDict({'bios': biographies()})
+
+  c.data = ConfigDict()
+  c.data.length = 128  # tokens in a row, T
+  c.data.batch = 16  # rows in a step, B, over all devices
+  c.data.vocab = 'word'  # 'word' (closed, from the worlds) or 'byte'
+  c.data.isolate = True  # False: examples of a row attend to earlier ones
+  c.data.tasks = ConfigDict({
+      'bio': task('bios', 'bio', 0.5),
+      'qa': task('bios', 'qa_train', 0.5),
+  })
+
+  c.model = ConfigDict()
+  c.model.depth = 4  # layers, L
+  c.model.width = 64  # D
+  c.model.heads = 4  # N; must divide width
+  c.model.kv_heads = placeholder(int)  # K; must divide heads; None: heads
+  c.model.mlp_ratio = 4.0  # F / D; 0: no MLP
+  c.model.mlp = 'gelu'  # 'gelu' or 'gated_silu'
+  c.model.norm = 'layernorm'  # 'layernorm' or 'rmsnorm'
+  c.model.bias = True  # in linear maps and layer norms
+  c.model.tied = True  # output embedding = input embedding
+  c.model.qk_norm = False  # RMS norm of queries and keys
+  c.model.rotary_fraction = 0.25  # share of the head dimension that rotates
+  c.model.rotary_base = 10_000.0
+  c.model.dropout = 0.0  # after the embedding, attention and MLP
+  c.model.dtype = 'float32'  # of activations; parameters stay float32
+
+  c.optim = ConfigDict()
+  c.optim.learning_rate = 3e-3  # peak
+  c.optim.schedule = 'cosine'  # 'cosine', 'linear', 'constant' or 'wsd'
+  c.optim.warmup = 100  # steps, linear from 0
+  c.optim.decay = 0.2  # 'wsd': share of the steps spent decaying
+  c.optim.final = 0.1  # last learning rate / peak
+  c.optim.b1 = 0.9
+  c.optim.b2 = 0.98
+  c.optim.eps = 1e-6
+  c.optim.weight_decay = 0.1  # on matrices and embeddings only
+  c.optim.clip = 1.0  # global gradient norm; 0: no clipping
+
+  c.evals = ConfigDict({
+      'loss': evaluation('loss'),
+      'extraction': evaluation('extraction'),
+  })
+
+  c.checkpoint = ConfigDict()
+  c.checkpoint.every = 500  # steps; the last step is always saved
+  c.checkpoint.keep = 2  # newest checkpoints kept
+
+  c.log = ConfigDict()
+  c.log.every = 50  # steps
+  c.log.wandb = 'off'  # 'off', 'offline' or 'online'
+  c.log.project = 'physics_lm'  # of wandb
+
+  c.runtime = ConfigDict()
+  c.runtime.mesh = ConfigDict()
+  c.runtime.mesh.data = -1  # devices; -1: all that are left
+  c.runtime.mesh.fsdp = 1  # devices over which parameters are cut
+  c.runtime.mesh.tensor = 1  # devices over which heads and MLP are cut
+  c.runtime.accumulate = 1  # micro-batches a step; must divide data.batch
+  c.runtime.remat = False  # recompute a layer's activations going back
+  c.runtime.attention = 'xla'  # 'xla' or 'cudnn' (GPU, bfloat16)
+  c.runtime.workers = 0  # loader processes; 0: a thread
+  c.runtime.prefetch = 4  # batches made ahead
+  return c

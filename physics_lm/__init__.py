@@ -1,0 +1,1 @@
+"""A laboratory for the physics of language models."""

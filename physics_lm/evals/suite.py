@@ -1,0 +1,38 @@
+"""All evaluations by name, and how one is run and written down.
+
+The training loop and `python -m physics_lm.evals` both go through here.
+"""
+
+import json
+from pathlib import Path
+
+from physics_lm import store
+from physics_lm.errors import BadInput, nearest
+from physics_lm.evals import extraction, loss
+
+EVALS = {'extraction': extraction.run, 'loss': loss.run}
+
+
+def check(config):
+  """Raises BadInput for an unknown kind or world, before anything runs."""
+  for name, spec in config.evals.items():
+    if spec.kind not in EVALS:
+      raise BadInput(f'evals.{name}.kind is {spec.kind!r}; '
+                     f'{nearest(spec.kind, EVALS)}')
+    if spec.world not in config.worlds:
+      raise BadInput(f'evals.{name}.world is {spec.world!r}; '
+                     f'{nearest(spec.world, config.worlds)}')
+
+
+def run(name: str, params, config, cfg, folder: Path, step: int,
+        write: bool = True) -> dict[str, float]:
+  """Runs config.evals[name]; raw outcomes go to evals/<name>/<step>.jsonl and
+  the metrics, written after them, to <step>.json."""
+  spec = config.evals[name]
+  metrics, raw = EVALS[spec.kind](params, config, spec, cfg)
+  if write:
+    at = folder / 'evals' / name
+    store.write(at / f'{step}.jsonl', ''.join(json.dumps(r) + '\n'
+                                              for r in raw))
+    store.write_json(at / f'{step}.json', metrics)
+  return metrics

@@ -1,0 +1,96 @@
+"""Metrics: sums and counts from the step, JSON lines on disk, wandb beside.
+
+A step gives sums; sums of steps and hosts merge by addition; the division
+happens here, once a window.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from physics_lm import store
+
+
+def add(a: dict, b: dict) -> dict:
+  """Merges two sums (dicts of numbers or lists of numbers)."""
+  if not a:
+    return {k: np.asarray(v, np.float64).tolist() for k, v in b.items()}
+  return {k: (np.asarray(v, np.float64) + np.asarray(b[k], np.float64)
+              ).tolist() for k, v in a.items()}
+
+
+def means(window: dict, tasks: list[str]) -> dict[str, float]:
+  """Loss in nats a token, over all tasks and by task, and gradient norm."""
+  loss, weight = np.asarray(window['loss']), np.asarray(window['weight'])
+  out = {'loss': float(loss.sum() / max(weight.sum(), 1))}
+  for i, task in enumerate(tasks):
+    if weight[i]:
+      out[f'loss/{task}'] = float(loss[i] / weight[i])
+  out['grad_norm'] = window['grad_norm'] / window['steps']
+  return out
+
+
+class Writer:
+  """Appends rows to metrics.jsonl, and mirrors them to wandb if asked.
+
+  `resume_at`: rows that a resumed run will write again are dropped first, so
+  the file reads as if the run had never stopped.
+  """
+
+  def __init__(self, folder: Path, config: dict, resume_at: int = 0):
+    path = folder / 'metrics.jsonl'
+    kept = [r for r in store.read_rows(path)
+            if r['step'] < resume_at
+            or (r['step'] == resume_at and r['kind'] == 'train')]
+    store.write(path, ''.join(json.dumps(r) + '\n' for r in kept))
+    self._file = path.open('a', encoding='utf-8')
+    self._mirror = _wandb(folder, config)
+
+  def write(self, kind: str, step: int, **values):
+    row = {'kind': kind, 'step': step, **values}
+    self._file.write(json.dumps(row) + '\n')
+    self._file.flush()
+    if self._mirror:
+      try:
+        self._mirror.log({f'{kind}/{k}': v for k, v in values.items()},
+                         step=step)
+      except Exception as e:  # a mirror never stops a run
+        print(f'wandb mirror off: {e}', flush=True)
+        self._mirror = None
+
+  def close(self):
+    self._file.close()
+    if self._mirror:
+      try:
+        self._mirror.finish(quiet=True)
+      except Exception as e:
+        print(f'wandb mirror did not finish: {e}', flush=True)
+
+
+class NoWriter:
+  """What the processes that do not write hold."""
+
+  def write(self, kind, step, **values):
+    pass
+
+  def close(self):
+    pass
+
+
+def _wandb(folder: Path, config: dict):
+  mode = config['log']['wandb']
+  if mode == 'off':
+    return None
+  os.environ.setdefault('WANDB_ERROR_REPORTING', 'false')
+  os.environ.setdefault('WANDB_SILENT', 'true')
+  try:
+    import wandb
+    return wandb.init(
+        project=config['log']['project'], mode=mode, dir=str(folder),
+        id=store.run_id(config), resume='allow', config=config,
+        settings=wandb.Settings(x_disable_stats=True, console='off'))
+  except Exception as e:
+    print(f'wandb mirror off: {e}', flush=True)
+    return None

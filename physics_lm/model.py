@@ -1,0 +1,283 @@
+"""The decoder, as pure functions: init(config, key) and forward(params, ...).
+
+One linen Block, stacked over layers and scanned. A parameter is declared once
+(`_param`): shape, logical axes, initial spread; sharding, counts and restore
+targets are derived from it.
+
+Axis letters: B batch, T query, S key, D width, F mlp, N heads, K kv heads,
+G = N / K, H head, V vocabulary, L layers.
+"""
+
+import dataclasses
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from physics_lm import sharding
+from physics_lm.errors import BadInput
+
+MLPS = ('gelu', 'gated_silu')
+NORMS = ('layernorm', 'rmsnorm')
+ATTENTIONS = ('xla', 'cudnn')
+DTYPES = ('float32', 'bfloat16', 'float16')
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+  """Everything forward() depends on; hashable, so a static argument."""
+
+  vocab: int  # V, padded (see padded_vocab)
+  depth: int  # L
+  width: int  # D
+  heads: int  # N
+  kv_heads: int  # K
+  mlp_width: int  # F; 0: no MLP
+  mlp: str
+  norm: str
+  bias: bool
+  tied: bool
+  qk_norm: bool
+  rotary_fraction: float
+  rotary_base: float
+  dropout: float
+  dtype: str
+  remat: bool
+  attention: str
+
+  @property
+  def head(self) -> int:
+    return self.width // self.heads
+
+
+def padded_vocab(size: int) -> int:
+  """Vocabulary rows, a multiple of 8 so that small meshes can cut them."""
+  return -(-size // 8) * 8
+
+
+def make_config(config, vocab_size: int) -> Config:
+  """Checks `config.model` and closes it. Raises BadInput."""
+  m, r = config.model, config.runtime
+  kv = m.heads if m.kv_heads is None else m.kv_heads
+  wanted = [
+      (m.depth >= 1, f'model.depth is {m.depth}, wanted at least 1'),
+      (m.heads >= 1 and m.width % m.heads == 0,
+       f'model.width {m.width} is not divisible by model.heads {m.heads}'),
+      (kv >= 1 and m.heads % kv == 0,
+       f'model.heads {m.heads} is not divisible by model.kv_heads {kv}'),
+      (m.mlp_ratio >= 0, f'model.mlp_ratio is {m.mlp_ratio}, wanted >= 0'),
+      (0 <= m.rotary_fraction <= 1,
+       f'model.rotary_fraction is {m.rotary_fraction}, wanted 0 to 1'),
+      (0 <= m.dropout < 1, f'model.dropout is {m.dropout}, wanted [0, 1)')]
+  for name, value, known in (
+      ('model.mlp', m.mlp, MLPS), ('model.norm', m.norm, NORMS),
+      ('model.dtype', m.dtype, DTYPES),
+      ('runtime.attention', r.attention, ATTENTIONS)):
+    wanted.append((value in known,
+                   f'{name} is {value!r}, wanted one of {", ".join(known)}'))
+  for ok, message in wanted:
+    if not ok:
+      raise BadInput(message)
+  return Config(
+      vocab=padded_vocab(vocab_size), depth=m.depth, width=m.width,
+      heads=m.heads, kv_heads=kv, mlp_width=round(m.width * m.mlp_ratio),
+      mlp=m.mlp, norm=m.norm, bias=m.bias, tied=m.tied, qk_norm=m.qk_norm,
+      rotary_fraction=m.rotary_fraction, rotary_base=m.rotary_base,
+      dropout=m.dropout, dtype=m.dtype, remat=r.remat, attention=r.attention)
+
+
+class _Parts(nn.Module):
+  """Declares parameters and hands them out gathered, in compute dtype."""
+
+  cfg: Config
+
+  def _param(self, name, shape, axes, std=None):
+    """Normal with spread `std`; ones for a scale and zeros for a bias."""
+    if std is None:
+      ones = name.startswith('scale')
+      init = nn.initializers.ones if ones else nn.initializers.zeros
+    else:
+      init = nn.initializers.normal(std)
+    w = self.param(name, nn.with_logical_partitioning(init, axes), shape)
+    return sharding.gathered(nn.unbox(w), axes).astype(self.cfg.dtype)
+
+  def _norm(self, name, x, axis='activation'):
+    """Layer norm or RMS norm over the last axis, in float32."""
+    c, h = self.cfg, x.astype(jnp.float32)
+    if c.norm == 'layernorm':
+      h = h - h.mean(-1, keepdims=True)
+    h = h * jax.lax.rsqrt(jnp.square(h).mean(-1, keepdims=True) + 1e-5)
+    h = h.astype(c.dtype) * self._param(f'scale_{name}', x.shape[-1:], (axis,))
+    if c.bias and c.norm == 'layernorm':
+      h = h + self._param(f'bias_{name}', x.shape[-1:], (axis,))
+    return h
+
+  def _linear(self, name, eqn, x, shape, axes, std, bias_axes):
+    """einsum(eqn, x, w) + b, with the bias over the last `bias_axes` axes."""
+    y = jnp.einsum(eqn, x, self._param(name, shape, axes, std))
+    if self.cfg.bias:
+      y = y + self._param(f'bias_{name}', shape[-bias_axes:], axes[-bias_axes:])
+    return y
+
+
+class Block(_Parts):
+  """Pre-norm attention and MLP: x_BTD -> x_BTD."""
+
+  @nn.compact
+  def __call__(self, x_BTD, segments_BT, positions_BT, key=None):
+    c = self.cfg
+    keys = (None, None) if key is None else jax.random.split(key)
+    x_BTD = x_BTD + dropout(self._attention(
+        self._norm('attention', x_BTD), segments_BT, positions_BT),
+        c.dropout, keys[0])
+    if c.mlp_width:
+      x_BTD = x_BTD + dropout(
+          self._mlp(self._norm('mlp', x_BTD)), c.dropout, keys[1])
+    return sharding.constrain(x_BTD, 'batch', 'length', 'activation')
+
+  def _attention(self, x_BTD, segments_BT, positions_BT):
+    c = self.cfg
+    D, N, K, H = c.width, c.heads, c.kv_heads, c.head
+    q_BTNH = self._linear('query', 'BTD,DNH->BTNH', x_BTD, (D, N, H), ('embed', 'heads', 'head'), D**-0.5, 2)
+    k_BSKH = self._linear('key', 'BTD,DKH->BTKH', x_BTD, (D, K, H), ('embed', 'kv_heads', 'head'), D**-0.5, 2)
+    v_BSKH = self._linear('value', 'BTD,DKH->BTKH', x_BTD, (D, K, H), ('embed', 'kv_heads', 'head'), D**-0.5, 2)
+    if c.qk_norm:
+      q_BTNH = self._norm('query', q_BTNH, 'head')
+      k_BSKH = self._norm('key', k_BSKH, 'head')
+    q_BTNH, k_BSKH = (rotate(y, positions_BT, c) for y in (q_BTNH, k_BSKH))
+    y_BTNH = attend(q_BTNH, k_BSKH, v_BSKH, segments_BT, c.attention)
+    # Residual outputs start small, as in GPT-2, so that depth does not add up.
+    return self._linear('out', 'BTNH,NHD->BTD', y_BTNH, (N, H, D), ('heads', 'head', 'embed'), (2 * D * c.depth)**-0.5, 1)
+
+  def _mlp(self, x_BTD):
+    c, D, F = self.cfg, self.cfg.width, self.cfg.mlp_width
+    h_BTF = self._linear('up', 'BTD,DF->BTF', x_BTD, (D, F), ('embed', 'mlp'), D**-0.5, 1)
+    if c.mlp == 'gated_silu':
+      gate_BTF = self._linear('gate', 'BTD,DF->BTF', x_BTD, (D, F), ('embed', 'mlp'), D**-0.5, 1)
+      h_BTF = nn.silu(gate_BTF) * h_BTF
+    else:
+      h_BTF = nn.gelu(h_BTF)
+    return self._linear('down', 'BTF,FD->BTD', h_BTF, (F, D), ('mlp', 'embed'), (2 * F * c.depth)**-0.5, 1)
+
+
+class Ends(_Parts):
+  """What is not a layer: embedding, last norm, unembedding."""
+
+  def setup(self):
+    c = self.cfg
+    self.table = self._param('embedding', (c.vocab, c.width), ('vocab', 'embed'), c.width**-0.5)
+    if not c.tied:
+      self.output = self._param('output', (c.vocab, c.width), ('vocab', 'embed'), c.width**-0.5)
+
+  def embed(self, tokens_BT):
+    x_BTD = self.table[tokens_BT]
+    return sharding.constrain(x_BTD, 'batch', 'length', 'activation')
+
+  @nn.compact
+  def logits(self, x_BTD):
+    table = self.table if self.cfg.tied else self.output
+    h_BTD = self._norm('last', x_BTD)
+    logits_BTV = jnp.einsum('BTD,VD->BTV', h_BTD, table,
+                            preferred_element_type=jnp.float32)
+    return sharding.constrain(logits_BTV, 'batch', 'length', 'vocab')
+
+
+def rotate(x_BTNH, positions_BT, cfg: Config):
+  """Rotary positions (GPT-NeoX halves) on the first rotary_fraction of H.
+  The product of a rotated query and key depends on their distance only."""
+  half = int(x_BTNH.shape[-1] * cfg.rotary_fraction) // 2
+  if not half:
+    return x_BTNH
+  freq = cfg.rotary_base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+  angle_BT1R = positions_BT[..., None, None].astype(jnp.float32) * freq
+  cos, sin = (f(angle_BT1R).astype(x_BTNH.dtype) for f in (jnp.cos, jnp.sin))
+  a, b, rest = jnp.split(x_BTNH, (half, 2 * half), -1)
+  return jnp.concatenate([a * cos - b * sin, b * cos + a * sin, rest], -1)
+
+
+def attend(q_BTNH, k_BSKH, v_BSKH, segments_BT, implementation: str):
+  """Causal attention inside segments; softmax in float32. The one place
+  where an attention kernel is chosen."""
+  mask_BTS = segments_BT[:, :, None] == segments_BT[:, None, :]
+  if implementation == 'cudnn':
+    return jax.nn.dot_product_attention(
+        q_BTNH, k_BSKH, v_BSKH, mask=mask_BTS[:, None], is_causal=True,
+        implementation='cudnn')
+  B, T, N, H = q_BTNH.shape
+  K = k_BSKH.shape[2]
+  mask_BTS &= jnp.tri(T, dtype=bool)
+  q_BTKGH = q_BTNH.reshape(B, T, K, N // K, H)
+  s_BKGTS = jnp.einsum('BTKGH,BSKH->BKGTS', q_BTKGH, k_BSKH, preferred_element_type=jnp.float32)
+  s_BKGTS = jnp.where(mask_BTS[:, None, None], s_BKGTS / math.sqrt(H), -1e30)
+  p_BKGTS = jax.nn.softmax(s_BKGTS, axis=-1).astype(v_BSKH.dtype)
+  return jnp.einsum('BKGTS,BSKH->BTKGH', p_BKGTS, v_BSKH).reshape(B, T, N, H)
+
+
+def dropout(x, rate: float, key):
+  if key is None or not rate:
+    return x
+  keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+  return jnp.where(keep, x / (1 - rate), 0)
+
+
+def init_boxed(cfg: Config, key):
+  """Parameters, each boxed with its logical axes; layers stacked on L."""
+  ends, layers = jax.random.split(key)
+  token = jnp.zeros((1, 1), jnp.int32)
+  x_BTD = jnp.zeros((1, 1, cfg.width), cfg.dtype)
+  add = {nn.PARTITION_NAME: 'layers'}
+  layer = lambda k: Block(cfg).init(k, x_BTD, token, token)['params']
+  stacked = jax.tree.map(
+      lambda p: p.add_axis(0, add),
+      jax.vmap(layer)(jax.random.split(layers, cfg.depth)),
+      is_leaf=lambda p: isinstance(p, nn.meta.AxisMetadata))
+  return {'ends': Ends(cfg).init(ends, x_BTD, method='logits')['params'],
+          'layers': stacked}
+
+
+def init(cfg: Config, key):
+  """Parameters, float32: {'ends': {...}, 'layers': {... [L, ...]}}."""
+  return nn.unbox(init_boxed(cfg, key))
+
+
+@functools.cache
+def logical_axes(cfg: Config):
+  """The logical axes of every parameter, as a tree of tuples."""
+  boxed = jax.eval_shape(functools.partial(init_boxed, cfg), jax.random.key(0))
+  return jax.tree.map(lambda p: tuple(p.names), boxed,
+                      is_leaf=lambda p: isinstance(p, nn.meta.AxisMetadata))
+
+
+def forward(params, tokens_BT, cfg: Config, segments_BT=None,
+            positions_BT=None, key=None, taps: bool = False):
+  """Logits [B, T, V] float32; with taps also the residual stream before each
+  layer and after the last, [L + 1, B, T, D]. `key` switches dropout on."""
+  B, T = tokens_BT.shape
+  if segments_BT is None:
+    segments_BT = jnp.ones((B, T), jnp.int32)
+  if positions_BT is None:
+    positions_BT = jnp.broadcast_to(jnp.arange(T), (B, T))
+  ends, block = {'params': params['ends']}, Block(cfg)
+  keys = None
+  if key is not None and cfg.dropout:
+    key, first = jax.random.split(key)
+    keys = jax.random.split(key, cfg.depth)
+  x_BTD = Ends(cfg).apply(ends, tokens_BT, method='embed')
+  if keys is not None:
+    x_BTD = dropout(x_BTD, cfg.dropout, first)
+
+  def layer(x_BTD, weights_key):
+    weights, layer_key = weights_key
+    y_BTD = block.apply({'params': weights}, x_BTD, segments_BT, positions_BT,
+                        layer_key)
+    return y_BTD, (x_BTD if taps else None)
+
+  if cfg.remat:
+    layer = jax.checkpoint(layer)
+  x_BTD, stream = jax.lax.scan(layer, x_BTD, (params['layers'], keys))
+  logits_BTV = Ends(cfg).apply(ends, x_BTD, method='logits')
+  if taps:
+    return logits_BTV, jnp.concatenate([stream, x_BTD[None]])
+  return logits_BTV

@@ -1,0 +1,172 @@
+"""Rows: whole packed training rows, each a pure function of (seed, row).
+
+A row belongs to one task of the mixture (paper 3.1, appendix C: a sequence is
+wholly biographies or wholly questions). Its examples are drawn uniformly with
+replacement and packed while they fit; no example is cut. Because row i needs
+nothing but (seed, i), the state of the data is one integer, and the stream
+cannot depend on hosts, workers or mesh.
+"""
+
+import functools
+import json
+import math
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from physics_lm import vocab as vocabs
+from physics_lm.errors import BadInput, nearest
+from physics_lm.worlds import base
+
+LOSSES = ('all', 'answers')
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+class Task(NamedTuple):
+  """A source of examples: a split of a world, how much of it, which loss."""
+
+  name: str
+  world: base.World
+  split: str
+  weight: float  # share of rows, normalised
+  loss: str
+  tag: str
+  size: int  # examples
+  people: int  # divisor of exposures
+
+
+class Data(NamedTuple):
+  """Worlds, tokenizer and tasks that a config describes."""
+
+  worlds: dict[str, base.World]
+  vocab: vocabs.Word | vocabs.Byte
+  tasks: tuple[Task, ...]
+  length: int  # T
+  isolate: bool
+  seed: int
+
+
+def load(config) -> Data:
+  """Builds (once per process and config) what a config says of its data."""
+  relevant = {k: config[k] for k in ('worlds', 'data', 'seed')}
+  return _load(ConfigDict(relevant).to_json_best_effort(sort_keys=True))
+
+
+@functools.lru_cache(8)
+def _load(text: str) -> Data:
+  c = ConfigDict(json.loads(text))
+  worlds = {k: base.make(w, c.seed.world) for k, w in c.worlds.items()}
+  pieces = [p for w in worlds.values() for p in w.pieces()]
+  pieces += [t.tag for t in c.data.tasks.values()]
+  total = sum(t.weight for t in c.data.tasks.values())
+  tasks = []
+  for name, t in c.data.tasks.items():
+    if t.world not in worlds:
+      raise BadInput(f'task {name} wants world {t.world!r}; '
+                     f'{nearest(t.world, worlds)}')
+    if t.loss not in LOSSES:
+      raise BadInput(f'task {name}: loss is {t.loss!r}, wanted one of '
+                     f'{", ".join(LOSSES)}')
+    if t.weight < 0 or total <= 0:
+      raise BadInput(f'task {name}: weight is {t.weight}, wanted >= 0 and a '
+                     'positive sum')
+    world = worlds[t.world]
+    if t.weight:
+      tasks.append(Task(name, world, t.split, t.weight / total, t.loss, t.tag,
+                        world.size(t.split), world.people(t.split)))
+  return Data(worlds, vocabs.make(c.data.vocab, pieces), tuple(tasks),
+              c.data.length, c.data.isolate, c.seed.data)
+
+
+def task_of(data: Data, row: int) -> int:
+  """Which task row `row` belongs to: a golden-ratio sequence, so that any
+  stretch of rows holds each task's share to within a row or two."""
+  u = (row * _GOLDEN) % 1.0
+  edge = 0.0
+  for i, task in enumerate(data.tasks[:-1]):
+    edge += task.weight
+    if u < edge:
+      return i
+  return len(data.tasks) - 1
+
+
+def row(data: Data, index: int) -> dict[str, np.ndarray]:
+  """Row `index`: tokens, targets, segments, positions [T] int32, weights [T]
+  float32, task and entries (scalars, int32). Segment 0 is padding; weights
+  are the loss weights of the targets; entries counts the examples."""
+  which = task_of(data, index)
+  task = data.tasks[which]
+  rng = np.random.Generator(np.random.Philox(key=[data.seed, index]))
+  out = new_row(data.length)
+  used = entries = 0
+  while used < data.length:
+    for draw in rng.integers(0, task.size, 16).tolist():
+      item = encode(data, task.world.example(task.split, draw),
+                    task.loss, task.tag)
+      end = used + len(item[0])
+      if end > data.length:
+        if not entries:
+          raise BadInput(too_long(data, task.name, len(item[0])))
+        used = data.length
+        break
+      entries += 1
+      place(out, item, used, entries, data.isolate)
+      used = end
+  out['task'], out['entries'] = np.int32(which), np.int32(entries)
+  return out
+
+
+def too_long(data: Data, name: str, found: int) -> str:
+  return (f'an example of task {name} has {found} tokens, a row '
+          f'data.length={data.length}: wanted rows at least as long')
+
+
+def encode(data: Data, example: base.Example, loss: str = 'all',
+           tag: str = '') -> tuple[list[int], list[float]]:
+  """(ids, weights), each one longer than the text: ids begin with the end
+  token, weights close with the end token's as target."""
+  ids, enc = [vocabs.EOS], data.vocab.encode
+  if tag:
+    ids += enc(tag)
+  if loss == 'all':
+    for piece in example.pieces:
+      ids += enc(piece)
+    return ids, [1.0] * len(ids)
+  weights = [0.0] * (len(ids) - 1)
+  for i, piece in enumerate(example.pieces):
+    part = enc(piece)
+    ids += part
+    weights += [float(i in example.loss)] * len(part)
+  # The end token follows from the text; it bears loss when what it ends does.
+  return ids, weights + [weights[-1]]
+
+
+def answer_spans(data: Data, example: base.Example, tag: str = ''):
+  """[(attribute, start, stop)] of targets, counted from the example's start:
+  target i is the token after input i, so the text's token i is target i."""
+  lengths = [len(data.vocab.encode(piece)) for piece in example.pieces]
+  starts = np.cumsum([len(data.vocab.encode(tag)) if tag else 0, *lengths])
+  return [(attribute, int(starts[i]), int(starts[i + 1]))
+          for attribute, i in example.answers]
+
+
+def new_row(length: int) -> dict[str, np.ndarray]:
+  """An empty row: all padding."""
+  out = {k: np.zeros(length, np.int32)
+         for k in ('tokens', 'targets', 'segments', 'positions')}
+  out['weights'] = np.zeros(length, np.float32)
+  return out
+
+
+def place(out, item, start: int, segment: int, isolate: bool = True):
+  """Writes one encoded example into a row at `start`, in place."""
+  ids, weights = item
+  n, at = len(ids), slice(start, start + len(ids))
+  out['tokens'][at] = ids
+  out['targets'][at] = [*ids[1:], vocabs.EOS]
+  out['weights'][at] = weights
+  # The papers concatenate plainly: one segment, positions running on.
+  out['segments'][at] = segment if isolate else 1
+  first = 0 if isolate else start
+  out['positions'][at] = range(first, first + n)

@@ -1,0 +1,104 @@
+"""Mesh and logical-axis rules: the only file that names mesh axes.
+
+Axes are Auto: the compiler places the collectives, we say where arrays live.
+Parameters carry logical axis names (model.py); RULES maps those to the mesh.
+"""
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from physics_lm.errors import BadInput
+
+AXES = ('data', 'fsdp', 'tensor')
+# Logical axis -> mesh axes. Every logical axis stands here: a typo raises.
+RULES = {
+    'batch': ('data', 'fsdp'),
+    'length': (),
+    'layers': (),
+    'embed': ('fsdp',),
+    'activation': (),  # the width of activations, never cut
+    'heads': ('tensor',),
+    'kv_heads': ('tensor',),
+    'head': (),
+    'mlp': ('tensor',),
+    'vocab': ('tensor',),
+}
+
+
+def make_mesh(config, devices=None) -> jax.sharding.Mesh:
+  """The mesh of config.runtime.mesh. Raises BadInput when the devices do not
+  make it."""
+  devices = jax.devices() if devices is None else devices
+  sizes = [config.runtime.mesh[a] for a in AXES]
+  shown = ', '.join(f'{a}={s}' for a, s in zip(AXES, sizes))
+  if any(s == 0 or s < -1 for s in sizes) or sizes.count(-1) > 1:
+    raise BadInput(f'mesh {shown}: wanted sizes >= 1, at most one -1')
+  known = int(np.prod([s for s in sizes if s > 0]))
+  if -1 in sizes:
+    sizes[sizes.index(-1)] = max(len(devices) // known, 1)
+  total = int(np.prod(sizes))
+  if total > len(devices):
+    raise BadInput(f'mesh {shown} wants {total} devices, found '
+                   f'{len(devices)} ({devices[0].platform})')
+  # Never leave devices idle in silence, except when they were counted out.
+  if total < len(devices) and -1 in [config.runtime.mesh[a] for a in AXES]:
+    raise BadInput(f'mesh {shown} does not divide {len(devices)} devices')
+  return jax.sharding.Mesh(
+      np.asarray(devices[:total]).reshape(sizes), AXES,
+      axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def check(config, mesh: jax.sharding.Mesh):
+  """Raises BadInput when batch or model do not divide over the mesh."""
+  shape, m = mesh.shape, config.model
+  rows = shape['data'] * shape['fsdp'] * config.runtime.accumulate
+  for what, size, parts in (
+      ('data.batch', config.data.batch, rows),
+      ('model.width', m.width, shape['fsdp']),
+      ('model.heads', m.heads, shape['tensor']),
+      ('model.kv_heads', m.kv_heads or m.heads, shape['tensor']),
+      ('model.mlp width', round(m.width * m.mlp_ratio), shape['tensor'])):
+    if parts < 1 or size % parts:
+      raise BadInput(f'{what} is {size}, wanted a multiple of {parts} '
+                     f'(mesh {dict(shape)}, '
+                     f'accumulate {config.runtime.accumulate})')
+
+
+def spec(axes) -> P:
+  """Partition of an array with these logical axes (None: not cut). Size-one
+  mesh axes stay in: they cut nothing."""
+  parts, used = [], set()
+  for axis in axes:
+    mesh_axes = RULES[axis] if axis is not None else ()
+    if used & set(mesh_axes):
+      raise ValueError(f'{axes}: two axes on mesh axis {used & set(mesh_axes)}')
+    used |= set(mesh_axes)
+    parts.append(mesh_axes or None)
+  return P(*parts)
+
+
+def named(mesh, axes) -> NamedSharding:
+  return NamedSharding(mesh, spec(axes))
+
+
+def batch_shardings(mesh, keys_2d, keys_1d) -> dict[str, NamedSharding]:
+  """Shardings of a batch's [B, T] and [B] arrays."""
+  return ({k: named(mesh, ('batch', 'length')) for k in keys_2d}
+          | {k: named(mesh, ('batch',)) for k in keys_1d})
+
+
+def constrain(x: jax.Array, *axes) -> jax.Array:
+  """Says where an activation lives; identity where no mesh is set."""
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty:
+    return x
+  if AxisType.Explicit in mesh.axis_types:
+    return jax.sharding.reshard(x, spec(axes))
+  return jax.lax.with_sharding_constraint(x, spec(axes))
+
+
+def gathered(w: jax.Array, axes) -> jax.Array:
+  """A weight gathered over fsdp just before use; tensor parts stay cut."""
+  return constrain(w, *(None if a == 'embed' else a for a in axes))

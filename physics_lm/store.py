@@ -1,0 +1,183 @@
+"""Run folders: identity, atomic files, locks, reading back. No JAX.
+
+runs/<experiment>/<run id>/{config.json, meta.json, metrics.jsonl, evals/,
+checkpoints/, done}. `done` is written last, by rename: without it a run does
+not count.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+
+from physics_lm.errors import BadInput
+
+# Sections that do not change what is computed, and so not the run's id.
+NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
+
+
+def plain(config) -> dict:
+  """A ConfigDict as nested plain dicts."""
+  return json.loads(config.to_json_best_effort())
+
+
+def computation(config: dict) -> dict:
+  """The part of a plain config that decides the result. A parent run counts
+  by its folder's name, which for a launched run is its id."""
+  kept = {k: v for k, v in config.items() if k not in NOT_COMPUTED}
+  if kept['init_from']:
+    kept['init_from'] = Path(kept['init_from']).name
+  return kept
+
+
+def run_id(config: dict) -> str:
+  """Ten hexadecimal digits: a hash of what is computed."""
+  text = json.dumps(computation(config), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def flat(tree: dict, prefix: str = '') -> dict:
+  """{'a.b': leaf} of nested dicts."""
+  out = {}
+  for k, v in tree.items():
+    if isinstance(v, dict):
+      out |= flat(v, f'{prefix}{k}.')
+    else:
+      out[prefix + k] = v
+  return out
+
+
+def difference(stored: dict, current: dict) -> list[str]:
+  """'key: stored -> current' for each difference in what is computed."""
+  a, b = flat(computation(stored)), flat(computation(current))
+  return [f'{k}: {a.get(k, "absent")} -> {b.get(k, "absent")}'
+          for k in sorted(a.keys() | b.keys())
+          if a.get(k, '__absent') != b.get(k, '__absent')]
+
+
+def write(path: Path, text: str):
+  """Writes a file whole or not at all."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+  with temporary.open('w', encoding='utf-8') as f:
+    f.write(text)
+    f.flush()
+    os.fsync(f.fileno())
+  temporary.replace(path)
+
+
+def write_json(path: Path, value):
+  write(path, json.dumps(value, indent=1) + '\n')
+
+
+def read_json(path: Path):
+  """Raises BadInput when there is no such file, or no JSON in it."""
+  try:
+    return json.loads(path.read_text(encoding='utf-8'))
+  except FileNotFoundError:
+    raise BadInput(f'no {path.name} in {path.parent}: not a run folder of '
+                   'physics_lm') from None
+  except json.JSONDecodeError as e:
+    raise BadInput(f'{path} is not JSON: {e}') from None
+
+
+def read_rows(path: Path) -> list[dict]:
+  """JSON lines; a torn last line (a kill while writing) is dropped."""
+  out = []
+  if path.exists():
+    for line in path.read_text(encoding='utf-8').splitlines():
+      try:
+        out.append(json.loads(line))
+      except json.JSONDecodeError:
+        break
+  return out
+
+
+def provenance(config, vocab, command: str, device, devices: int) -> dict:
+  """What meta.json holds: who computed this, with what, on what."""
+  from importlib import metadata
+  git = lambda *args: subprocess.run(
+      ['git', *args], capture_output=True, text=True,
+      cwd=Path(__file__).parent, check=False).stdout.strip()
+  return {
+      'git': git('rev-parse', 'HEAD'),
+      'git_dirty': bool(git('status', '--porcelain', '-uno')),
+      'command': command,
+      'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
+      'device': getattr(device, 'device_kind', str(device)),
+      'devices': devices,
+      'cores': len(os.sched_getaffinity(0)),
+      'python': platform.python_version(),
+      'versions': {p: metadata.version(p) for p in (
+          'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'grain',
+          'numpy')},
+      'worlds': {k: w.version for k, w in config.worlds.items()},
+      'vocab': {'kind': vocab.kind, 'size': len(vocab), 'sha256': vocab.hash},
+  }
+
+
+class Locked(Exception):
+  """Another live process holds the run folder."""
+
+
+@contextlib.contextmanager
+def lock(folder: Path):
+  """Holds the run folder for this process; the system lets go when the
+  process ends, however it ends. Raises Locked."""
+  folder.mkdir(parents=True, exist_ok=True)
+  with (folder / '.lock').open('a') as f:
+    try:
+      fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise Locked(str(folder)) from None
+    yield
+
+
+def is_done(folder: Path) -> bool:
+  return (folder / 'done').exists()
+
+
+def state(folder: Path) -> str:
+  """'done', 'running', 'stopped' (has begun) or 'new'."""
+  if is_done(folder):
+    return 'done'
+  if not (folder / 'config.json').exists():
+    return 'new'
+  try:
+    with lock(folder):
+      return 'stopped'
+  except Locked:
+    return 'running'
+
+
+def step_reached(folder: Path) -> int:
+  """The last step in the metrics, 0 when there is none. Reads the tail."""
+  path = folder / 'metrics.jsonl'
+  if not path.exists():
+    return 0
+  with path.open('rb') as f:
+    f.seek(max(path.stat().st_size - 4096, 0))
+    lines = f.read().decode(errors='replace').splitlines()
+  for line in reversed(lines):
+    with contextlib.suppress(json.JSONDecodeError):
+      return json.loads(line)['step']
+  return 0
+
+
+def results(folder: Path) -> dict:
+  """{'extraction/exact/test': ...}: the last evaluations of a finished run,
+  beside 'train/...': its last logged training row."""
+  out, metrics = {}, read_rows(folder / 'metrics.jsonl')
+  train = [r for r in metrics if r['kind'] == 'train']
+  if train:
+    out |= {f'train/{k}': v for k, v in train[-1].items() if k != 'kind'}
+  for path in sorted((folder / 'evals').glob('*/')):
+    latest = max(path.glob('*.json'), key=lambda p: int(p.stem), default=None)
+    if latest:
+      out |= {f'{path.name}/{k}': v for k, v in read_json(latest).items()}
+  return out

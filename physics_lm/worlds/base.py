@@ -1,0 +1,73 @@
+"""What every world gives: examples by index, and a checker of answers."""
+
+import dataclasses
+import importlib
+import zlib
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from physics_lm.errors import BadInput, nearest
+
+WORLDS = {'biographies': 'physics_lm.worlds.biographies'}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+  """A text in pieces. A piece is what a tokenizer may cache: a name, a value,
+  the words between two slots. Joined, the pieces are the text, exactly."""
+
+  pieces: tuple[str, ...]
+  answers: tuple[tuple[str, int], ...]  # (attribute, which piece is its value)
+  loss: tuple[int, ...]  # pieces that bear loss when only answers do
+  meta: dict
+
+  @property
+  def text(self) -> str:
+    return ''.join(self.pieces)
+
+
+class Verdict(NamedTuple):
+  correct: bool
+  reason: str
+
+
+class World(Protocol):
+  """Pure in (config, seed): example i of a split is what it is, on any host."""
+
+  version: int
+
+  def size(self, split: str) -> int:
+    """How many examples the split has."""
+
+  def people(self, split: str) -> int:
+    """How many distinct things are told of: the divisor of exposures."""
+
+  def example(self, split: str, index: int) -> Example:
+    """Example `index` of the split."""
+
+  def pieces(self) -> Iterable[str]:
+    """Every piece that any example may hold: a closed vocabulary's source."""
+
+  def check(self, question: Example, text: str) -> Verdict:
+    """Judges `text`, the answer given to `question`."""
+
+
+def make(config, seed: int) -> World:
+  """The world a config describes. Raises BadInput for an unknown kind or a
+  version that this code does not make."""
+  if config.kind not in WORLDS:
+    raise BadInput(f'unknown world kind {config.kind!r}; '
+                   f'{nearest(config.kind, WORLDS)}')
+  module = importlib.import_module(WORLDS[config.kind])
+  if config.version != module.VERSION:
+    raise BadInput(f'config wants version {config.version} of world '
+                   f'{config.kind}, this code makes version {module.VERSION}')
+  return module.make(config, seed)
+
+
+def generator(seed: int, *key: str | int) -> np.random.Generator:
+  """A counter-based generator of its own for every (seed, key)."""
+  code = zlib.crc32('/'.join(map(str, key)).encode())
+  return np.random.Generator(np.random.Philox(key=[seed, code]))

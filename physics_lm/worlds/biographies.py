@@ -1,0 +1,277 @@
+"""bioS: synthetic people, their biographies, and questions about them.
+
+Distribution (Physics of Language Models, Part 3.1, section 2, appendix A.1):
+a full name is first + middle + last, drawn without replacement from all
+combinations; birth date, birth city, university, major and employer are
+uniform and independent; the company city is the employer's headquarters. A
+biography has one sentence for each of the six attributes, from a template
+drawn uniformly. Questions are the paper's six.
+
+Variants: `single` one biography a person; `multiM` M biographies with fresh
+templates; `_permuteP` the sentences of each shuffled, P times (P = 1 when
+left out); `_fullname` the name in every sentence, else a pronoun after the
+first. Version m of a person is the same in every multiM, and person i the
+same for any number of people.
+
+Left out: bioR (it needs a language model to write it). Ours are the lists of
+names and values and the templates; their sizes are the paper's, except 50
+templates for each attribute where the paper has 46 to 52, and 130 company
+cities where it has 133 (36 of 263 employers sit in New York in both). Even people are 'train', odd are held out,
+where the paper splits at random: people are independent, so it is the same.
+"""
+
+import functools
+import re
+from importlib import resources
+
+import numpy as np
+
+from physics_lm.errors import BadInput
+from physics_lm.worlds.base import Example, Verdict, generator
+
+VERSION = 1
+ATTRIBUTES = ('birth_date', 'birth_city', 'university', 'major', 'employer',
+              'company_city')
+QUESTIONS = {
+    'birth_date': ' What is the birth date of',
+    'birth_city': ' What is the birth city of',
+    'university': ' Which university did',
+    'major': ' What major did',
+    'employer': ' Which company did',
+    'company_city': ' Where did',
+}
+ENDINGS = {
+    'birth_date': '? Answer:', 'birth_city': '? Answer:',
+    'university': ' study? Answer:', 'major': ' study? Answer:',
+    'employer': ' work for? Answer:', 'company_city': ' work? Answer:',
+}
+MONTHS = ('January', 'February', 'March', 'April', 'May', 'June', 'July',
+          'August', 'September', 'October', 'November', 'December')
+PRONOUNS = (' He', ' She', ' They')
+_VARIANT = re.compile(r'(?:single|multi(\d+))(_permute(\d+)?)?(_fullname)?')
+
+
+def parse_variant(name: str) -> tuple[int, int, bool]:
+  """(M, P, fullname); P = 0 keeps the fixed order. Raises BadInput."""
+  match = _VARIANT.fullmatch(name)
+  m = int(match[1] or 1) if match else 0
+  p = int(match[3] or 1) if match and match[2] else 0
+  if not m or (match[3] and not p):
+    raise BadInput(
+        f'unknown variant {name!r}; wanted single or multiM, then _permute or '
+        '_permuteP, then _fullname, as in multi5_permute_fullname')
+  return m, p, bool(match[4])
+
+
+@functools.cache
+def _lines(name: str) -> tuple[str, ...]:
+  path = resources.files('physics_lm.worlds') / 'tables' / name
+  return tuple(path.read_text(encoding='utf-8').splitlines())
+
+
+def _pool(name: str, count: int) -> tuple[str, ...]:
+  lines = _lines(name)
+  if not 1 <= count <= len(lines):
+    raise BadInput(
+        f'{name} has {len(lines)} entries, the config wants {count}')
+  return lines[:count]
+
+
+def _distinct(rng: np.random.Generator, total: int, count: int) -> np.ndarray:
+  """`count` distinct numbers below `total`; a prefix of the longer draw."""
+  if total <= 1 << 20:
+    return rng.permutation(total)[:count]
+  drawn = np.zeros(0, np.int64)
+  while True:  # rejection: `total` is far above `count`, or close to it, once
+    drawn = np.concatenate([drawn, rng.integers(0, total, 1 << 16)])
+    _, first = np.unique(drawn, return_index=True)
+    if len(first) >= count:
+      return drawn[np.sort(first)[:count]]
+
+
+class Biographies:
+  """People 0 .. N-1 with their biographies and questions.
+
+  Splits: 'bio' (every person's biographies), 'bio_train' and 'bio_test',
+  'qa_train' and 'qa_test' (six questions a person, of one half each).
+  """
+
+  version = VERSION
+
+  def __init__(self, config, seed: int):
+    c, n = config, config.people
+    self.n, self.seed = n, seed
+    self.m, self.p, self.fullname = parse_variant(c.variant)
+    self.versions = self.m * max(self.p, 1)
+    self.names = tuple(
+        tuple(' ' + s for s in _pool(f'{part}_names.txt', count))
+        for part, count in (('first', c.first_names),
+                            ('middle', c.middle_names),
+                            ('last', c.last_names)))
+    sizes = [len(pool) for pool in self.names]
+    if n < 2:
+      raise BadInput(f'people is {n}, wanted at least 2 (two halves)')
+    if n > np.prod(sizes, dtype=np.int64):
+      raise BadInput(f'{n} people, but only {np.prod(sizes)} names '
+                     f'({" x ".join(map(str, sizes))})')
+    for key, top in (('years', 200), ('months', 12), ('days', 28)):
+      if not 1 <= c[key] <= top:
+        raise BadInput(f'{key} is {c[key]}, wanted 1 to {top}')
+    self.dates = (c.months, c.days, c.years)
+    companies = [line.split('\t')
+                 for line in _pool('employers.txt', c.employers)]
+    self.lists = {
+        'birth_city': _pool('cities.txt', c.cities),
+        'university': _pool('universities.txt', c.universities),
+        'major': _pool('majors.txt', c.majors),
+        'employer': tuple(name for name, _ in companies),
+        'company_city': tuple(city for _, city in companies),
+    }
+    self.templates = {a: self._templates(a, c.templates) for a in ATTRIBUTES}
+    draw = lambda key, high: generator(seed, key).integers(0, high, n)
+    code = _distinct(generator(seed, 'name'), int(np.prod(sizes)), n)
+    self.name_of = np.stack(np.unravel_index(code, sizes), -1)
+    self.pronoun_of = draw('pronoun', len(PRONOUNS))
+    self.value_of = {a: draw(a, len(pool)) for a, pool in self.lists.items()
+                     if a != 'company_city'}
+    self.value_of['company_city'] = self.value_of['employer']
+    self.value_of['birth_date'] = draw('birth_date', int(np.prod(self.dates)))
+    each = lambda key, make: np.stack(
+        [make(generator(seed, key, v)) for v in range(
+            self.m if key == 'template' else self.versions)], 1)
+    self.template_of = each('template', lambda rng: rng.integers(
+        0, c.templates, (n, 6), dtype=np.uint8))
+    if self.p:
+      self.order_of = each('order', lambda rng: np.argsort(
+          rng.random((n, 6), dtype=np.float32), -1).astype(np.uint8))
+
+  @staticmethod
+  def _templates(attribute: str, count: int) -> tuple[tuple[str, str], ...]:
+    """(words between subject and value, words after the value)."""
+    pairs = []
+    for line in _pool(f'templates/{attribute}.txt', count):
+      between, after = line.removeprefix('{subject}').split(' {value}')
+      pairs.append((between, after))
+    return tuple(pairs)
+
+  def size(self, split: str) -> int:
+    if split in ('bio', 'bio_train', 'bio_test'):
+      return self.people(split) * self.versions
+    return self.people(split) * len(ATTRIBUTES)
+
+  def people(self, split: str) -> int:
+    half = {'bio': self.n, 'bio_train': (self.n + 1) // 2,
+            'bio_test': self.n // 2, 'qa_train': (self.n + 1) // 2,
+            'qa_test': self.n // 2}
+    if split not in half:
+      raise BadInput(f'unknown split {split!r}; known: {", ".join(half)}')
+    return half[split]
+
+  def example(self, split: str, index: int) -> Example:
+    people = self.people(split)
+    which, person = divmod(index, people)
+    if not 0 <= index < self.size(split):
+      raise IndexError(f'example {index} of {self.size(split)} in {split}')
+    if split.endswith('_train'):
+      person = 2 * person
+    elif split.endswith('_test'):
+      person = 2 * person + 1
+    if split.startswith('bio'):
+      return self.biography(person, which)
+    return self.question(person, ATTRIBUTES[which])
+
+  def biography(self, person: int, version: int) -> Example:
+    """Version `version` (0 .. M*P-1) of a person's six sentences."""
+    name = self.name(person)
+    pronoun = (PRONOUNS[self.pronoun_of[person]],)
+    chosen = self.template_of[person, version // max(self.p, 1)].tolist()
+    order = self.order_of[person, version].tolist() if self.p else range(6)
+    pieces, answers = [], []
+    for place, a in enumerate(order):
+      attribute = ATTRIBUTES[a]
+      between, after = self.templates[attribute][chosen[a]]
+      pieces += name if self.fullname or not place else pronoun
+      pieces.append(between)
+      answers.append((attribute, len(pieces)))
+      pieces.append(self.value(person, attribute))
+      pieces.append(after)
+    return Example(tuple(pieces), tuple(answers),
+                   tuple(i for _, i in answers),
+                   {'person': person, 'version': version})
+
+  def question(self, person: int, attribute: str) -> Example:
+    """A question and its answer, 'value.' with the full stop."""
+    pieces = (QUESTIONS[attribute], *self.name(person), ENDINGS[attribute],
+              self.value(person, attribute) + '.')
+    return Example(pieces, ((attribute, 5),), (5,),
+                   {'person': person, 'attribute': attribute})
+
+  def name(self, person: int) -> tuple[str, str, str]:
+    """First, middle and last name, each with its leading space."""
+    return tuple(pool[i] for pool, i
+                 in zip(self.names, self.name_of[person].tolist()))
+
+  def value(self, person: int, attribute: str) -> str:
+    """The attribute's text, with its leading space."""
+    i = int(self.value_of[attribute][person])
+    if attribute != 'birth_date':
+      return ' ' + self.lists[attribute][i]
+    rest, year = divmod(i, self.dates[2])
+    month, day = divmod(rest, self.dates[1])
+    return f' {MONTHS[month]} {day + 1}, {1900 + year}'
+
+  def pieces(self):
+    for pool in self.names:
+      yield from pool
+    yield from PRONOUNS
+    yield from (*QUESTIONS.values(), *ENDINGS.values(), '.', ',')
+    for pairs in self.templates.values():
+      for pair in pairs:
+        yield from pair
+    for pool in self.lists.values():
+      yield from (' ' + value for value in pool)
+    months, days, years = self.dates
+    yield from (' ' + month for month in MONTHS[:months])
+    yield from (f' {day + 1}' for day in range(days))
+    yield from (f' {1900 + year}' for year in range(years))
+
+  def check(self, question: Example, text: str) -> Verdict:
+    """Exact match of the whole answer, full stop included (paper 3.1)."""
+    (attribute, at), = question.answers
+    wanted, found = question.pieces[at].strip(), text.strip()
+    if found == wanted:
+      return Verdict(True, 'exact')
+    if not found:
+      return Verdict(False, 'empty answer')
+    if found.startswith(wanted):
+      return Verdict(False, f'text after the answer: {found!r}')
+    if self._is_value(attribute, found.rstrip('.')):
+      return Verdict(False, f'another {attribute}: {found!r}, not {wanted!r}')
+    return Verdict(False, f'not a {attribute}: {found!r}, wanted {wanted!r}')
+
+  def _is_value(self, attribute: str, text: str) -> bool:
+    if attribute != 'birth_date':
+      return text in self.lists[attribute]
+    return bool(re.fullmatch(rf'({"|".join(MONTHS)}) \d+, \d{{4}}', text))
+
+  def check_biography(self, example: Example) -> Verdict:
+    """Every attribute once, the values right, the name where it belongs."""
+    person, text = example.meta['person'], example.text
+    told = [attribute for attribute, _ in example.answers]
+    if sorted(told) != sorted(ATTRIBUTES):
+      return Verdict(False, f'attributes told: {told}')
+    for attribute, at in example.answers:
+      if example.pieces[at] != self.value(person, attribute):
+        return Verdict(False, f'{attribute} is {example.pieces[at]!r}')
+    name = ''.join(self.name(person))
+    wanted = len(ATTRIBUTES) if self.fullname else 1
+    if not text.startswith(name) or text.count(name) != wanted:
+      return Verdict(False, f'name {text.count(name)} times, not {wanted}, '
+                            'or not at the start')
+    if not self.p and tuple(told) != ATTRIBUTES:
+      return Verdict(False, f'order {told} in an unshuffled variant')
+    return Verdict(True, 'ok')
+
+
+def make(config, seed: int) -> Biographies:
+  return Biographies(config, seed)
