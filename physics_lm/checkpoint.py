@@ -101,7 +101,7 @@ class Checkpoints:
 
 
 def load_params(folder: Path, params):
-  """Parameters of the newest checkpoint of another run's folder, on the
+  """(parameters, step) of the newest checkpoint of a run's folder, on the
   shardings of the abstract tree. Raises BadInput when there is none, or it is
   of another model."""
   path = Path(folder).absolute() / 'checkpoints'
@@ -119,4 +119,4 @@ def load_params(folder: Path, params):
       reason = (str(e).strip().splitlines() or [''])[0][:200]
       raise BadInput(f'checkpoint {path}/{step} does not fit this model: '
                      f'{reason}') from e
-  return got.params
+  return got.params, step

@@ -1,6 +1,7 @@
 """What the command lines share: configs from flags, progress. No JAX."""
 
 import ast
+import copy
 import importlib.util
 import sys
 import time
@@ -35,15 +36,18 @@ def load_config(path: str) -> ConfigDict:
 def override(config: ConfigDict, changes: dict) -> ConfigDict:
   """A locked copy with {'dotted.path': value} applied, strictly: an unknown
   key or a value of another type raises BadInput."""
-  config = config.copy_and_resolve_references()
+  config = copy.deepcopy(config)  # placeholders keep their types
   for path, value in changes.items():
-    *parents, leaf = path.split('.')
-    node = config
-    for i, key in enumerate([*parents, leaf]):
-      if not isinstance(node, ConfigDict) or key not in node:
-        known = ['.'.join([*parents[:i], k]) for k in node
-                 ] if isinstance(node, ConfigDict) else parents[:i]
-        raise BadInput(f'unknown key {path!r}; {nearest(path, known)}')
+    keys = path.split('.')
+    leaf, node = keys[-1], config
+    for i, key in enumerate(keys):
+      if not isinstance(node, ConfigDict):
+        raise BadInput(f'unknown key {path!r}: '
+                       f'{".".join(keys[:i])!r} has no keys below it')
+      if key not in node:
+        known = ['.'.join([*keys[:i], k]) for k in node]
+        raise BadInput(f'unknown key {path!r}; '
+                       f'{nearest(".".join(keys[:i + 1]), known)}')
       node, holder = node[key], node
     if isinstance(node, ConfigDict):
       raise BadInput(f'{path!r} is a section, wanted one of its keys: '

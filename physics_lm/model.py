@@ -8,7 +8,6 @@ Axis letters: B batch, T query, S key, D width, F mlp, N heads, K kv heads,
 G = N / K, H head, V vocabulary, L layers.
 """
 
-import dataclasses
 import functools
 import math
 
@@ -17,81 +16,13 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from physics_lm import sharding
-from physics_lm.errors import BadInput
-
-MLPS = ('gelu', 'gated_silu')
-NORMS = ('layernorm', 'rmsnorm')
-ATTENTIONS = ('xla', 'cudnn')
-DTYPES = ('float32', 'bfloat16', 'float16')
-
-
-@dataclasses.dataclass(frozen=True)
-class Config:
-  """Everything forward() depends on; hashable, so a static argument."""
-
-  vocab: int  # V, padded (see padded_vocab)
-  depth: int  # L
-  width: int  # D
-  heads: int  # N
-  kv_heads: int  # K
-  mlp_width: int  # F; 0: no MLP
-  mlp: str
-  norm: str
-  bias: bool
-  tied: bool
-  qk_norm: bool
-  rotary_fraction: float
-  rotary_base: float
-  dropout: float
-  dtype: str
-  remat: bool
-  attention: str
-
-  @property
-  def head(self) -> int:
-    return self.width // self.heads
-
-
-def padded_vocab(size: int) -> int:
-  """Vocabulary rows, a multiple of 8 so that small meshes can cut them."""
-  return -(-size // 8) * 8
-
-
-def make_config(config, vocab_size: int) -> Config:
-  """Checks `config.model` and closes it. Raises BadInput."""
-  m, r = config.model, config.runtime
-  kv = m.heads if m.kv_heads is None else m.kv_heads
-  wanted = [
-      (m.depth >= 1, f'model.depth is {m.depth}, wanted at least 1'),
-      (m.heads >= 1 and m.width % m.heads == 0,
-       f'model.width {m.width} is not divisible by model.heads {m.heads}'),
-      (kv >= 1 and m.heads % kv == 0,
-       f'model.heads {m.heads} is not divisible by model.kv_heads {kv}'),
-      (m.mlp_ratio >= 0, f'model.mlp_ratio is {m.mlp_ratio}, wanted >= 0'),
-      (0 <= m.rotary_fraction <= 1,
-       f'model.rotary_fraction is {m.rotary_fraction}, wanted 0 to 1'),
-      (0 <= m.dropout < 1, f'model.dropout is {m.dropout}, wanted [0, 1)')]
-  for name, value, known in (
-      ('model.mlp', m.mlp, MLPS), ('model.norm', m.norm, NORMS),
-      ('model.dtype', m.dtype, DTYPES),
-      ('runtime.attention', r.attention, ATTENTIONS)):
-    wanted.append((value in known,
-                   f'{name} is {value!r}, wanted one of {", ".join(known)}'))
-  for ok, message in wanted:
-    if not ok:
-      raise BadInput(message)
-  return Config(
-      vocab=padded_vocab(vocab_size), depth=m.depth, width=m.width,
-      heads=m.heads, kv_heads=kv, mlp_width=round(m.width * m.mlp_ratio),
-      mlp=m.mlp, norm=m.norm, bias=m.bias, tied=m.tied, qk_norm=m.qk_norm,
-      rotary_fraction=m.rotary_fraction, rotary_base=m.rotary_base,
-      dropout=m.dropout, dtype=m.dtype, remat=r.remat, attention=r.attention)
+from physics_lm.shape import Shape
 
 
 class _Parts(nn.Module):
   """Declares parameters and hands them out gathered, in compute dtype."""
 
-  cfg: Config
+  cfg: Shape
 
   def _param(self, name, shape, axes, std=None):
     """Normal with spread `std`; ones for a scale and zeros for a bias."""
@@ -184,7 +115,7 @@ class Ends(_Parts):
     return sharding.constrain(logits_BTV, 'batch', 'length', 'vocab')
 
 
-def rotate(x_BTNH, positions_BT, cfg: Config):
+def rotate(x_BTNH, positions_BT, cfg: Shape):
   """Rotary positions (GPT-NeoX halves) on the first rotary_fraction of H.
   The product of a rotated query and key depends on their distance only."""
   half = int(x_BTNH.shape[-1] * cfg.rotary_fraction) // 2
@@ -222,7 +153,7 @@ def dropout(x, rate: float, key):
   return jnp.where(keep, x / (1 - rate), 0)
 
 
-def init_boxed(cfg: Config, key):
+def init_boxed(cfg: Shape, key):
   """Parameters, each boxed with its logical axes; layers stacked on L."""
   ends, layers = jax.random.split(key)
   token = jnp.zeros((1, 1), jnp.int32)
@@ -237,20 +168,20 @@ def init_boxed(cfg: Config, key):
           'layers': stacked}
 
 
-def init(cfg: Config, key):
+def init(cfg: Shape, key):
   """Parameters, float32: {'ends': {...}, 'layers': {... [L, ...]}}."""
   return nn.unbox(init_boxed(cfg, key))
 
 
 @functools.cache
-def logical_axes(cfg: Config):
+def logical_axes(cfg: Shape):
   """The logical axes of every parameter, as a tree of tuples."""
   boxed = jax.eval_shape(functools.partial(init_boxed, cfg), jax.random.key(0))
   return jax.tree.map(lambda p: tuple(p.names), boxed,
                       is_leaf=lambda p: isinstance(p, nn.meta.AxisMetadata))
 
 
-def forward(params, tokens_BT, cfg: Config, segments_BT=None,
+def forward(params, tokens_BT, cfg: Shape, segments_BT=None,
             positions_BT=None, key=None, taps: bool = False):
   """Logits [B, T, V] float32; with taps also the residual stream before each
   layer and after the last, [L + 1, B, T, D]. `key` switches dropout on."""

@@ -33,10 +33,11 @@ def schedule(config) -> optax.Schedule:
     after = optax.join_schedules(
         [optax.constant_schedule(peak),
          optax.linear_schedule(peak, low, falling)], [rest - falling])
-  warm = optax.linear_schedule(0.0, peak, max(o.warmup, 1))
+  if o.warmup:
+    warm = optax.linear_schedule(0.0, peak, o.warmup)
+    after = optax.join_schedules([warm, after], [o.warmup])
   # Step 0 already moves: the schedule is read one step ahead.
-  joined = optax.join_schedules([warm, after], [o.warmup]) if o.warmup else after
-  return lambda count: joined(count + 1)
+  return lambda count: after(count + 1)
 
 
 def decays(params):

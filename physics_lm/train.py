@@ -15,11 +15,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from physics_lm import (
-    checkpoint, metrics, model, optim, pipeline, rows, sharding, store)
+  checkpoint,
+  metrics,
+  model,
+  optim,
+  pipeline,
+  rows,
+  shape,
+  sharding,
+  store,
+)
 from physics_lm.cli import Progress, parse_config
 from physics_lm.errors import BadInput, command
 from physics_lm.evals import suite
@@ -35,7 +43,7 @@ class State(NamedTuple):
   opt: Any
 
 
-def loss_sums(params, batch, cfg: model.Config, tasks: int, key=None):
+def loss_sums(params, batch, cfg: shape.Shape, tasks: int, key=None):
   """(summed loss in nats, sums by task [tasks]): of a batch of [B, T] rows."""
   logits = model.forward(params, batch['tokens'], cfg, batch['segments'],
                          batch['positions'], key)
@@ -49,7 +57,7 @@ def loss_sums(params, batch, cfg: model.Config, tasks: int, key=None):
   return loss_B.sum(), sums
 
 
-def make_step(cfg: model.Config, tx, tasks: int, accumulate: int = 1,
+def make_step(cfg: shape.Shape, tx, tasks: int, accumulate: int = 1,
               seed: int = 0):
   """train_step(state, batch) -> (state, sums): pure, jit- and vmap-able."""
 
@@ -89,7 +97,7 @@ def make_step(cfg: model.Config, tx, tasks: int, accumulate: int = 1,
 class Trainer(NamedTuple):
   """What a config becomes on a mesh: all pieces of the loop."""
 
-  cfg: model.Config
+  cfg: shape.Shape
   mesh: jax.sharding.Mesh
   abstract: State  # shapes with shardings
   init: Any  # () -> State
@@ -99,7 +107,7 @@ class Trainer(NamedTuple):
 
 def build(config, data: rows.Data, devices=None) -> Trainer:
   """Mesh, shardings and jitted functions of a config. Raises BadInput."""
-  cfg = model.make_config(config, len(data.vocab))
+  cfg = shape.make(config, len(data.vocab))
   mesh = sharding.make_mesh(config, devices)
   sharding.check(config, mesh)
   tx = optim.make(config)
@@ -163,7 +171,7 @@ def start(config, trainer: Trainer, saved: checkpoint.Checkpoints,
     if not store.is_done(parent):
       raise BadInput(f'init_from is {config.init_from!r}, wanted the folder or '
                      'id of a finished run (no `done` there)')
-    params = checkpoint.load_params(parent, trainer.abstract.params)
+    params, _ = checkpoint.load_params(parent, trainer.abstract.params)
     state = state._replace(params=params)
   return state, {'step': 0, 'window': {}, 'entries': [0] * 64}
 
@@ -216,7 +224,7 @@ def _run(config, folder: Path, command_line: str):
         config, data.vocab, command_line, trainer.mesh.devices.flat[0],
         trainer.mesh.size))
   log = metrics.Writer(folder, plain, first) if writes else metrics.NoWriter()
-  per_step = flops.per_token(config.model, trainer.cfg.vocab, data.length
+  per_step = flops.per_token(trainer.cfg, data.length
                              ) * config.data.batch * data.length
   names, rate = [t.name for t in data.tasks], optim.schedule(config)
   window, entries, pending = meta['window'], meta['entries'], []

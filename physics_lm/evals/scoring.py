@@ -13,6 +13,7 @@ import numpy as np
 
 from physics_lm import model, rows
 from physics_lm.errors import BadInput
+from physics_lm.shape import Shape
 
 
 class Span(NamedTuple):
@@ -47,7 +48,7 @@ def pack(data: rows.Data, examples, tag: str = ''):
 
 
 @functools.partial(jax.jit, static_argnames='cfg')
-def token_outcomes(params, batch, cfg: model.Config):
+def token_outcomes(params, batch, cfg: Shape):
   """(nll in nats, whether the target is the argmax), both [B, T]."""
   logits = model.forward(params, batch['tokens'], cfg, batch['segments'],
                          batch['positions'])
@@ -57,7 +58,7 @@ def token_outcomes(params, batch, cfg: model.Config):
   return nll, logits.argmax(-1) == batch['targets']
 
 
-def outcomes(params, packed, cfg: model.Config, batch: int):
+def outcomes(params, packed, cfg: Shape, batch: int):
   """token_outcomes of all rows, `batch` at a time, as NumPy [R, T]. Every
   process scores every row: evaluation sets are small."""
   count = len(packed['tokens'])

@@ -37,6 +37,7 @@ class World(Protocol):
   """Pure in (config, seed): example i of a split is what it is, on any host."""
 
   version: int
+  splits: tuple[str, ...]
 
   def size(self, split: str) -> int:
     """How many examples the split has."""

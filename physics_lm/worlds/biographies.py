@@ -16,8 +16,9 @@ same for any number of people.
 Left out: bioR (it needs a language model to write it). Ours are the lists of
 names and values and the templates; their sizes are the paper's, except 50
 templates for each attribute where the paper has 46 to 52, and 130 company
-cities where it has 133 (36 of 263 employers sit in New York in both). Even people are 'train', odd are held out,
-where the paper splits at random: people are independent, so it is the same.
+cities where it has 133 (36 of 263 employers sit in New York in both). Even
+people are 'train', odd are held out, where the paper splits at random: people
+are independent, so it is the same.
 """
 
 import functools
@@ -26,7 +27,7 @@ from importlib import resources
 
 import numpy as np
 
-from physics_lm.errors import BadInput
+from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds.base import Example, Verdict, generator
 
 VERSION = 1
@@ -82,8 +83,8 @@ def _distinct(rng: np.random.Generator, total: int, count: int) -> np.ndarray:
   if total <= 1 << 20:
     return rng.permutation(total)[:count]
   drawn = np.zeros(0, np.int64)
-  while True:  # rejection: `total` is far above `count`, or close to it, once
-    drawn = np.concatenate([drawn, rng.integers(0, total, 1 << 16)])
+  while True:  # the generator's stream does not depend on the chunks
+    drawn = np.concatenate([drawn, rng.integers(0, total, count + 64)])
     _, first = np.unique(drawn, return_index=True)
     if len(first) >= count:
       return drawn[np.sort(first)[:count]]
@@ -97,6 +98,7 @@ class Biographies:
   """
 
   version = VERSION
+  splits = ('bio', 'bio_train', 'bio_test', 'qa_train', 'qa_test')
 
   def __init__(self, config, seed: int):
     c, n = config, config.people
@@ -155,17 +157,15 @@ class Biographies:
     return tuple(pairs)
 
   def size(self, split: str) -> int:
-    if split in ('bio', 'bio_train', 'bio_test'):
-      return self.people(split) * self.versions
-    return self.people(split) * len(ATTRIBUTES)
+    each = self.versions if split.startswith('bio') else len(ATTRIBUTES)
+    return self.people(split) * each
 
   def people(self, split: str) -> int:
-    half = {'bio': self.n, 'bio_train': (self.n + 1) // 2,
-            'bio_test': self.n // 2, 'qa_train': (self.n + 1) // 2,
-            'qa_test': self.n // 2}
-    if split not in half:
-      raise BadInput(f'unknown split {split!r}; known: {", ".join(half)}')
-    return half[split]
+    if split not in self.splits:
+      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+    if split == 'bio':
+      return self.n
+    return (self.n + 1) // 2 if split.endswith('train') else self.n // 2
 
   def example(self, split: str, index: int) -> Example:
     people = self.people(split)

@@ -1,0 +1,217 @@
+"""Can a model answer questions about people it has only read about?
+
+Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Results 1 to 3. Everybody's
+biography is trained on, but only half of the people's questions; we ask about
+the other half. Two ways: questions mixed into training, or pretraining on
+biographies first and finetuning on questions after. The data differ in how
+many ways a biography is told.
+
+Paper (GPT-2 124M, 100,000 people; mean accuracy over six attributes on
+held-out people, percent; figure 3, LoRA finetuning):
+
+  data                      pretrain, then finetune    mixed
+  single                     9.7                       86.6
+  multi5                    41.0                       91.8
+  multi5+permute            96.6                       95.5
+  multi5+permute+fullname   96.2                       95.7
+
+  python -m physics_lm.launch experiments/knowledge_extraction.py --scale=cpu
+  python -m physics_lm.report experiments/knowledge_extraction.py --scale=cpu
+
+Ours differ: full finetuning, not LoRA (the paper's own full finetuning gives
+7.5 on single and 94.6 on multi5+permute); a closed word-level vocabulary; at
+`cpu` scale 500 people and smaller pools of names and values.
+
+Rule for a verdict, fixed before the runs: a difference counts when it exceeds
+twice its standard error over seeds, sqrt((s1^2 + s2^2) / n), with n >= 3.
+"""
+
+from physics_lm import plots
+from physics_lm.report import Claim, spread
+from physics_lm.sweep import Run, pick
+
+PAPER = {  # data: (pretrain then finetune, mixed), percent
+    'single': (9.7, 86.6), 'multi5': (41.0, 91.8),
+    'multi5_permute': (96.6, 95.5), 'multi5_permute_fullname': (96.2, 95.7)}
+LABELS = ('one\ntext', 'five\ntexts', 'five texts,\nshuffled',
+          'five texts,\nshuffled,\nfull name')
+TRAININGS = ('finetune', 'mixed')
+
+_SMALL = {  # 500 people and pools to match
+    'worlds.bios.people': 500, 'worlds.bios.first_names': 100,
+    'worlds.bios.middle_names': 100, 'worlds.bios.last_names': 200,
+    'worlds.bios.years': 100, 'worlds.bios.templates': 20,
+    'data.length': 160, 'data.batch': 12}
+_MIXTURE = {  # shares of rows
+    'mixed': {},
+    'pretrain': {'data.tasks.bio.weight': 1.0, 'data.tasks.qa.weight': 0.0},
+    'finetune': {'data.tasks.bio.weight': 0.0, 'data.tasks.qa.weight': 1.0}}
+SCALES = {
+    # scale: data, seeds, common overrides, and those of each training
+    'smoke': (('single', 'multi5_permute'), 1, _SMALL | {
+        'worlds.bios.people': 20, 'model.width': 32, 'model.depth': 2,
+        'data.batch': 4}, {
+            'mixed': {'steps': 20, 'optim.warmup': 5},
+            'pretrain': {'steps': 20, 'optim.warmup': 5},
+            'finetune': {'steps': 10, 'optim.warmup': 2}}),
+    'quickstart': (('single', 'multi5_permute'), 2, _SMALL, {
+        'mixed': {'steps': 1800}}),
+    'cpu': (tuple(PAPER), 3, _SMALL, {
+        'mixed': {'steps': 2000},
+        'pretrain': {'steps': 1500},
+        'finetune': {'steps': 300, 'optim.warmup': 10}}),
+    'gpu': (tuple(PAPER), 3, {
+        'worlds.bios.people': 20_000, 'model.width': 512, 'model.depth': 8,
+        'model.heads': 8, 'model.dtype': 'bfloat16', 'data.length': 512,
+        'data.batch': 96, 'optim.learning_rate': 1e-3, 'optim.warmup': 500,
+        'checkpoint.every': 1000}, {
+            'mixed': {'steps': 8000},
+            'pretrain': {'steps': 6000},
+            'finetune': {'steps': 1500, 'optim.warmup': 20,
+                         'optim.learning_rate': 3e-4}}),
+    # Appendices C and D. Our closed vocabulary has 3,250 words, GPT-2's BPE
+    # uses 3,275 tokens of bioS.
+    'paper': (tuple(PAPER), 1, {
+        'worlds.bios.people': 100_000, 'model.width': 768, 'model.depth': 12,
+        'model.heads': 12, 'model.dtype': 'bfloat16', 'model.dropout': 0.1,
+        'data.length': 512, 'data.batch': 96, 'data.isolate': False,
+        'optim.learning_rate': 1e-3, 'optim.warmup': 1000,
+        'checkpoint.every': 2000}, {
+            'mixed': {'steps': 80_000, 'data.tasks.bio.weight': 0.2,
+                      'data.tasks.qa.weight': 0.8},
+            'pretrain': {'steps': 80_000},
+            'finetune': {'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
+                         'optim.weight_decay': 0.01,
+                         'optim.learning_rate': 3e-4}}),
+}
+
+
+def runs(scale: str) -> list[Run]:
+  """Every (data, seed): mixed, pretrain, and finetune from that pretrain."""
+  data, seeds, common, trainings = pick(SCALES, scale)
+  out = []
+  for name in data:
+    for seed in range(seeds):
+      point = common | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
+      parent = None
+      for training in trainings:
+        run = Run(f'configs/biographies.py:{name}',
+                  point | _MIXTURE[training] | trainings[training],
+                  {'data': name, 'training': training, 'seed': seed},
+                  parent if training == 'finetune' else None)
+        parent = run
+        out.append(run)
+  return out
+
+
+def table(results: list[dict]):
+  """One row for each (data, training, half of the people, attribute):
+  percent exact, whole answer and first token, mean and std over n seeds; the
+  same of the biography's own sentences; the majority guess."""
+  import pandas as pd
+
+  from physics_lm.worlds.biographies import ATTRIBUTES
+  rows, metrics = [], ['exact', 'first', 'bio_exact', 'majority']
+  for r in results:
+    for half in ('test', 'train'):
+      for attribute in ('mean', *ATTRIBUTES):
+        end = '' if attribute == 'mean' else f'/{attribute}'
+        rows.append({
+            'data': r['data'], 'training': r['training'], 'half': half,
+            'attribute': attribute, 'people': r[f'extraction/people/{half}'],
+            **{m: 100 * r[f'extraction/{m}/{half}{end}'] for m in metrics}})
+  return spread(pd.DataFrame(rows),
+                ['data', 'training', 'half', 'attribute', 'people'], metrics)
+
+
+def _held_out(df):
+  """Held-out means over the attributes, indexed by (data, training)."""
+  rows = df[(df.half == 'test') & (df.attribute == 'mean')]
+  return rows.set_index(['data', 'training'])
+
+
+def show(df) -> str:
+  """The small table of the last screen."""
+  rows = _held_out(df)
+  lines = [f'{"data":26}{"training":12}{"held-out exact %":>18}'
+           f'{"majority %":>12}{"biography %":>13}{"seeds":>7}{"people":>8}']
+  for (data, training), r in rows.iterrows():
+    if training != 'pretrain':
+      lines.append(
+          f'{data:26}{training:12}{r.exact_mean:>11.1f} +- {r.exact_std:<3.1f}'
+          f'{r.majority_mean:>12.1f}{r.bio_exact_mean:>13.1f}{r.n:>7}'
+          f'{r.people:>8}')
+  return '\n'.join(lines)
+
+
+def figure(df):
+  """Held-out accuracy by data, one panel for each way to train."""
+  rows = _held_out(df)
+  trainings = [t for t in TRAININGS if t in rows.index.get_level_values(1)]
+  fig, axes = plots.figure(columns=len(trainings), sharey=True)
+  heads = {'finetune': 'Biographies first, questions after',
+           'mixed': 'Biographies and questions mixed'}
+  for ax, training in zip(axes[0], trainings):
+    data = [d for d in PAPER if (d, training) in rows.index]
+    part = rows.loc[[(d, training) for d in data]]
+    plots.accuracy_bars(
+        ax, [LABELS[list(PAPER).index(d)] for d in data], part.exact_mean,
+        part.exact_std, [plots.COLOURS[d != 'single'] for d in data],
+        [PAPER[d][TRAININGS.index(training)] for d in data])
+    guess = part.majority_mean.mean()
+    ax.axhline(guess, color=plots.INK, linewidth=0.9, linestyle=':')
+    plots.title(ax, heads[training])
+  n, people = int(rows.n.min()), int(rows.people.max())
+  axes[0][0].set_ylabel('questions answered exactly, %', fontsize=9)
+  axes[0][0].set_xlabel('how each person is told of', fontsize=9, loc='left')
+  fig.suptitle(
+      f'{people} people whose biographies were trained on, whose questions '
+      f'were not', x=0.01, ha='left', fontsize=11)
+  fig.supxlabel(
+      f'bars: ours, mean and standard deviation of {n} seeds;  diamonds: the '
+      'paper, 124M parameters and 50,000 people;\ndotted: constant guess',
+      x=0.01, ha='left', fontsize=8, color=plots.QUIET)
+  return fig
+
+
+def verdict(df) -> list[Claim]:
+  """Results 1 to 3 of the paper."""
+  rows, out = _held_out(df), []
+
+  def cell(data, training):
+    found = (data, training) in rows.index
+    return rows.loc[(data, training)] if found else None
+
+  def text(*cells):
+    return ' against '.join(f'{c.exact_mean:.1f} ± {c.exact_std:.1f}'
+                            for c in cells) + (
+        f' (n = {cells[0].n} seeds of {cells[0].people} held-out people; '
+        f'guess {cells[0].majority_mean:.1f})')
+
+  def add(statement, paper, cells, holds):
+    if any(c is None for c in cells):
+      out.append(Claim(statement, paper, 'not run', 'not tested at this scale'))
+    elif min(c.n for c in cells) < 3:
+      out.append(Claim(statement, paper, text(*cells),
+                       'not tested at this scale'))
+    else:
+      out.append(Claim(statement, paper, text(*cells),
+                       'yes' if holds(*cells) else 'no'))
+
+  beats = lambda a, b: a.exact_mean - b.exact_mean > 2 * (
+      (a.exact_std**2 + b.exact_std**2) / min(a.n, b.n))**0.5
+  single, five, shuffled = (cell(d, 'finetune') for d in (
+      'single', 'multi5', 'multi5_permute'))
+  add('Told once, facts cannot be extracted by finetuning on questions '
+      '(Result 2: at most 10 %)', '9.7 %', [single],
+      lambda s: s.exact_mean <= 10)
+  add('Five shuffled tellings make them extractable (Result 3: shuffled five '
+      'beats one)', '96.6 against 9.7 %', [shuffled, single], beats)
+  add('Five tellings in fixed order lie between (Result 3: shuffled five '
+      'beats fixed five)', '96.6 against 41.0 %', [shuffled, five], beats)
+  add('Mixed training extracts even what was told once (Result 1: at least '
+      'half of the questions)', '86.6 %', [cell('single', 'mixed')],
+      lambda s: s.exact_mean >= 50)
+  add('In mixed training, too, shuffled five beats one', '95.5 against 86.6 %',
+      [cell('multi5_permute', 'mixed'), cell('single', 'mixed')], beats)
+  return out

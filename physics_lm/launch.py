@@ -1,0 +1,311 @@
+"""Runs every run of an experiment, on the cores of this machine. No JAX.
+
+  python -m physics_lm.launch experiments/knowledge_extraction.py --scale=cpu
+      [--list] [--jobs=N] [--runs=DIR] [--device=NAME]
+
+Skips what is done, resumes what was stopped, leaves alone what another
+launcher holds, tries a crashed run once more. On a CPU the default is one run
+a core, each pinned to its own: two such runs do 1.5 times the work of one run
+on two cores.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from physics_lm import cli, rows, shape, store, sweep
+from physics_lm.errors import BadInput, command
+from physics_lm.scaling import flops
+
+# Effective training FLOP/s of one worker: what --list divides by. 'cpu' is
+# one core of the machine in bench/RESULTS.md, measured; the others are 30 %
+# of the published dense bf16 peak, an assumption.
+DEVICES = {'cpu': 4.5e10, 'a100': 0.3 * 312e12, 'h200': 0.3 * 989e12,
+           'tpu-v5e': 0.3 * 197e12, 'tpu-v5p': 0.3 * 459e12}
+STARTUP = 15.0  # seconds: imports, compilation, last evaluation
+BUSY = 3  # exit status of a trainer whose folder another process holds
+
+
+def cost(run: sweep.Run, device: str) -> dict:
+  """Parameters, tokens, exposures of each task, FLOPs and seconds of a run.
+  Exposures are estimated from 16 rows of each task, of seed 0: that another
+  seed's entries are a token longer does not matter here."""
+  c = run.config
+  data = rows.load(cli.override(c, {f'seed.{k}': 0 for k in c.seed}))
+  form = shape.make(c, len(data.vocab))
+  tokens = c.steps * c.data.batch * c.data.length
+  exposures = {}
+  for task in data.tasks:
+    alone = data._replace(tasks=(task,))
+    sample = [int(rows.row(alone, i)['entries']) for i in range(16)]
+    drawn = sum(sample) / 16 * c.steps * c.data.batch * task.weight
+    exposures[task.name] = drawn / task.people
+  work = flops.per_token(form, c.data.length) * tokens
+  return {'parameters': flops.parameters(form).total,
+          'tokens': tokens, 'exposures': exposures, 'flops': work,
+          'seconds': STARTUP + work / DEVICES[device]}
+
+
+def table(runs, folder: Path, device: str) -> str:
+  """The text of --list."""
+  total, head, lines = {'tokens': 0, 'flops': 0.0, 'seconds': 0.0}, None, []
+  for run in runs:
+    k = cost(run, device)
+    for key in total:
+      total[key] += k[key]
+    cells = [run.id, ' '.join(f'{a}={b}' for a, b in run.tags.items()),
+             short(k['parameters']), short(k['tokens']),
+             ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
+             f'{k["flops"]:.1e}', cli.clock(k['seconds']),
+             store.state(folder / run.id)]
+    lines.append(cells)
+  head = ['id', 'run', 'params', 'tokens', 'exposures', 'FLOPs', 'time',
+          'state']
+  widths = [max(len(r[i]) for r in [head, *lines]) for i in range(len(head))]
+  show = lambda r: '  '.join(x.ljust(w) for x, w in zip(r, widths)).rstrip()
+  text = '\n'.join(show(r) for r in [head, *lines])
+  return (f'{text}\n{len(runs)} runs, {short(total["tokens"])} tokens, '
+          f'{total["flops"]:.1e} FLOPs, about {cli.clock(total["seconds"])} of '
+          f'one {device} worker in all')
+
+
+def short(n: float) -> str:
+  """1234567 -> '1.2M'."""
+  for unit, size in (('T', 1e12), ('G', 1e9), ('M', 1e6), ('k', 1e3)):
+    if n >= size:
+      return f'{n / size:.3g}{unit}'
+  return str(int(n))
+
+
+def environment(core: int | None) -> dict[str, str]:
+  """What a trainer's process needs to be fast. Huge pages keep glibc from
+  handing a step's memory back and faulting it in again at each step."""
+  env = dict(os.environ)
+  if core is not None:
+    env.setdefault('JAX_PLATFORMS', 'cpu')
+    env.setdefault('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=1')
+  path = [str(sweep.ROOT), env.get('PYTHONPATH', '')]
+  env['PYTHONPATH'] = os.pathsep.join(p for p in path if p)
+  return env
+
+
+class Worker:
+  """A trainer's process, on its own core when there is one to pin to."""
+
+  def __init__(self, run: sweep.Run, folder: Path, core: int | None):
+    self.run, self.folder, self.core = run, folder, core
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = [sys.executable, '-m', 'physics_lm.train', *run.arguments(),
+                 f'--workdir={folder.absolute()}']
+    self._log = (folder / 'log.txt').open('a', encoding='utf-8')
+    self._log.write('$ ' + shlex.join(arguments) + '\n')
+    self._log.flush()
+    pin = None
+    if core is not None:
+      pin = lambda: os.sched_setaffinity(0, {core})
+    # A group of its own: Ctrl-C reaches the launcher, which then asks.
+    self.process = subprocess.Popen(
+        arguments, cwd=sweep.ROOT, env=environment(core), stdout=self._log,
+        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=pin,
+        start_new_session=True)
+
+  def ended(self) -> int | None:
+    status = self.process.poll()
+    if status is not None:
+      self._log.close()
+    return status
+
+  def last_words(self) -> str:
+    lines = (self.folder / 'log.txt').read_text(errors='replace').splitlines()
+    return lines[-1][:300] if lines else ''
+
+
+class Board:
+  """One bar for each run in hand and one for all; plain lines elsewhere."""
+
+  def __init__(self, runs, folder: Path):
+    self.steps = {r.id: r.config.steps for r in runs}
+    self.folder, self._bars = folder, {}
+    self._terminal = sys.stderr.isatty()
+    self._all = cli.Progress(sum(self.steps.values()), self._reached(),
+                             'all runs', 'step')
+
+  def _reached(self) -> int:
+    return sum(n if store.is_done(self.folder / r)
+               else min(store.step_reached(self.folder / r), n)
+               for r, n in self.steps.items())
+
+  def show(self, workers, done: int, failed: int):
+    now = {w.run.id: w for w in workers}
+    if self._terminal:
+      for gone in self._bars.keys() - now.keys():
+        self._bars.pop(gone).close()
+      for i, (run_id, w) in enumerate(now.items()):
+        if run_id not in self._bars:
+          from tqdm import tqdm
+          self._bars[run_id] = tqdm(
+              total=self.steps[run_id], position=i + 1, leave=False,
+              desc=label(w.run), unit='step', dynamic_ncols=True)
+        bar = self._bars[run_id]
+        bar.update(store.step_reached(w.folder) - bar.n)
+    note = f'{done}/{len(self.steps)} runs done'
+    note += f', {failed} failed' if failed else ''
+    now_at = ', '.join(f'{label(w.run)} {store.step_reached(w.folder)}'
+                       f'/{self.steps[w.run.id]}' for w in workers)
+    self._all.update(self._reached(),
+                     note if self._terminal else f'{note}; now {now_at}')
+
+  def say(self, text: str):
+    if self._terminal:
+      from tqdm import tqdm
+      tqdm.write(text)
+    else:
+      print(text, flush=True)
+
+  def close(self):
+    for bar in self._bars.values():
+      bar.close()
+    self._all.close()
+
+
+def label(run: sweep.Run) -> str:
+  return ' '.join(map(str, run.tags.values())) or run.id
+
+
+def cores(jobs: int | None) -> list[int | None]:
+  """What each worker is pinned to. With an accelerator: one worker, unpinned;
+  else as many as jobs says, or one a core."""
+  mine = sorted(os.sched_getaffinity(0))
+  if os.environ.get('JAX_PLATFORMS') != 'cpu' and (
+      Path('/dev/nvidia0').exists() or Path('/dev/accel0').exists()):
+    return [None] * (jobs or 1)
+  jobs = jobs or len(mine)
+  if jobs > len(mine):
+    return [None] * jobs
+  return mine[:jobs]
+
+
+def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
+           ) -> dict[str, str]:
+  """Brings every run to done; {run id: 'done', 'failed', 'blocked' or
+  'stopped'}. Blocked: the run it starts from failed."""
+  ends = {r.id: 'done' for r in runs if store.is_done(folder / r.id)}
+  waiting = [r for r in runs if r.id not in ends]
+  print(f'{len(runs)} runs, {len(ends)} done already; in {folder}', flush=True)
+  free, workers, tries, held = cores(jobs), [], {}, {}
+  board, stop = Board(runs, folder), []
+  old = {s: signal.signal(s, lambda n, _: stop.append(n))
+         for s in (signal.SIGTERM, signal.SIGINT)}
+  try:
+    while waiting or workers:
+      for run in list(waiting):
+        parent = run.init_from and ends.get(run.init_from.id)
+        if parent in ('failed', 'blocked'):
+          ends[run.id] = 'blocked'
+          waiting.remove(run)
+        elif stop:
+          ends[run.id] = 'stopped'
+          waiting.remove(run)
+        elif store.is_done(folder / run.id):  # by another launcher
+          ends[run.id] = 'done'
+          waiting.remove(run)
+        elif free and (run.init_from is None or parent == 'done') and (
+            held.get(run.id, 0) < time.time()):
+          if store.state(folder / run.id) == 'running':
+            held[run.id] = time.time() + 5  # another launcher's; look again
+            continue
+          waiting.remove(run)
+          workers.append(Worker(run, folder / run.id, free.pop(0)))
+      if stop:
+        for w in workers:
+          if w.process.poll() is None:
+            w.process.send_signal(signal.SIGTERM)
+      for w in list(workers):
+        status = w.ended()
+        if status is None:
+          continue
+        workers.remove(w)
+        free.append(w.core)
+        if store.is_done(w.folder):
+          ends[w.run.id] = 'done'
+        elif stop or status == 0:
+          ends[w.run.id] = 'stopped'
+        elif status == BUSY:
+          waiting.append(w.run)
+          held[w.run.id] = time.time() + 5
+        elif status != 2 and not tries.get(w.run.id):
+          tries[w.run.id] = 1
+          waiting.insert(0, w.run)
+          board.say(f'{label(w.run)} crashed (exit {status}), trying once '
+                    f'more: {w.last_words()}')
+        else:
+          ends[w.run.id] = 'failed'
+          board.say(f'{label(w.run)} failed (exit {status}): '
+                    f'{w.last_words()}; all of it in {w.folder / "log.txt"}')
+      done = sum(e == 'done' for e in ends.values())
+      board.show(workers, done, sum(e == 'failed' for e in ends.values()))
+      time.sleep(0.3)
+  finally:
+    board.close()
+    for s, handler in old.items():
+      signal.signal(s, handler)
+  return ends
+
+
+def parser(prog: str, text: str) -> argparse.ArgumentParser:
+  """An argument parser whose errors are one line and exit 2."""
+
+  class Parser(argparse.ArgumentParser):
+    def error(self, message):
+      raise BadInput(f'{message}; python -m {prog} --help lists the flags')
+
+  return Parser(prog=f'python -m {prog}', description=text,
+                formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def common_flags(p: argparse.ArgumentParser, nargs=None):
+  p.add_argument('experiment', nargs=nargs, help='an experiments/*.py file')
+  p.add_argument('--scale', default='cpu', help='smoke, cpu, gpu or paper')
+  p.add_argument('--runs', default=str(sweep.ROOT / 'runs'), type=Path,
+                 help='where run folders lie (default: runs/)')
+
+
+@command
+def main(argv=None):
+  """The command line."""
+  p = parser('physics_lm.launch', __doc__)
+  common_flags(p)
+  p.add_argument('--list', action='store_true',
+                 help='show the runs and their cost, run nothing')
+  p.add_argument('--jobs', type=int, help='runs at a time')
+  p.add_argument('--device', choices=DEVICES,
+                 help='whose speed --list assumes')
+  a = p.parse_args(argv)
+  if a.jobs is not None and a.jobs < 1:
+    raise BadInput(f'--jobs is {a.jobs}, wanted at least 1')
+  module = sweep.experiment(a.experiment)
+  runs = sweep.ordered(module.runs(a.scale))
+  folder = a.runs / module.name
+  if a.list:
+    device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
+    print(table(runs, folder, device))
+    return
+  ends = launch(runs, folder, a.jobs)
+  count = {e: list(ends.values()).count(e) for e in dict.fromkeys(
+      ends.values())}
+  print(', '.join(f'{n} {e}' for e, n in count.items()) + f'; in {folder}')
+  again = f'python -m physics_lm.launch {a.experiment} --scale={a.scale}'
+  if count.get('done') == len(runs):
+    print(f'next: {again.replace("launch", "report", 1)}')
+  else:
+    print(f'to go on: {again}')
+    sys.exit(1 if count.get('failed') else 0)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,73 @@
+"""The shape of a model: what a config's `model` section means. No JAX."""
+
+import dataclasses
+
+from physics_lm.errors import BadInput
+
+KNOWN = {
+    'mlp': ('gelu', 'gated_silu'),
+    'norm': ('layernorm', 'rmsnorm'),
+    'dtype': ('float32', 'bfloat16', 'float16'),
+    'attention': ('xla', 'cudnn'),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+  """Everything forward() depends on; hashable, so a static argument."""
+
+  vocab: int  # V, rows of the embedding
+  depth: int  # L
+  width: int  # D
+  heads: int  # N
+  kv_heads: int  # K
+  mlp_width: int  # F; 0: no MLP
+  mlp: str
+  norm: str
+  bias: bool
+  tied: bool
+  qk_norm: bool
+  rotary_fraction: float
+  rotary_base: float
+  dropout: float
+  dtype: str
+  remat: bool
+  attention: str
+
+  @property
+  def head(self) -> int:
+    return self.width // self.heads
+
+
+def make(config, vocab_size: int) -> Shape:
+  """The shape of config.model over a vocabulary. Raises BadInput.
+
+  The embedding has a multiple of 8 rows, so that a small mesh can cut it.
+  """
+  m, r = config.model, config.runtime
+  kv = m.heads if m.kv_heads is None else m.kv_heads
+  checks = [
+      (m.depth >= 1, f'model.depth is {m.depth}, wanted at least 1'),
+      (m.width >= 1, f'model.width is {m.width}, wanted at least 1'),
+      (m.heads >= 1 and m.width % m.heads == 0,
+       f'model.width is {m.width}, wanted a multiple of model.heads='
+       f'{m.heads}'),
+      (kv >= 1 and m.heads % kv == 0,
+       f'model.heads is {m.heads}, wanted a multiple of model.kv_heads={kv}'),
+      (m.mlp_ratio >= 0, f'model.mlp_ratio is {m.mlp_ratio}, wanted >= 0'),
+      (0 <= m.rotary_fraction <= 1,
+       f'model.rotary_fraction is {m.rotary_fraction}, wanted 0 to 1'),
+      (0 <= m.dropout < 1, f'model.dropout is {m.dropout}, wanted [0, 1)')]
+  for key, known in KNOWN.items():
+    section = r if key == 'attention' else m
+    checks.append((section[key] in known, f'{key} is {section[key]!r}, wanted '
+                   f'one of {", ".join(known)}'))
+  for ok, message in checks:
+    if not ok:
+      raise BadInput(message)
+  return Shape(
+      vocab=-(-vocab_size // 8) * 8, depth=m.depth, width=m.width,
+      heads=m.heads, kv_heads=kv, mlp_width=round(m.width * m.mlp_ratio),
+      mlp=m.mlp, norm=m.norm, bias=m.bias, tied=m.tied, qk_norm=m.qk_norm,
+      rotary_fraction=m.rotary_fraction, rotary_base=m.rotary_base,
+      dropout=m.dropout, dtype=m.dtype, remat=r.remat, attention=r.attention)
