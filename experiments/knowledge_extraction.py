@@ -41,11 +41,13 @@ _SMALL = {  # 500 people and pools to match
     'worlds.bios.people': 500, 'worlds.bios.first_names': 100,
     'worlds.bios.middle_names': 100, 'worlds.bios.last_names': 200,
     'worlds.bios.years': 100, 'worlds.bios.templates': 20,
-    'data.length': 160, 'data.batch': 12}
+    'data.length': 160, 'data.batch': 12, 'optim.learning_rate': 4e-3,
+    'optim.b2': 0.95}
 _MIXTURE = {  # shares of rows
     'mixed': {},
     'pretrain': {'data.tasks.bio.weight': 1.0, 'data.tasks.qa.weight': 0.0},
-    'finetune': {'data.tasks.bio.weight': 0.0, 'data.tasks.qa.weight': 1.0}}
+    'finetune': {'data.tasks.bio.weight': 0.0, 'data.tasks.qa.weight': 1.0,
+                 'data.tasks.qa.loss': 'answers'}}
 SCALES = {
     # scale: data, seeds, common overrides, and those of each training
     'smoke': (('single', 'multi5_permute'), 1, _SMALL | {
@@ -59,7 +61,8 @@ SCALES = {
     'cpu': (tuple(PAPER), 3, _SMALL, {
         'mixed': {'steps': 2000},
         'pretrain': {'steps': 1500},
-        'finetune': {'steps': 300, 'optim.warmup': 10}}),
+        'finetune': {'steps': 400, 'optim.warmup': 10,
+                     'optim.learning_rate': 5e-4}}),
     'gpu': (tuple(PAPER), 3, {
         'worlds.bios.people': 20_000, 'model.width': 512, 'model.depth': 8,
         'model.heads': 8, 'model.dtype': 'bfloat16', 'data.length': 512,

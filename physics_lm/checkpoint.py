@@ -6,12 +6,14 @@ background. Restore takes the newest that reads; it moves one that does not
 aside and says so.
 """
 
+import copy
 import errno
 import logging
 import shutil
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
@@ -19,6 +21,20 @@ from physics_lm.errors import BadInput
 
 # orbax reports every folder it opens; errors still come through.
 logging.getLogger('absl').setLevel(logging.ERROR)
+
+
+@jax.jit
+def checksum(tree) -> jax.Array:
+  """A number that changes with any changed element, the same on any mesh:
+  orbax reads flipped bits back without complaint. Integer sums modulo 2**32
+  do not depend on order; odd multipliers keep each element's place in it."""
+
+  def leaf(x):
+    bits = jax.lax.bitcast_convert_type(x, f'uint{8 * x.dtype.itemsize}')
+    place = jnp.arange(x.size, dtype=jnp.uint32).reshape(x.shape)
+    return (bits.astype(jnp.uint32) * (2 * place + 1)).sum(dtype=jnp.uint32)
+
+  return sum((2 * i + 1) * leaf(x) for i, x in enumerate(jax.tree.leaves(tree)))
 
 
 class Checkpoints:
@@ -40,6 +56,8 @@ class Checkpoints:
                     f'needs {need / 1e6:.1f} MB', str(self.folder))
     if step in self._manager.all_steps():
       return
+    # A copy: it is written in the background while the loop counts on.
+    meta = copy.deepcopy(meta) | {'checksum': int(checksum((params, opt)))}
     saved = self._manager.save(step, args=ocp.args.Composite(
         params=ocp.args.StandardSave(params), opt=ocp.args.StandardSave(opt),
         meta=ocp.args.JsonSave(meta)))
@@ -62,6 +80,10 @@ class Checkpoints:
             meta=ocp.args.JsonRestore()))
         if got.meta['step'] != step:
           raise ValueError(f'it says it is of step {got.meta["step"]}')
+        found = int(checksum((got.params, got.opt)))
+        if found != got.meta['checksum']:
+          raise ValueError(f'its checksum is {found}, wanted '
+                           f'{got.meta["checksum"]}')
         return got.params, got.opt, got.meta
       except Exception as e:  # orbax and tensorstore raise many kinds
         reason = str(e).strip().splitlines() or [type(e).__name__]

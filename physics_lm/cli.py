@@ -3,7 +3,9 @@
 import ast
 import copy
 import importlib.util
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -117,6 +119,29 @@ def _typed(config, path: str, text: str):
 
 def _name(argv) -> str:
   return 'physics_lm.' + Path(argv[0]).stem if argv else 'physics_lm'
+
+
+class Stop:
+  """Inside: SIGTERM and Ctrl-C are noted in `asked`, so that a loop can save
+  and leave; a second one kills. Only a main thread can listen."""
+
+  def __init__(self):
+    self.asked = ''
+
+  def __enter__(self):
+    self._before = {}
+    if threading.current_thread() is threading.main_thread():
+      self._before = {s: signal.signal(s, self._note)
+                      for s in (signal.SIGTERM, signal.SIGINT)}
+    return self
+
+  def __exit__(self, *_):
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
+
+  def _note(self, number, frame):
+    self.asked = signal.Signals(number).name
+    signal.signal(number, signal.SIG_DFL)
 
 
 class Progress:

@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import os
 import sys
 
 
@@ -26,5 +27,8 @@ def command(main):
     except BadInput as e:
       print(f'error: {e}', file=sys.stderr)
       sys.exit(2)
+    except BrokenPipeError:  # `... | head`: the reader has seen enough
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      sys.exit(0)
 
   return wrapped

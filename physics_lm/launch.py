@@ -10,6 +10,7 @@ on two cores.
 """
 
 import argparse
+import contextlib
 import os
 import shlex
 import signal
@@ -198,17 +199,15 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
   waiting = [r for r in runs if r.id not in ends]
   print(f'{len(runs)} runs, {len(ends)} done already; in {folder}', flush=True)
   free, workers, tries, held = cores(jobs), [], {}, {}
-  board, stop = Board(runs, folder), []
-  old = {s: signal.signal(s, lambda n, _: stop.append(n))
-         for s in (signal.SIGTERM, signal.SIGINT)}
-  try:
+  board = Board(runs, folder)
+  with contextlib.closing(board), cli.Stop() as stop:
     while waiting or workers:
       for run in list(waiting):
         parent = run.init_from and ends.get(run.init_from.id)
         if parent in ('failed', 'blocked'):
           ends[run.id] = 'blocked'
           waiting.remove(run)
-        elif stop:
+        elif stop.asked:
           ends[run.id] = 'stopped'
           waiting.remove(run)
         elif store.is_done(folder / run.id):  # by another launcher
@@ -221,7 +220,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
             continue
           waiting.remove(run)
           workers.append(Worker(run, folder / run.id, free.pop(0)))
-      if stop:
+      if stop.asked:
         for w in workers:
           if w.process.poll() is None:
             w.process.send_signal(signal.SIGTERM)
@@ -233,7 +232,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
         free.append(w.core)
         if store.is_done(w.folder):
           ends[w.run.id] = 'done'
-        elif stop or status == 0:
+        elif stop.asked or status == 0:
           ends[w.run.id] = 'stopped'
         elif status == BUSY:
           waiting.append(w.run)
@@ -250,10 +249,6 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
       done = sum(e == 'done' for e in ends.values())
       board.show(workers, done, sum(e == 'failed' for e in ends.values()))
       time.sleep(0.3)
-  finally:
-    board.close()
-    for s, handler in old.items():
-      signal.signal(s, handler)
   return ends
 
 

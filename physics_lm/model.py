@@ -75,8 +75,8 @@ class Block(_Parts):
     k_BSKH = self._linear('key', 'BTD,DKH->BTKH', x_BTD, (D, K, H), ('embed', 'kv_heads', 'head'), D**-0.5, 2)
     v_BSKH = self._linear('value', 'BTD,DKH->BTKH', x_BTD, (D, K, H), ('embed', 'kv_heads', 'head'), D**-0.5, 2)
     if c.qk_norm:
-      q_BTNH = self._norm('query', q_BTNH, 'head')
-      k_BSKH = self._norm('key', k_BSKH, 'head')
+      q_BTNH = self._norm('query_norm', q_BTNH, 'head')
+      k_BSKH = self._norm('key_norm', k_BSKH, 'head')
     q_BTNH, k_BSKH = (rotate(y, positions_BT, c) for y in (q_BTNH, k_BSKH))
     y_BTNH = attend(q_BTNH, k_BSKH, v_BSKH, segments_BT, c.attention)
     # Residual outputs start small, as in GPT-2, so that depth does not add up.

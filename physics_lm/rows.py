@@ -60,6 +60,9 @@ def _load(text: str) -> Data:
   pieces = [p for w in worlds.values() for p in w.pieces()]
   pieces += [t.tag for t in c.data.tasks.values()]
   total = sum(t.weight for t in c.data.tasks.values())
+  if total <= 0 or c.data.length < 1:
+    raise BadInput(f'data.length is {c.data.length} and the weights of '
+                   f'data.tasks sum to {total}; wanted both above 0')
   tasks = []
   for name, t in c.data.tasks.items():
     if t.world not in worlds:
@@ -68,9 +71,8 @@ def _load(text: str) -> Data:
     if t.loss not in LOSSES:
       raise BadInput(f'task {name}: loss is {t.loss!r}, wanted one of '
                      f'{", ".join(LOSSES)}')
-    if t.weight < 0 or total <= 0:
-      raise BadInput(f'task {name}: weight is {t.weight}, wanted >= 0 and a '
-                     'positive sum')
+    if t.weight < 0:
+      raise BadInput(f'task {name}: weight is {t.weight}, wanted >= 0')
     world = worlds[t.world]
     if t.weight:
       tasks.append(Task(name, world, t.split, t.weight / total, t.loss, t.tag,

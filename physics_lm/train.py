@@ -4,10 +4,10 @@
       --workdir=/tmp/run --config.model.depth=4
 """
 
+import contextlib
 import errno
 import functools
 import math
-import signal
 import sys
 import time
 from pathlib import Path
@@ -28,7 +28,7 @@ from physics_lm import (
   sharding,
   store,
 )
-from physics_lm.cli import Progress, parse_config
+from physics_lm.cli import Progress, Stop, parse_config
 from physics_lm.errors import BadInput, command
 from physics_lm.evals import suite
 from physics_lm.scaling import flops
@@ -87,7 +87,7 @@ def make_step(cfg: shape.Shape, tx, tasks: int, accumulate: int = 1,
     count = jnp.maximum(sums['weight'].sum(), 1.0)
     grads = jax.tree.map(lambda g: g / count, grads)
     updates, opt = tx.update(grads, state.opt, state.params)
-    sums |= {'grad_norm': optax.global_norm(grads), 'steps': jnp.float32(1)}
+    sums |= {'grad_norm': optax.tree.norm(grads), 'steps': jnp.float32(1)}
     return State(state.step + 1, optax.apply_updates(state.params, updates),
                  opt), sums
 
@@ -141,19 +141,6 @@ def build(config, data: rows.Data, devices=None) -> Trainer:
   return Trainer(cfg, mesh, abstract, init, step, batch)
 
 
-class _Stop:
-  """SIGTERM or Ctrl-C: finish the step, save, leave. A second one kills."""
-
-  def __init__(self):
-    self.asked = ''
-    for s in (signal.SIGTERM, signal.SIGINT):
-      signal.signal(s, self._note)
-
-  def _note(self, number, frame):
-    self.asked = signal.Signals(number).name
-    signal.signal(number, signal.SIG_DFL)
-
-
 def start(config, trainer: Trainer, saved: checkpoint.Checkpoints,
           workdir: Path):
   """(state, meta): own checkpoint, else init_from's parameters, else new."""
@@ -188,8 +175,9 @@ def run(config, workdir, command_line: str = ''):
   """Trains `config` in the folder `workdir` until done, or resumes it."""
   folder = Path(workdir)
   try:
-    with store.lock(folder):
-      _run(config, folder, command_line)
+    # Whatever ends the run, a save that has begun is finished first.
+    with store.lock(folder), Stop() as stop, contextlib.ExitStack() as stack:
+      _run(config, folder, command_line, stop, stack)
   except store.Locked:
     print(f'another process is training in {folder}', file=sys.stderr)
     sys.exit(3)
@@ -200,7 +188,9 @@ def run(config, workdir, command_line: str = ''):
                    'kept, run again to resume') from e
 
 
-def _run(config, folder: Path, command_line: str):
+def _run(config, folder: Path, command_line: str, stop: Stop,
+         stack: contextlib.ExitStack):
+  closing = lambda x: stack.enter_context(contextlib.closing(x))
   plain = store.plain(config)
   if (folder / 'config.json').exists():
     differs = store.difference(store.read_json(folder / 'config.json'), plain)
@@ -211,11 +201,11 @@ def _run(config, folder: Path, command_line: str):
   if store.is_done(folder):
     print(f'already done: {folder}')
     return
-  began, stop = time.time(), _Stop()
+  began = time.time()
   data = rows.load(config)
   trainer = build(config, data)
   suite.check(config)
-  saved = checkpoint.Checkpoints(folder, config.checkpoint.keep)
+  saved = closing(checkpoint.Checkpoints(folder, config.checkpoint.keep))
   state, meta = start(config, trainer, saved, folder)
   first, writes = meta['step'], jax.process_index() == 0
   if writes:
@@ -223,7 +213,8 @@ def _run(config, folder: Path, command_line: str):
     store.write_json(folder / 'meta.json', store.provenance(
         config, data.vocab, command_line, trainer.mesh.devices.flat[0],
         trainer.mesh.size))
-  log = metrics.Writer(folder, plain, first) if writes else metrics.NoWriter()
+  log = closing(metrics.Writer(folder, plain, first) if writes
+                else metrics.NoWriter())
   per_step = flops.per_token(trainer.cfg, data.length
                              ) * config.data.batch * data.length
   names, rate = [t.name for t in data.tasks], optim.schedule(config)
@@ -233,7 +224,7 @@ def _run(config, folder: Path, command_line: str):
   batches = pipeline.host_batches(
       data, config.data.batch, local, first, config.runtime.workers,
       config.runtime.prefetch)
-  progress = Progress(config.steps, first, folder.name, 'step')
+  progress = closing(Progress(config.steps, first, folder.name, 'step'))
 
   def collect():
     """Brings the pending sums to the host; stops at the first NaN."""
@@ -275,8 +266,6 @@ def _run(config, folder: Path, command_line: str):
         break
       if leaving:
         saved.wait()
-        saved.close()
-        progress.close()
         print(f'stopped by {stop.asked or "the cluster"} at step {i}, saved '
               f'in {folder}; run the same command again to resume')
         return
@@ -301,9 +290,6 @@ def _run(config, folder: Path, command_line: str):
         log.write('train', i + 1, **row)
         progress.update(i + 1, f'loss {row["loss"]:.3f}')
   saved.wait()
-  saved.close()
-  log.close()
-  progress.close()
   if writes:
     store.write_json(folder / 'done', {
         'steps': config.steps, 'seconds': round(time.time() - began, 1)})

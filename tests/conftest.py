@@ -1,0 +1,42 @@
+"""Eight CPU devices and a tiny config."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ['JAX_PLATFORMS'] = 'cpu'
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update('jax_num_cpu_devices', 8)
+
+from configs import default  # noqa: E402
+from physics_lm import cli  # noqa: E402
+
+TINY = {
+    'worlds.bios.people': 12, 'worlds.bios.first_names': 20,
+    'worlds.bios.middle_names': 20, 'worlds.bios.last_names': 20,
+    'worlds.bios.years': 20, 'worlds.bios.cities': 10,
+    'worlds.bios.universities': 10, 'worlds.bios.majors': 10,
+    'worlds.bios.employers': 10, 'worlds.bios.templates': 5,
+    'model.width': 16, 'model.depth': 2, 'model.heads': 2,
+    'data.length': 96, 'data.batch': 8, 'steps': 6, 'optim.warmup': 2,
+    'log.every': 2, 'checkpoint.every': 2, 'evals.loss.rows': 4,
+}
+
+
+@pytest.fixture
+def tiny():
+  """A function: overrides -> a locked config that trains in a second."""
+  return lambda changes=None: cli.override(
+      default.get_config(), TINY | (changes or {}))
+
+
+@pytest.fixture
+def one_device(tiny):
+  """As tiny, on one device of the eight."""
+  return lambda changes=None: tiny(
+      {'runtime.mesh.data': 1} | (changes or {}))

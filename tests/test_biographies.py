@@ -1,0 +1,166 @@
+"""The world of people: counts, variants, purity, checkers."""
+
+import collections
+import math
+
+import numpy as np
+import pytest
+
+from configs import default
+from physics_lm import cli
+from physics_lm.errors import BadInput
+from physics_lm.worlds import base, biographies
+
+SIXTEEN = ['single', 'single_fullname'] + [
+    f'single_permute{p}{f}' for p in (1, 2, 5) for f in ('', '_fullname')] + [
+    f'multi{m}{v}' for m in (2, 5)
+    for v in ('', '_fullname', '_permute', '_permute_fullname')]
+
+
+def world(people=200, seed=0, **changes):
+  config = cli.override(default.biographies(), {'people': people} | changes)
+  return base.make(config, seed)
+
+
+def test_value_counts_are_the_papers():
+  w = world(2)
+  assert [len(p) for p in w.names] == [400, 400, 1000]
+  counts = [len(set(w.lists[a])) for a in
+            ('birth_city', 'university', 'major', 'employer')]
+  assert counts == [200, 300, 100, 263]
+  assert math.prod(w.dates) == 67_200
+  assert sum(c == 'New York, NY' for c in w.lists['company_city']) == 36
+  bits = sum(map(math.log2, [*counts, 67_200, 2]))
+  assert abs(bits - 47.592) < 1e-3  # knowledge.md: two pronouns counted there
+
+
+def test_templates():
+  seen = set()
+  for attribute in biographies.ATTRIBUTES:
+    pairs = world(2).templates[attribute]
+    assert len(set(pairs)) >= 45
+    assert sum(after != '.' for _, after in pairs) >= 10  # go on after it
+    assert not seen & set(pairs)
+    seen |= set(pairs)
+
+
+@pytest.mark.parametrize('variant', SIXTEEN)
+def test_every_biography_passes_its_checker(variant):
+  w = world(150, variant=variant)
+  m, p, _ = biographies.parse_variant(variant)
+  assert w.size('bio') == 150 * m * max(p, 1)
+  for i in range(w.size('bio')):
+    verdict = w.check_biography(w.example('bio', i))
+    assert verdict.correct, (i, verdict.reason)
+
+
+def test_checker_rejects_what_is_wrong():
+  w = world(10, variant='single')
+  example = w.example('bio', 3)
+  at = dict(example.answers)['major']
+  pieces = list(example.pieces)
+  pieces[at] = ' Astrology'
+  wrong = base.Example(tuple(pieces), example.answers, example.loss,
+                       example.meta)
+  assert not w.check_biography(wrong).correct
+  twice = base.Example(example.pieces, example.answers[:5] * 2, (),
+                       example.meta)
+  assert not w.check_biography(twice).correct
+  shuffled = world(10, variant='multi5_permute')
+  orders = {tuple(a for a, _ in shuffled.example('bio', i).answers)
+            for i in range(50)}
+  assert len(orders) > 20
+
+
+def test_versions_differ_as_the_variant_says():
+  fixed = world(5, variant='single_permute5')
+  five = [fixed.biography(2, v) for v in range(5)]
+  sentences = [frozenset(e.text.replace(''.join(fixed.name(2)), ' He')
+                         .replace(' They', ' He').replace(' She', ' He')
+                         .split(' He ')) for e in five]
+  assert len({e.text for e in five}) > 1
+  # The same six sentences, shuffled: the templates do not change.
+  assert len({frozenset(s.strip() for s in group) for group in sentences}) == 1
+  multi = world(5, variant='multi5')
+  assert len({multi.biography(2, v).text for v in range(5)}) == 5
+
+
+def test_nested_draws():
+  """Person i, and version m, do not depend on how many there are."""
+  few, many = world(50, variant='multi2'), world(300, variant='multi5')
+  for person in range(50):
+    for version in range(2):
+      assert (few.biography(person, version)
+              == many.biography(person, version))
+
+
+def test_pure_in_seed_and_index():
+  a, b, other = world(seed=3), world(seed=3), world(seed=4)
+  order = np.random.default_rng(0).permutation(a.size('bio'))
+  backwards = {int(i): a.example('bio', int(i)) for i in order}
+  for i in range(b.size('bio')):
+    assert b.example('bio', i) == backwards[i]
+  assert a.example('bio', 0) != other.example('bio', 0)
+
+
+def test_names_are_unique_also_when_nearly_all_are_used():
+  for n, pools in ((5000, (400, 400, 1000)), (990, (10, 10, 10))):
+    w = world(n, first_names=pools[0], middle_names=pools[1],
+              last_names=pools[2])
+    assert len({w.name(i) for i in range(n)}) == n
+
+
+def test_attributes_are_uniform_and_independent():
+  w = world(20_000)
+  for attribute, pool in w.lists.items():
+    if attribute == 'company_city':
+      continue
+    counts = np.bincount(w.value_of[attribute], minlength=len(pool))
+    expected = 20_000 / len(pool)
+    chi2 = ((counts - expected)**2 / expected).sum()
+    assert abs(chi2 - len(pool)) < 6 * math.sqrt(2 * len(pool)), attribute
+  city, major = w.value_of['birth_city'], w.value_of['major']
+  assert abs(np.corrcoef(city, major)[0, 1]) < 0.03
+  guess = collections.Counter(
+      w.value(i, 'company_city') for i in range(20_000)).most_common(1)[0]
+  assert guess[0] == ' New York, NY'
+  assert abs(guess[1] / 20_000 - 36 / 263) < 0.01
+
+
+def test_halves_and_questions():
+  w = world(21)
+  assert w.people('qa_train') == 11 and w.people('qa_test') == 10
+  train = {w.example('qa_train', i).meta['person'] for i in range(66)}
+  test = {w.example('qa_test', i).meta['person'] for i in range(60)}
+  assert not train & test and train | test == set(range(21))
+  q = w.question(4, 'employer')
+  assert q.text.startswith(' Which company did ' + ''.join(w.name(4)).strip())
+  assert q.text.endswith(w.value(4, 'employer') + '.')
+  with pytest.raises(IndexError):
+    w.example('qa_test', 60)
+
+
+def test_answer_checker():
+  w = world(10)
+  q = w.question(1, 'birth_date')
+  right = w.value(1, 'birth_date').strip() + '.'
+  assert w.check(q, ' ' + right).correct
+  for wrong, why in (('', 'empty'), (right[:-1], 'another birth_date'),
+                     (right + ' Also', 'text after'),
+                     ('October 77, 19', 'not a birth_date')):
+    verdict = w.check(q, wrong)
+    assert not verdict.correct and why in verdict.reason, verdict
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'variant': 'multi'}, 'unknown variant'),
+    ({'variant': 'single_permute0'}, 'unknown variant'),
+    ({'people': 10**9}, 'only 160000000 names'),
+    ({'people': 1}, 'at least 2'),
+    ({'cities': 201}, '200 entries'),
+    ({'months': 13}, 'months is 13'),
+    ({'version': 99}, 'version 99'),
+    ({'kind': 'biograph'}, 'biographies')])
+def test_bad_input(changes, message):
+  with pytest.raises(BadInput, match=message):
+    world(**{'people': 10} | changes)

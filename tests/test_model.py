@@ -1,0 +1,177 @@
+"""Properties of the decoder, not its shapes."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from physics_lm import model, shape
+from physics_lm.errors import BadInput
+from physics_lm.scaling import flops
+
+V = 50
+STYLES = {
+    'gpt2': {},
+    'llama': {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
+              'model.bias': False, 'model.tied': False, 'model.kv_heads': 1},
+    'no_mlp': {'model.mlp_ratio': 0.0, 'model.qk_norm': True},
+    'quarter': {'model.mlp_ratio': 0.25, 'model.rotary_fraction': 1.0},
+}
+
+
+@pytest.fixture(params=STYLES)
+def styled(request, tiny):
+  cfg = shape.make(tiny(STYLES[request.param]), V)
+  return cfg, model.init(cfg, jax.random.key(0))
+
+
+def tokens(rows, length, seed=1):
+  return jax.random.randint(jax.random.key(seed), (rows, length), 0, V)
+
+
+@pytest.mark.parametrize('at', [0, 1, 7, 14, 15])
+def test_causality_by_gradient(styled, at):
+  """The logits at `at` feel every embedding up to it, none after it."""
+  cfg, params = styled
+  ids = jnp.arange(16)[None] + 3  # every token once, so rows = positions
+
+  def value(table):
+    ends = params['ends'] | {'embedding': table}
+    logits = model.forward({'ends': ends, 'layers': params['layers']}, ids,
+                           cfg)
+    # Token 40 is in no position: its row is felt through the tie alone.
+    return logits[0, at, 40]
+
+  grad = jax.grad(value)(params['ends']['embedding'])
+  felt = np.abs(np.asarray(grad)[3:19]).max(-1)
+  assert (felt[:at + 1] > 0).all()
+  assert (felt[at + 1:] == 0).all()
+
+
+def test_packing_isolation_is_exact(styled):
+  """A segment's logits do not depend on its neighbours: difference 0.0."""
+  cfg, params = styled
+  segments = jnp.asarray([[1] * 5 + [2] * 6 + [3] * 5])
+  positions = jnp.asarray([[*range(5), *range(6), *range(5)]])
+  a = tokens(1, 16)
+  b = a.at[:, :5].set((a[:, :5] + 7) % V).at[:, 11:].set(2)
+  run = jax.jit(functools.partial(model.forward, cfg=cfg))
+  x = run(params, a, segments_BT=segments, positions_BT=positions)
+  y = run(params, b, segments_BT=segments, positions_BT=positions)
+  assert float(jnp.abs(x[:, 5:11] - y[:, 5:11]).max()) == 0.0
+  assert float(jnp.abs(x[:, :5] - y[:, :5]).max()) > 0.0
+  alone = run(params, a[:, 5:11])
+  np.testing.assert_allclose(x[:, 5:11], alone, atol=2e-5)
+
+
+def test_rotary_depends_on_distance_only(tiny):
+  cfg = shape.make(tiny({'model.rotary_fraction': 0.5}), V)
+  q, k = jax.random.normal(jax.random.key(0), (2, 1, 1, 1, 16))
+
+  def score(i, j):
+    at = lambda x, p: model.rotate(x, jnp.full((1, 1), p), cfg)
+    return float((at(q, i) * at(k, j)).sum())
+
+  for distance in (0, 1, 5, 40):
+    values = [score(i + distance, i) for i in (0, 3, 100)]
+    np.testing.assert_allclose(values, values[0], atol=2e-5)
+  assert abs(score(9, 2) - score(2, 9)) > 1e-4
+  assert abs(score(9, 2) - score(5, 2)) > 1e-4
+  still = shape.make(tiny({'model.rotary_fraction': 0.0}), V)
+  assert (model.rotate(q, jnp.full((1, 1), 9), still) == q).all()
+
+
+def test_parameter_count(styled):
+  cfg, params = styled
+  count = sum(x.size for x in jax.tree.leaves(params))
+  assert flops.parameters(cfg).total == count
+  tables = sum(params['ends'][k].size for k in ('embedding', 'output')
+               if k in params['ends'])
+  assert flops.parameters(cfg).embedding == tables
+
+
+def test_flops_count_the_matrix_products(tiny):
+  """6N + attention against the compiler's own count of a forward pass."""
+  config = tiny({'model.width': 128, 'model.heads': 4, 'model.depth': 1})
+  cfg = shape.make(config, 1000)
+  params = model.init(cfg, jax.random.key(0))
+  ids = jnp.zeros((4, 64), jnp.int32)
+  cost = jax.jit(functools.partial(model.forward, cfg=cfg)).lower(
+      params, ids).compile().cost_analysis()
+  cost = cost[0] if isinstance(cost, list) else cost
+  ours = flops.per_token(cfg, 64) / 3 * 4 * 64  # forward is a third
+  assert abs(cost['flops'] / ours - 1) < 0.1
+
+
+def test_remat_changes_no_gradient(tiny):
+  """Seen to rematerialise: the jaxpr holds the checkpoint."""
+  plain = shape.make(tiny(), V)
+  remat = shape.make(tiny({'runtime.remat': True}), V)
+  params, ids = model.init(plain, jax.random.key(0)), tokens(2, 12)
+  loss = lambda cfg: lambda p: (model.forward(p, ids, cfg)**2).mean()
+  assert 'remat' in str(jax.make_jaxpr(jax.grad(loss(remat)))(params))
+  assert 'remat' not in str(jax.make_jaxpr(jax.grad(loss(plain)))(params))
+  a, b = (jax.grad(loss(cfg))(params) for cfg in (plain, remat))
+  jax.tree.map(lambda x, y: np.testing.assert_allclose(
+      x, y, rtol=2e-4, atol=1e-6), a, b)
+
+
+def test_bfloat16_computes_low_and_keeps_float32_parameters(tiny):
+  low = shape.make(tiny({'model.dtype': 'bfloat16'}), V)
+  full = shape.make(tiny(), V)
+  params, ids = model.init(low, jax.random.key(0)), tokens(2, 12)
+  assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
+  a, b = (model.forward(params, ids, c) for c in (low, full))
+  assert a.dtype == jnp.float32
+  gap = float(jnp.abs(a - b).max())
+  assert 1e-4 < gap < 0.2
+
+
+def test_taps_are_the_residual_stream(styled):
+  cfg, params = styled
+  ids = tokens(2, 12)
+  logits, stream = model.forward(params, ids, cfg, taps=True)
+  assert stream.shape == (cfg.depth + 1, 2, 12, cfg.width)
+  np.testing.assert_array_equal(
+      stream[0], params['ends']['embedding'][ids])
+  np.testing.assert_allclose(logits, model.forward(params, ids, cfg),
+                             atol=1e-6)
+  again = model.Ends(cfg).apply({'params': params['ends']}, stream[-1],
+                                method='logits')
+  np.testing.assert_allclose(logits, again, atol=1e-6)
+
+
+def test_dropout_needs_a_key_and_keeps_the_mean(tiny):
+  cfg = shape.make(tiny({'model.dropout': 0.5}), V)
+  params, ids = model.init(cfg, jax.random.key(0)), tokens(2, 12)
+  still = model.forward(params, ids, cfg)
+  run = lambda k: model.forward(params, ids, cfg, key=jax.random.key(k))
+  assert (still == model.forward(params, ids, cfg)).all()
+  assert (run(0) == run(0)).all() and not (run(0) == run(1)).any()
+  x = model.dropout(jnp.ones((100, 100)), 0.3, jax.random.key(0))
+  assert abs(float(x.mean()) - 1) < 0.02
+
+
+def test_attention_equals_the_library(tiny):
+  key = jax.random.split(jax.random.key(0), 3)
+  q = jax.random.normal(key[0], (2, 10, 4, 8))
+  k, v = (jax.random.normal(x, (2, 10, 2, 8)) for x in key[1:])
+  segments = jnp.asarray([[1] * 4 + [2] * 6, [1] * 10])
+  ours = model.attend(q, k, v, segments, 'xla')
+  mask = (segments[:, :, None] == segments[:, None, :])[:, None]
+  theirs = jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=True)
+  np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'model.heads': 3}, 'multiple of model.heads=3'),
+    ({'model.kv_heads': 3}, 'model.kv_heads=3'),
+    ({'model.depth': 0}, 'at least 1'),
+    ({'model.mlp': 'relu'}, 'gated_silu'),
+    ({'model.dtype': 'float8'}, 'bfloat16'),
+    ({'model.dropout': 1.0}, 'wanted \\[0, 1\\)')])
+def test_bad_input(tiny, changes, message):
+  with pytest.raises(BadInput, match=message):
+    shape.make(tiny(changes), V)

@@ -1,0 +1,256 @@
+"""What a run must survive. The end is bitwise that of an undisturbed run."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from physics_lm import checkpoint, rows, store, train
+from physics_lm.errors import BadInput
+from tests.conftest import ROOT, TINY
+
+MORE = {'runtime.mesh.data': 1, 'steps': 12, 'checkpoint.every': 3,
+        'evals.loss.every': 4}
+
+
+def final(folder, config, devices=None):
+  """(all arrays of the last checkpoint, the metrics less their times)."""
+  trainer = train.build(config, rows.load(config), devices)
+  saved = checkpoint.Checkpoints(folder)
+  params, (step, opt), meta = saved.restore(
+      trainer.abstract.params, (trainer.abstract.step, trainer.abstract.opt))
+  saved.close()
+  timeless = [{k: v for k, v in r.items() if not k.startswith('time/')}
+              for r in store.read_rows(folder / 'metrics.jsonl')]
+  return [np.asarray(x) for x in jax.tree.leaves((params, step, opt))], (
+      timeless, meta)
+
+
+def assert_same_end(a, b, config):
+  (x, (rows_a, meta_a)), (y, (rows_b, meta_b)) = (
+      final(a, config), final(b, config))
+  for p, q in zip(x, y, strict=True):
+    np.testing.assert_array_equal(p, q)
+  assert meta_a == meta_b
+  for p, q in zip(rows_a, rows_b, strict=True):
+    differs = {k: (p.get(k), q.get(k)) for k in p.keys() | q.keys()
+               if p.get(k) != q.get(k)}
+    assert not differs, (p['kind'], p['step'], differs)
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory):
+  from configs import default
+  from physics_lm import cli
+  config = cli.override(default.get_config(), TINY | MORE)
+  folder = tmp_path_factory.mktemp('whole') / 'run'
+  train.run(config, folder)
+  return config, folder
+
+
+def interrupted(config, folder, at, monkeypatch):
+  """Trains until step `at` begins, then dies there without a word."""
+  put = train.pipeline.to_devices
+  calls = [0]
+
+  def dying(*args):
+    calls[0] += 1
+    if calls[0] > at:
+      raise KeyError('killed')
+    return put(*args)
+
+  with monkeypatch.context() as m:
+    m.setattr(train.pipeline, 'to_devices', dying)
+    with pytest.raises(KeyError, match='killed'):
+      train.run(config, folder)
+
+
+@pytest.mark.parametrize('at', [1, 5, 6, 11])
+def test_resume_is_bitwise(undisturbed, tmp_path, monkeypatch, at):
+  config, whole = undisturbed
+  interrupted(config, tmp_path / 'run', at, monkeypatch)
+  assert not store.is_done(tmp_path / 'run')
+  train.run(config, tmp_path / 'run')
+  assert_same_end(whole, tmp_path / 'run', config)
+
+
+def test_truncated_newest_falls_back_and_says_so(
+    undisturbed, tmp_path, monkeypatch, capfd):
+  config, whole = undisturbed
+  folder = tmp_path / 'run'
+  interrupted(config, folder, 8, monkeypatch)  # saved 3 and 6
+  newest = folder / 'checkpoints' / '6'
+  for path in newest.rglob('*'):
+    if path.is_file() and path.stat().st_size > 100:
+      with path.open('r+b') as f:
+        f.truncate(path.stat().st_size // 2)
+  capfd.readouterr()
+  train.run(config, folder)
+  said = capfd.readouterr().out
+  assert 'checkpoint of step 6 cannot be read' in said
+  assert 'resuming at step 3' in said
+  assert_same_end(whole, folder, config)
+
+
+def test_corrupt_bytes_fall_back(undisturbed, tmp_path, monkeypatch, capfd):
+  """Flipped bytes, sizes unchanged: found by the checksums."""
+  config, whole = undisturbed
+  folder = tmp_path / 'run'
+  interrupted(config, folder, 8, monkeypatch)
+  data = max((folder / 'checkpoints' / '6' / 'params').rglob('*'),
+             key=lambda p: p.stat().st_size if p.is_file() else 0)
+  raw = bytearray(data.read_bytes())
+  for i in range(len(raw) // 3, len(raw) // 3 + 64):
+    raw[i] ^= 0xff
+  data.write_bytes(raw)
+  capfd.readouterr()
+  train.run(config, folder)
+  assert 'checkpoint of step 6 cannot be read' in capfd.readouterr().out
+  assert_same_end(whole, folder, config)
+
+
+def test_no_readable_checkpoint_keeps_what_there_is(
+    undisturbed, tmp_path, monkeypatch):
+  config, _ = undisturbed
+  folder = tmp_path / 'run'
+  interrupted(config, folder, 8, monkeypatch)
+  for step in ('3', '6'):
+    shutil.rmtree(folder / 'checkpoints' / step / 'params')
+  with pytest.raises(BadInput, match='none of the checkpoints'):
+    train.run(config, folder)
+  assert (folder / 'checkpoints_unreadable' / '6').exists()
+
+
+def test_another_mesh_restores(undisturbed, tmp_path, monkeypatch, tiny):
+  config, whole = undisturbed
+  folder = tmp_path / 'run'
+  interrupted(config, folder, 7, monkeypatch)
+  other = tiny(MORE | {'runtime.mesh.data': 2, 'runtime.mesh.fsdp': 2,
+                       'runtime.mesh.tensor': 2})
+  train.run(other, folder)
+  (x, _), (y, _) = final(whole, config), final(folder, config)
+  for p, q in zip(x, y, strict=True):
+    np.testing.assert_allclose(p, q, atol=1e-4)
+
+
+def test_another_computation_is_refused(undisturbed, tmp_path, tiny):
+  _, whole = undisturbed
+  folder = tmp_path / 'run'
+  shutil.copytree(whole, folder)
+  with pytest.raises(BadInput, match=r'optim.learning_rate: 0.003 -> 0.01'):
+    train.run(tiny(MORE | {'optim.learning_rate': 0.01}), folder)
+  # Logging and mesh are not the computation.
+  train.run(tiny(MORE | {'log.every': 7, 'runtime.remat': True}), folder)
+
+
+def test_full_disk_is_said_before_half_a_checkpoint_is_written(
+    undisturbed, tmp_path, monkeypatch):
+  config, whole = undisturbed
+  folder = tmp_path / 'run'
+  usage = shutil.disk_usage(tmp_path)
+  with monkeypatch.context() as m:
+    m.setattr(checkpoint.shutil, 'disk_usage',
+              lambda path: usage._replace(free=1000))
+    with pytest.raises(BadInput, match=r'cannot write in .*0.0 MB free'):
+      train.run(config, folder)
+  train.run(config, folder)
+  assert_same_end(whole, folder, config)
+
+
+def test_missing_and_foreign_checkpoints(undisturbed, tmp_path, tiny):
+  config, whole = undisturbed
+  trainer = train.build(config, rows.load(config))
+  with pytest.raises(BadInput, match='no checkpoints in'):
+    checkpoint.load_params(tmp_path, trainer.abstract.params)
+  other = tiny({'model.width': 32, 'runtime.mesh.data': 1})
+  wide = train.build(other, rows.load(other)).abstract.params
+  with pytest.raises(BadInput, match='does not fit this model'):
+    checkpoint.load_params(whole, wide)
+
+
+def test_a_torn_metrics_line_is_dropped(undisturbed, tmp_path, monkeypatch):
+  config, whole = undisturbed
+  folder = tmp_path / 'run'
+  interrupted(config, folder, 7, monkeypatch)
+  with (folder / 'metrics.jsonl').open('a') as f:
+    f.write('{"kind": "train", "st')
+  train.run(config, folder)
+  assert_same_end(whole, folder, config)
+
+
+def start(folder, changes):
+  flags = [f'--config.{k}={v}' for k, v in (TINY | MORE | changes).items()]
+  return subprocess.Popen(
+      [sys.executable, '-m', 'physics_lm.train', '--config=configs/default.py',
+       f'--workdir={folder}', *flags], cwd=ROOT, stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT, text=True,
+      env=os.environ | {'JAX_PLATFORMS': 'cpu'})
+
+
+def wait_for(condition, process, seconds=60):
+  until = time.time() + seconds
+  while not condition():
+    assert process.poll() is None and time.time() < until, (
+        process.communicate()[0])
+    time.sleep(0.02)
+
+
+def test_sigterm_saves_and_exits_0(tmp_path):
+  folder = tmp_path / 'run'
+  process = start(folder, {'steps': 100_000, 'checkpoint.every': 100_000})
+  wait_for(lambda: store.step_reached(folder) > 3, process)
+  second = start(folder, {'steps': 100_000})
+  assert second.wait() == 3  # the folder is held
+  process.send_signal(signal.SIGTERM)
+  out = process.communicate(timeout=60)[0]
+  assert process.returncode == 0, out
+  assert 'stopped by SIGTERM at step' in out.splitlines()[-1]
+  assert not store.is_done(folder)
+  assert [p for p in (folder / 'checkpoints').iterdir() if p.name.isdigit()]
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(1500)
+def test_twenty_kills(tmp_path):
+  """kill -9 at 20 random moments; saving at nearly each step puts many of
+  them inside a save. The end is bitwise the undisturbed one."""
+  from configs import default
+  from physics_lm import cli
+  changes = {'steps': 600, 'checkpoint.every': 2, 'log.every': 10,
+             'model.width': 64}
+  config = cli.override(default.get_config(), TINY | MORE | changes)
+  whole, folder = tmp_path / 'whole', tmp_path / 'run'
+  process = start(whole, changes)
+  assert process.wait() == 0, process.communicate()[0]
+  seed = random.SystemRandom().randrange(10**6)
+  print(f'drill seed {seed}')
+  rng, kills, in_save, reached = random.Random(seed), 0, 0, []
+  while kills < 20:
+    process = start(folder, changes)
+    before = store.step_reached(folder)
+    moment = rng.uniform(0, 1.5)
+    # Half of the moments fall anywhere, also into start-up; half are counted
+    # from the first new step.
+    if kills % 2:
+      wait_for(lambda b=before: store.step_reached(folder) > b, process)
+    time.sleep(moment if kills % 2 else moment * 4)
+    if process.poll() is not None:
+      break
+    process.kill()
+    process.wait()
+    kills += 1
+    in_save += bool(list((folder / 'checkpoints').glob('*tmp*')))
+    reached.append(store.step_reached(folder))
+  process = start(folder, changes)
+  out = process.communicate()[0]
+  assert process.returncode == 0, out
+  print(f'{kills} kills, {in_save} inside a save, at steps {reached}')
+  assert kills == 20, f'only {kills} kills before the end; seed {seed}'
+  assert_same_end(whole, folder, config)

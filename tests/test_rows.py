@@ -1,0 +1,174 @@
+"""Vocabulary, packed rows, mixture, pipeline."""
+
+import numpy as np
+import pytest
+
+from configs import default
+from physics_lm import cli, pipeline, rows, vocab
+from physics_lm.errors import BadInput
+from physics_lm.evals import scoring
+
+
+@pytest.mark.parametrize('kind', ['word', 'byte'])
+def test_round_trip_is_exact(tiny, kind):
+  data = rows.load(tiny({'data.vocab': kind, 'data.length': 700}))
+  world = data.worlds['bios']
+  for split in world.splits:
+    for i in range(0, world.size(split), 7):
+      example = world.example(split, i)
+      ids, _ = rows.encode(data, example)
+      assert data.vocab.decode(ids[1:]) == example.text
+      assert max(ids) < len(data.vocab)
+
+
+def test_pieces_encode_as_the_whole_text_would():
+  """Caching pieces does not change the tokens (word-level)."""
+  data = rows.load(default.get_config())
+  world = data.worlds['bios']
+  for i in range(300):
+    example = world.example('bio', i)
+    by_piece = rows.encode(data, example)[0][1:]
+    assert tuple(by_piece) == data.vocab.encode(example.text)
+
+
+def test_word_outside_the_vocabulary():
+  v = vocab.Word([' a b'])
+  with pytest.raises(BadInput, match="' c'"):
+    v.encode(' c')
+  assert v.hash != vocab.Word([' a c']).hash
+
+
+def test_a_row_is_pure_and_whole(tiny):
+  config = tiny()
+  data = rows.load(config)
+  again = rows._load.__wrapped__(rows.ConfigDict(
+      {k: config[k] for k in ('worlds', 'data', 'seed')}
+  ).to_json_best_effort(sort_keys=True))
+  for i in (0, 5, 1_234_567, 2**40):
+    a, b = rows.row(data, i), rows.row(again, i)
+    assert all(np.array_equal(a[k], b[k]) for k in a)
+    used = a['segments'] > 0
+    n = used.sum()
+    assert used[:n].all() and not used[n:].any()
+    # Targets are the next token within a segment, the end token at its end.
+    for segment in range(1, a['segments'].max() + 1):
+      at = np.flatnonzero(a['segments'] == segment)
+      assert a['tokens'][at[0]] == vocab.EOS
+      assert np.array_equal(a['targets'][at[:-1]], a['tokens'][at[1:]])
+      assert a['targets'][at[-1]] == vocab.EOS
+      assert np.array_equal(a['positions'][at], np.arange(len(at)))
+    assert a['entries'] == a['segments'].max()
+    assert (a['weights'] > 0).sum() == n
+
+
+def test_answers_only_loss(tiny):
+  data = rows.load(tiny({'data.tasks.qa.loss': 'answers'}))
+  world = data.worlds['bios']
+  for i in range(world.size('qa_train')):
+    example = world.example('qa_train', i)
+    ids, weights = rows.encode(data, example, 'answers')
+    (_, start, stop), = rows.answer_spans(data, example)
+    answer = data.vocab.encode(example.pieces[-1])
+    targets = [*ids[1:], vocab.EOS]
+    assert tuple(targets[start:stop]) == answer
+    assert [i for i, w in enumerate(weights) if w] == list(
+        range(start, stop + 1))  # the answer and the end token
+    assert targets[stop] == vocab.EOS
+
+
+def test_source_tag_comes_first(tiny):
+  plain = rows.load(tiny())
+  data = rows.load(tiny({'data.tasks.bio.tag': ' wikipedia.org'}))
+  example = data.worlds['bios'].example('bio', 0)
+  ids, weights = rows.encode(data, example, tag=' wikipedia.org')
+  text = data.vocab.decode(ids[1:])
+  assert text == ' wikipedia.org' + example.text
+  spans = rows.answer_spans(data, example, ' wikipedia.org')
+  moved = rows.answer_spans(plain, example)
+  assert [b[1] - a[1] for a, b in zip(moved, spans)] == [3] * 6
+  assert len(weights) == len(ids)
+
+
+def test_mixture_shares(tiny):
+  data = rows.load(tiny({'data.tasks.bio.weight': 1.0,
+                         'data.tasks.qa.weight': 4.0}))
+  which = np.array([rows.task_of(data, i) for i in range(2000)])
+  for start in range(0, 1900, 77):
+    for n in (10, 50, 100):
+      assert abs(which[start:start + n].sum() - 0.8 * n) <= 2
+  assert rows.load(tiny({'data.tasks.qa.weight': 0.0})).tasks[0].weight == 1
+
+
+def test_exposures_are_exact(tiny):
+  """What rows count as entries is what they hold, recomputed from tokens."""
+  data = rows.load(tiny({'data.tasks.qa.weight': 0.0}))
+  world = data.worlds['bios']
+  texts = {world.example('bio', i).text: i for i in range(world.size('bio'))}
+  drawn = np.zeros(world.size('bio'), int)
+  counted = 0
+  for i in range(400):
+    row = rows.row(data, i)
+    counted += int(row['entries'])
+    for segment in range(1, row['segments'].max() + 1):
+      at = row['segments'] == segment
+      drawn[texts[data.vocab.decode(row['targets'][at])]] += 1
+  assert drawn.sum() == counted
+  # Uniform with replacement: counts are Poisson about their mean.
+  assert 0.6 < drawn.var() / drawn.mean() < 1.6
+
+
+def test_plain_concatenation(tiny):
+  row = rows.row(rows.load(tiny({'data.isolate': False})), 0)
+  n = (row['segments'] > 0).sum()
+  assert set(row['segments'][:n]) == {1}
+  assert np.array_equal(row['positions'][:n], np.arange(n))
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'data.length': 20}, 'data.length=20'),
+    ({'data.tasks.qa.world': 'bio'}, 'nearest: bios'),
+    ({'data.tasks.qa.split': 'qa_trian'}, 'nearest: qa_train'),
+    ({'data.tasks.qa.loss': 'none'}, "'none'"),
+    ({'data.tasks.qa.weight': -0.1}, 'weight is -0.1'),
+    ({'data.tasks.qa.weight': 0.0, 'data.tasks.bio.weight': 0.0}, 'sum to 0'),
+    ({'data.vocab': 'words'}, 'nearest: word')])
+def test_bad_input(tiny, changes, message):
+  with pytest.raises(BadInput, match=message):
+    data = rows.load(tiny(changes))
+    for i in range(4):
+      rows.row(data, i)
+
+
+def stream(data, batch, hosts, workers=0, first=0, steps=3):
+  """Global batches as `hosts` hosts would make them, each its share."""
+  shares = np.array_split(np.arange(batch), hosts)
+  parts = [pipeline.host_batches(data, batch, list(s), first, workers)
+           for s in shares]
+  return [{k: np.concatenate([p[k] for p in part]) for k in part[0]}
+          for part in [[next(it) for it in parts] for _ in range(steps)]]
+
+
+def test_stream_is_independent_of_hosts_workers_and_start(tiny):
+  data = rows.load(tiny())
+  alone = stream(data, 8, 1)
+  for other in (stream(data, 8, 2), stream(data, 8, 4),
+                stream(data, 8, 1, workers=2)):
+    for a, b in zip(alone, other):
+      assert all(np.array_equal(a[k], b[k]) for k in a)
+  later = stream(data, 8, 2, first=2, steps=1)[0]
+  assert all(np.array_equal(alone[2][k], later[k]) for k in later)
+
+
+def test_eval_packing_finds_every_answer(tiny):
+  data = rows.load(tiny())
+  world = data.worlds['bios']
+  examples = [world.example('bio', i) for i in range(5)] + [
+      world.example('qa_test', i) for i in range(9)]
+  packed, spans = scoring.pack(data, examples)
+  assert len(spans) == 5 * 6 + 9
+  for span in spans:
+    piece = dict((a, examples[span.example].pieces[i])
+                 for a, i in examples[span.example].answers)[span.attribute]
+    target = packed['targets'][span.row, span.start:span.stop]
+    assert tuple(target) == data.vocab.encode(piece)
+  assert cli.clock(3700) == '1h01m'

@@ -1,0 +1,102 @@
+"""One computation on any mesh of eight CPU devices."""
+
+import jax
+import numpy as np
+import pytest
+
+from physics_lm import pipeline, rows, sharding, train
+from physics_lm.errors import BadInput
+
+MESHES = {
+    'replicated': (8, 1, 1), 'fsdp': (1, 8, 1), 'tensor': (4, 1, 2),
+    'fsdp x tensor': (2, 2, 2)}
+
+
+def keys(mesh):
+  return dict(zip(('runtime.mesh.data', 'runtime.mesh.fsdp',
+                   'runtime.mesh.tensor'), mesh))
+
+
+def three_steps(config, devices=None):
+  """(initial state, losses of three steps, final state), as NumPy."""
+  data = rows.load(config)
+  trainer = train.build(config, data, devices)
+  state = trainer.init()
+  first = jax.tree.map(np.asarray, state)
+  local = pipeline.local_rows(trainer.batch_shardings['task'],
+                              config.data.batch)
+  batches = pipeline.host_batches(data, config.data.batch, local, 0)
+  losses = []
+  with jax.set_mesh(trainer.mesh):
+    for _ in range(3):
+      batch = pipeline.to_devices(next(batches), local, config.data.batch,
+                                  trainer.batch_shardings)
+      state, sums = trainer.step(state, batch)
+      losses.append(float(sums['loss'].sum()))
+  return first, losses, state, trainer
+
+
+@pytest.fixture(scope='module')
+def reference():
+  return {}
+
+
+LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
+         'model.tied': False, 'model.dropout': 0.1}
+
+
+@pytest.mark.parametrize('mesh,changes', [
+    *[(m, {}) for m in MESHES], ('fsdp x tensor', LLAMA)])
+def test_every_mesh_computes_the_same(tiny, mesh, changes, reference):
+  alone = str(changes)
+  if alone not in reference:
+    reference[alone] = three_steps(
+        tiny(changes | keys((1, 1, 1))), jax.devices()[:1])
+  first, losses, state, _ = reference[alone]
+  got_first, got_losses, got_state, trainer = three_steps(
+      tiny(changes | keys(MESHES[mesh])))
+  # Same numbers whatever the mesh: random bits are partitionable.
+  jax.tree.map(np.testing.assert_array_equal, first, got_first)
+  np.testing.assert_allclose(losses, got_losses, rtol=2e-5)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(
+      np.asarray(a), np.asarray(b), atol=3e-4), state, got_state)
+  assert trainer.step._cache_size() == 1  # one compilation
+
+
+def test_parameters_and_moments_are_cut_alike(tiny):
+  config = tiny(keys((2, 2, 2)))
+  trainer = train.build(config, rows.load(config))
+  state = trainer.init()
+  is_adam = lambda x: hasattr(x, 'mu')
+  adam = next(filter(is_adam, jax.tree.leaves(state.opt, is_leaf=is_adam)))
+  up = state.params['layers']['up']
+  assert up.sharding.spec == sharding.spec(('layers', 'embed', 'mlp'))
+  assert up.addressable_shards[0].data.size == up.size // 4
+  for moments in (adam.mu, adam.nu):
+    jax.tree.map(lambda p, m: p.sharding == m.sharding or pytest.fail(
+        f'{p.sharding} {m.sharding}'), state.params, moments)
+  whole = sum(x.nbytes for x in jax.tree.leaves(state))
+  on_first = sum(s.data.nbytes for x in jax.tree.leaves(state)
+                 for s in x.addressable_shards
+                 if s.device == jax.devices()[0])
+  assert on_first < 0.4 * whole
+
+
+def test_two_axes_on_one_mesh_axis_raise():
+  with pytest.raises(ValueError, match='two axes'):
+    sharding.spec(('heads', 'mlp'))
+  with pytest.raises(KeyError):
+    sharding.spec(('hedas',))
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'runtime.mesh.data': 16}, 'wants 16 devices, found 8'),
+    ({'runtime.mesh.fsdp': 3}, 'does not divide 8'),
+    ({'runtime.mesh.data': 0}, 'sizes >= 1'),
+    ({'data.batch': 12}, 'data.batch is 12, wanted a multiple of 8'),
+    ({'runtime.accumulate': 3}, 'multiple of 24'),
+    ({'runtime.mesh.tensor': 4}, 'model.heads is 2')])
+def test_bad_input(tiny, changes, message):
+  config = tiny(changes)
+  with pytest.raises(BadInput, match=message):
+    train.build(config, rows.load(config))

@@ -1,0 +1,191 @@
+"""The step and the loop: accumulation, learning, NaN, logging, population."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from physics_lm import metrics, model, optim, rows, shape, store, train
+from physics_lm.errors import BadInput
+
+
+def batch_of(data, first, count):
+  made = [rows.row(data, first + i) for i in range(count)]
+  return {k: jnp.asarray(np.stack([r[k] for r in made])) for k in made[0]}
+
+
+def pieces(config):
+  data = rows.load(config)
+  cfg = shape.make(config, len(data.vocab))
+  tx = optim.make(config)
+  params = model.init(cfg, jax.random.key(config.seed.init))
+  return data, cfg, tx, train.State(jnp.int32(0), params, tx.init(params))
+
+
+def test_accumulation_changes_rounding_only(one_device):
+  data, cfg, tx, state = pieces(one_device({'optim.eps': 1e-3}))
+  batch = batch_of(data, 0, 8)
+  results = [jax.jit(train.make_step(cfg, tx, 2, a))(state, batch)
+             for a in (1, 2, 4)]
+  for got, sums in results[1:]:
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5),
+                 results[0][0], got)
+    np.testing.assert_allclose(sums['loss'], results[0][1]['loss'], rtol=1e-5)
+    assert (sums['entries'] == results[0][1]['entries']).all()
+
+
+def test_sums_are_what_the_rows_hold(one_device):
+  data, cfg, tx, state = pieces(one_device())
+  batch = batch_of(data, 0, 8)
+  _, sums = train.make_step(cfg, tx, 2)(state, batch)
+  for task in range(2):
+    mine = np.asarray(batch['task']) == task
+    assert sums['weight'][task] == np.asarray(batch['weights'])[mine].sum()
+    assert sums['entries'][task] == np.asarray(batch['entries'])[mine].sum()
+  # An untrained model is near the uniform guess over the vocabulary.
+  mean = metrics.means(metrics.add({}, jax.device_get(sums)), ['bio', 'qa'])
+  assert abs(mean['loss'] - np.log(cfg.vocab)) < 1.5
+
+
+def test_padding_and_weight_zero_bear_no_gradient(one_device):
+  data, cfg, _, state = pieces(one_device({'data.tasks.qa.loss': 'answers'}))
+  batch = batch_of(data, 0, 4)
+  grad = jax.grad(lambda p, b: train.loss_sums(p, b, cfg, 2)[0])
+  other = dict(batch)
+  zero = np.asarray(batch['weights']) == 0
+  other['targets'] = jnp.where(zero, 7, batch['targets'])
+  jax.tree.map(np.testing.assert_array_equal, grad(state.params, batch),
+               grad(state.params, other))
+
+
+def test_a_population_member_equals_the_lone_run(one_device):
+  """The step works under vmap: seeds in one program."""
+  config = one_device()
+  data, cfg, tx, _ = pieces(config)
+  step = train.make_step(cfg, tx, 2)
+
+  def begin(key):
+    params = model.init(cfg, key)
+    return train.State(jnp.int32(0), params, tx.init(params))
+
+  keys = jax.random.split(jax.random.key(0), 3)
+  many, one = jax.vmap(begin)(keys), begin(keys[1])
+  together = jax.jit(jax.vmap(step, in_axes=(0, None)))
+  for i in range(3):
+    batch = batch_of(data, 8 * i, 8)
+    many, sums = together(many, batch)
+    one, alone = jax.jit(step)(one, batch)
+    np.testing.assert_allclose(sums['loss'][1], alone['loss'], rtol=1e-5)
+  assert float(sums['loss'][0].sum()) != float(sums['loss'][1].sum())
+
+
+def test_training_learns_and_writes_its_folder(one_device, tmp_path):
+  folder = tmp_path / 'run'
+  config = one_device({'steps': 60, 'log.every': 20,
+                       'evals.loss.every': 30})
+  train.run(config, folder, 'a command')
+  written = store.read_rows(folder / 'metrics.jsonl')
+  steps = [r for r in written if r['kind'] == 'train']
+  assert [r['step'] for r in steps] == [20, 40, 60]
+  assert steps[-1]['loss'] < steps[0]['loss'] - 0.5
+  assert steps[-1]['tokens'] == 60 * 8 * 96
+  data = rows.load(config)
+  counts = np.zeros(2, int)
+  for i in range(60 * 8):
+    row = rows.row(data, i)
+    counts[row['task']] += row['entries']
+  assert [steps[-1]['entries/bio'], steps[-1]['entries/qa']] == list(counts)
+  assert steps[-1]['exposures/bio'] == counts[0] / 12
+  evals = [r for r in written if r['kind'] == 'eval']
+  assert [r['step'] for r in evals] == [0, 30, 60, 60]
+  meta = json.loads((folder / 'meta.json').read_text())
+  assert meta['command'] == 'a command' and meta['worlds'] == {'bios': 1}
+  assert meta['vocab']['sha256'] == data.vocab.hash
+  assert store.is_done(folder)
+  found = store.results(folder)
+  assert found['extraction/people/test'] == 6
+  raw = store.read_rows(folder / 'evals/extraction/60.jsonl')
+  test = [r['exact'] for r in raw
+          if r['half'] == 'test' and r['text'] == 'question']
+  assert len(test) == 36
+  assert abs(np.mean(test) - found['extraction/exact/test']) < 1e-9
+  train.run(config, folder)  # done: returns at once
+  assert len(store.read_rows(folder / 'metrics.jsonl')) == len(written)
+
+
+def test_nan_stops_with_the_step_and_the_last_good_checkpoint(
+    one_device, tmp_path):
+  config = one_device({'optim.learning_rate': 1e20, 'optim.clip': 0.0,
+                       'checkpoint.every': 1, 'optim.warmup': 0})
+  with pytest.raises(BadInput, match=r'not finite at step \d+.*checkpoints/\d'):
+    train.run(config, tmp_path / 'run')
+  assert not store.is_done(tmp_path / 'run')
+
+
+def test_finetuning_starts_from_the_parents_parameters(one_device, tmp_path):
+  train.run(one_device(), tmp_path / 'parent')
+  child = one_device({'init_from': 'parent', 'steps': 3,
+                      'optim.learning_rate': 0.0, 'seed.init': 5,
+                      'data.tasks.bio.weight': 0.0})
+  train.run(child, tmp_path / 'child')
+  a, b = (store.results(tmp_path / r) for r in ('parent', 'child'))
+  same = [k for k in a if k.startswith('extraction')]
+  assert same and all(a[k] == b[k] for k in same)
+
+
+@pytest.mark.parametrize('schedule', optim.SCHEDULES)
+def test_schedules(tiny, schedule):
+  config = tiny({'optim.schedule': schedule, 'steps': 100, 'optim.warmup': 10,
+                 'optim.learning_rate': 1.0})
+  rate = optim.schedule(config)
+  got = [float(rate(i)) for i in range(100)]  # of steps 1 .. 100
+  np.testing.assert_allclose(got[:10], np.arange(1, 11) / 10, rtol=1e-5)
+  assert max(got) == pytest.approx(1)
+  low = {'constant': 1.0}.get(schedule, 0.1)
+  assert got[-1] == pytest.approx(low, rel=1e-3)
+  if schedule == 'wsd':
+    assert got[79] == pytest.approx(1) and got[89] == pytest.approx(0.55)
+  if schedule == 'cosine':
+    assert got[54] == pytest.approx(0.55, rel=1e-3)
+
+
+def test_weight_decay_spares_scales_and_biases(one_device):
+  _, _, tx, state = pieces(one_device({'optim.weight_decay': 1.0,
+                                       'optim.learning_rate': 1.0}))
+  zero = jax.tree.map(jnp.zeros_like, state.params)
+  updates, _ = tx.update(zero, state.opt, state.params)
+  flat = jax.tree_util.tree_flatten_with_path(updates)[0]
+  for path, update in flat:
+    spared = path[-1].key.startswith(('scale', 'bias'))
+    assert bool(jnp.any(update != 0)) != spared, path
+
+
+def test_wandb_mirror_offline_and_when_it_fails(tmp_path, monkeypatch):
+  config = {'log': {'wandb': 'offline', 'project': 'test'}, 'init_from': None}
+  writer = metrics.Writer(tmp_path / 'a', config)
+  writer.write('train', 1, loss=2.0)
+  writer.close()
+  assert list((tmp_path / 'a').glob('wandb/offline-run-*/*.wandb'))
+  import wandb
+
+  def fail(*args, **kwargs):
+    raise RuntimeError('no network')
+
+  monkeypatch.setattr(wandb, 'init', fail)
+  writer = metrics.Writer(tmp_path / 'b', config)
+  writer.write('train', 1, loss=2.0)
+  writer.close()
+  assert store.read_rows(tmp_path / 'b' / 'metrics.jsonl')[0]['loss'] == 2.0
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'optim.schedule': 'cos'}, "'cos'"),
+    ({'optim.warmup': 6}, 'optim.warmup is 6'),
+    ({'init_from': 'nowhere'}, 'finished run'),
+    ({'evals.loss.kind': 'los'}, 'nearest: loss'),
+    ({'evals.extraction.world': 'bio'}, 'nearest: bios')])
+def test_bad_input(one_device, tmp_path, changes, message):
+  with pytest.raises(BadInput, match=message):
+    train.run(one_device(changes), tmp_path / 'run')
