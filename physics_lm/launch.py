@@ -100,6 +100,7 @@ class Worker:
 
   def __init__(self, run: sweep.Run, folder: Path, core: int | None):
     self.run, self.folder, self.core = run, folder, core
+    self._asked = False
     folder.mkdir(parents=True, exist_ok=True)
     arguments = [sys.executable, '-m', 'physics_lm.train', *run.arguments(),
                  f'--workdir={folder.absolute()}']
@@ -114,6 +115,12 @@ class Worker:
         arguments, cwd=sweep.ROOT, env=environment(core), stdout=self._log,
         stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=pin,
         start_new_session=True)
+
+  def ask_to_stop(self):
+    """Once: a trainer takes a second SIGTERM as an order to die."""
+    if not self._asked and self.process.poll() is None:
+      self.process.send_signal(signal.SIGTERM)
+      self._asked = True
 
   def ended(self) -> int | None:
     status = self.process.poll()
@@ -222,8 +229,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
           workers.append(Worker(run, folder / run.id, free.pop(0)))
       if stop.asked:
         for w in workers:
-          if w.process.poll() is None:
-            w.process.send_signal(signal.SIGTERM)
+          w.ask_to_stop()
       for w in list(workers):
         status = w.ended()
         if status is None:

@@ -30,7 +30,7 @@ def computation(config: dict) -> dict:
   """The part of a plain config that decides the result. A parent run counts
   by its folder's name, which for a launched run is its id."""
   kept = {k: v for k, v in config.items() if k not in NOT_COMPUTED}
-  if kept['init_from']:
+  if kept.get('init_from'):  # a foreign file may lack it
     kept['init_from'] = Path(kept['init_from']).name
   return kept
 

@@ -1,0 +1,40 @@
+# Thin on purpose: every line is a command you could type.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: quickstart test lint drills bench notebooks clean
+
+# The environment: made once, again when what it must hold changes.
+.venv/.ready: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; v >= (3, 11) or sys.exit("error: found Python %d.%d, wanted 3.11 or newer (make PYTHON=python3.12 ...)" % v)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (about two minutes, 4 GB with TensorFlow, which seqio brings)"
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+# A small experiment: does rewording help a model to answer questions?
+quickstart: .venv/.ready
+	$(BIN)/python -m physics_lm.launch experiments/knowledge_extraction.py --scale=quickstart
+	$(BIN)/python -m physics_lm.report experiments/knowledge_extraction.py --scale=quickstart --out=runs/reports
+
+# Every test but the drills.
+test: .venv/.ready
+	$(BIN)/python -m pytest
+
+# Slow failure drills: 20 random kill -9.
+drills: .venv/.ready
+	$(BIN)/python -m pytest -m drill -s
+
+lint: .venv/.ready
+	$(BIN)/ruff check .
+
+# Tokens/s of pipeline and step, start-up, checkpoints, beside the matmul peak.
+bench: .venv/.ready
+	$(BIN)/python bench/bench.py
+
+# Notebooks show committed results; this executes them again.
+notebooks: .venv/.ready
+	$(BIN)/jupytext --to ipynb --execute notebooks/*.py
+
+clean:
+	rm -rf .venv runs build *.egg-info

@@ -1,0 +1,217 @@
+"""How fast is this machine, and how much of it do we use?
+
+  python bench/bench.py [--quick] [--json=FILE] [--out=bench/RESULTS.md]
+
+Tokens/s of the pipeline and of the train step at three sizes beside the
+machine's matmul peak, start-up time, checkpoint time. Every figure is the
+median of repeats, with the least and the greatest. Nothing here is a test:
+timings are read by people.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import default
+from physics_lm import (
+  checkpoint,
+  cli,
+  launch,
+  pipeline,
+  rows,
+  store,
+  sweep,
+  train,
+)
+from physics_lm.scaling import flops
+
+# name: (overrides, rows a step); 4,096 tokens a step or so on a CPU.
+SIZES = {
+    'D 64, 4 layers, T 128': {
+        'model.width': 64, 'model.depth': 4, 'model.heads': 4,
+        'data.length': 128, 'data.batch': 32},
+    'D 128, 4 layers, T 256': {
+        'model.width': 128, 'model.depth': 4, 'model.heads': 4,
+        'data.length': 256, 'data.batch': 16},
+    'D 256, 8 layers, T 256': {
+        'model.width': 256, 'model.depth': 8, 'model.heads': 8,
+        'data.length': 256, 'data.batch': 16},
+}
+
+
+def timed(work, repeats: int) -> list[float]:
+  """Seconds of each of `repeats` calls, after one that does not count."""
+  work()
+  out = []
+  for _ in range(repeats):
+    began = time.perf_counter()
+    work()
+    out.append(time.perf_counter() - began)
+  return out
+
+
+def spread(values) -> tuple[float, float, float]:
+  """(median, least, greatest)."""
+  return float(np.median(values)), float(min(values)), float(max(values))
+
+
+def matmul_peak(repeats: int, dtype='float32') -> list[float]:
+  """FLOP/s of a square product, large enough to leave the caches."""
+  n = 2048 if jax.default_backend() == 'cpu' else 8192
+  a = jnp.ones((n, n), dtype)
+  product = jax.jit(jnp.matmul)
+  return [2 * n**3 / s for s in timed(
+      lambda: product(a, a).block_until_ready(), repeats)]
+
+
+def pipeline_speed(repeats: int, length: int = 512) -> list[float]:
+  """Tokens/s of one core making rows of 100,000 people's biographies."""
+  data = rows.load(cli.override(default.get_config(), {
+      'worlds.bios.people': 100_000, 'data.length': length,
+      'data.tasks.qa.weight': 0.0}))
+  batches = pipeline.host_batches(data, 64, range(64), 0, prefetch=0)
+  count = 10
+  work = lambda: [next(batches) for _ in range(count)]
+  return [count * 64 * length / s for s in timed(work, repeats)]
+
+
+def step_speed(overrides: dict, repeats: int):
+  """(tokens/s of the train step, training FLOPs a token, seconds to compile);
+  data made beforehand."""
+  config = cli.override(default.get_config(), overrides)
+  data = rows.load(config)
+  trainer = train.build(config, data)
+  local = pipeline.local_rows(trainer.batch_shardings['task'],
+                              config.data.batch)
+  host = next(pipeline.host_batches(data, config.data.batch, local, 0))
+  batch = pipeline.to_devices(host, local, config.data.batch,
+                              trainer.batch_shardings)
+  state = trainer.init()
+  tokens = config.data.batch * config.data.length
+  count = 10
+  with jax.set_mesh(trainer.mesh):
+    began = time.perf_counter()
+    state, sums = trainer.step(state, batch)
+    jax.block_until_ready(sums)
+    compiling = time.perf_counter() - began
+
+    def work():
+      nonlocal state
+      for _ in range(count):
+        state, sums = trainer.step(state, batch)
+      jax.block_until_ready(sums)
+
+    speeds = [count * tokens / s for s in timed(work, repeats)]
+  return speeds, flops.per_token(trainer.cfg, data.length), compiling
+
+
+def checkpoint_speed(overrides: dict, repeats: int):
+  """(megabytes, seconds that save() holds the loop, seconds until it is on
+  disk) of a whole training state."""
+  config = cli.override(default.get_config(), overrides)
+  trainer = train.build(config, rows.load(config))
+  state = trainer.init()
+  size = sum(x.nbytes for x in jax.tree.leaves(state)) / 1e6
+  held, whole = [], []
+  folder = Path(tempfile.mkdtemp())
+  try:
+    saved = checkpoint.Checkpoints(folder)
+    for i in range(repeats + 1):
+      began = time.perf_counter()
+      saved.save(i, state.params, (state.step, state.opt), {'step': i})
+      held.append(time.perf_counter() - began)
+      saved.wait()
+      whole.append(time.perf_counter() - began)
+    saved.close()
+  finally:
+    shutil.rmtree(folder)
+  return size, held[1:], whole[1:]
+
+
+def start_up(repeats: int) -> list[float]:
+  """Seconds from the command to the end of a one-step run of the default
+  model: imports, compilation, step, checkpoint; no evaluation."""
+  out = []
+  for _ in range(repeats):
+    folder = Path(tempfile.mkdtemp())
+    code = ('from configs import default; from physics_lm import cli, train; '
+            'c = default.get_config(); c.steps = 1; c.optim.warmup = 0; '
+            f'c.evals = type(c)(); train.run(c.lock(), {str(folder)!r})')
+    began = time.perf_counter()
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=sweep.ROOT,
+                   env=launch.environment(None), stdout=subprocess.DEVNULL)
+    out.append(time.perf_counter() - began)
+    shutil.rmtree(folder)
+  return out
+
+
+def machine() -> str:
+  device = jax.devices()[0]
+  cpu = next((line.split(':')[1].strip() for line in
+              Path('/proc/cpuinfo').read_text().splitlines()
+              if line.startswith('model name')), platform.processor())
+  huge = 'hugetlb' in os.environ.get('GLIBC_TUNABLES', '')
+  return (f'{device.device_kind} x {jax.device_count()}, {cpu}, '
+          f'{len(os.sched_getaffinity(0))} cores, jax {jax.__version__}, '
+          f'Python {platform.python_version()}, huge pages '
+          f'{"on" if huge else "off"}')
+
+
+def main():
+  p = argparse.ArgumentParser(
+      description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+  p.add_argument('--quick', action='store_true', help='fewer repeats')
+  p.add_argument('--json', type=Path, help='also write the raw figures')
+  p.add_argument('--out', type=Path,
+                 default=Path(__file__).with_name('RESULTS.md'))
+  a = p.parse_args()
+  n = 2 if a.quick else 5
+  raw, lines = {'machine': machine()}, []
+
+  def tell(name, values, unit, scale=1.0, note=''):
+    raw[name] = list(values)
+    mid, low, high = (v / scale for v in spread(values))
+    lines.append(f'| {name} | {mid:.3g} | {low:.3g} to {high:.3g} | {unit} | '
+                 f'{note} |')
+    print(lines[-1], flush=True)
+
+  peak = matmul_peak(n)
+  top = max(peak)
+  tell('matmul peak, float32', peak, 'GFLOP/s', 1e9)
+  tell('pipeline, one core', pipeline_speed(n), 'M tokens/s', 1e6,
+       'biographies, rows of 512')
+  for name, overrides in SIZES.items():
+    speeds, work, compiling = step_speed(overrides, n)
+    share = np.median(speeds) * work / top
+    tell(f'train step: {name}', speeds, 'k tokens/s', 1e3,
+         f'{share:.0%} of the peak ({work / 1e6:.2f} MFLOP a token), compiled '
+         f'in {compiling:.1f} s')
+  for name, overrides in SIZES.items():
+    size, held, whole = checkpoint_speed(overrides, n)
+    tell(f'checkpoint holds the loop: {name}', held, 'ms', 1e-3,
+         f'{size:.1f} MB; on disk after {np.median(whole) * 1e3:.0f} ms')
+  tell('start to end of a one-step run', start_up(n), 's')
+  text = (f'# Benchmark\n\n{raw["machine"]}\n\nMedian of {n}; written by '
+          '`make bench`.\n\n| what | median | range | unit | note |\n'
+          '|---|---|---|---|---|\n' + '\n'.join(lines) + '\n')
+  store.write(a.out, text)
+  if a.json:
+    store.write(a.json, json.dumps(raw, indent=1) + '\n')
+  print(f'written: {a.out}')
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,228 @@
+"""Sweeps, run identity, the launcher and the report."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from physics_lm import cli, launch, report, store, sweep
+from physics_lm.errors import BadInput
+from tests.conftest import ROOT, TINY
+
+FAST = {k: v for k, v in TINY.items() if k != 'steps'} | {
+    'evals.extraction.people': 2}
+
+
+def run(tags, parent=None, **changes):
+  return sweep.Run('configs/default.py', FAST | {'steps': 4} | changes,
+                   tags, parent)
+
+
+def test_sweep_algebra():
+  a, b = sweep.axis('x', 1, 2), sweep.axis('y', 3, 4)
+  assert sweep.product(a, b) == [
+      {'x': 1, 'y': 3}, {'x': 1, 'y': 4}, {'x': 2, 'y': 3}, {'x': 2, 'y': 4}]
+  assert sweep.zipped(a, b) == [{'x': 1, 'y': 3}, {'x': 2, 'y': 4}]
+  assert sweep.chain(a, b) == [*a, *b]
+  with pytest.raises(ValueError, match='two sweeps set'):
+    sweep.product(a, a)
+  with pytest.raises(ValueError):
+    sweep.zipped(a, sweep.axis('y', 1))
+
+
+def test_identity_is_what_is_computed():
+  base = run({})
+  same = [{'runtime.remat': True}, {'log.every': 9}, {'checkpoint.every': 9},
+          {'evals.loss.rows': 9}, {'runtime.mesh.data': 1}]
+  other = [{'seed.init': 1}, {'optim.learning_rate': 1e-4}, {'steps': 5},
+           {'worlds.bios.variant': 'single'}]
+  assert all(run({}, **c).id == base.id for c in same)
+  ids = [run({}, **c).id for c in other]
+  assert len({*ids, base.id}) == len(other) + 1
+  child, other_child = run({}, base), run({}, run({}, steps=5))
+  assert len({base.id, child.id, other_child.id}) == 3
+  # By path or by id, a parent is the same parent.
+  by_path = store.plain(child.config) | {'init_from': f'/a/b/{base.id}'}
+  assert store.run_id(by_path) == child.id
+
+
+def test_parents_come_first_and_doubles_are_refused():
+  parent = run({'kind': 'parent'})
+  child = run({'kind': 'child'}, parent, steps=5)
+  assert [r.tags for r in sweep.ordered([child, parent])] == [
+      {'kind': 'parent'}, {'kind': 'child'}]
+  with pytest.raises(ValueError, match='one computation'):
+    sweep.ordered([parent, run({'kind': 'again'})])
+
+
+def test_list_shows_every_column(tmp_path):
+  parent = run({'kind': 'parent'})
+  text = launch.table([parent, run({'kind': 'child'}, parent, steps=5)],
+                      tmp_path, 'cpu')
+  head, first, second, total = text.splitlines()
+  assert head.split() == ['id', 'run', 'params', 'tokens', 'exposures',
+                          'FLOPs', 'time', 'state']
+  assert parent.id in first and 'kind=child' in second and 'new' in first
+  assert total.startswith('2 runs')
+
+
+def test_cost_estimates_exposures_well(tmp_path):
+  from physics_lm import rows
+  r = run({}, steps=50)
+  data = rows.load(r.config)
+  counts = [0, 0]
+  for i in range(50 * 8):
+    row = rows.row(data, i)
+    counts[row['task']] += int(row['entries'])
+  cost = launch.cost(r, 'cpu')['exposures']
+  assert cost['bio'] == pytest.approx(counts[0] / 12, rel=0.15)
+  assert cost['qa'] == pytest.approx(counts[1] / 6, rel=0.15)
+
+
+@pytest.mark.timeout(200)
+def test_two_launchers_retry_and_blocked_children(tmp_path, monkeypatch):
+  """Two launchers share a sweep: every run is done once. A run that crashes
+  is tried once more; one that cannot run fails, and blocks its child."""
+  good = [run({'n': i}, **{'seed.init': i}) for i in range(2)]
+  bad = run({'n': 'bad'}, **{'model.heads': 3})  # one clear line, exit 2
+  child = run({'n': 'child'}, bad, steps=5)
+  ends = [{}, {}]
+
+  def go(k):
+    ends[k] = launch.launch([*good, bad, child], tmp_path / 'sweep', 1)
+
+  other = threading.Thread(target=go, args=(1,))
+  other.start()
+  go(0)
+  other.join()
+  for e in ends:
+    assert [e[r.id] for r in (*good, bad, child)] == [
+        'done', 'done', 'failed', 'blocked']
+  for r in good:
+    log = (tmp_path / 'sweep' / r.id / 'log.txt').read_text()
+    assert log.count('\ndone: ') == 1
+  assert 'error: model.width is 16' in (
+      tmp_path / 'sweep' / bad.id / 'log.txt').read_text()
+  # Again: nothing is left to do.
+  assert launch.launch(good, tmp_path / 'sweep', 2) == {
+      r.id: 'done' for r in good}
+
+
+def test_a_crash_is_tried_once_more(tmp_path, monkeypatch):
+  script = tmp_path / 'crash.py'
+  script.write_text('import pathlib, sys\n'
+                    'at = pathlib.Path(sys.argv[1]); n = at / "tries"\n'
+                    'n.write_text(n.read_text() + "x" if n.exists() else "x")\n'
+                    'sys.exit(139)\n')
+  r = run({'n': 1})
+  popen = subprocess.Popen
+  monkeypatch.setattr(launch.subprocess, 'Popen', lambda arguments, **k: popen(
+      [sys.executable, str(script), str(tmp_path / r.id)], **k))
+  assert launch.launch([r], tmp_path, 1) == {r.id: 'failed'}
+  assert (tmp_path / r.id / 'tries').read_text() == 'xx'
+
+
+@pytest.mark.timeout(120)
+def test_a_stopped_launcher_leaves_resumable_runs(tmp_path):
+  code = f'''
+from pathlib import Path
+from physics_lm import launch
+from tests.test_launch import run
+ends = launch.launch([run({{'n': 0}}, **{{'steps': 100000,
+    'checkpoint.every': 100000}})], Path(r'{tmp_path}'), 1)
+print(sorted(ends.values()))
+'''
+  process = subprocess.Popen([sys.executable, '-c', code], cwd=ROOT,
+                             stdout=subprocess.PIPE, text=True)
+  folder = tmp_path / run({'n': 0}, **{'steps': 100000}).id
+  until = time.time() + 60
+  while store.step_reached(folder) < 4:
+    assert process.poll() is None and time.time() < until
+    time.sleep(0.1)
+  assert store.state(folder) == 'running'
+  process.terminate()
+  out = process.communicate(timeout=60)[0]
+  assert out.splitlines()[-1] == "['stopped']"
+  assert store.state(folder) == 'stopped'
+  assert list((folder / 'checkpoints').iterdir())
+
+
+def test_report_refuses_when_runs_are_missing(tmp_path):
+  module = sweep.experiment(str(ROOT / 'experiments/knowledge_extraction.py'))
+  with pytest.raises(BadInput, match='6 of 6 runs are not done'):
+    report.gather(module, 'smoke', tmp_path)
+  with pytest.raises(BadInput, match='nearest: cpu'):
+    report.gather(module, 'cpuu', tmp_path)
+
+
+def test_the_readmes_scoreboard_is_the_committed_results():
+  text = (ROOT / 'README.md').read_text()
+  assert report.scoreboard() in text, 'run: python -m physics_lm.report --all'
+
+
+@pytest.mark.parametrize('arguments,message', [
+    (['launch'], 'required: experiment'),
+    (['launch', 'experiments/nowhere.py'], 'no experiment file'),
+    (['launch', 'configs/default.py'], 'has no runs, table, figure, verdict'),
+    (['launch', 'experiments/knowledge_extraction.py', '--scale=cpuu'],
+     'nearest: cpu'),
+    (['launch', 'experiments/knowledge_extraction.py', '--jobs=0'], '--jobs'),
+    (['launch', 'experiments/knowledge_extraction.py', '--jbos=2'], '--jbos'),
+    (['report', 'experiments/knowledge_extraction.py', '--scale=smoke',
+      '--runs=/nonexistent'], 'not done'),
+    (['report'], 'wanted experiments/NAME.py or --all'),
+    (['worlds', 'biografies'], 'nearest: biographies'),
+    (['worlds', 'biographies', '--variant=multy'], 'unknown variant'),
+    (['worlds', 'biographies', '--set=people=1'], 'at least 2')])
+def test_bad_input_is_one_line_and_exit_2(arguments, message):
+  done = subprocess.run(
+      [sys.executable, '-m', f'physics_lm.{arguments[0]}', *arguments[1:]],
+      cwd=ROOT, capture_output=True, text=True, check=False)
+  assert done.returncode == 2, done
+  assert done.stderr.count('\n') == 1 and message in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize('flags,message', [
+    (['--config.model.dpeth=3'], 'nearest: model.depth'),
+    (['--config.model.depth=3.5'], 'model.depth is 3.5 (float), wanted int'),
+    (['--config.model.tied=maybe'], 'wanted bool'),
+    (['--config.optim.clip=x'], 'wanted float'),
+    (['--config.model=3'], 'is a section'),
+    (['--confg.x=1'], 'unknown flag'),
+    (['3'], 'cannot read argument')])
+def test_flags(flags, message):
+  argv = ['train', '--config=configs/biographies.py:single', '--workdir=/x']
+  with pytest.raises(BadInput) as e:
+    cli.parse_config(argv + flags)
+  assert message in str(e.value)
+
+
+def test_flags_are_read_by_type():
+  config, workdir = cli.parse_config([
+      'train', '--config', 'configs/biographies.py:single', '--workdir', '/x',
+      '--config.init_from=1234', '--config.optim.clip=2',
+      '--config.model.tied=false', '--config.model.kv_heads=2'])
+  assert workdir == '/x' and config.worlds.bios.variant == 'single'
+  assert config.init_from == '1234' and config.optim.clip == 2.0
+  assert config.model.tied is False and config.model.kv_heads == 2
+  for missing in (['train'], ['train', '--config=configs/default.py'],
+                  ['train', '--config=nowhere.py', '--workdir=/x']):
+    with pytest.raises(BadInput):
+      cli.parse_config(missing)
+
+
+def test_trainer_errors_are_one_line_and_exit_2(tmp_path):
+  (tmp_path / 'run').mkdir()
+  store.write_json(tmp_path / 'run' / 'config.json', {'a': 1})
+  for flags, message in (
+      ([f'--workdir={tmp_path}/new', '--config.model.heads=3'],
+       'wanted a multiple of model.heads=3'),
+      ([f'--workdir={tmp_path}/run'], 'holds another computation')):
+    done = subprocess.run(
+        [sys.executable, '-m', 'physics_lm.train',
+         '--config=configs/default.py', *flags], cwd=ROOT, text=True,
+        capture_output=True, check=False)
+    assert done.returncode == 2, done
+    assert done.stderr.count('\n') == 1 and message in done.stderr
