@@ -1,4 +1,4 @@
-"""The model ladder: shapes by name, as overrides of `model`.
+"""The model ladder: shapes by name.
 
 Non-embedding parameters are about 12 * depth * width**2 at MLP ratio 4.
 """
@@ -15,3 +15,8 @@ LADDER = {
     'gpt2_bior': {'depth': 12, 'width': 1280, 'heads': 20},
     'gpt2_682m': {'depth': 12, 'width': 2048, 'heads': 32},
 }
+
+
+def size(name: str) -> dict:
+  """{'model.depth': ..., ...} of a shape on the ladder."""
+  return {f'model.{key}': value for key, value in LADDER[name].items()}

@@ -26,6 +26,7 @@ Rule for a verdict, fixed before the runs: a difference counts when it exceeds
 twice its standard error over seeds, sqrt((s1^2 + s2^2) / n), with n >= 3.
 """
 
+from configs.sizes import size
 from physics_lm import plots
 from physics_lm.report import Claim, spread
 from physics_lm.sweep import Run, pick
@@ -57,29 +58,27 @@ SCALES = {
             'pretrain': {'steps': 20, 'optim.warmup': 5},
             'finetune': {'steps': 10, 'optim.warmup': 2}}),
     'quickstart': (('single', 'multi5_permute'), 2, _SMALL, {
-        'mixed': {'steps': 1800}}),
+        'mixed': {'steps': 1100}}),
     'cpu': (tuple(PAPER), 3, _SMALL, {
         'mixed': {'steps': 2000},
         'pretrain': {'steps': 1500},
         'finetune': {'steps': 400, 'optim.warmup': 10,
                      'optim.learning_rate': 5e-4}}),
-    'gpu': (tuple(PAPER), 3, {
-        'worlds.bios.people': 20_000, 'model.width': 512, 'model.depth': 8,
-        'model.heads': 8, 'model.dtype': 'bfloat16', 'data.length': 512,
-        'data.batch': 96, 'optim.learning_rate': 1e-3, 'optim.warmup': 500,
-        'checkpoint.every': 1000}, {
+    'gpu': (tuple(PAPER), 3, size('d512') | {
+        'worlds.bios.people': 20_000, 'model.dtype': 'bfloat16',
+        'data.length': 512, 'data.batch': 96, 'optim.learning_rate': 1e-3,
+        'optim.warmup': 500, 'checkpoint.every': 1000}, {
             'mixed': {'steps': 8000},
             'pretrain': {'steps': 6000},
             'finetune': {'steps': 1500, 'optim.warmup': 20,
                          'optim.learning_rate': 3e-4}}),
     # Appendices C and D. Our closed vocabulary has 3,250 words, GPT-2's BPE
     # uses 3,275 tokens of bioS.
-    'paper': (tuple(PAPER), 1, {
-        'worlds.bios.people': 100_000, 'model.width': 768, 'model.depth': 12,
-        'model.heads': 12, 'model.dtype': 'bfloat16', 'model.dropout': 0.1,
-        'data.length': 512, 'data.batch': 96, 'data.isolate': False,
-        'optim.learning_rate': 1e-3, 'optim.warmup': 1000,
-        'checkpoint.every': 2000}, {
+    'paper': (tuple(PAPER), 1, size('gpt2') | {
+        'worlds.bios.people': 100_000, 'model.dtype': 'bfloat16',
+        'model.dropout': 0.1, 'data.length': 512, 'data.batch': 96,
+        'data.isolate': False, 'optim.learning_rate': 1e-3,
+        'optim.warmup': 1000, 'checkpoint.every': 2000}, {
             'mixed': {'steps': 80_000, 'data.tasks.bio.weight': 0.2,
                       'data.tasks.qa.weight': 0.8},
             'pretrain': {'steps': 80_000},

@@ -121,6 +121,23 @@ def provenance(config, vocab, command: str, device, devices: int) -> dict:
   }
 
 
+def parent(name: str, folder: Path, vocab) -> Path:
+  """The finished run that a run in `folder` starts from: a path, or the id of
+  a run beside it. Raises BadInput when it is not finished, or when its
+  tokens mean other words."""
+  path = Path(name) if Path(name).is_dir() else folder.parent / name
+  if not is_done(path):
+    raise BadInput(f'init_from is {name!r}, wanted the folder or id of a '
+                   f'finished run (no `done` in {path})')
+  theirs = read_json(path / 'meta.json')['vocab']
+  if theirs['sha256'] != vocab.hash:
+    raise BadInput(
+        f'init_from {name!r} has another vocabulary ({theirs["kind"]}, '
+        f'{theirs["size"]} entries, sha256 {theirs["sha256"][:8]}), wanted '
+        f'{vocab.kind}, {len(vocab)}, {vocab.hash[:8]}')
+  return path
+
+
 class Locked(Exception):
   """Another live process holds the run folder."""
 

@@ -142,7 +142,7 @@ def build(config, data: rows.Data, devices=None) -> Trainer:
 
 
 def start(config, trainer: Trainer, saved: checkpoint.Checkpoints,
-          workdir: Path):
+          workdir: Path, vocab):
   """(state, meta): own checkpoint, else init_from's parameters, else new."""
   got = saved.restore(trainer.abstract.params,
                       (trainer.abstract.step, trainer.abstract.opt))
@@ -152,12 +152,7 @@ def start(config, trainer: Trainer, saved: checkpoint.Checkpoints,
     return State(step, params, opt), meta
   state = trainer.init()
   if config.init_from:
-    parent = Path(config.init_from)
-    if not parent.is_dir():
-      parent = workdir.parent / config.init_from
-    if not store.is_done(parent):
-      raise BadInput(f'init_from is {config.init_from!r}, wanted the folder or '
-                     'id of a finished run (no `done` there)')
+    parent = store.parent(config.init_from, workdir, vocab)
     params, _ = checkpoint.load_params(parent, trainer.abstract.params)
     state = state._replace(params=params)
   return state, {'step': 0, 'window': {}, 'entries': [0] * 64}
@@ -206,7 +201,7 @@ def _run(config, folder: Path, command_line: str, stop: Stop,
   trainer = build(config, data)
   suite.check(config)
   saved = closing(checkpoint.Checkpoints(folder, config.checkpoint.keep))
-  state, meta = start(config, trainer, saved, folder)
+  state, meta = start(config, trainer, saved, folder, data.vocab)
   first, writes = meta['step'], jax.process_index() == 0
   if writes:
     store.write_json(folder / 'config.json', plain)

@@ -133,6 +133,9 @@ def test_finetuning_starts_from_the_parents_parameters(one_device, tmp_path):
   a, b = (store.results(tmp_path / r) for r in ('parent', 'child'))
   same = [k for k in a if k.startswith('extraction')]
   assert same and all(a[k] == b[k] for k in same)
+  other = one_device({'init_from': 'parent', 'worlds.bios.cities': 9})
+  with pytest.raises(BadInput, match='another vocabulary'):
+    train.run(other, tmp_path / 'other')
 
 
 @pytest.mark.parametrize('schedule', optim.SCHEDULES)
