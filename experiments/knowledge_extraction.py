@@ -132,6 +132,13 @@ def _held_out(df):
   return rows.set_index(['data', 'training'])
 
 
+def plus_minus(row) -> str:
+  """'61.2 ± 3.4', or the mean alone when one seed gives no deviation."""
+  if row.n < 2:
+    return f'{row.exact_mean:.1f}'
+  return f'{row.exact_mean:.1f} ± {row.exact_std:.1f}'
+
+
 def show(df) -> str:
   """The small table of the last screen."""
   rows = _held_out(df)
@@ -140,7 +147,7 @@ def show(df) -> str:
   for (data, training), r in rows.iterrows():
     if training != 'pretrain':
       lines.append(
-          f'{data:26}{training:12}{r.exact_mean:>11.1f} +- {r.exact_std:<3.1f}'
+          f'{data:26}{training:12}{plus_minus(r):>18}'
           f'{r.majority_mean:>12.1f}{r.bio_exact_mean:>13.1f}{r.n:>7}'
           f'{r.people:>8}')
   return '\n'.join(lines)
@@ -162,6 +169,13 @@ def figure(df):
         [PAPER[d][TRAININGS.index(training)] for d in data])
     guess = part.majority_mean.mean()
     ax.axhline(guess, color=plots.INK, linewidth=0.9, linestyle=':')
+    # Known is not extractable: the same facts, asked in the person's own text.
+    known = 'pretrain' if training == 'finetune' else training
+    if (data[0], known) in rows.index:
+      least = rows.loc[[(d, known) for d in data]].bio_exact_mean.min()
+      ax.annotate('the same facts, inside the biographies: '
+                  f'{least:.0f} % known', (0.02, 0.93),
+                  xycoords='axes fraction', fontsize=8.5, color=plots.QUIET)
     plots.title(ax, heads[training])
   n, people = int(rows.n.min()), int(rows.people.max())
   axes[0][0].set_ylabel('questions answered exactly, %', fontsize=9)
@@ -170,7 +184,8 @@ def figure(df):
       f'{people} people whose biographies were trained on, whose questions '
       f'were not', x=0.01, ha='left', fontsize=11)
   fig.supxlabel(
-      f'bars: ours, mean and standard deviation of {n} seeds;  diamonds: the '
+      f'bars: ours, mean and standard deviation of {n} seed{"s"[:n > 1]};  '
+      'diamonds: the '
       'paper, 124M parameters and 50,000 people;\ndotted: constant guess',
       x=0.01, ha='left', fontsize=8, color=plots.QUIET)
   return fig
@@ -185,8 +200,7 @@ def verdict(df) -> list[Claim]:
     return rows.loc[(data, training)] if found else None
 
   def text(*cells):
-    return ' against '.join(f'{c.exact_mean:.1f} ± {c.exact_std:.1f}'
-                            for c in cells) + (
+    return ' against '.join(map(plus_minus, cells)) + (
         f' (n = {cells[0].n} seeds of {cells[0].people} held-out people; '
         f'guess {cells[0].majority_mean:.1f})')
 
