@@ -2,8 +2,9 @@
 
 A recipe calls `get_config()` and overrides; a run overrides further with
 `--config.model.depth=6`. The run's id is a hash of everything here except
-`runtime`, `log`, `checkpoint` and `evals`: those do not change what is
-computed.
+`runtime`, `log`, `checkpoint` and `evals`: those change how it is computed,
+recorded and judged, and the result by rounding at most (`accumulate` also
+redraws dropout).
 """
 
 from ml_collections import ConfigDict

@@ -7,19 +7,18 @@ biographies first and finetuning on questions after. The data differ in how
 many ways a biography is told.
 
 Paper (GPT-2 124M, 100,000 people; mean accuracy over six attributes on
-held-out people, percent; figure 3, LoRA finetuning):
+held-out people, percent; figures 2, 3, 11):
 
-  data                      pretrain, then finetune    mixed
-  single                     9.7                       86.6
-  multi5                    41.0                       91.8
-  multi5+permute            96.6                       95.5
-  multi5+permute+fullname   96.2                       95.7
+  data                      full finetuning  LoRA finetuning  mixed
+  single                     7.5              9.7             86.6
+  multi5                    36.7             41.0             91.8
+  multi5+permute            94.6             96.6             95.5
+  multi5+permute+fullname   -                96.2             95.7
 
   python -m physics_lm.launch experiments/knowledge_extraction.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_extraction.py --scale=cpu
 
-Ours differ: full finetuning, not LoRA (the paper's own full finetuning gives
-7.5 on single and 94.6 on multi5+permute); a closed word-level vocabulary; at
+Ours: full finetuning with loss on answers; a closed word-level vocabulary; at
 `cpu` scale 500 people and smaller pools of names and values.
 
 Rule for a verdict, fixed before the runs: a difference counts when it exceeds
@@ -31,9 +30,11 @@ from physics_lm import plots
 from physics_lm.report import Claim, spread
 from physics_lm.sweep import Run, pick
 
-PAPER = {  # data: (pretrain then finetune, mixed), percent
-    'single': (9.7, 86.6), 'multi5': (41.0, 91.8),
-    'multi5_permute': (96.6, 95.5), 'multi5_permute_fullname': (96.2, 95.7)}
+# data: (full finetuning, mixed), percent; with the full name only LoRA's is
+# published.
+PAPER = {
+    'single': (7.5, 86.6), 'multi5': (36.7, 91.8),
+    'multi5_permute': (94.6, 95.5), 'multi5_permute_fullname': (96.2, 95.7)}
 LABELS = ('one\ntext', 'five\ntexts', 'five texts,\nshuffled',
           'five texts,\nshuffled,\nfull name')
 TRAININGS = ('finetune', 'mixed')
@@ -174,7 +175,7 @@ def figure(df):
     if (data[0], known) in rows.index:
       least = rows.loc[[(d, known) for d in data]].bio_exact_mean.min()
       ax.annotate('the same facts, inside the biographies: '
-                  f'{least:.0f} % known', (0.02, 0.93),
+                  f'{least:.0f} % known', (0.02, 0.94),
                   xycoords='axes fraction', fontsize=8.5, color=plots.QUIET)
     plots.title(ax, heads[training])
   n, people = int(rows.n.min()), int(rows.people.max())
@@ -186,7 +187,8 @@ def figure(df):
   fig.supxlabel(
       f'bars: ours, mean and standard deviation of {n} seed{"s"[:n > 1]};  '
       'diamonds: the '
-      'paper, 124M parameters and 50,000 people;\ndotted: constant guess',
+      'paper, 124M parameters and 50,000 people\n(full finetuning; LoRA where '
+      'the full name is repeated);  dotted: constant guess',
       x=0.01, ha='left', fontsize=8, color=plots.QUIET)
   return fig
 
@@ -219,12 +221,18 @@ def verdict(df) -> list[Claim]:
   single, five, shuffled = (cell(d, 'finetune') for d in (
       'single', 'multi5', 'multi5_permute'))
   add('Told once, facts cannot be extracted by finetuning on questions '
-      '(Result 2: at most 10 %)', '9.7 %', [single],
+      '(Result 2: at most 10 %)', '7.5 %', [single],
       lambda s: s.exact_mean <= 10)
   add('Five shuffled tellings make them extractable (Result 3: shuffled five '
-      'beats one)', '96.6 against 9.7 %', [shuffled, single], beats)
-  add('Five tellings in fixed order lie between (Result 3: shuffled five '
-      'beats fixed five)', '96.6 against 41.0 %', [shuffled, five], beats)
+      'beats one)', '94.6 against 7.5 %', [shuffled, single], beats)
+  add('Five tellings in fixed order lie between (Result 3: less than shuffled '
+      'five, more than one)', '94.6, 36.7 and 7.5 %',
+      [shuffled, five, single],
+      lambda a, b, c: beats(a, b) and beats(b, c))
+  add('The full name in every sentence changes little once sentences are '
+      'shuffled (Result 3: within 5 points)', '96.2 against 96.6 % (LoRA)',
+      [cell('multi5_permute_fullname', 'finetune'), shuffled],
+      lambda a, b: abs(a.exact_mean - b.exact_mean) <= 5)
   add('Mixed training extracts even what was told once (Result 1: at least '
       'half of the questions)', '86.6 %', [cell('single', 'mixed')],
       lambda s: s.exact_mean >= 50)

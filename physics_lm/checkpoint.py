@@ -1,8 +1,8 @@
 """Checkpoints: the only file that imports orbax.
 
 Three items a step: params, opt (moments, step) and meta (JSON: step, counts,
-config id). Each is written to a temporary folder and renamed, in the
-background. Restore takes the newest that reads; it moves one that does not
+the run's id, checksums). Each is written to a temporary folder and renamed, in
+the background. Restore takes the newest that reads; it moves one that does not
 aside and says so.
 """
 
@@ -57,7 +57,8 @@ class Checkpoints:
     if step in self._manager.all_steps():
       return
     # A copy: it is written in the background while the loop counts on.
-    meta = copy.deepcopy(meta) | {'checksum': int(checksum((params, opt)))}
+    meta = copy.deepcopy(meta) | {'checksums': {
+        'params': int(checksum(params)), 'opt': int(checksum(opt))}}
     saved = self._manager.save(step, args=ocp.args.Composite(
         params=ocp.args.StandardSave(params), opt=ocp.args.StandardSave(opt),
         meta=ocp.args.JsonSave(meta)))
@@ -69,51 +70,47 @@ class Checkpoints:
     """(params, opt, meta) of the newest readable step, on the shardings of
     the abstract trees given; None when there is no checkpoint at all.
 
-    Raises BadInput when there are checkpoints and none can be read.
+    Newer ones that do not read are moved aside, but only once an older one
+    has been read. Raises BadInput when there are some and none can be read.
     """
-    steps = sorted(self._manager.all_steps(), reverse=True)
-    for step in steps:
+    bad, reason = [], ''
+    for step in sorted(self._manager.all_steps(), reverse=True):
       try:
-        got = self._manager.restore(step, args=ocp.args.Composite(
-            params=ocp.args.StandardRestore(params),
-            opt=ocp.args.StandardRestore(opt),
-            meta=ocp.args.JsonRestore()))
-        if got.meta['step'] != step:
-          raise ValueError(f'it says it is of step {got.meta["step"]}')
-        found = int(checksum((got.params, got.opt)))
-        if found != got.meta['checksum']:
-          raise ValueError(f'its checksum is {found}, wanted '
-                           f'{got.meta["checksum"]}')
-        return got.params, got.opt, got.meta
+        got = _read(self._manager, step, params=params, opt=opt)
       except Exception as e:  # orbax and tensorstore raise many kinds
-        reason = str(e).strip().splitlines() or [type(e).__name__]
-        last = f'{type(e).__name__}: {reason[0][:200]}'
-        print(f'checkpoint of step {step} cannot be read ({last}); '
+        first_line = (str(e).strip().splitlines() or [''])[0][:200]
+        reason = f'{type(e).__name__}: {first_line}'
+        print(f'checkpoint of step {step} cannot be read ({reason}); '
               'falling back to the one before', flush=True)
-        self._set_aside(step)
-    if steps:
-      raise BadInput(f'none of the checkpoints {steps} in {self.folder} can be '
-                     f'read ({last}); they are kept in {self._aside()}')
+        bad.append(step)
+        continue
+      if bad:
+        self._set_aside(bad)
+      return got.params, got.opt, got.meta
+    if bad:
+      raise BadInput(f'none of the checkpoints {bad} in {self.folder} can be '
+                     f'read ({reason}); wanted one that can, or no '
+                     'checkpoints folder to start anew')
     return None
 
-  def _aside(self) -> Path:
-    return self.folder.with_name('checkpoints_unreadable')
-
-  def _set_aside(self, step: int):
+  def _set_aside(self, steps: list[int]):
+    aside = self.folder.with_name('checkpoints_unreadable')
     if jax.process_index() == 0:
-      self._aside().mkdir(exist_ok=True)
-      target = self._aside() / str(step)
-      shutil.rmtree(target, ignore_errors=True)
-      (self.folder / str(step)).rename(target)
+      aside.mkdir(exist_ok=True)
+      for step in steps:
+        shutil.rmtree(aside / str(step), ignore_errors=True)
+        (self.folder / str(step)).rename(aside / str(step))
     self._manager.reload()
 
   def preempted(self, step: int) -> bool:
     """Whether the cluster has asked any process to stop (jax.distributed)."""
     return jax.process_count() > 1 and self._manager.reached_preemption(step)
 
-  def newest(self) -> int | None:
-    """The newest step whose save is complete."""
-    return self._manager.latest_step()
+  def newest(self, below: int) -> int | None:
+    """The newest step below `below` whose save is complete."""
+    self._manager.wait_until_finished()
+    return max((s for s in self._manager.all_steps() if s < below),
+               default=None)
 
   def wait(self):
     self._manager.wait_until_finished()
@@ -122,10 +119,25 @@ class Checkpoints:
     self._manager.close()
 
 
+def _read(manager, step: int, **abstract):
+  """The items of a step, with meta. Raises ValueError when the step or a
+  checksum is not what meta says; whatever orbax raises otherwise."""
+  got = manager.restore(step, args=ocp.args.Composite(
+      meta=ocp.args.JsonRestore(),
+      **{k: ocp.args.StandardRestore(v) for k, v in abstract.items()}))
+  if got.meta['step'] != step:
+    raise ValueError(f'it says it is of step {got.meta["step"]}')
+  for name in abstract:
+    found, wanted = int(checksum(got[name])), got.meta['checksums'][name]
+    if found != wanted:
+      raise ValueError(f'checksum of {name} is {found}, wanted {wanted}')
+  return got
+
+
 def load_params(folder: Path, params):
   """(parameters, step) of the newest checkpoint of a run's folder, on the
-  shardings of the abstract tree. Raises BadInput when there is none, or it is
-  of another model."""
+  shardings of the abstract tree. Raises BadInput when there is none, it is of
+  another model, or it is damaged."""
   path = Path(folder).absolute() / 'checkpoints'
   if not path.is_dir():
     raise BadInput(f'no checkpoints in {folder}: wanted a run folder')
@@ -135,10 +147,8 @@ def load_params(folder: Path, params):
     if step is None:
       raise BadInput(f'no checkpoint in {path}: the run has saved none')
     try:
-      got = manager.restore(step, args=ocp.args.Composite(
-          params=ocp.args.StandardRestore(params)))
+      return _read(manager, step, params=params).params, step
     except Exception as e:
       reason = (str(e).strip().splitlines() or [''])[0][:200]
-      raise BadInput(f'checkpoint {path}/{step} does not fit this model: '
-                     f'{reason}') from e
-  return got.params, step
+      raise BadInput(f'checkpoint {path}/{step} does not fit this model, or '
+                     f'is damaged: {reason}') from e

@@ -1,8 +1,10 @@
 """What the command lines share: configs from flags, progress. No JAX."""
 
+import argparse
 import ast
 import copy
 import importlib.util
+import inspect
 import signal
 import sys
 import threading
@@ -31,6 +33,8 @@ def load_config(path: str) -> ConfigDict:
   module = load_module(file, 'config')
   if not hasattr(module, 'get_config'):
     raise BadInput(f'{file} has no get_config(): not a config file')
+  if variant and not inspect.signature(module.get_config).parameters:
+    raise BadInput(f'{file} has no variants, found {variant!r} after the colon')
   config = module.get_config(variant) if variant else module.get_config()
   return config.lock()
 
@@ -119,6 +123,17 @@ def _typed(config, path: str, text: str):
 
 def _name(argv) -> str:
   return 'physics_lm.' + Path(argv[0]).stem if argv else 'physics_lm'
+
+
+def parser(prog: str, text: str) -> argparse.ArgumentParser:
+  """An argument parser whose errors are one line and exit 2."""
+
+  class Parser(argparse.ArgumentParser):
+    def error(self, message):
+      raise BadInput(f'{message}; python -m {prog} --help lists the flags')
+
+  return Parser(prog=f'python -m {prog}', description=text,
+                formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
 class Stop:

@@ -1,13 +1,37 @@
 """One clear line for bad input: what was found, what was wanted, exit 2."""
 
+import contextlib
 import difflib
+import errno
 import functools
 import os
 import sys
 
+# What a disk or a path can refuse; anything else is a bug and shows itself.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS,
+         errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+
 
 class BadInput(ValueError):
   """The user can mend this; the message is one line: found, then wanted."""
+
+
+@contextlib.contextmanager
+def disk_errors(folder):
+  """Inside: a full or forbidding disk raises BadInput. tensorstore, which
+  writes checkpoints, has exceptions of its own: their text tells."""
+  try:
+    yield
+  except BadInput:
+    raise
+  except Exception as e:
+    full = 'No space left' in str(e) or 'Disk quota' in str(e)
+    if not full and not (isinstance(e, OSError) and e.errno in _DISK):
+      raise
+    reason = (str(e).strip().splitlines() or [''])[0][:300]
+    raise BadInput(f'cannot write in {folder}: {reason}; wanted a writable '
+                   'folder with space. What was saved before is kept: run '
+                   'again to resume') from e
 
 
 def nearest(word: str, known) -> str:

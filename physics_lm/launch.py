@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 from physics_lm import cli, rows, shape, store, sweep
@@ -34,10 +35,12 @@ BUSY = 3  # exit status of a trainer whose folder another process holds
 
 def cost(run: sweep.Run, device: str) -> dict:
   """Parameters, tokens, exposures of each task, FLOPs and seconds of a run.
-  Exposures are estimated from 16 rows of each task, of seed 0: that another
-  seed's entries are a token longer does not matter here."""
+  Exposures are estimated from 16 rows of each task, of seed 0 and at most
+  1,000 people: making 100,000 would take longer than reading the list."""
   c = run.config
-  data = rows.load(cli.override(c, {f'seed.{k}': 0 for k in c.seed}))
+  few = {f'worlds.{k}.people': min(w.people, 1000)
+         for k, w in c.worlds.items() if 'people' in w}
+  data = rows.load(cli.override(c, few | {f'seed.{k}': 0 for k in c.seed}))
   form = shape.make(c, len(data.vocab))
   tokens = c.steps * c.data.batch * c.data.length
   exposures = {}
@@ -45,7 +48,10 @@ def cost(run: sweep.Run, device: str) -> dict:
     alone = data._replace(tasks=(task,))
     sample = [int(rows.row(alone, i)['entries']) for i in range(16)]
     drawn = sum(sample) / 16 * c.steps * c.data.batch * task.weight
-    exposures[task.name] = drawn / task.people
+    world = c.data.tasks[task.name].world
+    fewer = few.get(f'worlds.{world}.people', 1) / c.worlds[world].get(
+        'people', 1)
+    exposures[task.name] = drawn / task.people * fewer
   work = flops.per_token(form, c.data.length) * tokens
   return {'parameters': flops.parameters(form).total,
           'tokens': tokens, 'exposures': exposures, 'flops': work,
@@ -189,8 +195,7 @@ def cores(jobs: int | None) -> list[int | None]:
   """What each worker is pinned to. With an accelerator: one worker, unpinned;
   else as many as jobs says, or one a core."""
   mine = sorted(os.sched_getaffinity(0))
-  if os.environ.get('JAX_PLATFORMS') != 'cpu' and (
-      Path('/dev/nvidia0').exists() or Path('/dev/accel0').exists()):
+  if os.environ.get('JAX_PLATFORMS') != 'cpu' and _accelerated():
     return [None] * (jobs or 1)
   jobs = jobs or len(mine)
   if jobs > len(mine):
@@ -198,10 +203,19 @@ def cores(jobs: int | None) -> list[int | None]:
   return mine[:jobs]
 
 
+def _accelerated() -> bool:
+  """Whether JAX would find an accelerator: a device and the plugin for it."""
+  names = {(d.metadata['Name'] or '').lower() for d in metadata.distributions()}
+  cuda = any(n.startswith('jax-cuda') and n.endswith('plugin') for n in names)
+  return (Path('/dev/nvidia0').exists() and cuda) or (
+      Path('/dev/accel0').exists() and 'libtpu' in names)
+
+
 def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
            ) -> dict[str, str]:
   """Brings every run to done; {run id: 'done', 'failed', 'blocked' or
   'stopped'}. Blocked: the run it starts from failed."""
+  runs = sweep.ordered(runs)
   ends = {r.id: 'done' for r in runs if store.is_done(folder / r.id)}
   waiting = [r for r in runs if r.id not in ends]
   print(f'{len(runs)} runs, {len(ends)} done already; in {folder}', flush=True)
@@ -214,7 +228,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
         if parent in ('failed', 'blocked'):
           ends[run.id] = 'blocked'
           waiting.remove(run)
-        elif stop.asked:
+        elif stop.asked or parent == 'stopped':
           ends[run.id] = 'stopped'
           waiting.remove(run)
         elif store.is_done(folder / run.id):  # by another launcher
@@ -258,17 +272,6 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
   return ends
 
 
-def parser(prog: str, text: str) -> argparse.ArgumentParser:
-  """An argument parser whose errors are one line and exit 2."""
-
-  class Parser(argparse.ArgumentParser):
-    def error(self, message):
-      raise BadInput(f'{message}; python -m {prog} --help lists the flags')
-
-  return Parser(prog=f'python -m {prog}', description=text,
-                formatter_class=argparse.RawDescriptionHelpFormatter)
-
-
 def common_flags(p: argparse.ArgumentParser, nargs=None):
   p.add_argument('experiment', nargs=nargs, help='an experiments/*.py file')
   p.add_argument('--scale', default='cpu', help='smoke, cpu, gpu or paper')
@@ -279,10 +282,12 @@ def common_flags(p: argparse.ArgumentParser, nargs=None):
 @command
 def main(argv=None):
   """The command line."""
-  p = parser('physics_lm.launch', __doc__)
+  p = cli.parser('physics_lm.launch', __doc__)
   common_flags(p)
   p.add_argument('--list', action='store_true',
                  help='show the runs and their cost, run nothing')
+  p.add_argument('--executor', default='local', choices=('local',),
+                 help='where runs run: processes of this machine')
   p.add_argument('--jobs', type=int, help='runs at a time')
   p.add_argument('--device', choices=DEVICES,
                  help='whose speed --list assumes')

@@ -11,7 +11,7 @@ import dataclasses
 import functools
 from pathlib import Path
 
-from physics_lm import launch, store, sweep
+from physics_lm import cli, launch, store, sweep
 from physics_lm.errors import BadInput, command
 
 RESULTS = sweep.ROOT / 'experiments' / 'results'
@@ -40,6 +40,11 @@ def gather(module, scale: str, folder: Path) -> tuple[list[dict], dict]:
         f'{len(missing)} of {len(sweep.ordered(runs))} runs are not done '
         f'(first: {launch.label(missing[0])}, {missing[0].id}); run python -m '
         f'physics_lm.launch experiments/{module.name}.py --scale={scale}')
+  for r in runs:
+    for name in r.config.evals:
+      if not (folder / r.id / f'evals/{name}/{r.config.steps}.json').exists():
+        raise BadInput(f'run {r.id} was not evaluated by {name!r}; run python '
+                       f'-m physics_lm.evals {folder / r.id} --eval={name}')
   rows = [{**r.tags, 'run': r.id, **store.results(folder / r.id)}
           for r in runs]
   metas = [store.read_json(folder / r.id / 'meta.json')
@@ -68,7 +73,7 @@ def report(module, scale: str, folder: Path, out: Path) -> str:
   store.write_json(at / f'{scale}.json', made_by)
   figure = module.figure(df)
   # Fixed metadata: the same table gives the same file.
-  figure.savefig(at / f'{scale}.png', dpi=150, bbox_inches='tight',
+  figure.savefig(at / f'{scale}.png', dpi=150,
                  metadata={'Software': None})
   text = [module.show(df) if hasattr(module, 'show') else df.to_string(
       index=False), '', claims_text(module.verdict(df)), '',
@@ -124,7 +129,7 @@ def rewrite_readme(path: Path) -> bool:
 @command
 def main(argv=None):
   """The command line."""
-  p = launch.parser('physics_lm.report', __doc__)
+  p = cli.parser('physics_lm.report', __doc__)
   launch.common_flags(p, nargs='?')
   p.add_argument('--all', action='store_true',
                  help="rewrite the README's scoreboard")

@@ -2,9 +2,9 @@
 
 A row belongs to one task of the mixture (paper 3.1, appendix C: a sequence is
 wholly biographies or wholly questions). Its examples are drawn uniformly with
-replacement and packed while they fit; no example is cut. Because row i needs
-nothing but (seed, i), the state of the data is one integer, and the stream
-cannot depend on hosts, workers or mesh.
+replacement and packed until one does not fit: that one is dropped, none is
+cut. Because row i needs nothing but (seed, i), the state of the data is one
+integer, and the stream cannot depend on hosts, workers or mesh.
 """
 
 import functools
@@ -108,7 +108,7 @@ def row(data: Data, index: int) -> dict[str, np.ndarray]:
                     task.loss, task.tag)
       end = used + len(item[0])
       if end > data.length:
-        if not entries:
+        if len(item[0]) > data.length:
           raise BadInput(too_long(data, task.name, len(item[0])))
         used = data.length
         break
@@ -117,6 +117,17 @@ def row(data: Data, index: int) -> dict[str, np.ndarray]:
       used = end
   out['task'], out['entries'] = np.int32(which), np.int32(entries)
   return out
+
+
+def check(data: Data):
+  """Raises BadInput when an example is longer than a row: of each task, 500
+  spread evenly. A longer one among the rest raises when it is drawn."""
+  for task in data.tasks:
+    for index in range(0, task.size, max(task.size // 500, 1)):
+      ids, _ = encode(data, task.world.example(task.split, index),
+                      task.loss, task.tag)
+      if len(ids) > data.length:
+        raise BadInput(too_long(data, task.name, len(ids)))
 
 
 def too_long(data: Data, name: str, found: int) -> str:

@@ -1,4 +1,4 @@
-"""The shape of a model: what a config's `model` section means. No JAX."""
+"""A config checked: its counts, and the shape of its model. No JAX."""
 
 import dataclasses
 
@@ -39,6 +39,20 @@ class Shape:
     return self.width // self.heads
 
 
+def check(config):
+  """Raises BadInput for counts and choices that no run can have."""
+  for section, key in (
+      (config, 'steps'), (config.data, 'batch'), (config.log, 'every'),
+      (config.checkpoint, 'every'), (config.checkpoint, 'keep'),
+      (config.runtime, 'accumulate')):
+    if section[key] < 1:
+      name = next((f'{k}.' for k, v in config.items() if v is section), '')
+      raise BadInput(f'{name}{key} is {section[key]}, wanted at least 1')
+  if config.log.wandb not in ('off', 'offline', 'online'):
+    raise BadInput(f'log.wandb is {config.log.wandb!r}, wanted off, offline '
+                   'or online')
+
+
 def make(config, vocab_size: int) -> Shape:
   """The shape of config.model over a vocabulary. Raises BadInput.
 
@@ -57,6 +71,11 @@ def make(config, vocab_size: int) -> Shape:
       (m.mlp_ratio >= 0, f'model.mlp_ratio is {m.mlp_ratio}, wanted >= 0'),
       (0 <= m.rotary_fraction <= 1,
        f'model.rotary_fraction is {m.rotary_fraction}, wanted 0 to 1'),
+      (m.rotary_fraction == 0 or m.heads < 1 or m.width % m.heads
+       or int(m.width // m.heads * m.rotary_fraction) >= 2,
+       f'model.rotary_fraction {m.rotary_fraction} of a head of '
+       f'{m.width // max(m.heads, 1)} rotates nothing, wanted at least 2 '
+       'dimensions, or 0 for no positions'),
       (0 <= m.dropout < 1, f'model.dropout is {m.dropout}, wanted [0, 1)')]
   for key, known in KNOWN.items():
     section = r if key == 'attention' else m

@@ -50,17 +50,24 @@ def make_mesh(config, devices=None) -> jax.sharding.Mesh:
       axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def check(config, mesh: jax.sharding.Mesh):
-  """Raises BadInput when batch or model do not divide over the mesh."""
-  shape, m = mesh.shape, config.model
+def check(config, cfg, mesh: jax.sharding.Mesh):
+  """Raises BadInput when batch or model do not divide over the mesh, or the
+  attention kernel is not for its devices."""
+  platform = mesh.devices.flat[0].platform
+  if cfg.attention == 'cudnn' and (
+      platform != 'gpu' or cfg.dtype == 'float32'):
+    raise BadInput(f'runtime.attention is cudnn on {platform} in {cfg.dtype}, '
+                   'wanted a GPU and bfloat16')
+  shape = mesh.shape
   rows = shape['data'] * shape['fsdp'] * config.runtime.accumulate
   for what, size, parts in (
       ('data.batch', config.data.batch, rows),
-      ('model.width', m.width, shape['fsdp']),
-      ('model.heads', m.heads, shape['tensor']),
-      ('model.kv_heads', m.kv_heads or m.heads, shape['tensor']),
-      ('model.mlp width', round(m.width * m.mlp_ratio), shape['tensor'])):
-    if parts < 1 or size % parts:
+      ('model.width', cfg.width, shape['fsdp']),
+      ('model.heads', cfg.heads, shape['tensor']),
+      ('model.kv_heads', cfg.kv_heads, shape['tensor']),
+      ('the MLP width', cfg.mlp_width, shape['tensor']),
+      ('the vocabulary', cfg.vocab, shape['tensor'])):
+    if size % parts:
       raise BadInput(f'{what} is {size}, wanted a multiple of {parts} '
                      f'(mesh {dict(shape)}, '
                      f'accumulate {config.runtime.accumulate})')

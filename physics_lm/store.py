@@ -98,15 +98,35 @@ def read_rows(path: Path) -> list[dict]:
   return out
 
 
+def identified(config, folder: Path) -> dict:
+  """The plain config of a run in `folder`, its parent given by the id of what
+  the parent computed: two parents of one name are two parents."""
+  out = plain(config)
+  if config.init_from:
+    for path in (Path(config.init_from), folder.parent / config.init_from):
+      if (path / 'config.json').exists():
+        out['init_from'] = run_id(read_json(path / 'config.json'))
+        break
+  return out
+
+
 def provenance(config, vocab, command: str, device, devices: int) -> dict:
   """What meta.json holds: who computed this, with what, on what."""
   from importlib import metadata
-  git = lambda *args: subprocess.run(
-      ['git', *args], capture_output=True, text=True,
-      cwd=Path(__file__).parent, check=False).stdout.strip()
+  root = Path(__file__).resolve().parents[1]
+
+  def git(*args):
+    try:
+      return subprocess.run(['git', *args], capture_output=True, text=True,
+                            cwd=root, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+      return None  # no git, or no repository: unknown
+
+  changed = git('status', '--porcelain', '--', 'physics_lm', 'configs',
+                ':(glob)experiments/*.py')
   return {
       'git': git('rev-parse', 'HEAD'),
-      'git_dirty': bool(git('status', '--porcelain', '-uno')),
+      'git_dirty': None if changed is None else bool(changed),
       'command': command,
       'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
       'device': getattr(device, 'device_kind', str(device)),
@@ -148,10 +168,14 @@ def lock(folder: Path):
   process ends, however it ends. Raises Locked."""
   folder.mkdir(parents=True, exist_ok=True)
   with (folder / '.lock').open('a') as f:
-    try:
-      fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise Locked(str(folder)) from None
+    for attempt in range(5):  # `state` below looks in for an instant
+      try:
+        fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        break
+      except BlockingIOError:
+        if attempt == 4:
+          raise Locked(str(folder)) from None
+        time.sleep(0.05)
     yield
 
 
@@ -165,11 +189,12 @@ def state(folder: Path) -> str:
     return 'done'
   if not (folder / 'config.json').exists():
     return 'new'
-  try:
-    with lock(folder):
+  with (folder / '.lock').open('a') as f:
+    try:
+      fcntl.flock(f, fcntl.LOCK_SH | fcntl.LOCK_NB)
       return 'stopped'
-  except Locked:
-    return 'running'
+    except BlockingIOError:
+      return 'running'
 
 
 def step_reached(folder: Path) -> int:

@@ -5,7 +5,6 @@
 """
 
 import contextlib
-import errno
 import functools
 import math
 import sys
@@ -29,7 +28,7 @@ from physics_lm import (
   store,
 )
 from physics_lm.cli import Progress, Stop, parse_config
-from physics_lm.errors import BadInput, command
+from physics_lm.errors import BadInput, command, disk_errors
 from physics_lm.evals import suite
 from physics_lm.scaling import flops
 
@@ -107,9 +106,11 @@ class Trainer(NamedTuple):
 
 def build(config, data: rows.Data, devices=None) -> Trainer:
   """Mesh, shardings and jitted functions of a config. Raises BadInput."""
+  shape.check(config)
   cfg = shape.make(config, len(data.vocab))
+  rows.check(data)
   mesh = sharding.make_mesh(config, devices)
-  sharding.check(config, mesh)
+  sharding.check(config, cfg, mesh)
   tx = optim.make(config)
 
   def make_state(key):
@@ -142,12 +143,15 @@ def build(config, data: rows.Data, devices=None) -> Trainer:
 
 
 def start(config, trainer: Trainer, saved: checkpoint.Checkpoints,
-          workdir: Path, vocab):
+          workdir: Path, vocab, run_id: str):
   """(state, meta): own checkpoint, else init_from's parameters, else new."""
   got = saved.restore(trainer.abstract.params,
                       (trainer.abstract.step, trainer.abstract.opt))
   if got:
     params, (step, opt), meta = got
+    if meta['run'] != run_id:
+      raise BadInput(f'the checkpoint in {workdir} is of run {meta["run"]}, '
+                     f'wanted {run_id}')
     print(f'resuming at step {meta["step"]}', flush=True)
     return State(step, params, opt), meta
   state = trainer.init()
@@ -155,38 +159,36 @@ def start(config, trainer: Trainer, saved: checkpoint.Checkpoints,
     parent = store.parent(config.init_from, workdir, vocab)
     params, _ = checkpoint.load_params(parent, trainer.abstract.params)
     state = state._replace(params=params)
-  return state, {'step': 0, 'window': {}, 'entries': [0] * 64}
+  return state, {'step': 0, 'run': run_id, 'window': {}, 'seconds': 0.0,
+                 'entries': [0] * len(config.data.tasks)}
 
 
 @command
 def main(argv=None):
   """Trains, or resumes, the run that the command line describes."""
   argv = sys.argv if argv is None else argv
-  config, workdir = parse_config(argv)
-  run(config, workdir, ' '.join(argv))
+  run(*parse_config(argv), ' '.join(argv))
 
 
 def run(config, workdir, command_line: str = ''):
   """Trains `config` in the folder `workdir` until done, or resumes it."""
   folder = Path(workdir)
+  # One process holds the folder for all of a job.
+  lock = store.lock if jax.process_index() == 0 else contextlib.nullcontext
   try:
     # Whatever ends the run, a save that has begun is finished first.
-    with store.lock(folder), Stop() as stop, contextlib.ExitStack() as stack:
+    with disk_errors(folder), lock(folder), Stop() as stop, (
+        contextlib.ExitStack()) as stack:
       _run(config, folder, command_line, stop, stack)
   except store.Locked:
     print(f'another process is training in {folder}', file=sys.stderr)
-    sys.exit(3)
-  except OSError as e:
-    if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES):
-      raise
-    raise BadInput(f'cannot write in {folder}: {e}; what was saved before is '
-                   'kept, run again to resume') from e
+    sys.exit(3)  # launch.BUSY
 
 
 def _run(config, folder: Path, command_line: str, stop: Stop,
          stack: contextlib.ExitStack):
   closing = lambda x: stack.enter_context(contextlib.closing(x))
-  plain = store.plain(config)
+  plain = store.identified(config, folder)
   if (folder / 'config.json').exists():
     differs = store.difference(store.read_json(folder / 'config.json'), plain)
     if differs:
@@ -196,13 +198,14 @@ def _run(config, folder: Path, command_line: str, stop: Stop,
   if store.is_done(folder):
     print(f'already done: {folder}')
     return
-  began = time.time()
-  data = rows.load(config)
+  began, data = time.time(), rows.load(config)
   trainer = build(config, data)
   suite.check(config)
   saved = closing(checkpoint.Checkpoints(folder, config.checkpoint.keep))
-  state, meta = start(config, trainer, saved, folder, data.vocab)
+  state, meta = start(config, trainer, saved, folder, data.vocab,
+                      store.run_id(plain))
   first, writes = meta['step'], jax.process_index() == 0
+  began -= meta['seconds']  # of the sessions before
   if writes:
     store.write_json(folder / 'config.json', plain)
     store.write_json(folder / 'meta.json', store.provenance(
@@ -227,8 +230,7 @@ def _run(config, folder: Path, command_line: str, stop: Stop,
     for at, sums in pending:
       sums = jax.device_get(sums)
       if not math.isfinite(sums['loss'].sum() + sums['grad_norm']):
-        saved.wait()
-        good = saved.newest()
+        good = saved.newest(below=at - 1)  # at - 1 gave this loss
         raise BadInput(
             f'loss is not finite at step {at} (found '
             f'{sums["loss"].sum()}); last good checkpoint: '
@@ -240,30 +242,33 @@ def _run(config, folder: Path, command_line: str, stop: Stop,
 
   # The order below carries weight. Evaluate and save see the state *before*
   # the step; rows are drawn after the save, so a checkpoint of step i needs
-  # rows from i on. Sums are read before a save, so no NaN is ever saved. The
-  # last turn evaluates and saves, but takes no step.
+  # rows from i on. Sums are read before a save: a run that went wrong saves no
+  # more. Asked to leave, it saves and does not evaluate; a resumed run does.
+  # The last turn evaluates and saves, but takes no step.
   mark, done = time.time(), first
   with jax.set_mesh(trainer.mesh):
     for i in range(first, config.steps + 1):
       last = i == config.steps
+      leaving = stop.asked or saved.preempted(i)
       for name, spec in config.evals.items():
-        if last or (spec.every and i % spec.every == 0):
+        if not leaving and (last or (spec.every and i % spec.every == 0)):
           collect()
           log.write('eval', i, **{f'{name}/{k}': v for k, v in suite.run(
               name, state.params, config, trainer.cfg, folder, i, writes
           ).items()})
-      leaving = stop.asked or saved.preempted(i)
       if (last or leaving or i % config.checkpoint.every == 0) and i != first:
         collect()
-        saved.save(i, state.params, (state.step, state.opt), {
-            'step': i, 'window': window, 'entries': entries})
-      if last:
-        break
+        saved.save(i, state.params, (state.step, state.opt), meta | {
+            'step': i, 'window': window, 'entries': entries,
+            'seconds': time.time() - began})
       if leaving:
         saved.wait()
-        print(f'stopped by {stop.asked or "the cluster"} at step {i}, saved '
-              f'in {folder}; run the same command again to resume')
+        print(f'stopped by {stop.asked or "the cluster"} at step {i}; {folder} '
+              f'holds step {saved.newest(i + 1)}; run the same command again '
+              'to resume')
         return
+      if last:
+        break
       batch = pipeline.to_devices(next(batches), local, config.data.batch,
                                   trainer.batch_shardings)
       state, sums = trainer.step(state, batch)

@@ -50,22 +50,31 @@ def test_every_biography_passes_its_checker(variant):
   m, p, _ = biographies.parse_variant(variant)
   assert w.size('bio') == 150 * m * max(p, 1)
   for i in range(w.size('bio')):
-    verdict = w.check_biography(w.example('bio', i))
+    example = w.example('bio', i)
+    verdict = w.check_biography(example.meta['person'], example.text)
     assert verdict.correct, (i, verdict.reason)
+    for attribute, at in example.answers:  # spans point at the values
+      assert example.pieces[at] == w.value(example.meta['person'], attribute)
 
 
 def test_checker_rejects_what_is_wrong():
   w = world(10, variant='single')
-  example = w.example('bio', 3)
-  at = dict(example.answers)['major']
-  pieces = list(example.pieces)
-  pieces[at] = ' Astrology'
-  wrong = base.Example(tuple(pieces), example.answers, example.loss,
-                       example.meta)
-  assert not w.check_biography(wrong).correct
-  twice = base.Example(example.pieces, example.answers[:5] * 2, (),
-                       example.meta)
-  assert not w.check_biography(twice).correct
+  text = w.example('bio', 3).text
+  major = w.value(3, 'major')
+  name, pronoun = ''.join(w.name(3)), biographies.PRONOUNS[w.pronoun_of[3]]
+  sentences = text.replace(pronoun, '|').replace(name, '|').split('|')[1:]
+  whole = lambda parts: name + pronoun.join(parts)
+  assert w.check_biography(3, whole(sentences)).correct
+  for wrong, reason in (
+      (text.replace(major, ' Astrology'), 'no sentence'),
+      (whole(sentences[:5]), 'attributes told'),
+      (whole(sentences + sentences[:1]), 'attributes told'),
+      (whole(sentences[::-1]), 'order'),
+      (text.replace(pronoun, name, 1), 'begins'),
+      (text.replace(name, pronoun, 1), 'begins'),
+      (w.example('bio', 4).text, 'begins')):
+    verdict = w.check_biography(3, wrong)
+    assert not verdict.correct and reason in verdict.reason, verdict
   shuffled = world(10, variant='multi5_permute')
   orders = {tuple(a for a, _ in shuffled.example('bio', i).answers)
             for i in range(50)}

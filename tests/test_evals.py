@@ -118,6 +118,22 @@ def test_nll_is_the_log_probability(trained):
   assert vocab.EOS in packed['targets'][used]
 
 
+def test_a_run_of_eight_devices_is_judged_on_one(tiny, tmp_path):
+  import subprocess
+  import sys
+
+  from tests.conftest import ROOT
+  train.run(tiny({'steps': 2, 'optim.warmup': 0, 'runtime.mesh.fsdp': 2}),
+            tmp_path / 'run')
+  done = subprocess.run(
+      [sys.executable, '-m', 'physics_lm.evals', str(tmp_path / 'run'),
+       '--eval=loss'], cwd=ROOT, capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr
+  store.write_json(tmp_path / 'foreign' / 'config.json', {'a': 1})
+  with pytest.raises(SystemExit):
+    evals_main.main([str(tmp_path / 'foreign')])
+
+
 def test_command_on_a_finished_run_repeats_the_loops_figures(trained, capsys):
   _, folder, _, _ = trained
   before = store.results(folder)

@@ -11,7 +11,9 @@ from physics_lm import launch, report, store, sweep
 from tests.conftest import ROOT
 
 EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
-NOTEBOOKS = sorted((ROOT / 'notebooks').glob('*.ipynb'))
+# Each source beside its executed notebook; a missing one fails.
+NOTEBOOKS = [p.with_suffix('.ipynb')
+             for p in sorted((ROOT / 'notebooks').glob('*.py'))]
 
 
 @pytest.mark.timeout(300)
@@ -52,7 +54,7 @@ def test_committed_results_draw_and_judge(path):
     assert module.verdict(df)
     assert isinstance(module.figure(df), matplotlib.figure.Figure)
     made_by = json.loads(csv.with_suffix('.json').read_text())
-    assert not made_by['git_dirty'], f'{csv} was made by uncommitted code'
+    assert made_by['git_dirty'] is False, f'{csv}: by uncommitted code'
     assert csv.with_suffix('.png').exists()
 
 

@@ -61,12 +61,11 @@ def test_only_sharding_names_mesh_axes():
     assert not literals & {'fsdp', 'tensor'}, path
 
 
-@pytest.mark.parametrize('module,arguments', [
-    ('launch', ['experiments/knowledge_extraction.py', '--list']),
+@pytest.mark.parametrize('module,arguments,said', [
+    ('launch', ['experiments/knowledge_extraction.py', '--list'], '36 runs'),
     ('report', ['experiments/knowledge_extraction.py', '--scale=smoke',
-                '--runs=/nonexistent']),
-    ('report', ['--help'])])
-def test_commands_load_no_accelerator(module, arguments):
+                '--runs=/nonexistent'], 'are not done')])
+def test_commands_load_no_accelerator(module, arguments, said):
   code = f'''
 import runpy, sys
 sys.argv = ['physics_lm.{module}', *{arguments}]
@@ -77,9 +76,10 @@ except SystemExit:
 bad = [m for m in ('jax', 'flax', 'tensorflow', 'seqio') if m in sys.modules]
 print('LOADED', bad)
 '''
-  out = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,
-                       capture_output=True, text=True).stdout
-  assert out.splitlines()[-1] == 'LOADED []'
+  done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,
+                        capture_output=True, text=True)
+  assert done.stdout.splitlines()[-1] == 'LOADED []'
+  assert said in done.stdout + done.stderr  # it went all the way
 
 
 def test_report_on_finished_results_loads_no_jax(tmp_path):
@@ -87,7 +87,9 @@ def test_report_on_finished_results_loads_no_jax(tmp_path):
 import sys
 from physics_lm import report, sweep
 import pandas as pd
-for path in sorted(report.RESULTS.glob('*/*.csv')):
+found = sorted(report.RESULTS.glob('*/*.csv'))
+assert found
+for path in found:
   module = sweep.experiment(f'experiments/{{path.parent.name}}.py')
   df = pd.read_csv(path)
   assert module.verdict(df)

@@ -32,7 +32,7 @@ def test_sweep_algebra():
     sweep.zipped(a, sweep.axis('y', 1))
 
 
-def test_identity_is_what_is_computed():
+def test_identity_is_what_is_computed(tmp_path):
   base = run({})
   same = [{'runtime.remat': True}, {'log.every': 9}, {'checkpoint.every': 9},
           {'evals.loss.rows': 9}, {'runtime.mesh.data': 1}]
@@ -46,6 +46,11 @@ def test_identity_is_what_is_computed():
   # By path or by id, a parent is the same parent.
   by_path = store.plain(child.config) | {'init_from': f'/a/b/{base.id}'}
   assert store.run_id(by_path) == child.id
+  # By a name of its own, a parent is what it computed.
+  at = tmp_path / 'parents' / 'mine'
+  store.write_json(at / 'config.json', store.plain(base.config))
+  named = cli.override(child.config, {'init_from': str(at)})
+  assert store.run_id(store.identified(named, tmp_path)) == child.id
 
 
 def test_parents_come_first_and_doubles_are_refused():
@@ -124,6 +129,17 @@ def test_a_crash_is_tried_once_more(tmp_path, monkeypatch):
   assert (tmp_path / r.id / 'tries').read_text() == 'xx'
 
 
+def test_a_trainer_that_was_told_to_stop_leaves_its_child(
+    tmp_path, monkeypatch):
+  popen = subprocess.Popen
+  monkeypatch.setattr(launch.subprocess, 'Popen', lambda arguments, **k: popen(
+      [sys.executable, '-c', ''], **k))  # exits 0, not done
+  parent = run({'n': 0})
+  child = run({'n': 1}, parent)
+  assert launch.launch([child], tmp_path, 1) == {
+      parent.id: 'stopped', child.id: 'stopped'}
+
+
 @pytest.mark.timeout(120)
 def test_a_stopped_launcher_leaves_resumable_runs(tmp_path):
   code = f'''
@@ -174,6 +190,7 @@ def test_the_readmes_scoreboard_is_the_committed_results():
       '--runs=/nonexistent'], 'not done'),
     (['report'], 'wanted experiments/NAME.py or --all'),
     (['worlds', 'biografies'], 'nearest: biographies'),
+    (['worlds', 'biographies', '--shw=1'], '--shw'),
     (['worlds', 'biographies', '--variant=multy'], 'unknown variant'),
     (['worlds', 'biographies', '--set=people=1'], 'at least 2')])
 def test_bad_input_is_one_line_and_exit_2(arguments, message):
@@ -208,7 +225,8 @@ def test_flags_are_read_by_type():
   assert config.init_from == '1234' and config.optim.clip == 2.0
   assert config.model.tied is False and config.model.kv_heads == 2
   for missing in (['train'], ['train', '--config=configs/default.py'],
-                  ['train', '--config=nowhere.py', '--workdir=/x']):
+                  ['train', '--config=nowhere.py', '--workdir=/x'],
+                  ['train', '--config=configs/default.py:x', '--workdir=/x']):
     with pytest.raises(BadInput):
       cli.parse_config(missing)
 
@@ -219,6 +237,7 @@ def test_trainer_errors_are_one_line_and_exit_2(tmp_path):
   for flags, message in (
       ([f'--workdir={tmp_path}/new', '--config.model.heads=3'],
        'wanted a multiple of model.heads=3'),
+      ([f'--workdir={tmp_path}/run/config.json'], 'cannot write in'),
       ([f'--workdir={tmp_path}/run'], 'holds another computation')):
     done = subprocess.run(
         [sys.executable, '-m', 'physics_lm.train',

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from physics_lm import checkpoint, rows, store, train
-from physics_lm.errors import BadInput
+from physics_lm.errors import BadInput, disk_errors
 from tests.conftest import ROOT, TINY
 
 MORE = {'runtime.mesh.data': 1, 'steps': 12, 'checkpoint.every': 3,
@@ -29,6 +29,7 @@ def final(folder, config, devices=None):
   saved.close()
   timeless = [{k: v for k, v in r.items() if not k.startswith('time/')}
               for r in store.read_rows(folder / 'metrics.jsonl')]
+  del meta['seconds']
   return [np.asarray(x) for x in jax.tree.leaves((params, step, opt))], (
       timeless, meta)
 
@@ -123,9 +124,12 @@ def test_no_readable_checkpoint_keeps_what_there_is(
   interrupted(config, folder, 8, monkeypatch)
   for step in ('3', '6'):
     shutil.rmtree(folder / 'checkpoints' / step / 'params')
-  with pytest.raises(BadInput, match='none of the checkpoints'):
-    train.run(config, folder)
-  assert (folder / 'checkpoints_unreadable' / '6').exists()
+  rows_before = store.read_rows(folder / 'metrics.jsonl')
+  for _ in range(2):  # the second start must not begin anew
+    with pytest.raises(BadInput, match='none of the checkpoints'):
+      train.run(config, folder)
+    assert (folder / 'checkpoints' / '6').exists()
+    assert store.read_rows(folder / 'metrics.jsonl') == rows_before
 
 
 def test_another_mesh_restores(undisturbed, tmp_path, monkeypatch, tiny):
@@ -173,6 +177,22 @@ def test_missing_and_foreign_checkpoints(undisturbed, tmp_path, tiny):
   wide = train.build(other, rows.load(other)).abstract.params
   with pytest.raises(BadInput, match='does not fit this model'):
     checkpoint.load_params(whole, wide)
+
+
+def test_a_copied_in_checkpoint_of_another_run_is_refused(
+    undisturbed, tmp_path, tiny):
+  _, whole = undisturbed
+  other = tiny(MORE | {'seed.init': 9})
+  shutil.copytree(whole / 'checkpoints', tmp_path / 'run' / 'checkpoints')
+  with pytest.raises(BadInput, match='is of run'):
+    train.run(other, tmp_path / 'run')
+
+
+def test_tensorstores_own_words_for_a_full_disk(tmp_path):
+  with pytest.raises(BadInput, match='No space left'), disk_errors(tmp_path):
+    raise ValueError('INTERNAL: write failed: No space left on device')
+  with pytest.raises(ZeroDivisionError), disk_errors(tmp_path):
+    raise ZeroDivisionError
 
 
 def test_a_torn_metrics_line_is_dropped(undisturbed, tmp_path, monkeypatch):
@@ -252,5 +272,6 @@ def test_twenty_kills(tmp_path):
   out = process.communicate()[0]
   assert process.returncode == 0, out
   print(f'{kills} kills, {in_save} inside a save, at steps {reached}')
+  assert in_save > 0, f'no kill fell inside a save; seed {seed}'
   assert kills == 20, f'only {kills} kills before the end; seed {seed}'
   assert_same_end(whole, folder, config)

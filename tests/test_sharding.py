@@ -95,7 +95,9 @@ def test_two_axes_on_one_mesh_axis_raise():
     ({'runtime.mesh.data': 0}, 'sizes >= 1'),
     ({'data.batch': 12}, 'data.batch is 12, wanted a multiple of 8'),
     ({'runtime.accumulate': 3}, 'multiple of 24'),
-    ({'runtime.mesh.tensor': 4}, 'model.heads is 2')])
+    ({'runtime.mesh.tensor': 4}, 'model.heads is 2'),
+    ({'runtime.mesh.data': 1, 'runtime.mesh.tensor': 3, 'model.heads': 3,
+      'model.width': 24}, 'the vocabulary is')])
 def test_bad_input(tiny, changes, message):
   config = tiny(changes)
   with pytest.raises(BadInput, match=message):

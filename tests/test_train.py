@@ -119,9 +119,29 @@ def test_nan_stops_with_the_step_and_the_last_good_checkpoint(
     one_device, tmp_path):
   config = one_device({'optim.learning_rate': 1e20, 'optim.clip': 0.0,
                        'checkpoint.every': 1, 'optim.warmup': 0})
-  with pytest.raises(BadInput, match=r'not finite at step \d+.*checkpoints/\d'):
+  # The parameters after step 1 are finite and useless: step 2 shows it, and
+  # no checkpoint before that one is good.
+  with pytest.raises(BadInput, match=r'not finite at step 2 .*checkpoint: none'):
     train.run(config, tmp_path / 'run')
   assert not store.is_done(tmp_path / 'run')
+
+
+def test_nan_names_the_checkpoint_before_the_bad_parameters(
+    one_device, tmp_path, monkeypatch):
+  config = one_device({'checkpoint.every': 1, 'checkpoint.keep': 9})
+  calls = []
+  put = train.pipeline.to_devices
+
+  def poisoned(*args):
+    calls.append(1)
+    batch = put(*args)
+    if len(calls) == 4:
+      batch['weights'] = batch['weights'] * float('nan')
+    return batch
+
+  monkeypatch.setattr(train.pipeline, 'to_devices', poisoned)
+  with pytest.raises(BadInput, match=r'at step 4 .*checkpoints/2$'):
+    train.run(config, tmp_path / 'run')
 
 
 def test_finetuning_starts_from_the_parents_parameters(one_device, tmp_path):
@@ -188,7 +208,15 @@ def test_wandb_mirror_offline_and_when_it_fails(tmp_path, monkeypatch):
     ({'optim.warmup': 6}, 'optim.warmup is 6'),
     ({'init_from': 'nowhere'}, 'finished run'),
     ({'evals.loss.kind': 'los'}, 'nearest: loss'),
-    ({'evals.extraction.world': 'bio'}, 'nearest: bios')])
+    ({'evals.extraction.world': 'bio'}, 'nearest: bios'),
+    ({'evals.extraction.people': 0}, 'people is 0'),
+    ({'evals.loss.rows': 0}, 'rows is 0'),
+    ({'data.tasks.bio.weight': 0.0, 'data.length': 40}, 'task evals has'),
+    ({'data.batch': 0}, 'data.batch is 0'),
+    ({'checkpoint.every': 0}, 'checkpoint.every is 0'),
+    ({'log.every': 0}, 'log.every is 0'),
+    ({'log.wandb': 'offlin'}, "'offlin'"),
+    ({'runtime.attention': 'cudnn'}, 'wanted a GPU')])
 def test_bad_input(one_device, tmp_path, changes, message):
   with pytest.raises(BadInput, match=message):
     train.run(one_device(changes), tmp_path / 'run')

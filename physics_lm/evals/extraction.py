@@ -12,27 +12,39 @@ import collections
 import numpy as np
 
 from physics_lm import rows
+from physics_lm.errors import BadInput
 from physics_lm.evals import scoring
 from physics_lm.worlds.biographies import ATTRIBUTES
 
 HALVES = ('train', 'test')
 
 
-def run(params, config, spec, cfg):
-  """(metrics, raw outcomes). Metric names: exact/test, exact/test/major,
-  first/test, bio_exact/test, bio_first/test, majority/test, people/test."""
+def inputs(config, spec):
+  """(world, examples, (half, kind) of each, packed rows, spans). Raises
+  BadInput when there is nobody to ask or a row is too short.
+
+  Every example is asked at the start of its own segment, also of a model that
+  was trained on rows without borders (data.isolate=False).
+  """
+  if spec.people < 1:
+    raise BadInput(f'evals: people is {spec.people}, wanted at least 1')
   data = rows.load(config)
   world = data.worlds[spec.world]
   examples, kinds = [], []
   for half in HALVES:
     people = world.people(f'qa_{half}')
-    n = min(people, spec.people)
-    for k in range(n):
+    for k in range(min(people, spec.people)):
       examples += [world.example(f'qa_{half}', a * people + k)
                    for a in range(len(ATTRIBUTES))]
       examples.append(world.example(f'bio_{half}', k))
       kinds += [(half, '')] * len(ATTRIBUTES) + [(half, 'bio_')]
-  packed, spans = scoring.pack(data, examples)
+  return world, examples, kinds, *scoring.pack(data, examples)
+
+
+def run(params, config, spec, cfg):
+  """(metrics, raw outcomes). Metric names: exact/test, exact/test/major,
+  first/test, bio_exact/test, bio_first/test, majority/test, people/test."""
+  world, examples, kinds, packed, spans = inputs(config, spec)
   nll, right = scoring.outcomes(params, packed, cfg, config.data.batch)
 
   raw = []

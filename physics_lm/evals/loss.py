@@ -3,9 +3,23 @@
 import numpy as np
 
 from physics_lm import rows
+from physics_lm.errors import BadInput
 from physics_lm.evals import scoring
 
 _FRESH = 1 << 40  # rows so far on are drawn by no training run
+
+
+def inputs(config, spec):
+  """(data, packed rows of each task). Raises BadInput for no rows."""
+  if spec.rows < 1:
+    raise BadInput(f'evals: rows is {spec.rows}, wanted at least 1')
+  data, packed = rows.load(config), []
+  for i, task in enumerate(data.tasks):
+    alone = data._replace(tasks=(task,))
+    batch = [rows.row(alone, _FRESH + i * spec.rows + k)
+             for k in range(spec.rows)]
+    packed.append({k: np.stack([r[k] for r in batch]) for k in batch[0]})
+  return data, packed
 
 
 def run(params, config, spec, cfg):
@@ -14,13 +28,9 @@ def run(params, config, spec, cfg):
   Tasks of weight 0 do not count. The examples may be known to the model (a
   biography is one of M); what is fresh is the drawing and packing.
   """
-  data = rows.load(config)
   metrics, raw = {}, []
-  for i, task in enumerate(data.tasks):
-    alone = data._replace(tasks=(task,))
-    batch = [rows.row(alone, _FRESH + i * spec.rows + k)
-             for k in range(spec.rows)]
-    packed = {k: np.stack([r[k] for r in batch]) for k in batch[0]}
+  data, each = inputs(config, spec)
+  for task, packed in zip(data.tasks, each):
     nll, _ = scoring.outcomes(params, packed, cfg, config.data.batch)
     sums = (nll * packed['weights']).sum(-1, dtype=np.float64)
     counts = packed['weights'].sum(-1, dtype=np.float64)

@@ -10,11 +10,12 @@ from physics_lm import store
 from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import extraction, loss
 
-EVALS = {'extraction': extraction.run, 'loss': loss.run}
+EVALS = {'extraction': extraction, 'loss': loss}
 
 
 def check(config):
-  """Raises BadInput for an unknown kind or world, before anything runs."""
+  """Raises BadInput for an unknown kind or world, or inputs that cannot be
+  made, before anything runs rather than after the last step."""
   for name, spec in config.evals.items():
     if spec.kind not in EVALS:
       raise BadInput(f'evals.{name}.kind is {spec.kind!r}; '
@@ -22,6 +23,7 @@ def check(config):
     if spec.world not in config.worlds:
       raise BadInput(f'evals.{name}.world is {spec.world!r}; '
                      f'{nearest(spec.world, config.worlds)}')
+    EVALS[spec.kind].inputs(config, spec)
 
 
 def run(name: str, params, config, cfg, folder: Path, step: int,
@@ -29,7 +31,7 @@ def run(name: str, params, config, cfg, folder: Path, step: int,
   """Runs config.evals[name]; raw outcomes go to evals/<name>/<step>.jsonl and
   the metrics, written after them, to <step>.json."""
   spec = config.evals[name]
-  metrics, raw = EVALS[spec.kind](params, config, spec, cfg)
+  metrics, raw = EVALS[spec.kind].run(params, config, spec, cfg)
   if write:
     at = folder / 'evals' / name
     store.write(at / f'{step}.jsonl', ''.join(json.dumps(r) + '\n'

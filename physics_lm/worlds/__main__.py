@@ -4,8 +4,6 @@
   python -m physics_lm.worlds biographies --set people=1000 --set cities=50
 """
 
-import argparse
-
 from physics_lm import cli
 from physics_lm.errors import BadInput, command, nearest
 from physics_lm.worlds import base
@@ -14,9 +12,7 @@ from physics_lm.worlds import base
 @command
 def main(argv=None):
   """The command line."""
-  p = argparse.ArgumentParser(
-      prog='python -m physics_lm.worlds', description=__doc__,
-      formatter_class=argparse.RawDescriptionHelpFormatter)
+  p = cli.parser('physics_lm.worlds', __doc__)
   p.add_argument('world', help=', '.join(base.WORLDS))
   p.add_argument('--variant', help='of the biographies')
   p.add_argument('--show', type=int, default=3, help='examples of each split')
