@@ -18,6 +18,7 @@
 # `experiments/knowledge_extraction.py`; here they are only shown.
 
 # %%
+# %matplotlib inline
 import json
 
 import pandas as pd

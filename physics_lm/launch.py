@@ -16,6 +16,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from importlib import metadata
 from pathlib import Path
@@ -96,6 +97,11 @@ def environment(core: int | None) -> dict[str, str]:
   if core is not None:
     env.setdefault('JAX_PLATFORMS', 'cpu')
     env.setdefault('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=1')
+  # Runs of a sweep share programs. On this host's own disk: a program compiled
+  # for one CPU may not run on another.
+  env.setdefault('JAX_COMPILATION_CACHE_DIR', str(
+      Path(tempfile.gettempdir()) / f'physics_lm_jit_{os.getuid()}'))
+  env.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
   path = [str(sweep.ROOT), env.get('PYTHONPATH', '')]
   env['PYTHONPATH'] = os.pathsep.join(p for p in path if p)
   return env

@@ -1,7 +1,10 @@
 """Eight CPU devices and a tiny config."""
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -12,6 +15,17 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update('jax_num_cpu_devices', 8)
+# Many tests build the same tiny model: compile it once a session, also in the
+# processes that tests start.
+_CACHE = os.environ.setdefault(
+    'JAX_COMPILATION_CACHE_DIR', tempfile.mkdtemp(prefix='physics_lm_jit_'))
+atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+for key, value in (('jax_compilation_cache_dir', _CACHE),
+                   ('jax_persistent_cache_min_compile_time_secs', 0.0),
+                   ('jax_persistent_cache_min_entry_size_bytes', -1)):
+  jax.config.update(key, value)
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
 from configs import default  # noqa: E402
 from physics_lm import cli  # noqa: E402
