@@ -59,7 +59,7 @@ SCALES = {
             'pretrain': {'steps': 20, 'optim.warmup': 5},
             'finetune': {'steps': 10, 'optim.warmup': 2}}),
     'quickstart': (('single', 'multi5_permute'), 2, _SMALL, {
-        'mixed': {'steps': 1100}}),
+        'mixed': {'steps': 1400}}),
     'cpu': (tuple(PAPER), 3, _SMALL, {
         'mixed': {'steps': 2000},
         'pretrain': {'steps': 1500},
@@ -158,7 +158,9 @@ def figure(df):
   """Held-out accuracy by data, one panel for each way to train."""
   rows = _held_out(df)
   trainings = [t for t in TRAININGS if t in rows.index.get_level_values(1)]
-  fig, axes = plots.figure(columns=len(trainings), sharey=True)
+  # One panel alone is wider: the lines above and below need the room.
+  fig, axes = plots.figure(columns=len(trainings), sharey=True,
+                           width=4.6 if len(trainings) > 1 else 7.0)
   heads = {'finetune': 'Biographies first, questions after',
            'mixed': 'Biographies and questions mixed'}
   for ax, training in zip(axes[0], trainings):

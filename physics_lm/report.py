@@ -90,8 +90,14 @@ def shown(path: Path) -> str:
 
 
 def claims_text(claims: list[Claim]) -> str:
-  return '\n'.join(f'[{c.reproduced}] {c.statement}: paper {c.paper}; ours '
-                   f'{c.ours}' for c in claims)
+  """A line a claim; those that were not tested are counted."""
+  tested = [c for c in claims if c.reproduced in ('yes', 'no')]
+  lines = [f'[{c.reproduced}] {c.statement}: paper {c.paper}; ours {c.ours}'
+           for c in tested]
+  if len(tested) < len(claims):
+    lines.append(f'{len(claims) - len(tested)} of {len(claims)} claims are not '
+                 'tested at this scale (no runs, or too few seeds)')
+  return '\n'.join(lines)
 
 
 def scoreboard(results: Path = RESULTS) -> str:
