@@ -17,9 +17,12 @@ import pytest  # noqa: E402
 jax.config.update('jax_num_cpu_devices', 8)
 # Many tests build the same tiny model: compile it once a session, also in the
 # processes that tests start.
-_CACHE = os.environ.setdefault(
-    'JAX_COMPILATION_CACHE_DIR', tempfile.mkdtemp(prefix='physics_lm_jit_'))
-atexit.register(shutil.rmtree, _CACHE, ignore_errors=True)
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:  # else the parent removes it
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = tempfile.mkdtemp(
+      prefix='physics_lm_jit_')
+  atexit.register(shutil.rmtree, os.environ['JAX_COMPILATION_CACHE_DIR'],
+                  ignore_errors=True)
+_CACHE = os.environ['JAX_COMPILATION_CACHE_DIR']
 for key, value in (('jax_compilation_cache_dir', _CACHE),
                    ('jax_persistent_cache_min_compile_time_secs', 0.0),
                    ('jax_persistent_cache_min_entry_size_bytes', -1)):
