@@ -1,4 +1,9 @@
-"""Parameters and FLOPs from a model's shape. No JAX."""
+"""Parameters and FLOPs from a model's shape, by every usual convention.
+
+Conventions differ by more than fits do: on one public data set the exponent of
+N*(C) goes from 0.50 to 0.63 when embeddings are left out of N. So terms come
+back separately, and the convention is an argument. No JAX.
+"""
 
 from typing import NamedTuple
 
@@ -32,6 +37,85 @@ def parameters(s: Shape) -> Parameters:
   tables = 1 if s.tied else 2
   return Parameters(tables * s.vocab * D,
                     s.depth * (attention + mlp) + vectors * D)
+
+
+def train_per_token(s: Shape, length: int, convention: str
+                    ) -> dict[str, float]:
+  """Training FLOPs a token in rows of `length`, by term, and their 'total'.
+
+  6n_ne                6 N without embeddings (Kaplan et al. 2020)
+  6n_ne_attn           and 6 L T D_attn for attention (the same, table 1: one
+                       product of T and D_attn a layer going forward)
+  6n                   6 N with embeddings (Hoffmann et al. 2022)
+  hoffmann             three times the forward count of the same, appendix F
+  hoffmann_layers_only that, less embedding and logits: what its table A4 holds
+  detailed             each matrix product: gating, grouped keys and values,
+                       causal scores at half, no cost for a look-up
+
+  Raises ValueError for another convention.
+  """
+  L, D, T, V = s.depth, s.width, length, s.vocab
+  N, K, H, F = s.heads, s.kv_heads, s.head, s.mlp_width
+  count, wide = parameters(s), s.heads * s.head
+  if convention == '6n_ne':
+    terms = {'weights': 6 * count.rest}
+  elif convention == '6n_ne_attn':
+    terms = {'weights': 6 * count.rest, 'attention': 6 * L * T * wide}
+  elif convention == '6n':
+    terms = {'weights': 6 * count.total}
+  elif convention in ('hoffmann', 'hoffmann_layers_only'):
+    terms = {
+        'embedding': 3 * 2 * V * D,
+        'qkv': 3 * L * 2 * 3 * D * wide,
+        'scores': 3 * L * 2 * T * wide,
+        'softmax': 3 * L * 3 * N * T,
+        'values': 3 * L * 2 * T * wide,
+        'attention_out': 3 * L * 2 * wide * D,
+        'mlp': 3 * L * 4 * D * F,
+        'logits': 3 * 2 * D * V}
+    if convention == 'hoffmann_layers_only':
+      del terms['embedding'], terms['logits']
+  elif convention == 'detailed':
+    maps = 3 if s.mlp == 'gated_silu' else 2
+    terms = {
+        'qkv': 6 * L * D * (N + 2 * K) * H,
+        'scores': 6 * L * T * wide / 2,
+        'values': 6 * L * T * wide / 2,
+        'attention_out': 6 * L * wide * D,
+        'mlp': 6 * L * maps * D * F,
+        'logits': 6 * D * V}
+  else:
+    raise ValueError(f'unknown convention {convention!r}; known: '
+                     f'{", ".join(CONVENTIONS)}')
+  return terms | {'total': float(sum(terms.values()))}
+
+
+CONVENTIONS = ('6n_ne', '6n_ne_attn', '6n', 'hoffmann', 'hoffmann_layers_only',
+               'detailed')
+
+
+def hoffmann_table_a4() -> dict[int, float]:
+  """{millions of parameters: detailed FLOPs / 6 N D} for the six models of
+  Hoffmann et al. 2022, table A4, with T 2,048, V 32,000 and shapes of table
+  A9. It comes out with layers only, and N that counts five matrices of D x
+  D_attn a layer: relative positions have one of their own."""
+  shapes = {  # label: depth, width, heads, head, F
+      73: (10, 640, 10, 64, 2560), 305: (20, 1024, 16, 64, 4096),
+      552: (24, 1280, 10, 128, 5120), 1100: (26, 1792, 14, 128, 7168),
+      1600: (28, 2048, 16, 128, 8192), 6800: (40, 3584, 28, 128, 14336)}
+  out = {}
+  for label, (L, D, N, H, F) in shapes.items():
+    s = Shape(
+        vocab=32_000, depth=L, width=D, heads=N, kv_heads=N, mlp_width=F,
+        mlp='gelu', norm='layernorm', bias=False, tied=True, qk_norm=False,
+        rotary_fraction=0.0, rotary_base=1.0, dropout=0.0, dtype='float32',
+        remat=False, attention='xla')
+    if s.head != H:
+      raise ValueError(f'{label}M: head is {s.head}, wanted {H}')
+    count = s.vocab * D + L * (5 * D * N * H + 2 * D * F)
+    work = train_per_token(s, 2048, 'hoffmann_layers_only')['total']
+    out[label] = work / (6 * count)
+  return out
 
 
 def per_token(s: Shape, length: int) -> float:

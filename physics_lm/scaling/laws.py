@@ -1,0 +1,167 @@
+"""Scaling laws as plain functions, and published constants as named sets.
+
+No JAX here, and none needed: the functions use the namespace of the arrays
+they are given, so they take NumPy (float64 throughout) or JAX arrays, also
+under jit, grad and vmap. Units: N parameters, D tokens, C FLOP, S steps, B
+tokens a batch, L nats a token. Arguments broadcast.
+"""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+PF_DAY = 8.64e19  # FLOP
+
+
+def _xp(*arrays):
+  """The array namespace of the first argument that has one, else NumPy."""
+  for a in arrays:
+    if hasattr(a, '__array_namespace__'):
+      return a.__array_namespace__()
+  return np
+
+
+# --- Kaplan, McCandlish et al. 2020 (arXiv 2001.08361); N without embeddings.
+# Each law has its own constants: those of L(N, D) are not those of L(D).
+KAPLAN = SimpleNamespace(
+    n={'alpha': 0.076, 'N_c': 8.8e13},
+    d={'alpha': 0.095, 'D_c': 5.4e13},
+    c={'alpha': 0.057, 'C_c': 1.6e7 * PF_DAY},
+    c_min={'alpha': 0.050, 'C_c': 3.1e8 * PF_DAY},
+    nd={'alpha_N': 0.076, 'alpha_D': 0.103, 'N_c': 6.4e13, 'D_c': 1.8e13},
+    ns={'alpha_N': 0.077, 'alpha_S': 0.76, 'N_c': 6.5e13, 'S_c': 2.1e3},
+    batch={'B_star': 2.1e8, 'alpha_B': 0.21})
+
+
+def kaplan_n(N, alpha, N_c):
+  """L(N): data abundant, trained to convergence."""
+  return (N_c / N)**alpha
+
+
+def kaplan_d(D, alpha, D_c):
+  """L(D): a large model, stopped early."""
+  return (D_c / D)**alpha
+
+
+def kaplan_c(C, alpha, C_c):
+  """L(C), or L(C_min) with those constants; C in FLOP."""
+  return (C_c / C)**alpha
+
+
+def kaplan_nd(N, D, alpha_N, alpha_D, N_c, D_c):
+  """L(N, D), equation 1.5."""
+  return ((N_c / N)**(alpha_N / alpha_D) + D_c / D)**alpha_D
+
+
+def kaplan_ns(N, S_min, alpha_N, alpha_S, N_c, S_c):
+  """L(N, S_min), equation 1.6; S_min steps at an unlimited batch."""
+  return (N_c / N)**alpha_N + (S_c / S_min)**alpha_S
+
+
+def critical_batch(L, B_star, alpha_B):
+  """Tokens a batch at which time and compute trade evenly, equation 1.4."""
+  return B_star / L**(1 / alpha_B)
+
+
+def batch_adjust(S, B, C, L, B_star, alpha_B):
+  """(S_min, C_min): steps at an unlimited batch and compute at a tiny one
+  that reach the loss L which S steps of B tokens and C FLOP reached
+  (equations 5.4 and 5.5)."""
+  B_crit = critical_batch(L, B_star, alpha_B)
+  return S / (1 + B_crit / B), C / (1 + B / B_crit)
+
+
+def kaplan_exponents(alpha_N, alpha_S, alpha_B):
+  """Exponents of L, N, B and S in C_min, derived (section 6); the paper's
+  printed values are fitted, and differ by rounding."""
+  alpha_C = 1 / (1 / alpha_S + 1 / alpha_B + 1 / alpha_N)
+  return {'alpha_C': alpha_C, 'N': alpha_C / alpha_N, 'B': alpha_C / alpha_B,
+          'S': alpha_C / alpha_S}
+
+
+# --- Hoffmann et al. 2022 (arXiv 2203.15556); N with embeddings.
+HOFFMANN = {'E': 1.69, 'A': 406.4, 'B': 410.7, 'alpha': 0.34, 'beta': 0.28}
+# The unrounded values in the paper's TeX source.
+HOFFMANN_TEX = {
+    'E': float(np.exp(0.5267228)), 'A': float(np.exp(6.0073404)),
+    'B': float(np.exp(6.0179186)), 'alpha': 0.33917084, 'beta': 0.2849083}
+# The minimum of the paper's stated objective on the 240 points that Besiroglu
+# et al. 2024 (arXiv 2404.10102) read off its figure.
+EPOCH_HUBER = {'E': 1.817218, 'A': 477.826, 'B': 2143.417,
+               'alpha': 0.3473105, 'beta': 0.3671724}
+
+
+def chinchilla(N, D, E, A, B, alpha, beta):
+  """L(N, D) = E + A N^-alpha + B D^-beta, equation 2."""
+  return E + A * N**-alpha + B * D**-beta
+
+
+def chinchilla_optimal(params: dict, C, flops=None):
+  """(N*, D*, L*) that spend C FLOP best, each of C's shape, float64.
+
+  With C = 6 N D in closed form. `flops(N, D)`, increasing in both, for other
+  conventions: minimised over log N, with D from C at each N.
+  """
+  C = np.asarray(C, np.float64)
+  A, B = params['A'], params['B']
+  alpha, beta = params['alpha'], params['beta']
+  G = (alpha * A / (beta * B))**(1 / (alpha + beta))
+  N = G * (C / 6)**(beta / (alpha + beta))
+  D = (C / 6)**(alpha / (alpha + beta)) / G
+  if flops is not None:
+    from scipy.optimize import brentq, minimize_scalar
+
+    def tokens(log_n, c):
+      gap = lambda log_d: np.log(flops(np.exp(log_n), np.exp(log_d)) / c)
+      return brentq(gap, -50, np.log(c), xtol=1e-13)
+
+    def best(c, start):
+      loss = lambda log_n: chinchilla(np.exp(log_n), np.exp(tokens(log_n, c)),
+                                      **params)
+      found = minimize_scalar(loss, bracket=(start - 0.5, start + 0.5),
+                              options={'xtol': 1e-10})
+      return np.exp(found.x), np.exp(tokens(found.x, c))
+
+    pairs = [best(c, s) for c, s in zip(C.ravel(), np.log(N).ravel())]
+    N, D = (np.reshape(x, C.shape) for x in zip(*pairs))
+  return N, D, chinchilla(N, D, **params)
+
+
+def offset_power(x, c, k, alpha):
+  """c + k x^-alpha."""
+  return c + k * x**-alpha
+
+
+# --- Muennighoff et al. 2023 (arXiv 2305.16264).
+MUENNIGHOFF = {
+    'E': float(np.exp(0.6254804)), 'A': float(np.exp(6.255414)),
+    'B': float(np.exp(7.3049974)), 'alpha': 0.3526596, 'beta': 0.3526596,
+    'R_D': 15.387756, 'R_N': 5.309743}
+
+
+def data_constrained(N, D, U, E, A, B, alpha, beta, R_D, R_N):
+  """Chinchilla with D tokens of which U are unique: repeated tokens, and
+  parameters beyond what U would want, are worth less and less."""
+  xp = _xp(N, D, U)
+  U = xp.minimum(U, D)
+  G = (alpha * A / (beta * B))**(1 / (alpha + beta))
+  U_N = (U * G)**(beta / alpha) * G
+  U_N = xp.minimum(N, U_N)
+  saturate = lambda unique, total, rate: unique * (
+      1 + rate * (1 - xp.exp(-(total / unique - 1) / rate)))
+  return chinchilla(saturate(U_N, N, R_N), saturate(U, D, R_D), E, A, B, alpha,
+                    beta)
+
+
+def mixing(r, c, u):
+  """c + exp(r . u): loss of one domain for shares r [..., M] that sum to 1
+  (Ye et al. 2024, arXiv 2403.16952). The paper's k exp(t . r) has a freedom
+  that cannot be seen on the simplex; u = t + log k is what can."""
+  xp = _xp(r, u)
+  return c + xp.exp(r @ u)
+
+
+def dcpt(N, D, r, E, A, B, C, alpha, beta, gamma, eta, eps):
+  """Domain-specific continual pretraining (Que et al. 2024, arXiv
+  2406.01375): r is the share of the corpus whose loss it is."""
+  return E + A / N**alpha + B * r**eta / D**beta + C / (r + eps)**gamma
