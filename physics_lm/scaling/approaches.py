@@ -1,0 +1,193 @@
+"""The compute-optimal frontier without a surface: Hoffmann et al. 2022,
+approaches 1 (envelope of training curves) and 2 (isoFLOP curves). Approach 3
+is fit.chinchilla(...).optimal(C). No JAX."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.interpolate import Akima1DInterpolator
+
+from physics_lm.scaling import fit
+
+
+class Frontier(NamedTuple):
+  """log N* = a log C + n_intercept, and D* likewise with b; natural logs."""
+
+  a: float
+  b: float
+  n_intercept: float
+  d_intercept: float
+  points: np.ndarray  # (k, 4): C, N, D, L of what was regressed
+
+
+class Budget(NamedTuple):
+  """One isoFLOP curve and what became of it."""
+
+  C: float
+  n: int  # points
+  status: str  # 'ok', 'extrapolated' (kept) or 'dropped'
+  reason: str  # why it is not 'ok'
+  N: float  # optimum, nan when dropped
+  D: float
+  L: float
+  bias: float  # predicted relative error of N from the parabola, nan unknown
+
+
+class IsoFlop(NamedTuple):
+  """Frontier of the budgets that have an interior minimum, and all budgets."""
+
+  a: float
+  b: float
+  n_intercept: float
+  d_intercept: float
+  budgets: list[Budget]
+
+
+def _lines(C, N, D):
+  x = np.log(C)
+  a, n0 = np.polyfit(x, np.log(N), 1)
+  b, d0 = np.polyfit(x, np.log(D), 1)
+  return float(a), float(b), float(n0), float(d0)
+
+
+def approach1(C, N, D, L, run, method: str = 'hull', points: int = 1500
+              ) -> Frontier:
+  """The lower envelope of training curves, from (n,) points of labelled runs.
+
+  'hull': the decreasing part of the lower convex hull of (log C, log L).
+  'grid': at `points` log-spaced C, the run with the least interpolated loss.
+  """
+  C, N, D, L = fit.checked(C, N, D, L, least=3)
+  run = np.asarray(run)
+  if method == 'hull':
+    chosen = np.array(_lower_hull(np.log(C), np.log(L)))
+    picked = np.column_stack([C, N, D, L])[chosen]
+  elif method == 'grid':
+    grid = np.geomspace(C.min(), C.max(), points)
+    found = []
+    for label in np.unique(run):
+      mine = np.flatnonzero(run == label)
+      mine = mine[np.argsort(C[mine])]
+      inside = (grid >= C[mine[0]]) & (grid <= C[mine[-1]])
+      at = lambda y, m=mine: np.exp(np.interp(
+          np.log(grid), np.log(C[m]), np.log(y[m])))
+      loss = np.where(inside, at(L), np.inf)
+      found.append(np.column_stack([grid, at(N), at(D), loss]))
+    found = np.stack(found)  # [runs, grid, 4]
+    best = found[:, :, 3].argmin(0)
+    picked = found[best, np.arange(points)]
+    picked = picked[np.isfinite(picked[:, 3])]
+  else:
+    raise ValueError(f'method {method!r}, wanted hull or grid')
+  if len(np.unique(picked[:, 1])) < 2:
+    raise ValueError(f'{len(picked)} points on the envelope, of one N: wanted '
+                     'runs of several sizes that take turns in leading')
+  return Frontier(*_lines(*picked[:, :3].T), picked)
+
+
+def _lower_hull(x, y) -> list[int]:
+  """Indices of the decreasing part of the lower convex hull."""
+  hull: list[int] = []
+  for i in np.lexsort((y, x)):
+    while len(hull) > 1:
+      p, q = hull[-2], hull[-1]
+      if (x[q] - x[p]) * (y[i] - y[p]) > (y[q] - y[p]) * (x[i] - x[p]):
+        break
+      hull.pop()
+    if not hull or x[i] > x[hull[-1]]:
+      hull.append(int(i))
+  lowest = min(range(len(hull)), key=lambda k: y[hull[k]])
+  return hull[:lowest + 1]
+
+
+def approach2(C, N, D, L, method: str = 'parabola', surface=None) -> IsoFlop:
+  """isoFLOP curves: the best N and D of each budget, then a line through
+  them in logarithms. Rows of one budget share their C, (n,) each.
+
+  'parabola': vertex of L against log N, and of L against log D; one past the
+  sizes tried by at most half their range is kept, and marked. 'akima':
+  interior minimum of an Akima spline of log L. 'surface': each budget's
+  closed-form optimum of a Chinchilla fit to all rows; `surface` gives one.
+  Where there is a fit its exponents also predict the parabola's bias. Raises
+  ValueError when fewer than two budgets have an interior minimum.
+  """
+  if method not in ('parabola', 'akima', 'surface'):
+    raise ValueError(f'method {method!r}, wanted parabola, akima or surface')
+  C, N, D, L = fit.checked(C, N, D, L, least=3)
+  if method == 'surface' and surface is None:
+    surface = fit.chinchilla(N, D, L)
+  budgets = []
+  for c in np.unique(C):
+    mine = np.flatnonzero(C == c)
+    mine = mine[np.argsort(N[mine])]
+    n, d, loss = N[mine], D[mine], L[mine]
+    reason, best = '', (np.nan,) * 3
+    if len(np.unique(n)) < 3:
+      reason = f'{len(np.unique(n))} sizes, wanted at least 3'
+    elif method == 'parabola':
+      reason, best = _vertex(n, d, loss)
+    elif method == 'akima':
+      reason, best = _akima(n, d, loss)
+    else:
+      best = tuple(float(v) for v in surface.optimal(c))
+      if not n[0] < best[0] < n[-1]:
+        reason = f'the optimum N {best[0]:.3g} lies outside the sizes tried'
+    status = 'ok' if not reason else (
+        'extrapolated' if np.isfinite(best[0]) else 'dropped')
+    bias = np.nan
+    if surface is not None and status != 'dropped':
+      p = surface.params
+      bias = parabola_bias(p['alpha'], p['beta'], np.log10(n / best[0]))
+    budgets.append(Budget(float(c), len(mine), status, reason, *best, bias))
+  good = [b for b in budgets if b.status != 'dropped']
+  if len(good) < 2:
+    raise ValueError(f'{len(good)} of {len(budgets)} budgets have an interior '
+                     'minimum, wanted at least 2: '
+                     + '; '.join(b.reason for b in budgets if b.reason))
+  return IsoFlop(*_lines(*np.array([[b.C, b.N, b.D] for b in good]).T),
+                 budgets)
+
+
+def _vertex(n, d, loss):
+  """(reason or '', (N, D, L)) at the vertices of parabolas in log N, log D."""
+  reason, vertices = '', []
+  for size in (n, d):
+    x = np.log10(size)
+    middle = x.mean()
+    curve, slope, level = np.polyfit(x - middle, loss, 2)
+    if curve <= 0:
+      return 'the parabola opens downward', (np.nan,) * 3
+    at = -slope / (2 * curve)
+    # Hoffmann et al. use a budget whose vertex lies just past its last point.
+    low, high = x.min() - middle, x.max() - middle
+    outside = max(low - at, at - high) / (high - low)
+    if outside > 0.5:
+      return 'the vertex lies far outside the sizes tried', (np.nan,) * 3
+    if outside > 0:
+      reason = 'the vertex lies outside the sizes tried'
+    vertices.append((10**(at + middle), level - slope**2 / (4 * curve)))
+  return reason, (vertices[0][0], vertices[1][0], vertices[0][1])
+
+
+def _akima(n, d, loss):
+  """(reason or '', (N, D, L)) at the least value of a spline of log L on a
+  grid 25 times finer than the sizes."""
+  x, first = np.unique(np.log(n), return_index=True)
+  fine = np.linspace(x[0], x[-1], 25 * len(x))
+  values = Akima1DInterpolator(x, np.log(loss[first]))(fine)
+  k = int(values.argmin())
+  if k in (0, len(fine) - 1):
+    return 'the least loss is at an end of the sizes tried', (np.nan,) * 3
+  log_d = np.interp(fine[k], x, np.log(d[first]))
+  return '', (float(np.exp(fine[k])), float(np.exp(log_d)),
+              float(np.exp(values[k])))
+
+
+def parabola_bias(alpha: float, beta: float, w) -> float:
+  """Relative error of N* that a parabola makes on a noise-free Chinchilla
+  curve sampled at w = log10(N / N*), (n,). Zero when alpha = beta and w is
+  symmetric; closed form for any grid, by fitting the curve itself."""
+  w = np.asarray(w, np.float64)
+  curve = 10**(-alpha * w) / alpha + 10**(beta * w) / beta
+  p, q, _ = np.polyfit(w, curve, 2)
+  return float(10**(-q / (2 * p)) - 1)
