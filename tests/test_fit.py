@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
+from physics_lm import store
+from physics_lm.scaling import __main__ as scaling_main
 from physics_lm.scaling import approaches, fit, laws
 
 SURFACES = {
@@ -224,3 +226,62 @@ def test_approach1_on_training_curves(method):
   assert falls == 1 if method == 'hull' else falls > 0.95
   with pytest.raises(ValueError, match='of one N'):
     approaches.approach1(6 * N[:60] * D[:60], N[:60], D[:60], L[:60], run[:60])
+
+
+def test_kaplan_table_2_is_recovered():
+  p = laws.KAPLAN.nd
+  N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e6, 1e9, 8),
+                                         np.geomspace(1e8, 2e10, 8)))
+  f = fit.kaplan_nd(N, D, laws.kaplan_nd(N, D, **p))
+  assert f.status == 'converged'
+  for k, v in p.items():
+    assert f.params[k] == pytest.approx(v, rel=1e-6 if 'alpha' in k else 1e-4)
+  value = lambda t: f.problem.value(t)[0]
+  grad = lambda t: f.problem.value(t)[1]
+  theta = f.theta * 1.05
+  assert check_grad(value, grad, theta, epsilon=1e-7) < (
+      1e-4 * np.linalg.norm(grad(theta)))
+
+
+# The command.
+
+
+@pytest.fixture
+def csv(tmp_path, noisy):
+  import pandas as pd
+  C, N, D, L = noisy
+  path = tmp_path / 'runs.csv'
+  pd.DataFrame({'C': C, 'N': N, 'D': D, 'loss': L,
+                'run': np.arange(len(L)) // 5}).to_csv(path, index=False)
+  return path
+
+
+@pytest.mark.parametrize('law', ['chinchilla', 'kaplan'])
+def test_command_writes_report_and_figures(csv, tmp_path, law, capsys):
+  out = tmp_path / 'out'
+  scaling_main.main(['fit', str(csv), '--n=N', '--d=D', '--loss=loss',
+                     '--group=run', f'--law={law}', '--bootstrap=20',
+                     f'--out={out}'])
+  report = store.read_json(out / 'report.json')
+  assert report['status'] == 'converged' and report['n'] == 75
+  low, high = report['interval_95']['alpha' if law == 'chinchilla'
+                                    else 'alpha_N']
+  assert low < high
+  assert 'Bootstrap by group, 20 draws' in (out / 'report.md').read_text()
+  assert (out / 'residuals.png').stat().st_size
+  assert (out / 'frontier.png').exists() == (law == 'chinchilla')
+  assert 'written:' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('change,message', [
+    (['--n=NN'], 'nearest: N'), (['--bootstrap=-1'], 'wanted >= 0'),
+    (['--loss=zero'], 'positive and finite'), (['--lw=3'], '--lw'),
+    (['--law=kaplan', '--objective=l1_log'], 'wanted huber_log')])
+def test_command_bad_input(csv, tmp_path, change, message, capsys):
+  text = csv.read_text().splitlines()
+  csv.write_text('\n'.join([text[0] + ',zero'] + [t + ',0' for t in text[1:]]))
+  with pytest.raises(SystemExit) as e:
+    scaling_main.main(['fit', str(csv), '--n=N', '--d=D', '--loss=loss',
+                       f'--out={tmp_path}/o', *change])
+  error = capsys.readouterr().err
+  assert e.value.code == 2 and error.count('\n') == 1 and message in error

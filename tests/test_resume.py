@@ -195,6 +195,22 @@ def test_tensorstores_own_words_for_a_full_disk(tmp_path):
     raise ZeroDivisionError
 
 
+def test_meta_is_what_it_was_when_saved(tmp_path):
+  """It is written in the background: what the loop counts on is no part."""
+  saved = checkpoint.Checkpoints(tmp_path)
+  meta, x = {'step': 1, 'entries': [1, 2]}, {'w': jax.numpy.ones(3)}
+  written = []
+  keep = checkpoint.ocp.args.JsonSave
+
+  with pytest.MonkeyPatch.context() as m:
+    m.setattr(checkpoint.ocp.args, 'JsonSave', lambda item: (
+        written.append(item), keep(item))[1])
+    saved.save(1, x, x, meta)
+  meta['entries'][0] = 99
+  assert written[0]['entries'] == [1, 2]
+  saved.close()
+
+
 def test_a_torn_metrics_line_is_dropped(undisturbed, tmp_path, monkeypatch):
   config, whole = undisturbed
   folder = tmp_path / 'run'

@@ -101,7 +101,8 @@ class Fit:
     return laws.chinchilla_optimal(self.params, C, flops)
 
 
-LAWS = {'chinchilla': laws.chinchilla, 'mixing': laws.mixing}
+LAWS = {'chinchilla': laws.chinchilla, 'kaplan': laws.kaplan_nd,
+        'mixing': laws.mixing}
 
 
 def checked(*columns, least: int) -> list[np.ndarray]:
@@ -190,6 +191,51 @@ def chinchilla(N, D, L, objective: str = 'huber_log', delta: float = 1e-3,
              theta, problem, unpack)
 
 
+def kaplan_nd(N, D, L, delta: float = 1e-3, weights=None, starts: int = 12,
+              seed: int = 0) -> Fit:
+  """Fits L = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D, Huber on log
+  L, to (n,) points (Kaplan et al. 2020, equation 1.5)."""
+  N, D, L = checked(N, D, L, least=4)
+  x, y = np.log(N), np.log(D)
+  x0, y0 = x.mean(), y.mean()
+  x, y = x - x0, y - y0
+  w = np.ones_like(L) if weights is None else checked(weights, least=1)[0]
+
+  def model(theta):
+    a, b, alpha_n, alpha_d = theta
+    terms = np.stack([a - alpha_n / alpha_d * x, b - y])
+    inner = logsumexp(terms, axis=0)
+    p, q = np.exp(terms - inner)
+    return alpha_d * inner, np.stack(
+        [alpha_d * p, alpha_d * q, -p * x, inner + p * alpha_n / alpha_d * x],
+        1)
+
+  def unpack(theta):
+    a, b, alpha_n, alpha_d = theta
+    return {'N_c': np.exp(a * alpha_d / alpha_n + x0), 'D_c': np.exp(b + y0),
+            'alpha_N': alpha_n, 'alpha_D': alpha_d}
+
+  problem = Problem(model, np.log(L), w, 'huber_log', delta, 1.0)
+  rng = np.random.default_rng(seed)
+  grid = np.geomspace(0.02, 0.8, 12) * np.exp(0.05 * rng.normal(size=(2, 12)))
+  seeds = []
+  for alpha_n in grid[0]:
+    for alpha_d in grid[1]:  # L^(1 / alpha_D) is linear in the amplitudes
+      power_ = np.exp(np.log(L) / alpha_d)
+      columns = np.stack([np.exp(-alpha_n / alpha_d * x), np.exp(-y)], 1)
+      root = np.sqrt(w) / power_
+      amplitudes, _ = optimize.nnls(columns * root[:, None], power_ * root)
+      seeds.append([*np.log(np.maximum(amplitudes, 1e-8 * power_.mean())),
+                    alpha_n, alpha_d])
+  theta, value, grad, agree, tried = minimise(problem, seeds, starts)
+  params = {k: float(v) for k, v in unpack(theta).items()}
+  status = 'failed' if not np.isfinite(value) or grad > 1e-3 else (
+      'bound' if min(theta[2:]) < 1e-3 else 'converged')
+  return Fit('kaplan', params, value, 'huber_log', delta, len(L), status,
+             tried, agree, grad, model(theta)[0] - problem.seen, (N, D, L),
+             theta, problem, unpack)
+
+
 def mixing(r, L, delta: float = 0.05, starts: int = 60, seed: int = 0) -> Fit:
   """Fits c + exp(r . u), Huber on the loss, to shares r (n, M) and losses
   L (n,). Very negative u are not identified: their term is already zero."""
@@ -229,7 +275,7 @@ def minimise(problem: Problem, seeds, starts: int):
   scale = problem.scale()
   ends = [refine(problem, np.asarray(s), scale) for s in ranked[:starts]]
   best = min(ends, key=lambda e: e[1])
-  agree = sum(e[1] <= best[1] * (1 + 1e-4) for e in ends)
+  agree = int(sum(e[1] <= best[1] * (1 + 1e-4) for e in ends))
   return best[0], best[1] * scale, best[2], agree, len(ends)
 
 
