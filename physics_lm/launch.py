@@ -61,7 +61,10 @@ def cost(run: sweep.Run, device: str) -> dict:
 
 def table(runs, folder: Path, device: str) -> str:
   """The text of --list."""
-  total, head, lines = {'tokens': 0, 'flops': 0.0, 'seconds': 0.0}, None, []
+  total, lines = {'tokens': 0, 'flops': 0.0, 'seconds': 0.0}, []
+  each = [r.changes for r in runs]
+  common = {k: v for k, v in each[0].items()
+            if all(k in c and c[k] == v for c in each)}
   for run in runs:
     k = cost(run, device)
     for key in total:
@@ -70,16 +73,24 @@ def table(runs, folder: Path, device: str) -> str:
              short(k['parameters']), short(k['tokens']),
              ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
              f'{k["flops"]:.1e}', cli.clock(k['seconds']),
-             store.state(folder / run.id)]
+             store.state(folder / run.id), overrides(
+                 {k: v for k, v in run.changes.items() if k not in common})]
     lines.append(cells)
   head = ['id', 'run', 'params', 'tokens', 'exposures', 'FLOPs', 'time',
-          'state']
+          'state', 'overrides']
   widths = [max(len(r[i]) for r in [head, *lines]) for i in range(len(head))]
   show = lambda r: '  '.join(x.ljust(w) for x, w in zip(r, widths)).rstrip()
   text = '\n'.join(show(r) for r in [head, *lines])
-  return (f'{text}\n{len(runs)} runs, {short(total["tokens"])} tokens, '
+  return (f'{text}\nevery run: {overrides(common)}\n'
+          f'{len(runs)} runs, {short(total["tokens"])} tokens, '
           f'{total["flops"]:.1e} FLOPs, about {cli.clock(total["seconds"])} of '
           f'one {device} worker in all')
+
+
+def overrides(changes: dict) -> str:
+  """'model.depth=4 steps=100'; sections that only group are left out."""
+  return ' '.join(f'{k.removeprefix("worlds.").removeprefix("data.tasks.")}={v}'
+                  for k, v in changes.items())
 
 
 def short(n: float) -> str:

@@ -57,14 +57,17 @@ class Run:
   tags: dict  # columns of the table
   init_from: 'Run | None' = None
 
+  @property
+  def changes(self) -> dict:
+    """The overrides, with the parent's id."""
+    parent = {'init_from': self.init_from.id} if self.init_from else {}
+    return self.overrides | parent
+
   @functools.cached_property
   def config(self):
     """The locked config. Raises BadInput for an unknown key or wrong type."""
-    changes = dict(self.overrides)
-    if self.init_from:
-      changes['init_from'] = self.init_from.id
     return cli.override(
-        cli.load_config(str(ROOT / self.config_file)), changes)
+        cli.load_config(str(ROOT / self.config_file)), self.changes)
 
   @functools.cached_property
   def id(self) -> str:
@@ -72,11 +75,8 @@ class Run:
 
   def arguments(self) -> list[str]:
     """Arguments of physics_lm.train, less --workdir."""
-    changes = dict(self.overrides)
-    if self.init_from:
-      changes['init_from'] = self.init_from.id
     return [f'--config={self.config_file}'] + [
-        f'--config.{k}={v}' for k, v in changes.items()]
+        f'--config.{k}={v}' for k, v in self.changes.items()]
 
 
 def ordered(runs: list[Run]) -> list[Run]:

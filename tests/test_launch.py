@@ -66,9 +66,11 @@ def test_list_shows_every_column(tmp_path):
   parent = run({'kind': 'parent'})
   text = launch.table([parent, run({'kind': 'child'}, parent, steps=5)],
                       tmp_path, 'cpu')
-  head, first, second, total = text.splitlines()
+  head, first, second, common, total = text.splitlines()
   assert head.split() == ['id', 'run', 'params', 'tokens', 'exposures',
-                          'FLOPs', 'time', 'state']
+                          'FLOPs', 'time', 'state', 'overrides']
+  assert f'steps=5 init_from={parent.id}' in second and 'steps=4' in first
+  assert 'model.width=16' in common and 'steps' not in common
   assert parent.id in first and 'kind=child' in second and 'new' in first
   assert total.startswith('2 runs')
 
