@@ -1,0 +1,69 @@
+"""Diagnostics on data whose law is known."""
+
+import numpy as np
+import pytest
+
+from physics_lm.scaling import diagnose, fit, laws
+from tests.test_fit import SURFACES, isoflop
+
+
+def runs(noise, seed=0):
+  rng = np.random.default_rng(seed)
+  _, N, D, L = isoflop(SURFACES['chinchilla'], 8)
+  return N, D, L * np.exp(noise * rng.normal(size=len(L)))
+
+
+def test_diagnose_tells_noise_and_determination():
+  N, D, L = runs(0.002)
+  d = diagnose.diagnose(fit.chinchilla(N, D, L))
+  assert d['sd'] == pytest.approx(0.002, rel=0.25)
+  assert d['r2'] > 0.999 and 0 < d['inside_delta'] < 0.7
+  narrow = isoflop(SURFACES['chinchilla'], 1.3, budgets=3)[1:]
+  wide = isoflop(SURFACES['chinchilla'], 16, budgets=3)[1:]
+  cond = lambda x: diagnose.diagnose(fit.chinchilla(
+      *x, objective='squared_log'))['condition']
+  assert cond(narrow) > 10 * cond(wide)
+
+
+def test_holdout_predicts_what_follows_the_law_and_not_what_breaks_it():
+  N, D, L = runs(0.001)
+  f = fit.chinchilla(N, D, L)
+  good = diagnose.holdout(f)
+  assert [g['below'] + g['above'] for g in good] == [75] * 3
+  assert good[1]['error'] < 0.01
+  broken = np.where(6 * N * D > 1e20, L * 1.1, L)  # a kink at large compute
+  bad = diagnose.holdout(fit.chinchilla(N, D, broken), cuts=(0.5,))
+  assert bad[0]['bias'] < -0.02
+  small = fit.chinchilla(N[::9], D[::9], L[::9])  # nine points
+  few = diagnose.holdout(small, cuts=(0.2, 1.0))
+  assert 'at least 5' in few[0]['reason'] and 'no rows' in few[1]['reason']
+
+
+def test_leaving_out_the_odd_run_restores_the_law():
+  N, D, L = runs(0.0)
+  run = np.arange(75) // 5
+  L = np.where(run == 7, L * 1.3, L)
+  f = fit.chinchilla(N, D, L, objective='squared_log')
+  out = diagnose.leave_one_out(f, run)
+  assert len(out) == 15
+  moved = [abs(row['moved']) for row in out]
+  assert moved == sorted(moved, reverse=True)
+  without = next(row for row in out if row['left_out'] == '7')
+  truth = 0.28 / 0.62
+  off = abs(without['a'] - without['moved'] - truth)
+  assert abs(without['a'] - truth) < 1e-4 < 1e-3 < off
+  with pytest.raises(ValueError, match='3 group labels'):
+    diagnose.leave_one_out(f, [1, 2, 3])
+
+
+@pytest.mark.parametrize('truth,surface', [
+    ('chinchilla', SURFACES['asymmetric']),
+    ('alpha = beta', SURFACES['symmetric'])])
+def test_compare_prefers_the_law_that_made_the_data(truth, surface):
+  _, N, D, L = isoflop(surface, 8)
+  L = L * np.exp(0.002 * np.random.default_rng(3).normal(size=len(L)))
+  out = diagnose.compare(N, D, L)
+  assert out[0]['law'] == truth, out
+  kaplan = laws.kaplan_nd(N, D, **laws.KAPLAN.nd)
+  kaplan *= np.exp(0.002 * np.random.default_rng(3).normal(size=len(L)))
+  assert diagnose.compare(N, D, kaplan)[0]['law'] == 'kaplan'
