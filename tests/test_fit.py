@@ -6,7 +6,7 @@ from scipy.optimize import check_grad
 
 from physics_lm import store
 from physics_lm.scaling import __main__ as scaling_main
-from physics_lm.scaling import approaches, fit, laws
+from physics_lm.scaling import approaches, fit, laws, solve
 
 SURFACES = {
     'symmetric': {'E': 1.69, 'A': 400.0, 'B': 400.0, 'alpha': 0.31,
@@ -49,7 +49,7 @@ def noisy():
   return C, N, D, L * np.exp(0.003 * rng.standard_t(3, len(L)))
 
 
-@pytest.mark.parametrize('objective', fit.OBJECTIVES)
+@pytest.mark.parametrize('objective', solve.OBJECTIVES)
 @pytest.mark.parametrize('tie', [False, True])
 def test_gradients(noisy, objective, tie):
   _, N, D, L = noisy
@@ -132,7 +132,7 @@ def test_mixing_recovers_predictions():
 def test_power_is_the_weighted_regression():
   x = np.array([1.0, 10.0, 100.0, 1000.0])
   y = 3 * x**0.5 * np.array([1, 1, 1, 2])
-  assert fit.power(x, y, [1, 1, 1, 1e-12]).exponent == pytest.approx(0.5)
+  assert fit.power(x, y, weights=[1, 1, 1, 1e-12]).exponent == pytest.approx(0.5)
   p = fit.power(x, y)
   slope, level = np.polyfit(np.log(x), np.log(y), 1)
   assert (p.exponent, np.log(p.coefficient)) == pytest.approx((slope, level))

@@ -16,7 +16,7 @@ import numpy as np
 
 from physics_lm import cli, store
 from physics_lm.errors import BadInput, command, disk_errors, nearest
-from physics_lm.scaling import fit, plots
+from physics_lm.scaling import fit, plots, solve
 
 
 def read(path: Path, columns: list[str]) -> list[np.ndarray]:
@@ -94,7 +94,7 @@ def main(argv=None):
   p.add_argument('--group', help='column: which run a row is of')
   p.add_argument('--law', default='chinchilla',
                  choices=('chinchilla', 'kaplan'))
-  p.add_argument('--objective', default='huber_log', choices=fit.OBJECTIVES,
+  p.add_argument('--objective', default='huber_log', choices=solve.OBJECTIVES,
                  help='of the chinchilla law')
   p.add_argument('--delta', type=float, default=1e-3, help='of Huber')
   p.add_argument('--bootstrap', type=int, default=1000, metavar='DRAWS',

@@ -1,30 +1,38 @@
-"""What a Chinchilla fit should carry with it: how well it fits, how well it is
-determined, how it predicts runs that it has not seen. No JAX."""
+"""What a fit of L(N, D) should carry with it: how well it fits, how well it
+is determined, how it predicts runs that it has not seen. No JAX."""
 
 import numpy as np
 
 from physics_lm.scaling import fit
 
+# The exponent a of N* ~ C^a with C = 6 N D, by law.
+ALLOCATION = {
+    'chinchilla': lambda p: p['beta'] / (p['alpha'] + p['beta']),
+    'kaplan': lambda p: p['alpha_D'] / (p['alpha_N'] + p['alpha_D'])}
+
+
+def _a(f: fit.Fit, params=None) -> float:
+  if f.law not in ALLOCATION:
+    raise ValueError(f'a {f.law} fit, wanted {" or ".join(ALLOCATION)}')
+  return float(ALLOCATION[f.law](f.params if params is None else params))
+
 
 def _refit(f: fit.Fit, keep) -> fit.Fit:
   """The same fit, from scratch, to some of the rows."""
-  if f.law != 'chinchilla':
-    raise ValueError(f'a {f.law} fit, wanted chinchilla')
   N, D, L = (column[keep] for column in f.data)
-  return fit.chinchilla(N, D, L, objective=f.objective_name, delta=f.delta,
-                        weights=f.problem.weights[keep],
-                        tie=len(f.theta) == 4, over=f.problem.over)
-
-
-def _a(f: fit.Fit) -> float:
-  return f.params['beta'] / (f.params['alpha'] + f.params['beta'])
+  options = {'objective': f.objective_name, 'delta': f.delta,
+             'weights': f.problem.weights[keep], 'over': f.problem.over}
+  if f.law == 'kaplan':
+    return fit.kaplan_nd(N, D, L, **options)
+  return fit.chinchilla(N, D, L, tie=f.params['alpha'] == f.params['beta'],
+                        asymptote=f.params['E'] > 0, **options)
 
 
 def diagnose(f: fit.Fit) -> dict[str, float]:
   """Residuals (mean, sd, median absolute deviation, largest, share inside
-  delta), R2 of log and raw loss, and the condition number of J'WJ in (a, b, e,
-  alpha, beta): beyond 1e10 or so, parameters trade against each other freely
-  and only predictions mean anything."""
+  delta), R2 of log and raw loss, and the condition number of J'WJ in the
+  fit's coordinates, (a, b, e, alpha, beta) for Chinchilla: beyond 1e10 or so,
+  parameters trade against each other and only predictions mean anything."""
   r = f.residuals
   *x, L = f.data
   guess = f.predict(*x)
@@ -41,15 +49,18 @@ def diagnose(f: fit.Fit) -> dict[str, float]:
       'condition': float(np.linalg.cond(hessian))}
 
 
-def holdout(f: fit.Fit, cuts=(0.25, 0.5, 0.75)) -> list[dict]:
-  """Fits the rows of least compute and predicts the others, for each cut (a
-  share of the rows by C = 6 N D). Mean relative error and bias (predicted
-  over seen) of the rows above, and a. Where too few are left, 'reason'."""
+def holdout(f: fit.Fit, cuts=(0.25, 0.5, 0.75), by: str = 'C') -> list[dict]:
+  """Fits the rows below each cut, from scratch, and predicts the others.
+
+  cuts: shares of the rows by C = 6 N D, or by 'N' or 'D'. Mean relative error
+  and bias (predicted over seen) of the rows above, and a. Where too few are
+  left, 'reason'.
+  """
   N, D, L = f.data
-  C, out = 6 * N * D, []
+  key, out = {'C': 6 * N * D, 'N': N, 'D': D}[by], []
   for cut in cuts:
-    at = np.quantile(C, cut)
-    below = C <= at
+    at = np.quantile(key, cut)
+    below = key <= at
     row = {'cut': float(at), 'below': int(below.sum()),
            'above': int((~below).sum())}
     try:
@@ -68,31 +79,49 @@ def holdout(f: fit.Fit, cuts=(0.25, 0.5, 0.75)) -> list[dict]:
 
 
 def leave_one_out(f: fit.Fit, groups) -> list[dict]:
-  """Each run left out in turn: a without it, and by how much it moved, the
-  greatest influence first."""
+  """Each run left out in turn, from the optimum: a without it, and by how
+  much it moved, the greatest influence first."""
   groups, out = np.asarray(groups), []
   if len(groups) != f.n:
     raise ValueError(f'{len(groups)} group labels for {f.n} points')
   for label in np.unique(groups):
-    a = _a(_refit(f, groups != label))
+    params = f.reweighted(groups != label)
+    a = _a(f, params) if params else np.nan
     out.append({'left_out': str(label), 'rows': int((groups == label).sum()),
                 'a': a, 'moved': a - _a(f)})
-  return sorted(out, key=lambda row: -abs(row['moved']))
+  return sorted(out, key=lambda row: -abs(np.nan_to_num(row['moved'])))
+
+
+def trim(f: fit.Fit, counts=(1, 2, 5, 10)) -> list[dict]:
+  """Without the k highest losses, from scratch: a and the parameters. A fit
+  that moves much leans on its worst runs."""
+  order, out = np.argsort(-f.data[-1]), []
+  for k in counts:
+    keep = np.ones(f.n, bool)
+    keep[order[:k]] = False
+    try:
+      part = _refit(f, keep)
+    except ValueError as e:
+      out.append({'without': k, 'reason': str(e)})
+      continue
+    out.append({'without': k, 'a': _a(part), **part.params})
+  return out
 
 
 def compare(N, D, L) -> list[dict]:
-  """Chinchilla, Chinchilla with alpha = beta, and Kaplan's form on equal
+  """Chinchilla; with alpha = beta; without E; and Kaplan's form on equal
   data, by Huber (1e-3, sum, log) and by AICc of the log residuals (normal
   errors; lower is better), the best first."""
   fits = {
       'chinchilla': (fit.chinchilla(N, D, L), 5),
       'alpha = beta': (fit.chinchilla(N, D, L, tie=True), 4),
+      'without E': (fit.chinchilla(N, D, L, asymptote=False), 4),
       'kaplan': (fit.kaplan_nd(N, D, L), 4)}
   out = []
   for name, (f, k) in fits.items():
     k += 1  # the spread of the residuals
     aicc = f.n * np.log((f.residuals**2).mean()) + 2 * k + (
-        2 * k * (k + 1) / (f.n - k - 1))
+        2 * k * (k + 1) / (f.n - k - 1) if f.n > k + 1 else np.inf)
     out.append({'law': name, 'parameters': k - 1, 'objective': f.objective,
                 'aicc': float(aicc)})
   return sorted(out, key=lambda row: row['aicc'])

@@ -1,10 +1,9 @@
-"""Fitting scaling laws: robust objectives, seeded starts, honest status.
+"""Fitting scaling laws: seeded starts, honest status, bootstrap.
 
-A law is fitted in the logarithms of its positive parameters, on centred
-log N and log D. Starts come from variable projection: on a grid of exponents
-the amplitudes are a non-negative linear problem. The best are refined with
-L-BFGS and polished with BFGS, on an objective scaled to order one, because
-the default stopping rules compare with max(|f|, 1). Float64, NumPy, SciPy.
+A law is fitted in the logarithms of its amplitudes and in its exponents, on
+centred log N and log D: most laws are sums of power laws, so the logarithm of
+each term is linear in these. Starts come from variable projection: on a grid
+of exponents the amplitudes are a non-negative linear problem. Float64.
 """
 
 import dataclasses
@@ -13,60 +12,12 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize
-from scipy.special import logsumexp
 
-from physics_lm.scaling import laws
+from physics_lm.scaling import laws, solve
 
-OBJECTIVES = ('huber_log', 'l1_log', 'squared', 'squared_log', 'huber',
-              'asymmetric_log')
-
-
-def penalty(r, objective: str, delta: float, over: float = 1.0):
-  """(value, derivative) of the objective at residuals r = fit - seen, each
-  (n,). Huber: r^2 / 2 up to delta, then delta (|r| - delta / 2).
-  'asymmetric_log' is Huber with over-estimates (r > 0) `over` times dearer."""
-  if objective.startswith('squared'):
-    return r**2, 2 * r
-  if objective == 'l1_log':
-    delta = L1_DELTA  # smooth at zero, |r| to nine digits elsewhere
-  size = np.abs(r)
-  value = np.where(size <= delta, r**2 / 2, delta * (size - delta / 2))
-  slope = np.clip(r, -delta, delta)
-  if objective == 'l1_log':
-    value, slope = value / delta, slope / delta
-  if objective == 'asymmetric_log':
-    dear = np.where(r > 0, over, 1.0)
-    value, slope = value * dear, slope * dear
-  return value, slope
-
-
-L1_DELTA = 1e-6
-
-
-class Problem(NamedTuple):
-  """A law on data: what one minimisation needs."""
-
-  model: Callable  # theta -> (prediction (n,), jacobian (n, p)), log or raw
-  seen: np.ndarray  # (n,) on the model's scale
-  weights: np.ndarray  # (n,)
-  objective: str
-  delta: float
-  over: float
-
-  def value(self, theta) -> tuple[float, np.ndarray]:
-    """(sum of weighted penalties, gradient (p,))."""
-    guess, jacobian = self.model(theta)
-    value, slope = penalty(guess - self.seen, self.objective, self.delta,
-                           self.over)
-    return (self.weights * value).sum(), (self.weights * slope) @ jacobian
-
-  def scale(self) -> float:
-    """What makes the objective of order one."""
-    unit = self.delta if 'huber' in self.objective or (
-        'asymmetric' in self.objective) else 1.0
-    if self.objective.startswith('squared'):
-      unit = 1e-3
-    return unit * self.weights.sum()
+LAWS = {'chinchilla': laws.chinchilla, 'kaplan': laws.kaplan_nd,
+        'kaplan_ns': laws.kaplan_ns, 'mixing': laws.mixing,
+        'dcpt': laws.dcpt, 'data_constrained': laws.data_constrained}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,12 +33,16 @@ class Fit:
   status: str  # 'converged', 'bound', 'degenerate' or 'failed'
   starts: int
   agree: int  # starts that end within 1e-4 of the best
-  gradient_norm: float  # of the scaled objective, in log parameters
+  gradient_norm: float  # of the scaled objective, in the fit's coordinates
+  bounds_hit: tuple[str, ...]  # parameters held by a bound
+  errors: dict[str, float]  # rough standard errors, by linearisation
+  loose: tuple[str, ...]  # not identified: error beyond half the value, or
+  # an exponent of something that spans less than SPAN
   residuals: np.ndarray  # (n,) fit - seen, on the objective's scale
   data: tuple[np.ndarray, ...]  # what predict() takes, then L, (n,) each
   theta: np.ndarray  # the solution in the fit's own coordinates
-  problem: Problem = dataclasses.field(repr=False)
-  unpack: Callable = dataclasses.field(repr=False)
+  problem: solve.Problem = dataclasses.field(repr=False)
+  unpack: Callable = dataclasses.field(repr=False)  # theta -> params
 
   def predict(self, *x) -> np.ndarray:
     """Loss at the law's arguments, (m,)."""
@@ -100,9 +55,13 @@ class Fit:
       raise ValueError(f'optimal() of a {self.law} fit, wanted chinchilla')
     return laws.chinchilla_optimal(self.params, C, flops)
 
-
-LAWS = {'chinchilla': laws.chinchilla, 'kaplan': laws.kaplan_nd,
-        'mixing': laws.mixing}
+  def reweighted(self, weights) -> dict[str, float] | None:
+    """Parameters of the minimum nearest to this one with the rows' weights
+    multiplied by (n,): 0 leaves a row out. None where there is none."""
+    problem = self.problem._replace(weights=self.problem.weights * weights)
+    theta, value, gradient = solve.refine(problem, self.theta, problem.scale())
+    ok = np.isfinite(value) and gradient < 1e-2
+    return self.unpack(theta) if ok else None
 
 
 def checked(*columns, least: int) -> list[np.ndarray]:
@@ -121,200 +80,424 @@ def checked(*columns, least: int) -> list[np.ndarray]:
   return out
 
 
+def _varied(**columns):
+  for name, c in columns.items():
+    if len(np.unique(c)) < 3:
+      raise ValueError(f'{len(np.unique(c))} distinct {name}, wanted 3')
+
+
+SPAN = 4.0  # an exponent over a narrower range is not identified
+
+
+def _narrow(**columns) -> tuple[str, ...]:
+  """Names of exponents whose variable spans too little: models of one width,
+  say, where the loss varies with shape as much as with size."""
+  return tuple(k for k, c in columns.items() if c.max() / c.min() < SPAN)
+
+
+def _centred(c):
+  """(log c - mean, mean)."""
+  x = np.log(c)
+  return x - x.mean(), x.mean()
+
+
+def _grid(low: float, high: float, seed: int, count: int = 12):
+  """(two grids of exponents, slightly moved by the seed)."""
+  noise = np.random.default_rng(seed).normal(size=(2, count))
+  return np.geomspace(low, high, count) * np.exp(0.05 * noise)
+
+
+def _amplitudes(columns, L, root) -> list[float]:
+  """log of the non-negative amplitudes of columns (n, k) that fit L best;
+  those at zero, which have no logarithm, are small."""
+  found, _ = optimize.nnls(columns * root[:, None], L * root)
+  return list(np.log(np.maximum(found, 1e-8 * L.mean())))
+
+
+def _solve(law: str, model, data, L, seeds, unpack, *, watch, amplitudes=0,
+           narrow=(), starts: int = 12, objective: str = 'huber_log', delta: float = 1e-3,
+           weights=None, over: float = 1.0, bounds=None) -> Fit:
+  """Fits `model` (of log L) from seeds(root of the rows' weights, L). `watch`
+  names the parameters without which the law means little; the first
+  `amplitudes` coordinates are logarithms of terms at the centre; `narrow`
+  names exponents known not to be identified."""
+  if objective not in solve.OBJECTIVES:
+    raise ValueError(f'objective {objective!r}, wanted one of '
+                     f'{solve.OBJECTIVES}')
+  w = np.ones_like(L) if weights is None else checked(weights, L, least=1)[0]
+  logs = objective.endswith('_log')
+  model = model if logs else solve.exponential(model)
+  problem = solve.Problem(model, np.log(L) if logs else L, w, objective, delta,
+                          over)
+  if bounds:
+    problem = problem._replace(limits=_limits(bounds, unpack))
+  best = solve.minimise(
+      problem, seeds(np.sqrt(w) / (L if logs else 1.0)), starts)
+  params = unpack(best.theta)
+  errors = _errors(unpack, best.theta,
+                   solve.covariance(problem, best.theta))
+  loose = tuple(k for k, v in _flat(params).items()
+                # u of a mixing law is a logarithm, and may be zero
+                if k in narrow
+                or errors[k] > 0.5 * (1 if k.startswith('u[') else abs(v)))
+  hit = tuple(k for k, (low, high) in (bounds or {}).items()
+              for limit in (low, high)
+              if limit and abs(np.log(params[k] / limit)) < 1e-6)
+  small = min((params[k] for k in watch if k in params), default=1.0)
+  shares = np.exp(best.theta[:amplitudes]) / L.mean()
+  if not np.isfinite(best.value) or best.gradient > 1e-3:
+    status = 'failed'
+  elif hit or small < 1e-3:  # an exponent of zero is a second constant
+    status = 'bound'
+  elif (shares < 1e-6).any() or set(loose) & set(watch):
+    status = 'degenerate'  # a term has gone, or could be anything
+  else:
+    status = 'converged'
+  return Fit(law, params, best.value, objective, delta, len(L), status,
+             best.starts, best.agree, best.gradient, hit, errors, loose,
+             model(best.theta)[0] - problem.seen, (*data, L), best.theta,
+             problem, unpack)
+
+
+def _limits(bounds, unpack):
+  """theta -> distances in logarithms from each bound, negative outside."""
+  for name, pair in bounds.items():
+    if len(pair) != 2 or any(b is not None and b <= 0 for b in pair):
+      raise ValueError(f'bounds of {name} are {pair}, wanted (low, high), each '
+                       'positive or None')
+
+  def distances(theta):
+    params = unpack(theta)
+    unknown = bounds.keys() - params.keys()
+    if unknown:
+      raise ValueError(f'bounds of {sorted(unknown)}, wanted some of '
+                       f'{list(params)}')
+    out = []
+    for name, (low, high) in bounds.items():
+      at = np.log(max(params[name], 1e-300))
+      out += [at - np.log(low)] if low else []
+      out += [np.log(high) - at] if high else []
+    return np.array(out)
+
+  return distances
+
+
+def _flat(params) -> dict[str, float]:
+  """{'c': 1.0, 'u[0]': ...}: arrays by element."""
+  out = {}
+  for k, v in params.items():
+    out |= {k: v} if np.ndim(v) == 0 else {
+        f'{k}[{i}]': float(x) for i, x in enumerate(v)}
+  return out
+
+
+def _errors(unpack, theta, cov) -> dict[str, float]:
+  """Standard errors of the natural parameters, by finite differences."""
+  step, columns = 1e-6, []
+  values = lambda t: np.array(list(_flat(unpack(t)).values()))
+  with np.errstate(all='ignore'):
+    for i in range(len(theta)):
+      move = np.zeros(len(theta))
+      move[i] = step
+      columns.append((values(theta + move) - values(theta - move)) / (2 * step))
+    slope = np.stack(columns, 1)
+    var = np.einsum('ip,pq,iq->i', slope, cov, slope)
+  return dict(zip(_flat(unpack(theta)), np.sqrt(np.maximum(var, 0)).tolist()))
+
+
 def chinchilla(N, D, L, objective: str = 'huber_log', delta: float = 1e-3,
-               weights=None, tie: bool = False, over: float = 1.0,
-               starts: int = 12, seed: int = 0) -> Fit:
+               weights=None, tie: bool = False, bounds=None, starts: int = 12,
+               seed: int = 0, over: float = 1.0, asymptote: bool = True
+               ) -> Fit:
   """Fits L = E + A N^-alpha + B D^-beta to (n,) points, float64, in the
-  units given. `tie` sets beta = alpha. Raises ValueError for bad input.
+  units given.
+
+  tie sets beta = alpha; asymptote=False leaves E out. weights (n,) multiply
+  the rows' penalties. bounds {'alpha': (low, high), ...} in natural units,
+  each limit positive or None. over: see solve.penalty. Raises ValueError for
+  bad input.
 
   Sources: Hoffmann et al. 2022, approach 3; the starts by variable
   projection replace its 4,500 blind ones.
   """
-  if objective not in OBJECTIVES:
-    raise ValueError(f'objective {objective!r}, wanted one of {OBJECTIVES}')
-  N, D, L = checked(N, D, L, least=4 if tie else 5)
-  for name, c in (('N', N), ('D', D)):
-    if len(np.unique(c)) < 3:
-      raise ValueError(f'{len(np.unique(c))} distinct {name}, wanted 3')
-  x, y = np.log(N), np.log(D)
-  x0, y0 = x.mean(), y.mean()
-  x, y = x - x0, y - y0
-  w = np.ones_like(L) if weights is None else checked(weights, least=1)[0]
-  logs = objective.endswith('_log')
-
-  def model(theta):
-    a, b, e, alpha, beta = theta if not tie else (*theta, theta[-1])
-    terms = np.stack([a - alpha * x, b - beta * y, np.full_like(x, e)])
-    log_loss = logsumexp(terms, axis=0)
-    p, q, s = np.exp(terms - log_loss)
-    columns = [p, q, s, -p * x, -q * y]
-    if tie:
-      columns[3:] = [columns[3] + columns[4]]
-    jacobian = np.stack(columns, 1)
-    if logs:
-      return log_loss, jacobian
-    loss = np.exp(log_loss)
-    return loss, loss[:, None] * jacobian
+  free = 5 - tie - (not asymptote)
+  N, D, L = checked(N, D, L, least=free)
+  _varied(N=N, D=D)
+  (x, x0), (y, y0) = _centred(N), _centred(D)
+  one, no = np.ones_like(x), np.zeros_like(x)
+  # Coordinates: log A and log B at the centre, log E, alpha, beta.
+  design = np.stack([np.stack(row, 1) for row in (
+      (one, no, no, -x, no), (no, one, no, no, -y), (no, no, one, no, no))])
+  keep = [0, 1, 2, 3, 4]
+  if tie:
+    design[:, :, 3] += design[:, :, 4]
+    keep.remove(4)
+  if not asymptote:
+    keep.remove(2)
+    design = design[:2]
+  design = design[:, :, keep]
+  count = len(design)  # terms, and so amplitudes
 
   def unpack(theta):
-    a, b, e, alpha, beta = theta if not tie else (*theta, theta[-1])
-    return {'E': np.exp(e), 'A': np.exp(a + alpha * x0),
-            'B': np.exp(b + beta * y0), 'alpha': alpha, 'beta': beta}
+    alpha, beta = theta[count], theta[-1]
+    return {'E': float(np.exp(theta[2])) if asymptote else 0.0,
+            'A': float(np.exp(theta[0] + alpha * x0)),
+            'B': float(np.exp(theta[1] + beta * y0)),
+            'alpha': float(alpha), 'beta': float(beta)}
 
-  problem = Problem(model, np.log(L) if logs else L, w, objective, delta, over)
-  rng = np.random.default_rng(seed)
-  grid = np.geomspace(0.05, 1.5, 12) * np.exp(0.05 * rng.normal(size=(2, 12)))
-  pairs = [(g, g) for g in np.geomspace(0.05, 1.5, 144)] if tie else [
+  grid = _grid(0.05, 1.5, seed)
+  pairs = [(g,) for g in np.geomspace(0.05, 1.5, 144)] if tie else [
       (g, h) for g in grid[0] for h in grid[1]]
-  root = np.sqrt(w) / (L if logs else 1.0)
-  seeds = []
-  for alpha, beta in pairs:
-    columns = np.stack([np.exp(-alpha * x), np.exp(-beta * y),
-                        np.ones_like(x)], 1)
-    (A, B, E), _ = optimize.nnls(columns * root[:, None], L * root)
-    least = 1e-8 * L.mean()  # an amplitude at zero has no logarithm
-    seeds.append([*np.log(np.maximum((A, B, E), least)), alpha, beta][
-        :4 if tie else 5])
-  theta, value, grad, agree, tried = minimise(problem, seeds, starts)
-  params = {k: float(v) for k, v in unpack(theta).items()}
-  shares = np.exp(theta[:3]) / L.mean()
-  if not np.isfinite(value) or grad > 1e-3:
-    status = 'failed'
-  elif shares.min() < 1e-6:
-    status = 'degenerate'  # a term has gone: its exponent means nothing
-  elif min(params['alpha'], params['beta']) < 1e-3:
-    status = 'bound'  # an exponent of zero is a second constant
-  else:
-    status = 'converged'
-  return Fit('chinchilla', params, value, objective, delta, len(L), status,
-             tried, agree, grad, model(theta)[0] - problem.seen, (N, D, L),
-             theta, problem, unpack)
+
+  def seeds(root):
+    for pair in pairs:
+      terms = [np.exp(-pair[0] * x), np.exp(-pair[-1] * y), one][:count]
+      yield [*_amplitudes(np.stack(terms, 1), L, root), *pair]
+
+  return _solve('chinchilla', solve.log_sum(design), (N, D), L, seeds, unpack,
+                watch=('alpha', 'beta'), narrow=_narrow(alpha=N, beta=D),
+                amplitudes=count, starts=starts,
+                objective=objective, delta=delta, weights=weights, over=over,
+                bounds=bounds)
 
 
-def kaplan_nd(N, D, L, delta: float = 1e-3, weights=None, starts: int = 12,
-              seed: int = 0) -> Fit:
-  """Fits L = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D, Huber on log
-  L, to (n,) points (Kaplan et al. 2020, equation 1.5)."""
+def kaplan_nd(N, D, L, seed: int = 0, **options) -> Fit:
+  """Fits L = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D to (n,) points
+  (Kaplan et al. 2020, equation 1.5). Options as chinchilla's: objective,
+  delta, weights, bounds, starts, over."""
   N, D, L = checked(N, D, L, least=4)
-  x, y = np.log(N), np.log(D)
-  x0, y0 = x.mean(), y.mean()
-  x, y = x - x0, y - y0
-  w = np.ones_like(L) if weights is None else checked(weights, least=1)[0]
+  _varied(N=N, D=D)
+  (x, x0), (y, y0) = _centred(N), _centred(D)
+  one, no = np.ones_like(x), np.zeros_like(x)
+  # Coordinates: two log amplitudes, alpha_N / alpha_D, alpha_D.
+  inner = solve.log_sum(
+      np.stack([np.stack((one, no, -x), 1), np.stack((no, one, no), 1)]),
+      np.stack([no, -y]))
 
   def model(theta):
-    a, b, alpha_n, alpha_d = theta
-    terms = np.stack([a - alpha_n / alpha_d * x, b - y])
-    inner = logsumexp(terms, axis=0)
-    p, q = np.exp(terms - inner)
-    return alpha_d * inner, np.stack(
-        [alpha_d * p, alpha_d * q, -p * x, inner + p * alpha_n / alpha_d * x],
-        1)
+    value, jacobian = inner(theta[:3])
+    return theta[3] * value, np.column_stack([theta[3] * jacobian, value])
 
   def unpack(theta):
-    a, b, alpha_n, alpha_d = theta
-    return {'N_c': np.exp(a * alpha_d / alpha_n + x0), 'D_c': np.exp(b + y0),
-            'alpha_N': alpha_n, 'alpha_D': alpha_d}
+    a, b, ratio, alpha_d = (float(t) for t in theta)
+    return {'N_c': float(np.exp(a / ratio + x0)),
+            'D_c': float(np.exp(b + y0)), 'alpha_N': ratio * alpha_d,
+            'alpha_D': alpha_d}
 
-  problem = Problem(model, np.log(L), w, 'huber_log', delta, 1.0)
-  rng = np.random.default_rng(seed)
-  grid = np.geomspace(0.02, 0.8, 12) * np.exp(0.05 * rng.normal(size=(2, 12)))
-  seeds = []
-  for alpha_n in grid[0]:
-    for alpha_d in grid[1]:  # L^(1 / alpha_D) is linear in the amplitudes
-      power_ = np.exp(np.log(L) / alpha_d)
-      columns = np.stack([np.exp(-alpha_n / alpha_d * x), np.exp(-y)], 1)
-      root = np.sqrt(w) / power_
-      amplitudes, _ = optimize.nnls(columns * root[:, None], power_ * root)
-      seeds.append([*np.log(np.maximum(amplitudes, 1e-8 * power_.mean())),
-                    alpha_n, alpha_d])
-  theta, value, grad, agree, tried = minimise(problem, seeds, starts)
-  params = {k: float(v) for k, v in unpack(theta).items()}
-  status = 'failed' if not np.isfinite(value) or grad > 1e-3 else (
-      'bound' if min(theta[2:]) < 1e-3 else 'converged')
-  return Fit('kaplan', params, value, 'huber_log', delta, len(L), status,
-             tried, agree, grad, model(theta)[0] - problem.seen, (N, D, L),
-             theta, problem, unpack)
+  def seeds(root):
+    grid = _grid(0.02, 0.8, seed)
+    for alpha_n in grid[0]:
+      for alpha_d in grid[1]:  # L^(1 / alpha_D) is linear in the amplitudes
+        power_ = np.exp(np.log(L) / alpha_d)
+        columns = np.stack([np.exp(-alpha_n / alpha_d * x), np.exp(-y)], 1)
+        yield [*_amplitudes(columns, power_, root * L / power_),
+               alpha_n / alpha_d, alpha_d]
+
+  return _solve('kaplan', model, (N, D), L, seeds, unpack,
+                watch=('alpha_N', 'alpha_D'),
+                narrow=_narrow(alpha_N=N, alpha_D=D), **options)
 
 
-def mixing(r, L, delta: float = 0.05, starts: int = 60, seed: int = 0) -> Fit:
-  """Fits c + exp(r . u), Huber on the loss, to shares r (n, M) and losses
-  L (n,). Very negative u are not identified: their term is already zero."""
-  L, = checked(L, least=np.shape(r)[1] + 1)
+def kaplan_ns(N, S, L, seed: int = 0, **options) -> Fit:
+  """Fits L = (N_c / N)^alpha_N + (S_c / S)^alpha_S to (n,) points; S: steps
+  at an unlimited batch, laws.batch_adjust (Kaplan et al. 2020, equation 1.6).
+  Options as chinchilla's."""
+  N, S, L = checked(N, S, L, least=4)
+  _varied(N=N, S=S)
+  (x, x0), (y, y0) = _centred(N), _centred(S)
+  one, no = np.ones_like(x), np.zeros_like(x)
+  design = np.stack([np.stack((one, no, -x, no), 1),
+                     np.stack((no, one, no, -y), 1)])
+
+  def unpack(theta):
+    a, b, alpha_n, alpha_s = (float(t) for t in theta)
+    return {'N_c': float(np.exp(a / alpha_n + x0)),
+            'S_c': float(np.exp(b / alpha_s + y0)), 'alpha_N': alpha_n,
+            'alpha_S': alpha_s}
+
+  def seeds(root):
+    grid = _grid(0.02, 1.5, seed)
+    for alpha_n in grid[0]:
+      for alpha_s in grid[1]:
+        columns = np.stack([np.exp(-alpha_n * x), np.exp(-alpha_s * y)], 1)
+        yield [*_amplitudes(columns, L, root), alpha_n, alpha_s]
+
+  return _solve('kaplan_ns', solve.log_sum(design), (N, S), L, seeds, unpack,
+                watch=('alpha_N', 'alpha_S'),
+                narrow=_narrow(alpha_N=N, alpha_S=S), amplitudes=2, **options)
+
+
+def data_constrained(N, D, U, L, base: dict | None = None, **options) -> Fit:
+  """Fits how fast repeated tokens and excess parameters lose their worth, R_D
+  and R_N of laws.data_constrained, to (n,) points with U unique tokens.
+
+  base: {'E', 'A', 'B', 'alpha', 'beta'} of the law without repetition; None
+  fits it first to the rows with D <= U. Options as chinchilla's. A constant
+  that runs away (status 'degenerate') means that these rows show no loss of
+  worth. (Muennighoff et al. 2023, section 6 and appendix A: two stages.)
+  """
+  N, D, U, L = checked(N, D, U, L, least=2)
+  if base is None:
+    fresh = D <= U
+    base = chinchilla(N[fresh], D[fresh], L[fresh]).params
+  E, A, B, alpha, beta = (base[k] for k in ('E', 'A', 'B', 'alpha', 'beta'))
+  unique = np.minimum(U, D)
+  G = (alpha * A / (beta * B))**(1 / (alpha + beta))
+  wanted = np.minimum(N, (unique * G)**(beta / alpha) * G)
+
+  def worth(of, total, rate):
+    """(effective amount, its derivative in log rate)."""
+    k = (total / of - 1) / rate
+    left = np.exp(-k)
+    return of * (1 + rate * (1 - left)), of * rate * (1 - left - k * left)
+
+  def model(theta):
+    d, d_slope = worth(unique, D, np.exp(theta[0]))
+    n, n_slope = worth(wanted, N, np.exp(theta[1]))
+    by_n, by_d = A * n**-alpha, B * d**-beta
+    loss = E + by_n + by_d
+    return np.log(loss), np.stack([-beta * by_d / d * d_slope / loss,
+                                   -alpha * by_n / n * n_slope / loss], 1)
+
+  def unpack(theta):
+    r_d, r_n = np.exp(np.clip(theta, -50, 50))
+    return dict(base) | {'R_D': float(r_d), 'R_N': float(r_n)}
+
+  def seeds(root):
+    rates = np.log(np.geomspace(0.5, 200, 8))
+    return [(d, n) for d in rates for n in rates]
+
+  return _solve('data_constrained', model, (N, D, U), L, seeds, unpack,
+                watch=('R_D', 'R_N'), **options)
+
+
+def dcpt(N, D, r, L, starts: int = 24, seed: int = 0, **options) -> Fit:
+  """Fits the nine parameters of laws.dcpt to (n,) points: r, from 0 to 1, is
+  the share of the corpus whose loss it is. Options as chinchilla's. (Que et
+  al. 2024.) eps and gamma, or E and C, may trade against each other: see
+  `loose`; the predictions stand."""
+  N, D, L = checked(N, D, L, least=9)
   r = np.asarray(r, np.float64)
+  if r.shape != L.shape or not ((r >= 0) & (r <= 1)).all():
+    raise ValueError(f'shares r of shape {r.shape}, wanted {L.shape}, each '
+                     'from 0 to 1')
+  _varied(N=N, D=D, r=r)
+  (x, x0), (y, y0) = _centred(N), _centred(D)
+  one, no = np.ones_like(x), np.zeros_like(x)
+  log_r = np.log(np.maximum(r, 1e-300))
+  # Coordinates: log E, A, B (at the centre), C; alpha, beta, eta; gamma, log
+  # eps. The logarithm of the last term is not linear in eps.
+  rest = solve.log_sum(np.stack([np.stack(row, 1) for row in (
+      (one, no, no, -x, no, no), (no, one, no, no, no, no),
+      (no, no, one, no, -y, log_r))]))
+
+  def model(theta):
+    e, a, b, c, alpha, beta, eta, gamma, log_eps = theta
+    value, jacobian = rest(np.array([a, e, b, alpha, beta, eta]))
+    shifted = r + np.exp(log_eps)
+    last = c - gamma * np.log(shifted)
+    total = np.logaddexp(value, last)
+    p, q = np.exp(value - total), np.exp(last - total)
+    ja, je, jb, jalpha, jbeta, jeta = (jacobian * p[:, None]).T
+    return total, np.stack(
+        [je, ja, jb, q, jalpha, jbeta, jeta, -q * np.log(shifted),
+         -q * gamma * np.exp(log_eps) / shifted], 1)
+
+  def unpack(theta):
+    e, a, b, c, alpha, beta, eta, gamma, log_eps = (float(t) for t in theta)
+    return {'E': float(np.exp(e)), 'A': float(np.exp(a + alpha * x0)),
+            'B': float(np.exp(b + beta * y0)), 'C': float(np.exp(c)),
+            'alpha': alpha, 'beta': beta, 'gamma': gamma, 'eta': eta,
+            'eps': float(np.exp(log_eps))}
+
+  def seeds(root):
+    rng = np.random.default_rng(seed)
+    for _ in range(40 * starts):
+      alpha, beta, eta, gamma, eps = np.exp(rng.uniform(
+          np.log([0.05, 0.05, 0.05, 0.05, 0.01]), np.log([1, 1, 2, 2, 1])))
+      columns = np.stack([one, np.exp(-alpha * x), np.exp(-beta * y) * r**eta,
+                          (r + eps)**-gamma], 1)
+      yield [*_amplitudes(columns, L, root), alpha, beta, eta, gamma,
+             np.log(eps)]
+
+  return _solve('dcpt', model, (N, D, r), L, seeds, unpack,
+                watch=('alpha', 'beta'), amplitudes=4, starts=starts,
+                **options)
+
+
+def mixing(r, L, delta: float = 0.05, starts: int = 60, seed: int = 0,
+           objective: str = 'huber', **options) -> Fit:
+  """Fits c + exp(r . u) to shares r (n, M) and losses L (n,), by Huber on the
+  loss itself. Very negative u are not identified (see `loose`): their term
+  is already zero. (Ye et al. 2024.)"""
+  r = np.asarray(r, np.float64)
+  L, = checked(L, least=np.shape(r)[1] + 1)
   if r.shape[0] != len(L) or np.abs(r.sum(1) - 1).max() > 1e-3:
     raise ValueError(f'shares {r.shape} for {len(L)} losses, wanted rows that '
                      'sum to 1')
-
-  def model(theta):
-    term = np.exp(np.clip(r @ theta[1:], -700, 50))
-    c = np.exp(theta[0])
-    return c + term, np.column_stack([np.full(len(L), c), term[:, None] * r])
+  design = np.zeros((2, len(L), 1 + r.shape[1]))
+  design[0, :, 0] = 1
+  design[1, :, 1:] = r
 
   def unpack(theta):
     return {'c': float(np.exp(theta[0])), 'u': np.array(theta[1:])}
 
-  problem = Problem(model, L, np.ones_like(L), 'huber', delta, 1.0)
-  rng = np.random.default_rng(seed)
-  seeds = []
-  for _ in range(4 * starts):
-    c = L.min() * rng.uniform(0.3, 0.99)
-    u, *_ = np.linalg.lstsq(r, np.log(np.maximum(L - c, 1e-3)), rcond=None)
-    seeds.append(np.concatenate(
-        [[np.log(c)], u + rng.normal(size=r.shape[1])]))
-  theta, value, grad, agree, tried = minimise(problem, seeds, starts)
-  status = 'converged' if grad < 1e-3 else 'failed'
-  return Fit('mixing', unpack(theta), value, 'huber', delta, len(L), status,
-             tried, agree, grad, model(theta)[0] - L, (r, L), theta, problem,
-             unpack)
+  def seeds(root):
+    rng = np.random.default_rng(seed)
+    for _ in range(4 * starts):
+      c = L.min() * rng.uniform(0.3, 0.99)
+      u, *_ = np.linalg.lstsq(r, np.log(np.maximum(L - c, 1e-3)), rcond=None)
+      yield np.concatenate([[np.log(c)], u + rng.normal(size=r.shape[1])])
 
-
-def minimise(problem: Problem, seeds, starts: int):
-  """(theta, objective, scaled gradient norm, starts that agree, starts): the
-  best `starts` seeds by the objective itself, refined and polished."""
-  ranked = sorted(seeds, key=lambda s: problem.value(np.asarray(s))[0])
-  scale = problem.scale()
-  ends = [refine(problem, np.asarray(s), scale) for s in ranked[:starts]]
-  best = min(ends, key=lambda e: e[1])
-  agree = int(sum(e[1] <= best[1] * (1 + 1e-4) for e in ends))
-  return best[0], best[1] * scale, best[2], agree, len(ends)
-
-
-def refine(problem: Problem, theta, scale: float):
-  """(theta, scaled objective, gradient norm) of the minimum near theta."""
-
-  def scaled(t):
-    value, grad = problem.value(t)
-    return value / scale, grad / scale
-
-  with np.errstate(over='ignore', invalid='ignore'):
-    rough = optimize.minimize(
-        scaled, theta, jac=True, method='L-BFGS-B', options={
-            'maxcor': 20, 'ftol': 1e-15, 'gtol': 1e-10, 'maxiter': 5000,
-            'maxfun': 10_000})
-    fine = optimize.minimize(scaled, rough.x, jac=True, method='BFGS',
-                             options={'gtol': 1e-9})
-  end = min((rough, fine), key=lambda e: e.fun)
-  return end.x, end.fun, float(np.linalg.norm(scaled(end.x)[1]))
+  return _solve('mixing', solve.log_sum(design), (r,), L, seeds, unpack,
+                watch=('c',), starts=starts, objective=objective, delta=delta,
+                **options)
 
 
 class Power(NamedTuple):
-  """y = coefficient x^exponent: a regression in logarithms."""
+  """y = offset + coefficient x^exponent."""
 
   exponent: float
   coefficient: float
-  covariance: np.ndarray  # (2, 2) of (exponent, log coefficient)
+  offset: float
+  covariance: np.ndarray  # of (exponent, log coefficient[, offset])
 
 
-def power(x, y, weights=None) -> Power:
-  """Weighted least squares of log y on log x, (n,) each."""
-  x, y = checked(x, y, least=2)
-  w = np.ones_like(x) if weights is None else checked(weights, least=2)[0]
+def power(x, y, offset: bool | float = False, weights=None) -> Power:
+  """Weighted least squares in log y, (n,) each. offset: False for none, a
+  number to pin it, True to fit it, with y falling towards it."""
+  x, y = checked(x, y, least=3 if offset is True else 2)
+  w = np.ones_like(x) if weights is None else checked(weights, x, least=2)[0]
+  if offset is True:
+    return _offset_power(x, y, w)
+  if offset and y.min() <= offset:
+    raise ValueError(f'least y is {y.min():.6g}, wanted above offset={offset}')
+  log_y = np.log(y - offset)
   design = np.column_stack([np.log(x), np.ones_like(x)])
   normal = np.linalg.inv((design * w[:, None]).T @ design)
-  solution = normal @ (design * w[:, None]).T @ np.log(y)
-  gap = np.log(y) - design @ solution
+  solution = normal @ (design * w[:, None]).T @ log_y
+  gap = log_y - design @ solution
   spread = (w * gap**2).sum() / max(len(x) - 2, 1)
-  return Power(float(solution[0]), float(np.exp(solution[1])), spread * normal)
+  return Power(float(solution[0]), float(np.exp(solution[1])), float(offset),
+               spread * normal)
+
+
+def _offset_power(x, y, w) -> Power:
+  z, z0 = _centred(x)
+  one, no = np.ones_like(z), np.zeros_like(z)
+  design = np.stack([np.stack((one, no, no), 1), np.stack((no, one, -z), 1)])
+  problem = solve.Problem(solve.log_sum(design), np.log(y), w, 'squared_log',
+                          0.0, 1.0)
+  seeds = ([*_amplitudes(np.stack([one, np.exp(-g * z)], 1), y,
+                         np.sqrt(w) / y), g]
+           for g in np.geomspace(0.02, 2, 60))
+  c, k, alpha = solve.minimise(problem, seeds, 8).theta
+  gap, slope = problem.model((c, k, alpha))
+  spread = (w * (gap - problem.seen)**2).sum() / max(len(x) - 3, 1)
+  cov = spread * np.linalg.pinv((slope * w[:, None]).T @ slope)
+  to = np.array([[0, 0, -1], [0, 1, z0], [np.exp(c), 0, 0]])
+  return Power(float(-alpha), float(np.exp(k + alpha * z0)), float(np.exp(c)),
+               to @ cov @ to.T)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -343,17 +526,14 @@ def bootstrap(fit: Fit, draws: int = 1000, groups=None, seed: int = 0,
       np.asarray(groups), return_inverse=True)[1]
   if len(labels) != fit.n:
     raise ValueError(f'{len(labels)} group labels for {fit.n} points')
-  kinds = labels.max() + 1
-  scale, kept, failures = fit.problem.scale(), [], 0
+  kinds, kept = labels.max() + 1, []
+  if kinds < 3:
+    raise ValueError(f'{kinds} groups, wanted at least 3 to resample')
   for k in range(draws):
     counts = np.bincount(rng.integers(0, kinds, kinds), minlength=kinds)
-    problem = fit.problem._replace(
-        weights=fit.problem.weights * counts[labels])
-    theta, value, grad = refine(problem, fit.theta, scale)
-    if np.isfinite(value) and grad < 1e-2:
-      kept.append(fit.unpack(theta))
-    else:
-      failures += 1
+    params = fit.reweighted(counts[labels])
+    if params is not None:
+      kept.append(params)
     progress(k + 1)
   return Bootstrap({k: np.array([p[k] for p in kept]) for k in kept[0]}
-                   if kept else {}, failures)
+                   if kept else {}, draws - len(kept))
