@@ -67,3 +67,24 @@ def test_compare_prefers_the_law_that_made_the_data(truth, surface):
   kaplan = laws.kaplan_nd(N, D, **laws.KAPLAN.nd)
   kaplan *= np.exp(0.002 * np.random.default_rng(3).normal(size=len(L)))
   assert diagnose.compare(N, D, kaplan)[0]['law'] == 'kaplan'
+
+
+def test_trimming_the_worst_runs_restores_the_law():
+  N, D, L = runs(0.0)
+  L = np.where(np.arange(75) < 3, L * 1.5, L)  # three diverged
+  f = fit.chinchilla(N, D, L, objective='squared_log')
+  out = diagnose.trim(f, (1, 3, 73))
+  truth = 0.28 / 0.62
+  assert abs(out[0]['a'] - truth) > 1e-3
+  assert out[1]['a'] == pytest.approx(truth, abs=1e-5)
+  assert 'at least 5' in out[2]['reason']
+
+
+def test_diagnostics_take_kaplan_fits():
+  N, D, L = runs(0.001)
+  f = fit.kaplan_nd(N, D, L)
+  assert [row['left_out'] for row in diagnose.leave_one_out(
+      f, np.arange(75) // 25)] != []
+  assert 0.2 < diagnose.holdout(f, by='N')[1]['a'] < 0.8
+  with pytest.raises(ValueError, match='wanted chinchilla or kaplan'):
+    diagnose.leave_one_out(fit.kaplan_ns(N, D, L), np.arange(75))

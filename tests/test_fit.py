@@ -6,7 +6,7 @@ from scipy.optimize import check_grad
 
 from physics_lm import store
 from physics_lm.scaling import __main__ as scaling_main
-from physics_lm.scaling import approaches, fit, laws, solve
+from physics_lm.scaling import approaches, fit, laws, runs, solve
 
 SURFACES = {
     'symmetric': {'E': 1.69, 'A': 400.0, 'B': 400.0, 'alpha': 0.31,
@@ -138,6 +138,139 @@ def test_power_is_the_weighted_regression():
   assert (p.exponent, np.log(p.coefficient)) == pytest.approx((slope, level))
 
 
+@pytest.mark.parametrize('offset', [True, 1.7])
+def test_power_with_an_offset(offset):
+  x = np.geomspace(1, 1e4, 12)
+  y = 1.7 + 3 * x**-0.4
+  p = fit.power(x, y, offset=offset)
+  assert (p.offset, p.coefficient, p.exponent) == pytest.approx(
+      (1.7, 3, -0.4), rel=1e-6)
+  noisy = y * np.exp(1e-3 * np.random.default_rng(0).normal(size=12))
+  p = fit.power(x, noisy, offset=offset)
+  error = np.sqrt(p.covariance[0, 0])
+  assert 1e-4 < error < 0.02 and abs(p.exponent + 0.4) < 4 * error
+  with pytest.raises(ValueError, match='wanted above offset'):
+    fit.power(x, y, offset=2.0)
+
+
+def test_recovery_under_noise():
+  """Over data sets, each parameter lies within its bootstrap interval about
+  as often as it should."""
+  truth, inside = SURFACES['chinchilla'], []
+  _, N, D, L = isoflop(truth, 8)
+  for seed in range(20):
+    noise = np.random.default_rng(seed).normal(size=len(L))
+    f = fit.chinchilla(N, D, L * np.exp(0.003 * noise),
+                       objective='squared_log')
+    assert f.status == 'converged'
+    b = fit.bootstrap(f, 100, seed=seed)
+    for k in ('E', 'alpha', 'beta'):
+      low, high = b.interval(lambda p, k=k: p[k], 0.8)
+      inside.append(low < truth[k] < high)
+      assert f.errors[k] == pytest.approx(b.params[k].std(ddof=1), rel=0.6)
+  assert 0.6 < np.mean(inside) < 0.95  # 60 draws of 0.8
+
+
+def test_bounds_hold_and_are_reported(noisy):
+  _, N, D, L = noisy
+  free = fit.chinchilla(N, D, L)
+  wide = fit.chinchilla(N, D, L, bounds={'alpha': (0.01, None)})
+  assert wide.params == free.params and wide.bounds_hit == ()
+  held = fit.chinchilla(N, D, L, bounds={'alpha': (None, 0.3), 'E': (1, 2)})
+  assert held.status == 'bound' and held.bounds_hit == ('alpha',)
+  assert held.params['alpha'] == pytest.approx(0.3, rel=1e-5)
+  assert held.objective > free.objective
+  # The rest is the best for that exponent: no slope along E, A, B, beta.
+  slope = held.problem.value(held.theta)[1] / held.problem.scale()
+  assert np.abs(slope[[0, 1, 2, 4]]).max() < 1e-4 < abs(slope[3])
+  with pytest.raises(ValueError, match='wanted some of'):
+    fit.chinchilla(N, D, L, bounds={'gamma': (0.1, 1)})
+  with pytest.raises(ValueError, match='positive or None'):
+    fit.chinchilla(N, D, L, bounds={'alpha': (-1, 1)})
+
+
+def test_models_of_one_width_are_flagged():
+  """Sizes between 90 and 110 million: the exponent of N is noise."""
+  N = np.repeat(np.linspace(9e7, 1.1e8, 5), 10)
+  D = np.tile(np.geomspace(1e9, 1e11, 10), 5)
+  L = laws.chinchilla(N, D, **SURFACES['chinchilla'])
+  L *= np.exp(0.003 * np.random.default_rng(0).normal(size=50))
+  f = fit.chinchilla(N, D, L)
+  assert f.status == 'degenerate' and 'alpha' in f.loose
+  assert 'beta' not in f.loose
+  assert 'alpha_N' in fit.kaplan_nd(N, D, L).loose
+
+
+def test_weights_are_repetitions(noisy):
+  _, N, D, L = noisy
+  w = np.random.default_rng(0).integers(1, 4, len(L))
+  a = fit.chinchilla(N, D, L, weights=w)
+  b = fit.chinchilla(*(np.repeat(v, w) for v in (N, D, L)))
+  assert a.objective == pytest.approx(b.objective, rel=1e-9)
+  assert a.params['alpha'] == pytest.approx(b.params['alpha'], rel=1e-5)
+  with pytest.raises(ValueError, match='wanted equal'):
+    fit.chinchilla(N, D, L, weights=w[:-1])
+
+
+def test_kaplan_table_3_is_recovered():
+  p = laws.KAPLAN.ns
+  N, S = (x.ravel() for x in np.meshgrid(np.geomspace(1e6, 1e9, 8),
+                                         np.geomspace(1e3, 3e5, 8)))
+  f = fit.kaplan_ns(N, S, laws.kaplan_ns(N, S, **p))
+  assert f.status == 'converged'
+  for k, v in p.items():
+    assert f.params[k] == pytest.approx(v, rel=1e-5)
+  np.testing.assert_allclose(f.predict(N, S), laws.kaplan_ns(N, S, **p))
+
+
+def test_repeated_data_constants_are_recovered():
+  """R_D from four to forty epochs, R_N from models too large for the data;
+  where nothing is repeated there is nothing to see."""
+  p = laws.MUENNIGHOFF
+  U = np.repeat([1e8, 1e9], 30)
+  N, epochs = (x.ravel() for x in np.meshgrid(
+      np.geomspace(1e7, 1e10, 6), np.geomspace(1, 40, 5)))
+  N, D = np.tile(N, 2), U * np.tile(epochs, 2)
+  L = laws.data_constrained(N, D, U, **p)
+  base = {k: v for k, v in p.items() if k[0] != 'R'}
+  f = fit.data_constrained(N, D, U, L, base)
+  assert f.status == 'converged'
+  assert f.params == pytest.approx(p, rel=1e-6)
+  value = lambda t: f.problem.value(t)[0]
+  grad = lambda t: f.problem.value(t)[1]
+  theta = f.theta + 0.3
+  assert check_grad(value, grad, theta, epsilon=1e-7) < (
+      1e-4 * np.linalg.norm(grad(theta)))
+  once, small = np.full(20, 1e9), np.geomspace(1e6, 1e7, 20)
+  flat = laws.data_constrained(small, once, once, **p)
+  assert fit.data_constrained(small, once, once, flat,
+                              base).status == 'degenerate'
+
+
+def test_dcpt_predicts_and_has_the_right_gradient():
+  p = {'E': 1.2, 'A': 300., 'B': 500., 'C': 0.3, 'alpha': 0.3, 'beta': 0.32,
+       'gamma': 0.5, 'eta': 0.3, 'eps': 0.1}
+  N, D, r = (x.ravel() for x in np.meshgrid(
+      np.geomspace(5e8, 4e9, 3), np.geomspace(1e8, 1e10, 5),
+      [0.0, 0.1, 0.2, 0.33, 0.5, 0.67, 0.8, 0.9, 1.0]))
+  L = laws.dcpt(N, D, r, **p)
+  f = fit.dcpt(N, D, r, L)
+  np.testing.assert_allclose(f.predict(N, D, r), L, rtol=2e-4)
+  # The share that costs 3 % of the general loss: what the law is used for.
+  share = np.linspace(0, 1, 1001)
+  cost = lambda params: laws.dcpt(1.8e9, 1e10, 1 - share, **params)
+  limit = 1.03 * cost(p)[500]
+  best = lambda params: share[np.flatnonzero(cost(params) <= limit)[-1]]
+  assert best(f.params) == pytest.approx(best(p), abs=0.005)
+  value = lambda t: f.problem.value(t)[0]
+  grad = lambda t: f.problem.value(t)[1]
+  theta = f.theta + 0.02
+  assert check_grad(value, grad, theta, epsilon=1e-7) < (
+      1e-4 * np.linalg.norm(grad(theta)))
+  with pytest.raises(ValueError, match='from 0 to 1'):
+    fit.dcpt(N, D, r + 0.5, L)
+
+
 @pytest.mark.parametrize('change,message', [
     (lambda n, d, l: (n[:-1], d, l), 'wanted equal'),
     (lambda n, d, l: (n * -1, d, l), 'positive and finite'),
@@ -153,20 +286,37 @@ def test_bad_input(noisy, change, message):
 # Approaches 1 and 2.
 
 
-@pytest.mark.parametrize('name,wanted', [
-    ('symmetric', (0, 0, 0, 0)), ('chinchilla', (-0.33, -1.30, -2.90, -5.10)),
-    ('asymmetric', (-1.67, -6.50, -13.91, -23.12))])
-def test_published_bias_of_parabolas(name, wanted):
-  """Percent error of D* at 1e24 FLOP from noise-free isoFLOP curves, half
-  widths x2, x4, x8, x16 (arXiv 2603.22339)."""
+# Percent error of D* at 1e24 FLOP that parabolas make on noise-free isoFLOP
+# curves of half widths x2, x4, x8, x16 (arXiv 2603.22339, synthetic tables):
+# grids centred on the optimum, centred at 3 times D*, and drifting from D* to
+# 3 times D* over the budgets.
+BIAS = {
+    ('symmetric', 'centred'): (0, 0, 0, 0),
+    ('chinchilla', 'centred'): (-0.326938, -1.301125, -2.902905, -5.100245),
+    ('asymmetric', 'centred'): (-1.674748, -6.497779, -13.910419, -23.116308),
+    ('symmetric', 'offset'): (3.974244, 3.471818, 2.645165, 1.509792),
+    ('chinchilla', 'offset'): (7.110119, 5.690942, 3.376108, 0.237881),
+    ('asymmetric', 'offset'): (19.221180, 14.413662, 6.959366, -2.424573),
+    ('symmetric', 'drift'): (6.070972, 5.171168, 3.697903, 1.689067),
+    ('chinchilla', 'drift'): (11.614254, 9.831637, 6.939059, 3.047598),
+    ('asymmetric', 'drift'): (34.574619, 30.038434, 22.968689, 13.996977)}
+
+
+@pytest.mark.parametrize('name,grid', BIAS)
+def test_published_bias_of_parabolas(name, grid):
   surface = SURFACES[name]
   _, truth, _ = laws.chinchilla_optimal(surface, 1e24)
-  for half_width, percent in zip((2, 4, 8, 16), wanted):
-    r = approaches.approach2(*isoflop(surface, half_width))
-    D = np.exp(r.d_intercept + r.b * np.log(1e24))
-    assert 100 * (D / truth - 1) == pytest.approx(percent, abs=6e-3)
-    assert r.a == pytest.approx(
-        surface['beta'] / (surface['alpha'] + surface['beta']), abs=1e-6)
+  centre = {'centred': np.ones(5), 'offset': np.full(5, 3.0),
+            'drift': np.geomspace(1, 3, 5)}[grid]
+  for half_width, percent in zip((2, 4, 8, 16), BIAS[name, grid]):
+    C, N, D, _ = isoflop(surface, half_width)
+    N, D = N / np.repeat(centre, 15), D * np.repeat(centre, 15)
+    r = approaches.approach2(C, N, D, laws.chinchilla(N, D, **surface))
+    D_star = np.exp(r.d_intercept + r.b * np.log(1e24))
+    assert 100 * (D_star / truth - 1) == pytest.approx(percent, abs=1e-4)
+    if grid != 'drift':
+      assert r.a == pytest.approx(
+          surface['beta'] / (surface['alpha'] + surface['beta']), abs=1e-6)
 
 
 def test_bias_in_closed_form_and_predicted():
@@ -205,6 +355,52 @@ def test_budgets_keep_a_status_and_a_reason():
   assert 'downward' in r.budgets[-1].reason
   with pytest.raises(ValueError, match='0 of 5 budgets'):
     approaches.approach2(C, N, D, 2 * L.mean() - L)
+
+
+def test_vertices_have_errors_and_sides():
+  """The error of log N* by linearisation is its spread over noisy draws."""
+  C, N, D, clean = isoflop(SURFACES['chinchilla'], 4)
+  rng, found = np.random.default_rng(0), []
+  for _ in range(60):
+    L = clean + 0.004 * rng.normal(size=len(clean))
+    found.append(approaches.approach2(C, N, D, L).budgets)
+  for k in range(5):
+    spread = np.std([np.log(b[k].N) for b in found], ddof=1)
+    told = np.median([b[k].spread for b in found])
+    assert told == pytest.approx(spread, rel=0.4)
+    assert all(b[k].left + b[k].right == 15 for b in found)
+    curve = np.array([b[k].curvature for b in found])
+    assert np.median([b[k].curvature_error for b in found]) == pytest.approx(
+        curve.std(ddof=1), rel=0.4)
+
+
+def test_akima_under_noise_weighs_budgets():
+  C, N, D, L = isoflop(SURFACES['chinchilla'], 8)
+  r = approaches.approach2(C, N, D, L, 'akima', noise=0.002, draws=100)
+  assert all(0 < b.spread < 1 for b in r.budgets)
+  assert r.a == pytest.approx(0.4516, abs=0.03)
+  again = approaches.approach2(C, N, D, L, 'akima', noise=0.002, draws=100)
+  assert again == r
+  # A curve that only rises has no minimum, noise or no noise.
+  flat = np.where(C == C.min(), L.mean(), L)
+  flat = flat * (1 + 1e-3 * (C == C.min()) * (N / N.max()))
+  r = approaches.approach2(C, N, D, flat, 'akima', noise=1e-9, draws=50)
+  assert r.budgets[0].status == 'dropped' and 'noisy' in r.budgets[0].reason
+
+
+def test_approaches_side_by_side(noisy):
+  C, N, D, L = noisy
+  f = fit.chinchilla(N, D, L)
+  rows = {r.approach: r for r in approaches.side_by_side(
+      f, 1e21, run=np.arange(75) % 15, budget=C)}
+  assert len(rows) == 6
+  for r in rows.values():
+    if r.approach.startswith(('3', '2')):
+      assert r.a == pytest.approx(0.4516, abs=0.04), r
+      assert r.a + r.b == pytest.approx(1, abs=0.01)
+  assert 'predicted bias of N* +' in rows['2: isoFLOP, parabola'].note
+  alone = approaches.side_by_side(f, 1e21, budget=np.arange(1, 76.0))
+  assert np.isnan(alone[1].a) and '0 of 75 budgets' in alone[1].note
 
 
 @pytest.mark.parametrize('method', ['hull', 'grid'])
@@ -259,29 +455,100 @@ def csv(tmp_path, noisy):
 @pytest.mark.parametrize('law', ['chinchilla', 'kaplan'])
 def test_command_writes_report_and_figures(csv, tmp_path, law, capsys):
   out = tmp_path / 'out'
-  scaling_main.main(['fit', str(csv), '--n=N', '--d=D', '--loss=loss',
-                     '--group=run', f'--law={law}', '--bootstrap=20',
-                     f'--out={out}'])
+  scaling_main.main(['fit', str(csv), '--group=run', '--budget=C',
+                     f'--law={law}', '--bootstrap=20', f'--out={out}'])
   report = store.read_json(out / 'report.json')
   assert report['status'] == 'converged' and report['n'] == 75
   low, high = report['interval_95']['alpha' if law == 'chinchilla'
                                     else 'alpha_N']
   assert low < high
-  assert 'Bootstrap by group, 20 draws' in (out / 'report.md').read_text()
-  assert (out / 'residuals.png').stat().st_size
-  assert (out / 'frontier.png').exists() == (law == 'chinchilla')
+  assert len(report['holdout']) == 3 and len(report['laws']) == 4
+  text = (out / 'report.md').read_text()
+  assert 'Bootstrap by group, 20 draws' in text
+  assert 'Without the highest losses' in text
+  drawn = {p.stem for p in out.glob('*.png')}
+  if law == 'chinchilla':
+    assert drawn == {'residuals', 'holdout', 'frontier', 'contours', 'pairs',
+                     'approaches', 'isoflop', 'envelope'}
+    assert len(report['budgets']) == 5 and 'predicted bias' in text
+    assert [r['approach'][0] for r in report['approaches']] == list('311222')
+  else:
+    assert drawn == {'residuals', 'holdout'}
   assert 'written:' in capsys.readouterr().out
 
 
+def test_command_reads_compute_and_drops_what_it_is_told(csv, tmp_path):
+  import pandas as pd
+  df = pd.read_csv(csv)
+  worse = df.iloc[:10].assign(loss=lambda t: t.loss * 1.1)
+  path = tmp_path / 'both.jsonl'
+  pd.concat([worse, df]).to_json(path, orient='records', lines=True)
+  out = tmp_path / 'out'
+  scaling_main.main(['fit', str(path), '--n=N', '--c=C', '--best',
+                     '--drop-highest=3', '--bootstrap=0', f'--out={out}'])
+  got = store.read_json(out / 'report.json')
+  kept = df.sort_values('loss').iloc[:-3]
+  f = fit.chinchilla(kept.N, kept.C / (6 * kept.N), kept.loss)
+  assert got['n'] == 72 and got['repeated'] == 0
+  assert got['objective'] == pytest.approx(f.objective, rel=1e-9)
+
+
 @pytest.mark.parametrize('change,message', [
-    (['--n=NN'], 'nearest: N'), (['--bootstrap=-1'], 'wanted >= 0'),
+    (['--n=NN'], "no column 'NN'"), (['--n=NN'], 'found: C, N, D, loss, run'),
+    (['--group=NN'], 'found: C, N'), (['--bootstrap=-1'], 'wanted >= 0'),
     (['--loss=zero'], 'positive and finite'), (['--lw=3'], '--lw'),
-    (['--law=kaplan', '--objective=l1_log'], 'wanted huber_log')])
+    (['--loss=word'], "column 'word'"), (['--curves'], 'a folder of runs'),
+    (['--budget=zero'], 'positive and finite')])
 def test_command_bad_input(csv, tmp_path, change, message, capsys):
   text = csv.read_text().splitlines()
-  csv.write_text('\n'.join([text[0] + ',zero'] + [t + ',0' for t in text[1:]]))
+  csv.write_text('\n'.join([text[0] + ',zero,word']
+                           + [t + ',0,w' for t in text[1:]]))
   with pytest.raises(SystemExit) as e:
-    scaling_main.main(['fit', str(csv), '--n=N', '--d=D', '--loss=loss',
-                       f'--out={tmp_path}/o', *change])
+    scaling_main.main(['fit', str(csv), f'--out={tmp_path}/o', *change])
   error = capsys.readouterr().err
   assert e.value.code == 2 and error.count('\n') == 1 and message in error
+
+
+@pytest.mark.parametrize('text,message', [
+    ('', 'not a readable table'), ('N,D,loss\n', 'no rows'),
+    ('N,D,loss\n1,2,3\n', '1 points, wanted at least 5')])
+def test_command_empty_files(tmp_path, text, message, capsys):
+  path = tmp_path / 'empty.csv'
+  path.write_text(text)
+  with pytest.raises(SystemExit):
+    scaling_main.main(['fit', str(path), f'--out={tmp_path}/o'])
+  error = capsys.readouterr().err
+  assert error.count('\n') == 1 and message in error
+
+
+def test_a_folder_of_runs_is_a_table(tmp_path, capsys):
+  """Sizes from configs, losses from evaluations, curves from metrics."""
+  from configs import default
+  for k, width in enumerate((32, 64, 128)):
+    config = default.get_config()
+    config.model.width = width
+    at = tmp_path / f'run{k}'
+    store.write_json(at / 'config.json', store.plain(config))
+    store.write_json(at / 'meta.json', {'vocab': {'size': 500}})
+    store.write_json(at / 'evals/loss/2000.json', {'bio': 3.0 - k})
+    (at / 'metrics.jsonl').write_text(''.join(
+        f'{{"kind": "train", "step": {s}, "tokens": {s * 2048}, "loss": '
+        f'{4 - s / 1000}}}\n' for s in (1000, 2000)))
+    if k < 2:
+      store.write_json(at / 'done', {})  # the third is not finished
+  df = runs.table(tmp_path)
+  assert list(df['loss/bio']) == [3.0, 2.0] and list(df.run) == ['run0', 'run1']
+  assert (df.D == 2000 * 16 * 128).all()
+  assert df.N[1] == df.N_ne[1] + 504 * 64  # vocabulary of 500, padded to 8
+  np.testing.assert_allclose(df.C_6n, 6 * df.N * df.D)
+  curves = runs.table(tmp_path, curves=True)
+  assert list(curves.D) == [2048e3, 4096e3] * 2
+  assert list(curves.loss) == [3.0, 2.0] * 2
+  np.testing.assert_allclose(curves.C_6n, 6 * curves.N * curves.D)
+  with pytest.raises(SystemExit):  # two sizes are no law
+    scaling_main.main(['fit', str(tmp_path), '--loss=loss/bio',
+                       f'--out={tmp_path}/o'])
+  assert 'wanted at least 5' in capsys.readouterr().err
+  with pytest.raises(SystemExit):
+    scaling_main.main(['fit', str(tmp_path / 'run0'), f'--out={tmp_path}/o'])
+  assert 'no finished run' in capsys.readouterr().err

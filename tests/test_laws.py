@@ -70,6 +70,12 @@ def test_another_count_of_flops_moves_the_optimum():
   assert N < laws.chinchilla_optimal(laws.EPOCH_HUBER, C)[0]
 
 
+def test_speedup_is_the_ratio_of_computes():
+  loss = lambda C, k: 1.6 + k * C**-0.1
+  assert laws.speedup(loss(1e20, 20), loss(1e20, 25), 1.6, 0.1) == (
+      pytest.approx((25 / 20)**10))
+
+
 def test_data_constrained_values_and_limit():
   value = laws.data_constrained(6.34e9, 242e9, 25e9, **laws.MUENNIGHOFF)
   assert value == pytest.approx(2.2256440889984477, rel=1e-12)

@@ -21,16 +21,21 @@ class Frontier(NamedTuple):
 
 
 class Budget(NamedTuple):
-  """One isoFLOP curve and what became of it."""
+  """One isoFLOP curve and what became of it; nan where unknown."""
 
   C: float
   n: int  # points
   status: str  # 'ok', 'extrapolated' (kept) or 'dropped'
   reason: str  # why it is not 'ok'
-  N: float  # optimum, nan when dropped
+  N: float  # optimum
   D: float
   L: float
-  bias: float  # predicted relative error of N from the parabola, nan unknown
+  spread: float  # standard error of log N
+  left: int  # points with N below the optimum, and above it
+  right: int
+  curvature: float  # of L in log10 N at the parabola's vertex, and its
+  curvature_error: float  # standard error
+  bias: float  # predicted relative error of N from the parabola
 
 
 class IsoFlop(NamedTuple):
@@ -43,10 +48,10 @@ class IsoFlop(NamedTuple):
   budgets: list[Budget]
 
 
-def _lines(C, N, D):
+def _lines(C, N, D, weights=None):
   x = np.log(C)
-  a, n0 = np.polyfit(x, np.log(N), 1)
-  b, d0 = np.polyfit(x, np.log(D), 1)
+  a, n0 = np.polyfit(x, np.log(N), 1, w=weights)
+  b, d0 = np.polyfit(x, np.log(D), 1, w=weights)
   return float(a), float(b), float(n0), float(d0)
 
 
@@ -100,13 +105,16 @@ def _lower_hull(x, y) -> list[int]:
   return hull[:lowest + 1]
 
 
-def approach2(C, N, D, L, method: str = 'parabola', surface=None) -> IsoFlop:
+def approach2(C, N, D, L, method: str = 'parabola', surface=None,
+              noise: float = 0.0, draws: int = 200, seed: int = 0) -> IsoFlop:
   """isoFLOP curves: the best N and D of each budget, then a line through
   them in logarithms. Rows of one budget share their C, (n,) each.
 
   'parabola': vertex of L against log N, and of L against log D; one past the
   sizes tried by at most half their range is kept, and marked. 'akima':
-  interior minimum of an Akima spline of log L. 'surface': each budget's
+  interior minimum of an Akima spline of log L; with `noise`, the standard
+  deviation of log L between seeds, the median over that many noisy draws, and
+  budgets weigh by 1 / spread^2 (Porian et al. 2024). 'surface': each budget's
   closed-form optimum of a Chinchilla fit to all rows; `surface` gives one.
   Where there is a fit its exponents also predict the parabola's bias. Raises
   ValueError when fewer than two budgets have an interior minimum.
@@ -116,18 +124,20 @@ def approach2(C, N, D, L, method: str = 'parabola', surface=None) -> IsoFlop:
   C, N, D, L = fit.checked(C, N, D, L, least=3)
   if method == 'surface' and surface is None:
     surface = fit.chinchilla(N, D, L)
-  budgets = []
+  rng, budgets = np.random.default_rng(seed), []
   for c in np.unique(C):
     mine = np.flatnonzero(C == c)
-    mine = mine[np.argsort(N[mine])]
+    mine = mine[np.lexsort((L[mine], N[mine]))]
     n, d, loss = N[mine], D[mine], L[mine]
-    reason, best = '', (np.nan,) * 3
+    reason, best, spread = '', (np.nan,) * 3, np.nan
+    curve = _curve(n, loss)
     if len(np.unique(n)) < 3:
       reason = f'{len(np.unique(n))} sizes, wanted at least 3'
     elif method == 'parabola':
       reason, best = _vertex(n, d, loss)
+      spread = curve[0]
     elif method == 'akima':
-      reason, best = _akima(n, d, loss)
+      reason, best, spread = _akima_noisy(n, d, loss, noise, draws, rng)
     else:
       best = tuple(float(v) for v in surface.optimal(c))
       if not n[0] < best[0] < n[-1]:
@@ -138,14 +148,31 @@ def approach2(C, N, D, L, method: str = 'parabola', surface=None) -> IsoFlop:
     if surface is not None and status != 'dropped':
       p = surface.params
       bias = parabola_bias(p['alpha'], p['beta'], np.log10(n / best[0]))
-    budgets.append(Budget(float(c), len(mine), status, reason, *best, bias))
+    budgets.append(Budget(
+        float(c), len(mine), status, reason, *best,
+        spread if status != 'dropped' else np.nan,
+        int((n < best[0]).sum()), int((n > best[0]).sum()), *curve[1:], bias))
   good = [b for b in budgets if b.status != 'dropped']
   if len(good) < 2:
     raise ValueError(f'{len(good)} of {len(budgets)} budgets have an interior '
                      'minimum, wanted at least 2: '
                      + '; '.join(b.reason for b in budgets if b.reason))
-  return IsoFlop(*_lines(*np.array([[b.C, b.N, b.D] for b in good]).T),
-                 budgets)
+  weights = [1 / b.spread for b in good] if noise and method == 'akima' else (
+      None)
+  return IsoFlop(*_lines(*np.array([[b.C, b.N, b.D] for b in good]).T,
+                         weights), budgets)
+
+
+def _curve(n, loss):
+  """(standard error of the vertex in log N, curvature in log10 N, its
+  standard error) of a parabola; nan where points are too few."""
+  x = np.log10(n)
+  if len(np.unique(x)) < 4:
+    return (np.nan,) * 3
+  (p, q, _), cov = np.polyfit(x - x.mean(), loss, 2, cov=True)
+  slope = np.array([q / (2 * p**2), -1 / (2 * p), 0])  # of -q / (2 p)
+  return (float(np.log(10) * np.sqrt(max(slope @ cov @ slope, 0))),
+          float(2 * p), float(2 * np.sqrt(max(cov[0, 0], 0))))
 
 
 def _vertex(n, d, loss):
@@ -171,7 +198,7 @@ def _vertex(n, d, loss):
 
 def _akima(n, d, loss):
   """(reason or '', (N, D, L)) at the least value of a spline of log L on a
-  grid 25 times finer than the sizes."""
+  grid 25 times finer than the sizes; of equal sizes the first counts."""
   x, first = np.unique(np.log(n), return_index=True)
   fine = np.linspace(x[0], x[-1], 25 * len(x))
   values = Akima1DInterpolator(x, np.log(loss[first]))(fine)
@@ -183,6 +210,24 @@ def _akima(n, d, loss):
               float(np.exp(values[k])))
 
 
+def _akima_noisy(n, d, loss, noise, draws, rng):
+  """(reason, median optimum, standard deviation of log N) over noisy draws
+  with an interior minimum, at least half of them; plain without noise."""
+  reason, best = _akima(n, d, loss)
+  if not noise:
+    return reason, best, np.nan
+  found = [_akima(n, d, loss * np.exp(noise * rng.normal(size=len(n))))
+           for _ in range(draws)]
+  inside = np.array([at for why, at in found if not why])
+  if len(inside) < draws / 2:
+    return (f'only {len(inside)} of {draws} noisy draws have an interior '
+            'minimum'), (np.nan,) * 3, np.nan
+  # The grid has steps: no spread is a spread of a step.
+  step = np.log(n[-1] / n[0]) / (25 * len(n))
+  return '', tuple(np.median(inside, 0).tolist()), float(
+      max(np.log(inside[:, 0]).std(ddof=1), step))
+
+
 def parabola_bias(alpha: float, beta: float, w) -> float:
   """Relative error of N* that a parabola makes on a noise-free Chinchilla
   curve sampled at w = log10(N / N*), (n,). Zero when alpha = beta and w is
@@ -191,3 +236,48 @@ def parabola_bias(alpha: float, beta: float, w) -> float:
   curve = 10**(-alpha * w) / alpha + 10**(beta * w) / beta
   p, q, _ = np.polyfit(w, curve, 2)
   return float(10**(-q / (2 * p)) - 1)
+
+
+class Row(NamedTuple):
+  """One approach to the frontier, beside the others."""
+
+  approach: str
+  a: float  # nan where it could not be taken
+  b: float
+  N: float  # at the C asked for
+  D: float
+  note: str
+
+
+def side_by_side(f: fit.Fit, at: float, run=None, budget=None) -> list[Row]:
+  """Approaches 3, 1 and 2 on the rows of a Chinchilla fit, N* and D* at `at`
+  FLOP. run (n,): labels, for approach 1; budget (n,): FLOP of each row's
+  isoFLOP curve, for approach 2. With C = 6 N D a + b is 1 but for error."""
+  N, D, L = f.data
+  n, d, _ = f.optimal(at)
+  a = f.params['beta'] / (f.params['alpha'] + f.params['beta'])
+  out = [Row('3: surface', a, 1 - a, float(n), float(d), f.status)]
+  tries = [] if run is None else [
+      (f'1: envelope, {m}', lambda m=m: approach1(6 * N * D, N, D, L, run, m))
+      for m in ('hull', 'grid')]
+  tries += [] if budget is None else [
+      (f'2: isoFLOP, {m}', lambda m=m: approach2(budget, N, D, L, m, f))
+      for m in ('parabola', 'akima', 'surface')]
+  for name, take in tries:
+    try:
+      r = take()
+    except ValueError as e:
+      out.append(Row(name, *(np.nan,) * 4, str(e)))
+      continue
+    if isinstance(r, IsoFlop):
+      kept = [b for b in r.budgets if b.status != 'dropped']
+      note = f'{len(kept)} of {len(r.budgets)} budgets'
+      if name.endswith('parabola'):
+        note += (', predicted bias of N* '
+                 f'{100 * np.mean([b.bias for b in kept]):+.1f} %')
+    else:
+      note = f'{len(r.points)} points of the envelope'
+    out.append(Row(name, r.a, r.b,
+                   float(np.exp(r.n_intercept + r.a * np.log(at))),
+                   float(np.exp(r.d_intercept + r.b * np.log(at))), note))
+  return out

@@ -352,8 +352,9 @@ def data_constrained(N, D, U, L, base: dict | None = None, **options) -> Fit:
     return of * (1 + rate * (1 - left)), of * rate * (1 - left - k * left)
 
   def model(theta):
-    d, d_slope = worth(unique, D, np.exp(theta[0]))
-    n, n_slope = worth(wanted, N, np.exp(theta[1]))
+    r_d, r_n = np.exp(np.clip(theta, -50, 50))
+    d, d_slope = worth(unique, D, r_d)
+    n, n_slope = worth(wanted, N, r_n)
     by_n, by_d = A * n**-alpha, B * d**-beta
     loss = E + by_n + by_d
     return np.log(loss), np.stack([-beta * by_d / d * d_slope / loss,

@@ -132,6 +132,12 @@ def offset_power(x, c, k, alpha):
   return c + k * x**-alpha
 
 
+def speedup(better, worse, asymptote: float, alpha: float):
+  """How much less compute reaches `worse` by the recipe that reaches
+  `better` now, when loss is asymptote + k C^-alpha: at any budget."""
+  return ((worse - asymptote) / (better - asymptote))**(1 / alpha)
+
+
 # --- Muennighoff et al. 2023 (arXiv 2305.16264).
 MUENNIGHOFF = {
     'E': float(np.exp(0.6254804)), 'A': float(np.exp(6.255414)),

@@ -94,22 +94,26 @@ def isoflop(result: approaches.IsoFlop, C, N, L):
     mine = np.asarray(C) == b.C
     n, loss = np.asarray(N)[mine], np.asarray(L)[mine]
     ax.plot(n, loss, '.', color=colour, markersize=5, label=f'{b.C:.1e}')
+    x = np.log10(n)
     if len(np.unique(n)) >= 3:
-      x = np.log10(n)
       fine = np.linspace(x.min(), x.max(), 60)
       ax.plot(10**fine, np.polyval(np.polyfit(x, loss, 2), fine),
               color=colour, linewidth=1)
-    if b.status != 'dropped':
-      ax.plot(b.N, b.L, 'D' if b.status == 'ok' else 'X', color='white',
-              markeredgecolor=plots.INK, markersize=6)
+    if b.status == 'dropped':
+      continue
+    if np.isfinite(b.spread):
+      ends = b.N * np.exp(1.96 * b.spread * np.array([-1, 1]))
+      ax.plot(ends, [b.L] * 2, color=plots.INK, linewidth=1.2, zorder=3)
+    ax.plot(b.N, b.L, 'D' if b.status == 'ok' else 'X', color='white',
+            markeredgecolor=plots.INK, markersize=6, zorder=4)
   ax.set_xscale('log')
   ax.set_xlabel('parameters N', fontsize=9)
   ax.set_ylabel('loss, nats a token', fontsize=9)
   ax.legend(title='C, FLOP', fontsize=7, title_fontsize=8, frameon=False,
             loc='center left', bbox_to_anchor=(1, 0.5))
   plots.title(ax, f'N* ~ C^{result.a:.3f}, D* ~ C^{result.b:.3f}')
-  fig.supxlabel('diamonds: optimum of a budget;  crosses: its vertex lies '
-                'outside the sizes tried', x=0.01, ha='left', fontsize=8,
+  fig.supxlabel('diamonds: optimum of a budget, bar: 95 % by linearisation;\n'
+                'crosses: its vertex lies outside the sizes tried', x=0.01, ha='left', fontsize=8,
                 color=plots.QUIET)
   return fig
 
@@ -132,4 +136,71 @@ def pairs(draws: fit.Bootstrap, names=('alpha', 'beta', 'E')):
         ax.set_xlabel(x, fontsize=9)
       if j == 0 and i:
         ax.set_ylabel(y, fontsize=9)
+  return fig
+
+
+def envelope(result: approaches.Frontier, C, L, run):
+  """Training curves over compute and the points of their lower envelope."""
+  fig, axes = plots.figure(columns=2, width=4.4, height=3.6)
+  curves, sizes = axes[0]
+  for label in np.unique(run):
+    mine = np.flatnonzero(np.asarray(run) == label)
+    mine = mine[np.argsort(np.asarray(C)[mine])]
+    curves.loglog(np.asarray(C)[mine], np.asarray(L)[mine], linewidth=0.7,
+                  color=plots.QUIET, alpha=0.7)
+  c, n, _, loss = result.points.T
+  many = len(c) > 60
+  curves.plot(c, loss, '-' if many else 'o', color=plots.COLOURS[1],
+              markersize=4, linewidth=1.6)
+  curves.set_ylabel('loss, nats a token', fontsize=9)
+  plots.title(curves, 'Training curves and their envelope')
+  sizes.loglog(c, n, '.', color=plots.COLOURS[1], markersize=4)
+  sizes.plot(c, np.exp(result.n_intercept) * c**result.a, color=plots.INK,
+             linewidth=1.2)
+  sizes.set_ylabel('parameters N', fontsize=9)
+  plots.title(sizes, f'On the envelope: N* ~ C^{result.a:.3f}')
+  for ax in axes[0]:
+    ax.set_xlabel('compute C, FLOP', fontsize=9)
+  curves.yaxis.set_minor_formatter('{x:.2g}')
+  curves.tick_params(axis='y', which='minor', labelsize=7)
+  return fig
+
+
+def approach_bars(rows: list[approaches.Row], interval=None):
+  """The exponent a by each approach; `interval` (low, high) of approach 3."""
+  taken = [r for r in rows if np.isfinite(r.a)]
+  fig, axes = plots.figure(width=5.4, height=0.9 + 0.36 * len(taken))
+  ax = axes[0][0]
+  at = range(len(taken))
+  if interval is not None:
+    ax.axvspan(*interval, color=plots.COLOURS[0], alpha=0.15, linewidth=0)
+  ax.plot([r.a for r in taken], at, 'o', color=plots.COLOURS[0])
+  for k, r in zip(at, taken):
+    ax.annotate(f'{r.a:.3f}', (r.a, k), xytext=(7, -3), fontsize=8,
+                textcoords='offset points', color=plots.INK)
+  ax.set_yticks(list(at), [r.approach for r in taken])
+  ax.set_ylim(len(taken) - 0.5, -0.5)
+  ax.margins(x=0.2)
+  ax.set_xlabel('a of N* ~ C^a' + (
+      '' if interval is None else ';  band: 95 % bootstrap of approach 3'),
+      fontsize=9)
+  return fig
+
+
+def holdout(rows: list[dict]):
+  """Error of predicted loss above each cut of compute, and a below it."""
+  fig, axes = plots.figure(columns=2, width=3.6, height=2.9)
+  rows = [r for r in rows if 'error' in r]
+  cut = [r['cut'] for r in rows]
+  for ax, values, label in (
+      (axes[0][0], [100 * r['error'] for r in rows],
+       'mean relative error above, %'),
+      (axes[0][1], [r['a'] for r in rows], 'a of N* ~ C^a, fitted below')):
+    ax.semilogx(cut, values, 'o-', color=plots.COLOURS[0], markersize=4)
+    ax.set_xticks(cut, [f'{c:.0e}'.replace('e+', 'e') for c in cut])
+    ax.minorticks_off()
+    ax.set_xlabel('cut: compute 6 N D, FLOP', fontsize=9)
+    ax.margins(0.25)
+    plots.title(ax, label)
+  axes[0][0].set_ylim(bottom=0)
   return fig

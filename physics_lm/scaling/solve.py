@@ -142,5 +142,7 @@ def covariance(problem: Problem, theta) -> np.ndarray:
   noise = 1.4826 * np.median(np.abs(r - np.median(r)))
   freedom = len(r) / max(len(r) - len(theta), 1)
   size, axes = np.linalg.eigh((jacobian * w[:, None]).T @ jacobian)
+  if size[-1] <= 0:
+    return 1e300 * np.eye(len(theta))  # nothing moves the prediction
   size = np.maximum(size, 1e-15 * size[-1])  # a flat direction is wide
   return noise**2 * freedom * np.mean(w) * (axes / size) @ axes.T

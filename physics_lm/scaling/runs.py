@@ -1,0 +1,52 @@
+"""A table of this project's own runs, for the fits. No JAX."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from physics_lm import shape, store
+from physics_lm.errors import BadInput
+from physics_lm.scaling import flops
+
+
+def sizes(config: ConfigDict, vocab: int) -> dict[str, float]:
+  """N (parameters, embeddings and all), N_ne (without embeddings), D (tokens
+  seen) and C_<convention> (training FLOPs by each of flops.CONVENTIONS) of a
+  config over a vocabulary of that many entries. Raises BadInput."""
+  form = shape.make(config, vocab)
+  count = flops.parameters(form)
+  tokens = config.steps * config.data.batch * config.data.length
+  return {'N': count.total, 'N_ne': count.rest, 'D': tokens} | {
+      f'C_{name}': tokens * flops.train_per_token(
+          form, config.data.length, name)['total']
+      for name in flops.CONVENTIONS}
+
+
+def table(folder: Path, curves: bool = False):
+  """A data frame of the finished runs in runs/<experiment>: `run` (its id),
+  sizes() and every last evaluation; with `curves` a row for each logged step,
+  its D and its training loss as 'loss'. Raises BadInput when none is done.
+
+  A run that started from another counts its own tokens only.
+  """
+  import pandas as pd
+  out = []
+  for path in sorted(folder.glob('*/config.json')):
+    at = path.parent
+    if not store.is_done(at):
+      continue
+    config = ConfigDict(store.read_json(path))
+    row = {'run': at.name, **sizes(
+        config, store.read_json(at / 'meta.json')['vocab']['size'])}
+    if not curves:
+      out.append(row | store.results(at))
+      continue
+    for logged in store.read_rows(at / 'metrics.jsonl'):
+      if logged['kind'] == 'train':
+        share = logged['tokens'] / row['D']
+        out.append({k: v * share if k[0] in 'CD' else v
+                    for k, v in row.items()} | {'loss': logged['loss']})
+  if not out:
+    raise BadInput(f'no finished run in {folder}; wanted a folder '
+                   'runs/<experiment> of this project')
+  return pd.DataFrame(out)
