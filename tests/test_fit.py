@@ -132,7 +132,8 @@ def test_mixing_recovers_predictions():
 def test_power_is_the_weighted_regression():
   x = np.array([1.0, 10.0, 100.0, 1000.0])
   y = 3 * x**0.5 * np.array([1, 1, 1, 2])
-  assert fit.power(x, y, weights=[1, 1, 1, 1e-12]).exponent == pytest.approx(0.5)
+  weights = [1, 1, 1, 1e-12]
+  assert fit.power(x, y, weights=weights).exponent == pytest.approx(0.5)
   p = fit.power(x, y)
   slope, level = np.polyfit(np.log(x), np.log(y), 1)
   assert (p.exponent, np.log(p.coefficient)) == pytest.approx((slope, level))

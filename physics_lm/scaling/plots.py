@@ -113,8 +113,8 @@ def isoflop(result: approaches.IsoFlop, C, N, L):
             loc='center left', bbox_to_anchor=(1, 0.5))
   plots.title(ax, f'N* ~ C^{result.a:.3f}, D* ~ C^{result.b:.3f}')
   fig.supxlabel('diamonds: optimum of a budget, bar: 95 % by linearisation;\n'
-                'crosses: its vertex lies outside the sizes tried', x=0.01, ha='left', fontsize=8,
-                color=plots.QUIET)
+                'crosses: its vertex lies outside the sizes tried', x=0.01,
+                ha='left', fontsize=8, color=plots.QUIET)
   return fig
 
 
