@@ -116,7 +116,8 @@ def _amplitudes(columns, L, root) -> list[float]:
 
 def _solve(law: str, model, data, L, seeds, unpack, *, watch, amplitudes=0,
            narrow=(), starts: int = 12, objective: str = 'huber_log',
-           delta: float = 1e-3, weights=None, over: float = 1.0, bounds=None) -> Fit:
+           delta: float = 1e-3, weights=None, over: float = 1.0, bounds=None
+           ) -> Fit:
   """Fits `model` (of log L) from seeds(root of the rows' weights, L). `watch`
   names the parameters without which the law means little; the first
   `amplitudes` coordinates are logarithms of terms at the centre; `narrow`
