@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from physics_lm import sharding
+from physics_lm import kernels, sharding
 from physics_lm.shape import Shape
 
 
@@ -45,11 +45,15 @@ class _Parts(nn.Module):
       h = h + self._param(f'bias_{name}', x.shape[-1:], (axis,))
     return h
 
-  def _linear(self, name, eqn, x, shape, axes, std, bias_axes):
-    """einsum(eqn, x, w) + b, with the bias over the last `bias_axes` axes."""
-    y = jnp.einsum(eqn, x, self._param(name, shape, axes, std))
+  def _linear(self, name, x, shape, axes, std, inputs=1):
+    """x @ w + b over the last `inputs` axes of x, the first of w's shape."""
+    w = self._param(name, shape, axes, std)
+    outside, outputs = x.shape[:-inputs], shape[inputs:]
+    I, O = math.prod(shape[:inputs]), math.prod(outputs)
+    y = kernels.linear(x.reshape(-1, I), w.reshape(I, O))
+    y = y.reshape(*outside, *outputs)
     if self.cfg.bias:
-      y = y + self._param(f'bias_{name}', shape[-bias_axes:], axes[-bias_axes:])
+      y = y + self._param(f'bias_{name}', outputs, axes[inputs:])
     return y
 
 
@@ -71,26 +75,26 @@ class Block(_Parts):
   def _attention(self, x_BTD, segments_BT, positions_BT):
     c = self.cfg
     D, N, K, H = c.width, c.heads, c.kv_heads, c.head
-    q_BTNH = self._linear('query', 'BTD,DNH->BTNH', x_BTD, (D, N, H), ('embed', 'heads', 'head'), D**-0.5, 2)
-    k_BSKH = self._linear('key', 'BTD,DKH->BTKH', x_BTD, (D, K, H), ('embed', 'kv_heads', 'head'), D**-0.5, 2)
-    v_BSKH = self._linear('value', 'BTD,DKH->BTKH', x_BTD, (D, K, H), ('embed', 'kv_heads', 'head'), D**-0.5, 2)
+    q_BTNH = self._linear('query', x_BTD, (D, N, H), ('embed', 'heads', 'head'), D**-0.5)
+    k_BSKH = self._linear('key', x_BTD, (D, K, H), ('embed', 'kv_heads', 'head'), D**-0.5)
+    v_BSKH = self._linear('value', x_BTD, (D, K, H), ('embed', 'kv_heads', 'head'), D**-0.5)
     if c.qk_norm:
       q_BTNH = self._norm('query_norm', q_BTNH, 'head')
       k_BSKH = self._norm('key_norm', k_BSKH, 'head')
     q_BTNH, k_BSKH = (rotate(y, positions_BT, c) for y in (q_BTNH, k_BSKH))
-    y_BTNH = attend(q_BTNH, k_BSKH, v_BSKH, segments_BT, c.attention)
+    y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.isolate else None, c.attention)
     # Residual outputs start small, as in GPT-2, so that depth does not add up.
-    return self._linear('out', 'BTNH,NHD->BTD', y_BTNH, (N, H, D), ('heads', 'head', 'embed'), (2 * D * c.depth)**-0.5, 1)
+    return self._linear('out', y_BTNH, (N, H, D), ('heads', 'head', 'embed'), (2 * D * c.depth)**-0.5, 2)
 
   def _mlp(self, x_BTD):
     c, D, F = self.cfg, self.cfg.width, self.cfg.mlp_width
-    h_BTF = self._linear('up', 'BTD,DF->BTF', x_BTD, (D, F), ('embed', 'mlp'), D**-0.5, 1)
+    h_BTF = self._linear('up', x_BTD, (D, F), ('embed', 'mlp'), D**-0.5)
     if c.mlp == 'gated_silu':
-      gate_BTF = self._linear('gate', 'BTD,DF->BTF', x_BTD, (D, F), ('embed', 'mlp'), D**-0.5, 1)
+      gate_BTF = self._linear('gate', x_BTD, (D, F), ('embed', 'mlp'), D**-0.5)
       h_BTF = nn.silu(gate_BTF) * h_BTF
     else:
       h_BTF = nn.gelu(h_BTF)
-    return self._linear('down', 'BTF,FD->BTD', h_BTF, (F, D), ('mlp', 'embed'), (2 * F * c.depth)**-0.5, 1)
+    return self._linear('down', h_BTF, (F, D), ('mlp', 'embed'), (2 * F * c.depth)**-0.5)
 
 
 class Ends(_Parts):
@@ -107,12 +111,9 @@ class Ends(_Parts):
     return sharding.constrain(x_BTD, 'batch', 'length', 'activation')
 
   @nn.compact
-  def logits(self, x_BTD):
-    table = self.table if self.cfg.tied else self.output
-    h_BTD = self._norm('last', x_BTD)
-    logits_BTV = jnp.einsum('BTD,VD->BTV', h_BTD, table,
-                            preferred_element_type=jnp.float32)
-    return sharding.constrain(logits_BTV, 'batch', 'length', 'vocab')
+  def last(self, x_BTD):
+    """(normed h_BTD, unembedding table_VD): logits are h @ table.T."""
+    return self._norm('last', x_BTD), self.table if self.cfg.tied else self.output
 
 
 def rotate(x_BTNH, positions_BT, cfg: Shape):
@@ -126,24 +127,6 @@ def rotate(x_BTNH, positions_BT, cfg: Shape):
   cos, sin = (f(angle_BT1R).astype(x_BTNH.dtype) for f in (jnp.cos, jnp.sin))
   a, b, rest = jnp.split(x_BTNH, (half, 2 * half), -1)
   return jnp.concatenate([a * cos - b * sin, b * cos + a * sin, rest], -1)
-
-
-def attend(q_BTNH, k_BSKH, v_BSKH, segments_BT, implementation: str):
-  """Causal attention inside segments; softmax in float32. The one place
-  where an attention kernel is chosen."""
-  mask_BTS = segments_BT[:, :, None] == segments_BT[:, None, :]
-  if implementation == 'cudnn':
-    return jax.nn.dot_product_attention(
-        q_BTNH, k_BSKH, v_BSKH, mask=mask_BTS[:, None], is_causal=True,
-        implementation='cudnn')
-  B, T, N, H = q_BTNH.shape
-  K = k_BSKH.shape[2]
-  mask_BTS &= jnp.tri(T, dtype=bool)
-  q_BTKGH = q_BTNH.reshape(B, T, K, N // K, H)
-  s_BKGTS = jnp.einsum('BTKGH,BSKH->BKGTS', q_BTKGH, k_BSKH, preferred_element_type=jnp.float32)
-  s_BKGTS = jnp.where(mask_BTS[:, None, None], s_BKGTS / math.sqrt(H), -1e30)
-  p_BKGTS = jax.nn.softmax(s_BKGTS, axis=-1).astype(v_BSKH.dtype)
-  return jnp.einsum('BKGTS,BSKH->BTKGH', p_BKGTS, v_BSKH).reshape(B, T, N, H)
 
 
 def dropout(x, rate: float, key):
@@ -164,7 +147,7 @@ def init_boxed(cfg: Shape, key):
       lambda p: p.add_axis(0, add),
       jax.vmap(layer)(jax.random.split(layers, cfg.depth)),
       is_leaf=lambda p: isinstance(p, nn.meta.AxisMetadata))
-  return {'ends': Ends(cfg).init(ends, x_BTD, method='logits')['params'],
+  return {'ends': Ends(cfg).init(ends, x_BTD, method='last')['params'],
           'layers': stacked}
 
 
@@ -185,6 +168,23 @@ def forward(params, tokens_BT, cfg: Shape, segments_BT=None,
             positions_BT=None, key=None, taps: bool = False):
   """Logits [B, T, V] float32; with taps also the residual stream before each
   layer and after the last, [L + 1, B, T, D]. `key` switches dropout on."""
+  h_BTD, table_VD, stream = hidden(params, tokens_BT, cfg, segments_BT, positions_BT, key, taps)
+  logits_BTV = jnp.einsum('BTD,VD->BTV', h_BTD, table_VD, preferred_element_type=jnp.float32)
+  logits_BTV = sharding.constrain(logits_BTV, 'batch', 'length', 'vocab')
+  return (logits_BTV, stream) if taps else logits_BTV
+
+
+def loss(params, batch, cfg: Shape, key=None):
+  """(summed loss in nats, nll [B, T]): of a batch's tokens, targets, segments,
+  positions and loss weights, each [B, T]. Only the sum has a gradient."""
+  h_BTD, table_VD, _ = hidden(params, batch['tokens'], cfg, batch['segments'], batch['positions'], key)
+  return kernels.cross_entropy(h_BTD, table_VD, batch['targets'], batch['weights'])
+
+
+def hidden(params, tokens_BT, cfg: Shape, segments_BT=None, positions_BT=None,
+           key=None, taps: bool = False):
+  """(last hidden state [B, T, D], unembedding [V, D], residual stream or
+  None): everything before the logits."""
   B, T = tokens_BT.shape
   if segments_BT is None:
     segments_BT = jnp.ones((B, T), jnp.int32)
@@ -207,8 +207,7 @@ def forward(params, tokens_BT, cfg: Shape, segments_BT=None,
 
   if cfg.remat:
     layer = jax.checkpoint(layer)
-  x_BTD, stream = jax.lax.scan(layer, x_BTD, (params['layers'], keys))
-  logits_BTV = Ends(cfg).apply(ends, x_BTD, method='logits')
-  if taps:
-    return logits_BTV, jnp.concatenate([stream, x_BTD[None]])
-  return logits_BTV
+  x_BTD, stream = jax.lax.scan(layer, x_BTD, (params['layers'], keys),
+                               unroll=cfg.unroll)
+  h_BTD, table_VD = Ends(cfg).apply(ends, x_BTD, method='last')
+  return h_BTD, table_VD, jnp.concatenate([stream, x_BTD[None]]) if taps else None

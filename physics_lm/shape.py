@@ -33,6 +33,8 @@ class Shape:
   dtype: str
   remat: bool
   attention: str
+  isolate: bool = True  # False: rows are one segment each
+  unroll: int = 1  # layers written out in the program, not looped over
 
   @property
   def head(self) -> int:
@@ -89,4 +91,5 @@ def make(config, vocab_size: int) -> Shape:
       heads=m.heads, kv_heads=kv, mlp_width=round(m.width * m.mlp_ratio),
       mlp=m.mlp, norm=m.norm, bias=m.bias, tied=m.tied, qk_norm=m.qk_norm,
       rotary_fraction=m.rotary_fraction, rotary_base=m.rotary_base,
-      dropout=m.dropout, dtype=m.dtype, remat=r.remat, attention=r.attention)
+      dropout=m.dropout, dtype=m.dtype, remat=r.remat, attention=r.attention,
+      isolate=config.data.isolate)

@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import dataclasses
 import functools
 import math
 import sys
@@ -44,16 +45,13 @@ class State(NamedTuple):
 
 def loss_sums(params, batch, cfg: shape.Shape, tasks: int, key=None):
   """(summed loss in nats, sums by task [tasks]): of a batch of [B, T] rows."""
-  logits = model.forward(params, batch['tokens'], cfg, batch['segments'],
-                         batch['positions'], key)
-  nll = optax.softmax_cross_entropy_with_integer_labels(
-      logits, batch['targets'])
+  total, nll = model.loss(params, batch, cfg, key)
   loss_B = (nll * batch['weights']).sum(-1)
   by_task = jax.nn.one_hot(batch['task'], tasks, dtype=jnp.float32)
   sums = {'loss': loss_B @ by_task,
           'weight': batch['weights'].sum(-1) @ by_task,
           'entries': batch['entries'].astype(jnp.float32) @ by_task}
-  return loss_B.sum(), sums
+  return total, sums
 
 
 def make_step(cfg: shape.Shape, tx, tasks: int, accumulate: int = 1,
@@ -110,6 +108,9 @@ def build(config, data: rows.Data, devices=None) -> Trainer:
   cfg = shape.make(config, len(data.vocab))
   rows.check(data)
   mesh = sharding.make_mesh(config, devices)
+  if mesh.devices.flat[0].platform == 'cpu':
+    # A loop copies what each layer leaves for the way back: a sixth of a step.
+    cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
   sharding.check(config, cfg, mesh)
   tx = optim.make(config)
 

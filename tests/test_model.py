@@ -138,9 +138,9 @@ def test_taps_are_the_residual_stream(styled):
       stream[0], params['ends']['embedding'][ids])
   np.testing.assert_allclose(logits, model.forward(params, ids, cfg),
                              atol=1e-6)
-  again = model.Ends(cfg).apply({'params': params['ends']}, stream[-1],
-                                method='logits')
-  np.testing.assert_allclose(logits, again, atol=1e-6)
+  h, table = model.Ends(cfg).apply({'params': params['ends']}, stream[-1],
+                                   method='last')
+  np.testing.assert_allclose(logits, h @ table.T, atol=1e-5)
 
 
 def test_dropout_needs_a_key_and_keeps_the_mean(tiny):
@@ -152,17 +152,6 @@ def test_dropout_needs_a_key_and_keeps_the_mean(tiny):
   assert (run(0) == run(0)).all() and not (run(0) == run(1)).any()
   x = model.dropout(jnp.ones((100, 100)), 0.3, jax.random.key(0))
   assert abs(float(x.mean()) - 1) < 0.02
-
-
-def test_attention_equals_the_library(tiny):
-  key = jax.random.split(jax.random.key(0), 3)
-  q = jax.random.normal(key[0], (2, 10, 4, 8))
-  k, v = (jax.random.normal(x, (2, 10, 2, 8)) for x in key[1:])
-  segments = jnp.asarray([[1] * 4 + [2] * 6, [1] * 10])
-  ours = model.attend(q, k, v, segments, 'xla')
-  mask = (segments[:, :, None] == segments[:, None, :])[:, None]
-  theirs = jax.nn.dot_product_attention(q, k, v, mask=mask, is_causal=True)
-  np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize('changes,message', [

@@ -1,0 +1,150 @@
+"""Hand-written gradients where the compiler's own are slow: linear maps,
+attention, cross-entropy. Each equals its plain formula; tests compare them.
+
+Letters as in model.py; I and O are the inputs and outputs of a linear map, M
+is B x T.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+
+@jax.custom_vjp
+def linear(x_MI, w_IO):
+  """x @ w. Going back, the product that gives dw is written so that no
+  operand is turned over first: on a CPU it is then four times faster."""
+  return x_MI @ w_IO
+
+
+def _linear_bwd(saved, g_MO):
+  x_MI, w_IO = saved
+  return g_MO @ w_IO.T, jnp.einsum('MI,MO->IO', x_MI, g_MO)
+
+
+linear.defvjp(lambda x, w: (x @ w, (x, w)), _linear_bwd)
+
+
+def attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, implementation: str):
+  """Causal attention, inside segments unless `segments_BT` is None; softmax
+  in float32. The one place where an attention kernel is chosen."""
+  B, T, N, H = q_BTNH.shape
+  K = k_BSKH.shape[2]
+  if implementation == 'cudnn':
+    mask = None if segments_BT is None else (
+        segments_BT[:, None, :, None] == segments_BT[:, None, None, :])
+    return jax.nn.dot_product_attention(
+        q_BTNH, k_BSKH, v_BSKH, mask=mask, is_causal=True,
+        implementation='cudnn')
+  mask_BTS = jnp.tri(T, dtype=bool)[None]
+  if segments_BT is not None:
+    mask_BTS &= segments_BT[:, :, None] == segments_BT[:, None, :]
+  heads_first = lambda x: x.swapaxes(1, 2)
+  q_BKGTH = heads_first(q_BTNH / math.sqrt(H)).reshape(B, K, N // K, T, H)
+  y_BKGTH = _attention(q_BKGTH, heads_first(k_BSKH), heads_first(v_BSKH),
+                       mask_BTS)
+  return heads_first(y_BKGTH.reshape(B, N, T, H))
+
+
+@jax.custom_vjp
+def _attention(q_BKGTH, k_BKSH, v_BKSH, mask_BTS):
+  return _attention_fwd(q_BKGTH, k_BKSH, v_BKSH, mask_BTS)[0]
+
+
+def _attention_fwd(q, k, v, mask_BTS):
+  s_BKGTS = jnp.einsum('BKGTH,BKSH->BKGTS', q, k,
+                       preferred_element_type=jnp.float32)
+  s_BKGTS = jnp.where(mask_BTS[:, None, None], s_BKGTS, -1e30)
+  e_BKGTS = jnp.exp(s_BKGTS - s_BKGTS.max(-1, keepdims=True))
+  p_BKGTS = (e_BKGTS / e_BKGTS.sum(-1, keepdims=True)).astype(v.dtype)
+  y = jnp.einsum('BKGTS,BKSH->BKGTH', p_BKGTS, v)
+  return y, (q, k, v, p_BKGTS, y)
+
+
+def _attention_bwd(saved, g):
+  q, k, v, p_BKGTS, y = saved
+  dp_BKGTS = jnp.einsum('BKGTH,BKSH->BKGTS', g, v,
+                        preferred_element_type=jnp.float32)
+  # sum_S p dp, as a sum over H: shorter (Dao et al. 2022, appendix B).
+  sum_BKGT1 = (g.astype(jnp.float32) * y).sum(-1, keepdims=True)
+  ds_BKGTS = (p_BKGTS * (dp_BKGTS - sum_BKGT1)).astype(q.dtype)
+  return (jnp.einsum('BKGTS,BKSH->BKGTH', ds_BKGTS, k),
+          jnp.einsum('BKGTS,BKGTH->BKSH', ds_BKGTS, q),
+          jnp.einsum('BKGTS,BKGTH->BKSH', p_BKGTS, g), None)
+
+
+_attention.defvjp(_attention_fwd, _attention_bwd)
+
+
+@jax.custom_vjp
+def cross_entropy(h_BTD, table_VD, targets_BT, weights_BT):
+  """(sum of weights x nll, nll [B, T] float32) of logits h @ table.T, without
+  all logits at once: T is cut into chunks of about CHUNK logits.
+
+  The gradient is that of the sum; nll carries none. It is computed going
+  forward, while a chunk's logits are there, so nothing is computed twice.
+  """
+  return _cross_entropy(h_BTD, table_VD, targets_BT, weights_BT, False)[0]
+
+
+CHUNK = 1 << 25  # logits, all rows together
+
+
+def _chunks(B: int, T: int, V: int) -> int:
+  """The least divisor of T that makes chunks small enough; T cut, not B: rows
+  lie on different devices."""
+  return next(c for c in range(1, T + 1)
+              if T % c == 0 and (B * T * V // c <= CHUNK or c == T))
+
+
+def _cross_entropy(h_BTD, table_VD, targets_BT, weights_BT, gradients: bool):
+  B, T, D = h_BTD.shape
+  V = table_VD.shape[0]
+  count = _chunks(B, T, V)
+  cut = lambda x: x.reshape(B, count, T // count, *x.shape[2:]).swapaxes(0, 1)
+  joined = lambda x: x.swapaxes(0, 1).reshape(B, T, *x.shape[3:])
+
+  def chunk(dtable_VD, part):
+    h_BtD, targets_Bt, weights_Bt = part
+    logits_BtV = jnp.einsum('BtD,VD->BtV', h_BtD, table_VD,
+                            preferred_element_type=jnp.float32)
+    top_Bt1 = logits_BtV.max(-1, keepdims=True)
+    e_BtV = jnp.exp(logits_BtV - top_Bt1)
+    sum_Bt1 = e_BtV.sum(-1, keepdims=True)
+    right_Bt = jnp.take_along_axis(logits_BtV, targets_Bt[..., None], -1)
+    nll_Bt = (jnp.log(sum_Bt1) + top_Bt1 - right_Bt)[..., 0]
+    if not gradients:
+      return dtable_VD, (nll_Bt, None)
+    hot_BtV = jax.nn.one_hot(targets_Bt, V, dtype=jnp.float32)
+    d_BtV = (weights_Bt[..., None] * (e_BtV / sum_Bt1 - hot_BtV)
+             ).astype(h_BtD.dtype)
+    dtable_VD = dtable_VD + jnp.einsum(
+        'BtV,BtD->VD', d_BtV, h_BtD, preferred_element_type=jnp.float32)
+    return dtable_VD, (nll_Bt, jnp.einsum('BtV,VD->BtD', d_BtV, table_VD))
+
+  zero = jnp.zeros((V, D), jnp.float32) if gradients else None
+  parts = tuple(cut(x) for x in (h_BTD, targets_BT, weights_BT))
+  if count == 1:
+    dtable_VD, out = chunk(zero, jax.tree.map(lambda x: x[0], parts))
+    out = jax.tree.map(lambda x: x[None], out)
+  else:
+    dtable_VD, out = jax.lax.scan(chunk, zero, parts)
+  nll_BT, dh_BTD = (None if x is None else joined(x) for x in out)
+  return ((nll_BT * weights_BT).sum(), nll_BT), (dh_BTD, dtable_VD, nll_BT)
+
+
+def _cross_entropy_fwd(h_BTD, table_VD, targets_BT, weights_BT):
+  out, (dh, dtable, nll) = _cross_entropy(h_BTD, table_VD, targets_BT,
+                                          weights_BT, True)
+  return out, (dh, dtable.astype(table_VD.dtype), nll)
+
+
+def _cross_entropy_bwd(saved, g):
+  dh, dtable, nll = saved
+  g_sum, _ = g
+  scale = lambda x: (g_sum * x).astype(x.dtype)
+  return scale(dh), scale(dtable), None, scale(nll)
+
+
+cross_entropy.defvjp(_cross_entropy_fwd, _cross_entropy_bwd)

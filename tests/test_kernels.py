@@ -1,0 +1,108 @@
+"""Each hand-written gradient against the plain formula's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from physics_lm import kernels, model, shape, train
+
+
+def normal(seed, *dims):
+  return jax.random.normal(jax.random.key(seed), dims)
+
+
+def same(ours, theirs, inputs, tolerance=2e-5):
+  """Values and gradients of sum(f * fixed noise) agree."""
+  for f, g in ((ours, theirs),):
+    np.testing.assert_allclose(f(*inputs), g(*inputs), atol=tolerance)
+    noise = normal(9, *f(*inputs).shape)
+    each = range(len(inputs))
+    grads = [jax.grad(lambda *x, h=h: (h(*x) * noise).sum(), each)(*inputs)
+             for h in (f, g)]
+    for a, b in zip(*grads):
+      assert a.dtype == b.dtype
+      np.testing.assert_allclose(a, b, atol=tolerance)
+
+
+def test_linear():
+  same(kernels.linear, lambda x, w: x @ w, (normal(0, 7, 5), normal(1, 5, 3)))
+
+
+@pytest.mark.parametrize('kv', [1, 2, 4])
+@pytest.mark.parametrize('segmented', [True, False])
+def test_attention_equals_the_library(kv, segmented):
+  q, k, v = (normal(i, 2, 10, n, 8) for i, n in enumerate((4, kv, kv)))
+  segments = jnp.asarray([[1] * 4 + [2] * 6, [1] * 10])
+  mask = (segments[:, :, None] == segments[:, None, :])[:, None]
+  same(lambda q, k, v: kernels.attention(
+           q, k, v, segments if segmented else None, 'xla'),
+       lambda q, k, v: jax.nn.dot_product_attention(
+           q, k, v, mask=mask if segmented else None, is_causal=True),
+       (q, k, v))
+
+
+@pytest.mark.parametrize('chunk', [1 << 25, 40])
+def test_cross_entropy_is_the_mean_and_gradient_of_the_formula(
+    chunk, monkeypatch):
+  """In one piece, and in as many pieces as there are positions."""
+  monkeypatch.setattr(kernels, 'CHUNK', chunk)
+  B, T, D, V = 2, 6, 5, 11
+  assert kernels._chunks(B, T, V) == (1 if chunk > 40 else 6)
+  h, table = normal(0, B, T, D), normal(1, V, D)
+  targets = jax.random.randint(jax.random.key(2), (B, T), 0, V)
+  weights = jnp.asarray([[1., 0, 1, 1, 0, 2], [0, 0, 0, 1, 1, 1]])
+
+  def plain(h, table, weights):
+    nll = optax.softmax_cross_entropy_with_integer_labels(
+        h @ table.T, targets)
+    return (nll * weights).sum(), nll
+
+  ours = lambda h, table, weights: kernels.cross_entropy(
+      h, table, targets, weights)
+  np.testing.assert_allclose(ours(h, table, weights)[1],
+                             plain(h, table, weights)[1], atol=1e-5)
+  grads = [jax.grad(lambda *x, f=f: 0.3 * f(*x)[0], (0, 1, 2))(
+      h, table, weights) for f in (ours, plain)]
+  for a, b in zip(*grads):
+    np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_chunks_divide_the_row_and_respect_the_limit():
+  for B, T, V in ((16, 1024, 50_304), (8, 160, 1771), (1, 7, 10**9)):
+    count = kernels._chunks(B, T, V)
+    assert T % count == 0
+    assert B * T * V // count <= kernels.CHUNK or count == T
+
+
+def test_loss_needs_no_full_logits(tiny):
+  """The largest array of a step with a large vocabulary is a chunk."""
+  cfg = shape.make(tiny(), 4096)
+  params = jax.eval_shape(lambda: model.init(cfg, jax.random.key(0)))
+  B, T = 64, 512
+  batch = {k: jax.ShapeDtypeStruct((B, T), jnp.int32) for k in (
+      'tokens', 'targets', 'segments', 'positions')}
+  batch['weights'] = jax.ShapeDtypeStruct((B, T), jnp.float32)
+  jaxpr = str(jax.make_jaxpr(jax.grad(
+      lambda p, b: model.loss(p, b, cfg)[0]))(params, batch))
+  assert f'f32[{B},{T},4096]' not in jaxpr
+  assert f'f32[{B},128,4096]' in jaxpr
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_unrolled_layers_are_the_looped_ones(tiny, dtype):
+  import dataclasses
+  cfg = shape.make(tiny({'model.depth': 3, 'model.dtype': dtype}), 40)
+  params = model.init(cfg, jax.random.key(0))
+  ids = jax.random.randint(jax.random.key(1), (2, 12), 0, 40)
+  ones = jnp.ones((2, 12), jnp.int32)
+  batch = {'tokens': ids, 'targets': jnp.roll(ids, -1, 1), 'segments': ones,
+           'positions': ones.cumsum(1) - 1, 'weights': ones * 1.0,
+           'task': jnp.zeros(2, jnp.int32), 'entries': jnp.ones(2)}
+  grads = [jax.jit(jax.grad(lambda p, c=c: train.loss_sums(
+      p, batch, c, 1)[0]))(params)
+      for c in (cfg, dataclasses.replace(cfg, unroll=3))]
+  tolerance = 1e-4 if dtype == 'float32' else 0.3
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(
+      a, b, atol=tolerance), *grads)
