@@ -31,10 +31,10 @@ from physics_lm import (
   cli,
   launch,
   pipeline,
+  program,
   rows,
   store,
   sweep,
-  train,
 )
 from physics_lm.scaling import flops
 
@@ -93,7 +93,7 @@ def step_speed(overrides: dict, repeats: int):
   data made beforehand."""
   config = cli.override(default.get_config(), overrides)
   data = rows.load(config)
-  trainer = train.build(config, data)
+  trainer = program.build(config, data)
   local = pipeline.local_rows(trainer.batch_shardings['task'],
                               config.data.batch)
   host = next(pipeline.host_batches(data, config.data.batch, local, 0))
@@ -122,7 +122,7 @@ def checkpoint_speed(overrides: dict, repeats: int):
   """(megabytes, seconds that save() holds the loop, seconds until it is on
   disk) of a whole training state."""
   config = cli.override(default.get_config(), overrides)
-  trainer = train.build(config, rows.load(config))
+  trainer = program.build(config, rows.load(config))
   state = trainer.init()
   size = sum(x.nbytes for x in jax.tree.leaves(state)) / 1e6
   held, whole = [], []

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from physics_lm import kernels, model, shape, train
+from physics_lm import kernels, model, program, shape
 
 
 def normal(seed, *dims):
@@ -15,15 +15,13 @@ def normal(seed, *dims):
 
 def same(ours, theirs, inputs, tolerance=2e-5):
   """Values and gradients of sum(f * fixed noise) agree."""
-  for f, g in ((ours, theirs),):
-    np.testing.assert_allclose(f(*inputs), g(*inputs), atol=tolerance)
-    noise = normal(9, *f(*inputs).shape)
-    each = range(len(inputs))
-    grads = [jax.grad(lambda *x, h=h: (h(*x) * noise).sum(), each)(*inputs)
-             for h in (f, g)]
-    for a, b in zip(*grads):
-      assert a.dtype == b.dtype
-      np.testing.assert_allclose(a, b, atol=tolerance)
+  np.testing.assert_allclose(ours(*inputs), theirs(*inputs), atol=tolerance)
+  noise = normal(9, *ours(*inputs).shape)
+  grads = [jax.grad(lambda *x, f=f: (f(*x) * noise).sum(),
+                    range(len(inputs)))(*inputs) for f in (ours, theirs)]
+  for a, b in zip(*grads):
+    assert a.dtype == b.dtype
+    np.testing.assert_allclose(a, b, atol=tolerance)
 
 
 def test_linear():
@@ -100,7 +98,7 @@ def test_unrolled_layers_are_the_looped_ones(tiny, dtype):
   batch = {'tokens': ids, 'targets': jnp.roll(ids, -1, 1), 'segments': ones,
            'positions': ones.cumsum(1) - 1, 'weights': ones * 1.0,
            'task': jnp.zeros(2, jnp.int32), 'entries': jnp.ones(2)}
-  grads = [jax.jit(jax.grad(lambda p, c=c: train.loss_sums(
+  grads = [jax.jit(jax.grad(lambda p, c=c: program.loss_sums(
       p, batch, c, 1)[0]))(params)
       for c in (cfg, dataclasses.replace(cfg, unroll=3))]
   tolerance = 1e-4 if dtype == 'float32' else 0.3

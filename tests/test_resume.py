@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from physics_lm import checkpoint, rows, store, train
+from physics_lm import checkpoint, program, rows, store, train
 from physics_lm.errors import BadInput, disk_errors
 from tests.conftest import ROOT, TINY
 
@@ -22,7 +22,7 @@ MORE = {'runtime.mesh.data': 1, 'steps': 12, 'checkpoint.every': 3,
 
 def final(folder, config, devices=None):
   """(all arrays of the last checkpoint, the metrics less their times)."""
-  trainer = train.build(config, rows.load(config), devices)
+  trainer = program.build(config, rows.load(config), devices)
   saved = checkpoint.Checkpoints(folder)
   params, (step, opt), meta = saved.restore(
       trainer.abstract.params, (trainer.abstract.step, trainer.abstract.opt))
@@ -170,11 +170,11 @@ def test_full_disk_is_said_before_half_a_checkpoint_is_written(
 
 def test_missing_and_foreign_checkpoints(undisturbed, tmp_path, tiny):
   config, whole = undisturbed
-  trainer = train.build(config, rows.load(config))
+  trainer = program.build(config, rows.load(config))
   with pytest.raises(BadInput, match='no checkpoints in'):
     checkpoint.load_params(tmp_path, trainer.abstract.params)
   other = tiny({'model.width': 32, 'runtime.mesh.data': 1})
-  wide = train.build(other, rows.load(other)).abstract.params
+  wide = program.build(other, rows.load(other)).abstract.params
   with pytest.raises(BadInput, match='does not fit this model'):
     checkpoint.load_params(whole, wide)
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from physics_lm import pipeline, rows, sharding, train
+from physics_lm import pipeline, program, rows, sharding
 from physics_lm.errors import BadInput
 
 MESHES = {
@@ -20,7 +20,7 @@ def keys(mesh):
 def three_steps(config, devices=None):
   """(initial state, losses of three steps, final state), as NumPy."""
   data = rows.load(config)
-  trainer = train.build(config, data, devices)
+  trainer = program.build(config, data, devices)
   state = trainer.init()
   first = jax.tree.map(np.asarray, state)
   local = pipeline.local_rows(trainer.batch_shardings['task'],
@@ -65,7 +65,7 @@ def test_every_mesh_computes_the_same(tiny, mesh, changes, reference):
 
 def test_parameters_and_moments_are_cut_alike(tiny):
   config = tiny(keys((2, 2, 2)))
-  trainer = train.build(config, rows.load(config))
+  trainer = program.build(config, rows.load(config))
   state = trainer.init()
   is_adam = lambda x: hasattr(x, 'mu')
   adam = next(filter(is_adam, jax.tree.leaves(state.opt, is_leaf=is_adam)))
@@ -101,4 +101,4 @@ def test_two_axes_on_one_mesh_axis_raise():
 def test_bad_input(tiny, changes, message):
   config = tiny(changes)
   with pytest.raises(BadInput, match=message):
-    train.build(config, rows.load(config))
+    program.build(config, rows.load(config))

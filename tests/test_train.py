@@ -7,7 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm import metrics, model, optim, rows, shape, store, train
+from physics_lm import (
+  metrics,
+  model,
+  optim,
+  program,
+  rows,
+  shape,
+  store,
+  train,
+)
 from physics_lm.errors import BadInput
 
 
@@ -21,13 +30,13 @@ def pieces(config):
   cfg = shape.make(config, len(data.vocab))
   tx = optim.make(config)
   params = model.init(cfg, jax.random.key(config.seed.init))
-  return data, cfg, tx, train.State(jnp.int32(0), params, tx.init(params))
+  return data, cfg, tx, program.State(jnp.int32(0), params, tx.init(params))
 
 
 def test_accumulation_changes_rounding_only(one_device):
   data, cfg, tx, state = pieces(one_device({'optim.eps': 1e-3}))
   batch = batch_of(data, 0, 8)
-  results = [jax.jit(train.make_step(cfg, tx, 2, a))(state, batch)
+  results = [jax.jit(program.make_step(cfg, tx, 2, a))(state, batch)
              for a in (1, 2, 4)]
   for got, sums in results[1:]:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5),
@@ -39,7 +48,7 @@ def test_accumulation_changes_rounding_only(one_device):
 def test_sums_are_what_the_rows_hold(one_device):
   data, cfg, tx, state = pieces(one_device())
   batch = batch_of(data, 0, 8)
-  _, sums = train.make_step(cfg, tx, 2)(state, batch)
+  _, sums = program.make_step(cfg, tx, 2)(state, batch)
   for task in range(2):
     mine = np.asarray(batch['task']) == task
     assert sums['weight'][task] == np.asarray(batch['weights'])[mine].sum()
@@ -52,7 +61,7 @@ def test_sums_are_what_the_rows_hold(one_device):
 def test_padding_and_weight_zero_bear_no_gradient(one_device):
   data, cfg, _, state = pieces(one_device({'data.tasks.qa.loss': 'answers'}))
   batch = batch_of(data, 0, 4)
-  grad = jax.grad(lambda p, b: train.loss_sums(p, b, cfg, 2)[0])
+  grad = jax.grad(lambda p, b: program.loss_sums(p, b, cfg, 2)[0])
   other = dict(batch)
   zero = np.asarray(batch['weights']) == 0
   other['targets'] = jnp.where(zero, 7, batch['targets'])
@@ -64,11 +73,11 @@ def test_a_population_member_equals_the_lone_run(one_device):
   """The step works under vmap: seeds in one program."""
   config = one_device()
   data, cfg, tx, _ = pieces(config)
-  step = train.make_step(cfg, tx, 2)
+  step = program.make_step(cfg, tx, 2)
 
   def begin(key):
     params = model.init(cfg, key)
-    return train.State(jnp.int32(0), params, tx.init(params))
+    return program.State(jnp.int32(0), params, tx.init(params))
 
   keys = jax.random.split(jax.random.key(0), 3)
   many, one = jax.vmap(begin)(keys), begin(keys[1])
