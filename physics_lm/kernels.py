@@ -13,17 +13,31 @@ import jax.numpy as jnp
 
 @jax.custom_vjp
 def linear(x_MI, w_IO):
-  """x @ w. Going back, the product that gives dw is written so that no
-  operand is turned over first: on a CPU it is then four times faster."""
+  """x @ w."""
   return x_MI @ w_IO
 
 
 def _linear_bwd(saved, g_MO):
   x_MI, w_IO = saved
-  return g_MO @ w_IO.T, jnp.einsum('MI,MO->IO', x_MI, g_MO)
+  return g_MO @ w_IO.T, _weight_gradient(x_MI, g_MO)
 
 
 linear.defvjp(lambda x, w: (x @ w, (x, w)), _linear_bwd)
+
+
+def _weight_gradient(x_MI, g_MO):
+  """x.T @ g. On a CPU it takes a quarter of the time when the narrower of the
+  two is turned over first, and the compiler is kept from doing otherwise."""
+
+  def on_cpu(x, g):
+    hold = jax.lax.optimization_barrier
+    if x.shape[1] > g.shape[1]:
+      return on_cpu(g, x).T
+    return hold(hold(x.T) @ g)
+
+  return jax.lax.platform_dependent(
+      x_MI, g_MO, cpu=on_cpu,
+      default=lambda x, g: jnp.einsum('MI,MO->IO', x, g))
 
 
 def attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, implementation: str):
@@ -117,11 +131,11 @@ def _cross_entropy(h_BTD, table_VD, targets_BT, weights_BT, gradients: bool):
     if not gradients:
       return dtable_VD, (nll_Bt, None)
     hot_BtV = jax.nn.one_hot(targets_Bt, V, dtype=jnp.float32)
-    d_BtV = (weights_Bt[..., None] * (e_BtV / sum_Bt1 - hot_BtV)
-             ).astype(h_BtD.dtype)
-    dtable_VD = dtable_VD + jnp.einsum(
-        'BtV,BtD->VD', d_BtV, h_BtD, preferred_element_type=jnp.float32)
-    return dtable_VD, (nll_Bt, jnp.einsum('BtV,VD->BtD', d_BtV, table_VD))
+    d_MV = (weights_Bt[..., None] * (e_BtV / sum_Bt1 - hot_BtV)
+            ).astype(h_BtD.dtype).reshape(-1, V)
+    dtable_DV = _weight_gradient(h_BtD.reshape(-1, D), d_MV)
+    dh_BtD = (d_MV @ table_VD).reshape(h_BtD.shape)
+    return dtable_VD + dtable_DV.T.astype(jnp.float32), (nll_Bt, dh_BtD)
 
   zero = jnp.zeros((V, D), jnp.float32) if gradients else None
   parts = tuple(cut(x) for x in (h_BTD, targets_BT, weights_BT))

@@ -102,12 +102,10 @@ def short(n: float) -> str:
 
 
 def environment(core: int | None) -> dict[str, str]:
-  """What a trainer's process needs to be fast. Huge pages keep glibc from
-  handing a step's memory back and faulting it in again at each step."""
+  """Of a trainer's process."""
   env = dict(os.environ)
   if core is not None:
     env.setdefault('JAX_PLATFORMS', 'cpu')
-    env.setdefault('GLIBC_TUNABLES', 'glibc.malloc.hugetlb=1')
   # Runs of a sweep share programs. On this host's own disk: a program compiled
   # for one CPU may not run on another.
   env.setdefault('JAX_COMPILATION_CACHE_DIR', str(

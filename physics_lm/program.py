@@ -83,7 +83,6 @@ def build(config, data: rows.Data, devices=None) -> Program:
   """Mesh, shardings and jitted functions of a config. Raises BadInput."""
   shape.check(config)
   cfg = shape.make(config, len(data.vocab))
-  rows.check(data)
   mesh = sharding.make_mesh(config, devices)
   if mesh.devices.flat[0].platform == 'cpu':
     # A loop copies what each layer leaves for the way back: a sixth of a step.

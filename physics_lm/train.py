@@ -14,6 +14,7 @@ import jax
 
 from physics_lm import (
   checkpoint,
+  environment,
   metrics,
   optim,
   pipeline,
@@ -58,6 +59,7 @@ def main(argv=None):
 def run(config, workdir, command_line: str = ''):
   """Trains `config` in the folder `workdir` until done, or resumes it."""
   folder = Path(workdir)
+  environment.keep_memory()  # before JAX starts its threads
   # One process holds the folder for all of a job.
   lock = store.lock if jax.process_index() == 0 else contextlib.nullcontext
   try:
@@ -84,6 +86,7 @@ def _run(config, folder: Path, command_line: str, stop: Stop,
     print(f'already done: {folder}')
     return
   began, data = time.time(), rows.load(config)
+  rows.check(data)
   trainer = program.build(config, data)
   suite.check(config)
   saved = closing(checkpoint.Checkpoints(folder, config.checkpoint.keep))

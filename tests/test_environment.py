@@ -1,0 +1,34 @@
+"""Memory that is kept is not faulted in again."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from physics_lm import environment
+
+CODE = '''
+import resource, sys
+import numpy as np
+from physics_lm import environment
+if {keep}:
+  assert environment.keep_memory() and environment.keep_memory()
+def faults():
+  return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+np.ones(2**22).sum()  # 32 MB
+before = faults()
+for _ in range(10):
+  np.ones(2**22).sum()
+print(faults() - before)
+'''
+
+
+@pytest.mark.skipif(not environment.keep_memory(), reason='no glibc')
+def test_freed_memory_is_kept():
+  """Ten arrays of 8,192 pages: all new, or none."""
+  run = lambda keep: int(subprocess.run(
+      [sys.executable, '-c', CODE.format(keep=keep)], check=True,
+      capture_output=True, text=True,
+      cwd=Path(__file__).parents[1]).stdout)
+  assert run(True) < 500 < 5000 < run(False)
