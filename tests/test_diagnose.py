@@ -83,8 +83,36 @@ def test_trimming_the_worst_runs_restores_the_law():
 def test_diagnostics_take_kaplan_fits():
   N, D, L = runs(0.001)
   f = fit.kaplan_nd(N, D, L)
-  assert [row['left_out'] for row in diagnose.leave_one_out(
-      f, np.arange(75) // 25)] != []
+  # a by its meaning: the best N at two budgets, found by trying.
+  sizes = np.geomspace(1e3, 1e15, 400_001)
+  best = [sizes[f.predict(sizes, C / (6 * sizes)).argmin()]
+          for C in (1e18, 1e22)]
+  assert diagnose.ALLOCATION['kaplan'](f.params) == pytest.approx(
+      np.log(best[1] / best[0]) / np.log(1e4), abs=1e-4)
+  out = diagnose.leave_one_out(f, np.arange(75) % 5)
+  assert len(out) == 5 and all(abs(row['moved']) < 0.1 for row in out)
   assert 0.2 < diagnose.holdout(f, by='N')[1]['a'] < 0.8
   with pytest.raises(ValueError, match='wanted chinchilla or kaplan'):
     diagnose.leave_one_out(fit.kaplan_ns(N, D, L), np.arange(75))
+
+
+def test_refits_keep_weights_and_form():
+  N, D, L = runs(0.001)
+  odd = np.arange(75) % 15 == 7
+  broken, w = np.where(odd, L * 1.5, L), np.where(odd, 0.0, 1.0)
+  f = fit.chinchilla(N, D, broken, weights=w, asymptote=False)
+  for row in diagnose.trim(f, (1,)):
+    assert row['E'] == 0
+  f = fit.chinchilla(N, D, broken, weights=w, objective='squared_log')
+  for row in diagnose.holdout(f, cuts=(0.7,)):
+    assert row['a'] == pytest.approx(0.4516, abs=0.02)
+
+
+def test_compare_is_of_nested_least_squares():
+  """The wider law never has the larger sum of squares."""
+  for seed in range(5):
+    N, D, L = runs(0.002, seed)
+    L[:6] *= np.exp(0.15 * np.random.default_rng(seed).normal(size=6))
+    squares = {r['law']: r['squares'] for r in diagnose.compare(N, D, L)}
+    assert squares['chinchilla'] <= squares['alpha = beta'] * (1 + 1e-9)
+    assert squares['chinchilla'] <= squares['without E'] * (1 + 1e-9)

@@ -6,7 +6,14 @@ from scipy.optimize import check_grad
 
 from physics_lm import store
 from physics_lm.scaling import __main__ as scaling_main
-from physics_lm.scaling import approaches, fit, laws, runs, solve
+from physics_lm.scaling import (
+  approaches,
+  diagnose,
+  fit,
+  laws,
+  runs,
+  solve,
+)
 
 SURFACES = {
     'symmetric': {'E': 1.69, 'A': 400.0, 'B': 400.0, 'alpha': 0.31,
@@ -127,6 +134,11 @@ def test_mixing_recovers_predictions():
   L = laws.mixing(r, 2.0, np.array([0.5, -0.4, -1.0]))
   f = fit.mixing(r, L)
   np.testing.assert_allclose(f.predict(r), L, rtol=1e-6)
+  two = fit.mixing(r, np.stack([L, 2 * L], 1))
+  np.testing.assert_allclose(two[1].predict(r), 2 * L, rtol=1e-6)
+  for bad in (r[0], r * np.nan, r - 0.5 * np.array([1, -1, 0])):
+    with pytest.raises(ValueError, match='shares'):
+      fit.mixing(bad, L[:len(bad)])
 
 
 def test_power_is_the_weighted_regression():
@@ -190,6 +202,57 @@ def test_bounds_hold_and_are_reported(noisy):
     fit.chinchilla(N, D, L, bounds={'alpha': (-1, 1)})
 
 
+def test_bounds_reach_every_refit(noisy):
+  _, N, D, L = noisy
+  held = fit.chinchilla(N, D, L, bounds={'alpha': (None, 0.3)})
+  assert held.gradient_norm < 1e-3  # after what the bound holds back
+  for row in diagnose.trim(held, (1, 5)):
+    assert row['alpha'] == pytest.approx(0.3, rel=1e-5)
+  for bad in ({'alpha': (0.5, 0.1)}, {'alpha': (np.nan, 1)}, {'alpha': 0.3},
+              {'alpha': (0.3,)}):
+    with pytest.raises(ValueError, match='low below high'):
+      fit.chinchilla(N, D, L, bounds=bad)
+  with pytest.raises(ValueError, match='wanted some of'):
+    fit.chinchilla(N, D, L, asymptote=False, bounds={'E': (1, 2)})
+
+
+def test_as_many_rows_as_parameters_determine_nothing(noisy):
+  pick = [0, 20, 40, 60, 74]
+  f = fit.chinchilla(*(c[pick] for c in noisy[1:]))
+  assert f.status == 'degenerate' and set(f.loose) == set(f.params)
+
+
+def test_resamples_that_cannot_be_fitted_do_not_count():
+  """Of three runs a resample has all three in 6 of 27 draws."""
+  N = np.repeat([1e8, 1e9, 1e10], 6)
+  D = np.tile(np.geomspace(1e9, 1e12, 6), 3)
+  L = laws.chinchilla(N, D, **SURFACES['chinchilla'])
+  L *= np.exp(0.003 * np.random.default_rng(0).normal(size=18))
+  b = fit.bootstrap(fit.chinchilla(N, D, L), 200, groups=N)
+  assert len(b.params['E']) / 200 == pytest.approx(6 / 27, abs=0.08)
+  assert b.failures == 200 - len(b.params['E'])
+
+
+def test_standard_errors_of_weighted_rows():
+  """Errors of known size, weights of 1 / variance: as over data sets."""
+  _, N, D, clean = isoflop(SURFACES['chinchilla'], 8)
+  rng, found, told = np.random.default_rng(0), [], []
+  size = np.where(np.arange(75) % 2, 0.001, 0.006)
+  for _ in range(40):
+    L = clean * np.exp(size * rng.normal(size=75))
+    f = fit.chinchilla(N, D, L, objective='squared_log', weights=size**-2.)
+    found.append(f.params['alpha'])
+    told.append(f.errors['alpha'])
+  assert np.median(told) == pytest.approx(np.std(found, ddof=1), rel=0.3)
+
+
+def test_a_fit_that_does_not_converge_says_so(noisy, monkeypatch):
+  _, N, D, L = noisy
+  monkeypatch.setattr(solve, 'refine', lambda problem, theta, scale: (
+      theta, problem.value(theta)[0] / scale, 1.0))
+  assert fit.chinchilla(N, D, L).status == 'failed'
+
+
 def test_models_of_one_width_are_flagged():
   """Sizes between 90 and 110 million: the exponent of N is noise."""
   N = np.repeat(np.linspace(9e7, 1.1e8, 5), 10)
@@ -209,8 +272,12 @@ def test_weights_are_repetitions(noisy):
   b = fit.chinchilla(*(np.repeat(v, w) for v in (N, D, L)))
   assert a.objective == pytest.approx(b.objective, rel=1e-9)
   assert a.params['alpha'] == pytest.approx(b.params['alpha'], rel=1e-5)
-  with pytest.raises(ValueError, match='wanted equal'):
-    fit.chinchilla(N, D, L, weights=w[:-1])
+  out = fit.chinchilla(N, D, L, weights=np.arange(75) >= 5)
+  only = fit.chinchilla(N[5:], D[5:], L[5:])
+  assert out.objective == pytest.approx(only.objective, rel=1e-9)
+  for bad in (w[:-1], w * -1, w * 0):
+    with pytest.raises(ValueError, match='weights of shape'):
+      fit.chinchilla(N, D, L, weights=bad)
 
 
 def test_kaplan_table_3_is_recovered():
@@ -242,6 +309,20 @@ def test_repeated_data_constants_are_recovered():
   theta = f.theta + 0.3
   assert check_grad(value, grad, theta, epsilon=1e-7) < (
       1e-4 * np.linalg.norm(grad(theta)))
+  # Without constants for unique data: these from the rows seen once, first.
+  whole = fit.data_constrained(N, D, U, L, objective='squared_log')
+  assert whole.params['R_D'] == pytest.approx(p['R_D'], rel=1e-3)
+  assert np.isnan(whole.errors['E']) and whole.errors['R_D'] > 0
+  with pytest.raises(ValueError, match='wanted base='):
+    few = np.linspace(1e8, 1.1e8, 8)  # of nearly one size
+    more = np.geomspace(1e9, 1e11, 8)
+    fit.data_constrained(few, more, more, 3 + 1e-3 * np.arange(8))
+  endless = p | {'R_D': 1e9, 'R_N': 1e9}
+  assert laws.data_constrained(1e8, 1e11, 1e10, **endless | {'R_D': 1e17}) == (
+      pytest.approx(laws.data_constrained(1e8, 1e11, 1e10, **endless)))
+  f = fit.data_constrained(N, D, U, laws.data_constrained(
+      N, D, U, **endless), base)
+  assert f.status == 'degenerate' and 'R_D' in f.loose
   once, small = np.full(20, 1e9), np.geomspace(1e6, 1e7, 20)
   flat = laws.data_constrained(small, once, once, **p)
   assert fit.data_constrained(small, once, once, flat,
@@ -332,8 +413,10 @@ def test_bias_in_closed_form_and_predicted():
   known = fit.chinchilla(N, D, L)
   r = approaches.approach2(C, N, D, L, method='surface', surface=known)
   p = approaches.approach2(C, N, D, L)
-  for b, q in zip(r.budgets, p.budgets):
+  told = approaches.approach2(C, N, D, L, surface=known)
+  for b, q, t in zip(r.budgets, p.budgets, told.budgets):
     assert b.bias == pytest.approx(q.N / b.N - 1, rel=1e-3)
+    assert t.bias == b.bias and t.N == q.N
 
 
 @pytest.mark.parametrize('method', ['parabola', 'akima', 'surface'])
@@ -375,10 +458,23 @@ def test_vertices_have_errors_and_sides():
         curve.std(ddof=1), rel=0.4)
 
 
+def test_budgets_bear_rounding_and_reasons_are_not_repeated(noisy):
+  C, N, D, L = noisy
+  jitter = C * (1 + 1e-9 * np.random.default_rng(0).normal(size=75))
+  a, b = (approaches.approach2(c, N, D, L) for c in (C, jitter))
+  assert len(b.budgets) == 5 and b.a == pytest.approx(a.a, rel=1e-6)
+  with pytest.raises(ValueError, match='75 x 1 sizes') as e:
+    approaches.approach2(np.geomspace(1, 10, 75), N, D, L)
+  assert len(str(e.value)) < 200
+
+
 def test_akima_under_noise_weighs_budgets():
   C, N, D, L = isoflop(SURFACES['chinchilla'], 8)
   r = approaches.approach2(C, N, D, L, 'akima', noise=0.002, draws=100)
   assert all(0 < b.spread < 1 for b in r.budgets)
+  weighted = fit.power([b.C for b in r.budgets], [b.N for b in r.budgets],
+                       weights=[b.spread**-2 for b in r.budgets])
+  assert r.a == pytest.approx(weighted.exponent, rel=1e-9)
   assert r.a == pytest.approx(0.4516, abs=0.03)
   again = approaches.approach2(C, N, D, L, 'akima', noise=0.002, draws=100)
   assert again == r
@@ -456,7 +552,8 @@ def csv(tmp_path, noisy):
 @pytest.mark.parametrize('law', ['chinchilla', 'kaplan'])
 def test_command_writes_report_and_figures(csv, tmp_path, law, capsys):
   out = tmp_path / 'out'
-  scaling_main.main(['fit', str(csv), '--group=run', '--budget=C',
+  budget = ['--budget=C'] if law == 'chinchilla' else []
+  scaling_main.main(['fit', str(csv), '--group=run', *budget,
                      f'--law={law}', '--bootstrap=20', f'--out={out}'])
   report = store.read_json(out / 'report.json')
   assert report['status'] == 'converged' and report['n'] == 75
@@ -497,17 +594,58 @@ def test_command_reads_compute_and_drops_what_it_is_told(csv, tmp_path):
 @pytest.mark.parametrize('change,message', [
     (['--n=NN'], "no column 'NN'"), (['--n=NN'], 'found: C, N, D, loss, run'),
     (['--group=NN'], 'found: C, N'), (['--bootstrap=-1'], 'wanted >= 0'),
-    (['--loss=zero'], 'positive and finite'), (['--lw=3'], '--lw'),
+    (['--loss=zero'], "column 'zero'"), (['--lw=3'], '--lw'),
+    (['--loss=zero', '--best'], 'row 1 of 75, wanted all positive'),
+    (['--law=kaplan', '--budget=C'], 'wanted chinchilla'),
+    (['--over=3'], 'asymmetric_log'), (['--delta=inf'], 'finite'),
+    (['--c=C', '--d=D'], 'either --d or --c'),
+    (['--group=hole'], 'no label in row 1'),
     (['--loss=word'], "column 'word'"), (['--curves'], 'a folder of runs'),
     (['--budget=zero'], 'positive and finite')])
 def test_command_bad_input(csv, tmp_path, change, message, capsys):
   text = csv.read_text().splitlines()
-  csv.write_text('\n'.join([text[0] + ',zero,word']
-                           + [t + ',0,w' for t in text[1:]]))
+  csv.write_text('\n'.join([text[0] + ',zero,word,hole']
+                           + [t + ',0,w,' for t in text[1:]]))
   with pytest.raises(SystemExit) as e:
     scaling_main.main(['fit', str(csv), f'--out={tmp_path}/o', *change])
   error = capsys.readouterr().err
   assert e.value.code == 2 and error.count('\n') == 1 and message in error
+
+
+def test_a_table_that_determines_nothing_still_gets_its_report(
+    tmp_path, capsys):
+  """Few rows of a law without E: amplitudes overflow, draws run away."""
+  import pandas as pd
+  N, D = (x.ravel() for x in np.meshgrid([1e8, 3e8, 1e9, 3e9],
+                                         [1e9, 3e9, 1e10, 3e10]))
+  L = laws.kaplan_nd(N, D, **laws.KAPLAN.nd)
+  for seed in range(3):
+    noise = np.random.default_rng(seed).normal(size=16)
+    path, out = tmp_path / f'{seed}.csv', tmp_path / f'out{seed}'
+    pd.DataFrame({'N': N, 'D': D, 'loss': L * np.exp(0.01 * noise)}).to_csv(
+        path, index=False)
+    scaling_main.main(['fit', str(path), '--bootstrap=40', f'--out={out}'])
+    text = (out / 'report.md').read_text()
+    assert 'Not identified by these runs' in text
+    assert 'not independent' in text
+    store.read_json(out / 'report.json')  # JSON knows neither nan nor inf
+    assert 'NaN' not in (out / 'report.json').read_text()
+  assert not capsys.readouterr().err
+
+
+def test_report_tells_repeated_rows_and_failed_resamples(csv, tmp_path):
+  import pandas as pd
+  df = pd.read_csv(csv)
+  path, out = tmp_path / 'twice.csv', tmp_path / 'out'
+  pd.concat([df, df.iloc[:7]]).assign(size=lambda t: (t.N > 1e8) + 1).assign(
+      third=lambda t: np.arange(len(t)) % 3).to_csv(path, index=False)
+  scaling_main.main(['fit', str(path), '--group=third', '--bootstrap=60',
+                     f'--out={out}'])
+  report = store.read_json(out / 'report.json')
+  assert report['repeated'] == 7
+  assert '7 rows repeat an (N, D)' in (out / 'report.md').read_text()
+  a, b = report['interval_80']['alpha'], report['interval_95']['alpha']
+  assert b[0] <= a[0] < a[1] <= b[1]
 
 
 @pytest.mark.parametrize('text,message', [

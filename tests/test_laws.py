@@ -70,6 +70,18 @@ def test_another_count_of_flops_moves_the_optimum():
   assert N < laws.chinchilla_optimal(laws.EPOCH_HUBER, C)[0]
 
 
+def test_laws_can_be_differentiated_in_their_parameters():
+  rest = {k: v for k, v in laws.MUENNIGHOFF.items() if k != 'R_D'}
+  slope = jax.grad(lambda r: laws.data_constrained(
+      1e8, 1e10, 1e9, R_D=r, **rest))(15.0)
+  by_hand = (laws.data_constrained(1e8, 1e10, 1e9, R_D=15.01, **rest)
+             - laws.data_constrained(1e8, 1e10, 1e9, R_D=14.99, **rest)) / 0.02
+  assert slope == pytest.approx(by_hand, rel=1e-3)
+  r = np.array([0.2, 0.8])
+  assert jax.grad(lambda u: laws.mixing(r, 1.0, u))(jnp.zeros(2)) == (
+      pytest.approx(r, rel=1e-6))
+
+
 def test_speedup_is_the_ratio_of_computes():
   loss = lambda C, k: 1.6 + k * C**-0.1
   assert laws.speedup(loss(1e20, 20), loss(1e20, 25), 1.6, 0.1) == (

@@ -86,10 +86,14 @@ def test_rotary_depends_on_distance_only(tiny):
 def test_parameter_count(styled):
   cfg, params = styled
   count = sum(x.size for x in jax.tree.leaves(params))
-  assert flops.parameters(cfg).total == count
-  tables = sum(params['ends'][k].size for k in ('embedding', 'output')
-               if k in params['ends'])
-  assert flops.parameters(cfg).embedding == tables
+  terms = flops.parameters(cfg)
+  assert terms.total == count
+  assert terms.embedding == params['ends']['embedding'].size
+  assert terms.unembedding == (
+      params['ends']['output'].size if 'output' in params['ends'] else 0)
+  mlp = sum(x.size for k, x in params['layers'].items()
+            if any(part in k for part in ('up', 'down', 'gate', '_mlp')))
+  assert terms.mlp == mlp
 
 
 def test_flops_count_the_matrix_products(tiny):

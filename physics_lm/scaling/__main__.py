@@ -12,6 +12,7 @@ tokens, loss nats a token. Writes report.json, report.md and figures. With
 independent) and approach 1 is taken; with --budget approach 2.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -40,26 +41,37 @@ def read(path: Path, curves: bool = False):
 
 
 def numbers(df, name: str, path: Path) -> np.ndarray:
-  """A column (n,) float64. Raises BadInput, naming the columns there are."""
+  """A column (n,) float64, all positive and finite. Raises BadInput: names
+  the columns there are, or the row."""
   if name not in df:
     raise BadInput(f'no column {name!r} in {path}; found: '
                    f'{", ".join(str(c) for c in df.columns)}')
   try:
-    return df[name].to_numpy(np.float64)
+    column = df[name].to_numpy(np.float64)
   except (ValueError, TypeError) as e:
     raise BadInput(f'column {name!r} of {path}: {e}') from None
+  bad = np.flatnonzero(~(np.isfinite(column) & (column > 0)))
+  if len(bad):
+    raise BadInput(f'column {name!r} of {path} has {column[bad[0]]:g} in row '
+                   f'{bad[0] + 1} of {len(column)}, wanted all positive and '
+                   'finite')
+  return column
 
 
 def columns(a):
-  """(N, D, L, groups or None, budgets or None), each (n,), of the flags."""
+  """(N, D, L, groups, budgets, weights), each (n,) or None, of the flags."""
   df = read(a.table, a.curves)
-  get = lambda name: numbers(df, name, a.table)
-  N, L = get(a.n), get(a.loss)
-  D = get(a.c) / (6 * N) if a.c else get(a.d)
-  if a.group and a.group not in df:
-    get(a.group)  # says which columns there are
-  groups = df[a.group].astype(str).to_numpy() if a.group else None
-  budget = get(a.budget) if a.budget else None
+  get = lambda name: None if name is None else numbers(df, name, a.table)
+  N, L, budget, weights = (get(k) for k in (a.n, a.loss, a.budget, a.weight))
+  D = get(a.c) / (6 * N) if a.c else get(a.d or 'D')
+  groups = None
+  if a.group:
+    if a.group not in df:
+      get(a.group)  # says which columns there are
+    if df[a.group].isna().any():
+      raise BadInput(f'column {a.group!r} of {a.table} has no label in row '
+                     f'{int(df[a.group].isna().argmax()) + 1}')
+    groups = df[a.group].astype(str).to_numpy()
   keep = np.ones(len(L), bool)
   if a.best:
     order = np.argsort(L, kind='stable')
@@ -69,8 +81,8 @@ def columns(a):
     keep[order[first]] = True
   if a.drop_highest:
     keep[np.argsort(-np.where(keep, L, -np.inf))[:a.drop_highest]] = False
-  pick = lambda x: None if x is None else x[keep]
-  return N[keep], D[keep], L[keep], pick(groups), pick(budget)
+  return [None if x is None else x[keep]
+          for x in (N, D, L, groups, budget, weights)]
 
 
 def figures(f: fit.Fit, draws, s: dict, groups, budget) -> dict:
@@ -109,11 +121,12 @@ def main(argv=None):
   p.add_argument('what', choices=('fit',))
   p.add_argument('table', type=Path, help='.csv, .jsonl or runs/EXPERIMENT')
   p.add_argument('--n', default='N', help='column: parameters (N)')
-  p.add_argument('--d', default='D', help='column: tokens (D)')
+  p.add_argument('--d', help='column: tokens (D)')
   p.add_argument('--c', help='column: FLOP, in place of --d; D = C / 6 N')
   p.add_argument('--loss', default='loss', help='column: nats a token (loss)')
   p.add_argument('--group', help='column: which run a row is of')
   p.add_argument('--budget', help="column: FLOP of the row's isoFLOP curve")
+  p.add_argument('--weight', help="column: weight of a row's penalty")
   p.add_argument('--curves', action='store_true',
                  help='of a folder: a row for each logged step')
   p.add_argument('--best', action='store_true',
@@ -133,39 +146,51 @@ def main(argv=None):
   p.add_argument('--seed', type=int, default=0)
   p.add_argument('--out', type=Path, required=True)
   a = p.parse_args(argv)
+  finite = lambda x: np.isfinite(x) and x > 0
   for name, ok, wanted in (
-      ('bootstrap', a.bootstrap >= 0, '>= 0'), ('delta', a.delta > 0, '> 0'),
-      ('over', a.over > 0, '> 0'), ('drop-highest', a.drop_highest >= 0,
-                                    '>= 0'),
-      ('at', a.at is None or a.at > 0, '> 0')):
+      ('bootstrap', a.bootstrap >= 0, '>= 0'),
+      ('delta', finite(a.delta), 'positive and finite'),
+      ('over', finite(a.over), 'positive and finite'),
+      ('over', a.over == 1 or a.objective == 'asymmetric_log',
+       '1, or --objective=asymmetric_log'),
+      ('drop-highest', a.drop_highest >= 0, '>= 0'),
+      ('at', a.at is None or finite(a.at), 'positive and finite'),
+      ('d', not (a.c and a.d), 'either --d or --c'),
+      ('law', a.law == 'chinchilla' or not (a.budget or a.at),
+       'chinchilla, for --budget and --at')):
     if not ok:
       raise BadInput(f'--{name} is {vars(a)[name.replace("-", "_")]}, wanted '
                      f'{wanted}')
   if a.curves and not a.table.is_dir():
     raise BadInput(f'--curves reads a folder of runs, found {a.table}')
-  N, D, L, groups, budget = columns(a)
+  N, D, L, groups, budget, weights = columns(a)
+  try:  # before, not after, the work
+    a.out.mkdir(parents=True, exist_ok=True)
+  except OSError as e:
+    raise BadInput(f'cannot write in {a.out}: {e.strerror}') from e
   law = {'chinchilla': fit.chinchilla, 'kaplan': fit.kaplan_nd}[a.law]
   draws = None
   try:
     f = law(N, D, L, objective=a.objective, delta=a.delta, seed=a.seed,
-            over=a.over)
-    if budget is not None:
-      fit.checked(budget, least=1)
+            over=a.over, weights=weights)
     if a.bootstrap:
       bar = cli.Progress(a.bootstrap, 0, 'bootstrap', 'draw')
       draws = fit.bootstrap(f, a.bootstrap, groups, a.seed, bar.update)
       bar.close()
   except ValueError as e:
     raise BadInput(f'{a.table}: {e}') from e
-  s = report.summary(f, draws, groups, budget, a.at)
-  text = report.markdown(s)
-  with disk_errors(a.out):
+  # A law that is not identified overflows; the report says so.
+  with np.errstate(all='ignore'), warnings.catch_warnings(), (
+      disk_errors(a.out)):
+    warnings.simplefilter('ignore')
+    s = report.summary(f, draws, groups, budget, a.at)
+    text = report.markdown(s)
     store.write_json(a.out / 'report.json', s)
     store.write(a.out / 'report.md', text)
+    print(text)
     drawn = figures(f, draws, s, groups, budget)
     for name, figure in drawn.items():
       figure.savefig(a.out / f'{name}.png', dpi=150)
-  print(text)
   print(f'written: {a.out}/report.json, report.md, '
         + ', '.join(f'{k}.png' for k in drawn))
 

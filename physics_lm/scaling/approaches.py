@@ -2,6 +2,7 @@
 approaches 1 (envelope of training curves) and 2 (isoFLOP curves). Approach 3
 is fit.chinchilla(...).optimal(C). No JAX."""
 
+import collections
 from typing import NamedTuple
 
 import numpy as np
@@ -108,7 +109,7 @@ def _lower_hull(x, y) -> list[int]:
 def approach2(C, N, D, L, method: str = 'parabola', surface=None,
               noise: float = 0.0, draws: int = 200, seed: int = 0) -> IsoFlop:
   """isoFLOP curves: the best N and D of each budget, then a line through
-  them in logarithms. Rows of one budget share their C, (n,) each.
+  them in logarithms. Rows of one budget share their C within 0.1 %, (n,) each.
 
   'parabola': vertex of L against log N, and of L against log D; one past the
   sizes tried by at most half their range is kept, and marked. 'akima':
@@ -125,8 +126,10 @@ def approach2(C, N, D, L, method: str = 'parabola', surface=None,
   if method == 'surface' and surface is None:
     surface = fit.chinchilla(N, D, L)
   rng, budgets = np.random.default_rng(seed), []
-  for c in np.unique(C):
-    mine = np.flatnonzero(C == c)
+  order = np.argsort(C)
+  ends = np.flatnonzero(np.diff(np.log(C[order])) > 1e-3) + 1
+  for mine in np.split(order, ends):
+    c = np.median(C[mine])
     mine = mine[np.lexsort((L[mine], N[mine]))]
     n, d, loss = N[mine], D[mine], L[mine]
     reason, best, spread = '', (np.nan,) * 3, np.nan
@@ -147,7 +150,8 @@ def approach2(C, N, D, L, method: str = 'parabola', surface=None,
     bias = np.nan
     if surface is not None and status != 'dropped':
       p = surface.params
-      bias = parabola_bias(p['alpha'], p['beta'], np.log10(n / best[0]))
+      bias = parabola_bias(p['alpha'], p['beta'],
+                           np.log10(n / surface.optimal(c)[0]))
     budgets.append(Budget(
         float(c), len(mine), status, reason, *best,
         spread if status != 'dropped' else np.nan,
@@ -155,8 +159,9 @@ def approach2(C, N, D, L, method: str = 'parabola', surface=None,
   good = [b for b in budgets if b.status != 'dropped']
   if len(good) < 2:
     raise ValueError(f'{len(good)} of {len(budgets)} budgets have an interior '
-                     'minimum, wanted at least 2: '
-                     + '; '.join(b.reason for b in budgets if b.reason))
+                     'minimum, wanted at least 2: ' + '; '.join(
+                         f'{n} x {why}' for why, n in collections.Counter(
+                             b.reason for b in budgets if b.reason).items()))
   weights = [1 / b.spread for b in good] if noise and method == 'akima' else (
       None)
   return IsoFlop(*_lines(*np.array([[b.C, b.N, b.D] for b in good]).T,

@@ -21,7 +21,8 @@ def _refit(f: fit.Fit, keep) -> fit.Fit:
   """The same fit, from scratch, to some of the rows."""
   N, D, L = (column[keep] for column in f.data)
   options = {'objective': f.objective_name, 'delta': f.delta,
-             'weights': f.problem.weights[keep], 'over': f.problem.over}
+             'weights': f.problem.weights[keep], 'over': f.problem.over,
+             'bounds': f.bounds}
   if f.law == 'kaplan':
     return fit.kaplan_nd(N, D, L, **options)
   return fit.chinchilla(N, D, L, tie=f.params['alpha'] == f.params['beta'],
@@ -108,20 +109,21 @@ def trim(f: fit.Fit, counts=(1, 2, 5, 10)) -> list[dict]:
   return out
 
 
-def compare(N, D, L) -> list[dict]:
+def compare(N, D, L, weights=None) -> list[dict]:
   """Chinchilla; with alpha = beta; without E; and Kaplan's form on equal
-  data, by Huber (1e-3, sum, log) and by AICc of the log residuals (normal
-  errors; lower is better), the best first."""
+  data: all by least squares of log loss, so that AICc (normal errors; lower
+  is better) compares like with like. The best first."""
+  options = {'objective': 'squared_log', 'weights': weights}
   fits = {
-      'chinchilla': (fit.chinchilla(N, D, L), 5),
-      'alpha = beta': (fit.chinchilla(N, D, L, tie=True), 4),
-      'without E': (fit.chinchilla(N, D, L, asymptote=False), 4),
-      'kaplan': (fit.kaplan_nd(N, D, L), 4)}
+      'chinchilla': (fit.chinchilla(N, D, L, **options), 5),
+      'alpha = beta': (fit.chinchilla(N, D, L, tie=True, **options), 4),
+      'without E': (fit.chinchilla(N, D, L, asymptote=False, **options), 4),
+      'kaplan': (fit.kaplan_nd(N, D, L, **options), 4)}
   out = []
   for name, (f, k) in fits.items():
     k += 1  # the spread of the residuals
-    aicc = f.n * np.log((f.residuals**2).mean()) + 2 * k + (
+    aicc = f.n * np.log(max(f.objective, 1e-300) / f.n) + 2 * k + (
         2 * k * (k + 1) / (f.n - k - 1) if f.n > k + 1 else np.inf)
-    out.append({'law': name, 'parameters': k - 1, 'objective': f.objective,
+    out.append({'law': name, 'parameters': k - 1, 'squares': f.objective,
                 'aicc': float(aicc)})
   return sorted(out, key=lambda row: row['aicc'])

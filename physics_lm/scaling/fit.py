@@ -41,6 +41,7 @@ class Fit:
   residuals: np.ndarray  # (n,) fit - seen, on the objective's scale
   data: tuple[np.ndarray, ...]  # what predict() takes, then L, (n,) each
   theta: np.ndarray  # the solution in the fit's own coordinates
+  bounds: dict | None = dataclasses.field(repr=False)
   problem: solve.Problem = dataclasses.field(repr=False)
   unpack: Callable = dataclasses.field(repr=False)  # theta -> params
 
@@ -57,7 +58,13 @@ class Fit:
 
   def reweighted(self, weights) -> dict[str, float] | None:
     """Parameters of the minimum nearest to this one with the rows' weights
-    multiplied by (n,): 0 leaves a row out. None where there is none."""
+    multiplied by (n,): 0 leaves a row out. None where there is none, or the
+    rows left are too few or too alike to fit."""
+    left = self.problem.weights * weights > 0
+    columns = [c for c in self.data[:-1] if c.ndim == 1]
+    if left.sum() < len(self.theta) or any(
+        len(np.unique(c[left])) < min(3, len(np.unique(c))) for c in columns):
+      return None
     problem = self.problem._replace(weights=self.problem.weights * weights)
     theta, value, gradient = solve.refine(problem, self.theta, problem.scale())
     ok = np.isfinite(value) and gradient < 1e-2
@@ -78,6 +85,18 @@ def checked(*columns, least: int) -> list[np.ndarray]:
   if len(out[0]) < least:
     raise ValueError(f'{len(out[0])} points, wanted at least {least}')
   return out
+
+
+def _weights(weights, L) -> np.ndarray:
+  """(n,) float64, ones for None. Raises ValueError for negative ones."""
+  if weights is None:
+    return np.ones_like(L)
+  w = np.asarray(weights, np.float64)
+  if w.shape != L.shape or not (np.isfinite(w) & (w >= 0)).all() or (
+      not w.any()):
+    raise ValueError(f'weights of shape {w.shape}, wanted {L.shape}, finite, '
+                     'none negative and not all zero')
+  return w
 
 
 def _varied(**columns):
@@ -125,13 +144,24 @@ def _solve(law: str, model, data, L, seeds, unpack, *, watch, amplitudes=0,
   if objective not in solve.OBJECTIVES:
     raise ValueError(f'objective {objective!r}, wanted one of '
                      f'{solve.OBJECTIVES}')
-  w = np.ones_like(L) if weights is None else checked(weights, L, least=1)[0]
+  if starts < 1:
+    raise ValueError(f'{starts} starts, wanted at least 1')
+  w = _weights(weights, L)
   logs = objective.endswith('_log')
   model = model if logs else solve.exponential(model)
   problem = solve.Problem(model, np.log(L) if logs else L, w, objective, delta,
                           over)
   if bounds:
     problem = problem._replace(limits=_limits(bounds, unpack))
+  with np.errstate(over='ignore', invalid='ignore', divide='ignore'):
+    return _finish(law, problem, data, L, seeds, unpack, watch, amplitudes,
+                   narrow, starts, bounds)
+
+
+def _finish(law, problem, data, L, seeds, unpack, watch, amplitudes, narrow,
+            starts, bounds) -> Fit:
+  """Minimises, and says what the minimum is worth."""
+  w, logs = problem.weights, problem.objective.endswith('_log')
   best = solve.minimise(
       problem, seeds(np.sqrt(w) / (L if logs else 1.0)), starts)
   params = unpack(best.theta)
@@ -139,11 +169,11 @@ def _solve(law: str, model, data, L, seeds, unpack, *, watch, amplitudes=0,
                    solve.covariance(problem, best.theta))
   loose = tuple(k for k, v in _flat(params).items()
                 # u of a mixing law is a logarithm, and may be zero
-                if k in narrow
+                if k in narrow or not np.isfinite(v)
                 or errors[k] > 0.5 * (1 if k.startswith('u[') else abs(v)))
-  hit = tuple(k for k, (low, high) in (bounds or {}).items()
-              for limit in (low, high)
-              if limit and abs(np.log(params[k] / limit)) < 1e-6)
+  hit = tuple(k for k, pair in (bounds or {}).items()
+              if any(limit and abs(np.log(params[k] / limit)) < 1e-6
+                     for limit in pair))
   small = min((params[k] for k in watch if k in params), default=1.0)
   shares = np.exp(best.theta[:amplitudes]) / L.mean()
   if not np.isfinite(best.value) or best.gradient > 1e-3:
@@ -154,25 +184,26 @@ def _solve(law: str, model, data, L, seeds, unpack, *, watch, amplitudes=0,
     status = 'degenerate'  # a term has gone, or could be anything
   else:
     status = 'converged'
-  return Fit(law, params, best.value, objective, delta, len(L), status,
-             best.starts, best.agree, best.gradient, hit, errors, loose,
-             model(best.theta)[0] - problem.seen, (*data, L), best.theta,
-             problem, unpack)
+  return Fit(law, params, best.value, problem.objective, problem.delta, len(L),
+             status, best.starts, best.agree, best.gradient, hit, errors, loose,
+             problem.model(best.theta)[0] - problem.seen, (*data, L),
+             best.theta, bounds, problem, unpack)
 
 
 def _limits(bounds, unpack):
   """theta -> distances in logarithms from each bound, negative outside."""
   for name, pair in bounds.items():
-    if len(pair) != 2 or any(b is not None and b <= 0 for b in pair):
-      raise ValueError(f'bounds of {name} are {pair}, wanted (low, high), each '
-                       'positive or None')
+    ends = [b for b in pair if b is not None] if np.ndim(pair) == 1 else [-1]
+    if len(pair if np.ndim(pair) else ()) != 2 or not all(
+        np.isfinite(b) and b > 0 for b in ends) or ends != sorted(set(ends)):
+      raise ValueError(f'bounds of {name} are {pair}, wanted (low, high), low '
+                       'below high, each positive or None')
 
   def distances(theta):
     params = unpack(theta)
-    unknown = bounds.keys() - params.keys()
-    if unknown:
-      raise ValueError(f'bounds of {sorted(unknown)}, wanted some of '
-                       f'{list(params)}')
+    single = [k for k, v in params.items() if np.ndim(v) == 0 and v != 0]
+    if bounds.keys() - set(single):
+      raise ValueError(f'bounds of {sorted(bounds)}, wanted some of {single}')
     out = []
     for name, (low, high) in bounds.items():
       at = np.log(max(params[name], 1e-300))
@@ -339,8 +370,16 @@ def data_constrained(N, D, U, L, base: dict | None = None, **options) -> Fit:
   """
   N, D, U, L = checked(N, D, U, L, least=2)
   if base is None:
-    fresh = D <= U
-    base = chinchilla(N[fresh], D[fresh], L[fresh]).params
+    fresh, first = D <= U, {k: v for k, v in options.items()
+                            if k in ('objective', 'delta', 'over', 'weights')}
+    if first.get('weights') is not None:
+      first['weights'] = np.asarray(first['weights'])[fresh]
+    once = chinchilla(N[fresh], D[fresh], L[fresh], **first)
+    if once.status in ('failed', 'degenerate'):
+      raise ValueError(f'the {fresh.sum()} rows with D <= U give a '
+                       f'{once.status} fit ({", ".join(once.loose)}), wanted '
+                       'base=')
+    base = once.params
   E, A, B, alpha, beta = (base[k] for k in ('E', 'A', 'B', 'alpha', 'beta'))
   unique = np.minimum(U, D)
   G = (alpha * A / (beta * B))**(1 / (alpha + beta))
@@ -349,8 +388,10 @@ def data_constrained(N, D, U, L, base: dict | None = None, **options) -> Fit:
   def worth(of, total, rate):
     """(effective amount, its derivative in log rate)."""
     k = (total / of - 1) / rate
-    left = np.exp(-k)
-    return of * (1 + rate * (1 - left)), of * rate * (1 - left - k * left)
+    lost = -np.expm1(-k)
+    # For small k the slope is a difference of equals; its series is not.
+    slope = np.where(k < 1e-4, k**2 / 2 - k**3 / 3, lost - k * np.exp(-k))
+    return of * (1 + rate * lost), of * rate * slope
 
   def model(theta):
     r_d, r_n = np.exp(np.clip(theta, -50, 50))
@@ -369,8 +410,15 @@ def data_constrained(N, D, U, L, base: dict | None = None, **options) -> Fit:
     rates = np.log(np.geomspace(0.5, 200, 8))
     return [(d, n) for d in rates for n in rates]
 
-  return _solve('data_constrained', model, (N, D, U), L, seeds, unpack,
-                watch=('R_D', 'R_N'), **options)
+  f = _solve('data_constrained', model, (N, D, U), L, seeds, unpack,
+             watch=('R_D', 'R_N'), **options)
+  # Far beyond the most repeated row a constant could be anything.
+  seen = {'R_D': (D / unique).max() - 1, 'R_N': (N / wanted).max() - 1}
+  gone = {k for k, most in seen.items() if f.params[k] > 100 * most}
+  return dataclasses.replace(
+      f, errors={k: e if k in seen else np.nan for k, e in f.errors.items()},
+      loose=tuple(k for k in seen if k in gone or k in f.loose),
+      status='degenerate' if gone and f.status == 'converged' else f.status)
 
 
 def dcpt(N, D, r, L, starts: int = 24, seed: int = 0, **options) -> Fit:
@@ -428,15 +476,22 @@ def dcpt(N, D, r, L, starts: int = 24, seed: int = 0, **options) -> Fit:
 
 
 def mixing(r, L, delta: float = 0.05, starts: int = 60, seed: int = 0,
-           objective: str = 'huber', **options) -> Fit:
+           objective: str = 'huber', **options):
   """Fits c + exp(r . u) to shares r (n, M) and losses L (n,), by Huber on the
-  loss itself. Very negative u are not identified (see `loose`): their term
-  is already zero. (Ye et al. 2024.)"""
+  loss itself; for losses (n, P) of P domains a tuple of P fits. Very negative
+  u are not identified (see `loose`): their term is already zero. (Ye et al.
+  2024.)"""
   r = np.asarray(r, np.float64)
-  L, = checked(L, least=np.shape(r)[1] + 1)
-  if r.shape[0] != len(L) or np.abs(r.sum(1) - 1).max() > 1e-3:
-    raise ValueError(f'shares {r.shape} for {len(L)} losses, wanted rows that '
-                     'sum to 1')
+  if np.ndim(L) == 2:
+    return tuple(mixing(r, column, delta, starts, seed, objective, **options)
+                 for column in np.asarray(L).T)
+  if r.ndim != 2:
+    raise ValueError(f'shares of shape {r.shape}, wanted (n, M)')
+  L, = checked(L, least=r.shape[1] + 1)
+  if r.shape[0] != len(L) or not (r >= 0).all() or (
+      np.abs(r.sum(1) - 1).max() > 1e-3):
+    raise ValueError(f'shares {r.shape} for {len(L)} losses, wanted rows '
+                     'without negative ones that sum to 1')
   design = np.zeros((2, len(L), 1 + r.shape[1]))
   design[0, :, 0] = 1
   design[1, :, 1:] = r
@@ -469,7 +524,10 @@ def power(x, y, offset: bool | float = False, weights=None) -> Power:
   """Weighted least squares in log y, (n,) each. offset: False for none, a
   number to pin it, True to fit it, with y falling towards it."""
   x, y = checked(x, y, least=3 if offset is True else 2)
-  w = np.ones_like(x) if weights is None else checked(weights, x, least=2)[0]
+  w = _weights(weights, x)
+  if len(np.unique(x[w > 0])) < (3 if offset is True else 2):
+    raise ValueError(f'{len(np.unique(x[w > 0]))} distinct x, wanted at least '
+                     f'{3 if offset is True else 2}')
   if offset is True:
     return _offset_power(x, y, w)
   if offset and y.min() <= offset:

@@ -11,12 +11,20 @@ from physics_lm.shape import Shape
 
 
 class Parameters(NamedTuple):
-  embedding: int  # input table, and output table when untied
-  rest: int  # all layers and the last norm
+  embedding: int  # input table
+  unembedding: int  # output table; 0 when it is the input's
+  attention: int  # of all layers, with their norms
+  mlp: int
+  last_norm: int
+
+  @property
+  def rest(self) -> int:
+    """Without tables: Kaplan's non-embedding count."""
+    return self.attention + self.mlp + self.last_norm
 
   @property
   def total(self) -> int:
-    return self.embedding + self.rest
+    return self.embedding + self.unembedding + self.rest
 
 
 def parameters(s: Shape) -> Parameters:
@@ -34,9 +42,9 @@ def parameters(s: Shape) -> Parameters:
     mlp = vectors * D + (ups + 1) * D * F
     if s.bias:
       mlp += ups * F + D
-  tables = 1 if s.tied else 2
-  return Parameters(tables * s.vocab * D,
-                    s.depth * (attention + mlp) + vectors * D)
+  table = s.vocab * D
+  return Parameters(table, 0 if s.tied else table, s.depth * attention,
+                    s.depth * mlp, vectors * D)
 
 
 def train_per_token(s: Shape, length: int, convention: str

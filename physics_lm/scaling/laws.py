@@ -13,11 +13,12 @@ import numpy as np
 PF_DAY = 8.64e19  # FLOP
 
 
-def _xp(*arrays):
-  """The array namespace of the first argument that has one, else NumPy."""
-  for a in arrays:
-    if hasattr(a, '__array_namespace__'):
-      return a.__array_namespace__()
+def _xp(*values):
+  """JAX's namespace when any value is a JAX array, else NumPy."""
+  for v in values:
+    if hasattr(v, '__array_namespace__') and not isinstance(
+        v, (np.ndarray, np.generic)):
+      return v.__array_namespace__()
   return np
 
 
@@ -148,13 +149,13 @@ MUENNIGHOFF = {
 def data_constrained(N, D, U, E, A, B, alpha, beta, R_D, R_N):
   """Chinchilla with D tokens of which U are unique: repeated tokens, and
   parameters beyond what U would want, are worth less and less."""
-  xp = _xp(N, D, U)
+  xp = _xp(N, D, U, E, A, B, alpha, beta, R_D, R_N)
   U = xp.minimum(U, D)
   G = (alpha * A / (beta * B))**(1 / (alpha + beta))
   U_N = (U * G)**(beta / alpha) * G
   U_N = xp.minimum(N, U_N)
   saturate = lambda unique, total, rate: unique * (
-      1 + rate * (1 - xp.exp(-(total / unique - 1) / rate)))
+      1 - rate * xp.expm1(-(total / unique - 1) / rate))
   return chinchilla(saturate(U_N, N, R_N), saturate(U, D, R_D), E, A, B, alpha,
                     beta)
 
@@ -163,7 +164,7 @@ def mixing(r, c, u):
   """c + exp(r . u): loss of one domain for shares r [..., M] that sum to 1
   (Ye et al. 2024, arXiv 2403.16952). The paper's k exp(t . r) has a freedom
   that cannot be seen on the simplex; u = t + log k is what can."""
-  xp = _xp(r, u)
+  xp = _xp(r, c, u)
   return c + xp.exp(r @ u)
 
 

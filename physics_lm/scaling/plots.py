@@ -91,7 +91,7 @@ def isoflop(result: approaches.IsoFlop, C, N, L):
   colours = matplotlib.colormaps['viridis'](
       np.linspace(0, 0.9, len(result.budgets)))
   for b, colour in zip(result.budgets, colours):
-    mine = np.asarray(C) == b.C
+    mine = np.abs(np.log(np.asarray(C) / b.C)) < 1e-3
     n, loss = np.asarray(N)[mine], np.asarray(L)[mine]
     ax.plot(n, loss, '.', color=colour, markersize=5, label=f'{b.C:.1e}')
     x = np.log10(n)
@@ -126,7 +126,10 @@ def pairs(draws: fit.Bootstrap, names=('alpha', 'beta', 'E')):
     for j, x in enumerate(names):
       ax = axes[i][j]
       if i == j:
-        ax.hist(draws.params[x], bins=30, color=plots.COLOURS[0])
+        values = draws.params[x]
+        if np.isfinite(values).all() and np.ptp(values) > 1e-9 * np.abs(
+            values).max():
+          ax.hist(values, bins=30, color=plots.COLOURS[0])
       elif j < i:
         ax.plot(draws.params[x], draws.params[y], '.', markersize=2,
                 color=plots.COLOURS[0], alpha=0.4)
@@ -190,7 +193,8 @@ def approach_bars(rows: list[approaches.Row], interval=None):
 def holdout(rows: list[dict]):
   """Error of predicted loss above each cut of compute, and a below it."""
   fig, axes = plots.figure(columns=2, width=3.6, height=2.9)
-  rows = [r for r in rows if 'error' in r]
+  rows = [r for r in rows if r.get('error') is not None
+          and r.get('a') is not None]
   cut = [r['cut'] for r in rows]
   for ax, values, label in (
       (axes[0][0], [100 * r['error'] for r in rows],

@@ -31,6 +31,13 @@ def summary(f: fit.Fit, draws: fit.Bootstrap | None = None, groups=None,
                         'failures': draws.failures,
                         'by': 'row' if groups is None else 'group'}
     if out['bootstrap']['draws']:
+      # A central 68 %, not a deviation: some draws run away.
+      spread = {k: (b - a_) / 2 for k, (a_, b) in (
+          (k, draws.interval(lambda p, k=k: p[k], 0.6827)) for k in f.params)}
+      out['standard_errors'] = spread
+      out['not_identified'] = [
+          k for k, v in f.params.items()
+          if k in f.loose or not spread[k] <= 0.5 * abs(v)]
       out['interval_95'] = {k: draws.interval(fn) for k, fn in names.items()}
       out['interval_80'] = {k: draws.interval(fn, 0.8)
                             for k, fn in names.items()}
@@ -55,7 +62,7 @@ def summary(f: fit.Fit, draws: fit.Bootstrap | None = None, groups=None,
 
 def _laws(f: fit.Fit):
   try:
-    return diagnose.compare(*f.data)
+    return diagnose.compare(*f.data, f.problem.weights)
   except ValueError as e:
     return str(e)
 
@@ -73,16 +80,19 @@ def _plain(x):
 
 def markdown(s: dict) -> str:
   """report.md from report.json."""
+  huber = f', delta {s["delta"]:g}' if s['objective_name'] in (
+      'huber_log', 'huber', 'asymmetric_log') else ''
   lines = [f'# {s["law"]}: {s["n"]} points, {s["status"]}', '',
-           f'Objective {s["objective"]:.9g} ({s["objective_name"]}, delta '
-           f'{s["delta"]:g}, sum); {s["agree"]} of {s["starts"]} starts agree, '
-           f'gradient norm {s["gradient_norm"]:.1e}.', '']
+           f'Objective {_number(s["objective"], ".9g")} '
+           f'({s["objective_name"]}{huber}, sum); {s["agree"]} of '
+           f'{s["starts"]} starts agree, gradient norm '
+           f'{_number(s["gradient_norm"], ".1e")}.', '']
   lines += [f'* {w}' for w in warnings(s)] + ['']
   ends = lambda k, level: ' to '.join(
-      f'{x:.5g}' for x in s.get(f'interval_{level}', {}).get(k, ()))
+      _number(x, '.5g') for x in s.get(f'interval_{level}', {}).get(k, ()))
   lines += table(
       ['quantity', 'value', '80 % interval', '95 % interval'],
-      [[k, f'{v:.7g}', ends(k, 80), ends(k, 95)]
+      [[k, _number(v, '.7g'), ends(k, 80), ends(k, 95)]
        for k, v in (s['params'] | s['derived']).items()])
   if 'bootstrap' in s:
     b = s['bootstrap']
@@ -90,21 +100,24 @@ def markdown(s: dict) -> str:
               'failed.', '']
   d = s['diagnosis']
   lines += ['## Residuals (fit - seen)', '',
-            f'Mean {d["mean"]:.2g}, sd {d["sd"]:.2g}, median absolute '
-            f'deviation {d["mad"]:.2g}, largest {d["largest"]:.2g}; '
-            f'{d["inside_delta"]:.0%} inside delta. R2 {d["r2"]:.5f} of the '
-            f'loss, {d["r2_log"]:.5f} of its logarithm. Condition number '
-            f'{d["condition"]:.1e}.', '']
+            'Mean {}, sd {}, median absolute deviation {}, largest {}; {} '
+            'inside delta. R2 {} of the loss, {} of its logarithm. Condition '
+            'number {}.'.format(*(_number(d[k], form) for k, form in (
+                ('mean', '.2g'), ('sd', '.2g'), ('mad', '.2g'),
+                ('largest', '.2g'), ('inside_delta', '.0%'), ('r2', '.5f'),
+                ('r2_log', '.5f'), ('condition', '.1e')))), '']
   lines += ['## Predicting what was not fitted', '']
   lines += table(
       ['fitted below C', 'rows', 'rows above', 'mean error', 'bias', 'a'],
-      [[f'{r["cut"]:.2e}', r['below'], r['above'], *(
-          [f'{r["error"]:.2%}', f'{r["bias"]:+.2%}', f'{r["a"]:.4f}']
+      [[_number(r['cut'], '.2e'), r['below'], r['above'], *(
+          [_number(r['error'], '.2%'), _number(r['bias'], '+.2%'),
+           _number(r['a'], '.4f')]
           if 'error' in r else [r['reason'], '', ''])] for r in s['holdout']])
   lines += ['Without the highest losses:', '']
   lines += table(
       ['left out', 'a', *s['params']],
-      [[r['without'], f'{r["a"]:.4f}', *(f'{r[k]:.5g}' for k in s['params'])]
+      [[r['without'], _number(r['a'], '.4f'),
+        *(_number(r[k], '.5g') for k in s['params'])]
        if 'a' in r else [r['without'], r['reason'], *[''] * len(s['params'])]
        for r in s['without_highest']])
   if s.get('leave_one_out'):
@@ -115,8 +128,8 @@ def markdown(s: dict) -> str:
                     for r in s['leave_one_out'][:5]])
   lines += ['## Other forms on the same rows', '']
   lines += [s['laws'], ''] if isinstance(s['laws'], str) else table(
-      ['law', 'parameters', 'Huber sum', 'AICc'],
-      [[r['law'], r['parameters'], f'{r["objective"]:.6g}',
+      ['law', 'parameters', 'squares of log loss', 'AICc'],
+      [[r['law'], r['parameters'], _number(r['squares'], '.6g'),
         _number(r['aicc'], '.1f')] for r in s['laws']])
   if 'approaches' in s:
     lines += [f'## Approaches, at {s["at"]:.3g} FLOP', '']
@@ -146,7 +159,8 @@ def warnings(s: dict) -> list[str]:
     out.append(f'Held by a bound: {", ".join(s["bounds_hit"])}.')
   if s['not_identified']:
     out.append(f'Not identified by these runs: {", ".join(s["not_identified"])}'
-               ' (error beyond half the value, or a range of sizes below '
+               ' (standard error beyond half the value, or sizes that span '
+               'less than '
                f'x{fit.SPAN:g}); predictions inside the range may still hold.')
   if s['agree'] < s['starts'] / 2:
     out.append(f'Only {s["agree"]} of {s["starts"]} starts end at the best '
@@ -154,7 +168,12 @@ def warnings(s: dict) -> list[str]:
   if s['repeated']:
     out.append(f'{s["repeated"]} rows repeat an (N, D) of another: where they '
                'are worse-tuned runs, keep the best (--best).')
-  if s.get('bootstrap', {}).get('by') == 'row':
+  b = s.get('bootstrap')
+  if b and b['failures'] > 0.05 * (b['draws'] + b['failures']):
+    out.append(f'{b["failures"]} of {b["draws"] + b["failures"]} resamples '
+               'could not be fitted (too few sizes in them): the intervals are '
+               'of the others.')
+  if b and b['by'] == 'row':
     out.append('Rows that are checkpoints of one run are not independent: '
                'give --group, or these intervals are too narrow.')
   return out
@@ -167,5 +186,5 @@ def table(head, rows) -> list[str]:
 
 
 def _number(x, form: str) -> str:
-  return '' if x is None else format(x, form)
+  return 'none' if x is None else format(x, form)  # was not finite
 

@@ -101,7 +101,8 @@ def minimise(problem: Problem, seeds, starts: int) -> Minimum:
   scale = problem.scale()
   ends = [refine(problem, s, scale) for s in ranked[:starts]]
   best = min(ends, key=lambda e: e[1])
-  agree = sum(e[1] <= best[1] * (1 + 1e-4) for e in ends)
+  # 1e-12 of an objective of order one: below it, all is rounding.
+  agree = sum(e[1] <= best[1] * (1 + 1e-4) + 1e-12 for e in ends)
   return Minimum(best[0], best[1] * scale, best[2], int(agree), len(ends))
 
 
@@ -127,22 +128,42 @@ def refine(problem: Problem, theta, scale: float):
         scaled, theta, jac=True, method='SLSQP',
         constraints={'type': 'ineq', 'fun': problem.limits},
         options={'ftol': 1e-15, 'maxiter': 2000})
-  # At a limit the gradient does not vanish: what is left is success.
-  ok = np.isfinite(held.fun) and (problem.limits(held.x) > -1e-6).all()
-  return held.x, held.fun if ok else np.inf, 0.0
+    return held.x, held.fun, _outward(problem, held.x, scaled(held.x)[1])
+
+
+def _outward(problem: Problem, theta, gradient) -> float:
+  """What is left of the gradient at a point within limits, after all that the
+  limits in force hold back (Karush, Kuhn and Tucker); inf outside them."""
+  distance = problem.limits(theta)
+  if not np.isfinite(distance).all() or (distance < -1e-6).any():
+    return np.inf
+  step = 1e-6 * np.eye(len(theta))
+  normals = np.stack([(problem.limits(theta + h) - problem.limits(theta - h))
+                      / 2e-6 for h in step])  # [p, limits]
+  if not np.isfinite(gradient).all():
+    return np.inf
+  return float(optimize.nnls(normals[:, distance < 1e-6], gradient)[1]
+               if (distance < 1e-6).any() else np.linalg.norm(gradient))
 
 
 def covariance(problem: Problem, theta) -> np.ndarray:
-  """(p, p) of theta, linearised about the fit, for independent errors of one
-  size (1.4826 times the median absolute residual). A rough guide to what is
-  determined; the bootstrap gives intervals."""
+  """(p, p) of theta, linearised about the fit; weights count as inverse
+  variances. The size of an error is 1.4826 times the median absolute
+  residual, and below 30 rows at least the root mean square. Too small where
+  errors are long-tailed: intervals are for the bootstrap to give. Infinite
+  with fewer than three rows more than parameters."""
   guess, jacobian = problem.model(theta)
   w = problem.weights
-  r = (guess - problem.seen)[w > 0]
+  r = (np.sqrt(w) * (guess - problem.seen))[w > 0]
+  n, p = len(r), len(theta)
+  hessian = (jacobian * w[:, None]).T @ jacobian
+  if n - p < 3 or not np.isfinite(hessian).all():
+    return 1e300 * np.eye(p)
   noise = 1.4826 * np.median(np.abs(r - np.median(r)))
-  freedom = len(r) / max(len(r) - len(theta), 1)
-  size, axes = np.linalg.eigh((jacobian * w[:, None]).T @ jacobian)
+  if n < 30:
+    noise = max(noise, np.sqrt((r**2).mean()))
+  size, axes = np.linalg.eigh(hessian)
   if size[-1] <= 0:
-    return 1e300 * np.eye(len(theta))  # nothing moves the prediction
+    return 1e300 * np.eye(p)  # nothing moves the prediction
   size = np.maximum(size, 1e-15 * size[-1])  # a flat direction is wide
-  return noise**2 * freedom * np.mean(w) * (axes / size) @ axes.T
+  return noise**2 * n / (n - p) * (axes / size) @ axes.T
