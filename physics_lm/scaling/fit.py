@@ -375,7 +375,7 @@ def data_constrained(N, D, U, L, base: dict | None = None, **options) -> Fit:
     if first.get('weights') is not None:
       first['weights'] = np.asarray(first['weights'])[fresh]
     once = chinchilla(N[fresh], D[fresh], L[fresh], **first)
-    if once.status in ('failed', 'degenerate'):
+    if once.status != 'converged':
       raise ValueError(f'the {fresh.sum()} rows with D <= U give a '
                        f'{once.status} fit ({", ".join(once.loose)}), wanted '
                        'base=')
