@@ -125,6 +125,12 @@ def get_config() -> ConfigDict:
   c.runtime.mesh.data = -1  # devices; -1: all that are left
   c.runtime.mesh.fsdp = 1  # devices over which parameters are cut
   c.runtime.mesh.tensor = 1  # devices over which heads and MLP are cut
+  c.runtime.hosts = ConfigDict()  # of a job of several processes
+  c.runtime.hosts.coordinator = placeholder(str)  # 'address:port' of process 0;
+  # None: as the cluster says (Slurm, TPU pods), else this process alone
+  c.runtime.hosts.count = placeholder(int)  # processes
+  c.runtime.hosts.index = placeholder(int)  # which one this is, from 0
+  c.runtime.hosts.timeout = 30  # seconds in silence after which one is dead
   c.runtime.accumulate = 1  # micro-batches a step; must divide data.batch
   c.runtime.remat = False  # recompute a layer's activations going back
   c.runtime.attention = 'xla'  # 'xla' or 'cudnn' (GPU, bfloat16)

@@ -15,6 +15,7 @@ import jax
 from physics_lm import (
   checkpoint,
   environment,
+  hosts,
   metrics,
   optim,
   pipeline,
@@ -22,7 +23,7 @@ from physics_lm import (
   rows,
   store,
 )
-from physics_lm.cli import Progress, Stop, parse_config
+from physics_lm.cli import Progress, parse_config
 from physics_lm.errors import BadInput, command, disk_errors
 from physics_lm.evals import suite
 from physics_lm.scaling import flops
@@ -60,11 +61,12 @@ def run(config, workdir, command_line: str = ''):
   """Trains `config` in the folder `workdir` until done, or resumes it."""
   folder = Path(workdir)
   environment.keep_memory()  # before JAX starts its threads
+  hosts.join(config)
   # One process holds the folder for all of a job.
-  lock = store.lock if jax.process_index() == 0 else contextlib.nullcontext
+  lock = store.lock if hosts.first() else contextlib.nullcontext
   try:
     # Whatever ends the run, a save that has begun is finished first.
-    with disk_errors(folder), lock(folder), Stop() as stop, (
+    with disk_errors(folder), lock(folder), hosts.stop() as stop, (
         contextlib.ExitStack()) as stack:
       _run(config, folder, command_line, stop, stack)
   except store.Locked:
@@ -72,7 +74,7 @@ def run(config, workdir, command_line: str = ''):
     sys.exit(3)  # launch.BUSY
 
 
-def _run(config, folder: Path, command_line: str, stop: Stop,
+def _run(config, folder: Path, command_line: str, stop,
          stack: contextlib.ExitStack):
   closing = lambda x: stack.enter_context(contextlib.closing(x))
   plain = store.identified(config, folder)
@@ -92,7 +94,7 @@ def _run(config, folder: Path, command_line: str, stop: Stop,
   saved = closing(checkpoint.Checkpoints(folder, config.checkpoint.keep))
   state, meta = start(config, trainer, saved, folder, data.vocab,
                       store.run_id(plain))
-  first, writes = meta['step'], jax.process_index() == 0
+  first, writes = meta['step'], hosts.first()
   began -= meta['seconds']  # of the sessions before
   if writes:
     store.write_json(folder / 'config.json', plain)

@@ -1,0 +1,84 @@
+"""Several processes as one: who they are, and how they stop together.
+
+A job of several processes runs the same command in each. On a cluster that
+JAX knows (Slurm's srun, TPU pods) nothing needs to be said; elsewhere
+runtime.hosts says where process 0 is, how many there are and which this is.
+"""
+
+import contextlib
+import os
+import signal
+
+import jax
+from jax.experimental import multihost_utils
+
+from physics_lm.cli import Stop
+from physics_lm.errors import BadInput
+
+
+def join(config):
+  """Joins the job's other processes, before JAX looks for devices; alone,
+  nothing happens. Raises BadInput for a job that is not described in full, or
+  whose processes do not all come."""
+  h = config.runtime.hosts
+  given = {'coordinator': h.coordinator, 'count': h.count, 'index': h.index}
+  if jax.distributed.is_initialized():
+    return
+  if all(v is None for v in given.values()):
+    if not _on_cluster():
+      return
+    given = {}
+  elif any(v is None for v in given.values()):
+    raise BadInput(f'runtime.hosts has {given}, wanted all three or none')
+  elif not 0 <= h.index < h.count:
+    raise BadInput(f'runtime.hosts.index is {h.index}, wanted 0 to '
+                   f'{h.count - 1}')
+  elif h.count == 1:
+    return
+  names = {'coordinator': 'coordinator_address', 'count': 'num_processes',
+           'index': 'process_id'}
+  try:
+    jax.distributed.initialize(
+        **{names[k]: v for k, v in given.items()},
+        heartbeat_timeout_seconds=h.timeout,
+        initialization_timeout=max(4 * h.timeout, 60))
+  except (RuntimeError, ValueError) as e:
+    raise BadInput(f'could not join the job ({given or "of the cluster"}): '
+                   f'{str(e).splitlines()[0]}') from e
+
+
+def _on_cluster() -> bool:
+  """Whether this is one of several processes of a cluster's job."""
+  tasks = os.environ.get('SLURM_STEP_NUM_TASKS', '1')
+  pod = os.environ.get('TPU_WORKER_HOSTNAMES', '').split(',')
+  return ('SLURM_PROCID' in os.environ and int(tasks) > 1) or len(pod) > 1
+
+
+def first() -> bool:
+  """Whether this is the process that writes logs and metrics."""
+  return jax.process_index() == 0
+
+
+def stop():
+  """A context with `asked`, as cli.Stop. In a job of several processes JAX
+  hears SIGTERM, and all of them agree on the step at which they stop
+  (Checkpoints.preempted); Ctrl-C is turned into that."""
+  return Stop() if jax.process_count() == 1 else _Relay()
+
+
+class _Relay(contextlib.AbstractContextManager):
+  asked = ''
+
+  def __enter__(self):
+    self._before = signal.signal(
+        signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
+    return self
+
+  def __exit__(self, *_):
+    signal.signal(signal.SIGINT, self._before)
+
+
+def wait_for_all(name: str):
+  """Returns once every process has called it with this name."""
+  if jax.process_count() > 1:
+    multihost_utils.sync_global_devices(name)

@@ -1,0 +1,128 @@
+"""Two real processes of one job, on this machine."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from physics_lm import hosts, store
+from physics_lm.errors import BadInput
+from tests.conftest import ROOT, TINY
+from tests.test_resume import wait_for
+
+JOB = {'steps': 24, 'checkpoint.every': 8, 'log.every': 4, 'data.batch': 8,
+       'optim.warmup': 2, 'runtime.hosts.timeout': 10,
+       'evals.extraction.people': 6, 'evals.loss.rows': 4}
+
+
+def start(folder, processes, devices, **changes):
+  """The processes of one job with that many devices in all."""
+  with socket.socket() as s:
+    s.bind(('127.0.0.1', 0))
+    port = s.getsockname()[1]
+  jobs = []
+  for index in range(processes):
+    who = {} if processes == 1 else {
+        'runtime.hosts.coordinator': f'127.0.0.1:{port}',
+        'runtime.hosts.count': processes, 'runtime.hosts.index': index}
+    flags = [f'--config.{k}={v}' for k, v in (
+        TINY | JOB | changes | who).items()]
+    jobs.append(subprocess.Popen(
+        [sys.executable, '-m', 'physics_lm.train',
+         '--config=configs/default.py', f'--workdir={folder}', *flags],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=os.environ | {'JAX_PLATFORMS': 'cpu',
+                          'JAX_NUM_CPU_DEVICES': str(devices // processes)}))
+  return jobs
+
+
+def finish(jobs, codes=(0,)):
+  out = [j.communicate(timeout=120)[0] for j in jobs]
+  for job, text in zip(jobs, out):
+    assert job.returncode in codes, text
+  return out
+
+
+def losses(folder):
+  return {r['step']: r['loss'] for r in store.read_rows(
+      folder / 'metrics.jsonl') if r['kind'] == 'train'}
+
+
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory):
+  """One process with four devices."""
+  folder = tmp_path_factory.mktemp('alone') / 'run'
+  finish(start(folder, 1, 4, **{'runtime.mesh.fsdp': 2}))
+  return folder
+
+
+def same(folder, alone):
+  got, wanted = losses(folder), losses(alone)
+  assert got.keys() == wanted.keys()
+  np.testing.assert_allclose(list(got.values()), list(wanted.values()),
+                             rtol=2e-5)
+  a, b = (store.results(f) for f in (folder, alone))
+  assert a['extraction/exact/train'] == b['extraction/exact/train']
+  assert a['loss/bio'] == pytest.approx(b['loss/bio'], rel=1e-4)
+
+
+def test_two_processes_train_as_one_does(alone, tmp_path):
+  finish(start(tmp_path / 'run', 2, 4, **{'runtime.mesh.fsdp': 2}))
+  same(tmp_path / 'run', alone)
+  rows = store.read_rows(tmp_path / 'run' / 'metrics.jsonl')
+  steps = [r['step'] for r in rows if r['kind'] == 'train']
+  assert steps == sorted(set(steps))  # one of them writes
+  assert store.is_done(tmp_path / 'run')
+
+
+def test_sigterm_to_one_stops_both_and_one_process_goes_on(alone, tmp_path):
+  """Saved by two as data 2 x fsdp 2, restored by one as fsdp 4, and back."""
+  folder = tmp_path / 'run'
+  jobs = start(folder, 2, 4, **{'runtime.mesh.fsdp': 2, 'log.every': 1})
+  wait_for(lambda: store.step_reached(folder) > 2, jobs[0])
+  jobs[1].send_signal(signal.SIGTERM)
+  out = finish(jobs)
+  assert all('stopped by the cluster at step' in text for text in out), out
+  assert not store.is_done(folder)
+  one, = start(folder, 1, 4, **{'runtime.mesh.fsdp': 4, 'log.every': 1})
+  wait_for(lambda: store.step_reached(folder) > 12 or one.poll() == 0, one)
+  one.send_signal(signal.SIGTERM)
+  text, = finish([one])
+  assert 'resuming at step' in text
+  finish(start(folder, 2, 4, **{'runtime.mesh.fsdp': 2}))
+  assert losses(folder)[24] == pytest.approx(losses(alone)[24], rel=0.2)
+  a, b = (store.results(f)['loss/bio'] for f in (folder, alone))
+  assert a == pytest.approx(b, rel=1e-4)
+
+
+def test_a_dead_peer_ends_the_job_in_seconds_and_it_resumes(alone, tmp_path):
+  folder = tmp_path / 'run'
+  jobs = start(folder, 2, 4, **{'runtime.mesh.fsdp': 2})
+  wait_for(lambda: any(p.name.isdigit() for p in folder.glob(
+      'checkpoints/*')), jobs[0])
+  jobs[1].kill()
+  jobs[1].wait()
+  jobs[0].communicate(timeout=60)  # else it hangs
+  if not store.is_done(folder):
+    assert jobs[0].returncode != 0
+  out = finish(start(folder, 2, 4, **{'runtime.mesh.fsdp': 2}))
+  assert 'resuming at step' in out[0] or 'already done' in out[0]
+  same(folder, alone)
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'runtime.hosts.count': 2}, 'all three or none'),
+    ({'runtime.hosts.coordinator': 'x:1', 'runtime.hosts.count': 2,
+      'runtime.hosts.index': 2}, 'wanted 0 to 1')])
+def test_bad_input(tiny, changes, message):
+  with pytest.raises(BadInput, match=message):
+    hosts.join(tiny(changes))
+
+
+def test_one_of_one_is_alone(tiny):
+  hosts.join(tiny({'runtime.hosts.coordinator': 'x:1',
+                   'runtime.hosts.count': 1, 'runtime.hosts.index': 0}))
