@@ -45,6 +45,7 @@ GEMSTONES = os.environ.get(
     'GEMSTONES_JSONL', RAW + 'mcleish7/gemstone-scaling-laws/'
     '5f420478f6057b0cbb4d13405fb10ca64675bccb/wandb_dfs/'
     'wandb_df_for_fitting_hot_477.jsonl')
+DRAWS = int(os.environ.get('DRAWS', 2000))  # of each bootstrap
 
 # %% [markdown]
 # ## 1. One publication, two objectives
@@ -90,10 +91,10 @@ pd.DataFrame(rows).style.hide().format(precision=4).format(
 # should be compared by its objective, not by A and B. Rounding alpha and beta
 # to two digits, as printed in the first paper, costs more than any of this.
 #
-# With intervals from 2,000 bootstrap refits:
+# With intervals from bootstrap refits:
 
 # %%
-draws = fit.bootstrap(huber, 2000)
+draws = fit.bootstrap(huber, DRAWS)
 a = diagnose.ALLOCATION['chinchilla']
 table = [{'quantity': k, 'value': v, 'standard error': draws.params[k].std(),
           '95 %': '{:.4g} to {:.4g}'.format(
@@ -207,7 +208,7 @@ noise = np.random.default_rng(0).normal(size=len(C))
 loss = laws.chinchilla(n, d, **truth) * np.exp(0.003 * noise)
 
 f = fit.chinchilla(n, d, loss)
-draws = fit.bootstrap(f, 1000)
+draws = fit.bootstrap(f, DRAWS)
 rows = approaches.side_by_side(f, 5.76e23, budget=C)
 true_a = a(truth)
 true_n, true_d, _ = laws.chinchilla_optimal(truth, 5.76e23)

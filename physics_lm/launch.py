@@ -1,7 +1,7 @@
 """Runs every run of an experiment, on the cores of this machine. No JAX.
 
   python -m physics_lm.launch experiments/knowledge_extraction.py --scale=cpu
-      [--list] [--jobs=N] [--runs=DIR] [--device=NAME]
+      [--list] [--jobs=N] [--runs=DIR] [--device=NAME] [--devices=N]
 
 Skips what is done, resumes what was stopped, leaves alone what another
 launcher holds, tries a crashed run once more. On a CPU the default is one run
@@ -21,84 +21,10 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from physics_lm import cli, rows, shape, store, sweep
+from physics_lm import cli, cost, store, sweep
 from physics_lm.errors import BadInput, command
-from physics_lm.scaling import flops
 
-# Effective training FLOP/s of one worker: what --list divides by. 'cpu' is
-# one core of the machine in bench/RESULTS.md, measured; the others are 30 %
-# of the published dense bf16 peak, an assumption.
-DEVICES = {'cpu': 4.5e10, 'a100': 0.3 * 312e12, 'h200': 0.3 * 989e12,
-           'tpu-v5e': 0.3 * 197e12, 'tpu-v5p': 0.3 * 459e12}
-STARTUP = 15.0  # seconds: imports, compilation, last evaluation
 BUSY = 3  # exit status of a trainer whose folder another process holds
-
-
-def cost(run: sweep.Run, device: str) -> dict:
-  """Parameters, tokens, exposures of each task, FLOPs and seconds of a run.
-  Exposures are estimated from 16 rows of each task, of seed 0 and at most
-  1,000 people: making 100,000 would take longer than reading the list."""
-  c = run.config
-  few = {f'worlds.{k}.people': min(w.people, 1000)
-         for k, w in c.worlds.items() if 'people' in w}
-  data = rows.load(cli.override(c, few | {f'seed.{k}': 0 for k in c.seed}))
-  form = shape.make(c, len(data.vocab))
-  tokens = c.steps * c.data.batch * c.data.length
-  exposures = {}
-  for task in data.tasks:
-    alone = data._replace(tasks=(task,))
-    sample = [int(rows.row(alone, i)['entries']) for i in range(16)]
-    drawn = sum(sample) / 16 * c.steps * c.data.batch * task.weight
-    world = c.data.tasks[task.name].world
-    fewer = few.get(f'worlds.{world}.people', 1) / c.worlds[world].get(
-        'people', 1)
-    exposures[task.name] = drawn / task.people * fewer
-  work = flops.per_token(form, c.data.length) * tokens
-  return {'parameters': flops.parameters(form).total,
-          'tokens': tokens, 'exposures': exposures, 'flops': work,
-          'seconds': STARTUP + work / DEVICES[device]}
-
-
-def table(runs, folder: Path, device: str) -> str:
-  """The text of --list."""
-  total, lines = {'tokens': 0, 'flops': 0.0, 'seconds': 0.0}, []
-  each = [r.changes for r in runs]
-  common = {k: v for k, v in each[0].items()
-            if all(k in c and c[k] == v for c in each)}
-  for run in runs:
-    k = cost(run, device)
-    for key in total:
-      total[key] += k[key]
-    cells = [run.id, ' '.join(f'{a}={b}' for a, b in run.tags.items()),
-             short(k['parameters']), short(k['tokens']),
-             ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
-             f'{k["flops"]:.1e}', cli.clock(k['seconds']),
-             store.state(folder / run.id), overrides(
-                 {k: v for k, v in run.changes.items() if k not in common})]
-    lines.append(cells)
-  head = ['id', 'run', 'params', 'tokens', 'exposures', 'FLOPs', 'time',
-          'state', 'overrides']
-  widths = [max(len(r[i]) for r in [head, *lines]) for i in range(len(head))]
-  show = lambda r: '  '.join(x.ljust(w) for x, w in zip(r, widths)).rstrip()
-  text = '\n'.join(show(r) for r in [head, *lines])
-  return (f'{text}\nevery run: {overrides(common)}\n'
-          f'{len(runs)} runs, {short(total["tokens"])} tokens, '
-          f'{total["flops"]:.1e} FLOPs, about {cli.clock(total["seconds"])} of '
-          f'one {device} worker in all')
-
-
-def overrides(changes: dict) -> str:
-  """'model.depth=4 steps=100'; sections that only group are left out."""
-  return ' '.join(f'{k.removeprefix("worlds.").removeprefix("data.tasks.")}={v}'
-                  for k, v in changes.items())
-
-
-def short(n: float) -> str:
-  """1234567 -> '1.2M'."""
-  for unit, size in (('T', 1e12), ('G', 1e9), ('M', 1e6), ('k', 1e3)):
-    if n >= size:
-      return f'{n / size:.3g}{unit}'
-  return str(int(n))
 
 
 def environment(core: int | None) -> dict[str, str]:
@@ -304,17 +230,21 @@ def main(argv=None):
   p.add_argument('--executor', default='local', choices=('local',),
                  help='where runs run: processes of this machine')
   p.add_argument('--jobs', type=int, help='runs at a time')
-  p.add_argument('--device', choices=DEVICES,
-                 help='whose speed --list assumes')
+  p.add_argument('--device', choices=cost.DEVICES,
+                 help='whose speed and memory --list assumes')
+  p.add_argument('--devices', type=int, default=1,
+                 help='how many of them a run has, for --list')
   a = p.parse_args(argv)
   if a.jobs is not None and a.jobs < 1:
     raise BadInput(f'--jobs is {a.jobs}, wanted at least 1')
+  if a.devices < 1:
+    raise BadInput(f'--devices is {a.devices}, wanted at least 1')
   module = sweep.experiment(a.experiment)
   runs = sweep.ordered(module.runs(a.scale))
   folder = a.runs / module.name
   if a.list:
     device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
-    print(table(runs, folder, device))
+    print(cost.table(runs, folder, device, a.devices))
     return
   ends = launch(runs, folder, a.jobs)
   count = {e: list(ends.values()).count(e) for e in dict.fromkeys(

@@ -84,8 +84,9 @@ def build(config, data: rows.Data, devices=None) -> Program:
   shape.check(config)
   cfg = shape.make(config, len(data.vocab))
   mesh = sharding.make_mesh(config, devices)
-  if mesh.devices.flat[0].platform == 'cpu':
+  if mesh.devices.flat[0].platform == 'cpu' and not cfg.remat:
     # A loop copies what each layer leaves for the way back: a sixth of a step.
+    # (Written out, recomputed layers would save no memory.)
     cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
   sharding.check(config, cfg, mesh)
   tx = optim.make(config)

@@ -4,10 +4,11 @@ import json
 
 import matplotlib
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
-from physics_lm import launch, report, store, sweep
+from physics_lm import cost, launch, report, store, sweep
 from tests.conftest import ROOT
 
 EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
@@ -39,7 +40,7 @@ def test_every_scale_lists(path, tmp_path):
     runs = sweep.ordered(module.runs(scale))
     assert len({r.id for r in runs}) == len(runs)
     for r in runs[:3]:
-      assert launch.cost(r, 'cpu')['flops'] > 0
+      assert cost.cost(r, 'cpu')['flops'] > 0
   assert 'arXiv' in module.__doc__ and '--scale=cpu' in module.__doc__
 
 
@@ -58,8 +59,37 @@ def test_committed_results_draw_and_judge(path):
     assert csv.with_suffix('.png').exists()
 
 
+@pytest.fixture
+def stand_ins(tmp_path, monkeypatch):
+  """Simulated tables in place of those that notebooks read from the web."""
+  import pandas as pd
+
+  from physics_lm.scaling import laws
+  rng = np.random.default_rng(0)
+  N = np.geomspace(5e7, 1e10, 120)[rng.permutation(120)]
+  D = np.geomspace(1e9, 3e11, 120)
+  L = laws.chinchilla(N, D, **laws.EPOCH_HUBER)
+  pd.DataFrame({
+      'Model Size': N, 'Training FLOP': 6 * N * D,
+      'loss': L * np.exp(0.005 * rng.normal(size=120))}).to_csv(
+          tmp_path / 'a.csv', index=False)
+  curves = []
+  for width, depth in ((256, 8), (512, 8), (768, 12), (1024, 16), (1536, 24)):
+    n = 12 * depth * width**2 + 2 * 50_304 * width
+    curves += [{
+        'run_name': f'{width}x{depth}', 'width': width, 'depth': depth,
+        'params_active_precise': n, 'tokens': d,
+        'final_loss': laws.chinchilla(n, d, **laws.EPOCH_HUBER)}
+        for d in np.geomspace(1e9, 1e11, 20)]
+  pd.DataFrame(curves).to_json(tmp_path / 'b.jsonl', orient='records',
+                               lines=True)
+  monkeypatch.setenv('CHINCHILLA_CSV', str(tmp_path / 'a.csv'))
+  monkeypatch.setenv('DRAWS', '30')
+  monkeypatch.setenv('GEMSTONES_JSONL', str(tmp_path / 'b.jsonl'))
+
+
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebooks_execute_and_are_committed_executed(path):
+def test_notebooks_execute_and_are_committed_executed(path, stand_ins):
   book = nbformat.read(path, as_version=4)
   cells = [c for c in book.cells if c.cell_type == 'code']
   assert all(c.execution_count for c in cells)

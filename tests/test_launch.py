@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from physics_lm import cli, launch, report, store, sweep
+from physics_lm import cli, cost, launch, report, store, sweep
 from physics_lm.errors import BadInput
 from tests.conftest import ROOT, TINY
 
@@ -64,15 +64,58 @@ def test_parents_come_first_and_doubles_are_refused():
 
 def test_list_shows_every_column(tmp_path):
   parent = run({'kind': 'parent'})
-  text = launch.table([parent, run({'kind': 'child'}, parent, steps=5)],
-                      tmp_path, 'cpu')
+  text = cost.table([parent, run({'kind': 'child'}, parent, steps=5)],
+                    tmp_path, 'cpu')
   head, first, second, common, total = text.splitlines()
   assert head.split() == ['id', 'run', 'params', 'tokens', 'exposures',
-                          'FLOPs', 'time', 'state', 'overrides']
+                          'FLOPs', 'time', 'memory', 'state', 'overrides']
   assert f'steps=5 init_from={parent.id}' in second and 'steps=4' in first
   assert 'model.width=16' in common and 'steps' not in common
   assert parent.id in first and 'kind=child' in second and 'new' in first
   assert total.startswith('2 runs')
+
+
+def test_list_says_what_does_not_fit(tmp_path):
+  """774 million parameters in bfloat16: 12 GB of state, and what rows keep."""
+  big = run({}, **{
+      'model.width': 1280, 'model.depth': 36, 'model.heads': 20,
+      'model.dtype': 'bfloat16', 'data.length': 1024, 'data.batch': 64})
+  text = cost.table([big], tmp_path, 'tpu-v5e')
+  assert '1 of 1 runs want more than the 16GB of a tpu-v5e' in text
+  cut = cli.override(big.config, {
+      'runtime.mesh.fsdp': 16, 'runtime.remat': True})
+  small = sweep.Run(big.config_file, big.overrides | {
+      'runtime.mesh.fsdp': 16, 'runtime.remat': True}, {})
+  assert cut == small.config
+  text = cost.table([small], tmp_path, 'tpu-v5e', 16)
+  assert 'want more' not in text and 'device-hours' in text
+  one, many = (cost.cost(small, 'tpu-v5e', d)['seconds'] for d in (1, 16))
+  assert one - cost.STARTUP == pytest.approx(16 * (many - cost.STARTUP))
+
+
+@pytest.mark.parametrize('changes', [
+    {'model.width': 128, 'model.depth': 4, 'model.heads': 4},
+    {'model.width': 128, 'model.depth': 4, 'model.heads': 4,
+     'runtime.remat': True},
+    {'model.width': 64, 'model.depth': 2, 'model.heads': 2,
+     'model.mlp': 'gated_silu', 'model.norm': 'rmsnorm'}])
+def test_memory_is_about_what_the_compiler_takes(changes):
+  import jax
+
+  from physics_lm import program, rows, shape
+  config = cli.override(cli.load_config(str(ROOT / 'configs/default.py')),
+                        TINY | {'data.length': 128, 'data.batch': 32,
+                                'runtime.mesh.data': 1} | changes)
+  data = rows.load(config)
+  made = program.build(config, data, jax.devices()[:1])
+  batch = {k: jax.ShapeDtypeStruct(
+      (32, 128) if k in program.BATCH_2D else (32,),
+      'float32' if k == 'weights' else 'int32') for k in made.batch_shardings}
+  with jax.set_mesh(made.mesh):
+    used = made.step.lower(made.abstract, batch).compile().memory_analysis()
+  taken = used.temp_size_in_bytes + used.argument_size_in_bytes
+  told = cost.memory(config, shape.make(config, len(data.vocab)))
+  assert 0.4 < told / taken < 2.5
 
 
 def test_cost_estimates_exposures_well(tmp_path):
@@ -83,9 +126,9 @@ def test_cost_estimates_exposures_well(tmp_path):
   for i in range(50 * 8):
     row = rows.row(data, i)
     counts[row['task']] += int(row['entries'])
-  cost = launch.cost(r, 'cpu')['exposures']
-  assert cost['bio'] == pytest.approx(counts[0] / 12, rel=0.15)
-  assert cost['qa'] == pytest.approx(counts[1] / 6, rel=0.15)
+  drawn = cost.cost(r, 'cpu')['exposures']
+  assert drawn['bio'] == pytest.approx(counts[0] / 12, rel=0.15)
+  assert drawn['qa'] == pytest.approx(counts[1] / 6, rel=0.15)
 
 
 @pytest.mark.timeout(200)

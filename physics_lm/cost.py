@@ -1,0 +1,132 @@
+"""What a run costs before it is launched: FLOPs, time, memory. No JAX."""
+
+import math
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from physics_lm import cli, rows, shape, store, sweep
+from physics_lm.scaling import flops
+
+
+class Device(NamedTuple):
+  speed: float  # effective training FLOP/s of one worker
+  memory: float  # bytes
+
+
+# 'cpu' is one core of the machine in bench/RESULTS.md, measured; the others
+# are 30 % of the published dense bf16 peak, an assumption.
+DEVICES = {
+    'cpu': Device(8.0e10, os.sysconf('SC_PAGE_SIZE') * float(
+        os.sysconf('SC_PHYS_PAGES'))),
+    'a100': Device(0.3 * 312e12, 80e9), 'h200': Device(0.3 * 989e12, 141e9),
+    'tpu-v5e': Device(0.3 * 197e12, 16e9),
+    'tpu-v5p': Device(0.3 * 459e12, 95e9)}
+STARTUP = 15.0  # seconds: imports, compilation, last evaluation
+CHUNK = 1 << 25  # logits at once, as in kernels.py
+
+
+def memory(config, form: shape.Shape, devices: int = 1) -> float:
+  """Bytes a device needs to train: parameters, gradients and two moments in
+  float32, cut over fsdp x tensor; what layers keep for the way back; logits.
+  An estimate: the compiler reuses and pads. `devices`: in all; those that the
+  mesh leaves open (-1) go to its axis.
+  """
+  m = config.runtime.mesh
+  known = math.prod(s for s in (m.data, m.fsdp, m.tensor) if s > 0)
+  data, fsdp, tensor = (s if s > 0 else max(devices // known, 1)
+                        for s in (m.data, m.fsdp, m.tensor))
+  state = 16.0 * flops.parameters(form).total / (fsdp * tensor)
+  tokens = config.data.batch * config.data.length / (
+      data * fsdp * config.runtime.accumulate)
+  size = 4 if form.dtype == 'float32' else 2
+  D, F, T = form.width, form.mlp_width, config.data.length
+  heads = form.heads * form.head + 2 * form.kv_heads * form.head
+  wide = F * (3 if form.mlp == 'gated_silu' else 2)
+  # A token, a layer: stream, two norms, queries to output, MLP; and the
+  # attention weights, where the kernel keeps them.
+  layer = 5 * D + (2 * heads + wide) / tensor
+  if form.attention == 'xla':
+    layer += 2 * form.heads / tensor * T
+  kept = form.depth * (D if form.remat else layer) + layer
+  logits = min(tokens * form.vocab, CHUNK) * 4 * 2
+  return state + tokens * kept * size + logits
+
+
+def cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
+  """Parameters, tokens, exposures of each task, FLOPs, seconds on `devices`
+  of a kind, and bytes on each. Exposures are estimated from 16 rows of each
+  task, of seed 0 and at most 1,000 people: making 100,000 would take longer
+  than reading the list."""
+  c = run.config
+  few = {f'worlds.{k}.people': min(w.people, 1000)
+         for k, w in c.worlds.items() if 'people' in w}
+  data = rows.load(cli.override(c, few | {f'seed.{k}': 0 for k in c.seed}))
+  form = shape.make(c, len(data.vocab))
+  tokens = c.steps * c.data.batch * c.data.length
+  exposures = {}
+  for task in data.tasks:
+    alone = data._replace(tasks=(task,))
+    sample = [int(rows.row(alone, i)['entries']) for i in range(16)]
+    drawn = sum(sample) / 16 * c.steps * c.data.batch * task.weight
+    world = c.data.tasks[task.name].world
+    fewer = few.get(f'worlds.{world}.people', 1) / c.worlds[world].get(
+        'people', 1)
+    exposures[task.name] = drawn / task.people * fewer
+  work = flops.per_token(form, c.data.length) * tokens
+  return {'parameters': flops.parameters(form).total,
+          'tokens': tokens, 'exposures': exposures, 'flops': work,
+          'seconds': STARTUP + work / DEVICES[device].speed / devices,
+          'bytes': memory(c, form, devices)}
+
+
+def table(runs, folder: Path, device: str, devices: int = 1) -> str:
+  """The text of --list."""
+  total, lines, big = {'tokens': 0, 'flops': 0.0, 'seconds': 0.0}, [], []
+  each = [r.changes for r in runs]
+  common = {k: v for k, v in each[0].items()
+            if all(k in c and c[k] == v for c in each)}
+  for run in runs:
+    k = cost(run, device, devices)
+    for key in total:
+      total[key] += k[key]
+    if k['bytes'] > DEVICES[device].memory:
+      big.append(run.id)
+    cells = [run.id, ' '.join(f'{a}={b}' for a, b in run.tags.items()),
+             short(k['parameters']), short(k['tokens']),
+             ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
+             f'{k["flops"]:.1e}', cli.clock(k['seconds']),
+             f'{short(k["bytes"])}B', store.state(folder / run.id), overrides(
+                 {k: v for k, v in run.changes.items() if k not in common})]
+    lines.append(cells)
+  head = ['id', 'run', 'params', 'tokens', 'exposures', 'FLOPs', 'time',
+          'memory', 'state', 'overrides']
+  widths = [max(len(r[i]) for r in [head, *lines]) for i in range(len(head))]
+  show = lambda r: '  '.join(x.ljust(w) for x, w in zip(r, widths)).rstrip()
+  text = '\n'.join(show(r) for r in [head, *lines])
+  workers = f'{devices} x {device}' if devices > 1 else f'one {device} worker'
+  text += (f'\nevery run: {overrides(common)}\n'
+           f'{len(runs)} runs, {short(total["tokens"])} tokens, '
+           f'{total["flops"]:.1e} FLOPs, about {cli.clock(total["seconds"])} '
+           f'of {workers} in all ({total["seconds"] * devices / 3600:.2g} '
+           'device-hours)')
+  if big:
+    text += (f'\n{len(big)} of {len(runs)} runs want more than the '
+             f'{short(DEVICES[device].memory)}B of a {device}: more devices '
+             '(--devices) over runtime.mesh.fsdp, runtime.remat, '
+             'runtime.accumulate')
+  return text
+
+
+def overrides(changes: dict) -> str:
+  """'model.depth=4 steps=100'; sections that only group are left out."""
+  return ' '.join(f'{k.removeprefix("worlds.").removeprefix("data.tasks.")}={v}'
+                  for k, v in changes.items())
+
+
+def short(n: float) -> str:
+  """1234567 -> '1.2M'."""
+  for unit, size in (('T', 1e12), ('G', 1e9), ('M', 1e6), ('k', 1e3)):
+    if n >= size:
+      return f'{n / size:.3g}{unit}'
+  return str(int(n))
