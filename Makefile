@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: quickstart test lint drills bench notebooks clean
+SHELL := /bin/bash
+.PHONY: quickstart test test-cluster lint drills bench notebooks clean
 
 # The environment: made once, again when what it must hold changes.
 .venv/.ready: requirements.txt pyproject.toml
@@ -21,9 +22,14 @@ quickstart: .venv/.ready
 test: .venv/.ready
 	$(BIN)/python -m pytest
 
-# Slow failure drills: 20 random kill -9.
+# Slow failure drills: random kill -9, of one process and of two.
 drills: .venv/.ready
 	$(BIN)/python -m pytest -m drill -s
+
+# Jobs on a real Slurm of one node, installed and started here (root, Debian).
+test-cluster: .venv/.ready
+	bash tests/cluster/start.sh
+	$(BIN)/python -m pytest -m cluster; status=$$?; bash tests/cluster/start.sh stop; exit $$status
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

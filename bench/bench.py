@@ -29,6 +29,7 @@ from configs import default
 from physics_lm import (
   checkpoint,
   cli,
+  environment,
   launch,
   pipeline,
   program,
@@ -143,19 +144,20 @@ def checkpoint_speed(overrides: dict, repeats: int):
 
 def start_up(repeats: int) -> list[float]:
   """Seconds from the command to the end of a one-step run of the default
-  model: imports, compilation, step, checkpoint; no evaluation."""
+  model, programs compiled before: imports, step, checkpoint, evaluation."""
   out = []
-  for _ in range(repeats):
+  for _ in range(repeats + 1):
     folder = Path(tempfile.mkdtemp())
-    code = ('from configs import default; from physics_lm import cli, train; '
-            'c = default.get_config(); c.steps = 1; c.optim.warmup = 0; '
-            f'c.evals = type(c)(); train.run(c.lock(), {str(folder)!r})')
     began = time.perf_counter()
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=sweep.ROOT,
-                   env=launch.environment(None), stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, '-m', 'physics_lm.train', f'--workdir={folder}',
+         '--config=configs/default.py', '--config.steps=1',
+         '--config.optim.warmup=0', '--config.evals.extraction.people=2',
+         '--config.evals.loss.rows=1'], check=True, cwd=sweep.ROOT,
+        env=launch.environment(None), stdout=subprocess.DEVNULL)
     out.append(time.perf_counter() - began)
     shutil.rmtree(folder)
-  return out
+  return out[1:]  # the first compiles
 
 
 def machine() -> str:
@@ -163,11 +165,9 @@ def machine() -> str:
   cpu = next((line.split(':')[1].strip() for line in
               Path('/proc/cpuinfo').read_text().splitlines()
               if line.startswith('model name')), platform.processor())
-  huge = 'hugetlb' in os.environ.get('GLIBC_TUNABLES', '')
   return (f'{device.device_kind} x {jax.device_count()}, {cpu}, '
           f'{len(os.sched_getaffinity(0))} cores, jax {jax.__version__}, '
-          f'Python {platform.python_version()}, huge pages '
-          f'{"on" if huge else "off"}')
+          f'Python {platform.python_version()}')
 
 
 def main():
@@ -178,6 +178,7 @@ def main():
   p.add_argument('--out', type=Path,
                  default=Path(__file__).with_name('RESULTS.md'))
   a = p.parse_args()
+  environment.keep_memory()  # before JAX starts its threads
   n = 2 if a.quick else 5
   raw, lines = {'machine': machine()}, []
 

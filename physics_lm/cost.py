@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from physics_lm import cli, rows, shape, store, sweep
+from physics_lm import cli, rows, shape, slurm, store, sweep
 from physics_lm.scaling import flops
 
 
@@ -83,7 +83,7 @@ def cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
 def table(runs, folder: Path, device: str, devices: int = 1) -> str:
   """The text of --list."""
   total, lines, big = {'tokens': 0, 'flops': 0.0, 'seconds': 0.0}, [], []
-  each = [r.changes for r in runs]
+  each, queued = [r.changes for r in runs], slurm.states(runs, folder)
   common = {k: v for k, v in each[0].items()
             if all(k in c and c[k] == v for c in each)}
   for run in runs:
@@ -96,7 +96,9 @@ def table(runs, folder: Path, device: str, devices: int = 1) -> str:
              short(k['parameters']), short(k['tokens']),
              ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
              f'{k["flops"]:.1e}', cli.clock(k['seconds']),
-             f'{short(k["bytes"])}B', store.state(folder / run.id), overrides(
+             f'{short(k["bytes"])}B',
+             queued.get(run.id, store.state(folder / run.id)).lower(),
+             overrides(
                  {k: v for k, v in run.changes.items() if k not in common})]
     lines.append(cells)
   head = ['id', 'run', 'params', 'tokens', 'exposures', 'FLOPs', 'time',

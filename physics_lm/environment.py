@@ -1,14 +1,24 @@
 """What a process needs to be fast on this machine. No JAX.
 
-glibc hands the memory of a step's large arrays back to the kernel and faults
-it in again at every step: a third of the time on a CPU. Told so at run time,
-it keeps the memory, in huge pages, and nothing has to be set or started anew.
+Programs are compiled once and kept for the next run. Memory is kept as well:
+glibc hands that of a step's large arrays back to the kernel and faults it in
+again at every step, a third of the time on a CPU. Told so at run time, it
+keeps the memory, in huge pages, and nothing has to be set or started anew.
 """
 
 import ctypes
 import functools
+import os
 import sys
+import tempfile
 from pathlib import Path
+
+# JAX's options for a compilation cache that runs share. On this host's own
+# disk: a program compiled for one CPU may not run on another.
+PROGRAM_CACHE = {
+    'jax_compilation_cache_dir': str(
+        Path(tempfile.gettempdir()) / f'physics_lm_jit_{os.getuid()}'),
+    'jax_persistent_cache_min_compile_time_secs': 0.2}
 
 # mallopt's names for: largest block to give back, memory asked for at a time,
 # blocks by mmap, number of arenas (malloc.h).

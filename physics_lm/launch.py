@@ -2,6 +2,7 @@
 
   python -m physics_lm.launch experiments/knowledge_extraction.py --scale=cpu
       [--list] [--jobs=N] [--runs=DIR] [--device=NAME] [--devices=N]
+      [--executor=slurm --slurm=partition=gpu --slurm=time=60]
 
 Skips what is done, resumes what was stopped, leaves alone what another
 launcher holds, tries a crashed run once more. On a CPU the default is one run
@@ -16,12 +17,11 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from importlib import metadata
 from pathlib import Path
 
-from physics_lm import cli, cost, store, sweep
+from physics_lm import cli, cost, slurm, store, sweep
 from physics_lm.errors import BadInput, command
 
 BUSY = 3  # exit status of a trainer whose folder another process holds
@@ -32,11 +32,6 @@ def environment(core: int | None) -> dict[str, str]:
   env = dict(os.environ)
   if core is not None:
     env.setdefault('JAX_PLATFORMS', 'cpu')
-  # Runs of a sweep share programs. On this host's own disk: a program compiled
-  # for one CPU may not run on another.
-  env.setdefault('JAX_COMPILATION_CACHE_DIR', str(
-      Path(tempfile.gettempdir()) / f'physics_lm_jit_{os.getuid()}'))
-  env.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.2')
   path = [str(sweep.ROOT), env.get('PYTHONPATH', '')]
   env['PYTHONPATH'] = os.pathsep.join(p for p in path if p)
   return env
@@ -227,8 +222,10 @@ def main(argv=None):
   common_flags(p)
   p.add_argument('--list', action='store_true',
                  help='show the runs and their cost, run nothing')
-  p.add_argument('--executor', default='local', choices=('local',),
-                 help='where runs run: processes of this machine')
+  p.add_argument('--executor', default='local', choices=('local', 'slurm'),
+                 help="where runs run: this machine, or a cluster's jobs")
+  p.add_argument('--slurm', action='append', default=[], metavar='KEY=VALUE',
+                 help='of sbatch: partition, time (minutes), nodes, ...')
   p.add_argument('--jobs', type=int, help='runs at a time')
   p.add_argument('--device', choices=cost.DEVICES,
                  help='whose speed and memory --list assumes')
@@ -245,6 +242,18 @@ def main(argv=None):
   if a.list:
     device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
     print(cost.table(runs, folder, device, a.devices))
+    return
+  if a.slurm and a.executor != 'slurm':
+    raise BadInput(f'--slurm {a.slurm[0]} with --executor={a.executor}, wanted '
+                   '--executor=slurm')
+  if a.executor == 'slurm':
+    ends = slurm.submit(runs, folder, a.jobs, a.slurm)
+    new = [j for j in ends.values() if j not in ('done', 'queued')]
+    print(f'{len(new)} jobs queued'
+          + (f' ({new[0]} to {new[-1]})' if new else '')
+          + f', {list(ends.values()).count("done")} runs done, '
+          f'{list(ends.values()).count("queued")} in the queue; in {folder}; '
+          'see --list, and the same command again for what is left')
     return
   ends = launch(runs, folder, a.jobs)
   count = {e: list(ends.values()).count(e) for e in dict.fromkeys(

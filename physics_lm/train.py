@@ -54,6 +54,9 @@ def start(config, trainer: program.Program, saved: checkpoint.Checkpoints,
 def main(argv=None):
   """Trains, or resumes, the run that the command line describes."""
   argv = sys.argv if argv is None else argv
+  if jax.config.jax_compilation_cache_dir is None:  # else the user has one
+    for key, value in environment.PROGRAM_CACHE.items():
+      jax.config.update(key, value)
   run(*parse_config(argv), ' '.join(argv))
 
 

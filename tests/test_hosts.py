@@ -1,10 +1,12 @@
 """Two real processes of one job, on this machine."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -112,6 +114,43 @@ def test_a_dead_peer_ends_the_job_in_seconds_and_it_resumes(alone, tmp_path):
   out = finish(start(folder, 2, 4, **{'runtime.mesh.fsdp': 2}))
   assert 'resuming at step' in out[0] or 'already done' in out[0]
   same(folder, alone)
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(1200)
+def test_ten_kills_of_a_peer(tmp_path):
+  """kill -9 of one of two processes, at ten random moments; the other ends by
+  itself, or is ended. The end is bitwise the undisturbed job's."""
+  changes = {'steps': 400, 'checkpoint.every': 4, 'log.every': 20,
+             'runtime.mesh.fsdp': 2}
+  whole, folder = tmp_path / 'whole', tmp_path / 'run'
+  finish(start(whole, 2, 4, **changes))
+  seed = random.SystemRandom().randrange(10**6)
+  print(f'drill seed {seed}')
+  rng, by_itself, reached = random.Random(seed), 0, []
+  for kill in range(10):
+    jobs = start(folder, 2, 4, **changes)
+    before = store.step_reached(folder)
+    wait_for(lambda b=before: store.step_reached(folder) > b, jobs[0], 120)
+    time.sleep(rng.uniform(0, 1))
+    victim, other = rng.sample(jobs, 2)
+    assert victim.poll() is None, f'ended before kill {kill + 1}; seed {seed}'
+    victim.kill()
+    if kill < 3:  # waiting takes the heartbeat's time
+      other.communicate(timeout=60)
+      by_itself += 1
+    other.kill()
+    for job in jobs:
+      job.communicate()
+    reached.append(store.step_reached(folder))
+  finish(start(folder, 2, 4, **changes))
+  print(f'10 kills of one of two processes, {by_itself} times the other ended '
+        f'by itself, at steps {reached}')
+  assert losses(folder) == losses(whole)
+  a, b = (store.results(f) for f in (folder, whole))
+  timings = {k for k in a if 'time/' in k}
+  assert {k: a[k] for k in a.keys() - timings} == {
+      k: b[k] for k in b.keys() - timings}
 
 
 @pytest.mark.parametrize('changes,message', [

@@ -243,7 +243,7 @@ def test_sigterm_saves_and_exits_0(tmp_path):
   process = start(folder, {'steps': 100_000, 'checkpoint.every': 100_000})
   wait_for(lambda: store.step_reached(folder) > 3, process)
   second = start(folder, {'steps': 100_000})
-  assert second.wait() == 3  # the folder is held
+  assert second.wait(timeout=60) == 3  # the folder is held
   process.send_signal(signal.SIGTERM)
   out = process.communicate(timeout=60)[0]
   assert process.returncode == 0, out

@@ -1,0 +1,137 @@
+"""Runs of an experiment as jobs of a Slurm cluster, through submitit. No JAX.
+
+Runs that start from nothing are one array; a run that starts from another
+waits for it (afterok). A job that is preempted or runs out of time saves, and
+is queued again; the trainer resumes. With several tasks a job (--slurm
+nodes=2) JAX joins them by what srun says.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from physics_lm import cli, store, sweep
+from physics_lm.errors import BadInput
+
+NOTE = 'slurm.json'  # in a run's folder: its job
+
+
+class Job:
+  """What a compute node runs: the trainer, asked to save when time is up."""
+
+  def __init__(self, arguments: list[str], folder: str):
+    self.arguments, self.folder = arguments, folder
+    self._process = None
+
+  def __call__(self) -> str:
+    self._process = subprocess.Popen(self.arguments, cwd=sweep.ROOT)
+    # Not wait(): it holds a lock that checkpoint(), in a signal's handler on
+    # this same thread, could never get.
+    while (status := self._process.poll()) is None:
+      time.sleep(0.2)
+    if status:
+      raise RuntimeError(f'the trainer of {self.folder} ended with {status}')
+    return 'done' if store.is_done(Path(self.folder)) else 'stopped'
+
+  def checkpoint(self):
+    """Called by submitit before the job is taken away: saves, and says what
+    to queue in its place."""
+    from submitit.helpers import DelayedSubmission
+    if self._process is not None:
+      with contextlib.suppress(ProcessLookupError, ChildProcessError):
+        os.kill(self._process.pid, signal.SIGTERM)
+        os.waitpid(self._process.pid, 0)
+    return DelayedSubmission(Job(self.arguments, self.folder))
+
+
+def options(given: list[str], known) -> dict:
+  """{'partition': 'gpu', 'time': 60} of 'partition=gpu' and 'time=60'. Raises
+  BadInput for what submitit does not know."""
+  out = {'time': 24 * 60}  # minutes
+  for item in given:
+    name, equals, value = item.partition('=')
+    name = name.replace('-', '_')
+    if not equals or name not in known:
+      raise BadInput(f'--slurm is {item!r}, wanted KEY=VALUE with KEY one of '
+                     f'{", ".join(sorted(known))}')
+    out[name] = cli.parse_value(value)
+  return out
+
+
+def submit(runs: list[sweep.Run], folder: Path, jobs: int | None,
+           given: list[str]) -> dict[str, str]:
+  """Queues every run that is neither done nor queued; {run id: 'done',
+  'queued' or job id}. Raises BadInput without Slurm or for a bad option."""
+  import submitit
+  try:
+    executor = submitit.SlurmExecutor(folder=folder.absolute() / '.slurm')
+  except RuntimeError as e:
+    raise BadInput(f'--executor=slurm: {e}; wanted a machine that can submit '
+                   '(sbatch on PATH), or --executor=local') from None
+  settings = options(given, executor._valid_parameters())
+  if jobs:
+    settings['array_parallelism'] = jobs
+  executor.update_parameters(**{'job_name': 'physics_lm'} | settings)
+  ends, ids = {}, {}
+  queued = states(runs, folder)
+  waiting = []
+  for run in sweep.ordered(runs):
+    at = folder / run.id
+    if store.is_done(at):
+      ends[run.id] = 'done'
+    elif run.id in queued:
+      ends[run.id], ids[run.id] = 'queued', store.read_json(at / NOTE)['job']
+    else:
+      waiting.append(run)
+  after = lambda run: run.init_from is not None and (
+      ends.get(run.init_from.id) != 'done')
+  first = [r for r in waiting if not after(r)]
+  with contextlib.ExitStack() as stack:
+    if len(first) > 1:
+      stack.enter_context(executor.batch())
+    made = [(r, executor.submit(_job(r, folder))) for r in first]
+  for run, job in made:
+    ids[run.id] = ends[run.id] = _note(run, folder, job)
+  for run in waiting:
+    if run in first:
+      continue
+    executor.update_parameters(
+        dependency=f'afterok:{ids[run.init_from.id]}')
+    ids[run.id] = ends[run.id] = _note(
+        run, folder, executor.submit(_job(run, folder)))
+  return ends
+
+
+def _job(run: sweep.Run, folder: Path) -> Job:
+  at = folder.absolute() / run.id
+  at.mkdir(parents=True, exist_ok=True)
+  return Job([sys.executable, '-m', 'physics_lm.train', *run.arguments(),
+              f'--workdir={at}'], str(at))
+
+
+def _note(run: sweep.Run, folder: Path, job) -> str:
+  store.write_json(folder / run.id / NOTE, {'job': job.job_id})
+  return job.job_id
+
+
+def states(runs: list[sweep.Run], folder: Path) -> dict[str, str]:
+  """{run id: 'PENDING', 'RUNNING', ...} of the runs that Slurm holds now."""
+  jobs = {}
+  for run in sweep.ordered(runs):
+    note = folder / run.id / NOTE
+    if note.exists():
+      jobs[store.read_json(note)['job']] = run.id
+  if not jobs:
+    return {}
+  try:
+    out = subprocess.run(['squeue', '--noheader', '--array', '--me',
+                          '--format=%i %T'], capture_output=True, text=True,
+                         check=True, timeout=60).stdout
+  except (OSError, subprocess.SubprocessError):
+    return {}  # no Slurm here, or it does not answer
+  found = dict(line.split() for line in out.splitlines() if line.strip())
+  return {run_id: found[job] for job, run_id in jobs.items() if job in found}

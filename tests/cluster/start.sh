@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# A real Slurm of one node on this machine, from Debian's packages, as root and
+# without systemd: to test --executor=slurm. `start.sh stop` ends it.
+set -euo pipefail
+RUN=/run/slurm
+if [ "${1:-}" = stop ]; then
+  for name in slurmd slurmctld munged; do
+    [ -e "$RUN/$name.pid" ] && kill "$(cat "$RUN/$name.pid")" || true
+  done
+  exit 0
+fi
+if ! command -v slurmctld > /dev/null || ! command -v munged > /dev/null; then
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+    --no-install-recommends slurm-wlm munge > /dev/null
+fi
+mkdir -p /run/munge "$RUN" /etc/slurm /var/spool/slurmctld /var/spool/slurmd \
+  /var/log/slurm
+chown munge:munge /run/munge
+pgrep -x munged > /dev/null ||
+  runuser -u munge -- /usr/sbin/munged
+pgrep -x munged | head -1 > "$RUN/munged.pid"
+slurmd -C | head -1 > "$RUN/hardware"  # NodeName=... CPUs=... RealMemory=...
+cat > /etc/slurm/slurm.conf <<CONF
+ClusterName=test
+SlurmctldHost=$(hostname)(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+MpiDefault=none
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+ReturnToService=2
+SlurmctldPidFile=$RUN/slurmctld.pid
+SlurmdPidFile=$RUN/slurmd.pid
+SlurmdSpoolDir=/var/spool/slurmd
+StateSaveLocation=/var/spool/slurmctld
+SlurmctldLogFile=/var/log/slurm/slurmctld.log
+SlurmdLogFile=/var/log/slurm/slurmd.log
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+KillWait=20
+MinJobAge=5
+SchedulerParameters=sched_interval=2,batch_sched_delay=1
+$(cat "$RUN/hardware") NodeAddr=127.0.0.1 State=UNKNOWN
+PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=FORCE:4 State=UP
+CONF
+pgrep -x slurmctld > /dev/null || slurmctld
+sleep 2
+pgrep -x slurmd > /dev/null || slurmd
+for _ in $(seq 30); do
+  sinfo -h -o %T 2> /dev/null | grep -qE 'idle|mixed|allocated' && exit 0
+  sleep 1
+done
+echo "Slurm did not start; see /var/log/slurm" >&2
+exit 1
