@@ -28,7 +28,11 @@ class Job:
     self._process = None
 
   def __call__(self) -> str:
-    self._process = subprocess.Popen(self.arguments, cwd=sweep.ROOT)
+    # Slurm's warning goes to every process of a job; it would end the trainer,
+    # which is asked to stop by checkpoint() instead.
+    self._process = subprocess.Popen(
+        self.arguments, cwd=sweep.ROOT, preexec_fn=lambda: signal.signal(
+            signal.SIGUSR2, signal.SIG_IGN))
     # Not wait(): it holds a lock that checkpoint(), in a signal's handler on
     # this same thread, could never get.
     while (status := self._process.poll()) is None:
