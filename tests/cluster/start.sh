@@ -3,9 +3,10 @@
 # without systemd: to test --executor=slurm. `start.sh stop` ends it.
 set -euo pipefail
 RUN=/run/slurm
+alive() { ps -C "$1" -o stat= | grep -qv '^Z'; }  # a zombie is not
 if [ "${1:-}" = stop ]; then
-  for name in slurmd slurmctld munged; do
-    [ -e "$RUN/$name.pid" ] && kill "$(cat "$RUN/$name.pid")" || true
+  for file in "$RUN/slurmd.pid" "$RUN/slurmctld.pid" /run/munge/munged.pid; do
+    if [ -e "$file" ]; then kill "$(cat "$file")" 2> /dev/null || true; fi
   done
   exit 0
 fi
@@ -17,9 +18,7 @@ fi
 mkdir -p /run/munge "$RUN" /etc/slurm /var/spool/slurmctld /var/spool/slurmd \
   /var/log/slurm
 chown munge:munge /run/munge
-pgrep -x munged > /dev/null ||
-  runuser -u munge -- /usr/sbin/munged
-pgrep -x munged | head -1 > "$RUN/munged.pid"
+alive munged || runuser -u munge -- /usr/sbin/munged
 slurmd -C | head -1 > "$RUN/hardware"  # NodeName=... CPUs=... RealMemory=...
 cat > /etc/slurm/slurm.conf <<CONF
 ClusterName=test
@@ -46,9 +45,9 @@ SchedulerParameters=sched_interval=2,batch_sched_delay=1
 $(cat "$RUN/hardware") NodeAddr=127.0.0.1 State=UNKNOWN
 PartitionName=debug Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=FORCE:4 State=UP
 CONF
-pgrep -x slurmctld > /dev/null || slurmctld
+alive slurmctld || slurmctld
 sleep 2
-pgrep -x slurmd > /dev/null || slurmd
+alive slurmd || slurmd
 for _ in $(seq 30); do
   sinfo -h -o %T 2> /dev/null | grep -qE 'idle|mixed|allocated' && exit 0
   sleep 1
