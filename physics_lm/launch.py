@@ -27,10 +27,10 @@ from physics_lm.errors import BadInput, command
 BUSY = 3  # exit status of a trainer whose folder another process holds
 
 
-def environment(core: int | None) -> dict[str, str]:
+def environment(cores: set[int] | None) -> dict[str, str]:
   """Of a trainer's process."""
   env = dict(os.environ)
-  if core is not None:
+  if cores is not None:
     env.setdefault('JAX_PLATFORMS', 'cpu')
   path = [str(sweep.ROOT), env.get('PYTHONPATH', '')]
   env['PYTHONPATH'] = os.pathsep.join(p for p in path if p)
@@ -38,10 +38,10 @@ def environment(core: int | None) -> dict[str, str]:
 
 
 class Worker:
-  """A trainer's process, on its own core when there is one to pin to."""
+  """A trainer's process, on cores of its own when there are some to pin to."""
 
-  def __init__(self, run: sweep.Run, folder: Path, core: int | None):
-    self.run, self.folder, self.core = run, folder, core
+  def __init__(self, run: sweep.Run, folder: Path, cores: set[int] | None):
+    self.run, self.folder, self.cores = run, folder, cores
     self._asked = False
     folder.mkdir(parents=True, exist_ok=True)
     arguments = [sys.executable, '-m', 'physics_lm.train', *run.arguments(),
@@ -50,11 +50,11 @@ class Worker:
     self._log.write('$ ' + shlex.join(arguments) + '\n')
     self._log.flush()
     pin = None
-    if core is not None:
-      pin = lambda: os.sched_setaffinity(0, {core})
+    if cores is not None:
+      pin = lambda: os.sched_setaffinity(0, cores)
     # A group of its own: Ctrl-C reaches the launcher, which then asks.
     self.process = subprocess.Popen(
-        arguments, cwd=sweep.ROOT, env=environment(core), stdout=self._log,
+        arguments, cwd=sweep.ROOT, env=environment(cores), stdout=self._log,
         stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=pin,
         start_new_session=True)
 
@@ -127,16 +127,17 @@ def label(run: sweep.Run) -> str:
   return ' '.join(map(str, run.tags.values())) or run.id
 
 
-def cores(jobs: int | None) -> list[int | None]:
-  """What each worker is pinned to. With an accelerator: one worker, unpinned;
-  else as many as jobs says, or one a core."""
+def shares(jobs: int | None) -> list[set[int] | None]:
+  """The cores of each worker. With an accelerator: one worker, unpinned; else
+  one a core, or as many as jobs says, with equal shares of the cores."""
   mine = sorted(os.sched_getaffinity(0))
   if os.environ.get('JAX_PLATFORMS') != 'cpu' and _accelerated():
     return [None] * (jobs or 1)
   jobs = jobs or len(mine)
-  if jobs > len(mine):
+  each = len(mine) // jobs
+  if not each:
     return [None] * jobs
-  return mine[:jobs]
+  return [set(mine[i * each:(i + 1) * each]) for i in range(jobs)]
 
 
 def _accelerated() -> bool:
@@ -155,7 +156,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
   ends = {r.id: 'done' for r in runs if store.is_done(folder / r.id)}
   waiting = [r for r in runs if r.id not in ends]
   print(f'{len(runs)} runs, {len(ends)} done already; in {folder}', flush=True)
-  free, workers, tries, held = cores(jobs), [], {}, {}
+  free, workers, tries, held = shares(jobs), [], {}, {}
   board = Board(runs, folder)
   with contextlib.closing(board), cli.Stop() as stop:
     while waiting or workers:
@@ -185,7 +186,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
         if status is None:
           continue
         workers.remove(w)
-        free.append(w.core)
+        free.append(w.cores)
         if store.is_done(w.folder):
           ends[w.run.id] = 'done'
         elif stop.asked or status == 0:

@@ -75,6 +75,15 @@ def test_list_shows_every_column(tmp_path):
   assert total.startswith('2 runs')
 
 
+@pytest.mark.parametrize('jobs,wanted', [
+    (None, [{0}, {1}, {2}, {5}, {6}]), (2, [{0, 1}, {2, 5}]),
+    (1, [{0, 1, 2, 5, 6}]), (6, [None] * 6)])
+def test_workers_share_the_cores_evenly(monkeypatch, jobs, wanted):
+  monkeypatch.setattr(launch.os, 'sched_getaffinity', lambda _: {6, 5, 0, 1, 2})
+  monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
+  assert launch.shares(jobs) == wanted
+
+
 def test_list_says_what_does_not_fit(tmp_path):
   """774 million parameters in bfloat16: 12 GB of state, and what rows keep."""
   big = run({}, **{
