@@ -33,6 +33,22 @@ def biographies() -> ConfigDict:
   return w
 
 
+def bitworld() -> ConfigDict:
+  """Keys of bioD(N, K, C, D, L, T) (physics_lm/worlds/bitworld.py)."""
+  w = ConfigDict()
+  w.kind = 'bitworld'
+  w.version = 1
+  w.people = 1000  # N
+  w.name_alphabet = 64  # symbols that names are made of
+  w.name_length = 2  # symbols in a name; N0 = alphabet ** length
+  w.attributes = 4  # K
+  w.chunks = 1  # C, in a value
+  w.diversity = 128  # D, distinct chunks of an attribute
+  w.chunk_length = 1  # L, symbols in a chunk
+  w.symbols = 128  # T, that chunks are made of; D at most T ** L
+  return w
+
+
 def task(world: str, split: str, weight: float, loss: str = 'all'):
   """A source of examples in the training mixture."""
   t = ConfigDict()
@@ -47,10 +63,10 @@ def task(world: str, split: str, weight: float, loss: str = 'all'):
 def evaluation(kind: str):
   """One evaluation, run every `every` steps and always at the end."""
   e = ConfigDict()
-  e.kind = kind  # 'loss' or 'extraction'
+  e.kind = kind  # 'loss', 'extraction' or 'knowledge_bits'
   e.every = placeholder(int)  # steps; None: at the end only
-  e.world = 'bios'  # which world, for 'extraction'
-  e.people = 1000  # at most so many people of each half, for 'extraction'
+  e.world = 'bios'  # which world, but for 'loss'
+  e.people = 1000  # at most so many: of each half, for 'extraction'
   e.rows = 64  # rows of each task, for 'loss'
   return e
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from physics_lm import store
 from physics_lm.errors import BadInput, nearest
-from physics_lm.evals import extraction, loss
+from physics_lm.evals import extraction, knowledge_bits, loss
 
-EVALS = {'extraction': extraction, 'loss': loss}
+EVALS = {'extraction': extraction, 'knowledge_bits': knowledge_bits,
+         'loss': loss}
 
 
 def check(config):

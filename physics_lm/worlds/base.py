@@ -10,7 +10,8 @@ import numpy as np
 
 from physics_lm.errors import BadInput, nearest
 
-WORLDS = {'biographies': 'physics_lm.worlds.biographies'}
+WORLDS = {'biographies': 'physics_lm.worlds.biographies',
+          'bitworld': 'physics_lm.worlds.bitworld'}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,3 +73,15 @@ def generator(seed: int, *key: str | int) -> np.random.Generator:
   """A counter-based generator of its own for every (seed, key)."""
   code = zlib.crc32('/'.join(map(str, key)).encode())
   return np.random.Generator(np.random.Philox(key=[seed, code]))
+
+
+def distinct(rng: np.random.Generator, total: int, count: int) -> np.ndarray:
+  """`count` distinct numbers below `total`; a prefix of the longer draw."""
+  if total <= 1 << 20:
+    return rng.permutation(total)[:count]
+  drawn = np.zeros(0, np.int64)
+  while True:  # the generator's stream does not depend on the chunks
+    drawn = np.concatenate([drawn, rng.integers(0, total, count + 64)])
+    _, first = np.unique(drawn, return_index=True)
+    if len(first) >= count:
+      return drawn[np.sort(first)[:count]]

@@ -28,7 +28,7 @@ from importlib import resources
 import numpy as np
 
 from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds.base import Example, Verdict, generator
+from physics_lm.worlds.base import Example, Verdict, distinct, generator
 
 VERSION = 1
 ATTRIBUTES = ('birth_date', 'birth_city', 'university', 'major', 'employer',
@@ -78,18 +78,6 @@ def _pool(name: str, count: int) -> tuple[str, ...]:
   return lines[:count]
 
 
-def _distinct(rng: np.random.Generator, total: int, count: int) -> np.ndarray:
-  """`count` distinct numbers below `total`; a prefix of the longer draw."""
-  if total <= 1 << 20:
-    return rng.permutation(total)[:count]
-  drawn = np.zeros(0, np.int64)
-  while True:  # the generator's stream does not depend on the chunks
-    drawn = np.concatenate([drawn, rng.integers(0, total, count + 64)])
-    _, first = np.unique(drawn, return_index=True)
-    if len(first) >= count:
-      return drawn[np.sort(first)[:count]]
-
-
 class Biographies:
   """People 0 .. N-1 with their biographies and questions.
 
@@ -131,7 +119,7 @@ class Biographies:
     }
     self.templates = {a: self._templates(a, c.templates) for a in ATTRIBUTES}
     draw = lambda key, high: generator(seed, key).integers(0, high, n)
-    code = _distinct(generator(seed, 'name'), int(np.prod(sizes)), n)
+    code = distinct(generator(seed, 'name'), int(np.prod(sizes)), n)
     self.name_of = np.stack(np.unravel_index(code, sizes), -1)
     self.pronoun_of = draw('pronoun', len(PRONOUNS))
     self.value_of = {a: draw(a, len(pool)) for a, pool in self.lists.items()
@@ -205,6 +193,32 @@ class Biographies:
               self.value(person, attribute) + '.')
     return Example(pieces, ((attribute, 5),), (5,),
                    {'person': person, 'attribute': attribute})
+
+  def entry(self, person: int) -> Example:
+    """A person's first biography, told off as evals/knowledge_bits.py scores
+    it: name, pronoun and the five independent attributes. An employer that
+    follows its city is left out: the city tells it."""
+    e = self.biography(person, 0)
+    order = [a for a, _ in e.answers]
+    leaked = order.index('company_city') < order.index('employer')
+    kept = tuple((a, i) for a, i in e.answers if a != 'company_city'
+                 and not (a == 'employer' and leaked))
+    name = (('name', 0), ('name', 1), ('name', 2))
+    pronoun = () if self.fullname else (('pronoun', 6),)
+    return Example(e.pieces, name + pronoun + kept, e.loss, e.meta)
+
+  @property
+  def N0(self) -> int:
+    """Names there are."""
+    return int(np.prod([len(pool) for pool in self.names], dtype=np.int64))
+
+  @property
+  def S0(self) -> int:
+    """Combinations of values, and of pronouns where they are told."""
+    lists = [len(self.lists[a]) for a in ('birth_city', 'university', 'major',
+                                          'employer')]
+    pronouns = 1 if self.fullname else len(PRONOUNS)
+    return int(np.prod([*lists, *self.dates, pronouns], dtype=object))
 
   def name(self, person: int) -> tuple[str, str, str]:
     """First, middle and last name, each with its leading space."""

@@ -1,0 +1,155 @@
+"""bioD: people as pure information, so that knowledge can be counted in bits.
+
+Distribution bioD(N, K, C, D, L, T) (Physics of Language Models, Part 3.3,
+sections 2.1 and 3): N distinct names out of N0; K attributes; a value is C
+chunks of L symbols over an alphabet of T; for each attribute a set of D
+distinct chunks out of T^L, and every chunk of every value uniform from it. An
+entry is the name and then the attributes in an order that is drawn anew for
+every entry.
+
+Ours: a name is `name_length` symbols of an alphabet of its own, so N0 is
+name_alphabet ** name_length; an entry is the name once, then each attribute's
+symbol and its value's (the paper writes a sentence with the name for each).
+Names come from a keyed permutation of 0 .. N0-1 and values from a keyed hash,
+not from a stream: person i is the same for any number of people, and a hundred
+million of them take no memory.
+"""
+
+from physics_lm.errors import BadInput, nearest
+from physics_lm.worlds.base import Example, Verdict, distinct, generator
+
+VERSION = 1
+ORDERS = 1 << 20  # entries of a person: in effect, a fresh order each time
+_MASK = (1 << 64) - 1
+
+
+def mixed(*numbers: int) -> int:
+  """64 bits from numbers: splitmix64 (Steele et al. 2014), chained."""
+  state = 0
+  for n in numbers:
+    state = (state ^ n) + 0x9E3779B97F4A7C15 & _MASK
+    state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
+    state ^= state >> 31
+  return state
+
+
+def permuted(i: int, size: int, key: int) -> int:
+  """Where a keyed permutation of 0 .. size-1 sends i: a Feistel network over
+  the next power of four, walked until it lands inside."""
+  half = max(((size - 1).bit_length() + 1) // 2, 1)
+  mask = (1 << half) - 1
+  while True:
+    left, right = i >> half, i & mask
+    for turn in range(4):
+      left, right = right, left ^ (mixed(key, turn, right) & mask)
+    i = left << half | right
+    if i < size:
+      return i
+
+
+class BitWorld:
+  """People 0 .. N-1. One split, 'bio': entry i is of person i mod N."""
+
+  version = VERSION
+  splits = ('bio',)
+
+  def __init__(self, config, seed: int):
+    c = config
+    for key in ('people', 'name_alphabet', 'name_length', 'attributes',
+                'chunks', 'diversity', 'chunk_length', 'symbols'):
+      if c[key] < 1:
+        raise BadInput(f'{key} is {c[key]}, wanted at least 1')
+    self.n, self.seed = c.people, seed
+    self.N0 = c.name_alphabet**c.name_length
+    self.K, self.C, self.D = c.attributes, c.chunks, c.diversity
+    self.L, self.T = c.chunk_length, c.symbols
+    self.alphabet, self.name_length = c.name_alphabet, c.name_length
+    every = self.T**self.L
+    if self.n > self.N0:
+      raise BadInput(f'{self.n} people, but only {self.N0} names '
+                     f'({self.alphabet} ** {self.name_length})')
+    if self.D > every or every >= 1 << 62:
+      raise BadInput(f'diversity is {self.D} of {self.T} ** {self.L} chunks, '
+                     'wanted at most as many, and fewer than 2 ** 62')
+    self.sets = [tuple(self._chunk(int(code)) for code in distinct(
+        generator(seed, 'chunks', a), every, self.D)) for a in range(self.K)]
+
+  def _chunk(self, code: int) -> str:
+    return ''.join(f' v{d}' for d in digits(code, self.T, self.L))
+
+  def size(self, split: str) -> int:
+    return self.people(split) * ORDERS
+
+  def people(self, split: str) -> int:
+    if split not in self.splits:
+      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+    return self.n
+
+  def name(self, person: int) -> tuple[str, ...]:
+    """The symbols of a name, each with its leading space."""
+    code = permuted(person, self.N0, mixed(self.seed, 1))
+    return tuple(f' n{d}' for d in digits(code, self.alphabet,
+                                          self.name_length))
+
+  def value(self, person: int, attribute: int) -> tuple[str, ...]:
+    """The C chunks of a value."""
+    return tuple(
+        self.sets[attribute][mixed(self.seed, 2, person, attribute, c) % self.D]
+        for c in range(self.C))
+
+  def example(self, split: str, index: int) -> Example:
+    """Answers: ('k3', piece) of each chunk of attribute 3, in order."""
+    if not 0 <= index < self.size(split):
+      raise IndexError(f'example {index} of {self.size(split)} in {split}')
+    person = index % self.n
+    order = sorted(range(self.K), key=lambda a: mixed(self.seed, 3, index, a))
+    pieces, answers = list(self.name(person)), []
+    for a in order:
+      pieces.append(f' k{a}')
+      for chunk in self.value(person, a):
+        answers.append((f'k{a}', len(pieces)))
+        pieces.append(chunk)
+    return Example(tuple(pieces), tuple(answers),
+                   tuple(i for _, i in answers), {'person': person})
+
+  def entry(self, person: int) -> Example:
+    """A person's entry with the name's pieces among the answers ('name'):
+    what evals/knowledge_bits.py scores."""
+    e = self.example('bio', person)
+    name = tuple(('name', i) for i in range(self.name_length))
+    return Example(e.pieces, name + e.answers, e.loss, e.meta)
+
+  def pieces(self):
+    yield from (f' n{d}' for d in range(self.alphabet))
+    yield from (f' k{a}' for a in range(self.K))
+    yield from (f' v{d}' for d in range(self.T))
+
+  def check(self, question: Example, text: str) -> Verdict:
+    """Whether a text is an entry of that person, in any order."""
+    person = question.meta['person']
+    name, rest = ''.join(self.name(person)), text
+    if not rest.startswith(name):
+      return Verdict(False, f'begins {rest[:30]!r}, wanted {name!r}')
+    rest, left = rest.removeprefix(name), {
+        f' k{a}' + ''.join(self.value(person, a)) for a in range(self.K)}
+    while left:
+      told = next((s for s in left if (rest + ' ').startswith(s + ' ')), None)
+      if told is None:
+        return Verdict(False, f'{rest[:30]!r} is none of the attributes left')
+      left.remove(told)
+      rest = rest.removeprefix(told)
+    return Verdict(False, f'text after the entry: {rest!r}') if rest else (
+        Verdict(True, 'ok'))
+
+
+def digits(code: int, base: int, length: int) -> list[int]:
+  out = []
+  for _ in range(length):
+    code, digit = divmod(code, base)
+    out.append(digit)
+  return out[::-1]
+
+
+def make(config, seed: int) -> BitWorld:
+  return BitWorld(config, seed)

@@ -1,0 +1,181 @@
+"""bioD and the counting of bits."""
+
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from configs import default
+from physics_lm import cli, model, rows, shape
+from physics_lm.errors import BadInput
+from physics_lm.evals import knowledge_bits, scoring
+from physics_lm.worlds import base, bitworld
+from tests.conftest import TINY
+
+
+def world(seed=0, **changes):
+  return base.make(cli.override(default.bitworld(), changes), seed)
+
+
+@pytest.mark.parametrize('size', [1, 2, 7, 64, 1000])
+def test_the_permutation_is_one(size):
+  images = [bitworld.permuted(i, size, 5) for i in range(size)]
+  assert sorted(images) == list(range(size))
+  if size > 10:
+    assert images != [bitworld.permuted(i, size, 6) for i in range(size)]
+    assert np.corrcoef(images, range(size))[0, 1] < 0.5
+
+
+@pytest.mark.parametrize('shape_', [
+    {}, {'chunks': 3, 'chunk_length': 2, 'symbols': 20},
+    {'name_alphabet': 1000, 'name_length': 1}])
+def test_thousands_of_entries_pass_the_checker(shape_):
+  w = world(3, **shape_)
+  names = {w.name(p) for p in range(w.n)}
+  assert len(names) == w.n
+  for index in range(0, 5000, 3):
+    e = w.example('bio', index)
+    assert w.check(e, e.text).correct, e.text
+    other = w.example('bio', index + 1)
+    assert not w.check(e, other.text).correct
+    assert not w.check(e, e.text + ' v0').correct
+  a, b = (w.example('bio', 7 + k * w.n) for k in (0, 1))
+  assert a.text != b.text and sorted(a.pieces) == sorted(b.pieces)
+
+
+def test_values_are_uniform_and_independent():
+  w = world(people=4000, diversity=16, symbols=16)
+  counts = np.zeros((16, 16))
+  for p in range(4000):
+    a, b = (w.sets[k].index(w.value(p, k)[0]) for k in (0, 1))
+    counts[a, b] += 1
+  expected = 4000 / 256
+  chi2 = ((counts - expected)**2 / expected).sum()
+  assert abs(chi2 - 255) < 5 * math.sqrt(2 * 255)
+
+
+def test_a_person_is_the_same_in_any_crowd():
+  few, many = world(people=10), world(
+      people=100_000_000, name_alphabet=20_000)
+  again = world(people=1000, name_alphabet=20_000)
+  assert many.name(7) == again.name(7) and few.value(7, 2) == many.value(7, 2)
+  assert many.example('bio', 99_999_999).text
+  assert world(seed=1).value(7, 2) != few.value(7, 2) or (
+      world(seed=1).value(8, 2) != few.value(8, 2))
+
+
+def test_diversity_sets_are_distinct_chunks():
+  w = world(chunk_length=2, symbols=12, diversity=100)
+  for chunks in w.sets:
+    assert len(set(chunks)) == 100
+  assert w.sets[0] != w.sets[1]
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'people': 5000}, 'only 4096 names'),
+    ({'diversity': 200}, '128 ** 1 chunks'), ({'chunks': 0}, 'at least 1'),
+    ({'symbols': 1 << 40, 'chunk_length': 2}, 'fewer than 2')])
+def test_bad_input(changes, message):
+  with pytest.raises(BadInput, match=message.replace('*', '\\*')):
+    world(**changes)
+
+
+# Counting.
+
+
+@pytest.fixture
+def setup(tiny):
+  def make(**changes):
+    config = default.get_config()
+    config.worlds = {'bits': default.bitworld(), 'bios': default.biographies()}
+    config.data.tasks = {'bio': default.task('bits', 'bio', 1.0)}
+    config.evals = {'bits': default.evaluation('knowledge_bits')}
+    config.evals.bits.world = 'bits'
+    config = cli.override(config.lock(), {
+        k: v for k, v in TINY.items() if k.startswith(('worlds', 'model'))}
+        | {'worlds.bits.people': 40, 'worlds.bits.diversity': 8,
+           'data.length': 128} | changes)
+    cfg = shape.make(config, len(rows.load(config).vocab))
+    return config, cfg
+  return make
+
+
+def scored(config, cfg, monkeypatch, loss):
+  """The eval of a model whose loss at a target is loss(attribute, which of
+  the example's tokens of that attribute)."""
+  spec = config.evals.bits
+  _, _, packed, spans = knowledge_bits.inputs(config, spec)
+  nll, seen = np.full(packed['tokens'].shape, 99.0), {}
+  for s in spans:
+    for t in range(s.start, s.stop):
+      k = seen[s.example, s.attribute] = seen.get(
+          (s.example, s.attribute), -1) + 1
+      nll[s.row, t] = loss(s.attribute, k)
+  monkeypatch.setattr(scoring, 'outcomes', lambda *_: (nll, nll < 1))
+  return knowledge_bits.run(None, config, spec, cfg)[0]
+
+
+@pytest.mark.parametrize('name', ['bits', 'bios'])
+@pytest.mark.parametrize('chunks', [1, 3])
+def test_a_perfect_memory_reaches_the_most_and_ignorance_nothing(
+    setup, monkeypatch, name, chunks):
+  config, cfg = setup(**{
+      'evals.bits.world': name, 'worlds.bits.chunks': chunks,
+      'worlds.bits.symbols': 8, 'worlds.bios.variant': 'multi5_permute'})
+  w = rows.load(config).worlds[name]
+  m = scored(config, cfg, monkeypatch, lambda a, k: math.log(w.n) if (
+      a == 'name' and k == 0) else 0.0)
+  assert m['ratio'] == pytest.approx(m['ratio_max'], rel=1e-9)
+  assert m['bits_max'] > 0 and m['people'] == w.n
+  if name == 'bits':  # uniform over names and over the sets
+    uniform = lambda a, k: math.log(64 if a == 'name' else w.D)
+    m = scored(config, cfg, monkeypatch, uniform)
+    assert m['bits'] == pytest.approx(0, abs=1e-9)
+    assert m['bits/name'] == pytest.approx(0, abs=1e-9)
+    assert m['bits/value'] == pytest.approx(0, abs=1e-9)
+
+
+def test_bits_are_the_papers_numbers():
+  """Table of total knowledge of bioS (knowledge in Mbit by N), 2 pronouns."""
+  S0 = 2 * 12 * 28 * 200 * 200 * 300 * 100 * 263
+  for N, wanted in ((1000, 0.0649), (20_000, 1.211), (1_000_000, 54.91)):
+    got = knowledge_bits.bio_s(math.log(N), 0, N, 400 * 400 * 1000, S0)
+    assert sum(got.values()) / 1e6 == pytest.approx(wanted, rel=1e-3)
+
+
+def test_half_a_value_is_half_its_bits(setup, monkeypatch):
+  config, cfg = setup(**{'worlds.bits.chunks': 2, 'worlds.bits.symbols': 8})
+  w = rows.load(config).worlds['bits']
+  m = scored(config, cfg, monkeypatch, lambda a, k: 0.0 if k == 0 else (
+      math.log(w.D)))  # knows the first chunk, not the second
+  assert m['bits/value'] == pytest.approx(w.n * w.K * math.log2(w.D))
+  assert m['first_nats'] == 0
+
+
+def test_parameters_count_used_entries_only(setup, monkeypatch):
+  config, cfg = setup()
+  m = scored(config, cfg, monkeypatch, lambda a, k: 0.0)
+  params = model.init(cfg, jax.random.key(0))
+  total = sum(x.size for x in jax.tree.leaves(params))
+  padding = cfg.vocab - len(rows.load(config).vocab)
+  assert padding > 0
+  assert m['parameters'] == total - padding * cfg.width
+
+
+def test_an_employer_after_its_city_is_not_scored(setup):
+  config, _ = setup(**{'worlds.bios.variant': 'multi5_permute'})
+  w = rows.load(config).worlds['bios']
+  kept = 0
+  for p in range(w.n):
+    e = w.entry(p)
+    order = [a for a, _ in w.biography(p, 0).answers]
+    scored_ = [a for a, _ in e.answers]
+    assert 'company_city' not in scored_
+    early = order.index('employer') < order.index('company_city')
+    assert ('employer' in scored_) == early
+    kept += early
+    for a, i in e.answers:
+      if a == 'pronoun':
+        assert e.pieces[i] in (' He', ' She', ' They')
+  assert 0 < kept < w.n
