@@ -45,6 +45,8 @@ GEMSTONES = os.environ.get(
     'GEMSTONES_JSONL', RAW + 'mcleish7/gemstone-scaling-laws/'
     '5f420478f6057b0cbb4d13405fb10ca64675bccb/wandb_dfs/'
     'wandb_df_for_fitting_hot_477.jsonl')
+pd.options.display.float_format = '{:.6g}'.format
+pd.options.display.max_colwidth = 80
 DRAWS = int(os.environ.get('DRAWS', 2000))  # of each bootstrap
 
 # %% [markdown]
@@ -80,10 +82,7 @@ for name, p in (
       'sum of Huber': np.where(abs(r) < 1e-3, r**2 / 2,
                                1e-3 * (abs(r) - 5e-4)).sum(),
       'sum of |r|': abs(r).sum(), 'D/N at 5.76e23': d / n})
-pd.DataFrame(rows).style.hide().format(precision=4).format(
-    {'sum of Huber': '{:.6e}', 'sum of |r|': '{:.6f}',
-     'D/N at 5.76e23': '{:.1f}', 'E': '{:.4f}', 'A': '{:.2f}',
-     'B': '{:.2f}'})
+pd.DataFrame(rows)
 
 # %% [markdown]
 # The published A, B, alpha and beta are those of the least absolute residuals
@@ -103,7 +102,7 @@ table = [{'quantity': k, 'value': v, 'standard error': draws.params[k].std(),
 table.append({'quantity': 'a', 'value': a(huber.params),
               'standard error': a(draws.params).std(),
               '95 %': '{:.4g} to {:.4g}'.format(*draws.interval(a))})
-pd.DataFrame(table).style.hide().format(precision=4)
+pd.DataFrame(table)
 
 # %%
 plots.frontier(huber, draws)
@@ -157,7 +156,7 @@ found = {
     'N without embeddings, C = 6 N D of these': approaches.approach1(
         6 * bare * d, bare, d, loss, run)}
 pd.DataFrame([{'counted': k, 'a': r.a, 'b': r.b, 'points': len(r.points)}
-              for k, r in found.items()]).style.hide().format(precision=4)
+              for k, r in found.items()])
 
 # %%
 plots.envelope(found['N, C = 6 N D'], 6 * n * d, loss, run)
@@ -213,8 +212,7 @@ rows = approaches.side_by_side(f, 5.76e23, budget=C)
 true_a = a(truth)
 true_n, true_d, _ = laws.chinchilla_optimal(truth, 5.76e23)
 print(f'truth: a {true_a:.4f}, N* {true_n:.3e}, D* {true_d:.3e}')
-pd.DataFrame(rows).style.hide().format(
-    {'a': '{:.4f}', 'b': '{:.4f}', 'N': '{:.3e}', 'D': '{:.3e}'})
+pd.DataFrame(rows)
 
 # %%
 low, high = draws.interval(a)
