@@ -21,7 +21,7 @@ def check(config):
     if spec.kind not in EVALS:
       raise BadInput(f'evals.{name}.kind is {spec.kind!r}; '
                      f'{nearest(spec.kind, EVALS)}')
-    if spec.world not in config.worlds:
+    if EVALS[spec.kind] is not loss and spec.world not in config.worlds:
       raise BadInput(f'evals.{name}.world is {spec.world!r}; '
                      f'{nearest(spec.world, config.worlds)}')
     EVALS[spec.kind].inputs(config, spec)
