@@ -1,5 +1,6 @@
 """bioD and the counting of bits."""
 
+import collections
 import math
 
 import jax
@@ -20,10 +21,10 @@ def world(seed=0, **changes):
 
 @pytest.mark.parametrize('size', [1, 2, 7, 64, 1000])
 def test_the_permutation_is_one(size):
-  images = [bitworld.permuted(i, size, 5) for i in range(size)]
+  images = [bitworld.permuted(i, size, (5, 6, 7, 8)) for i in range(size)]
   assert sorted(images) == list(range(size))
   if size > 10:
-    assert images != [bitworld.permuted(i, size, 6) for i in range(size)]
+    assert images != [bitworld.permuted(i, size, (6, 6, 7, 8)) for i in range(size)]
     assert np.corrcoef(images, range(size))[0, 1] < 0.5
 
 
@@ -179,3 +180,17 @@ def test_an_employer_after_its_city_is_not_scored(setup):
       if a == 'pronoun':
         assert e.pieces[i] in (' He', ' She', ' They')
   assert 0 < kept < w.n
+
+
+@pytest.mark.parametrize('count', [1, 3, 20])
+def test_orders_are_uniform_permutations(count):
+  orders = [tuple(bitworld.shuffled(count, bitworld.mixed(i)))
+            for i in range(3000)]
+  assert all(sorted(o) == list(range(count)) for o in orders)
+  # Where element 0 comes to lie: each place equally often, to five sigma.
+  places = collections.Counter(o.index(0) for o in orders)
+  expected = len(orders) / count
+  assert all(abs(places[p] - expected) <= 5 * expected**0.5
+             for p in range(count))
+  if count == 3:
+    assert len(set(orders)) == 6

@@ -15,17 +15,19 @@ not from a stream: person i is the same for any number of people, and a hundred
 million of them take no memory.
 """
 
+import functools
+
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds.base import Example, Verdict, distinct, generator
 
-VERSION = 1
+VERSION = 2
 ORDERS = 1 << 20  # entries of a person: in effect, a fresh order each time
 _MASK = (1 << 64) - 1
 
 
-def mixed(*numbers: int) -> int:
-  """64 bits from numbers: splitmix64 (Steele et al. 2014), chained."""
-  state = 0
+def mixed(*numbers: int, state: int = 0) -> int:
+  """64 bits from numbers: splitmix64 (Steele et al. 2014), chained; `state`
+  is where an earlier chain ended."""
   for n in numbers:
     state = (state ^ n) + 0x9E3779B97F4A7C15 & _MASK
     state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
@@ -34,18 +36,30 @@ def mixed(*numbers: int) -> int:
   return state
 
 
-def permuted(i: int, size: int, key: int) -> int:
+def permuted(i: int, size: int, keys: tuple[int, ...]) -> int:
   """Where a keyed permutation of 0 .. size-1 sends i: a Feistel network over
-  the next power of four, walked until it lands inside."""
+  the next power of four, one turn a key, walked until it lands inside."""
   half = max(((size - 1).bit_length() + 1) // 2, 1)
   mask = (1 << half) - 1
   while True:
     left, right = i >> half, i & mask
-    for turn in range(4):
-      left, right = right, left ^ (mixed(key, turn, right) & mask)
+    for key in keys:
+      left, right = right, left ^ (mixed(right, state=key) & mask)
     i = left << half | right
     if i < size:
       return i
+
+
+def shuffled(count: int, state: int) -> list[int]:
+  """0 .. count-1 in an order that 64 random bits decide (Fisher and Yates);
+  every 16 turns, before the bits run short, new ones follow from them."""
+  order, bits = list(range(count)), state
+  for i in range(count - 1, 0, -1):
+    if not i % 16:
+      bits = state = mixed(i, state=state)
+    bits, j = divmod(bits, i + 1)
+    order[i], order[j] = order[j], order[i]
+  return order
 
 
 class BitWorld:
@@ -60,7 +74,7 @@ class BitWorld:
                 'chunks', 'diversity', 'chunk_length', 'symbols'):
       if c[key] < 1:
         raise BadInput(f'{key} is {c[key]}, wanted at least 1')
-    self.n, self.seed = c.people, seed
+    self.n, self._keys = c.people, [f'k{a}' for a in range(c.attributes)]
     self.N0 = c.name_alphabet**c.name_length
     self.K, self.C, self.D = c.attributes, c.chunks, c.diversity
     self.L, self.T = c.chunk_length, c.symbols
@@ -72,6 +86,11 @@ class BitWorld:
     if self.D > every or every >= 1 << 62:
       raise BadInput(f'diversity is {self.D} of {self.T} ** {self.L} chunks, '
                      'wanted at most as many, and fewer than 2 ** 62')
+    # Each of a person's facts goes on from a chain that begins alike.
+    self._value_key, self._order_key = mixed(seed, 2), mixed(seed, 3)
+    self._name_keys = tuple(mixed(mixed(seed, 1), i) for i in range(4))
+    # A small world is remembered, a large one made anew each time.
+    self._told = functools.lru_cache(1 << 16)(self._tell)
     self.sets = [tuple(self._chunk(int(code)) for code in distinct(
         generator(seed, 'chunks', a), every, self.D)) for a in range(self.K)]
 
@@ -88,27 +107,33 @@ class BitWorld:
 
   def name(self, person: int) -> tuple[str, ...]:
     """The symbols of a name, each with its leading space."""
-    code = permuted(person, self.N0, mixed(self.seed, 1))
+    code = permuted(person, self.N0, self._name_keys)
     return tuple(f' n{d}' for d in digits(code, self.alphabet,
                                           self.name_length))
 
   def value(self, person: int, attribute: int) -> tuple[str, ...]:
     """The C chunks of a value."""
-    return tuple(
-        self.sets[attribute][mixed(self.seed, 2, person, attribute, c) % self.D]
-        for c in range(self.C))
+    state = mixed(person, attribute, state=self._value_key)
+    chunks = self.sets[attribute]
+    return tuple(chunks[mixed(c, state=state) % self.D]
+                 for c in range(self.C))
+
+  def _tell(self, person: int):
+    """(name, values) of a person."""
+    return self.name(person), [self.value(person, a) for a in range(self.K)]
 
   def example(self, split: str, index: int) -> Example:
     """Answers: ('k3', piece) of each chunk of attribute 3, in order."""
     if not 0 <= index < self.size(split):
       raise IndexError(f'example {index} of {self.size(split)} in {split}')
     person = index % self.n
-    order = sorted(range(self.K), key=lambda a: mixed(self.seed, 3, index, a))
-    pieces, answers = list(self.name(person)), []
-    for a in order:
-      pieces.append(f' k{a}')
-      for chunk in self.value(person, a):
-        answers.append((f'k{a}', len(pieces)))
+    name, values = self._told(person)
+    pieces, answers = list(name), []
+    for a in shuffled(self.K, mixed(index, state=self._order_key)):
+      key = self._keys[a]
+      pieces.append(' ' + key)
+      for chunk in values[a]:
+        answers.append((key, len(pieces)))
         pieces.append(chunk)
     return Example(tuple(pieces), tuple(answers),
                    tuple(i for _, i in answers), {'person': person})
