@@ -83,7 +83,7 @@ def pipeline_speed(repeats: int, length: int = 512) -> list[float]:
   data = rows.load(cli.override(default.get_config(), {
       'worlds.bios.people': 100_000, 'data.length': length,
       'data.tasks.qa.weight': 0.0}))
-  batches = pipeline.host_batches(data, 64, range(64), 0, prefetch=0)
+  batches = pipeline.host_batches([data], 64, range(64), 0, prefetch=0)
   count = 10
   work = lambda: [next(batches) for _ in range(count)]
   return [count * 64 * length / s for s in timed(work, repeats)]
@@ -95,10 +95,9 @@ def step_speed(overrides: dict, repeats: int):
   config = cli.override(default.get_config(), overrides)
   data = rows.load(config)
   trainer = program.build(config, data)
-  local = pipeline.local_rows(trainer.batch_shardings['task'],
-                              config.data.batch)
-  host = next(pipeline.host_batches(data, config.data.batch, local, 0))
-  batch = pipeline.to_devices(host, local, config.data.batch,
+  local = pipeline.local_rows(trainer.batch_shardings['task'], trainer.lead)
+  host = next(pipeline.host_batches([data], config.data.batch, local, 0))
+  batch = pipeline.to_devices(host, local, trainer.lead,
                               trainer.batch_shardings)
   state = trainer.init()
   tokens = config.data.batch * config.data.length

@@ -94,7 +94,7 @@ def main():
           'weights': ones.astype(np.float32),
           'task': np.zeros(s['B'], np.int32),
           'entries': np.ones(s['B'], np.int32)}
-  batch = pipeline.to_devices(host, range(s['B']), s['B'],
+  batch = pipeline.to_devices(host, range(s['B']), made.lead,
                               made.batch_shardings)
 
   def step(n: int):

@@ -37,7 +37,7 @@ def bitworld() -> ConfigDict:
   """Keys of bioD(N, K, C, D, L, T) (physics_lm/worlds/bitworld.py)."""
   w = ConfigDict()
   w.kind = 'bitworld'
-  w.version = 1
+  w.version = 2
   w.people = 1000  # N
   w.name_alphabet = 64  # symbols that names are made of
   w.name_length = 2  # symbols in a name; N0 = alphabet ** length
@@ -138,6 +138,7 @@ def get_config() -> ConfigDict:
 
   c.runtime = ConfigDict()
   c.runtime.mesh = ConfigDict()
+  c.runtime.mesh.pop = -1  # for a population; -1: as many as divide both
   c.runtime.mesh.data = -1  # devices; -1: all that are left
   c.runtime.mesh.fsdp = 1  # devices over which parameters are cut
   c.runtime.mesh.tensor = 1  # devices over which heads and MLP are cut
@@ -147,6 +148,8 @@ def get_config() -> ConfigDict:
   c.runtime.hosts.count = placeholder(int)  # processes
   c.runtime.hosts.index = placeholder(int)  # which one this is, from 0
   c.runtime.hosts.timeout = 30  # seconds in silence after which one is dead
+  c.runtime.population = placeholder(int)  # runs the launcher puts into one
+  # program; None: one on a CPU, as many as fit on an accelerator
   c.runtime.accumulate = 1  # micro-batches a step; must divide data.batch
   c.runtime.remat = False  # recompute a layer's activations going back
   c.runtime.attention = 'xla'  # 'xla' or 'cudnn' (GPU, bfloat16)

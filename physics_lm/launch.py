@@ -1,17 +1,20 @@
 """Runs every run of an experiment, on the cores of this machine. No JAX.
 
   python -m physics_lm.launch experiments/knowledge_extraction.py --scale=cpu
-      [--list] [--jobs=N] [--runs=DIR] [--device=NAME] [--devices=N]
+      [--list] [--jobs=N] [--population=N] [--runs=DIR] [--device=NAME]
+      [--devices=N]
       [--executor=slurm --slurm=partition=gpu --slurm=time=60]
 
 Skips what is done, resumes what was stopped, leaves alone what another
 launcher holds, tries a crashed run once more. On a CPU the default is one run
 a core, each pinned to its own: two such runs do 1.5 times the work of one run
-on two cores.
+on two cores. On an accelerator, runs of one shape train together in one
+program (a population).
 """
 
 import argparse
 import contextlib
+import itertools
 import os
 import shlex
 import signal
@@ -21,7 +24,7 @@ import time
 from importlib import metadata
 from pathlib import Path
 
-from physics_lm import cli, cost, slurm, store, sweep
+from physics_lm import cli, cost, population, slurm, store, sweep
 from physics_lm.errors import BadInput, command
 
 BUSY = 3  # exit status of a trainer whose folder another process holds
@@ -38,15 +41,24 @@ def environment(cores: set[int] | None) -> dict[str, str]:
 
 
 class Worker:
-  """A trainer's process, on cores of its own when there are some to pin to."""
+  """A trainer's process, of one run or of a population, on cores of its own
+  when there are some to pin to."""
 
-  def __init__(self, run: sweep.Run, folder: Path, cores: set[int] | None):
-    self.run, self.folder, self.cores = run, folder, cores
+  def __init__(self, runs: list[sweep.Run], folder: Path,
+               cores: set[int] | None):
+    self.runs, self.cores = runs, cores
+    self.folders = [folder / r.id for r in runs]
     self._asked = False
-    folder.mkdir(parents=True, exist_ok=True)
-    arguments = [sys.executable, '-m', 'physics_lm.train', *run.arguments(),
-                 f'--workdir={folder.absolute()}']
-    self._log = (folder / 'log.txt').open('a', encoding='utf-8')
+    arguments = [sys.executable, '-m', 'physics_lm.train']
+    for run, at in zip(runs, self.folders):
+      at.mkdir(parents=True, exist_ok=True)
+      arguments += ['--and'] * (run is not runs[0]) + [
+          *run.arguments(), f'--workdir={at.absolute()}']
+    for at in self.folders[1:]:
+      with (at / 'log.txt').open('a', encoding='utf-8') as f:
+        f.write(f'in a population of {len(runs)}: see '
+                f'../{runs[0].id}/log.txt\n')
+    self._log = (self.folders[0] / 'log.txt').open('a', encoding='utf-8')
     self._log.write('$ ' + shlex.join(arguments) + '\n')
     self._log.flush()
     pin = None
@@ -57,6 +69,14 @@ class Worker:
         arguments, cwd=sweep.ROOT, env=environment(cores), stdout=self._log,
         stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=pin,
         start_new_session=True)
+
+  @property
+  def label(self) -> str:
+    return label(self.runs[0]) if len(self.runs) == 1 else (
+        f'{len(self.runs)} runs ({label(self.runs[0])} ...)')
+
+  def reached(self) -> int:
+    return min(map(store.step_reached, self.folders))
 
   def ask_to_stop(self):
     """Once: a trainer takes a second SIGTERM as an order to die."""
@@ -71,7 +91,8 @@ class Worker:
     return status
 
   def last_words(self) -> str:
-    lines = (self.folder / 'log.txt').read_text(errors='replace').splitlines()
+    lines = (self.folders[0] / 'log.txt').read_text(
+        errors='replace').splitlines()
     return lines[-1][:300] if lines else ''
 
 
@@ -91,7 +112,7 @@ class Board:
                for r, n in self.steps.items())
 
   def show(self, workers, done: int, failed: int):
-    now = {w.run.id: w for w in workers}
+    now = {w.runs[0].id: w for w in workers}
     if self._terminal:
       for gone in self._bars.keys() - now.keys():
         self._bars.pop(gone).close()
@@ -100,13 +121,13 @@ class Board:
           from tqdm import tqdm
           self._bars[run_id] = tqdm(
               total=self.steps[run_id], position=i + 1, leave=False,
-              desc=label(w.run), unit='step', dynamic_ncols=True)
+              desc=w.label, unit='step', dynamic_ncols=True)
         bar = self._bars[run_id]
-        bar.update(store.step_reached(w.folder) - bar.n)
+        bar.update(w.reached() - bar.n)
     note = f'{done}/{len(self.steps)} runs done'
     note += f', {failed} failed' if failed else ''
-    now_at = ', '.join(f'{label(w.run)} {store.step_reached(w.folder)}'
-                       f'/{self.steps[w.run.id]}' for w in workers)
+    now_at = ', '.join(f'{w.label} {w.reached()}'
+                       f'/{self.steps[w.runs[0].id]}' for w in workers)
     self._all.update(self._reached(),
                      note if self._terminal else f'{note}; now {now_at}')
 
@@ -148,18 +169,41 @@ def _accelerated() -> bool:
       Path('/dev/accel0').exists() and 'libtpu' in names)
 
 
-def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
-           ) -> dict[str, str]:
+def limit(run: sweep.Run, accelerated: bool, asked: int | None) -> int:
+  """How many runs like this one may train in one program: as asked, as its
+  config says, else one on a CPU, which gains nothing from more, and as many as
+  80 % of the smallest accelerator's memory holds elsewhere."""
+  asked = run.config.runtime.population if asked is None else asked
+  if asked is not None or not accelerated:
+    return asked or 1
+  room = 0.8 * min(d.memory for k, d in cost.DEVICES.items() if k != 'cpu')
+  return max(int(room / cost.cost(run, 'h200')['bytes']), 1)
+
+
+def peers(run: sweep.Run, others, most: int) -> list[sweep.Run]:
+  """`run` and those of the others that can join its population."""
+  if most < 2:
+    return [run]
+  key = population.key(run.config)
+  return [run, *itertools.islice(
+      (o for o in others if o is not run
+       and population.key(o.config) == key), most - 1)]
+
+
+def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
+           together: int | None = None) -> dict[str, str]:
   """Brings every run to done; {run id: 'done', 'failed', 'blocked' or
-  'stopped'}. Blocked: the run it starts from failed."""
+  'stopped'}. Blocked: the run it starts from failed. `together`: the most
+  runs of one program."""
   runs = sweep.ordered(runs)
   ends = {r.id: 'done' for r in runs if store.is_done(folder / r.id)}
   waiting = [r for r in runs if r.id not in ends]
   print(f'{len(runs)} runs, {len(ends)} done already; in {folder}', flush=True)
-  free, workers, tries, held = shares(jobs), [], {}, {}
+  free, workers, tries, held, most = shares(jobs), [], {}, {}, {}
   board = Board(runs, folder)
   with contextlib.closing(board), cli.Stop() as stop:
     while waiting or workers:
+      ready = []
       for run in list(waiting):
         parent = run.init_from and ends.get(run.init_from.id)
         if parent in ('failed', 'blocked'):
@@ -176,8 +220,20 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
           if store.state(folder / run.id) == 'running':
             held[run.id] = time.time() + 5  # another launcher's; look again
             continue
-          waiting.remove(run)
-          workers.append(Worker(run, folder / run.id, free.pop(0)))
+          ready.append(run)
+      while free and ready:
+        run = ready[0]
+        if run.id not in most:
+          most[run.id] = limit(run, free[0] is None, together)
+        group = peers(run, ready, most[run.id])
+        if len(group) > 1:
+          board.say(f'{len(group)} runs in one program: '
+                    + ', '.join(label(r) for r in group))
+        for r in group:
+          ready.remove(r)
+          waiting.remove(r)
+          most[r.id] = most[run.id]
+        workers.append(Worker(group, folder, free.pop(0)))
       if stop.asked:
         for w in workers:
           w.ask_to_stop()
@@ -187,22 +243,30 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None
           continue
         workers.remove(w)
         free.append(w.cores)
-        if store.is_done(w.folder):
-          ends[w.run.id] = 'done'
-        elif stop.asked or status == 0:
-          ends[w.run.id] = 'stopped'
+        left = [r for r in w.runs if not store.is_done(folder / r.id)]
+        ends |= {r.id: 'done' for r in w.runs if r not in left}
+        if not left:
+          continue
+        if stop.asked or status == 0:
+          ends |= {r.id: 'stopped' for r in left}
         elif status == BUSY:
-          waiting.append(w.run)
-          held[w.run.id] = time.time() + 5
-        elif status != 2 and not tries.get(w.run.id):
-          tries[w.run.id] = 1
-          waiting.insert(0, w.run)
-          board.say(f'{label(w.run)} crashed (exit {status}), trying once '
+          waiting += left
+          held |= {r.id: time.time() + 5 for r in left}
+        elif status != 2 and len(w.runs) > 1:
+          # Perhaps too many for the memory: fewer at a time.
+          most |= {r.id: (len(w.runs) + 1) // 2 for r in left}
+          waiting[:0] = left
+          board.say(f'{w.label} crashed (exit {status}), trying half as many: '
+                    f'{w.last_words()}')
+        elif status != 2 and not tries.get(left[0].id):
+          tries[left[0].id] = 1
+          waiting[:0] = left
+          board.say(f'{w.label} crashed (exit {status}), trying once '
                     f'more: {w.last_words()}')
         else:
-          ends[w.run.id] = 'failed'
-          board.say(f'{label(w.run)} failed (exit {status}): '
-                    f'{w.last_words()}; all of it in {w.folder / "log.txt"}')
+          ends |= {r.id: 'failed' for r in left}
+          board.say(f'{w.label} failed (exit {status}): {w.last_words()}; '
+                    f'all of it in {w.folders[0] / "log.txt"}')
       done = sum(e == 'done' for e in ends.values())
       board.show(workers, done, sum(e == 'failed' for e in ends.values()))
       time.sleep(0.3)
@@ -228,6 +292,9 @@ def main(argv=None):
   p.add_argument('--slurm', action='append', default=[], metavar='KEY=VALUE',
                  help='of sbatch: partition, time (minutes), nodes, ...')
   p.add_argument('--jobs', type=int, help='runs at a time')
+  p.add_argument('--population', type=int, metavar='N',
+                 help='at most N runs of one shape in one program (default: 1 '
+                 'on a CPU, as many as fit on an accelerator)')
   p.add_argument('--device', choices=cost.DEVICES,
                  help='whose speed and memory --list assumes')
   p.add_argument('--devices', type=int, default=1,
@@ -235,6 +302,8 @@ def main(argv=None):
   a = p.parse_args(argv)
   if a.jobs is not None and a.jobs < 1:
     raise BadInput(f'--jobs is {a.jobs}, wanted at least 1')
+  if a.population is not None and a.population < 1:
+    raise BadInput(f'--population is {a.population}, wanted at least 1')
   if a.devices < 1:
     raise BadInput(f'--devices is {a.devices}, wanted at least 1')
   module = sweep.experiment(a.experiment)
@@ -256,7 +325,7 @@ def main(argv=None):
           f'{list(ends.values()).count("queued")} in the queue; in {folder}; '
           'see --list, and the same command again for what is left')
     return
-  ends = launch(runs, folder, a.jobs)
+  ends = launch(runs, folder, a.jobs, a.population)
   count = {e: list(ends.values()).count(e) for e in dict.fromkeys(
       ends.values())}
   print(', '.join(f'{n} {e}' for e, n in count.items()) + f'; in {folder}')

@@ -8,10 +8,11 @@ from physics_lm.errors import BadInput
 SCHEDULES = ('cosine', 'linear', 'constant', 'wsd')
 
 
-def schedule(config) -> optax.Schedule:
+def schedule(config, peak=None) -> optax.Schedule:
   """Warm-up from 0 over `warmup` steps, then the named shape down to
   `final` x peak at config.steps. 'wsd' (warmup-stable-decay) keeps the peak
-  and falls linearly over the last `decay` of the steps."""
+  and falls linearly over the last `decay` of the steps. `peak`: a number or a
+  traced scalar, else optim.learning_rate."""
   o, total = config.optim, config.steps
   if o.schedule not in SCHEDULES:
     raise BadInput(f'optim.schedule is {o.schedule!r}, wanted one of '
@@ -19,7 +20,8 @@ def schedule(config) -> optax.Schedule:
   if not 0 <= o.warmup < total:
     raise BadInput(f'optim.warmup is {o.warmup}, wanted 0 up to below '
                    f'steps={total}')
-  peak, low, rest = o.learning_rate, o.final * o.learning_rate, total - o.warmup
+  peak = o.learning_rate if peak is None else peak
+  low, rest = o.final * peak, total - o.warmup
   if o.schedule == 'cosine':
     after = optax.cosine_decay_schedule(peak, rest, o.final)
   elif o.schedule == 'linear':
@@ -47,10 +49,13 @@ def decays(params):
       lambda path, _: not name(path).startswith(('scale', 'bias')), params)
 
 
-def make(config) -> optax.GradientTransformation:
-  """AdamW with decoupled weight decay, after global-norm clipping."""
+def make(config, learning_rate=None, weight_decay=None
+         ) -> optax.GradientTransformation:
+  """AdamW with decoupled weight decay, after global-norm clipping. Peak
+  learning rate and weight decay: config's, or traced scalars."""
   o = config.optim
-  adamw = optax.adamw(schedule(config), o.b1, o.b2, o.eps,
-                      weight_decay=o.weight_decay, mask=decays)
+  decay = o.weight_decay if weight_decay is None else weight_decay
+  adamw = optax.adamw(schedule(config, learning_rate), o.b1, o.b2, o.eps,
+                      weight_decay=decay, mask=decays)
   return optax.chain(
       optax.clip_by_global_norm(o.clip) if o.clip else optax.identity(), adamw)

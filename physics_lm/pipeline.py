@@ -5,6 +5,7 @@ is one integer, and the stream is the same for any number of workers, hosts or
 any mesh.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import grain
@@ -16,11 +17,12 @@ from physics_lm import rows
 
 
 class LocalRows:
-  """The rows that this host wants, in order: of each block of `batch` rows
-  those numbered `local`. A source for grain (len and getitem)."""
+  """The rows that this host wants, in order: of each step's `len(data)` times
+  `batch` rows, one member's after the other's, those numbered `local`. A
+  source for grain (len and getitem)."""
 
-  def __init__(self, data: rows.Data, batch: int, local: Sequence[int],
-               first_step: int = 0):
+  def __init__(self, data: Sequence[rows.Data], batch: int,
+               local: Sequence[int], first_step: int = 0):
     self.data, self.batch, self.local = data, batch, list(local)
     self.first_step = first_step
 
@@ -30,19 +32,28 @@ class LocalRows:
   def __getitem__(self, i: int) -> dict[str, np.ndarray]:
     step, place = divmod(int(i), len(self.local))
     step += self.first_step
-    return rows.row(self.data, step * self.batch + self.local[place])
+    member, row = divmod(self.local[place], self.batch)
+    return rows.row(self.data[member], step * self.batch + row)
 
 
-def local_rows(sharding: NamedSharding, batch: int) -> list[int]:
-  """Which rows of a batch this host's devices hold; hosts may share some."""
-  index = sharding.addressable_devices_indices_map((batch,))
-  return sorted({i for (s,) in index.values() for i in range(batch)[s]})
+def numbers(lead: tuple[int, ...]) -> np.ndarray:
+  """Rows of a batch are numbered through, [B] or [M, B]."""
+  return np.arange(math.prod(lead)).reshape(lead)
 
 
-def host_batches(data: rows.Data, batch: int, local: Sequence[int],
+def local_rows(sharding: NamedSharding, lead: tuple[int, ...]) -> list[int]:
+  """Which rows of a batch [B] or [M, B] this host's devices hold; hosts may
+  share some."""
+  index = sharding.addressable_devices_indices_map(lead)
+  return sorted({int(i) for part in index.values()
+                 for i in numbers(lead)[part].flat})
+
+
+def host_batches(data: Sequence[rows.Data], batch: int, local: Sequence[int],
                  first_step: int, workers: int = 0,
                  prefetch: int = 4) -> Iterator[dict[str, np.ndarray]]:
-  """Batches of this host's rows, [len(local), ...], from `first_step` on."""
+  """Batches of this host's rows, [len(local), ...], from `first_step` on.
+  `data`: of each member of a population, or of a lone run (one)."""
   ds = grain.MapDataset.source(LocalRows(data, batch, local, first_step))
   ds = ds.batch(len(local))
   # One reader thread: Python makes rows no faster in sixteen.
@@ -61,15 +72,15 @@ def host_batches(data: rows.Data, batch: int, local: Sequence[int],
 
 
 def to_devices(host: dict[str, np.ndarray], local: Sequence[int],
-               batch: int, shardings: dict[str, NamedSharding]):
+               lead: tuple[int, ...], shardings: dict[str, NamedSharding]):
   """Global arrays from this host's rows, whatever the mesh."""
-  where = {row: place for place, row in enumerate(local)}
+  place = np.zeros(math.prod(lead), np.int64)
+  place[local] = np.arange(len(local))
+  table = place[numbers(lead)]
 
   def put(key, x):
-    def part(index):
-      rows_ = [where[r] for r in range(batch)[index[0]]]
-      return x[rows_]
-    return jax.make_array_from_callback((batch, *x.shape[1:]),
+    part = lambda index: x[table[index[:len(lead)]]]
+    return jax.make_array_from_callback((*lead, *x.shape[1:]),
                                         shardings[key], part)
 
   return {k: put(k, v) for k, v in host.items()}

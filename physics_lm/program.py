@@ -1,4 +1,8 @@
-"""What a config becomes on a mesh: loss, train step, shardings, compiled."""
+"""What a config becomes on a mesh: loss, train step, shardings, compiled.
+
+Runs that differ in nothing but numbers (a population: seeds, learning rates,
+weight decays) are one program: their states lie on a leading axis of members.
+"""
 
 import dataclasses
 import functools
@@ -6,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from physics_lm import model, optim, rows, shape, sharding
@@ -29,6 +34,22 @@ def loss_sums(params, batch, cfg: shape.Shape, tasks: int, key=None):
           'weight': batch['weights'].sum(-1) @ by_task,
           'entries': batch['entries'].astype(jnp.float32) @ by_task}
   return total, sums
+
+
+class Member(NamedTuple):
+  """What members of a population may differ in, besides their data: scalars,
+  or [M] arrays. Inputs of the program, so that another learning rate is not
+  another program either."""
+
+  seed: Any  # of parameters and dropout
+  learning_rate: Any  # peak
+  weight_decay: Any
+
+
+def member(config) -> Member:
+  return Member(np.uint32(config.seed.init),
+                np.float32(config.optim.learning_rate),
+                np.float32(config.optim.weight_decay))
 
 
 def make_step(cfg: shape.Shape, tx, tasks: int, accumulate: int = 1,
@@ -69,34 +90,45 @@ def make_step(cfg: shape.Shape, tx, tasks: int, accumulate: int = 1,
 
 
 class Program(NamedTuple):
-  """All that the loop calls, and where its arrays lie."""
+  """All that the loop calls, and where its arrays lie. Of a population, states
+  have a leading axis of members, and batches too unless they share one."""
 
   cfg: shape.Shape
   mesh: jax.sharding.Mesh
-  abstract: State  # shapes with shardings
+  abstract: State  # of one run: shapes with shardings
   init: Any  # () -> State
   step: Any  # (state, batch) -> (state, sums), donates the state
   batch_shardings: dict
+  lead: tuple[int, ...]  # of a batch: (B,) or (M, B)
+  stack: Any  # [State of each member] -> State
+  take: Any  # (State, member's number) -> its State
 
 
-def build(config, data: rows.Data, devices=None) -> Program:
-  """Mesh, shardings and jitted functions of a config. Raises BadInput."""
+def build(config, data: rows.Data, devices=None, members=(),
+          shared: bool = False) -> Program:
+  """Mesh, shardings and jitted functions of a config. `members`: the configs
+  of a population, else it is a lone run; `shared`: they all see the same rows.
+  Raises BadInput."""
   shape.check(config)
   cfg = shape.make(config, len(data.vocab))
-  mesh = sharding.make_mesh(config, devices)
+  many = len(members)
+  mesh = sharding.make_mesh(config, devices, max(many, 1))
   if mesh.devices.flat[0].platform == 'cpu' and not cfg.remat:
     # A loop copies what each layer leaves for the way back: a sixth of a step.
     # (Written out, recomputed layers would save no memory.)
     cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
-  sharding.check(config, cfg, mesh)
-  tx = optim.make(config)
+  sharding.check(config, cfg, mesh, max(many, 1))
 
-  def make_state(key):
-    params = model.init(cfg, key)
-    return State(jnp.int32(0), params, tx.init(params))
+  def make_state(who: Member):
+    params = model.init(cfg, jax.random.key(who.seed))
+    return State(jnp.int32(0), params, optim.make(config).init(params))
 
-  key = jax.random.key(config.seed.init)
-  shapes = jax.eval_shape(make_state, key)
+  def train_step(who: Member, state: State, batch):
+    tx = optim.make(config, who.learning_rate, who.weight_decay)
+    return make_step(cfg, tx, len(data.tasks), config.runtime.accumulate,
+                     who.seed)(state, batch)
+
+  shapes = jax.eval_shape(make_state, member(config))
   # Moments lie where their parameters do; without being told, jit would
   # replicate them and the step would compile again.
   params = jax.tree.map(lambda axes: sharding.named(mesh, axes),
@@ -104,17 +136,32 @@ def build(config, data: rows.Data, devices=None) -> Program:
                         is_leaf=lambda x: isinstance(x, tuple))
   whole = sharding.named(mesh, ())
   opt = optax.tree_utils.tree_map_params(
-      tx, lambda _, s: s, shapes.opt, params,
+      optim.make(config), lambda _, s: s, shapes.opt, params,
       transform_non_params=lambda _: whole)
-  where = State(whole, params, opt)
+  lone = where = State(whole, params, opt)
   abstract = jax.tree.map(
       lambda s, w: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=w),
       shapes, where)
   batch = sharding.batch_shardings(mesh, BATCH_2D, BATCH_1D)
-  step = jax.jit(
-      make_step(cfg, tx, len(data.tasks), config.runtime.accumulate,
-                config.seed.init), donate_argnums=0,
-      in_shardings=(where, batch), out_shardings=(where, whole))
-  # Called outside set_mesh: linen's own constraints would fail inside.
-  init = functools.partial(jax.jit(make_state, out_shardings=where), key)
-  return Program(cfg, mesh, abstract, init, step, batch)
+  lead, who = (config.data.batch,), member(config)
+  if members:
+    who = jax.tree.map(lambda *x: np.stack(x), *map(member, members))
+    where, whole = sharding.of_members(lone), sharding.of_members(whole)
+    make_state = sharding.over_members(make_state)
+    train_step = sharding.over_members(
+        train_step, (0, 0, None if shared else 0))
+    if not shared:
+      batch = sharding.batch_shardings(mesh, BATCH_2D, BATCH_1D, members=True)
+      lead = (many, *lead)
+  step = jax.jit(train_step, donate_argnums=1, in_shardings=(
+      whole, where, batch), out_shardings=(where, whole))
+  init = jax.jit(make_state, out_shardings=where)
+  stack = jax.jit(lambda states: jax.tree.map(lambda *x: jnp.stack(x), *states),
+                  out_shardings=where)
+  take = jax.jit(lambda state, i: jax.tree.map(lambda x: x[i], state),
+                 out_shardings=lone)
+  # init is called outside set_mesh: linen's own constraints would fail inside.
+  return Program(cfg, mesh, abstract, functools.partial(init, who),
+                 functools.partial(step, who), batch, lead,
+                 stack if members else lambda states: states[0],
+                 take if members else lambda state, _: state)

@@ -49,14 +49,24 @@ class Data(NamedTuple):
 
 def load(config) -> Data:
   """Builds (once per process and config) what a config says of its data."""
-  relevant = {k: config[k] for k in ('worlds', 'data', 'seed')}
-  return _load(ConfigDict(relevant).to_json_best_effort(sort_keys=True))
+  relevant = {'worlds': config.worlds, 'data': config.data,
+              'seed': {k: config.seed[k] for k in ('data', 'world')}}
+  return _load(_text(relevant))
 
 
-@functools.lru_cache(8)
+def _text(tree) -> str:
+  return ConfigDict(tree).to_json_best_effort(sort_keys=True)
+
+
+@functools.lru_cache(64)
+def _world(text: str, seed: int) -> base.World:
+  return base.make(ConfigDict(json.loads(text)), seed)
+
+
+@functools.lru_cache(64)
 def _load(text: str) -> Data:
   c = ConfigDict(json.loads(text))
-  worlds = {k: base.make(w, c.seed.world) for k, w in c.worlds.items()}
+  worlds = {k: _world(_text(w), c.seed.world) for k, w in c.worlds.items()}
   pieces = [p for w in worlds.values() for p in w.pieces()]
   pieces += [t.tag for t in c.data.tasks.values()]
   total = sum(t.weight for t in c.data.tasks.values())

@@ -4,6 +4,8 @@ Axes are Auto: the compiler places the collectives, we say where arrays live.
 Parameters carry logical axis names (model.py); RULES maps those to the mesh.
 """
 
+import math
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding
@@ -11,9 +13,10 @@ from jax.sharding import PartitionSpec as P
 
 from physics_lm.errors import BadInput
 
-AXES = ('data', 'fsdp', 'tensor')
+AXES = ('pop', 'data', 'fsdp', 'tensor')
 # Logical axis -> mesh axes. Every logical axis stands here: a typo raises.
 RULES = {
+    'population': ('pop',),
     'batch': ('data', 'fsdp'),
     'length': (),
     'layers': (),
@@ -27,12 +30,16 @@ RULES = {
 }
 
 
-def make_mesh(config, devices=None) -> jax.sharding.Mesh:
+def make_mesh(config, devices=None, members: int = 1) -> jax.sharding.Mesh:
   """The mesh of config.runtime.mesh. Raises BadInput when the devices do not
-  make it."""
+  make it. Members of a population go to devices of their own first, as far
+  as both divide: those need not talk to each other."""
   devices = jax.devices() if devices is None else devices
   sizes = [config.runtime.mesh[a] for a in AXES]
   shown = ', '.join(f'{a}={s}' for a, s in zip(AXES, sizes))
+  if sizes[0] == -1:
+    rest = math.prod(s for s in sizes[1:] if s > 0)
+    sizes[0] = math.gcd(members, max(len(devices) // max(rest, 1), 1))
   if any(s == 0 or s < -1 for s in sizes) or sizes.count(-1) > 1:
     raise BadInput(f'mesh {shown}: wanted sizes >= 1, at most one -1')
   known = int(np.prod([s for s in sizes if s > 0]))
@@ -43,16 +50,17 @@ def make_mesh(config, devices=None) -> jax.sharding.Mesh:
     raise BadInput(f'mesh {shown} wants {total} devices, found '
                    f'{len(devices)} ({devices[0].platform})')
   # Never leave devices idle in silence, except when they were counted out.
-  if total < len(devices) and -1 in [config.runtime.mesh[a] for a in AXES]:
+  if total < len(devices) and -1 in [config.runtime.mesh[a]
+                                     for a in AXES[1:]]:
     raise BadInput(f'mesh {shown} does not divide {len(devices)} devices')
   return jax.sharding.Mesh(
       np.asarray(devices[:total]).reshape(sizes), AXES,
       axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def check(config, cfg, mesh: jax.sharding.Mesh):
-  """Raises BadInput when batch or model do not divide over the mesh, or the
-  attention kernel is not for its devices."""
+def check(config, cfg, mesh: jax.sharding.Mesh, members: int = 1):
+  """Raises BadInput when members, batch or model do not divide over the mesh,
+  or the attention kernel is not for its devices."""
   platform = mesh.devices.flat[0].platform
   if cfg.attention == 'cudnn' and (
       platform != 'gpu' or cfg.dtype == 'float32'):
@@ -61,6 +69,7 @@ def check(config, cfg, mesh: jax.sharding.Mesh):
   shape = mesh.shape
   rows = shape['data'] * shape['fsdp'] * config.runtime.accumulate
   for what, size, parts in (
+      ('the population', members, shape['pop']),
       ('data.batch', config.data.batch, rows),
       ('model.width', cfg.width, shape['fsdp']),
       ('model.heads', cfg.heads, shape['tensor']),
@@ -90,10 +99,25 @@ def named(mesh, axes) -> NamedSharding:
   return NamedSharding(mesh, spec(axes))
 
 
-def batch_shardings(mesh, keys_2d, keys_1d) -> dict[str, NamedSharding]:
-  """Shardings of a batch's [B, T] and [B] arrays."""
-  return ({k: named(mesh, ('batch', 'length')) for k in keys_2d}
-          | {k: named(mesh, ('batch',)) for k in keys_1d})
+def batch_shardings(mesh, keys_2d, keys_1d,
+                    members: bool = False) -> dict[str, NamedSharding]:
+  """Shardings of a batch's [B, T] and [B] arrays; of a population's, with a
+  leading axis of members."""
+  first = ('population',) if members else ()
+  return ({k: named(mesh, (*first, 'batch', 'length')) for k in keys_2d}
+          | {k: named(mesh, (*first, 'batch')) for k in keys_1d})
+
+
+def of_members(where):
+  """The shardings of a lone run's arrays, with a leading axis of members."""
+  return jax.tree.map(lambda w: NamedSharding(
+      w.mesh, P(RULES['population'], *w.spec)), where)
+
+
+def over_members(function, in_axes=0):
+  """`function` for every member of a population, each on its devices."""
+  return jax.vmap(function, in_axes=in_axes,
+                  spmd_axis_name=RULES['population'])
 
 
 def constrain(x: jax.Array, *axes) -> jax.Array:

@@ -110,7 +110,8 @@ def identified(config, folder: Path) -> dict:
   return out
 
 
-def provenance(config, vocab, command: str, device, devices: int) -> dict:
+def provenance(config, vocab, command: str, device, devices: int,
+               members: int = 1) -> dict:
   """What meta.json holds: who computed this, with what, on what."""
   from importlib import metadata
   root = Path(__file__).resolve().parents[1]
@@ -131,6 +132,7 @@ def provenance(config, vocab, command: str, device, devices: int) -> dict:
       'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
       'device': getattr(device, 'device_kind', str(device)),
       'devices': devices,
+      'population': members,  # runs in the same program
       'cores': len(os.sched_getaffinity(0)),
       'python': platform.python_version(),
       'versions': {p: metadata.version(p) for p in (

@@ -1,192 +1,226 @@
-"""The training loop.
+"""The training loop: of one run, or of a population of runs in one program.
 
   python -m physics_lm.train --config=configs/biographies.py:multi5_permute \
       --workdir=/tmp/run --config.model.depth=4
+  python -m physics_lm.train --config=... --workdir=/tmp/a \
+      --and --config=... --workdir=/tmp/b --config.seed.init=1
 """
 
 import contextlib
-import math
+import functools
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 
 from physics_lm import (
-  checkpoint,
   environment,
   hosts,
-  metrics,
   optim,
   pipeline,
+  population,
   program,
   rows,
   store,
 )
+from physics_lm.book import Book
 from physics_lm.cli import Progress, parse_config
 from physics_lm.errors import BadInput, command, disk_errors
 from physics_lm.evals import suite
 from physics_lm.scaling import flops
 
 
-def start(config, trainer: program.Program, saved: checkpoint.Checkpoints,
-          workdir: Path, vocab, run_id: str):
-  """(state, meta): own checkpoint, else init_from's parameters, else new."""
-  got = saved.restore(trainer.abstract.params,
-                      (trainer.abstract.step, trainer.abstract.opt))
-  if got:
-    params, (step, opt), meta = got
-    if meta['run'] != run_id:
-      raise BadInput(f'the checkpoint in {workdir} is of run {meta["run"]}, '
-                     f'wanted {run_id}')
-    print(f'resuming at step {meta["step"]}', flush=True)
-    return program.State(step, params, opt), meta
-  state = trainer.init()
-  if config.init_from:
-    parent = store.parent(config.init_from, workdir, vocab)
-    params, _ = checkpoint.load_params(parent, trainer.abstract.params)
-    state = state._replace(params=params)
-  return state, {'step': 0, 'run': run_id, 'window': {}, 'seconds': 0.0,
-                 'entries': [0] * len(config.data.tasks)}
+class Job(NamedTuple):
+  config: object
+  folder: Path
+  command: str = ''
 
 
 @command
 def main(argv=None):
-  """Trains, or resumes, the run that the command line describes."""
+  """Trains, or resumes, the runs that the command line describes."""
   argv = sys.argv if argv is None else argv
   if jax.config.jax_compilation_cache_dir is None:  # else the user has one
     for key, value in environment.PROGRAM_CACHE.items():
       jax.config.update(key, value)
-  run(*parse_config(argv), ' '.join(argv))
+  parts, jobs = [[]], []
+  for argument in argv[1:]:
+    if argument == '--and':
+      parts.append([])
+    else:
+      parts[-1].append(argument)
+  for part in parts:
+    config, workdir = parse_config([argv[0], *part])
+    jobs.append(Job(config, Path(workdir), ' '.join([argv[0], *part])))
+  run_all(jobs)
 
 
 def run(config, workdir, command_line: str = ''):
   """Trains `config` in the folder `workdir` until done, or resumes it."""
-  folder = Path(workdir)
+  run_all([Job(config, Path(workdir), command_line)])
+
+
+def run_all(jobs: list[Job]):
+  """Trains the jobs together. Raises BadInput for jobs that cannot be, and
+  for runs that went wrong, once the others are done."""
+  population.check([j.config for j in jobs])
+  if len({j.folder.absolute() for j in jobs}) < len(jobs):
+    raise BadInput('two runs have one --workdir, wanted a folder for each')
   environment.keep_memory()  # before JAX starts its threads
-  hosts.join(config)
-  # One process holds the folder for all of a job.
-  lock = store.lock if hosts.first() else contextlib.nullcontext
+  hosts.join(jobs[0].config)
   try:
-    # Whatever ends the run, a save that has begun is finished first.
-    with disk_errors(folder), lock(folder), hosts.stop() as stop, (
-        contextlib.ExitStack()) as stack:
-      _run(config, folder, command_line, stop, stack)
-  except store.Locked:
-    print(f'another process is training in {folder}', file=sys.stderr)
+    with disk_errors(jobs[0].folder), contextlib.ExitStack() as stack:
+      if hosts.first():  # one process holds the folders for all of a job
+        for job in jobs:
+          stack.enter_context(store.lock(job.folder))
+      stop = stack.enter_context(hosts.stop())
+      left = [j for j in jobs if not finished(j)]
+      if left:
+        train(left, stop)
+  except store.Locked as e:
+    print(f'another process is training in {e}', file=sys.stderr)
     sys.exit(3)  # launch.BUSY
 
 
-def _run(config, folder: Path, command_line: str, stop,
-         stack: contextlib.ExitStack):
-  closing = lambda x: stack.enter_context(contextlib.closing(x))
-  plain = store.identified(config, folder)
-  if (folder / 'config.json').exists():
-    differs = store.difference(store.read_json(folder / 'config.json'), plain)
+def finished(job: Job) -> bool:
+  """Whether the folder holds this run, done. Raises BadInput when it holds
+  another computation."""
+  if (job.folder / 'config.json').exists():
+    differs = store.difference(store.read_json(job.folder / 'config.json'),
+                               store.identified(job.config, job.folder))
     if differs:
-      raise BadInput(f'{folder} holds another computation: '
+      raise BadInput(f'{job.folder} holds another computation: '
                      + '; '.join(differs) + '. Wanted the same, or a new '
                      '--workdir')
-  if store.is_done(folder):
-    print(f'already done: {folder}')
-    return
-  began, data = time.time(), rows.load(config)
-  rows.check(data)
-  trainer = program.build(config, data)
-  suite.check(config)
-  saved = closing(checkpoint.Checkpoints(folder, config.checkpoint.keep))
-  state, meta = start(config, trainer, saved, folder, data.vocab,
-                      store.run_id(plain))
-  first, writes = meta['step'], hosts.first()
-  began -= meta['seconds']  # of the sessions before
-  if writes:
-    store.write_json(folder / 'config.json', plain)
-    store.write_json(folder / 'meta.json', store.provenance(
-        config, data.vocab, command_line, trainer.mesh.devices.flat[0],
-        trainer.mesh.size))
-  log = closing(metrics.Writer(folder, plain, first) if writes
-                else metrics.NoWriter())
-  per_step = flops.per_token(trainer.cfg, data.length
-                             ) * config.data.batch * data.length
-  names, rate = [t.name for t in data.tasks], optim.schedule(config)
-  window, entries, pending = meta['window'], meta['entries'], []
-  local = pipeline.local_rows(trainer.batch_shardings['task'],
-                              config.data.batch)
-  batches = pipeline.host_batches(
-      data, config.data.batch, local, first, config.runtime.workers,
-      config.runtime.prefetch)
-  progress = closing(Progress(config.steps, first, folder.name, 'step'))
+  if store.is_done(job.folder):
+    print(f'already done: {job.folder}')
+    return True
+  return False
+
+
+def train(jobs: list[Job], stop):
+  """Trains the jobs in one program; those that resume at another step than
+  the rest go separately."""
+  groups = [jobs]
+  while groups and not stop.asked:
+    groups += together(groups.pop(0), stop)
+
+
+def together(jobs: list[Job], stop) -> list[list[Job]]:
+  """Trains the jobs. When they are not all at one step it does not, and
+  returns them by step."""
+  with contextlib.ExitStack() as stack:
+    closing = lambda x: stack.enter_context(contextlib.closing(x))
+    began, data = time.time(), [rows.load(j.config) for j in jobs]
+    for d in data:
+      rows.check(d)
+      if len(d.vocab) != len(data[0].vocab):
+        raise BadInput(f'vocabularies of {len(data[0].vocab)} and '
+                       f'{len(d.vocab)} entries in one population, wanted '
+                       'one size')
+    shared = all(d is data[0] for d in data)
+    trainer = program.build(jobs[0].config, data[0], shared=shared, members=[
+        j.config for j in jobs] if len(jobs) > 1 else ())
+    for job in jobs:
+      suite.check(job.config)
+    books = [Book(j.config, j.folder, j.command, d, closing)
+             for j, d in zip(jobs, data)]
+    new = functools.cache(trainer.init)
+    states = [book.start(trainer, lambda i=i: trainer.take(new(), i))
+              for i, book in enumerate(books)]
+    steps = [book.meta['step'] for book in books]
+    if len(set(steps)) > 1:
+      groups = {s: [j for j, t in zip(jobs, steps) if t == s] for s in steps}
+      for step, group in groups.items():
+        print(f'{len(group)} of {len(jobs)} runs go on from step {step}')
+      return list(groups.values())
+    for book in books:
+      book.open(trainer, len(books), closing)
+    loop(trainer, books, trainer.stack(states), data[:1] if shared else data,
+         began, stop)
+  return []
+
+
+def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
+  """Steps until done, or asked to stop, or no run is left that can go on."""
+  lead, config = books[0], books[0].config
+  first, many = lead.meta['step'], len(books)
+  began -= lead.meta['seconds'] * many  # of the sessions before
+  tokens = config.data.batch * config.data.length  # a step, of each run
+  per_step = flops.per_token(trainer.cfg, config.data.length) * tokens
+  local = pipeline.local_rows(trainer.batch_shardings['task'], trainer.lead)
+  batches = pipeline.host_batches(data, config.data.batch, local, first,
+                                  config.runtime.workers,
+                                  config.runtime.prefetch)
+  rates = [optim.schedule(b.config) for b in books]
+  pending = []
+  well = lambda: [(i, b) for i, b in enumerate(books) if not b.wrong]
+  seconds = lambda: (time.time() - began) / many  # a run's share
 
   def collect():
-    """Brings the pending sums to the host; stops at the first NaN."""
-    nonlocal window
+    """Brings the pending sums to the host."""
     for at, sums in pending:
       sums = jax.device_get(sums)
-      if not math.isfinite(sums['loss'].sum() + sums['grad_norm']):
-        good = saved.newest(below=at - 1)  # at - 1 gave this loss
-        raise BadInput(
-            f'loss is not finite at step {at} (found '
-            f'{sums["loss"].sum()}); last good checkpoint: '
-            + (f'{saved.folder / str(good)}' if good is not None else 'none'))
-      for i, count in enumerate(sums['entries']):
-        entries[i] += int(count)
-      window = metrics.add(window, sums)
+      for i, book in well():
+        book.add(at, {k: v[i] for k, v in sums.items()} if many > 1 else sums)
     pending.clear()
+    if not well():
+      raise BadInput('; '.join(b.wrong for b in books))
 
   # The order below carries weight. Evaluate and save see the state *before*
   # the step; rows are drawn after the save, so a checkpoint of step i needs
   # rows from i on. Sums are read before a save: a run that went wrong saves no
   # more. Asked to leave, it saves and does not evaluate; a resumed run does.
   # The last turn evaluates and saves, but takes no step.
+  name = lead.folder.name if many == 1 else f'{many} runs'
   mark, done = time.time(), first
-  with jax.set_mesh(trainer.mesh):
+  with jax.set_mesh(trainer.mesh), contextlib.closing(
+      Progress(config.steps, first, name, 'step')) as progress:
     for i in range(first, config.steps + 1):
       last = i == config.steps
-      leaving = stop.asked or saved.preempted(i)
-      for name, spec in config.evals.items():
-        if not leaving and (last or (spec.every and i % spec.every == 0)):
-          collect()
-          log.write('eval', i, **{f'{name}/{k}': v for k, v in suite.run(
-              name, state.params, config, trainer.cfg, folder, i, writes
-          ).items()})
-      if (last or leaving or i % config.checkpoint.every == 0) and i != first:
+      leaving = stop.asked or lead.saved.preempted(i)
+      due = [name for name, spec in config.evals.items() if not leaving and (
+          last or (spec.every and i % spec.every == 0))]
+      save = last or leaving or i % config.checkpoint.every == 0
+      if due or (save and i != first):
         collect()
-        saved.save(i, state.params, (state.step, state.opt), meta | {
-            'step': i, 'window': window, 'entries': entries,
-            'seconds': time.time() - began})
+        for j, book in well():
+          own = trainer.take(state, j)
+          for name in due:
+            book.evaluate(name, i, own.params, trainer.cfg)
+          if save and i != first:
+            book.save(i, own, seconds())
       if leaving:
-        saved.wait()
-        print(f'stopped by {stop.asked or "the cluster"} at step {i}; {folder} '
-              f'holds step {saved.newest(i + 1)}; run the same command again '
-              'to resume')
+        for _, book in well():
+          book.saved.wait()
+          print(f'stopped by {stop.asked or "the cluster"} at step {i}; '
+                f'{book.folder} holds step {book.saved.newest(i + 1)}; run the '
+                'same command again to resume')
         return
       if last:
         break
-      batch = pipeline.to_devices(next(batches), local, config.data.batch,
+      batch = pipeline.to_devices(next(batches), local, trainer.lead,
                                   trainer.batch_shardings)
       state, sums = trainer.step(state, batch)
       pending.append((i + 1, sums))
       if (i + 1) % config.log.every == 0 or i + 1 == config.steps:
         collect()
-        seconds, mark, steps = time.time() - mark, time.time(), i + 1 - done
-        done, total = i + 1, (i + 1) * config.data.batch * data.length
-        row = metrics.means(window, names) | {
-            'learning_rate': float(rate(i)), 'tokens': total,
-            'flops': per_step * (i + 1),
-            **{f'entries/{n}': e for n, e in zip(names, entries)},
-            **{f'exposures/{t.name}': e / t.people
-               for t, e in zip(data.tasks, entries)},
-            'time/seconds': time.time() - began,
-            'time/tokens_per_second':
-                steps * config.data.batch * data.length / seconds}
-        window = {}
-        log.write('train', i + 1, **row)
-        progress.update(i + 1, f'loss {row["loss"]:.3f}')
-  saved.wait()
-  if writes:
-    store.write_json(folder / 'done', {
-        'steps': config.steps, 'seconds': round(time.time() - began, 1)})
-    print(f'done: {folder} (config.json, metrics.jsonl, evals/)')
+        took, mark, steps = time.time() - mark, time.time(), i + 1 - done
+        done = i + 1
+        for j, book in well():
+          loss = book.write(done, {
+              'learning_rate': float(rates[j](i)), 'tokens': done * tokens,
+              'flops': per_step * done}, {
+              'time/seconds': seconds(),
+              'time/tokens_per_second': steps * tokens / took})
+        progress.update(done, f'loss {loss:.3f}')
+  for _, book in well():
+    book.finish(seconds())
+  if len(well()) < many:
+    raise BadInput('; '.join(f'{b.folder}: {b.wrong}' for b in books
+                             if b.wrong))
 
 
 if __name__ == '__main__':

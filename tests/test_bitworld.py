@@ -24,7 +24,8 @@ def test_the_permutation_is_one(size):
   images = [bitworld.permuted(i, size, (5, 6, 7, 8)) for i in range(size)]
   assert sorted(images) == list(range(size))
   if size > 10:
-    assert images != [bitworld.permuted(i, size, (6, 6, 7, 8)) for i in range(size)]
+    assert images != [bitworld.permuted(i, size, (6, 6, 7, 8))
+                      for i in range(size)]
     assert np.corrcoef(images, range(size))[0, 1] < 0.5
 
 

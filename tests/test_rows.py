@@ -142,7 +142,7 @@ def test_bad_input(tiny, changes, message):
 def stream(data, batch, hosts, workers=0, first=0, steps=3):
   """Global batches as `hosts` hosts would make them, each its share."""
   shares = np.array_split(np.arange(batch), hosts)
-  parts = [pipeline.host_batches(data, batch, list(s), first, workers)
+  parts = [pipeline.host_batches([data], batch, list(s), first, workers)
            for s in shares]
   return [{k: np.concatenate([p[k] for p in part]) for k in part[0]}
           for part in [[next(it) for it in parts] for _ in range(steps)]]

@@ -23,13 +23,12 @@ def three_steps(config, devices=None):
   trainer = program.build(config, data, devices)
   state = trainer.init()
   first = jax.tree.map(np.asarray, state)
-  local = pipeline.local_rows(trainer.batch_shardings['task'],
-                              config.data.batch)
-  batches = pipeline.host_batches(data, config.data.batch, local, 0)
+  local = pipeline.local_rows(trainer.batch_shardings['task'], trainer.lead)
+  batches = pipeline.host_batches([data], config.data.batch, local, 0)
   losses = []
   with jax.set_mesh(trainer.mesh):
     for _ in range(3):
-      batch = pipeline.to_devices(next(batches), local, config.data.batch,
+      batch = pipeline.to_devices(next(batches), local, trainer.lead,
                                   trainer.batch_shardings)
       state, sums = trainer.step(state, batch)
       losses.append(float(sums['loss'].sum()))

@@ -1,0 +1,97 @@
+"""What one run keeps: its folder, its checkpoints, its log, its counts.
+
+The loop (train.py) turns for one run or for a population; each has a book.
+`closing` takes what must be closed when the loop ends, however it ends.
+"""
+
+import math
+from pathlib import Path
+
+from physics_lm import checkpoint, hosts, metrics, program, rows, store
+from physics_lm.errors import BadInput
+from physics_lm.evals import suite
+
+
+class Book:
+  """What one run keeps: its folder, checkpoints, log, and counts so far."""
+
+  def __init__(self, config, folder: Path, command: str, data: rows.Data,
+               closing):
+    self.config, self.folder, self.command = config, folder, command
+    self.data, self.plain = data, store.identified(config, folder)
+    self.saved = closing(checkpoint.Checkpoints(
+        self.folder, self.config.checkpoint.keep))
+    self.wrong = ''  # why it cannot go on
+
+  def start(self, trainer: program.Program, new) -> program.State:
+    """Own checkpoint, else init_from's parameters, else new()."""
+    abstract, run_id = trainer.abstract, store.run_id(self.plain)
+    got = self.saved.restore(abstract.params, (abstract.step, abstract.opt))
+    if got:
+      params, (step, opt), self.meta = got
+      if self.meta['run'] != run_id:
+        raise BadInput(f'the checkpoint in {self.folder} is of run '
+                       f'{self.meta["run"]}, wanted {run_id}')
+      print(f'resuming at step {self.meta["step"]}', flush=True)
+      return program.State(step, params, opt)
+    self.meta = {'step': 0, 'run': run_id, 'window': {}, 'seconds': 0.0,
+                 'entries': [0] * len(self.config.data.tasks)}
+    if self.config.init_from:
+      parent = store.parent(self.config.init_from, self.folder,
+                            self.data.vocab)
+      params, _ = checkpoint.load_params(parent, abstract.params)
+      return new()._replace(params=params)
+    return new()
+
+  def open(self, trainer: program.Program, members: int, closing):
+    """Writes who computes what, opens the log."""
+    self.writes = hosts.first()
+    if self.writes:
+      store.write_json(self.folder / 'config.json', self.plain)
+      store.write_json(self.folder / 'meta.json', store.provenance(
+          self.config, self.data.vocab, self.command,
+          trainer.mesh.devices.flat[0], trainer.mesh.size, members))
+    self.log = closing(metrics.Writer(
+        self.folder, self.plain, self.meta['step']) if self.writes
+        else metrics.NoWriter())
+
+  def add(self, at: int, sums):
+    """Counts a step's sums; a run whose loss is not finite goes no further."""
+    if not math.isfinite(sums['loss'].sum() + sums['grad_norm']):
+      good = self.saved.newest(below=at - 1)  # at - 1 gave this loss
+      self.wrong = (
+          f'loss is not finite at step {at} (found {sums["loss"].sum()}); '
+          'last good checkpoint: ' + (f'{self.saved.folder / str(good)}'
+                                      if good is not None else 'none'))
+      return
+    for i, count in enumerate(sums['entries']):
+      self.meta['entries'][i] += int(count)
+    self.meta['window'] = metrics.add(self.meta['window'], sums)
+
+  def evaluate(self, name: str, step: int, params, cfg):
+    values = suite.run(name, params, self.config, cfg, self.folder, step,
+                       self.writes)
+    self.log.write('eval', step, **{f'{name}/{k}': v
+                                    for k, v in values.items()})
+
+  def write(self, step: int, counts: dict, times: dict) -> float:
+    """One row of the log: means since the last. Returns the loss."""
+    tasks, entries = self.data.tasks, self.meta['entries']
+    row = metrics.means(self.meta['window'], [t.name for t in tasks]) | counts
+    row |= {f'entries/{t.name}': e for t, e in zip(tasks, entries)}
+    row |= {f'exposures/{t.name}': e / t.people
+            for t, e in zip(tasks, entries)}
+    self.log.write('train', step, **row, **times)
+    self.meta['window'] = {}
+    return row['loss']
+
+  def finish(self, seconds: float):
+    self.saved.wait()
+    if self.writes:
+      store.write_json(self.folder / 'done', {
+          'steps': self.config.steps, 'seconds': round(seconds, 1)})
+      print(f'done: {self.folder} (config.json, metrics.jsonl, evals/)')
+
+  def save(self, step: int, state: program.State, seconds: float):
+    self.saved.save(step, state.params, (state.step, state.opt), self.meta | {
+        'step': step, 'seconds': seconds})

@@ -1,0 +1,42 @@
+"""Which runs may train together in one program. No JAX.
+
+Members of a population differ in numbers that the program takes as inputs or
+that only the data know: seeds, learning rate, weight decay, the run they start
+from. Everything else is one program's shape or one loop's timetable.
+"""
+
+import json
+
+from physics_lm import store
+from physics_lm.errors import BadInput
+
+MAY_DIFFER = ('seed.init', 'seed.data', 'seed.world', 'optim.learning_rate',
+              'optim.weight_decay', 'init_from')
+
+
+def shared(config) -> dict:
+  """What all members must have in common: {'a.b': value}."""
+  return {k: v for k, v in store.flat(store.plain(config)).items()
+          if k not in MAY_DIFFER}
+
+
+def key(config) -> str:
+  """Equal for configs that may train together: the same for what all members
+  share, and for whether they start from another run."""
+  return json.dumps([shared(config), config.init_from is None],
+                    sort_keys=True)
+
+
+def check(configs):
+  """Raises BadInput for configs that cannot train together."""
+  first = shared(configs[0])
+  for i, config in enumerate(configs[1:], 2):
+    other = shared(config)
+    differs = [f'{k} ({first.get(k, "absent")}, {other.get(k, "absent")})'
+               for k in sorted(first.keys() | other.keys())
+               if first.get(k, '__absent') != other.get(k, '__absent')]
+    if differs:
+      raise BadInput(
+          f'run {i} of {len(configs)} differs from the first in '
+          f'{", ".join(differs)}; members of a population may differ in '
+          f'{", ".join(MAY_DIFFER)} only')

@@ -1,0 +1,221 @@
+"""Runs in one program: each is what it would be alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from physics_lm import (
+  checkpoint,
+  launch,
+  population,
+  program,
+  rows,
+  store,
+  sweep,
+  train,
+)
+from physics_lm.errors import BadInput
+from tests.conftest import ROOT, TINY
+
+MEMBERS = [{'seed.init': 1, 'seed.data': 5},
+           {'optim.learning_rate': 1e-3, 'optim.weight_decay': 0.5},
+           {'seed.world': 3}, {}]
+
+
+def losses(folder):
+  return [(r['step'], r['loss'], r['grad_norm']) for r in
+          store.read_rows(folder / 'metrics.jsonl') if r['kind'] == 'train']
+
+
+def jobs(make, root, members=MEMBERS, base=None):
+  return [train.Job(make((base or {}) | m), root / str(i))
+          for i, m in enumerate(members)]
+
+
+def parameters(config, folder):
+  trainer = program.build(config, rows.load(config))
+  return checkpoint.load_params(folder, trainer.abstract.params)[0]
+
+
+@pytest.fixture(scope='module')
+def lone(tmp_path_factory):
+  """The members of MEMBERS, each alone: {dropout: folder of folders}."""
+  made = {}
+
+  def get(make, base):
+    key = json.dumps(base)
+    if key not in made:
+      made[key] = tmp_path_factory.mktemp('lone')
+      for job in jobs(make, made[key], base=base):
+        train.run_all([job])
+    return made[key]
+  return get
+
+
+@pytest.mark.parametrize('mesh', [(1, 1), (4, 1), (2, 4)])
+@pytest.mark.parametrize('base', [{}, {
+    'model.dropout': 0.1, 'runtime.accumulate': 2}])
+def test_members_equal_lone_runs(tiny, tmp_path, mesh, base, lone):
+  alone = lone(tiny, base | {'runtime.mesh.data': 1})
+  pop, data = mesh
+  together = jobs(tiny, tmp_path, base=base | {
+      'runtime.mesh.pop': pop, 'runtime.mesh.data': data})
+  train.run_all(together)
+  seen = set()
+  for i, job in enumerate(together):
+    assert store.is_done(job.folder)
+    np.testing.assert_allclose(losses(job.folder), losses(alone / str(i)),
+                               rtol=2e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3),
+                 *(parameters(tiny(base | {'runtime.mesh.data': 1}), f)
+                   for f in (job.folder, alone / str(i))))
+    a, b = (store.results(f) for f in (job.folder, alone / str(i)))
+    assert a.keys() == b.keys()
+    assert a['loss/loss/bio'] == pytest.approx(b['loss/loss/bio'], rel=1e-3)
+    meta = store.read_json(job.folder / 'meta.json')
+    assert meta['population'] == 4
+    seen.add(losses(job.folder)[-1][1])
+  assert len(seen) == 4  # each its own run
+
+
+def test_members_that_share_rows_get_one_batch(one_device, tmp_path):
+  rates = [{'optim.learning_rate': r} for r in (1e-3, 3e-3, 1e-2)]
+  together = jobs(one_device, tmp_path / 'all', rates)
+  data = rows.load(together[0].config)
+  assert all(rows.load(j.config) is data for j in together)
+  assert program.build(together[0].config, data, shared=True, members=[
+      j.config for j in together]).lead == (8,)
+  train.run_all(together)
+  for i, job in enumerate(jobs(one_device, tmp_path / 'lone', rates)):
+    train.run_all([job])
+    np.testing.assert_allclose(
+        losses(job.folder), losses(together[i].folder), rtol=2e-4)
+
+
+def test_a_member_goes_on_alone_and_in_other_company(one_device, tmp_path,
+                                                     monkeypatch, capsys):
+  """Stopped at step 4 of 6, one member goes on by itself; then the rest and a
+  newcomer go on in one command, and all end as if never stopped."""
+  whole = jobs(one_device, tmp_path / 'whole')
+  train.run_all(whole)
+  parts = jobs(one_device, tmp_path / 'parts')
+  put, calls = train.pipeline.to_devices, []
+
+  def dying(*args):
+    calls.append(1)
+    if len(calls) > 5:
+      raise KeyError('killed')
+    return put(*args)
+
+  with monkeypatch.context() as m:
+    m.setattr(train.pipeline, 'to_devices', dying)
+    with pytest.raises(KeyError, match='killed'):
+      train.run_all(parts[:3])
+  train.run_all(parts[1:2])
+  assert store.is_done(parts[1].folder)
+  assert not store.is_done(parts[0].folder)
+  train.run_all(parts)
+  said = capsys.readouterr().out
+  assert '2 of 3 runs go on from step 4' in said
+  assert '1 of 3 runs go on from step 0' in said
+  for a, b in zip(whole, parts):
+    assert store.is_done(b.folder)
+    np.testing.assert_allclose(losses(a.folder), losses(b.folder), rtol=2e-4)
+
+
+def test_one_that_diverges_does_not_stop_the_others(one_device, tmp_path):
+  members = [{}, {'optim.learning_rate': 1e30}, {'seed.init': 4}]
+  together = jobs(one_device, tmp_path, members, {'optim.clip': 0.0})
+  with pytest.raises(BadInput, match='1: loss is not finite at step') as e:
+    train.run_all(together)
+  assert str(e.value).count('not finite') == 1
+  assert [store.is_done(j.folder) for j in together] == [True, False, True]
+
+
+@pytest.mark.parametrize('members,message', [
+    ([{}, {'model.depth': 3}], 'run 2 of 2 differs .*model.depth .2, 3.'),
+    ([{}, {'log.every': 3}], 'log.every'),
+    ([{}, {'seed.init': 1}, {'worlds.bios.people': 14}], 'run 3 of 3'),
+])
+def test_what_cannot_train_together(one_device, tmp_path, members, message):
+  with pytest.raises(BadInput, match=message):
+    train.run_all(jobs(one_device, tmp_path, members))
+  assert not list(tmp_path.iterdir())
+
+
+def test_one_folder_twice(one_device, tmp_path):
+  job = train.Job(one_device(), tmp_path / 'a')
+  with pytest.raises(BadInput, match='one --workdir'):
+    train.run_all([job, job])
+
+
+def make_runs(members):
+  return [sweep.Run('configs/default.py', TINY | {'steps': 4} | m,
+                    {'n': i}) for i, m in enumerate(members)]
+
+
+def test_peers_are_what_may_train_together():
+  runs = make_runs([{}, {'seed.init': 1}, {'model.depth': 3},
+                    {'seed.data': 2}, {'model.depth': 3, 'seed.init': 1}])
+  child = sweep.Run('configs/default.py', TINY | {'steps': 4}, {}, runs[0])
+  others = [*runs, child]
+  assert launch.peers(runs[0], others, 9) == [runs[0], runs[1], runs[3]]
+  assert launch.peers(runs[0], others, 2) == [runs[0], runs[1]]
+  assert launch.peers(runs[2], others, 9) == [runs[2], runs[4]]
+  assert launch.peers(runs[0], others, 1) == [runs[0]]
+  assert population.key(child.config) != population.key(runs[0].config)
+
+
+def test_how_many_go_together():
+  run, = make_runs([{}])
+  assert launch.limit(run, False, None) == 1
+  assert launch.limit(run, False, 5) == 5
+  assert launch.limit(run, True, None) > 100  # tiny ones
+  own, = make_runs([{'runtime.population': 3}])
+  assert launch.limit(own, True, None) == 3
+  assert launch.limit(own, True, 2) == 2
+  big = sweep.Run('configs/default.py', {
+      'model.width': 2048, 'model.depth': 24, 'model.heads': 32}, {})
+  assert launch.limit(big, True, None) == 1
+
+
+def test_the_launcher_groups_and_a_kill_loses_nothing(tmp_path):
+  """kill -9 of a population: the launcher tries half as many, which resume;
+  every run ends done."""
+  runs = make_runs([{'seed.init': i, 'steps': 300, 'checkpoint.every': 20,
+                     'log.every': 20} for i in range(4)]
+                   + [{'model.depth': 1}])
+  code = ('import sys, json; from physics_lm import launch; '
+          'from tests.test_population import make_runs; '
+          'from pathlib import Path; runs = make_runs(json.loads(sys.argv[1]))'
+          '; print(launch.launch(runs, Path(sys.argv[2]), 1, 8))')
+  members = [r.overrides for r in runs]
+  process = subprocess.Popen(
+      [sys.executable, '-c', code, json.dumps(members), str(tmp_path)],
+      cwd=ROOT, stdout=subprocess.PIPE, text=True, env=os.environ | {
+          'PYTHONPATH': str(ROOT)})
+  folders = [tmp_path / r.id for r in runs]
+  end = time.time() + 200
+  while time.time() < end and store.step_reached(folders[0]) < 60:
+    time.sleep(0.05)
+  trainers = subprocess.run(
+      ['pgrep', '-f', f'workdir={folders[0]}'], capture_output=True,
+      text=True).stdout.split()
+  own = [int(p) for p in trainers if int(p) != process.pid and b'--and' in
+         open(f'/proc/{p}/cmdline', 'rb').read()]
+  assert len(own) == 1
+  os.kill(own[0], signal.SIGKILL)
+  out, _ = process.communicate(timeout=200)
+  assert '4 runs in one program' in out and 'trying half as many' in out
+  assert out.count('2 runs in one program') == 2
+  assert all(store.is_done(f) for f in folders)
+  assert 'resuming at step' in ''.join(
+      (f / 'log.txt').read_text() for f in folders)
+  assert store.read_json(folders[4] / 'meta.json')['population'] == 1
