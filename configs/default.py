@@ -68,6 +68,12 @@ def evaluation(kind: str):
   e.world = 'bios'  # which world, but for 'loss'
   e.people = 1000  # at most so many: of each half, for 'extraction'
   e.rows = 64  # rows of each task, for 'loss'
+  e.tag = ''  # source tag before what is evaluated, for 'knowledge_bits'
+  # Weights compressed first, for 'knowledge_bits' (physics_lm/compress.py).
+  e.compress = 'none'  # 'none', 'nearest', 'gptq', 'prune' or 'prune_units'
+  e.bits = 8  # of a weight, 'nearest' and 'gptq'
+  e.group = 32  # inputs that share a scale
+  e.keep = 1.0  # share of weights or units that stay, 'prune...'
   return e
 
 
@@ -100,7 +106,11 @@ def get_config() -> ConfigDict:
   c.model.heads = 4  # N; must divide width
   c.model.kv_heads = placeholder(int)  # K; must divide heads; None: heads
   c.model.mlp_ratio = 4.0  # F / D; 0: no MLP
-  c.model.mlp = 'gelu'  # 'gelu' or 'gated_silu'
+  c.model.mlp = 'gelu'  # gelu, relu or silu; gated_gelu, gated_silu ...
+  c.model.experts = 1  # MLPs of a layer, of which a token takes one; 1: plain
+  c.model.capacity = 2.0  # an expert's room in a row / its equal share
+  c.model.capacity_test = 8.0  # the same, in evaluation
+  c.model.balance = 0.01  # weight of the experts' load-balancing loss
   c.model.norm = 'layernorm'  # 'layernorm' or 'rmsnorm'
   c.model.bias = True  # in linear maps and layer norms
   c.model.tied = True  # output embedding = input embedding
@@ -142,6 +152,7 @@ def get_config() -> ConfigDict:
   c.runtime.mesh.data = -1  # devices; -1: all that are left
   c.runtime.mesh.fsdp = 1  # devices over which parameters are cut
   c.runtime.mesh.tensor = 1  # devices over which heads and MLP are cut
+  c.runtime.mesh.expert = 1  # devices over which experts are cut
   c.runtime.hosts = ConfigDict()  # of a job of several processes
   c.runtime.hosts.coordinator = placeholder(str)  # 'address:port' of process 0;
   # None: as the cluster says (Slurm, TPU pods), else this process alone

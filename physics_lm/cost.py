@@ -28,21 +28,24 @@ CHUNK = 1 << 25  # logits at once, as in kernels.py
 
 def memory(config, form: shape.Shape, devices: int = 1) -> float:
   """Bytes a device needs to train: parameters, gradients and two moments in
-  float32, cut over fsdp x tensor; what layers keep for the way back; logits.
+  float32, cut over fsdp x tensor, experts' over expert too; what layers keep
+  for the way back; logits.
   An estimate: the compiler reuses and pads. `devices`: in all; those that the
   mesh leaves open (-1) go to its axis.
   """
   m = config.runtime.mesh
-  known = math.prod(s for s in (m.data, m.fsdp, m.tensor) if s > 0)
+  known = math.prod(s for s in (m.data, m.fsdp, m.tensor, m.expert) if s > 0)
   data, fsdp, tensor = (s if s > 0 else max(devices // known, 1)
                         for s in (m.data, m.fsdp, m.tensor))
-  state = 16.0 * flops.parameters(form).total / (fsdp * tensor)
+  count = flops.parameters(form)
+  state = 16.0 * (count.total - count.mlp * (1 - 1 / max(m.expert, 1))) / (
+      fsdp * tensor)
   tokens = config.data.batch * config.data.length / (
       data * fsdp * config.runtime.accumulate)
   size = 4 if form.dtype == 'float32' else 2
   D, F, T = form.width, form.mlp_width, config.data.length
   heads = form.heads * form.head + 2 * form.kv_heads * form.head
-  wide = F * (3 if form.mlp == 'gated_silu' else 2)
+  wide = F * (3 if form.gated else 2)
   # A token, a layer: stream, two norms, queries to output, MLP; and the
   # attention weights, where the kernel keeps them.
   layer = 5 * D + (2 * heads + wide) / tensor

@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from physics_lm import kernels, sharding
+from physics_lm import experts, kernels, sharding
 from physics_lm.shape import Shape
+
+ACTIVATIONS = {'gelu': nn.gelu, 'relu': nn.relu, 'silu': nn.silu}
 
 
 class _Parts(nn.Module):
@@ -50,6 +52,7 @@ class _Parts(nn.Module):
     w = self._param(name, shape, axes, std)
     outside, outputs = x.shape[:-inputs], shape[inputs:]
     I, O = math.prod(shape[:inputs]), math.prod(outputs)
+    self.sow('inputs', name, x.reshape(-1, I))  # kept only when asked for
     y = kernels.linear(x.reshape(-1, I), w.reshape(I, O))
     y = y.reshape(*outside, *outputs)
     if self.cfg.bias:
@@ -58,7 +61,7 @@ class _Parts(nn.Module):
 
 
 class Block(_Parts):
-  """Pre-norm attention and MLP: x_BTD -> x_BTD."""
+  """Pre-norm attention and MLP: x_BTD -> (x_BTD, load balance of experts)."""
 
   @nn.compact
   def __call__(self, x_BTD, segments_BT, positions_BT, key=None):
@@ -67,10 +70,15 @@ class Block(_Parts):
     x_BTD = x_BTD + dropout(self._attention(
         self._norm('attention', x_BTD), segments_BT, positions_BT),
         c.dropout, keys[0])
+    balance = jnp.float32(0)
     if c.mlp_width:
-      x_BTD = x_BTD + dropout(
-          self._mlp(self._norm('mlp', x_BTD)), c.dropout, keys[1])
-    return sharding.constrain(x_BTD, 'batch', 'length', 'activation')
+      h_BTD = self._norm('mlp', x_BTD)
+      if c.experts > 1:
+        h_BTD, balance = self._experts(h_BTD, segments_BT)
+      else:
+        h_BTD = self._mlp(h_BTD)
+      x_BTD = x_BTD + dropout(h_BTD, c.dropout, keys[1])
+    return sharding.constrain(x_BTD, 'batch', 'length', 'activation'), balance
 
   def _attention(self, x_BTD, segments_BT, positions_BT):
     c = self.cfg
@@ -89,12 +97,28 @@ class Block(_Parts):
   def _mlp(self, x_BTD):
     c, D, F = self.cfg, self.cfg.width, self.cfg.mlp_width
     h_BTF = self._linear('up', x_BTD, (D, F), ('embed', 'mlp'), D**-0.5)
-    if c.mlp == 'gated_silu':
+    gate_BTF = h_BTF
+    if c.gated:
       gate_BTF = self._linear('gate', x_BTD, (D, F), ('embed', 'mlp'), D**-0.5)
-      h_BTF = nn.silu(gate_BTF) * h_BTF
-    else:
-      h_BTF = nn.gelu(h_BTF)
+    h_BTF = ACTIVATIONS[c.activation](gate_BTF) * (h_BTF if c.gated else 1)
     return self._linear('down', h_BTF, (F, D), ('mlp', 'embed'), (2 * F * c.depth)**-0.5)
+
+  def _experts(self, x_BTD, segments_BT):
+    """The MLP, E times over; each token goes through one."""
+    c, D, E, F = self.cfg, self.cfg.width, self.cfg.experts, self.cfg.mlp_width
+    router_DE = self._param('router', (D, E), ('embed', None), D**-0.5)
+    slot_BT, gate_BT, balance = experts.route(x_BTD, router_DE, segments_BT > 0, c.capacity)
+    h_BECD = experts.scatter(x_BTD, slot_BT, E, experts.room(x_BTD.shape[1], E, c.capacity))
+
+    def each(name, x_BECI, I, O, axes, std):
+      y = jnp.einsum('BECI,EIO->BECO', x_BECI, self._param(name, (E, I, O), ('experts', *axes), std))
+      return y + self._param(f'bias_{name}', (E, O), ('experts', axes[1]))[:, None] if c.bias else y
+
+    h_BECF = each('up', h_BECD, D, F, ('embed', 'mlp'), D**-0.5)
+    gate_BECF = each('gate', h_BECD, D, F, ('embed', 'mlp'), D**-0.5) if c.gated else h_BECF
+    h_BECF = ACTIVATIONS[c.activation](gate_BECF) * (h_BECF if c.gated else 1)
+    y_BECD = each('down', h_BECF, F, D, ('mlp', 'embed'), (2 * F * c.depth)**-0.5)
+    return experts.gather(y_BECD, slot_BT) * gate_BT[..., None].astype(c.dtype), balance
 
 
 class Ends(_Parts):
@@ -168,7 +192,7 @@ def forward(params, tokens_BT, cfg: Shape, segments_BT=None,
             positions_BT=None, key=None, taps: bool = False):
   """Logits [B, T, V] float32; with taps also the residual stream before each
   layer and after the last, [L + 1, B, T, D]. `key` switches dropout on."""
-  h_BTD, table_VD, stream = hidden(params, tokens_BT, cfg, segments_BT, positions_BT, key, taps)
+  h_BTD, table_VD, stream, _ = hidden(params, tokens_BT, cfg, segments_BT, positions_BT, key, taps)
   logits_BTV = jnp.einsum('BTD,VD->BTV', h_BTD, table_VD, preferred_element_type=jnp.float32)
   logits_BTV = sharding.constrain(logits_BTV, 'batch', 'length', 'vocab')
   return (logits_BTV, stream) if taps else logits_BTV
@@ -176,15 +200,19 @@ def forward(params, tokens_BT, cfg: Shape, segments_BT=None,
 
 def loss(params, batch, cfg: Shape, key=None):
   """(summed loss in nats, nll [B, T]): of a batch's tokens, targets, segments,
-  positions and loss weights, each [B, T]. Only the sum has a gradient."""
-  h_BTD, table_VD, _ = hidden(params, batch['tokens'], cfg, batch['segments'], batch['positions'], key)
-  return kernels.cross_entropy(h_BTD, table_VD, batch['targets'], batch['weights'])
+  positions and loss weights, each [B, T]. Only the sum has a gradient; with
+  experts it holds their load balance, for every weighted token."""
+  h_BTD, table_VD, _, balance = hidden(params, batch['tokens'], cfg, batch['segments'], batch['positions'], key)
+  total, nll = kernels.cross_entropy(h_BTD, table_VD, batch['targets'], batch['weights'])
+  if cfg.experts > 1:
+    total += cfg.balance * balance * batch['weights'].sum()
+  return total, nll
 
 
 def hidden(params, tokens_BT, cfg: Shape, segments_BT=None, positions_BT=None,
            key=None, taps: bool = False):
   """(last hidden state [B, T, D], unembedding [V, D], residual stream or
-  None): everything before the logits."""
+  None, load balance of experts): everything before the logits."""
   B, T = tokens_BT.shape
   if segments_BT is None:
     segments_BT = jnp.ones((B, T), jnp.int32)
@@ -201,13 +229,14 @@ def hidden(params, tokens_BT, cfg: Shape, segments_BT=None, positions_BT=None,
 
   def layer(x_BTD, weights_key):
     weights, layer_key = weights_key
-    y_BTD = block.apply({'params': weights}, x_BTD, segments_BT, positions_BT,
-                        layer_key)
-    return y_BTD, (x_BTD if taps else None)
+    y_BTD, balance = block.apply({'params': weights}, x_BTD, segments_BT,
+                                 positions_BT, layer_key)
+    return y_BTD, (balance, x_BTD if taps else None)
 
   if cfg.remat:
     layer = jax.checkpoint(layer)
-  x_BTD, stream = jax.lax.scan(layer, x_BTD, (params['layers'], keys),
+  x_BTD, (balance_L, stream) = jax.lax.scan(layer, x_BTD, (params['layers'], keys),
                                unroll=cfg.unroll)
   h_BTD, table_VD = Ends(cfg).apply(ends, x_BTD, method='last')
-  return h_BTD, table_VD, jnp.concatenate([stream, x_BTD[None]]) if taps else None
+  stream = jnp.concatenate([stream, x_BTD[None]]) if taps else None
+  return h_BTD, table_VD, stream, balance_L.mean()

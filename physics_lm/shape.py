@@ -5,7 +5,7 @@ import dataclasses
 from physics_lm.errors import BadInput
 
 KNOWN = {
-    'mlp': ('gelu', 'gated_silu'),
+    'mlp': ('gelu', 'relu', 'silu', 'gated_gelu', 'gated_relu', 'gated_silu'),
     'norm': ('layernorm', 'rmsnorm'),
     'dtype': ('float32', 'bfloat16', 'float16'),
     'attention': ('xla', 'cudnn'),
@@ -35,10 +35,21 @@ class Shape:
   attention: str
   isolate: bool = True  # False: rows are one segment each
   unroll: int = 1  # layers written out in the program, not looped over
+  experts: int = 1  # E; 1: a plain MLP
+  capacity: float = 2.0  # tokens that an expert takes / its equal share
+  balance: float = 0.01  # weight of the load-balancing loss
 
   @property
   def head(self) -> int:
     return self.width // self.heads
+
+  @property
+  def gated(self) -> bool:
+    return self.mlp.startswith('gated_')
+
+  @property
+  def activation(self) -> str:
+    return self.mlp.removeprefix('gated_')
 
 
 def check(config):
@@ -78,6 +89,11 @@ def make(config, vocab_size: int) -> Shape:
        f'model.rotary_fraction {m.rotary_fraction} of a head of '
        f'{m.width // max(m.heads, 1)} rotates nothing, wanted at least 2 '
        'dimensions, or 0 for no positions'),
+      (m.experts >= 1, f'model.experts is {m.experts}, wanted at least 1'),
+      (m.experts == 1 or m.mlp_ratio > 0, f'model.experts is {m.experts} and '
+       'model.mlp_ratio 0, wanted an MLP to make experts of'),
+      (min(m.capacity, m.capacity_test) > 0, f'model.capacity is {m.capacity} '
+       f'and model.capacity_test {m.capacity_test}, wanted both above 0'),
       (0 <= m.dropout < 1, f'model.dropout is {m.dropout}, wanted [0, 1)')]
   for key, known in KNOWN.items():
     section = r if key == 'attention' else m
@@ -92,4 +108,10 @@ def make(config, vocab_size: int) -> Shape:
       mlp=m.mlp, norm=m.norm, bias=m.bias, tied=m.tied, qk_norm=m.qk_norm,
       rotary_fraction=m.rotary_fraction, rotary_base=m.rotary_base,
       dropout=m.dropout, dtype=m.dtype, remat=r.remat, attention=r.attention,
-      isolate=config.data.isolate)
+      isolate=config.data.isolate, experts=m.experts, capacity=m.capacity,
+      balance=m.balance)
+
+
+def evaluated(config, form: Shape) -> Shape:
+  """The shape that is evaluated: experts have more room than in training."""
+  return dataclasses.replace(form, capacity=config.model.capacity_test)

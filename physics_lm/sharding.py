@@ -13,7 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 from physics_lm.errors import BadInput
 
-AXES = ('pop', 'data', 'fsdp', 'tensor')
+AXES = ('pop', 'data', 'fsdp', 'tensor', 'expert')
 # Logical axis -> mesh axes. Every logical axis stands here: a typo raises.
 RULES = {
     'population': ('pop',),
@@ -26,6 +26,7 @@ RULES = {
     'kv_heads': ('tensor',),
     'head': (),
     'mlp': ('tensor',),
+    'experts': ('expert',),
     'vocab': ('tensor',),
 }
 
@@ -75,6 +76,7 @@ def check(config, cfg, mesh: jax.sharding.Mesh, members: int = 1):
       ('model.heads', cfg.heads, shape['tensor']),
       ('model.kv_heads', cfg.kv_heads, shape['tensor']),
       ('the MLP width', cfg.mlp_width, shape['tensor']),
+      ('model.experts', cfg.experts, shape['expert']),
       ('the vocabulary', cfg.vocab, shape['tensor'])):
     if size % parts:
       raise BadInput(f'{what} is {size}, wanted a multiple of {parts} '

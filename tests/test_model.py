@@ -17,6 +17,10 @@ STYLES = {
     'llama': {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
               'model.bias': False, 'model.tied': False, 'model.kv_heads': 1},
     'no_mlp': {'model.mlp_ratio': 0.0, 'model.qk_norm': True},
+    'experts': {'model.experts': 4, 'model.mlp_ratio': 1.0,
+                'model.capacity': 4.0},  # room for all: none is turned away
+    'gated_experts': {'model.experts': 3, 'model.mlp': 'gated_relu',
+                      'model.bias': False, 'model.capacity': 3.0},
     'quarter': {'model.mlp_ratio': 0.25, 'model.rotary_fraction': 1.0},
 }
 
@@ -92,7 +96,8 @@ def test_parameter_count(styled):
   assert terms.unembedding == (
       params['ends']['output'].size if 'output' in params['ends'] else 0)
   mlp = sum(x.size for k, x in params['layers'].items()
-            if any(part in k for part in ('up', 'down', 'gate', '_mlp')))
+            if any(part in k for part in (
+                'up', 'down', 'gate', '_mlp', 'router')))
   assert terms.mlp == mlp
 
 
@@ -162,7 +167,7 @@ def test_dropout_needs_a_key_and_keeps_the_mean(tiny):
     ({'model.heads': 3}, 'multiple of model.heads=3'),
     ({'model.kv_heads': 3}, 'model.kv_heads=3'),
     ({'model.depth': 0}, 'at least 1'),
-    ({'model.mlp': 'relu'}, 'gated_silu'),
+    ({'model.mlp': 'swish'}, 'gated_silu'),
     ({'model.dtype': 'float8'}, 'bfloat16'),
     ({'model.dropout': 1.0}, 'wanted \\[0, 1\\)')])
 def test_bad_input(tiny, changes, message):

@@ -24,7 +24,7 @@ import math
 
 import numpy as np
 
-from physics_lm import rows
+from physics_lm import compress, rows
 from physics_lm.errors import BadInput
 from physics_lm.evals import scoring
 from physics_lm.scaling import flops
@@ -57,6 +57,7 @@ def terms(world, p1: float, p2: float, p3: float) -> dict[str, float]:
 def inputs(config, spec):
   """(world, entries, packed rows, spans): at most spec.people entries, each
   at the start of its own segment. Raises BadInput for none."""
+  compress.check(spec)
   if spec.people < 1:
     raise BadInput(f'evals: people is {spec.people}, wanted at least 1')
   data = rows.load(config)
@@ -65,13 +66,17 @@ def inputs(config, spec):
   # Spread evenly: of a mixture of trained and held-out people, both.
   people = [i * world.people('bio') // count for i in range(count)]
   entries = [world.entry(p) for p in people]
-  return world, entries, *scoring.pack(data, entries)
+  return world, entries, *scoring.pack(data, entries, spec.tag)
 
 
 def run(params, config, spec, cfg):
   """(metrics, raw outcomes). Metric names: bits, bits_max, ratio, ratio_max,
-  parameters, name_nats, value_nats, first_nats, people, bits/name ..."""
+  parameters, storage_bits (of the weights), name_nats, value_nats, first_nats,
+  people, bits/name ..."""
   world, entries, packed, spans = inputs(config, spec)
+  # At most 256 rows to calibrate on, some 1,000 entries as in the paper.
+  params, storage = compress.compress(params, spec, cfg, {
+      k: v[:256] for k, v in packed.items()})
   nll, _ = scoring.outcomes(params, packed, cfg, config.data.batch)
   name = np.zeros(len(entries))
   value: dict[tuple[int, str], float] = {}
@@ -103,7 +108,8 @@ def run(params, config, spec, cfg):
       'ratio': bits / parameters,
       'ratio_max': sum(most.values()) / parameters,
       'name_nats': p1, 'value_nats': p2, 'first_nats': p3,
-      'people': len(entries)} | {f'bits/{k}': v for k, v in got.items()}
+      'people': len(entries), 'storage_bits': storage} | {
+          f'bits/{k}': v for k, v in got.items()}
   raw = [{'person': e.meta['person'], 'name_nats': float(n), **{
       f'{a}_nats': value[i, a] for a in attributes if (i, a) in value}}
       for i, (e, n) in enumerate(zip(entries, name))]

@@ -6,7 +6,7 @@ The training loop and `python -m physics_lm.evals` both go through here.
 import json
 from pathlib import Path
 
-from physics_lm import store
+from physics_lm import shape, store
 from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import extraction, knowledge_bits, loss
 
@@ -32,7 +32,8 @@ def run(name: str, params, config, cfg, folder: Path, step: int,
   """Runs config.evals[name]; raw outcomes go to evals/<name>/<step>.jsonl and
   the metrics, written after them, to <step>.json."""
   spec = config.evals[name]
-  metrics, raw = EVALS[spec.kind].run(params, config, spec, cfg)
+  metrics, raw = EVALS[spec.kind].run(params, config, spec,
+                                      shape.evaluated(config, cfg))
   if write:
     at = folder / 'evals' / name
     store.write(at / f'{step}.jsonl', ''.join(json.dumps(r) + '\n'

@@ -5,6 +5,7 @@ N*(C) goes from 0.50 to 0.63 when embeddings are left out of N. So terms come
 back separately, and the convention is an argument. No JAX.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 from physics_lm.shape import Shape
@@ -28,7 +29,7 @@ class Parameters(NamedTuple):
 
 
 def parameters(s: Shape) -> Parameters:
-  """Counts of a model's parameters, biases and norms included."""
+  """Counts of a model's parameters, biases, norms and all experts included."""
   D, N, K, H, F = s.width, s.heads, s.kv_heads, s.head, s.mlp_width
   vectors = 2 if s.bias and s.norm == 'layernorm' else 1  # of a norm
   attention = vectors * D + 2 * D * N * H + 2 * D * K * H
@@ -38,10 +39,11 @@ def parameters(s: Shape) -> Parameters:
     attention += 2 * vectors * H
   mlp = 0
   if F:
-    ups = 2 if s.mlp == 'gated_silu' else 1
-    mlp = vectors * D + (ups + 1) * D * F
+    ups = 2 if s.gated else 1
+    mlp = (ups + 1) * D * F
     if s.bias:
       mlp += ups * F + D
+    mlp = vectors * D + mlp * s.experts + D * s.experts * (s.experts > 1)
   table = s.vocab * D
   return Parameters(table, 0 if s.tied else table, s.depth * attention,
                     s.depth * mlp, vectors * D)
@@ -84,7 +86,7 @@ def train_per_token(s: Shape, length: int, convention: str
     if convention == 'hoffmann_layers_only':
       del terms['embedding'], terms['logits']
   elif convention == 'detailed':
-    maps = 3 if s.mlp == 'gated_silu' else 2
+    maps = 3 if s.gated else 2
     terms = {
         'qkv': 6 * L * D * (N + 2 * K) * H,
         'scores': 6 * L * T * wide / 2,
@@ -129,6 +131,8 @@ def hoffmann_table_a4() -> dict[int, float]:
 def per_token(s: Shape, length: int) -> float:
   """Training FLOPs a token in rows of `length`: 6 for each weight that
   multiplies (one table, as the unembedding), and 12 L D T for attention
-  scores and values, uncut by causality (Chowdhery et al. 2022, appendix B)."""
-  weights = parameters(s).rest + s.vocab * s.width
+  scores and values, uncut by causality (Chowdhery et al. 2022, appendix B). Of
+  experts, the one that a token takes; routing is left out."""
+  used = dataclasses.replace(s, experts=1)  # a token goes through one
+  weights = parameters(used).rest + s.vocab * s.width
   return 6.0 * weights + 12.0 * s.depth * s.width * length

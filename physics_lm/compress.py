@@ -1,0 +1,171 @@
+"""Weights after training: fewer bits each, or fewer of them.
+
+  nearest      round to nearest: integers of `bits` bits, one scale for `group`
+               inputs of each output, its clipping chosen by the squared error
+               weighted with the mean square of each input on `batch`
+  gptq         the same scales; rounding errors of one input are passed on to
+               those not yet rounded (Frantar et al. 2022, arXiv 2210.17323)
+  prune        the share `keep` of each matrix's largest weights stays
+  prune_units  the share `keep` of whole MLP units and heads stays, by norm
+
+Matrices of the layers and the embedding tables are compressed; norms, biases
+and routers stay in 16 bits, as do the scales (Part 3.3's quantiser leaves
+embeddings alone, which in its models are a small share). Layers are done in
+order, each on what the compressed ones before it give.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from physics_lm import model
+from physics_lm.errors import BadInput, nearest
+from physics_lm.shape import Shape
+
+METHODS = ('none', 'nearest', 'gptq', 'prune', 'prune_units')
+# Inputs of each matrix, as axes of its shape.
+INPUTS = {'query': 1, 'key': 1, 'value': 1, 'out': 2, 'up': 1, 'gate': 1,
+          'down': 1}
+TABLES = {'embedding', 'output'}
+SCALE, PLAIN = 16, 16  # bits of a scale, and of a weight left alone
+CLIPS = np.linspace(0.4, 1.0, 25)
+
+
+def check(spec):
+  """Raises BadInput."""
+  if spec.compress not in METHODS:
+    raise BadInput(f'evals: compress is {spec.compress!r}; '
+                   f'{nearest(spec.compress, METHODS)}')
+  for ok, text in ((2 <= spec.bits <= 16, f'bits is {spec.bits}, wanted 2 to '
+                    '16'),
+                   (spec.group >= 1, f'group is {spec.group}, wanted at least '
+                    '1'),
+                   (0 < spec.keep <= 1, f'keep is {spec.keep}, wanted above 0 '
+                    'and at most 1')):
+    if not ok:
+      raise BadInput(f'evals: {text}')
+
+
+def compress(params, spec, cfg: Shape, batch):
+  """(params, bits of storage): `batch` holds tokens, segments and positions,
+  [B, T], to calibrate on. Raises BadInput."""
+  check(spec)
+  if spec.compress == 'none':
+    return params, 32 * sum(x.size for x in jax.tree.leaves(params))
+  if cfg.experts > 1 and spec.compress in ('gptq', 'prune_units'):
+    raise BadInput(f'compress {spec.compress} of a model with {cfg.experts} '
+                   'experts, wanted nearest or prune')
+  ends, layers = ({k: np.array(v) for k, v in params[part].items()}
+                  for part in ('ends', 'layers'))
+  block, storage = model.Block(cfg), 0
+  for name in TABLES & ends.keys():  # a token's row is an output of D inputs
+    new, size = matrix(ends[name].T, spec)
+    ends[name], storage = new.T, storage + size
+  x_BTD = model.Ends(cfg).apply({'params': ends}, batch['tokens'],
+                                method='embed')
+  where = batch['segments'], batch['positions']
+  real_M = np.asarray(batch['segments']).reshape(-1) > 0
+  for l in range(cfg.depth):
+    own = {k: v[l] for k, v in layers.items()}  # views: changed in place
+    if spec.compress == 'prune_units':
+      storage += units(own, spec.keep, cfg)
+    else:
+      _, seen = block.apply({'params': own}, x_BTD, *where, mutable=['inputs'])
+      for name in INPUTS.keys() & own.keys():
+        x_MI = seen['inputs'][name][0] if name in seen['inputs'] else None
+        experts = own[name] if x_MI is None else own[name][None]
+        for w in experts:
+          I = math.prod(w.shape[:INPUTS[name]])
+          new, size = matrix(w.reshape(I, -1), spec,
+                             None if x_MI is None else x_MI[real_M])
+          w[...], storage = new.reshape(w.shape), storage + size
+    x_BTD, _ = block.apply({'params': own}, x_BTD, *where)
+  plain = sum(v.size for part in (ends, layers) for k, v in part.items()
+              if k not in INPUTS.keys() | TABLES)
+  return jax.tree.map(jnp.asarray, {'ends': ends, 'layers': layers}), (
+      storage + PLAIN * plain)
+
+
+def matrix(w_IO, spec, x_MI=None):
+  """(w compressed, bits of storage) of one matrix, given inputs to it."""
+  w_IO = np.asarray(w_IO, np.float64)
+  I, O = w_IO.shape
+  if spec.compress == 'prune_units':
+    return w_IO, PLAIN * w_IO.size
+  if spec.compress == 'prune':
+    kept = round(spec.keep * w_IO.size)
+    order = np.argsort(-np.abs(w_IO), axis=None, kind='stable')
+    new = np.zeros(w_IO.size)
+    new[order[:kept]] = w_IO.flat[order[:kept]]
+    # The kept ones, and which they are, at the entropy of the choice.
+    return new.reshape(I, O), PLAIN * kept + w_IO.size * entropy(spec.keep)
+  x_MI = np.eye(I) if x_MI is None else np.asarray(x_MI, np.float64)
+  H_II = x_MI.T @ x_MI / len(x_MI)
+  scales = -(-I // spec.group) * O * SCALE
+  if spec.compress == 'gptq':
+    return gptq(w_IO, H_II, spec.bits, spec.group), spec.bits * I * O + scales
+  new = np.concatenate([
+      rounded(part, fit_scale(part, importance, spec.bits), spec.bits)
+      for part, importance in zip(
+          np.split(w_IO, range(spec.group, I, spec.group)),
+          np.split(H_II.diagonal(), range(spec.group, I, spec.group)))])
+  return new, spec.bits * I * O + scales
+
+
+def entropy(p: float) -> float:
+  """Bits of a choice that falls one way with probability p."""
+  return 0.0 if p in (0, 1) else -(p * math.log2(p)
+                                   + (1 - p) * math.log2(1 - p))
+
+
+def rounded(w_GO, scale_O, bits: int):
+  top = 2**(bits - 1) - 1
+  return np.clip(np.round(w_GO / scale_O), -top, top) * scale_O
+
+
+def fit_scale(w_GO, importance_G, bits: int):
+  """Scale [O] of a group of inputs: of CLIPS, the one with the least squared
+  error, weighted with importance."""
+  top = np.maximum(np.abs(w_GO).max(0), 1e-12) / (2**(bits - 1) - 1)
+  weight_G1 = importance_G[:, None] + 1e-12
+  errors = [(weight_G1 * (w_GO - rounded(w_GO, c * top, bits))**2).sum(0)
+            for c in CLIPS]
+  return CLIPS[np.argmin(errors, 0)] * top
+
+
+def gptq(w_IO, H_II, bits: int, group: int):
+  """Rounded one input after the other; each one's error is spread over the
+  inputs to come, by the inverse Hessian H^-1 = U^T U."""
+  I, w = len(w_IO), w_IO.copy()
+  damp = 0.01 * max(H_II.diagonal().mean(), 1e-12)
+  U_II = np.linalg.cholesky(np.linalg.inv(H_II + damp * np.eye(I))).T
+  new = np.zeros_like(w)
+  for i in range(I):
+    if i % group == 0:
+      at = slice(i, min(i + group, I))
+      scale_O = fit_scale(w[at], H_II.diagonal()[at], bits)
+    new[i] = rounded(w[i], scale_O, bits)
+    w[i + 1:] -= np.outer(U_II[i, i + 1:] / U_II[i, i], w[i] - new[i])
+  return new
+
+
+def units(own, keep: float, cfg: Shape) -> float:
+  """Zeroes whole units of a layer's matrices in place, those with the least
+  norm; bits of storage of what stays. Heads go in groups that share a key."""
+  K, D, storage = cfg.kv_heads, cfg.width, 0
+  heads = {'query': (D, K, -1), 'key': (D, K, -1), 'value': (D, K, -1),
+           'out': (1, K, -1)}  # as [before, units, after]
+  hidden = {'up': (D, -1, 1), 'gate': (D, -1, 1), 'down': (1, -1, D)}
+  for kind in (heads, hidden):
+    parts = [own[n].reshape(s) for n, s in kind.items() if n in own]
+    if not parts:
+      continue
+    norm = sum((p**2).sum((0, 2)) for p in parts)
+    kept = max(round(keep * len(norm)), 1)
+    gone = np.argsort(-norm, kind='stable')[kept:]
+    for p in parts:
+      p[:, gone] = 0
+      storage += PLAIN * p.size * kept / len(norm)
+  return storage

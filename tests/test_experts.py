@@ -1,0 +1,132 @@
+"""Experts against a token-by-token account, and what routing promises."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from physics_lm import cli, experts, model, rows, shape, train
+from physics_lm.errors import BadInput
+from physics_lm.scaling import flops
+
+CHANGES = {'model.experts': 4, 'model.mlp_ratio': 1.0}
+
+
+def by_hand(x_BTD, p, real_BT, room):
+  """One token after the other: its expert's MLP, while there is room."""
+  y, exp = np.zeros_like(x_BTD), lambda z: np.exp(z - z.max())
+  gelu = lambda h: h / 2 * (1 + np.tanh(
+      np.sqrt(2 / np.pi) * (h + 0.044715 * h**3)))
+  for b in range(x_BTD.shape[0]):
+    taken = np.zeros(p['router'].shape[1], int)
+    for t in range(x_BTD.shape[1]):
+      x = x_BTD[b, t]
+      chance = exp(x @ p['router'])
+      chance /= chance.sum()
+      e = int(chance.argmax())
+      if not real_BT[b, t] or taken[e] == room:
+        continue
+      taken[e] += 1
+      h = gelu(x @ p['up'][e] + p['bias_up'][e])
+      y[b, t] = chance[e] * (h @ p['down'][e] + p['bias_down'][e])
+  return y
+
+
+@pytest.mark.parametrize('capacity', [0.5, 1.0, 4.0])
+def test_experts_equal_one_token_at_a_time(tiny, capacity):
+  cfg = shape.make(tiny(CHANGES | {'model.capacity': capacity}), 50)
+  key, *keys = jax.random.split(jax.random.key(0), 9)
+  params = model.init(cfg, key)
+  layer = {k: np.asarray(v[0]) for k, v in params['layers'].items()}
+  for k, name in zip(keys, ('bias_up', 'bias_down', 'up', 'down', 'router')):
+    layer[name] = np.asarray(jax.random.normal(k, layer[name].shape))
+  x = jax.random.normal(keys[-1], (2, 12, 16))
+  real = np.ones((2, 12), bool)
+  real[1, 7:] = False
+  # Attention adds nothing, and the norm's scale and bias are 1 and 0.
+  layer |= {'out': 0 * layer['out'], 'bias_out': 0 * layer['bias_out']}
+  y, balance = model.Block(cfg).apply(
+      {'params': layer}, x, jnp.asarray(real, int), jnp.zeros((2, 12), int))
+  normed = (x - x.mean(-1, keepdims=True)) / np.sqrt(
+      x.var(-1, keepdims=True) + 1e-5)
+  room = experts.room(12, 4, capacity)
+  assert room == {0.5: 2, 1.0: 3, 4.0: 12}[capacity]
+  wanted = by_hand(np.asarray(normed), layer, real, room)
+  np.testing.assert_allclose(y - x, wanted, atol=2e-4)
+  turned_away = (np.abs(wanted[real]).max(-1) == 0).sum()
+  assert (turned_away > 0) == (capacity < 4)
+  assert 1.0 <= float(balance) <= 4.0
+
+
+def test_no_token_depends_on_a_later_one(tiny):
+  """First come, first served: also when there is no room for all."""
+  cfg = shape.make(tiny(CHANGES | {'model.capacity': 1.0}), 50)
+  params = model.init(cfg, jax.random.key(1))
+  a = jax.random.randint(jax.random.key(2), (1, 16), 0, 50)
+  x, y = (model.forward(params, t, cfg) for t in (a, a.at[:, 9:].set(3)))
+  np.testing.assert_array_equal(x[:, :9], y[:, :9])
+  assert float(jnp.abs(x[:, 9:] - y[:, 9:]).max()) > 0
+
+
+def test_balance_is_one_when_shares_are_equal():
+  x = jnp.eye(4)[None].repeat(3, 1)  # each of 4 directions three times
+  real = jnp.ones((1, 12), bool)
+  even = experts.route(x, 50 * jnp.eye(4), real, 4.0)[2]
+  one = experts.route(x, 50 * jnp.ones((4, 4)).at[:, 1:].set(0), real, 4.0)[2]
+  assert float(even) == pytest.approx(1.0, abs=1e-5)
+  assert float(one) == pytest.approx(4.0, abs=1e-5)
+
+
+def test_the_balance_is_trained_on_and_not_reported(one_device):
+  """Its gradient reaches the router; the loss in nats is without it."""
+  from physics_lm import program
+  config = one_device(CHANGES | {'model.balance': 10.0})
+  data = rows.load(config)
+  cfg = shape.make(config, len(data.vocab))
+  params = model.init(cfg, jax.random.key(0))
+  many = [rows.row(data, i) for i in range(4)]
+  batch = {k: jnp.stack([r[k] for r in many]) for k in many[0]}
+  total, sums = program.loss_sums(params, batch, cfg, 2)
+  extra = float(total - sums['loss'].sum()) / float(batch['weights'].sum())
+  assert 10 <= extra <= 40
+  plain = shape.make(one_device(CHANGES | {'model.balance': 0.0}),
+                     len(data.vocab))
+  router = lambda c: jax.grad(lambda p: program.loss_sums(
+      p, batch, c, 2)[0])(params)['layers']['router']
+  assert float(jnp.abs(router(cfg) - router(plain)).max()) > 1.0
+
+
+def test_evaluation_gives_more_room(tiny):
+  config = tiny(CHANGES | {'model.capacity_test': 3.0})
+  cfg = shape.make(config, 50)
+  assert cfg.capacity == 2.0
+  assert shape.evaluated(config, cfg).capacity == 3.0
+
+
+def test_cost_counts_one_expert_and_parameters_all(tiny):
+  one, four = (shape.make(tiny({'model.experts': e}), 50) for e in (1, 4))
+  assert flops.per_token(one, 32) == flops.per_token(four, 32)
+  more = flops.parameters(four).mlp / flops.parameters(one).mlp
+  assert 3.9 < more < 4.1
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'model.experts': 0}, 'wanted at least 1'),
+    ({'model.experts': 2, 'model.mlp_ratio': 0.0}, 'wanted an MLP'),
+    ({'model.experts': 2, 'model.capacity': 0.0}, 'wanted both above 0'),
+])
+def test_bad_input(tiny, changes, message):
+  with pytest.raises(BadInput, match=message):
+    shape.make(tiny(changes), 50)
+
+
+def test_experts_train(one_device, tmp_path):
+  config = one_device(CHANGES | {'steps': 40, 'log.every': 20})
+  train.run(config, tmp_path / 'run')
+  from physics_lm import store
+  losses = [r['loss'] for r in store.read_rows(tmp_path / 'run/metrics.jsonl')
+            if r['kind'] == 'train']
+  assert losses[1] < losses[0] - 0.3
+  with pytest.raises(BadInput, match='experts is 4'):
+    train.run(cli.override(config, {'runtime.mesh.expert': 8}),
+              tmp_path / 'other')
