@@ -1,0 +1,31 @@
+"""bioS, knowledge counted in bits (Part 3.3): a fresh wording each time.
+
+python -m physics_lm.train --config=configs/bios_bits.py --workdir=runs/bits
+
+A thousand shuffled tellings of each person stand for fresh ones. Small pools
+keep the vocabulary, and so the embedding, small beside the layers.
+"""
+
+from configs import default
+
+PEOPLE, EXPOSURES = 500, 100
+
+
+def get_config():
+  c = default.get_config()
+  w = c.worlds.bios
+  w.people, w.variant = PEOPLE, 'multi1000_permute'
+  w.first_names, w.middle_names, w.last_names = 30, 30, 50
+  w.years, w.templates = 50, 5
+  w.cities = w.universities = w.majors = w.employers = 30
+  c.data.length, c.data.batch = 512, 2
+  c.data.tasks = {'bio': default.task('bios', 'bio', 1.0)}
+  c.model.depth, c.model.width, c.model.heads = 2, 16, 2
+  c.steps = PEOPLE * EXPOSURES // 18  # about nine entries a row
+  c.optim.weight_decay, c.optim.learning_rate = 0.01, 3e-3
+  c.evals = {'bits': default.evaluation('knowledge_bits'),
+             'loss': default.evaluation('loss')}
+  c.evals.bits.people = PEOPLE
+  c.checkpoint.every = c.steps
+  c.log.every = 500
+  return c
