@@ -4,8 +4,9 @@ The loop (train.py) turns for one run or for a population; each has a book.
 `closing` takes what must be closed when the loop ends, however it ends.
 """
 
-import math
 from pathlib import Path
+
+import numpy as np
 
 from physics_lm import checkpoint, hosts, metrics, program, rows, store
 from physics_lm.errors import BadInput
@@ -55,17 +56,22 @@ class Book:
         self.folder, self.plain, self.meta['step']) if self.writes
         else metrics.NoWriter())
 
-  def add(self, at: int, sums):
-    """Counts a step's sums; a run whose loss is not finite goes no further."""
-    if not math.isfinite(sums['loss'].sum() + sums['grad_norm']):
-      good = self.saved.newest(below=at - 1)  # at - 1 gave this loss
+  def add(self, first: int, sums: dict):
+    """Counts the sums of steps first, first + 1 ... (arrays [steps, ...]); a
+    run whose loss is not finite goes no further."""
+    bad = ~np.isfinite(sums['loss'].sum(-1) + sums['grad_norm'])
+    if bad.any():
+      i = int(bad.argmax())
+      good = self.saved.newest(below=first + i - 1)  # its step gave this loss
       self.wrong = (
-          f'loss is not finite at step {at} (found {sums["loss"].sum()}); '
-          'last good checkpoint: ' + (f'{self.saved.folder / str(good)}'
-                                      if good is not None else 'none'))
+          f'loss is not finite at step {first + i} (found '
+          f'{sums["loss"][i].sum()}); last good checkpoint: '
+          + (f'{self.saved.folder / str(good)}' if good is not None
+             else 'none'))
       return
-    for i, count in enumerate(sums['entries']):
-      self.meta['entries'][i] += int(count)
+    counts = sums['entries'].astype(np.int64).sum(0)
+    self.meta['entries'] = [
+        a + int(b) for a, b in zip(self.meta['entries'], counts)]
     self.meta['window'] = metrics.add(self.meta['window'], sums)
 
   def evaluate(self, name: str, step: int, params, cfg):

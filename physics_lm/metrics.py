@@ -13,12 +13,15 @@ import numpy as np
 from physics_lm import store
 
 
-def add(a: dict, b: dict) -> dict:
-  """Merges two sums (dicts of numbers or lists of numbers)."""
-  if not a:
-    return {k: np.asarray(v, np.float64).tolist() for k, v in b.items()}
-  return {k: (np.asarray(v, np.float64) + np.asarray(b[k], np.float64)
-              ).tolist() for k, v in a.items()}
+def add(window: dict, sums: dict) -> dict:
+  """The window with the sums of further steps (arrays [steps, ...]) added one
+  after the other: the same to the last bit however they were cut up."""
+  out = {}
+  for k, v in sums.items():
+    before = [window[k]] if window else np.zeros((1, *v.shape[1:]))
+    out[k] = np.cumsum(np.concatenate([before, v.astype(np.float64)]),
+                       0)[-1].tolist()
+  return out
 
 
 def means(window: dict, tasks: list[str]) -> dict[str, float]:

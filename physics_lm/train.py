@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from physics_lm import (
   environment,
@@ -161,11 +162,13 @@ def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
 
   def collect():
     """Brings the pending sums to the host."""
-    for at, sums in pending:
-      sums = jax.device_get(sums)
+    if pending:
+      steps = jax.device_get([sums for _, sums in pending])
+      sums = {k: np.stack([s[k] for s in steps]) for k in steps[0]}
       for i, book in well():
-        book.add(at, {k: v[i] for k, v in sums.items()} if many > 1 else sums)
-    pending.clear()
+        book.add(pending[0][0], sums if many == 1 else {
+            k: v[:, i] for k, v in sums.items()})
+      pending.clear()
     if not well():
       raise BadInput('; '.join(b.wrong for b in books))
 

@@ -54,7 +54,8 @@ def test_sums_are_what_the_rows_hold(one_device):
     assert sums['weight'][task] == np.asarray(batch['weights'])[mine].sum()
     assert sums['entries'][task] == np.asarray(batch['entries'])[mine].sum()
   # An untrained model is near the uniform guess over the vocabulary.
-  mean = metrics.means(metrics.add({}, jax.device_get(sums)), ['bio', 'qa'])
+  sums = {k: v[None] for k, v in jax.device_get(sums).items()}
+  mean = metrics.means(metrics.add({}, sums), ['bio', 'qa'])
   assert abs(mean['loss'] - np.log(cfg.vocab)) < 1.5
 
 
