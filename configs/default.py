@@ -39,6 +39,7 @@ def bitworld() -> ConfigDict:
   w.kind = 'bitworld'
   w.version = 2
   w.people = 1000  # N
+  w.first = 0  # number of the first; elsewhere in the same world: other people
   w.name_alphabet = 64  # symbols that names are made of
   w.name_length = 2  # symbols in a name; N0 = alphabet ** length
   w.attributes = 4  # K

@@ -35,7 +35,10 @@ def load_config(path: str) -> ConfigDict:
     raise BadInput(f'{file} has no get_config(): not a config file')
   if variant and not inspect.signature(module.get_config).parameters:
     raise BadInput(f'{file} has no variants, found {variant!r} after the colon')
-  config = module.get_config(variant) if variant else module.get_config()
+  try:
+    config = module.get_config(variant) if variant else module.get_config()
+  except ValueError as e:  # config files know no errors of this package
+    raise BadInput(f'{path}: {e}') from e
   return config.lock()
 
 

@@ -76,6 +76,7 @@ def test_diversity_sets_are_distinct_chunks():
 
 @pytest.mark.parametrize('changes,message', [
     ({'people': 5000}, 'only 4096 names'),
+    ({'first': -1}, 'people -1 to 998'),
     ({'diversity': 200}, '128 ** 1 chunks'), ({'chunks': 0}, 'at least 1'),
     ({'symbols': 1 << 40, 'chunk_length': 2}, 'fewer than 2')])
 def test_bad_input(changes, message):
@@ -181,6 +182,24 @@ def test_an_employer_after_its_city_is_not_scored(setup):
       if a == 'pronoun':
         assert e.pieces[i] in (' He', ' She', ' They')
   assert 0 < kept < w.n
+
+
+def test_people_elsewhere_are_others_told_alike():
+  def world(**changes):
+    w = default.bitworld()
+    w.update(changes)
+    return bitworld.make(w, 0)
+
+  near, far, both = (world(people=500), world(people=500, first=500),
+                     world(people=1000))
+  assert near.sets == far.sets
+  names = [{w.name(i) for i in range(500)} for w in (near, far)]
+  assert not names[0] & names[1]
+  assert [far.name(i) for i in range(9)] == [
+      both.name(500 + i) for i in range(9)]
+  assert far.value(3, 2) == both.value(503, 2)
+  with pytest.raises(BadInput, match='people 4000 to 4999'):
+    world(people=1000, first=4000)
 
 
 @pytest.mark.parametrize('count', [1, 3, 20])

@@ -12,7 +12,8 @@ name_alphabet ** name_length; an entry is the name once, then each attribute's
 symbol and its value's (the paper writes a sentence with the name for each).
 Names come from a keyed permutation of 0 .. N0-1 and values from a keyed hash,
 not from a stream: person i is the same for any number of people, and a hundred
-million of them take no memory.
+million of them take no memory. Worlds of one seed and shape whose numbers of
+people (first .. first + N - 1) are apart are of other people, told alike.
 """
 
 import functools
@@ -80,9 +81,11 @@ class BitWorld:
     self.L, self.T = c.chunk_length, c.symbols
     self.alphabet, self.name_length = c.name_alphabet, c.name_length
     every = self.T**self.L
-    if self.n > self.N0:
-      raise BadInput(f'{self.n} people, but only {self.N0} names '
-                     f'({self.alphabet} ** {self.name_length})')
+    self.first = c.first
+    if self.first < 0 or self.first + self.n > self.N0:
+      raise BadInput(f'people {self.first} to {self.first + self.n - 1}, but '
+                     f'only {self.N0} names ({self.alphabet} ** '
+                     f'{self.name_length})')
     if self.D > every or every >= 1 << 62:
       raise BadInput(f'diversity is {self.D} of {self.T} ** {self.L} chunks, '
                      'wanted at most as many, and fewer than 2 ** 62')
@@ -107,13 +110,13 @@ class BitWorld:
 
   def name(self, person: int) -> tuple[str, ...]:
     """The symbols of a name, each with its leading space."""
-    code = permuted(person, self.N0, self._name_keys)
+    code = permuted(self.first + person, self.N0, self._name_keys)
     return tuple(f' n{d}' for d in digits(code, self.alphabet,
                                           self.name_length))
 
   def value(self, person: int, attribute: int) -> tuple[str, ...]:
     """The C chunks of a value."""
-    state = mixed(person, attribute, state=self._value_key)
+    state = mixed(self.first + person, attribute, state=self._value_key)
     chunks = self.sets[attribute]
     return tuple(chunks[mixed(c, state=state) % self.D]
                  for c in range(self.C))

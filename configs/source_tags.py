@@ -1,0 +1,49 @@
+"""Useful texts among junk, of the same form (Part 3.3, section 10).
+
+python -m physics_lm.train --config=configs/source_tags.py:tagged --workdir=DIR
+
+Variants: `clean` (no junk), `junk` (1/8 useful, 7/8 of people hardly ever seen
+twice), `repeated` (7/8 of few people, seen very often), `tagged` (as junk, a
+source tag before every useful text).
+"""
+
+from configs import default
+
+PEOPLE, NAMES = 500, 256**3
+TAG = ' good.org'
+VARIANTS = ('clean', 'junk', 'repeated', 'tagged')
+
+
+def get_config(variant: str = 'tagged'):
+  if variant not in VARIANTS:
+    raise ValueError(f'variant is {variant!r}, wanted one of '
+                     f'{", ".join(VARIANTS)}')
+  c = default.get_config()
+  c.worlds = {'useful': default.bitworld(), 'junk': default.bitworld()}
+  for w in c.worlds.values():
+    w.name_alphabet, w.name_length = 256, 3
+    w.attributes, w.diversity, w.symbols = 4, 128, 128
+  few = variant == 'repeated'
+  c.worlds.useful.people = PEOPLE
+  c.worlds.junk.first = PEOPLE
+  c.worlds.junk.people = PEOPLE // 50 if few else NAMES - PEOPLE
+  # Rows are wholly one or the other: eight entries of 12 tokens and a tag.
+  c.data.length, c.data.batch = 104, 4
+  junk = 0.0 if variant == 'clean' else 7 / 8
+  c.data.tasks = {
+      'useful': default.task('useful', 'bio', 0.0),
+      'tagged': default.task('useful', 'bio', 0.0),
+      'junk': default.task('junk', 'bio', junk),
+      'junk_tagged': default.task('junk', 'bio', 0.0)}
+  c.data.tasks.tagged.tag = c.data.tasks.junk_tagged.tag = TAG
+  c.data.tasks['tagged' if variant == 'tagged' else 'useful'].weight = 1 - junk
+  c.model.depth, c.model.width, c.model.heads = 2, 16, 2
+  c.steps = 12_500
+  c.optim.weight_decay, c.optim.learning_rate = 0.01, 4e-3
+  c.evals = {'bits': default.evaluation('knowledge_bits'),
+             'tagged': default.evaluation('knowledge_bits')}
+  for e in c.evals.values():
+    e.world, e.people = 'useful', PEOPLE
+  c.evals.tagged.tag = TAG
+  c.checkpoint.every, c.log.every = 20_000, 500
+  return c
