@@ -1,0 +1,482 @@
+"""The law of iGSM: which quantities there are, which depend on which.
+
+Items stand on `depth` levels; an edge joins items of neighbouring levels. An
+edge is an instance parameter (how many of its lower item each upper item has);
+an item and a lower level make an abstract parameter (how many things of that
+level the item holds in all). Physics of Language Models, Part 2.1, section 2
+and appendix D, algorithms 1 to 7; the steps below carry its names. Where the
+paper and its released generator differ, this follows the generator (the sign
+of g in `necessary_order`, constants of products, one target op a problem),
+but for the distractors' pool, which here holds every abstract parameter that
+can be computed (the generator overlooks some of higher levels).
+
+Parameters are numbers: 0 .. edges-1 are instances, edges + item * depth + level
+is abstract.
+"""
+
+import math
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+
+CONST = -1  # operand: the parameter's random constant (0 if it has none)
+OPERANDS = 4  # most operands of a sentence, the random constant included
+TRIES = 1000  # structures tried for one choice of n and m
+
+
+class Limits(NamedTuple):
+  """What bounds a problem's size."""
+
+  max_edge: int
+  depths: tuple[int, ...]
+  widths: tuple[int, ...]
+
+
+class Draws:
+  """Random choices from one stream of uniforms, made in blocks: a scalar call
+  of numpy's costs more than everything else here."""
+
+  def __init__(self, rng: np.random.Generator):
+    self._rng, self._block = rng, []
+
+  def uniform(self) -> float:
+    if not self._block:
+      self._block = self._rng.random(128).tolist()
+    return self._block.pop()
+
+  def below(self, n: int) -> int:
+    return int(self.uniform() * n)
+
+  def pick(self, items):
+    return items[int(self.uniform() * len(items))]
+
+  def weighted(self, weights) -> int:
+    """An index, with probability in proportion to its weight."""
+    u = self.uniform() * sum(weights)
+    for i, w in enumerate(weights):
+      u -= w
+      if u < 0:
+        return i
+    return len(weights) - 1
+
+  def sample(self, items, k: int) -> list:
+    """k of the items in random order."""
+    items, n, uniform = list(items), len(items), self.uniform
+    for i in range(k):
+      j = i + int(uniform() * (n - i))
+      items[i], items[j] = items[j], items[i]
+    return items[:k]
+
+  def normal(self) -> float:
+    return math.sqrt(-2 * math.log(1 - self.uniform())) * math.cos(
+        2 * math.pi * self.uniform())
+
+
+class Graph:
+  """A structure of items and what is drawn on it.
+
+  Attributes:
+    depth: levels.
+    level: level of each item.
+    children: items below each item, ascending.
+    ends: (upper item, lower item) of each instance parameter.
+    sources: parameter -> what its definition names, in order; without the
+      random constant. Instances gain theirs as they are drawn.
+    steps: parameter -> binary operations (sign, left, right) that compute it,
+      the last one giving its value. An operand is a parameter, CONST, or
+      -2 - i for the result of step i; the sign is '=' for a lone operand.
+    constant: instance parameter -> 'only', 'more', 'times' or ''.
+    order: necessary parameters, sources first, the query last.
+    extra: unnecessary instance parameters, sources first.
+  """
+
+  def __init__(self, sizes: list[int], edges: list[tuple[int, int]]):
+    self.depth = len(sizes)
+    self.level = [i for i, n in enumerate(sizes) for _ in range(n)]
+    self.ends = sorted(edges)
+    self.children = [[] for _ in self.level]
+    self.sources, self.steps, self.constant = {}, {}, {}
+    self.order, self.extra = [], []
+    self._first = [0] * len(self.level)  # edge of an item's first child
+    for e, (a, b) in enumerate(self.ends):
+      if not self.children[a]:
+        self._first[a] = e
+      self.children[a].append(b)
+
+  def edges(self, item: int) -> range:
+    """Instance parameters from an item to its children."""
+    return range(self._first[item],
+                 self._first[item] + len(self.children[item]))
+
+  def abstract(self, item: int, level: int) -> int:
+    return len(self.ends) + item * self.depth + level
+
+  def is_abstract(self, p: int) -> bool:
+    return p >= len(self.ends)
+
+  def parts(self, p: int) -> tuple[int, int]:
+    """(item, item below) of an instance, (item, level) of an abstract one."""
+    if p < len(self.ends):
+      return self.ends[p]
+    return divmod(p - len(self.ends), self.depth)
+
+  def abstracts(self) -> list[list[int]]:
+    """All abstract parameters by difficulty, easiest (one level) first."""
+    return [[self.abstract(v, k + gap) for v, k in enumerate(self.level)
+             if k + gap < self.depth] for gap in range(1, self.depth)]
+
+  def needs(self, p: int) -> list[int]:
+    """What an abstract parameter is computed from: the sum over its item's
+    children, or the sum of products (instance, abstract one level down)."""
+    item, level = self.parts(p)
+    if level == self.level[item] + 1:
+      return list(self.edges(item))
+    return [q for e, child in zip(self.edges(item), self.children[item])
+            for q in (e, self.abstract(child, level))]
+
+  def use(self, p: int):
+    """Defines an abstract parameter and all that it recursively needs."""
+    if p in self.sources:
+      return
+    needs = self.sources[p] = self.needs(p)
+    item, level = self.parts(p)
+    self.steps[p] = sums(needs) if level == self.level[item] + 1 else (
+        sums_of_products(needs))
+    for q in needs:
+      if q >= len(self.ends):
+        self.use(q)
+
+  def op(self, p: int) -> int:
+    """Operations of a defined parameter: clauses of its solution sentence."""
+    return len(self.steps[p])
+
+
+def sums(operands: list[int]) -> tuple:
+  """Steps that add from left to right."""
+  return _left_fold([], tuple(operands))
+
+
+def sums_of_products(operands: list[int]) -> tuple:
+  """a b c d .. -> a * b + c * d + ..; a product stands right before the sum
+  that wants it."""
+  if not operands:
+    return (('=', CONST, None),)
+  steps, total = [], None
+  for a, b in zip(operands[::2], operands[1::2]):
+    steps.append(('*', a, b))
+    here = -1 - len(steps)
+    if total is not None:
+      steps.append(('+', total, here))
+      here = -1 - len(steps)
+    total = here
+  return tuple(steps)
+
+
+def _left_fold(steps: list, operands: tuple, sign: str = '+') -> tuple:
+  if not operands:
+    return (('=', CONST, None),)
+  if len(operands) == 1:
+    return (('=', operands[0], None),)
+  total = operands[0]
+  for operand in operands[1:]:
+    steps.append((sign, total, operand))
+    total = -1 - len(steps)
+  return tuple(steps)
+
+
+def instance_steps(sources: list[int], constant: str, minus: bool) -> tuple:
+  """Steps of 'C more than / C times as much as the sum / difference of ..'."""
+  if constant in ('', 'only'):
+    return _left_fold([], tuple(sources), '-' if minus else '+')
+  steps = [] if len(sources) == 1 else list(
+      _left_fold([], tuple(sources), '-' if minus else '+'))
+  steps.append(('*' if constant == 'times' else '+', CONST,
+                -1 - len(steps) if steps else sources[0]))
+  return tuple(steps)
+
+
+# Algorithm 1: sizes.
+
+
+@cache
+def _size_weights(op: int, max_edge: int, sizes: tuple[int, ...]) -> list:
+  """Weights of depths or widths: harder problems lean to larger ones."""
+  rel = (op - 1) / max(max_edge - 1, 1)
+  return [math.exp(-(rel - (0.2 + 0.3 * (n - 2)))**2) for n in sizes]
+
+
+def structure(draws: Draws, op: int, limits: Limits):
+  """Step 2 and 3: (depth, least width, most width, edges)."""
+  draw = lambda sizes: sizes[draws.weighted(
+      _size_weights(op, limits.max_edge, sizes))]
+  d = draw(limits.depths)
+  w0, w1 = sorted((draw(limits.widths), draw(limits.widths)))
+  least = (d - 1) * w0
+  span = limits.max_edge - least + 1
+  e = least + min(draws.below(span), draws.below(span))
+  return d, w0, w1, min(e, (d - 1) * w1 * w1)
+
+
+def draw_structure(draws: Draws, d: int, w0: int, w1: int, e: int,
+                   p: float) -> Graph:
+  """DrawStructure: level sizes, a parent for every item, more edges up to e."""
+  sizes = [w0] * d
+  while True:
+    most = sum(a * b for a, b in zip(sizes, sizes[1:]))
+    if most >= e and (sum(sizes) - sizes[0] == e or draws.uniform() >= p):
+      break
+    room = [i for i, n in enumerate(sizes) if n < w1]
+    if not room:
+      break
+    sizes[draws.pick(room)] += 1
+  edges, others, first = [], [], 0
+  for above, below in zip(sizes, sizes[1:]):
+    for item in range(first + above, first + above + below):
+      parent = first + draws.below(above)
+      edges.append((parent, item))
+      others += [(v, item) for v in range(first, first + above) if v != parent]
+    first += above
+  return Graph(sizes, edges + draws.sample(others, e - len(edges)))
+
+
+def necessary(draws: Draws, g: Graph, n: int, m: int) -> tuple[list, int]:
+  """DrawNecessary1: abstract parameters with all that they need, at most n
+  operations; then single instance parameters, m in all. Returns them and
+  their operations."""
+  closures = {}
+
+  def closure(p: int) -> frozenset:
+    if p < len(g.ends):
+      return frozenset((p,))
+    if p not in closures:
+      closures[p] = frozenset((p,)).union(*map(closure, g.needs(p)))
+    return closures[p]
+
+  def cost(p: int) -> int:
+    return 1 if p < len(g.ends) else max(1, len(g.needs(p)) - 1)
+
+  chosen, left, levels = set(), n, g.abstracts()
+  while left:
+    best = None
+    # One of each difficulty, from the easiest: the hardest one before the
+    # first that costs too much.
+    for level in levels:
+      free = [p for p in level if p not in chosen]
+      if free:
+        added = closure(draws.pick(free)) - chosen
+        price = sum(map(cost, added))
+        if price > left:
+          break
+        best = added, price
+    if best is None:
+      break
+    chosen |= best[0]
+    left -= best[1]
+  spent = n - left
+  free = [p for p in range(len(g.ends)) if p not in chosen]
+  more = draws.sample(free, min(m - spent, len(free)))
+  return [*sorted(chosen), *more], spent + len(more)
+
+
+def necessary_order(draws: Draws, g: Graph, chosen: list[int]) -> bool:
+  """DrawNecessary2: an order from the back, query first, with an edge added
+  wherever nothing placed needs what is left. False: there is none."""
+  p0 = draws.uniform()
+  e = math.exp(abs(draws.normal()))
+  lean = (1.0, e, e * e)
+  for p in chosen:
+    if p >= len(g.ends):
+      g.use(p)
+  users = dict.fromkeys(chosen, 0)  # unplaced parameters that need this one
+  for p in chosen:
+    if p >= len(g.ends):
+      for q in g.sources[p]:
+        users[q] += 1
+    else:
+      g.sources[p] = []
+  left, order = set(chosen), []
+  free = [p for p in chosen if not users[p]]  # the paper's Next2
+  wanted = set()  # Next1: something placed depends on it
+  ready = free
+  while ready:
+    p = draws.pick(ready)
+    order.append(p)
+    left.discard(p)
+    wanted.discard(p)
+    free.remove(p)
+    needs = g.sources[p]
+    for q in needs:
+      users[q] -= 1
+      if not users[q]:
+        free.append(q)
+    if p >= len(g.ends):
+      wanted.update(needs)
+    elif left:
+      stuck = wanted.isdisjoint(free)
+      if draws.uniform() < p0 or stuck:
+        pool = free if stuck else sorted(left)
+        q = pool[draws.weighted([
+            lean[(q >= len(g.ends)) + (q not in wanted)] for q in pool])]
+        needs.append(q)
+        wanted.add(q)
+    ready = [q for q in free if q in wanted]
+  g.order = order[::-1]
+  return not left
+
+
+def design(draws: Draws, g: Graph, missing: int) -> bool:
+  """DrawNecessary3: spreads `missing` operations over the instances, then
+  draws what each depends on. False: there is no room for them."""
+  room = {i: min(i - 1, OPERANDS - 2) for i, p in enumerate(g.order)
+          if i > 1 and p < len(g.ends)}
+  if sum(room.values()) < missing:
+    return False
+  extra, open_ = dict.fromkeys(range(len(g.order)), 0), list(room)
+  for _ in range(missing):
+    i = draws.pick(open_)
+    extra[i] += 1
+    if extra[i] == room[i]:
+      open_.remove(i)
+  for i, p in enumerate(g.order):
+    if p >= len(g.ends):
+      continue
+    count = extra[i] + 2 if extra[i] else 1 + (draws.uniform() >= 0.5)
+    count = min(count, i + 1, OPERANDS)
+    have = g.sources[p]
+    if count == i + 1:  # everything before it, and the constant
+      have += [q for q in g.order[:i] if q not in have]
+      define(draws, g, p, True)
+      continue
+    count -= len(have)
+    constant = draws.uniform() < 0.5 and count > 0
+    have += draws.sample([q for q in g.order[:i] if q not in have],
+                         count - constant)
+    define(draws, g, p, constant)
+  return True
+
+
+def define(draws: Draws, g: Graph, p: int, constant: bool):
+  """Chooses the form of an instance parameter whose sources are known."""
+  sources = g.sources[p]
+  kind = ''
+  if constant:
+    kind = 'only' if not sources else (
+        'more' if draws.uniform() < 0.5 else 'times')
+  minus = len(sources) == 2 and draws.uniform() >= 0.5
+  g.constant[p] = kind
+  g.steps[p] = instance_steps(sources, kind, minus)
+
+
+def unnecessary(draws: Draws, g: Graph):
+  """DrawUnnecessary: a definition for every edge that is left, from what can
+  be computed so far or, half the time, from distractors alone."""
+  known, independent, pool = set(g.order), [], list(g.order)
+  pending = [(p, g.needs(p)) for level in g.abstracts() for p in level
+             if p not in known]
+
+  def grow():  # the easiest first, so that one pass finds all
+    for p, needs in list(pending):
+      if known.issuperset(needs):
+        known.add(p)
+        pool.append(p)
+        pending.remove((p, needs))
+
+  grow()
+  free = [p for p in range(len(g.ends)) if p not in known]
+  for p in draws.sample(free, len(free)):
+    alone = draws.uniform() < 0.5
+    choice = independent if alone else pool
+    count, most = 1, min(len(choice) + 1, OPERANDS)
+    while count < most and draws.uniform() > 0.5:
+      count += 1
+    constant = count == len(choice) + 1 or draws.uniform() < 0.5
+    g.sources[p] = draws.sample(choice, count - constant)
+    for q in g.sources[p]:
+      if q >= len(g.ends):
+        g.use(q)
+    define(draws, g, p, constant)
+    g.extra.append(p)
+    known.add(p)
+    pool.append(p)
+    if alone:
+      independent.append(p)
+    grow()
+
+
+def draw(draws: Draws, op: int, limits: Limits) -> Graph | None:
+  """One attempt at a problem of exactly `op` operations: its necessary part.
+  None when it came out easier; the caller tries again."""
+  n = 1 + max(draws.below(op), draws.below(op))
+  m = n + draws.below(op - n + 1)
+  d, w0, w1, e = structure(draws, op, limits)
+  p = draws.uniform()
+  for _ in range(TRIES):
+    g = draw_structure(draws, d, w0, w1, e, p)
+    chosen, spent = necessary(draws, g, n, m)
+    room = (OPERANDS - 2) * sum(q < len(g.ends) for q in chosen)
+    if op - spent > room:  # no order can mend that
+      return None
+    if necessary_order(draws, g, chosen):
+      return g if design(draws, g, op - spent) else None
+  return None
+
+
+def ordered(g: Graph, query: int) -> list[int]:
+  """What a parameter needs, sources first, itself last."""
+  out = {}
+
+  def visit(p):
+    if p not in out:
+      for q in g.sources[p]:
+        visit(q)
+      out[p] = None
+
+  visit(query)
+  return list(out)
+
+
+def reask(draws: Draws, g: Graph):
+  """Asks for another parameter of the problem, by its shortest solution."""
+  g.order = ordered(g, draws.pick([p for p in g.sources if p != g.order[-1]]))
+
+
+def redundant(draws: Draws, g: Graph, most: int) -> list[int]:
+  """A random topological order of every defined parameter, up to the query:
+  a solution with needless steps, of at most `most` operations."""
+  users = {p: [] for p in g.sources}
+  left = {p: len(sources) for p, sources in g.sources.items()}
+  for p, sources in g.sources.items():
+    for q in sources:
+      users[q].append(p)
+  ready, order = [p for p, n in left.items() if not n], []
+  while not order or order[-1] != g.order[-1]:
+    p = draws.pick(ready)
+    ready.remove(p)
+    order.append(p)
+    for q in users[p]:
+      left[q] -= 1
+      if not left[q]:
+        ready.append(q)
+  spare = most - sum(map(g.op, g.order))
+  needed, dropped = set(g.order), set()
+  for p in order:
+    if p not in needed:
+      if g.op(p) > spare or not dropped.isdisjoint(g.sources[p]):
+        dropped.add(p)
+      else:
+        spare -= g.op(p)
+  return [p for p in order if p not in dropped]
+
+
+def mistakes(g: Graph, order: list[int], place: int, kind: str) -> list[int]:
+  """Parameters that a wrong sentence before sentence `place` may name."""
+  if kind == 'retry_weak':
+    return order[place + 1:]
+  told = set(order[:place])
+  if kind == 'retry_miss':
+    return [p for p in g.sources if p not in told]
+  every = [*range(len(g.ends)), *(p for level in g.abstracts() for p in level)]
+  return [p for p in every if p not in told
+          and not told.issuperset(g.sources[p] if p in g.sources
+                                  else g.needs(p))]
