@@ -133,7 +133,7 @@ class IGSM:
     if self.solution == 'redundant':
       order = graphs.redundant(draws, g, len(texts.LETTERS))
     letters = iter(texts.LETTERS if self.letters == 'alphabetical' else
-                   draws.sample(texts.LETTERS, len(texts.LETTERS)))
+                   draws.sample(texts.LETTERS, sum(map(g.op, order))))
     wrong = self._mistakes(split, index, g, order)
     masked, retries, known = [], 0, {}
     for place, p in enumerate(order):

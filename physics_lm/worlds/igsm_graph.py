@@ -41,9 +41,11 @@ class Draws:
     self._rng, self._block = rng, []
 
   def uniform(self) -> float:
-    if not self._block:
-      self._block = self._rng.random(128).tolist()
-    return self._block.pop()
+    try:
+      return self._block.pop()
+    except IndexError:
+      self._block = self._rng.random(192).tolist()
+      return self._block.pop()
 
   def below(self, n: int) -> int:
     return int(self.uniform() * n)
@@ -62,11 +64,12 @@ class Draws:
 
   def sample(self, items, k: int) -> list:
     """k of the items in random order."""
-    items, n, uniform = list(items), len(items), self.uniform
-    for i in range(k):
-      j = i + int(uniform() * (n - i))
-      items[i], items[j] = items[j], items[i]
-    return items[:k]
+    items, out, uniform = list(items), [], self.uniform
+    for left in range(len(items), len(items) - k, -1):
+      i = int(uniform() * left)
+      out.append(items[i])
+      items[i] = items[left - 1]
+    return out
 
   def normal(self) -> float:
     return math.sqrt(-2 * math.log(1 - self.uniform())) * math.cos(
@@ -98,22 +101,12 @@ class Graph:
     self.children = [[] for _ in self.level]
     self.sources, self.steps, self.constant = {}, {}, {}
     self.order, self.extra = [], []
+    self._needs = {}
     self._first = [0] * len(self.level)  # edge of an item's first child
     for e, (a, b) in enumerate(self.ends):
       if not self.children[a]:
         self._first[a] = e
       self.children[a].append(b)
-
-  def edges(self, item: int) -> range:
-    """Instance parameters from an item to its children."""
-    return range(self._first[item],
-                 self._first[item] + len(self.children[item]))
-
-  def abstract(self, item: int, level: int) -> int:
-    return len(self.ends) + item * self.depth + level
-
-  def is_abstract(self, p: int) -> bool:
-    return p >= len(self.ends)
 
   def parts(self, p: int) -> tuple[int, int]:
     """(item, item below) of an instance, (item, level) of an abstract one."""
@@ -123,17 +116,24 @@ class Graph:
 
   def abstracts(self) -> list[list[int]]:
     """All abstract parameters by difficulty, easiest (one level) first."""
-    return [[self.abstract(v, k + gap) for v, k in enumerate(self.level)
-             if k + gap < self.depth] for gap in range(1, self.depth)]
+    e, d = len(self.ends), self.depth
+    return [[e + v * d + k + gap for v, k in enumerate(self.level)
+             if k + gap < d] for gap in range(1, d)]
 
   def needs(self, p: int) -> list[int]:
     """What an abstract parameter is computed from: the sum over its item's
     children, or the sum of products (instance, abstract one level down)."""
-    item, level = self.parts(p)
-    if level == self.level[item] + 1:
-      return list(self.edges(item))
-    return [q for e, child in zip(self.edges(item), self.children[item])
-            for q in (e, self.abstract(child, level))]
+    needs = self._needs.get(p)
+    if needs is None:
+      item, level = divmod(p - len(self.ends), self.depth)
+      first, children = self._first[item], self.children[item]
+      needs = list(range(first, first + len(children)))
+      if level > self.level[item] + 1:
+        below = len(self.ends) + level
+        needs = [q for e, child in zip(needs, children)
+                 for q in (e, below + child * self.depth)]
+      self._needs[p] = needs
+    return needs
 
   def use(self, p: int):
     """Defines an abstract parameter and all that it recursively needs."""
@@ -244,17 +244,15 @@ def necessary(draws: Draws, g: Graph, n: int, m: int) -> tuple[list, int]:
   """DrawNecessary1: abstract parameters with all that they need, at most n
   operations; then single instance parameters, m in all. Returns them and
   their operations."""
-  closures = {}
+  edges = len(g.ends)
 
-  def closure(p: int) -> frozenset:
-    if p < len(g.ends):
-      return frozenset((p,))
-    if p not in closures:
-      closures[p] = frozenset((p,)).union(*map(closure, g.needs(p)))
-    return closures[p]
-
-  def cost(p: int) -> int:
-    return 1 if p < len(g.ends) else max(1, len(g.needs(p)) - 1)
+  def closure(p: int) -> set:
+    needs = g.needs(p)
+    out = {p, *needs}
+    for q in needs:
+      if q >= edges:
+        out |= closure(q)
+    return out
 
   chosen, left, levels = set(), n, g.abstracts()
   while left:
@@ -265,7 +263,8 @@ def necessary(draws: Draws, g: Graph, n: int, m: int) -> tuple[list, int]:
       free = [p for p in level if p not in chosen]
       if free:
         added = closure(draws.pick(free)) - chosen
-        price = sum(map(cost, added))
+        price = sum([max(1, len(g.needs(q)) - 1) if q >= edges else 1
+                     for q in added])
         if price > left:
           break
         best = added, price
@@ -274,7 +273,7 @@ def necessary(draws: Draws, g: Graph, n: int, m: int) -> tuple[list, int]:
     chosen |= best[0]
     left -= best[1]
   spent = n - left
-  free = [p for p in range(len(g.ends)) if p not in chosen]
+  free = [p for p in range(edges) if p not in chosen]
   more = draws.sample(free, min(m - spent, len(free)))
   return [*sorted(chosen), *more], spent + len(more)
 
