@@ -79,7 +79,7 @@ class IGSM:
       _fits(name, levels, self.limits)
     self.splits = ('train', 'test', f'test_op{c.max_op}',
                    f'test_op{c.max_op}_reask')
-    self._graph(graphs.Draws(np.random.default_rng(seed)), c.max_op, None)
+    self._graph(_draws(seed, 0), c.max_op, range(texts.BINS))
 
   def size(self, split: str) -> int:
     self._parse(split)
@@ -111,9 +111,6 @@ class IGSM:
       raise IndexError(f'example {index} of {SIZE} in {split}')
     bins, op, reask, key = self._parse(split)
     draws = _draws(key, index)
-    if op is None:
-      low, high = self.ops
-      op = low + min(draws.below(high - low + 1), draws.below(high - low + 1))
     g = self._graph(draws, op, bins)
     graphs.unnecessary(draws, g)
     if reask:
@@ -152,19 +149,24 @@ class IGSM:
          'answer': known[order[-1]][1], 'parameters': len(g.order),
          'retries': retries}, tuple(masked))
 
-  def _graph(self, draws, op: int, bins: range | None) -> graphs.Graph:
-    """A graph's necessary part: exactly `op` operations, a template of these
-    bins (None: any)."""
+  def _graph(self, draws, op: int | None, bins) -> graphs.Graph:
+    """A graph's necessary part: exactly `op` operations (None: drawn), a
+    template of these bins."""
+    low, span = self.ops[0], self.ops[1] - self.ops[0] + 1
+    draw = lambda: low + min(draws.below(span), draws.below(span))
+    fixed, op = op is not None, draw() if op is None else op
     for _ in range(ATTEMPTS):
-      g = graphs.draw(draws, op, self.limits)
-      if g and (bins is None or texts.template_bin(texts.template(g)) in bins):
+      # The released generator aims anew in every attempt at a drawn op: what
+      # falls short of a higher aim counts. At a fixed op it aims at that.
+      aim = op if fixed else draw()
+      g = graphs.draw(draws, op, aim, self.limits) if aim >= op else None
+      if g and texts.template_bin(texts.template(g)) in bins:
         return g
-    where = '' if bins is None else f' and a template of bins {bins[0]} to ' + (
-        f'{bins[-1]} of {texts.BINS}')
+    where = f'template bins {bins[0]} to {bins[-1]} of {texts.BINS}'
     raise BadInput(
         f'op {op} is out of reach: none in {ATTEMPTS} draws with '
-        f'max_edge={self.limits.max_edge}{where}; wanted another op, or wider '
-        'limits')
+        f'max_edge={self.limits.max_edge} and {where}; wanted another op, or '
+        'wider limits')
 
   def _mistakes(self, split, index, g, order) -> list[list[int]] | None:
     """Wrong parameters before each sentence of the solution. Their stream is

@@ -324,12 +324,13 @@ def necessary_order(draws: Draws, g: Graph, chosen: list[int]) -> bool:
   return not left
 
 
-def design(draws: Draws, g: Graph, missing: int) -> bool:
-  """DrawNecessary3: spreads `missing` operations over the instances, then
-  draws what each depends on. False: there is no room for them."""
+def design(draws: Draws, g: Graph, most: int, missing: int) -> bool:
+  """DrawNecessary3: spreads up to `most` operations over the instances, then
+  draws what each depends on. False: there is room for more, or for fewer,
+  than the `missing` ones."""
   room = {i: min(i - 1, OPERANDS - 2) for i, p in enumerate(g.order)
           if i > 1 and p < len(g.ends)}
-  if sum(room.values()) < missing:
+  if min(most, sum(room.values())) != missing:
     return False
   extra, open_ = dict.fromkeys(range(len(g.order)), 0), list(room)
   for _ in range(missing):
@@ -343,14 +344,17 @@ def design(draws: Draws, g: Graph, missing: int) -> bool:
     count = extra[i] + 2 if extra[i] else 1 + (draws.uniform() >= 0.5)
     count = min(count, i + 1, OPERANDS)
     have = g.sources[p]
-    if count == i + 1:  # everything before it, and the constant
-      have += [q for q in g.order[:i] if q not in have]
-      define(draws, g, p, True)
-      continue
+    rest = [CONST, *(q for q in g.order[:i] if q not in have)]
     count -= len(have)
-    constant = draws.uniform() < 0.5 and count > 0
-    have += draws.sample([q for q in g.order[:i] if q not in have],
-                         count - constant)
+    if count and count < len(rest) and draws.uniform() < 0.5:
+      have.append(CONST)
+      count -= 1
+      del rest[0]
+    # Else the constant may still be drawn as one among the rest.
+    have += draws.sample(rest, count) if count < len(rest) else rest
+    constant = CONST in have
+    if constant:
+      have.remove(CONST)
     define(draws, g, p, constant)
   return True
 
@@ -403,21 +407,28 @@ def unnecessary(draws: Draws, g: Graph):
     grow()
 
 
-def draw(draws: Draws, op: int, limits: Limits) -> Graph | None:
+def draw(draws: Draws, op: int, aim: int, limits: Limits) -> Graph | None:
   """One attempt at a problem of exactly `op` operations: its necessary part.
-  None when it came out easier; the caller tries again."""
-  n = 1 + max(draws.below(op), draws.below(op))
-  m = n + draws.below(op - n + 1)
-  d, w0, w1, e = structure(draws, op, limits)
+
+  Args:
+    op: operations wanted.
+    aim: operations aimed at, s in the paper, at least op. With aim > op the
+      problem must fall short by itself: its structure allows no more.
+
+  Returns:
+    The graph, or None when it has another number of operations.
+  """
+  n = 1 + max(draws.below(aim), draws.below(aim))
+  m = n + draws.below(aim - n + 1)
+  d, w0, w1, e = structure(draws, aim, limits)
+  if min(m, e) > op:  # each costs an operation; no need to draw them
+    return None
   p = draws.uniform()
   for _ in range(TRIES):
     g = draw_structure(draws, d, w0, w1, e, p)
     chosen, spent = necessary(draws, g, n, m)
-    room = (OPERANDS - 2) * sum(q < len(g.ends) for q in chosen)
-    if op - spent > room:  # no order can mend that
-      return None
     if necessary_order(draws, g, chosen):
-      return g if design(draws, g, op - spent) else None
+      return g if design(draws, g, aim - spent, op - spent) else None
   return None
 
 
