@@ -152,14 +152,17 @@ class IGSM:
   def _graph(self, draws, op: int | None, bins) -> graphs.Graph:
     """A graph's necessary part: exactly `op` operations (None: drawn), a
     template of these bins."""
-    low, span = self.ops[0], self.ops[1] - self.ops[0] + 1
-    draw = lambda: low + min(draws.below(span), draws.below(span))
-    fixed, op = op is not None, draw() if op is None else op
+    low, high = self.ops
+    fixed = op is not None
+    # The smaller of two uniforms; given that it is at least `least`, too.
+    draw = lambda least: least + min(draws.below(high - least + 1),
+                                     draws.below(high - least + 1))
+    op = op if fixed else draw(low)
     for _ in range(ATTEMPTS):
       # The released generator aims anew in every attempt at a drawn op: what
       # falls short of a higher aim counts. At a fixed op it aims at that.
-      aim = op if fixed else draw()
-      g = graphs.draw(draws, op, aim, self.limits) if aim >= op else None
+      aim = op if fixed else draw(op)
+      g = graphs.draw(draws, op, aim, self.limits)
       if g and texts.template_bin(texts.template(g)) in bins:
         return g
     where = f'template bins {bins[0]} to {bins[-1]} of {texts.BINS}'

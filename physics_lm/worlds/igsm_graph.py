@@ -14,6 +14,7 @@ Parameters are numbers: 0 .. edges-1 are instances, edges + item * depth + level
 is abstract.
 """
 
+import bisect
 import math
 from functools import cache
 from typing import NamedTuple
@@ -86,10 +87,8 @@ class Graph:
     ends: (upper item, lower item) of each instance parameter.
     sources: parameter -> what its definition names, in order; without the
       random constant. Instances gain theirs as they are drawn.
-    steps: parameter -> binary operations (sign, left, right) that compute it,
-      the last one giving its value. An operand is a parameter, CONST, or
-      -2 - i for the result of step i; the sign is '=' for a lone operand.
     constant: instance parameter -> 'only', 'more', 'times' or ''.
+    minus: instance parameters that are a difference.
     order: necessary parameters, sources first, the query last.
     extra: unnecessary instance parameters, sources first.
   """
@@ -99,7 +98,8 @@ class Graph:
     self.level = [i for i, n in enumerate(sizes) for _ in range(n)]
     self.ends = sorted(edges)
     self.children = [[] for _ in self.level]
-    self.sources, self.steps, self.constant = {}, {}, {}
+    self.sources, self.constant = {}, {}
+    self.minus = set()
     self.order, self.extra = [], []
     self._needs = {}
     self._first = [0] * len(self.level)  # edge of an item's first child
@@ -140,60 +140,35 @@ class Graph:
     if p in self.sources:
       return
     needs = self.sources[p] = self.needs(p)
-    item, level = self.parts(p)
-    self.steps[p] = sums(needs) if level == self.level[item] + 1 else (
-        sums_of_products(needs))
     for q in needs:
       if q >= len(self.ends):
         self.use(q)
 
+  def steps(self, p: int) -> list[tuple]:
+    """Binary operations (sign, left, right) that compute a parameter, the last
+    one giving its value. An operand is a parameter, CONST, or -2 - i for the
+    result of step i; a lone operand has the sign '='."""
+    sources, kind = self.sources[p], self.constant.get(p, '')
+    products = p >= len(self.ends) and sources and sources[-1] >= len(self.ends)
+    steps, total = [], None
+    for i, q in enumerate(sources):
+      if products:
+        if i % 2:
+          continue
+        steps.append(('*', q, sources[i + 1]))
+        q = -1 - len(steps)
+      if total is not None:
+        steps.append(('-' if p in self.minus else '+', total, q))
+        q = -1 - len(steps)
+      total = q
+    if kind in ('more', 'times'):
+      steps.append(('*' if kind == 'times' else '+', CONST, total))
+    return steps or [('=', CONST if total is None else total, None)]
+
   def op(self, p: int) -> int:
     """Operations of a defined parameter: clauses of its solution sentence."""
-    return len(self.steps[p])
-
-
-def sums(operands: list[int]) -> tuple:
-  """Steps that add from left to right."""
-  return _left_fold([], tuple(operands))
-
-
-def sums_of_products(operands: list[int]) -> tuple:
-  """a b c d .. -> a * b + c * d + ..; a product stands right before the sum
-  that wants it."""
-  if not operands:
-    return (('=', CONST, None),)
-  steps, total = [], None
-  for a, b in zip(operands[::2], operands[1::2]):
-    steps.append(('*', a, b))
-    here = -1 - len(steps)
-    if total is not None:
-      steps.append(('+', total, here))
-      here = -1 - len(steps)
-    total = here
-  return tuple(steps)
-
-
-def _left_fold(steps: list, operands: tuple, sign: str = '+') -> tuple:
-  if not operands:
-    return (('=', CONST, None),)
-  if len(operands) == 1:
-    return (('=', operands[0], None),)
-  total = operands[0]
-  for operand in operands[1:]:
-    steps.append((sign, total, operand))
-    total = -1 - len(steps)
-  return tuple(steps)
-
-
-def instance_steps(sources: list[int], constant: str, minus: bool) -> tuple:
-  """Steps of 'C more than / C times as much as the sum / difference of ..'."""
-  if constant in ('', 'only'):
-    return _left_fold([], tuple(sources), '-' if minus else '+')
-  steps = [] if len(sources) == 1 else list(
-      _left_fold([], tuple(sources), '-' if minus else '+'))
-  steps.append(('*' if constant == 'times' else '+', CONST,
-                -1 - len(steps) if steps else sources[0]))
-  return tuple(steps)
+    terms = len(self.sources[p]) + bool(self.constant.get(p))
+    return max(1, terms - 1)
 
 
 # Algorithm 1: sizes.
@@ -201,15 +176,17 @@ def instance_steps(sources: list[int], constant: str, minus: bool) -> tuple:
 
 @cache
 def _size_weights(op: int, max_edge: int, sizes: tuple[int, ...]) -> list:
-  """Weights of depths or widths: harder problems lean to larger ones."""
+  """Cumulated probabilities of depths or widths: harder problems lean to
+  larger ones."""
   rel = (op - 1) / max(max_edge - 1, 1)
-  return [math.exp(-(rel - (0.2 + 0.3 * (n - 2)))**2) for n in sizes]
+  weights = [math.exp(-(rel - (0.2 + 0.3 * (n - 2)))**2) for n in sizes]
+  return [sum(weights[:i]) / sum(weights) for i in range(1, len(sizes))]
 
 
 def structure(draws: Draws, op: int, limits: Limits):
   """Step 2 and 3: (depth, least width, most width, edges)."""
-  draw = lambda sizes: sizes[draws.weighted(
-      _size_weights(op, limits.max_edge, sizes))]
+  draw = lambda sizes: sizes[bisect.bisect(
+      _size_weights(op, limits.max_edge, sizes), draws.uniform())]
   d = draw(limits.depths)
   w0, w1 = sorted((draw(limits.widths), draw(limits.widths)))
   least = (d - 1) * w0
@@ -246,25 +223,28 @@ def necessary(draws: Draws, g: Graph, n: int, m: int) -> tuple[list, int]:
   their operations."""
   edges = len(g.ends)
 
-  def closure(p: int) -> set:
-    needs = g.needs(p)
-    out = {p, *needs}
-    for q in needs:
-      if q >= edges:
-        out |= closure(q)
-    return out
+  closures = {}
 
-  chosen, left, levels = set(), n, g.abstracts()
+  def closure(p: int) -> int:  # bit q: q is needed for p
+    if p not in closures:
+      out = 1 << p
+      for q in g.needs(p):
+        out |= closure(q) if q >= edges else 1 << q
+      closures[p] = out
+    return closures[p]
+
+  chosen, left, levels = 0, n, g.abstracts()
   while left:
     best = None
     # One of each difficulty, from the easiest: the hardest one before the
     # first that costs too much.
     for level in levels:
-      free = [p for p in level if p not in chosen]
+      free = [p for p in level if not chosen >> p & 1]
       if free:
-        added = closure(draws.pick(free)) - chosen
-        price = sum([max(1, len(g.needs(q)) - 1) if q >= edges else 1
-                     for q in added])
+        added = closure(draws.pick(free)) & ~chosen
+        price = added.bit_count() + sum([  # all that costs more than one
+            max(0, len(g.needs(q)) - 2) for q in closures
+            if added >> q & 1])
         if price > left:
           break
         best = added, price
@@ -273,9 +253,10 @@ def necessary(draws: Draws, g: Graph, n: int, m: int) -> tuple[list, int]:
     chosen |= best[0]
     left -= best[1]
   spent = n - left
-  free = [p for p in range(edges) if p not in chosen]
+  free = [p for p in range(edges) if not chosen >> p & 1]
   more = draws.sample(free, min(m - spent, len(free)))
-  return [*sorted(chosen), *more], spent + len(more)
+  return [p for p in range(chosen.bit_length()) if chosen >> p & 1] + more, (
+      spent + len(more))
 
 
 def necessary_order(draws: Draws, g: Graph, chosen: list[int]) -> bool:
@@ -366,9 +347,9 @@ def define(draws: Draws, g: Graph, p: int, constant: bool):
   if constant:
     kind = 'only' if not sources else (
         'more' if draws.uniform() < 0.5 else 'times')
-  minus = len(sources) == 2 and draws.uniform() >= 0.5
   g.constant[p] = kind
-  g.steps[p] = instance_steps(sources, kind, minus)
+  if len(sources) == 2 and draws.uniform() >= 0.5:
+    g.minus.add(p)
 
 
 def unnecessary(draws: Draws, g: Graph):
@@ -421,7 +402,9 @@ def draw(draws: Draws, op: int, aim: int, limits: Limits) -> Graph | None:
   n = 1 + max(draws.below(aim), draws.below(aim))
   m = n + draws.below(aim - n + 1)
   d, w0, w1, e = structure(draws, aim, limits)
-  if min(m, e) > op:  # each costs an operation; no need to draw them
+  # Short of m only if every edge is in use: then each costs an operation, and
+  # those after the third leave room for two more.
+  if m > op and e + max(2 * e - 5, 0) > op:
     return None
   p = draws.uniform()
   for _ in range(TRIES):

@@ -122,8 +122,7 @@ def problem(g: Graph, names: Names, values: dict, order: list[int]) -> list:
       if kind != 'only':
         out.append(' more than' if kind == 'more' else ' times as much as')
     if len(sources) > 1:
-      minus = g.steps[p][0][0] == '-'
-      out.append(' the difference of' if minus else ' the sum of')
+      out.append(' the difference of' if p in g.minus else ' the sum of')
     for i, q in enumerate(sources):
       if i:
         out.append(' and' if i == len(sources) - 1 else ',')
@@ -147,7 +146,7 @@ def sentence(out: list, g: Graph, names: Names, p: int, letters, known: dict,
     known: parameter -> (piece of its letter, value); gains p.
     constant: the number that its definition holds, if any, else 0.
   """
-  steps, own = g.steps[p], ' ' + next(letters)
+  steps, own = g.steps(p), ' ' + next(letters)
   out += (' Define', *names.parameter(g, p), ' as', own, ';')
   done = []
   for i, (sign, a, b) in enumerate(steps):
@@ -188,7 +187,7 @@ def template(g: Graph) -> str:
     kind = 'Inter' if p >= len(g.ends) else 'Inst'
     parts.append(f' Define {kind} as {own}')
     done = []
-    steps = g.steps[p]
+    steps = g.steps(p)
     for i, (sign, a, b) in enumerate(steps):
       last = i == len(steps) - 1
       here = own if last else next(letters)
