@@ -112,7 +112,7 @@ def get_config() -> ConfigDict:
   c.data = ConfigDict()
   c.data.length = 128  # tokens in a row, T
   c.data.batch = 16  # rows in a step, B, over all devices
-  c.data.vocab = 'word'  # 'word' (closed, from the worlds) or 'byte'
+  c.data.vocab = 'word'  # 'word', 'piece' (closed, from the worlds) or 'byte'
   c.data.isolate = True  # False: examples of a row attend to earlier ones
   c.data.tasks = ConfigDict({
       'bio': task('bios', 'bio', 0.5),

@@ -16,9 +16,9 @@ from physics_lm.worlds.igsm_graph import CONST, Draws, Graph
 LETTERS = string.ascii_lowercase + string.ascii_uppercase
 BINS = 23  # of template hashes; of them TRAIN_BINS are for training (paper)
 TRAIN_BINS = 17
-WORDS = (' The number of each', "'s", ' equals', ' each', ' and', ',', '.', '?',
+WORDS = (' The number of each', "'s", ' equals', ' each', ' and', ',', '.',
          ' more than', ' times as much as', ' the sum of',
-         ' the difference of', ' How many', ' does', ' have', ' Define', ' as',
+         ' the difference of', ' How many', ' does', ' have?', ' Define', ' as',
          ' BACK', ' so', ';', ' =', ' +', ' -', ' *')
 Chain = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
 
@@ -134,7 +134,7 @@ def problem(g: Graph, names: Names, values: dict, order: list[int]) -> list:
 
 def question(g: Graph, names: Names, query: int) -> list:
   item, _, other = names.parameter(g, query)
-  return [' How many', other, ' does', item, ' have', '?']
+  return [' How many', other, ' does', item, ' have?']
 
 
 def sentence(out: list, g: Graph, names: Names, p: int, letters, known: dict,
