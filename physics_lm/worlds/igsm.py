@@ -31,7 +31,6 @@ Left out: milder shuffles and solutions with less detail.
 """
 
 import functools
-import itertools
 import re
 import zlib
 
@@ -247,12 +246,12 @@ def _fits(name: str, levels, limits):
   if len(levels) < depth:
     raise BadInput(f'max_depth is {depth}, but hierarchy {name} has '
                    f'{len(levels)} levels')
-  for (category, groups), group in itertools.chain.from_iterable(
-      ((level, group) for group in level[1]) for level in levels):
-    if len(group) < width:
+  for category, groups in levels:
+    least = min(map(len, groups))
+    if least < width:
       raise BadInput(
           f'level {category!r} of hierarchy {name} has a sub-category of '
-          f'{len(group)} names, wanted at least max_width={width}')
+          f'{least} names, wanted at least max_width={width}')
 
 
 def make(config, seed: int) -> IGSM:

@@ -234,7 +234,7 @@ class _Reader:
                                   else clause, constants)
       if last and name != letter:
         raise _Wrong(f'{match[1]} is named {letter}, then {name}')
-      if not last and name == letter or name in self.letters:
+      if (not last and name == letter) or name in self.letters:
         raise _Wrong(f'letter {name} is defined twice')
       if last:
         self.same(p, meaning, constants)

@@ -15,6 +15,7 @@ is abstract.
 """
 
 import bisect
+import itertools
 import math
 from functools import cache
 from typing import NamedTuple
@@ -200,7 +201,7 @@ def draw_structure(draws: Draws, d: int, w0: int, w1: int, e: int,
   """DrawStructure: level sizes, a parent for every item, more edges up to e."""
   sizes = [w0] * d
   while True:
-    most = sum(a * b for a, b in zip(sizes, sizes[1:]))
+    most = sum(a * b for a, b in itertools.pairwise(sizes))
     if most >= e and (sum(sizes) - sizes[0] == e or draws.uniform() >= p):
       break
     room = [i for i, n in enumerate(sizes) if n < w1]
@@ -208,7 +209,7 @@ def draw_structure(draws: Draws, d: int, w0: int, w1: int, e: int,
       break
     sizes[draws.pick(room)] += 1
   edges, others, first = [], [], 0
-  for above, below in zip(sizes, sizes[1:]):
+  for above, below in itertools.pairwise(sizes):
     for item in range(first + above, first + above + below):
       parent = first + draws.below(above)
       edges.append((parent, item))

@@ -51,6 +51,12 @@ def parse_chain(text: str, name: str) -> Chain:
       if not levels:
         raise BadInput(f"hierarchy {name}: {line!r} before any '# Category'")
       group += [item.strip() for item in line.split(',') if item.strip()]
+  if not levels:
+    raise BadInput(f'hierarchy {name} has no levels')
+  for category, groups in levels.items():
+    if not all(groups):
+      raise BadInput(f'level {category!r} of hierarchy {name} has an empty '
+                     'sub-category, wanted names in each')
   words = [*levels, *(w for groups in levels.values() for g in groups
                       for w in g)]
   for word in words:
