@@ -13,7 +13,7 @@ from configs import igsm as recipe
 from physics_lm import cli, rows, vocab
 from physics_lm.errors import BadInput
 from physics_lm.worlds import __main__ as command
-from physics_lm.worlds import base, igsm_check, igsm_graph, igsm_text
+from physics_lm.worlds import base, igsm_check, igsm_graph, igsm_law, igsm_text
 from tests import igsm_spoil
 
 SETTINGS = {
@@ -239,10 +239,10 @@ def test_the_mix_of_sentences_is_the_papers(med):
 def test_edges_and_levels_of_a_structure():
   draws = igsm_graph.Draws(np.random.default_rng(0))
   for _ in range(2000):
-    limits = igsm_graph.Limits(20, (2, 3, 4), (2, 3, 4))
-    d, w0, w1, e = igsm_graph.structure(draws, 8, limits)
+    limits = igsm_law.Limits(20, (2, 3, 4), (2, 3, 4))
+    d, w0, w1, e = igsm_law.structure(draws, 8, limits)
     assert (d - 1) * w0 <= e <= min(20, (d - 1) * w1 * w1)
-    g = igsm_graph.draw_structure(draws, d, w0, w1, e, draws.uniform())
+    g = igsm_law.draw_structure(draws, d, w0, w1, e, draws.uniform())
     assert len(g.ends) == len(set(g.ends)) == e
     sizes = np.bincount(g.level)
     assert len(sizes) == d and sizes.min() >= w0 and sizes.max() <= w1

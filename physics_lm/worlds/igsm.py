@@ -2,7 +2,7 @@
 
 Distribution (Physics of Language Models, Part 2.1, section 2, appendix D; its
 released generator where the two differ): a target op is the smaller of two
-uniforms on min_op .. max_op; graphs are drawn (igsm_graph.py) until one takes
+uniforms on min_op .. max_op; graphs are drawn (igsm_law.py) until one takes
 exactly that many operations and its solution template falls into the split's
 bins; one of the chains gives consecutive levels, of each level one
 sub-category gives the names; constants are uniform on 0 .. m-1, factors on
@@ -38,6 +38,7 @@ import numpy as np
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import igsm_graph as graphs
+from physics_lm.worlds import igsm_law as law
 from physics_lm.worlds import igsm_text as texts
 from physics_lm.worlds.base import Example
 from physics_lm.worlds.bitworld import mixed
@@ -66,7 +67,7 @@ class IGSM:
     c, self.seed, self.modulus = config, seed, config.modulus
     _validate(c)
     self.ops = c.min_op, c.max_op
-    self.limits = graphs.Limits(
+    self.limits = law.Limits(
         c.max_edge, tuple(range(c.min_depth, c.max_depth + 1)),
         tuple(range(c.min_width, c.max_width + 1)))
     self.order, self.solution, self.letters = c.order, c.solution, c.letters
@@ -111,7 +112,7 @@ class IGSM:
     bins, op, reask, key = self._parse(split)
     draws = _draws(key, index)
     g = self._graph(draws, op, bins)
-    graphs.unnecessary(draws, g)
+    law.unnecessary(draws, g)
     if reask:
       graphs.reask(draws, g)
     name = draws.pick(list(self.chains))
@@ -161,7 +162,7 @@ class IGSM:
       # The released generator aims anew in every attempt at a drawn op: what
       # falls short of a higher aim counts. At a fixed op it aims at that.
       aim = op if fixed else draw(op)
-      g = graphs.draw(draws, op, aim, self.limits)
+      g = law.draw(draws, op, aim, self.limits)
       if g and texts.template_bin(texts.template(g)) in bins:
         return g
     where = f'template bins {bins[0]} to {bins[-1]} of {texts.BINS}'
