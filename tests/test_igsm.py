@@ -69,6 +69,25 @@ def test_every_problem_passes_the_checker(setting):
     assert len(ids) == len(e.pieces)
 
 
+def test_options(med):
+  qp, small = world(**SETTINGS['qp']), world(**SETTINGS['small'])
+  more = world(**SETTINGS['redundant'])
+  extra = []
+  for i in range(500):
+    e = med.example('train', i)
+    ask = re.search(r' How many [^?]*\?', e.text)[0]
+    assert med.prompt(e).endswith(ask)
+    assert qp.example('train', i).text == ask + e.text.replace(ask, '')
+    e = small.example('train', i)
+    defined = re.findall(r'\b(\w)(?:;| = [^;.]+;)', solution(e))
+    assert defined == sorted(defined) and defined[0] == 'a'
+    e = more.example('train', i)
+    v = more.check(e, solution(e))
+    extra.append((v.extra_parameters, v.extra_operations))
+  # The authors' code: 3.2 more parameters, 3.5 more operations.
+  assert np.all(abs(np.mean(extra, 0) - (3.2, 3.5)) < 1), np.mean(extra, 0)
+
+
 def spoil_all(w, count, split='train'):
   """Counts of spoiled solutions tried, by kind; each must fail as said."""
   tried = collections.Counter()
@@ -359,9 +378,11 @@ def test_bad_splits(med, split):
 
 
 @pytest.mark.parametrize('table,message', [
-    ('# A: one\nx\n# B: two\n', "level 'B'"), ('x\n', "before any '# Cat"),
-    ('# A\nx', 'sub-category'), ('# A: one\nx, x', 'stands in it 2 times'),
-    ("# A: one\nJoe's bar", 'possessives'), ('# A: one\nand', 'own words'),
+    ('# A1: one\nxx\n# B1: two\n', "level 'B1'"),
+    ('xx\n', "before any '# Cat"), ('# A1\nxx', 'sub-category'),
+    ('# A1: one\nxx, xx', 'stands in it 2 times'),
+    ("# A1: one\nJoe's bar", 'possessives'), ('# A1: one\nand', 'own words'),
+    ('# A1: one\nC Clamp', 'single letters'),
     ('', 'no levels')])
 def test_bad_hierarchies(table, message):
   with pytest.raises(BadInput, match=message):

@@ -11,6 +11,7 @@ levels).
 import bisect
 import itertools
 import math
+import operator
 from functools import cache
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Limits(NamedTuple):
 
 
 @cache
-def _size_weights(op: int, max_edge: int, sizes: tuple[int, ...]) -> list:
+def _shares(op: int, max_edge: int, sizes: tuple[int, ...]) -> list:
   """Cumulated probabilities of depths or widths: harder problems lean to
   larger ones."""
   rel = (op - 1) / max(max_edge - 1, 1)
@@ -39,10 +40,13 @@ def _size_weights(op: int, max_edge: int, sizes: tuple[int, ...]) -> list:
 
 def structure(draws: Draws, op: int, limits: Limits):
   """Step 2 and 3: (depth, least width, most width, edges)."""
-  draw = lambda sizes: sizes[bisect.bisect(
-      _size_weights(op, limits.max_edge, sizes), draws.uniform())]
-  d = draw(limits.depths)
-  w0, w1 = sorted((draw(limits.widths), draw(limits.widths)))
+  uniform, depths, widths = draws.uniform, limits.depths, limits.widths
+  d = depths[bisect.bisect(_shares(op, limits.max_edge, depths), uniform())]
+  shares = _shares(op, limits.max_edge, widths)
+  w0 = widths[bisect.bisect(shares, uniform())]
+  w1 = widths[bisect.bisect(shares, uniform())]
+  if w0 > w1:
+    w0, w1 = w1, w0
   least = (d - 1) * w0
   span = limits.max_edge - least + 1
   e = least + min(draws.below(span), draws.below(span))
@@ -54,7 +58,7 @@ def draw_structure(draws: Draws, d: int, w0: int, w1: int, e: int,
   """DrawStructure: level sizes, a parent for every item, more edges up to e."""
   sizes = [w0] * d
   while True:
-    most = sum(a * b for a, b in itertools.pairwise(sizes))
+    most = sum(map(operator.mul, sizes, sizes[1:]))
     if most >= e and (sum(sizes) - sizes[0] == e or draws.uniform() >= p):
       break
     room = [i for i, n in enumerate(sizes) if n < w1]
@@ -76,12 +80,14 @@ def necessary(draws: Draws, g: Graph, n: int, m: int) -> tuple[list, int]:
   operations; then single instance parameters, m in all. Returns them and
   their operations."""
   edges = len(g.ends)
-  closures = {}
+  closures, dear = {}, []  # dear: (bit of q, operations beyond one)
 
   def closure(p: int) -> int:  # bit q: q is needed for p
     if p not in closures:
-      out = 1 << p
-      for q in g.needs(p):
+      out, needs = 1 << p, g.needs(p)
+      if len(needs) > 2:
+        dear.append((out, len(needs) - 2))
+      for q in needs:
         out |= closure(q) if q >= edges else 1 << q
       closures[p] = out
     return closures[p]
@@ -95,9 +101,7 @@ def necessary(draws: Draws, g: Graph, n: int, m: int) -> tuple[list, int]:
       free = [p for p in level if not chosen >> p & 1]
       if free:
         added = closure(draws.pick(free)) & ~chosen
-        price = added.bit_count() + sum([  # all that costs more than one
-            max(0, len(g.needs(q)) - 2) for q in closures
-            if added >> q & 1])
+        price = added.bit_count() + sum([x for bit, x in dear if added & bit])
         if price > left:
           break
         best = added, price

@@ -64,9 +64,11 @@ def parse_chain(text: str, name: str) -> Chain:
       raise BadInput(f'hierarchy {name}: {word!r} stands in it '
                      f'{words.count(word)} times, wanted once')
     if set(word) & set('.,;?=') or "'s " in word + ' ' or (
-        {'each', 'and', 'does', 'as'} & set(word.split())):
+        {'each', 'and', 'does', 'as'} & set(word.split())) or (
+            min(map(len, word.split())) < 2):
       raise BadInput(f"hierarchy {name}: {word!r}, wanted a name without "
-                     "signs, possessives and the sentences' own words")
+                     "signs, possessives, single letters and the sentences' "
+                     'own words')
   return tuple((category, tuple(map(tuple, groups)))
                for category, groups in levels.items())
 
