@@ -227,7 +227,7 @@ WAYS = {
     'wrong factor': (wrong_factor, 'with constants'),
     'wrong sign': (wrong_sign, 'in a wrong way'),
     'foreign letter': (foreign_letter, 'used before it is defined'),
-    'other letter': (other_letter, 'is computed from'),
+    'other letter': (other_letter, 'is computed from .*, wanted'),
     'letter twice': (letter_twice, 'is defined twice'),
     'wrong number': (wrong_number, 'is written as'),
     'wrong result': (wrong_result, 'is wrong, wanted'),

@@ -255,8 +255,30 @@ def test_the_mix_of_sentences_is_the_papers(med):
          np.sqrt(3 * share * (1 - share) / 2700), kind)
 
 
+def test_what_sentences_depend_on(med):
+  """Against 260 problems drawn with the authors' code: how many necessary
+  sentences of 2 and of 3 terms hold a constant, how many sources a distractor
+  names."""
+  share, sources = collections.defaultdict(list), []
+  for e in examples(med, 1500):
+    problem = igsm_check.Problem(med.prompt(e), med.hierarchy(e.meta['chain']))
+    needed = problem.needed()
+    for p, d in problem.definitions.items():
+      if p in needed:
+        terms = len(d.sources) + (d.constant is not None)
+        share[terms].append(d.constant is not None)
+      else:
+        sources.append(len(d.sources))
+  for terms, wanted, n in ((1, 0.55, 498), (2, 0.80, 297), (3, 0.88, 81)):
+    spread = np.sqrt(wanted * (1 - wanted))
+    near(np.mean(share[terms]), wanted, spread / np.sqrt(len(share[terms])),
+         spread / np.sqrt(n), terms)
+  near(np.mean(sources), 1.075, np.std(sources) / np.sqrt(len(sources)), 0.031,
+       'distractors')
+
+
 def test_edges_and_levels_of_a_structure():
-  draws = igsm_graph.Draws(np.random.default_rng(0))
+  draws, lean = igsm_graph.Draws(np.random.default_rng(0)), []
   for _ in range(2000):
     limits = igsm_law.Limits(20, (2, 3, 4), (2, 3, 4))
     d, w0, w1, e = igsm_law.structure(draws, 8, limits)
@@ -267,6 +289,8 @@ def test_edges_and_levels_of_a_structure():
     assert len(sizes) == d and sizes.min() >= w0 and sizes.max() <= w1
     assert all(g.level[b] == g.level[a] + 1 for a, b in g.ends)
     assert {b for _, b in g.ends} == {v for v, k in enumerate(g.level) if k}
+    lean.append(len(g.children[0]) - len(g.children[sizes[0] - 1]))
+  assert abs(np.mean(lean)) < 5 * np.std(lean) / np.sqrt(len(lean))
 
 
 # Mistakes.
