@@ -57,6 +57,22 @@ CHOICES = {
 _SPLIT = re.compile(r'(train|test)(?:_op([0-9]+))?(_reask)?')
 
 
+@functools.cache
+def parse_split(name: str) -> tuple[range, int | None, bool]:
+  """(template bins, fixed op if any, reask). Raises BadInput."""
+  match = _SPLIT.fullmatch(name)
+  if not match:
+    raise BadInput(f'unknown split {name!r}; wanted train or test, then _opN, '
+                   'then _reask, as in test_op20_reask')
+  bins = range(texts.TRAIN_BINS) if match[1] == 'train' else range(
+      texts.TRAIN_BINS, texts.BINS)
+  op = int(match[2]) if match[2] else None
+  if op is not None and not 1 <= op <= len(texts.LETTERS):
+    raise BadInput(f'split {name!r}: op is {op}, wanted 1 to '
+                   f'{len(texts.LETTERS)} (a letter for each)')
+  return bins, op, bool(match[3])
+
+
 class IGSM:
   """Problems with their solutions, without end."""
 
@@ -79,29 +95,14 @@ class IGSM:
       _fits(name, levels, self.limits)
     self.splits = ('train', 'test', f'test_op{c.max_op}',
                    f'test_op{c.max_op}_reask')
-    self._graph(_draws(seed, 0), c.max_op, range(texts.BINS))
+    self._graph(self._draws('reach', 0), c.max_op, range(texts.BINS))
 
   def size(self, split: str) -> int:
-    self._parse(split)
+    parse_split(split)
     return SIZE
 
   def people(self, split: str) -> int:
     return self.size(split)
-
-  @functools.cache  # noqa: B019 (a world lives as long as its process)
-  def _parse(self, split: str) -> tuple[range, int | None, bool, int]:
-    """(template bins, fixed op, reask, key of the split's stream)."""
-    match = _SPLIT.fullmatch(split)
-    if not match:
-      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
-    bins = range(texts.TRAIN_BINS) if match[1] == 'train' else range(
-        texts.TRAIN_BINS, texts.BINS)
-    op = int(match[2]) if match[2] else None
-    if op is not None and not 1 <= op <= len(texts.LETTERS):
-      raise BadInput(f'split {split!r}: op is {op}, wanted 1 to '
-                     f'{len(texts.LETTERS)} (a letter for each)')
-    return bins, op, bool(match[3]), mixed(self.seed, zlib.crc32(
-        split.encode()))
 
   def example(self, split: str, index: int) -> Example:
     """Answers: ('answer', piece of the last number). Bearing loss: the
@@ -109,8 +110,8 @@ class IGSM:
     solution), chain, retries."""
     if not 0 <= index < SIZE:
       raise IndexError(f'example {index} of {SIZE} in {split}')
-    bins, op, reask, key = self._parse(split)
-    draws = _draws(key, index)
+    bins, op, reask = parse_split(split)
+    draws = self._draws(split, index)
     g = self._graph(draws, op, bins)
     law.unnecessary(draws, g)
     if reask:
@@ -149,6 +150,13 @@ class IGSM:
          'answer': known[order[-1]][1], 'parameters': len(g.order),
          'retries': retries}, tuple(masked))
 
+  def _draws(self, stream: str, index: int) -> graphs.Draws:
+    """The choices of one example: a stream of its own (split, or split and
+    what else is drawn) and a counter of its own."""
+    key = mixed(self.seed, zlib.crc32(stream.encode())), index
+    return graphs.Draws(np.random.Generator(
+        np.random.Philox(key=np.array(key, np.uint64))))
+
   def _graph(self, draws, op: int | None, bins) -> graphs.Graph:
     """A graph's necessary part: exactly `op` operations (None: drawn), a
     template of these bins."""
@@ -176,8 +184,7 @@ class IGSM:
     their own: the problems stay those without mistakes."""
     if not self.rate or split.startswith('test'):
       return None
-    _, _, _, key = self._parse(split)
-    draws, out = _draws(mixed(key, zlib.crc32(self.retry.encode())), index), []
+    draws, out = self._draws(f'{split} {self.retry}', index), []
     for place in range(len(order)):
       here = []
       while draws.uniform() < self.rate:
@@ -211,11 +218,6 @@ class IGSM:
     """Judges a solution of this problem, any text (igsm_check.py)."""
     return check(self.prompt(question), text,
                  self.hierarchy(question.meta['chain']), self.modulus)
-
-
-def _draws(key: int, index: int) -> graphs.Draws:
-  return graphs.Draws(np.random.Generator(
-      np.random.Philox(key=np.array([key, index], np.uint64))))
 
 
 def _validate(c):
