@@ -259,7 +259,7 @@ def test_what_sentences_depend_on(med):
   """Against 260 problems drawn with the authors' code: how many necessary
   sentences of 2 and of 3 terms hold a constant, how many sources a distractor
   names."""
-  share, sources = collections.defaultdict(list), []
+  share, sources, abstract = collections.defaultdict(list), [], []
   for e in examples(med, 1500):
     problem = igsm_check.Problem(med.prompt(e), med.hierarchy(e.meta['chain']))
     needed = problem.needed()
@@ -269,12 +269,15 @@ def test_what_sentences_depend_on(med):
         share[terms].append(d.constant is not None)
       else:
         sources.append(len(d.sources))
+        abstract.append(sum(q not in problem.definitions for q in d.sources))
   for terms, wanted, n in ((1, 0.55, 498), (2, 0.80, 297), (3, 0.88, 81)):
     spread = np.sqrt(wanted * (1 - wanted))
     near(np.mean(share[terms]), wanted, spread / np.sqrt(len(share[terms])),
          spread / np.sqrt(n), terms)
   near(np.mean(sources), 1.075, np.std(sources) / np.sqrt(len(sources)), 0.031,
        'distractors')
+  near(np.mean(abstract), 0.265, np.std(abstract) / np.sqrt(len(abstract)),
+       0.017, 'abstract sources of distractors')
 
 
 def test_edges_and_levels_of_a_structure():
