@@ -109,10 +109,10 @@ def parse_config(argv) -> tuple[ConfigDict, str]:
       raise BadInput(f'unknown flag --{key}; {usage}')
     changes[key.removeprefix('config.')] = value
   return override(config, {
-      k: _typed(config, k, v) for k, v in changes.items()}), workdir
+      k: typed(config, k, v) for k, v in changes.items()}), workdir
 
 
-def _typed(config, path: str, text: str):
+def typed(config, path: str, text: str):
   """Text stays text where the config holds text ('7' is a fine run id)."""
   node = config
   for key in path.split('.')[:-1]:

@@ -24,7 +24,7 @@ class Word:
   kind = 'word'
 
   def __init__(self, pieces: Iterable[str]):
-    words = {w for piece in pieces for w in _WORD.findall(piece)}
+    words = {w for piece in pieces for w in self._split(piece)}
     self.words = _SPECIAL + tuple(sorted(words))
     self._id = {w: i for i, w in enumerate(self.words)}
     self._cache: dict[str, tuple[int, ...]] = {}
@@ -32,12 +32,16 @@ class Word:
   def __len__(self) -> int:
     return len(self.words)
 
+  @staticmethod
+  def _split(piece: str) -> list[str]:
+    return _WORD.findall(piece)
+
   def encode(self, piece: str) -> tuple[int, ...]:
     """Ids of one piece. Raises BadInput for a word outside the vocabulary."""
     ids = self._cache.get(piece)
     if ids is None:
       try:
-        ids = tuple([self._id[w] for w in _WORD.findall(piece)])
+        ids = tuple([self._id[w] for w in self._split(piece)])
       except KeyError as e:
         raise BadInput(f'word {e.args[0]!r} is not among the '
                        f'{len(self)} of the closed vocabulary') from None
@@ -51,6 +55,17 @@ class Word:
   @property
   def hash(self) -> str:
     return _digest(self.kind, *self.words)
+
+
+class Piece(Word):
+  """Closed vocabulary: every piece is one token, however many words it has.
+  The shortest rows; for worlds whose examples are made of listed pieces."""
+
+  kind = 'piece'
+
+  @staticmethod
+  def _split(piece: str) -> list[str]:
+    return [piece]
 
 
 class Byte:
@@ -76,7 +91,7 @@ class Byte:
     return _digest(self.kind)
 
 
-VOCABS = {'word': Word, 'byte': Byte}
+VOCABS = {'word': Word, 'piece': Piece, 'byte': Byte}
 
 
 def make(kind: str, pieces: Iterable[str]) -> Word | Byte:

@@ -11,7 +11,8 @@ import numpy as np
 from physics_lm.errors import BadInput, nearest
 
 WORLDS = {'biographies': 'physics_lm.worlds.biographies',
-          'bitworld': 'physics_lm.worlds.bitworld'}
+          'bitworld': 'physics_lm.worlds.bitworld',
+          'igsm': 'physics_lm.worlds.igsm'}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Example:
   answers: tuple[tuple[str, int], ...]  # (attribute, which piece is its value)
   loss: tuple[int, ...]  # pieces that bear loss when only answers do
   meta: dict
+  masked: tuple[int, ...] = ()  # pieces that never bear loss
 
   @property
   def text(self) -> str:
@@ -39,6 +41,7 @@ class World(Protocol):
 
   version: int
   splits: tuple[str, ...]
+  unbounded: bool  # lengths have a tail: rows leave out what does not fit
 
   def size(self, split: str) -> int:
     """How many examples the split has."""
