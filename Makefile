@@ -34,9 +34,11 @@ test-cluster: .venv/.ready
 lint: .venv/.ready
 	$(BIN)/ruff check .
 
-# Tokens/s of pipeline and step, start-up, checkpoints, beside the matmul peak.
+# Tokens/s of pipeline and step, start-up, checkpoints, beside the matmul peak;
+# then the step in turn with PyTorch's, where that is installed ('.[bench]').
 bench: .venv/.ready
 	$(BIN)/python bench/bench.py
+	$(BIN)/python bench/peers.py
 
 # Notebooks show committed results; this executes them again.
 notebooks: .venv/.ready

@@ -97,8 +97,7 @@ def step_speed(overrides: dict, repeats: int):
   trainer = program.build(config, data)
   local = pipeline.local_rows(trainer.batch_shardings['task'], trainer.lead)
   host = next(pipeline.host_batches([data], config.data.batch, local, 0))
-  batch = pipeline.to_devices(host, local, trainer.lead,
-                              trainer.batch_shardings)
+  batch = jax.device_put(host, trainer.batch_shardings)
   state = trainer.init()
   tokens = config.data.batch * config.data.length
   count = 10

@@ -1,9 +1,10 @@
 """Our train step against a PyTorch decoder of the same shape, in turn.
 
-  python bench/peers.py --torch=PYTHON [--rounds=3] [--out=bench/PEERS.md]
+  python bench/peers.py [--torch=PYTHON] [--rounds=3] [--out=bench/PEERS.md]
       [--shape=V512,D64,L4,N4,T64,B64 ...] [--dtype=bfloat16]
 
-PYTHON is an interpreter with torch; ours is this one. Every round runs ours,
+PYTHON is an interpreter with torch, by default this one if it has it (`pip
+install -e .[bench]`); without torch ours runs alone. Every round runs ours,
 torch eager and torch compiled one after the other, each in its own process,
 so that a drifting machine is fair to all. Any command that prints
 `{"name": ..., "tokens_per_second": ...}` as its last line can be a peer:
@@ -11,6 +12,7 @@ so that a drifting machine is fair to all. Any command that prints
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import shlex
@@ -38,6 +40,8 @@ def main():
   p.add_argument('--seconds', type=float, default=8.0)
   p.add_argument('--out', type=Path, default=HERE / 'PEERS.md')
   a = p.parse_args()
+  if not a.torch and importlib.util.find_spec('torch'):
+    a.torch = sys.executable
   common = f'--shape={{shape}} --dtype={a.dtype} --seconds={a.seconds} --json'
   commands = [f'{sys.executable} {HERE}/step.py --attention={a.attention} '
               + common]
@@ -75,6 +79,11 @@ def main():
       text += ['', f'Ours is {speed["physics_lm"] / best:.2f} times the best '
                'of the others.']
     text.append('')
+  if len(commands) == 1:
+    print('\n'.join(text))
+    print("no other trainer to compare with: pip install -e '.[bench]', or "
+          '--torch=PYTHON, or --peer=COMMAND')
+    return
   cpu = next((line.split(':')[1].strip() for line in
               Path('/proc/cpuinfo').read_text().splitlines()
               if line.startswith('model name')), '')

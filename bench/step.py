@@ -76,7 +76,7 @@ def main():
   import numpy as np
 
   from configs import default
-  from physics_lm import cli, pipeline, program, rows
+  from physics_lm import cli, program, rows
   from physics_lm.scaling import flops
   s = a.shape
   config = cli.override(default.get_config(), {
@@ -94,8 +94,7 @@ def main():
           'weights': ones.astype(np.float32),
           'task': np.zeros(s['B'], np.int32),
           'entries': np.ones(s['B'], np.int32)}
-  batch = pipeline.to_devices(host, range(s['B']), made.lead,
-                              made.batch_shardings)
+  batch = jax.device_put(host, made.batch_shardings)
 
   def step(n: int):
     nonlocal state
