@@ -10,7 +10,7 @@ source tag before every useful text).
 from configs import default
 
 PEOPLE, NAMES = 500, 256**3
-TAG = ' good.org'
+TAG = ' good'  # one word
 VARIANTS = ('clean', 'junk', 'repeated', 'tagged')
 
 
