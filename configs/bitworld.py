@@ -1,15 +1,24 @@
 """bioD, knowledge counted in bits (Part 3.3): 4,000 people, 100 exposures.
 
 python -m physics_lm.train --config=configs/bitworld.py --workdir=runs/bits
+
+Variant `compressed`: evaluated again with weights quantised or pruned.
 """
 
 from configs import default
 
 PEOPLE, EXPOSURES = 4000, 100
 ENTRIES = 16  # a step: two rows of 88 tokens, each eight entries of 11
+COMPRESSIONS = {  # name: keys of the evaluation
+    **{f'{m}{b}': {'compress': m, 'bits': b}
+       for m in ('nearest', 'gptq') for b in (8, 6, 5, 4, 3)},
+    **{f'{m}{k:.0%}'.rstrip('%'): {'compress': m, 'keep': k}
+       for m in ('prune', 'prune_units') for k in (0.9, 0.75, 0.5)}}
 
 
-def get_config():
+def get_config(variant: str = ''):
+  if variant not in ('', 'compressed'):
+    raise ValueError(f"variant is {variant!r}, wanted none or 'compressed'")
   c = default.get_config()
   c.worlds = {'bits': default.bitworld()}
   w = c.worlds.bits
@@ -22,7 +31,12 @@ def get_config():
   c.optim.weight_decay, c.optim.learning_rate = 0.01, 3e-3
   c.evals = {'bits': default.evaluation('knowledge_bits'),
              'loss': default.evaluation('loss')}
-  c.evals.bits.world, c.evals.bits.people = 'bits', PEOPLE
+  if variant:
+    for name, keys in COMPRESSIONS.items():
+      c.evals[name] = default.evaluation('knowledge_bits')
+      c.evals[name].update(keys)
+  for e in c.evals.values():
+    e.world, e.people = 'bits', PEOPLE
   c.checkpoint.every = c.steps
   c.log.every = 500
   return c

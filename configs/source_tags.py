@@ -39,7 +39,7 @@ def get_config(variant: str = 'tagged'):
   c.data.tasks['tagged' if variant == 'tagged' else 'useful'].weight = 1 - junk
   c.model.depth, c.model.width, c.model.heads = 2, 16, 2
   c.steps = 12_500
-  c.optim.weight_decay, c.optim.learning_rate = 0.01, 4e-3
+  c.optim.weight_decay, c.optim.learning_rate = 0.01, 8e-3
   c.evals = {'bits': default.evaluation('knowledge_bits'),
              'tagged': default.evaluation('knowledge_bits')}
   for e in c.evals.values():

@@ -44,11 +44,11 @@ SCALES = {
                'tag_unsure': (4,)}, 20, 16, 1, 32,
               {'optim.warmup': 2, 'log.every': 5}),
     'cpu': ({'clean': (100,), 'repeated': (100,), 'junk': (100, 300),
-             'tagged': (100, 300), 'tag_quarter': (300,), 'tag_half': (300,),
-             'tag_unsure': (300,)}, 500, 16, 3, 32, {}),
+             'tagged': (100, 300), 'tag_half': (100,), 'tag_unsure': (100,)},
+            500, 16, 3, 32, {}),
     'gpu': ({'clean': (100,), 'repeated': (100,), 'junk': (100, 300, 600),
-             'tagged': (100, 300), 'tag_quarter': (300,), 'tag_half': (300,),
-             'tag_unsure': (300,)}, 20_000, 64, 3, 512,
+             'tagged': (100, 300), 'tag_quarter': (100,), 'tag_half': (100,),
+             'tag_unsure': (100,)}, 20_000, 64, 3, 512,
             {'model.dtype': 'bfloat16', 'runtime.workers': 8}),
     'paper': ({'clean': (100,), 'repeated': (100,),
                'junk': (100, 300, 600, 1000), 'tagged': (100, 300)},
@@ -161,13 +161,13 @@ def figure(df):
     ax.axhline(R.iloc[clean[0]], color=plots.QUIET, linewidth=0.8,
                linestyle=':')
   plots.title(ax, 'Junk, and a tag on what is not')
-  longest = max(e for _, e in p.index)
-  line = p[[e == longest and d != 'clean' and d != 'repeated' and (
+  least = min(e for _, e in p.index)
+  line = p[[e == least and d != 'clean' and d != 'repeated' and (
       r.precision == 1) for (d, e), r in p.iterrows()]].sort_values('share')
   side.errorbar(line.share, line.R, yerr=line['std'].fillna(0),
                 color=plots.COLOURS[0], marker='o', capsize=2.5, linewidth=1.4)
-  if ('tag_unsure', longest) in p.index:
-    r = p.loc[('tag_unsure', longest)]
+  if ('tag_unsure', least) in p.index:
+    r = p.loc[('tag_unsure', least)]
     side.errorbar([1.0], [r.R], yerr=[0 if math.isnan(r['std']) else r['std']],
                   color=plots.COLOURS[3], marker='D', capsize=2.5)
     side.annotate('as much junk carries\nthe tag as useful text',
@@ -175,7 +175,7 @@ def figure(df):
                   ha='right', va='center', fontsize=8, color=plots.COLOURS[3])
   side.set_xlabel('share of the useful texts that carry the tag', fontsize=9)
   side.set_ylim(0, ax.get_ylim()[1])
-  plots.title(side, f'How many tags does it take? ({longest} exposures)')
+  plots.title(side, f'How many tags does it take? ({least} exposures)')
   people = int(p.people.iloc[0])
   fig.suptitle(f'{people} useful people among 7 times as much junk', x=0.01,
                ha='left', fontsize=11)
@@ -225,10 +225,10 @@ def verdict(df) -> list[Claim]:
       lambda tag, no: tag.R >= 0.9 * no.R)
   add('Tags on half of the useful texts do less than tags on all, more than '
       'none', 'not in the paper', [
-          cell('tagged', 300), cell('tag_half', 300), cell('junk', 300)],
+          cell('tagged', 100), cell('tag_half', 100), cell('junk', 100)],
       lambda a, b, c: beats(a, b) and beats(b, c))
   add('A tag that half of the time is on junk does less than a sure one, more '
       'than none', 'not in the paper', [
-          cell('tagged', 300), cell('tag_unsure', 300), cell('junk', 300)],
+          cell('tagged', 100), cell('tag_unsure', 100), cell('junk', 100)],
       lambda a, b, c: beats(a, b) and beats(b, c))
   return out
