@@ -24,8 +24,9 @@ class Book:
         self.folder, self.config.checkpoint.keep))
     self.wrong = ''  # why it cannot go on
 
-  def start(self, trainer: program.Program, new) -> program.State:
-    """Own checkpoint, else init_from's parameters, else new()."""
+  def start(self, trainer: program.Program, new) -> program.State | None:
+    """Own checkpoint, else init_from's parameters in a new() state, else None:
+    the run begins anew."""
     abstract, run_id = trainer.abstract, store.run_id(self.plain)
     got = self.saved.restore(abstract.params, (abstract.step, abstract.opt))
     if got:
@@ -42,7 +43,7 @@ class Book:
                             self.data.vocab)
       params, _ = checkpoint.load_params(parent, abstract.params)
       return new()._replace(params=params)
-    return new()
+    return None
 
   def open(self, trainer: program.Program, members: int, closing):
     """Writes who computes what, opens the log."""

@@ -128,20 +128,31 @@ def together(jobs: list[Job], stop) -> list[list[Job]]:
       suite.check(job.config)
     books = [Book(j.config, j.folder, j.command, d, closing)
              for j, d in zip(jobs, data)]
-    new = functools.cache(trainer.init)
-    states = [book.start(trainer, lambda i=i: trainer.take(new(), i))
-              for i, book in enumerate(books)]
-    steps = [book.meta['step'] for book in books]
-    if len(set(steps)) > 1:
+    state = begin(trainer, books)
+    if state is None:
+      steps = [book.meta['step'] for book in books]
       groups = {s: [j for j, t in zip(jobs, steps) if t == s] for s in steps}
       for step, group in groups.items():
         print(f'{len(group)} of {len(jobs)} runs go on from step {step}')
       return list(groups.values())
     for book in books:
       book.open(trainer, len(books), closing)
-    loop(trainer, books, trainer.stack(states), data[:1] if shared else data,
-         began, stop)
+    loop(trainer, books, state, data[:1] if shared else data, began, stop)
   return []
+
+
+def begin(trainer: program.Program, books: list[Book]) -> program.State | None:
+  """The state that all the books' runs begin or go on with; None when they
+  are not at one step."""
+  new = functools.cache(trainer.init)
+  states = [book.start(trainer, lambda i=i: trainer.take(new(), i))
+            for i, book in enumerate(books)]
+  if len({book.meta['step'] for book in books}) > 1:
+    return None
+  if all(s is None for s in states):  # nothing to cut up and put together
+    return new()
+  return trainer.stack([trainer.take(new(), i) if s is None else s
+                        for i, s in enumerate(states)])
 
 
 def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
