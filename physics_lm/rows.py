@@ -40,7 +40,7 @@ class Data(NamedTuple):
   """Worlds, tokenizer and tasks that a config describes."""
 
   worlds: dict[str, base.World]
-  vocab: vocabs.Word | vocabs.Byte
+  vocab: vocabs.Vocab
   tasks: tuple[Task, ...]
   length: int  # T
   isolate: bool
@@ -77,8 +77,17 @@ def _load(text: str) -> Data:
     if t.weight:
       tasks.append(Task(name, world, t.split, t.weight / total, t.loss, t.tag,
                         world.size(t.split), world.people(t.split)))
-  return Data(worlds, vocabs.make(c.data.vocab, pieces), tuple(tasks),
-              c.data.length, c.data.isolate, c.seed.data)
+  vocab = vocabs.make(c.data.vocab, pieces, lambda: texts(tasks))
+  return Data(worlds, vocab, tuple(tasks), c.data.length, c.data.isolate,
+              c.seed.data)
+
+
+def texts(tasks):
+  """What a tokenizer is trained on: of each task, 2,000 texts spread evenly
+  over its split."""
+  for task in tasks:
+    for index in range(0, task.size, max(task.size // 2000, 1)):
+      yield task.tag + task.world.example(task.split, index).text
 
 
 def task_of(data: Data, row: int) -> int:
