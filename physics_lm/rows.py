@@ -86,8 +86,8 @@ def texts(tasks):
   """What a tokenizer is trained on: of each task, 2,000 texts spread evenly
   over its split."""
   for task in tasks:
-    for index in range(0, task.size, max(task.size // 2000, 1)):
-      yield task.tag + task.world.example(task.split, index).text
+    for example in base.some(task.world, task.split, 2000):
+      yield task.tag + example.text
 
 
 def task_of(data: Data, row: int) -> int:

@@ -91,6 +91,8 @@ def _run(config, folder: Path, command_line: str, stop,
     print(f'already done: {folder}')
     return
   began, data = time.time(), rows.load(config)
+  if (folder / 'meta.json').exists():  # a library may train another tokenizer
+    store.check_vocab(folder, data.vocab, f'{folder}')
   rows.check(data)
   trainer = program.build(config, data)
   suite.check(config)

@@ -305,16 +305,18 @@ def from_file(path: str) -> Mapped:
 
 
 def sentencepiece(path: str) -> Mapped:
-  """A SentencePiece model. Its normalisation applies: a text that it changes
-  does not come back the same. Raises BadInput."""
-  raw = _read(path)
+  """A SentencePiece model. A text that its normalisation changes, or whose
+  signs it does not know (without byte_fallback), does not come back the same.
+  Raises BadInput."""
+  raw, lib = _read(path), need('sentencepiece', 'text')
+  proto = need('sentencepiece.sentencepiece_model_pb2', 'text').ModelProto()
   try:
-    model = need('sentencepiece', 'text').SentencePieceProcessor(
-        model_proto=raw)
+    proto.ParseFromString(raw)
     # Pieces are parts of a text: none gets a space of its own.
-    model.override_normalizer_spec(add_dummy_prefix=False,
-                                   remove_extra_whitespaces=False)
-  except (RuntimeError, TypeError) as e:
+    proto.normalizer_spec.add_dummy_prefix = False
+    proto.normalizer_spec.remove_extra_whitespaces = False
+    model = lib.SentencePieceProcessor(model_proto=proto.SerializeToString())
+  except Exception as e:  # protobuf's and the library's own
     raise BadInput(f'{path} is no SentencePiece model: {str(e)[:200]}'
                    ) from None
   if model.eos_id() < 0:

@@ -69,6 +69,40 @@ def make(config, seed: int) -> World:
   return module.make(config, seed)
 
 
+def of_flags(name: str, items: list[str], seed: int, **changes) -> World:
+  """The world `name` of a command line, with the keys of its items
+  'KEY=VALUE' and `changes` (None: unchanged) set. Raises BadInput."""
+  from configs import default
+  from physics_lm import cli
+  if name not in WORLDS or not hasattr(default, name):
+    raise BadInput(f'unknown world {name!r}; {nearest(name, WORLDS)}')
+  config = getattr(default, name)().lock()
+  changes = {k: v for k, v in changes.items() if v is not None}
+  for item in items:
+    key, equals, value = item.partition('=')
+    if not equals:
+      raise BadInput(f'--set {item!r}, wanted KEY=VALUE')
+    text = key in config and config.get_type(key) is str
+    changes[key] = value if text else cli.parse_value(value)
+  return make(cli.override(config, changes), seed)
+
+
+def halves(example: Example) -> tuple[str, str]:
+  """(question, answer): the text, cut before the first piece that bears loss
+  when all after it do; ('', text) where there is no such end."""
+  count, first = len(example.pieces), min(example.loss, default=0)
+  if not first or example.loss != tuple(range(first, count)):
+    return '', example.text
+  return (''.join(example.pieces[:first]), ''.join(example.pieces[first:]))
+
+
+def some(world: World, split: str, count: int) -> list[Example]:
+  """At most `count` examples of a split, spread evenly over it."""
+  size = world.size(split)
+  count = max(min(count, size), 1)
+  return [world.example(split, i * size // count) for i in range(count)]
+
+
 def generator(seed: int, *key: str | int) -> np.random.Generator:
   """A counter-based generator of its own for every (seed, key)."""
   code = zlib.crc32('/'.join(map(str, key)).encode())
