@@ -5,9 +5,14 @@ wholly biographies or wholly questions). Its examples are drawn uniformly with
 replacement and packed until one does not fit: that one is dropped, none is
 cut. Because row i needs nothing but (seed, i), the state of the data is one
 integer, and the stream cannot depend on hosts, workers or mesh.
+
+Text of the user's own and seqio's tasks are streams (worlds/base.py): they
+have no index. Which rows are theirs is decided here all the same; what is in
+them comes from pipeline.py, which packs streams and keeps their place.
 """
 
 import functools
+import importlib
 import json
 import math
 from typing import NamedTuple
@@ -32,8 +37,8 @@ class Task(NamedTuple):
   weight: float  # share of rows, normalised
   loss: str
   tag: str
-  size: int  # examples
-  people: int  # divisor of exposures
+  size: int  # examples; 0: a stream
+  people: int  # divisor of exposures; 0: a stream
 
 
 class Data(NamedTuple):
@@ -45,6 +50,11 @@ class Data(NamedTuple):
   length: int  # T
   isolate: bool
   seed: int
+  shards: int = 1  # of each stream
+
+  def streams(self) -> list[int]:
+    """Which tasks are streams."""
+    return [i for i, t in enumerate(self.tasks) if base.is_stream(t.world)]
 
 
 def load(config) -> Data:
@@ -60,7 +70,8 @@ def _load(text: str) -> Data:
   pieces = [p for w in worlds.values() for p in w.pieces()]
   pieces += [t.tag for t in c.data.tasks.values()]
   total = sum(t.weight for t in c.data.tasks.values())
-  if total <= 0 or c.data.length < 1:
+  streams_only = c.data.source != 'worlds'  # tasks do not count
+  if (total <= 0 and not streams_only) or c.data.length < 1:
     raise BadInput(f'data.length is {c.data.length} and the weights of '
                    f'data.tasks sum to {total}; wanted both above 0')
   tasks = []
@@ -75,11 +86,39 @@ def _load(text: str) -> Data:
       raise BadInput(f'task {name}: weight is {t.weight}, wanted >= 0')
     world = worlds[t.world]
     if t.weight:
+      counts = (0, 0) if base.is_stream(world) else (
+          world.size(t.split), world.people(t.split))
       tasks.append(Task(name, world, t.split, t.weight / total, t.loss, t.tag,
-                        world.size(t.split), world.people(t.split)))
-  vocab = vocabs.make(c.data.vocab, pieces, lambda: texts(tasks))
+                        *counts))
+  if c.data.source != 'worlds':
+    world, vocab = source(c)
+    worlds[c.data.source] = world
+    tasks = [Task('source', world, 'train', 1.0, 'all', '', 0, 0)]
+  else:
+    vocab = _vocab(c.data.vocab, worlds, pieces, tasks)
   return Data(worlds, vocab, tuple(tasks), c.data.length, c.data.isolate,
-              c.seed.data)
+              c.seed.data, c.data.shards)
+
+
+def _vocab(kind: str, worlds: dict, pieces: list[str], tasks) -> vocabs.Vocab:
+  open_ = [k for k, w in worlds.items() if base.is_stream(w)]
+  if open_ and kind in ('word', 'gpt2_used'):
+    raise BadInput(f'data.vocab is {kind!r}, closed, and world {open_[0]!r} '
+                   'has words unknown; wanted byte, bpe:SIZE, gpt2 or a path')
+  marks = dict.fromkeys(m for w in worlds.values()
+                        for m in getattr(w, 'marks', ()))
+  return vocabs.make(kind, pieces, lambda: texts(tasks), tuple(marks))
+
+
+def source(c: ConfigDict):
+  """(stream world, vocabulary) of config.data.source. Raises BadInput."""
+  kind, _, name = c.data.source.partition(':')
+  if kind != 'seqio' or not name:
+    raise BadInput(f"data.source is {c.data.source!r}, wanted 'worlds' or "
+                   "'seqio:NAME'")
+  seqio = importlib.import_module('physics_lm.interop.seqio')  # slow, large
+  world = seqio.Source(name, c.data.length, c.data.module)
+  return world, world.vocab
 
 
 def texts(tasks):
@@ -132,6 +171,7 @@ def check(data: Data):
   """Raises BadInput when an example is longer than a row: of each task, 500
   spread evenly. A longer one among the rest raises when it is drawn."""
   for task in data.tasks:
+    # A stream's documents are cut where a row ends.
     for index in range(0, task.size, max(task.size // 500, 1)):
       ids, _ = encode(data, task.world.example(task.split, index),
                       task.loss, task.tag)
@@ -148,6 +188,8 @@ def encode(data: Data, example: base.Example, loss: str = 'all',
            tag: str = '') -> tuple[list[int], list[float]]:
   """(ids, weights), each one longer than the text: ids begin with the end
   token, weights close with the end token's as target."""
+  if isinstance(example, base.Encoded):
+    return example.ids, example.weights
   ids, enc = [vocabs.EOS], data.vocab.encode
   if tag:
     ids += enc(tag)

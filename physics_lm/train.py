@@ -47,7 +47,7 @@ def start(config, trainer: program.Program, saved: checkpoint.Checkpoints,
     params, _ = checkpoint.load_params(parent, trainer.abstract.params)
     state = state._replace(params=params)
   return state, {'step': 0, 'run': run_id, 'window': {}, 'seconds': 0.0,
-                 'entries': [0] * len(config.data.tasks)}
+                 'entries': [0] * (len(config.data.tasks) or 1)}
 
 
 @command
@@ -116,7 +116,7 @@ def _run(config, folder: Path, command_line: str, stop,
                               config.data.batch)
   batches = pipeline.host_batches(
       data, config.data.batch, local, first, config.runtime.workers,
-      config.runtime.prefetch)
+      config.runtime.prefetch, meta.get('streams'))
   progress = closing(Progress(config.steps, first, folder.name, 'step'))
 
   def collect():
@@ -155,6 +155,7 @@ def _run(config, folder: Path, command_line: str, stop,
         collect()
         saved.save(i, state.params, (state.step, state.opt), meta | {
             'step': i, 'window': window, 'entries': entries,
+            'streams': hosts.gathered(pipeline.place(batches)),
             'seconds': time.time() - began})
       if leaving:
         saved.wait()
@@ -177,7 +178,7 @@ def _run(config, folder: Path, command_line: str, stop,
             'flops': per_step * (i + 1),
             **{f'entries/{n}': e for n, e in zip(names, entries)},
             **{f'exposures/{t.name}': e / t.people
-               for t, e in zip(data.tasks, entries)},
+               for t, e in zip(data.tasks, entries) if t.people},
             'time/seconds': time.time() - began,
             'time/tokens_per_second':
                 steps * config.data.batch * data.length / seconds}

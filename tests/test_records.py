@@ -35,7 +35,7 @@ def test_text_files(tmp_path, monkeypatch):
   assert list(records.read(path, separator='--', start=2)) == ['three']
   # A long text is streamed in parts, cut at line ends, and none is lost.
   monkeypatch.setattr(records, 'CHUNK', 100)
-  long = '\n'.join('line %d' % i for i in range(200))
+  long = '\n'.join(f'line {i}' for i in range(200))
   path.write_text(long)
   for separator in ('', '#'):
     parts = list(records.read(path, separator=separator))

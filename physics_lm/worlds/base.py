@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import itertools
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
@@ -11,7 +12,8 @@ import numpy as np
 from physics_lm.errors import BadInput, nearest
 
 WORLDS = {'biographies': 'physics_lm.worlds.biographies',
-          'bitworld': 'physics_lm.worlds.bitworld'}
+          'bitworld': 'physics_lm.worlds.bitworld',
+          'text': 'physics_lm.worlds.text'}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,6 +36,13 @@ class Verdict(NamedTuple):
   reason: str
 
 
+class Encoded(NamedTuple):
+  """An example that came as ids: what rows.encode makes of any other."""
+
+  ids: list[int]
+  weights: list[float]
+
+
 class World(Protocol):
   """Pure in (config, seed): example i of a split is what it is, on any host."""
 
@@ -54,6 +63,13 @@ class World(Protocol):
 
   def check(self, question: Example, text: str) -> Verdict:
     """Judges `text`, the answer given to `question`."""
+
+
+def is_stream(world) -> bool:
+  """Whether the world has no index, but `documents(split, shard, shards,
+  seed)`: an endless iterator of examples with get_state and set_state (JSON),
+  and `judged(split)`: the split whose loss an evaluation tells."""
+  return hasattr(world, 'documents')
 
 
 def make(config, seed: int) -> World:
@@ -97,7 +113,10 @@ def halves(example: Example) -> tuple[str, str]:
 
 
 def some(world: World, split: str, count: int) -> list[Example]:
-  """At most `count` examples of a split, spread evenly over it."""
+  """At most `count` examples of a split, spread evenly over it; the first of
+  a stream."""
+  if is_stream(world):
+    return list(itertools.islice(world.in_order(split), count))
   size = world.size(split)
   count = max(min(count, size), 1)
   return [world.example(split, i * size // count) for i in range(count)]

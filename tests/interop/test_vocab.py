@@ -66,11 +66,11 @@ def test_only_used_rows_of_gpt2(tiny):
 
 
 def test_a_trained_bpe_is_the_same_in_another_process(tiny):
-  code = f'''
+  code = '''
 from tests.conftest import TINY
 from configs import default
 from physics_lm import cli, rows
-c = cli.override(default.get_config(), TINY | {{'data.vocab': 'bpe:400'}})
+c = cli.override(default.get_config(), TINY | {'data.vocab': 'bpe:400'})
 print(rows.load(c).vocab.hash)
 '''
   out = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,
