@@ -116,7 +116,11 @@ def source(c: ConfigDict):
   if kind != 'seqio' or not name:
     raise BadInput(f"data.source is {c.data.source!r}, wanted 'worlds' or "
                    "'seqio:NAME'")
-  seqio = importlib.import_module('physics_lm.interop.seqio')  # slow, large
+  try:
+    seqio = importlib.import_module('physics_lm.interop.seqio')  # slow, large
+  except ImportError as e:
+    raise BadInput(f'seqio cannot be imported ({e}); wanted pip install seqio'
+                   ) from e
   world = seqio.Source(name, c.data.length, c.data.module)
   return world, world.vocab
 

@@ -131,6 +131,11 @@ class Mapped:
     theirs = [self.theirs[i] for i in _until_eos(ids, len(self))]
     return self._decode([t for t in theirs if t >= 0])
 
+  def renumber(self, theirs: Iterable[int]) -> list[int]:
+    """Our ids of theirs, without padding and end tokens."""
+    ours = (self._ours[int(t)] for t in theirs if int(t) in self._ours)
+    return [i for i in ours if i > EOS]
+
   @property
   def hash(self) -> str:
     return _digest(self.kind, self._digest)
@@ -300,7 +305,7 @@ def from_file(path: str) -> Mapped:
                    f'tokenizer_config.json or one of {", ".join(_ENDS)}')
   pad = next((p for p in (name('pad_token'), *_SPECIAL[:1])
               if p in entries and p != end), None)
-  return mapped('json', tokenizer, _renumbered(
+  return mapped('json', tokenizer, renumbered(
       max(entries.values()) + 1, entries.get(pad, -1), entries[end]), text)
 
 
@@ -322,7 +327,7 @@ def sentencepiece(path: str) -> Mapped:
   if model.eos_id() < 0:
     raise BadInput(f'{path} has no end token; wanted a model with eos_id')
   out = Mapped('sentencepiece', model.encode, lambda ids: _sentence(
-      model, ids), _renumbered(len(model), model.pad_id(), model.eos_id()),
+      model, ids), renumbered(len(model), model.pad_id(), model.eos_id()),
       hashlib.sha256(raw).hexdigest(), path)
   return out
 
@@ -334,7 +339,8 @@ def _sentence(model, ids: list[int]) -> str:
   return ' ' + text if space and not text.startswith(' ') else text
 
 
-def _renumbered(count: int, pad: int, end: int) -> list[int]:
+def renumbered(count: int, pad: int, end: int) -> list[int]:
+  """Their ids in our order: padding and end (-1: none), then the others."""
   return [pad, end, *(t for t in range(count) if t not in (pad, end))]
 
 
