@@ -64,6 +64,31 @@ def text() -> ConfigDict:
   return w
 
 
+def igsm() -> ConfigDict:
+  """Keys of iGSM (physics_lm/worlds/igsm.py); as they stand, iGSM-med."""
+  w = ConfigDict()
+  w.kind = 'igsm'
+  w.version = 1
+  w.min_op = 1  # operations of a problem: the smaller of two uniforms on
+  w.max_op = 15  # min_op .. max_op; at most 52
+  w.max_edge = 20  # instance parameters; at least (max_depth - 1) * max_width
+  w.modulus = 23  # of all arithmetic, at least 2
+  w.min_depth = 2  # levels
+  w.max_depth = 4
+  w.min_width = 2  # items on a level
+  w.max_width = 4
+  w.chains = 'harbor,park,sky,town'  # of worlds/tables/igsm, by commas
+  w.subcategories = 5  # of each level, in use
+  w.names = 20  # of each sub-category, in use; at least max_width
+  w.order = 'pq'  # 'pq': the question after the problem; 'qp': before it
+  w.letters = 'random'  # of the solution; or 'alphabetical'
+  w.solution = 'shortest'  # or 'redundant': with needless steps
+  w.retry = 'retry'  # kind of mistakes: 'retry', 'retry_weak', 'retry_miss'
+  w.retry_rate = 0.0  # of mistakes before each sentence, below 1; 0: none
+  w.retry_mask = 'none'  # loss is off the wrong: 'name', 'sentence'
+  return w
+
+
 def task(world: str, split: str, weight: float, loss: str = 'all'):
   """A source of examples in the training mixture."""
   t = ConfigDict()
@@ -102,8 +127,8 @@ def get_config() -> ConfigDict:
   c.data = ConfigDict()
   c.data.length = 128  # tokens in a row, T
   c.data.batch = 16  # rows in a step, B, over all devices
-  c.data.vocab = 'word'  # 'word' (closed, from the worlds), 'byte',
-  # 'bpe:SIZE', 'gpt2', 'gpt2_used' or a path: physics_lm/vocab.py
+  c.data.vocab = 'word'  # 'word' or 'piece' (closed, from the worlds),
+  # 'byte', 'bpe:SIZE', 'gpt2', 'gpt2_used' or a path: physics_lm/vocab.py
   c.data.source = 'worlds'  # or 'seqio:NAME': that Task or Mixture alone
   c.data.module = ''  # Python module or file that registers seqio's NAME
   c.data.shards = 1  # parts of a stream; at most its files

@@ -35,7 +35,10 @@ def load_config(path: str) -> ConfigDict:
     raise BadInput(f'{file} has no get_config(): not a config file')
   if variant and not inspect.signature(module.get_config).parameters:
     raise BadInput(f'{file} has no variants, found {variant!r} after the colon')
-  config = module.get_config(variant) if variant else module.get_config()
+  try:
+    config = module.get_config(variant) if variant else module.get_config()
+  except ValueError as e:  # a recipe may import no error class of ours
+    raise BadInput(f'{file}: {e}') from e
   return config.lock()
 
 
@@ -106,10 +109,10 @@ def parse_config(argv) -> tuple[ConfigDict, str]:
       raise BadInput(f'unknown flag --{key}; {usage}')
     changes[key.removeprefix('config.')] = value
   return override(config, {
-      k: _typed(config, k, v) for k, v in changes.items()}), workdir
+      k: typed(config, k, v) for k, v in changes.items()}), workdir
 
 
-def _typed(config, path: str, text: str):
+def typed(config, path: str, text: str):
   """Text stays text where the config holds text ('7' is a fine run id)."""
   node = config
   for key in path.split('.')[:-1]:

@@ -6,6 +6,7 @@ example and starts the next, as the papers' end-of-text token does: the ids of
 a tokenizer from elsewhere are renumbered.
 
   word          closed: the words of the worlds
+  piece         closed: every piece of the worlds is one token
   byte          UTF-8
   bpe:SIZE      byte-level BPE of SIZE entries, trained on the worlds' texts
   gpt2          GPT-2's byte-level BPE, 50,257 entries
@@ -48,7 +49,7 @@ class Word:
   kind = 'word'
 
   def __init__(self, pieces: Iterable[str]):
-    words = {w for piece in pieces for w in _WORD.findall(piece)}
+    words = {w for piece in pieces for w in self._split(piece)}
     self.words = _SPECIAL + tuple(sorted(words))
     self._id = {w: i for i, w in enumerate(self.words)}
     self._cache: dict[str, tuple[int, ...]] = {}
@@ -56,12 +57,16 @@ class Word:
   def __len__(self) -> int:
     return len(self.words)
 
+  @staticmethod
+  def _split(piece: str) -> list[str]:
+    return _WORD.findall(piece)
+
   def encode(self, piece: str) -> tuple[int, ...]:
     """Ids of one piece. Raises BadInput for a word outside the vocabulary."""
     ids = self._cache.get(piece)
     if ids is None:
       try:
-        ids = tuple([self._id[w] for w in _WORD.findall(piece)])
+        ids = tuple([self._id[w] for w in self._split(piece)])
       except KeyError as e:
         raise BadInput(f'word {e.args[0]!r} is not among the '
                        f'{len(self)} of the closed vocabulary') from None
@@ -76,6 +81,17 @@ class Word:
   @property
   def hash(self) -> str:
     return _digest(self.kind, *self.words)
+
+
+class Piece(Word):
+  """Closed vocabulary: every piece is one token, however many words it has.
+  The shortest rows; for worlds whose examples are made of listed pieces."""
+
+  kind = 'piece'
+
+  @staticmethod
+  def _split(piece: str) -> list[str]:
+    return [piece]
 
 
 class Byte:
@@ -172,7 +188,7 @@ class Marked:
 
 
 Vocab = Word | Byte | Mapped | Marked
-KINDS = ('word', 'byte', 'bpe:SIZE', 'gpt2', 'gpt2_used', 'PATH.json',
+KINDS = ('word', 'piece', 'byte', 'bpe:SIZE', 'gpt2', 'gpt2_used', 'PATH.json',
          'PATH.model')
 
 
@@ -195,8 +211,8 @@ def make(kind: str, pieces: Iterable[str], texts: Callable = lambda: (),
     base = gpt2()
   elif kind == 'gpt2_used':
     base = gpt2(pieces)
-  elif kind == 'word':
-    base = Word(pieces)
+  elif kind in ('word', 'piece'):
+    base = {'word': Word, 'piece': Piece}[kind](pieces)
   elif kind == 'byte':
     base = Byte()
   else:

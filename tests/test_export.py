@@ -23,26 +23,29 @@ def world():
 def test_jsonl_holds_every_example(tmp_path, world, capsys):
   out = tmp_path / 'a.jsonl'
   command.main([*SMALL, f'--jsonl={out}', '--split=bio,qa_test'])
-  assert capsys.readouterr().out.split() == [
-      str(tmp_path / 'a-bio.jsonl'), str(tmp_path / 'a-qa_test.jsonl')]
+  assert capsys.readouterr().out.splitlines() == [
+      f'120 examples of bio in {tmp_path}/a-bio.jsonl',
+      f'180 examples of qa_test in {tmp_path}/a-qa_test.jsonl']
   for split in ('bio', 'qa_test'):
     rows = [json.loads(line) for line in
             (tmp_path / f'a-{split}.jsonl').read_text().splitlines()]
     assert [r['text'] for r in rows] == [
         world.example(split, i).text for i in range(world.size(split))]
-    assert all(r['inputs'] + r['targets'] == r['text'] for r in rows)
+    assert all(r['prompt'] + r['completion'] == r['text'] for r in rows)
     assert [r['index'] for r in rows] == list(range(len(rows)))
   question = world.example('qa_test', 7)
-  assert rows[7]['targets'] == question.pieces[-1]
-  assert json.loads(rows[7]['meta']) == question.meta
+  assert rows[7]['completion'] == question.pieces[-1]
+  assert rows[7]['meta'] == question.meta
 
 
 @pytest.mark.parametrize('form', ['jsonl', 'arrayrecord'])
 def test_shards_are_resumed_and_joined_they_are_the_whole(
     tmp_path, world, form, monkeypatch):
   def go(folder, shards):
-    return export.export(world, {'world': 'a'}, form,
+    made = export.export(world, {'world': 'a'}, form,
                          tmp_path / folder / f'x.{form}', ['bio'], None, shards)
+    assert [n for *_, n in made] == [120 // shards] * shards
+    return [path for path, *_ in made]
 
   whole, = go('one', 1)
   many = go('many', 4)

@@ -15,12 +15,12 @@ def test_jsonl_plain_and_zipped(tmp_path):
   for name in ('a.jsonl', 'a.jsonl.gz'):
     path = tmp_path / name
     records.write(path, ({'text': t, 'index': i}
-                         for i, t in enumerate(TEXTS)), 5)
+                         for i, t in enumerate(TEXTS)))
     for start in range(6):
       assert list(records.read(path, start=start)) == TEXTS[start:]
     first = path.read_bytes()
     records.write(path, ({'text': t, 'index': i}
-                         for i, t in enumerate(TEXTS)), 5)
+                         for i, t in enumerate(TEXTS)))
     assert path.read_bytes() == first
   lines = gzip.open(tmp_path / 'a.jsonl.gz', 'rt').read().splitlines()
   assert json.loads(lines[2]) == {'text': 'é漢🙂', 'index': 2}
@@ -50,11 +50,11 @@ def test_array_records(tmp_path):
   path = tmp_path / 'a.arrayrecord'
   rows = [{'text': t, 'index': i, 'ids': [i, 300, -1]}
           for i, t in enumerate(TEXTS)]
-  records.write(path, rows, 5)
+  records.write(path, rows)
   for start in range(6):
     assert list(records.read(path, start=start)) == TEXTS[start:]
   first = path.read_bytes()
-  records.write(path, rows, 5)
+  records.write(path, rows)
   assert path.read_bytes() == first
   got = records.parse_example(records.example(rows[2]))
   assert got == {'ids': [2, 300, -1], 'index': [2], 'text': ['é漢🙂'.encode()]}
@@ -90,5 +90,5 @@ def test_a_write_that_fails_leaves_nothing(tmp_path):
     raise RuntimeError('stop')
 
   with pytest.raises(RuntimeError):
-    records.write(tmp_path / 'a.jsonl', broken(), 2)
+    records.write(tmp_path / 'a.jsonl', broken())
   assert not (tmp_path / 'a.jsonl').exists()

@@ -224,7 +224,7 @@ def test_formats_give_the_same_stream(tmp_path):
   (tmp_path / 'a.txt').write_text('####'.join(texts))
   with gzip.open(tmp_path / 'a.jsonl.gz', 'wt') as f:
     f.writelines(json.dumps({'text': t}) + '\n' for t in texts)
-  records.write(tmp_path / 'a.arrayrecord', ({'text': t} for t in texts), 40)
+  records.write(tmp_path / 'a.arrayrecord', ({'text': t} for t in texts))
   streams = [take(data_of({'worlds.text.separator': '####'},
                           str(tmp_path / f'a.{end}')), count=50)
              for end in ('txt', 'jsonl.gz', 'arrayrecord')]

@@ -362,6 +362,9 @@ def tokenizer(vocab):
   if isinstance(vocab, vocabs.Marked):
     marks, base = vocab.marks, vocab.base
   pad, end = '<pad>', '<eos>'
+  if base.kind == 'piece':
+    raise BadInput("vocab 'piece' knows pieces, not texts: wanted another "
+                   'data.vocab, as word')
   if isinstance(base, vocabs.Word):
     tok = lib.Tokenizer(lib.models.WordLevel(
         {w: i for i, w in enumerate(base.words)}, unk_token=pad))

@@ -13,6 +13,7 @@ from physics_lm.errors import BadInput, nearest
 
 WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'bitworld': 'physics_lm.worlds.bitworld',
+          'igsm': 'physics_lm.worlds.igsm',
           'text': 'physics_lm.worlds.text'}
 
 
@@ -25,6 +26,7 @@ class Example:
   answers: tuple[tuple[str, int], ...]  # (attribute, which piece is its value)
   loss: tuple[int, ...]  # pieces that bear loss when only answers do
   meta: dict
+  masked: tuple[int, ...] = ()  # pieces that never bear loss
 
   @property
   def text(self) -> str:
@@ -48,6 +50,7 @@ class World(Protocol):
 
   version: int
   splits: tuple[str, ...]
+  unbounded: bool  # lengths have a tail: rows leave out what does not fit
 
   def size(self, split: str) -> int:
     """How many examples the split has."""
@@ -85,21 +88,20 @@ def make(config, seed: int) -> World:
   return module.make(config, seed)
 
 
-def of_flags(name: str, items: list[str], seed: int, **changes) -> World:
+def of_flags(name: str, items: list[str], seed: int) -> World:
   """The world `name` of a command line, with the keys of its items
-  'KEY=VALUE' and `changes` (None: unchanged) set. Raises BadInput."""
+  'KEY=VALUE' set. Raises BadInput."""
   from configs import default
   from physics_lm import cli
   if name not in WORLDS or not hasattr(default, name):
     raise BadInput(f'unknown world {name!r}; {nearest(name, WORLDS)}')
   config = getattr(default, name)().lock()
-  changes = {k: v for k, v in changes.items() if v is not None}
+  changes = {}
   for item in items:
     key, equals, value = item.partition('=')
     if not equals:
       raise BadInput(f'--set {item!r}, wanted KEY=VALUE')
-    text = key in config and config.get_type(key) is str
-    changes[key] = value if text else cli.parse_value(value)
+    changes[key] = cli.typed(config, key, value)
   return make(cli.override(config, changes), seed)
 
 

@@ -87,6 +87,7 @@ class Biographies:
 
   version = VERSION
   splits = ('bio', 'bio_train', 'bio_test', 'qa_train', 'qa_test')
+  unbounded = False
 
   def __init__(self, config, seed: int):
     c, n = config, config.people

@@ -53,6 +53,7 @@ class BitWorld:
 
   version = VERSION
   splits = ('bio',)
+  unbounded = False
 
   def __init__(self, config, seed: int):
     c = config

@@ -6,10 +6,10 @@
   nanogpt-bin   a folder with train.bin and val.bin of uint16 tokens, each
                 text closed by the end token, and meta.pkl unless it is GPT-2's
 
-Fields: index, split, text; inputs and targets, the text cut where an answer
-begins (inputs are empty where there is no question); meta, as JSON. Files are
-cut into shards by index. A shard is written whole or not at all and never
-again: the same command resumes.
+Fields: index, split, text; prompt and completion, the text cut where an answer
+begins (the prompt is empty where nothing is asked); answers and meta, objects
+in JSON lines and JSON elsewhere. Files are cut into shards by index. A shard is
+written whole or not at all and never again: the same command resumes.
 """
 
 import itertools
@@ -26,12 +26,15 @@ FORMATS = ('jsonl', 'parquet', 'arrayrecord', 'nanogpt-bin')
 MOST = 1_000_000  # examples, unless a count is given
 
 
-def fields(example: base.Example, split: str, index: int) -> dict:
+def fields(example: base.Example, split: str, index: int, form: str) -> dict:
   """What a record holds."""
-  inputs, targets = base.halves(example)
+  prompt, completion = base.halves(example)
+  plain = (lambda x: x) if form == 'jsonl' else (
+      lambda x: json.dumps(x, sort_keys=True))
   return {'index': index, 'split': split, 'text': example.text,
-          'inputs': inputs, 'targets': targets,
-          'meta': json.dumps(example.meta, sort_keys=True)}
+          'prompt': prompt, 'completion': completion, 'answers': plain(
+              [[name, example.pieces[at].strip()]
+               for name, at in example.answers]), 'meta': plain(example.meta)}
 
 
 def tokens(vocab, example: base.Example) -> list[int]:
@@ -46,9 +49,10 @@ def tokens(vocab, example: base.Example) -> list[int]:
 
 def export(world, what: dict, form: str, out: Path, splits: list[str],
            count: int | None = None, shards: int = 1,
-           vocab_kind: str = 'gpt2') -> list[Path]:
-  """Writes the files of each split; returns them. `what` names the world: a
-  folder that holds another export is refused. Raises BadInput."""
+           vocab_kind: str = 'gpt2') -> list[tuple[Path, str, int]]:
+  """Writes the files of each split; returns (file, split, examples in it).
+  `what` names the world: a folder that holds another export is refused.
+  Raises BadInput."""
   if shards < 1:
     raise BadInput(f'--shards is {shards}, wanted at least 1')
   plan = what | {'format': form, 'shards': shards, 'files': {}}
@@ -81,9 +85,9 @@ def export(world, what: dict, form: str, out: Path, splits: list[str],
       raise BadInput(f'{out} holds another export ({made_by.name}); wanted the '
                      'same command, or a new place')
     store.write_json(made_by, plan)
-    return [path for name, (split, *rest) in plan['files'].items()
-            for path in _files(world, folder / name, split, rest, shards,
-                               vocab)]
+    return [file for name, (split, *rest) in plan['files'].items()
+            for file in _files(world, folder / name, split, rest, shards,
+                               vocab, form)]
 
 
 def _indices(world, split: str, count: int | None) -> list[int]:
@@ -101,33 +105,36 @@ def _with(name: str, what: str) -> str:
   return stem + what + dot + rest
 
 
-def _files(world, path: Path, split: str, rest: list, shards: int, vocab):
+def _files(world, path: Path, split: str, rest: list, shards: int, vocab,
+           form: str):
   from physics_lm.worlds import records  # NumPy, and what a format needs
   first, last, *half = rest
   paths = [path] if shards == 1 else [
       path.with_name(_with(path.name, f'-{i:05}-of-{shards:05}'))
       for i in range(shards)]
+  mine = lambda i: not half or (i % 50 == 49) == (half[0] == 'val')
+  told = [(path, split, sum(map(mine, range(first, last))))]
   if vocab and path.exists():
-    return [path]  # its shards are joined already
+    return told  # its shards are joined already
   progress = cli.Progress(last - first, 0, path.name, 'example')
   done = itertools.count(1)
 
   def made(start, stop):
     for i in range(start, stop):
-      if half and (i % 50 == 49) != (half[0] == 'val'):
+      if not mine(i):
         continue
       example = world.example(split, i)
       yield {'ids': tokens(vocab, example)} if vocab else fields(
-          example, split, i)
+          example, split, i, form)
       progress.update(next(done))
 
-  for i, shard in enumerate(paths):
-    start, stop = (first + (last - first) * k // shards for k in (i, i + 1))
+  edges = [first + (last - first) * i // shards for i in range(shards + 1)]
+  for shard, start, stop in zip(paths, edges, edges[1:]):
     if not shard.exists():
-      records.write(shard, made(start, stop), stop - start)
+      records.write(shard, made(start, stop))
   progress.close()
   if not vocab:
-    return paths
+    return [(p, split, b - a) for p, a, b in zip(paths, edges, edges[1:])]
   if shards > 1:  # nanoGPT reads one file
     part = path.with_name(f'.{path.name}.part')
     with part.open('wb') as f:
@@ -142,4 +149,4 @@ def _files(world, path: Path, split: str, rest: list, shards: int, vocab):
       pickle.dump({'vocab_size': len(vocab), 'itos': letters,
                    'stoi': {s: i for i, s in letters.items()},
                    'vocab': {'kind': vocab.kind, 'sha256': vocab.hash}}, f)
-  return [path]
+  return told

@@ -231,21 +231,21 @@ def _numbers(packed: bytes) -> list[int]:
   return out
 
 
-def write(path: Path, records: Iterable[dict], count: int):
+def write(path: Path, records: Iterable[dict]):
   """Writes `records` (dicts of text, int or list of ints) as one file, whole
-  or not at all; `count`: of them. The same records give the same bytes."""
+  or not at all. The same records give the same bytes."""
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f'.{path.name}.part')
   {'jsonl': _write_jsonl, 'parquet': _write_parquet, 'bin': _write_bin,
    'arrayrecord': _write_arrayrecord}[
        'bin' if '.bin' in path.suffixes else format_of(path)](
-           part, records, str(path).endswith('.gz'), count)
+           part, records, str(path).endswith('.gz'))
   with part.open('rb') as f:
     os.fsync(f.fileno())
   part.replace(path)
 
 
-def _write_jsonl(path, records, zipped: bool, count: int):
+def _write_jsonl(path, records, zipped: bool):
   # No time stamp in the head: the same records give the same bytes.
   raw = path.open('wb')
   with raw, gzip.GzipFile('', 'wb', 6, raw, 0) if zipped else (
@@ -254,7 +254,7 @@ def _write_jsonl(path, records, zipped: bool, count: int):
       f.write(json.dumps(record, ensure_ascii=False).encode() + b'\n')
 
 
-def _write_parquet(path, records, zipped: bool, count: int):
+def _write_parquet(path, records, zipped: bool):
   arrow, lib = need('pyarrow', 'text'), need('pyarrow.parquet', 'text')
   writer, held = None, []
 
@@ -274,7 +274,7 @@ def _write_parquet(path, records, zipped: bool, count: int):
   writer.close()
 
 
-def _write_arrayrecord(path, records, zipped: bool, count: int):
+def _write_arrayrecord(path, records, zipped: bool):
   # One record a group: readers go to any record.
   writer = need('array_record.python.array_record_module',
                 'text').ArrayRecordWriter(str(path), 'group_size:1')
@@ -283,7 +283,7 @@ def _write_arrayrecord(path, records, zipped: bool, count: int):
   writer.close()
 
 
-def _write_bin(path, records, zipped: bool, count: int):
+def _write_bin(path, records, zipped: bool):
   with path.open('wb') as f:
     for record in records:
       np.asarray(record['ids'], '<u2').tofile(f)

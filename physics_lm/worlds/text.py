@@ -35,6 +35,7 @@ class Text:
 
   version = VERSION
   splits = ('train', 'held_out')
+  unbounded = False  # documents are cut where a row ends
 
   def __init__(self, config, seed: int):
     c, self.seed = config, seed

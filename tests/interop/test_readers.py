@@ -17,7 +17,7 @@ def world():
 
 
 def write(world, tmp_path, form, name, **kwargs):
-  return [str(p) for p in export.export(
+  return [str(p) for p, *_ in export.export(
       world, {}, form, tmp_path / name, ['qa_train'], **kwargs)]
 
 
@@ -33,8 +33,9 @@ def test_datasets(tmp_path, world, form):
   for i in (0, 71, 100, 179):
     example = world.example('qa_train', i)
     assert got[i]['text'] == example.text and got[i]['index'] == i
-    assert got[i]['targets'] == example.pieces[-1]
-    assert json.loads(got[i]['meta']) == example.meta
+    assert got[i]['completion'] == example.pieces[-1]
+    assert (got[i]['meta'] if form == 'jsonl' else json.loads(got[i]['meta'])
+            ) == example.meta
 
 
 def test_pyarrow_and_the_same_bytes(tmp_path, world):
@@ -43,8 +44,8 @@ def test_pyarrow_and_the_same_bytes(tmp_path, world):
   b, = write(world, tmp_path, 'parquet', 'b.parquet')
   assert open(a, 'rb').read() == open(b, 'rb').read()
   table = parquet.read_table(a)
-  assert table.column_names == ['index', 'split', 'text', 'inputs', 'targets',
-                                'meta']
+  assert table.column_names == [
+      'index', 'split', 'text', 'prompt', 'completion', 'answers', 'meta']
   assert table['text'][5].as_py() == world.example('qa_train', 5).text
 
 
@@ -61,7 +62,8 @@ def test_arrayrecord_as_maxtext_reads_it(tmp_path, world):
     example = world.example('qa_train', i)
     assert [v.decode() for v in parsed['text'].bytes_list.value] == [
         example.text]
-    assert parsed['targets'].bytes_list.value[0].decode() == example.pieces[-1]
+    assert (parsed['completion'].bytes_list.value[0].decode()
+            == example.pieces[-1])
     assert list(parsed['index'].int64_list.value) == [i]
   import tensorflow as tf
   text = tf.io.parse_example(source[3], {'text': tf.io.FixedLenSequenceFeature(

@@ -1,0 +1,216 @@
+"""Graphs of iGSM: quantities, what each is computed from, orders to tell them.
+
+Items stand on `depth` levels; an edge joins items of neighbouring levels. An
+edge is an instance parameter (how many of its lower item each upper item has);
+an item and a lower level make an abstract parameter (how many things of that
+level the item holds in all). Part 2.1, section 2. How they are drawn:
+igsm_law.py.
+
+Parameters are numbers: 0 .. edges-1 are instances, edges + item * depth + level
+is abstract.
+"""
+
+import math
+
+import numpy as np
+
+CONST = -1  # operand: the parameter's random constant (0 if it has none)
+
+
+class Draws:
+  """Random choices from one stream of uniforms, made in blocks: a scalar call
+  of numpy's costs more than everything else here."""
+
+  def __init__(self, rng: np.random.Generator):
+    self._rng, self._block = rng, []
+
+  def uniform(self) -> float:
+    try:
+      return self._block.pop()
+    except IndexError:
+      self._block = self._rng.random(192).tolist()
+      return self._block.pop()
+
+  def below(self, n: int) -> int:
+    return int(self.uniform() * n)
+
+  def pick(self, items):
+    return items[int(self.uniform() * len(items))]
+
+  def weighted(self, weights) -> int:
+    """An index, with probability in proportion to its weight."""
+    u = self.uniform() * sum(weights)
+    for i, w in enumerate(weights):
+      u -= w
+      if u < 0:
+        return i
+    return len(weights) - 1
+
+  def sample(self, items, k: int) -> list:
+    """k of the items in random order."""
+    items, out, uniform = list(items), [], self.uniform
+    for left in range(len(items), len(items) - k, -1):
+      i = int(uniform() * left)
+      out.append(items[i])
+      items[i] = items[left - 1]
+    return out
+
+  def normal(self) -> float:
+    return math.sqrt(-2 * math.log(1 - self.uniform())) * math.cos(
+        2 * math.pi * self.uniform())
+
+
+class Graph:
+  """A structure of items and what is drawn on it.
+
+  Attributes:
+    depth: levels.
+    level: level of each item.
+    children: items below each item, ascending.
+    ends: (upper item, lower item) of each instance parameter.
+    sources: parameter -> what its definition names, in order; without the
+      random constant. Instances gain theirs as they are drawn.
+    constant: instance parameter -> 'only', 'more', 'times' or ''.
+    minus: instance parameters that are a difference.
+    order: necessary parameters, sources first, the query last.
+    extra: unnecessary instance parameters, sources first.
+  """
+
+  def __init__(self, sizes: list[int], edges: list[tuple[int, int]]):
+    self.depth = len(sizes)
+    self.level = [i for i, n in enumerate(sizes) for _ in range(n)]
+    self.ends = sorted(edges)
+    self.children = [[] for _ in self.level]
+    self.sources, self.constant = {}, {}
+    self.minus = set()
+    self.order, self.extra = [], []
+    self._needs = {}
+    self._first = [0] * len(self.level)  # edge of an item's first child
+    for e, (a, b) in enumerate(self.ends):
+      if not self.children[a]:
+        self._first[a] = e
+      self.children[a].append(b)
+
+  def parts(self, p: int) -> tuple[int, int]:
+    """(item, item below) of an instance, (item, level) of an abstract one."""
+    if p < len(self.ends):
+      return self.ends[p]
+    return divmod(p - len(self.ends), self.depth)
+
+  def abstracts(self) -> list[list[int]]:
+    """All abstract parameters by difficulty, easiest (one level) first."""
+    e, d = len(self.ends), self.depth
+    return [[e + v * d + k + gap for v, k in enumerate(self.level)
+             if k + gap < d] for gap in range(1, d)]
+
+  def needs(self, p: int) -> list[int]:
+    """What an abstract parameter is computed from: the sum over its item's
+    children, or the sum of products (instance, abstract one level down)."""
+    needs = self._needs.get(p)
+    if needs is None:
+      item, level = divmod(p - len(self.ends), self.depth)
+      first, children = self._first[item], self.children[item]
+      needs = list(range(first, first + len(children)))
+      if level > self.level[item] + 1:
+        below = len(self.ends) + level
+        needs = [q for e, child in zip(needs, children)
+                 for q in (e, below + child * self.depth)]
+      self._needs[p] = needs
+    return needs
+
+  def use(self, p: int):
+    """Defines an abstract parameter and all that it recursively needs."""
+    if p in self.sources:
+      return
+    needs = self.sources[p] = self.needs(p)
+    for q in needs:
+      if q >= len(self.ends):
+        self.use(q)
+
+  def steps(self, p: int) -> list[tuple]:
+    """Binary operations (sign, left, right) that compute a parameter, the last
+    one giving its value. An operand is a parameter, CONST, or -2 - i for the
+    result of step i; a lone operand has the sign '='."""
+    sources, kind = self.sources[p], self.constant.get(p, '')
+    products = p >= len(self.ends) and sources and sources[-1] >= len(self.ends)
+    steps, total = [], None
+    for i, q in enumerate(sources):
+      if products:
+        if i % 2:
+          continue
+        steps.append(('*', q, sources[i + 1]))
+        q = -1 - len(steps)
+      if total is not None:
+        steps.append(('-' if p in self.minus else '+', total, q))
+        q = -1 - len(steps)
+      total = q
+    if kind in ('more', 'times'):
+      steps.append(('*' if kind == 'times' else '+', CONST, total))
+    return steps or [('=', CONST if total is None else total, None)]
+
+  def op(self, p: int) -> int:
+    """Operations of a defined parameter: clauses of its solution sentence."""
+    terms = len(self.sources[p]) + bool(self.constant.get(p))
+    return max(1, terms - 1)
+
+
+def ordered(g: Graph, query: int) -> list[int]:
+  """What a parameter needs, sources first, itself last."""
+  out = {}
+
+  def visit(p):
+    if p not in out:
+      for q in g.sources[p]:
+        visit(q)
+      out[p] = None
+
+  visit(query)
+  return list(out)
+
+
+def reask(draws: Draws, g: Graph):
+  """Asks for another parameter of the problem, by its shortest solution."""
+  others = [p for p in g.sources if p != g.order[-1]]
+  if others:
+    g.order = ordered(g, draws.pick(others))
+
+
+def redundant(draws: Draws, g: Graph, most: int) -> list[int]:
+  """A random topological order of every defined parameter, up to the query:
+  a solution with needless steps, of at most `most` operations."""
+  users = {p: [] for p in g.sources}
+  left = {p: len(sources) for p, sources in g.sources.items()}
+  for p, sources in g.sources.items():
+    for q in sources:
+      users[q].append(p)
+  ready, order = [p for p, n in left.items() if not n], []
+  while not order or order[-1] != g.order[-1]:
+    p = draws.pick(ready)
+    ready.remove(p)
+    order.append(p)
+    for q in users[p]:
+      left[q] -= 1
+      if not left[q]:
+        ready.append(q)
+  spare = most - sum(map(g.op, g.order))
+  needed, dropped = set(g.order), set()
+  for p in order:
+    if p not in needed:
+      if g.op(p) > spare or not dropped.isdisjoint(g.sources[p]):
+        dropped.add(p)
+      else:
+        spare -= g.op(p)
+  return [p for p in order if p not in dropped]
+
+
+def mistakes(g: Graph, order: list[int], place: int, kind: str) -> list[int]:
+  """Parameters that a wrong sentence before sentence `place` may name."""
+  if kind == 'retry_weak':
+    return order[place + 1:]
+  told = set(order[:place])
+  if kind == 'retry_miss':
+    return [p for p in g.sources if p not in told]
+  every = [*range(len(g.ends)), *(p for level in g.abstracts() for p in level)]
+  return [p for p in every if p not in told
+          and not told.issuperset(g.sources[p] if p in g.sources
+                                  else g.needs(p))]

@@ -1,0 +1,215 @@
+"""iGSM in words: names, problem text, solution text, retries, template.
+
+Texts are lists of pieces (see base.Example); their wording is the paper's
+(Part 2.1, section 2 and appendix D.3), the names are ours. A table holds one
+chain of categories, from the top down: '# Category: sub-category', then names.
+"""
+
+import functools
+import hashlib
+import string
+from importlib import resources
+
+from physics_lm.errors import BadInput, nearest
+from physics_lm.worlds.igsm_graph import CONST, Draws, Graph
+
+LETTERS = string.ascii_lowercase + string.ascii_uppercase
+BINS = 23  # of template hashes; of them TRAIN_BINS are for training (paper)
+TRAIN_BINS = 17
+WORDS = (' The number of each', "'s", ' equals', ' each', ' and', ',', '.',
+         ' more than', ' times as much as', ' the sum of',
+         ' the difference of', ' How many', ' does', ' have?', ' Define', ' as',
+         ' BACK', ' so', ';', ' =', ' +', ' -', ' *')
+Chain = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
+
+
+@functools.cache
+def chain(name: str) -> Chain:
+  """((category, sub-categories' names), ..) of a table, from the top down.
+  Raises BadInput when there is no such table or it is not sound."""
+  folder = resources.files('physics_lm.worlds') / 'tables' / 'igsm'
+  path = folder / f'{name}.txt'
+  if not path.is_file():
+    known = sorted(p.name.removesuffix('.txt') for p in folder.iterdir())
+    raise BadInput(f'no hierarchy {name!r}; {nearest(name, known)}')
+  return parse_chain(path.read_text(encoding='utf-8'), name)
+
+
+def parse_chain(text: str, name: str) -> Chain:
+  """Reads a table. Raises BadInput for names that a text could not tell
+  apart: repeated, empty, or with signs that the sentences use."""
+  levels = {}
+  for line in text.splitlines():
+    if line.startswith('#'):
+      category, colon, _ = line[1:].partition(':')
+      group = []
+      levels.setdefault(category.strip(), []).append(group)
+      if not colon:
+        raise BadInput(f'hierarchy {name}: {line!r}, wanted '
+                       "'# Category: sub-category'")
+    elif line.strip():
+      if not levels:
+        raise BadInput(f"hierarchy {name}: {line!r} before any '# Category'")
+      group += [item.strip() for item in line.split(',') if item.strip()]
+  if not levels:
+    raise BadInput(f'hierarchy {name} has no levels')
+  for category, groups in levels.items():
+    if not all(groups):
+      raise BadInput(f'level {category!r} of hierarchy {name} has an empty '
+                     'sub-category, wanted names in each')
+  words = [*levels, *(w for groups in levels.values() for g in groups
+                      for w in g)]
+  for word in words:
+    if words.count(word) > 1:
+      raise BadInput(f'hierarchy {name}: {word!r} stands in it '
+                     f'{words.count(word)} times, wanted once')
+    if set(word) & set('.,;?=') or "'s " in word + ' ' or (
+        {'each', 'and', 'does', 'as'} & set(word.split())) or (
+            min(map(len, word.split())) < 2):
+      raise BadInput(f"hierarchy {name}: {word!r}, wanted a name without "
+                     "signs, possessives, single letters and the sentences' "
+                     'own words')
+  return tuple((category, tuple(map(tuple, groups)))
+               for category, groups in levels.items())
+
+
+def cut(levels: Chain, name: str, subcategories: int, names: int) -> Chain:
+  """The first sub-categories of each category and names of each of them.
+  Raises BadInput when there are fewer."""
+  for category, groups in levels:
+    if not 1 <= subcategories <= len(groups):
+      raise BadInput(f'subcategories is {subcategories}, wanted 1 to '
+                     f'{len(groups)}: all that {category!r} of hierarchy '
+                     f'{name} has')
+    for group in groups[:subcategories]:
+      if not 1 <= names <= len(group):
+        raise BadInput(f'names is {names}, wanted 1 to {len(group)}: all that '
+                       f'a sub-category of {category!r} in hierarchy {name} '
+                       'has')
+  return tuple((category, tuple(g[:names] for g in groups[:subcategories]))
+               for category, groups in levels)
+
+
+class Names:
+  """Names of a graph's items and levels.
+
+  Attributes:
+    items: name of each item, with its leading space.
+    levels: name of each level, with its leading space.
+  """
+
+  def __init__(self, draws: Draws, g: Graph, levels: Chain):
+    """Draws as many consecutive levels as the graph has, a sub-category of
+    each, and distinct names from it."""
+    top = draws.below(len(levels) - g.depth + 1)
+    levels = levels[top:top + g.depth]
+    self.levels = [' ' + category for category, _ in levels]
+    self.items = []
+    for k, (_, groups) in enumerate(levels):
+      self.items += draws.sample(draws.pick(groups), g.level.count(k))
+    self.items = [' ' + name for name in self.items]
+
+  def parameter(self, g: Graph, p: int) -> tuple[str, str, str]:
+    """The pieces of "X's Y"."""
+    item, other = g.parts(p)
+    return (self.items[item], "'s",
+            (self.levels if p >= len(g.ends) else self.items)[other])
+
+
+def problem(g: Graph, names: Names, values: dict, order: list[int]) -> list:
+  """Pieces of the sentences of instance parameters, in the given order."""
+  out = []
+  parameter = {p: names.parameter(g, p) for p in g.sources}
+  for p in order:
+    out.append(' The number of each')
+    out += parameter[p]
+    out.append(' equals')
+    kind, sources = g.constant[p], g.sources[p]
+    if kind:
+      out.append(f' {values[p]}')
+      if kind != 'only':
+        out.append(' more than' if kind == 'more' else ' times as much as')
+    if len(sources) > 1:
+      out.append(' the difference of' if p in g.minus else ' the sum of')
+    for i, q in enumerate(sources):
+      if i:
+        out.append(' and' if i == len(sources) - 1 else ',')
+      out.append(' each')
+      out += parameter[q]
+    out.append('.')
+  return out
+
+
+def question(g: Graph, names: Names, query: int) -> list:
+  item, _, other = names.parameter(g, query)
+  return [' How many', other, ' does', item, ' have?']
+
+
+def sentence(out: list, g: Graph, names: Names, p: int, letters, known: dict,
+             constant: int, modulus: int):
+  """Appends the pieces of a solution sentence.
+
+  Args:
+    letters: an iterator of letters; one is taken for each step.
+    known: parameter -> (piece of its letter, value); gains p.
+    constant: the number that its definition holds, if any, else 0.
+  """
+  steps, own = g.steps(p), ' ' + next(letters)
+  out += (' Define', *names.parameter(g, p), ' as', own, ';')
+  done = []
+  for i, (sign, a, b) in enumerate(steps):
+    last = i == len(steps) - 1
+    letter = own if last else ' ' + next(letters)
+    out += (' so', letter, ' =') if last else (letter, ' =')
+    left = _operand(a, known, done, constant)
+    if sign == '=':
+      value = left[1]
+      if a != CONST:
+        out += (left[0], ' =')
+      out.append(f' {value}')
+    else:
+      right = _operand(b, known, done, constant)
+      x, y = left[1], right[1]
+      value = (x + y if sign == '+' else x * y if sign == '*' else
+               x - y) % modulus
+      sign = f' {sign}'
+      out += (left[0], sign, right[0], ' =', f' {x}', sign, f' {y}', ' =',
+              f' {value}')
+    out.append('.' if last else ';')
+    done.append((letter, value))
+  known[p] = own, value
+
+
+def _operand(a: int, known: dict, done: list, constant: int):
+  if a >= 0:
+    return known[a]
+  return (f' {constant}', constant) if a == CONST else done[-2 - a]
+
+
+def template(g: Graph) -> str:
+  """The solution with names, numbers and letters blanked: what the split of
+  train and test is by (paper, footnote 11)."""
+  letters, letter, parts = iter(LETTERS), {}, []
+  for p in g.order:
+    own = letter[p] = next(letters)
+    kind = 'Inter' if p >= len(g.ends) else 'Inst'
+    parts.append(f' Define {kind} as {own}')
+    done = []
+    steps = g.steps(p)
+    for i, (sign, a, b) in enumerate(steps):
+      last = i == len(steps) - 1
+      here = own if last else next(letters)
+      head = f' so {here}' if last else f' {here}'
+      a = letter[a] if a >= 0 else '0' if a == CONST else done[-2 - a]
+      if sign == '=':
+        parts.append(f'{head} = {a} = 0' if a != '0' else f'{head} = 0')
+      else:
+        b = letter[b] if b >= 0 else '0' if b == CONST else done[-2 - b]
+        parts.append(f'{head} = {a} {sign} {b} = 0 {sign} 0 = 0')
+      done.append(here)
+  return '.'.join(parts) + '.'
+
+
+def template_bin(text: str) -> int:
+  """SHA-256 of a template, modulo BINS."""
+  return int.from_bytes(hashlib.sha256(text.encode()).digest()) % BINS

@@ -1,0 +1,452 @@
+"""iGSM: the law, the checker, the data with mistakes."""
+
+import collections
+import hashlib
+import json
+import re
+
+import numpy as np
+import pytest
+
+from configs import default
+from configs import igsm as recipe
+from physics_lm import cli, rows, vocab
+from physics_lm.errors import BadInput
+from physics_lm.worlds import __main__ as command
+from physics_lm.worlds import base, igsm_check, igsm_graph, igsm_law, igsm_text
+from tests import igsm_spoil
+
+SETTINGS = {
+    'med': {},
+    'hard': {'max_op': 21, 'max_edge': 28},
+    'qp': {'order': 'qp'},
+    'redundant': {'solution': 'redundant'},
+    'small': {'max_op': 4, 'max_edge': 4, 'max_depth': 2, 'max_width': 2,
+              'modulus': 5, 'letters': 'alphabetical', 'chains': 'sky',
+              'subcategories': 1, 'names': 4},
+    'retry': {'retry_rate': 0.5},
+    'retry_weak': {'retry_rate': 0.5, 'retry': 'retry_weak'},
+    'retry_miss': {'retry_rate': 0.5, 'retry': 'retry_miss'},
+}
+
+
+def world(seed=0, **changes):
+  return base.make(cli.override(default.igsm(), changes), seed)
+
+
+@pytest.fixture(scope='module')
+def med():
+  return world()
+
+
+def solution(e):
+  return ''.join(e.pieces[e.loss[0]:])
+
+
+def examples(w, count, split='train'):
+  return (w.example(split, i) for i in range(count))
+
+
+@pytest.mark.parametrize('setting', SETTINGS)
+def test_every_problem_passes_the_checker(setting):
+  w = world(3, **SETTINGS[setting])
+  words = vocab.Word(w.pieces())
+  pieces = vocab.Piece(w.pieces())
+  for e in examples(w, 1000):
+    v = w.check(e, solution(e))
+    assert v.ok and v.answer, (v.reason, e.text)
+    needed = e.meta['op'], e.meta['parameters']
+    extra = v.extra_operations, v.extra_parameters
+    assert (v.operations, v.parameters) == tuple(map(sum, zip(needed, extra)))
+    assert v.retries == e.meta['retries']
+    if setting != 'redundant':
+      assert extra == (0, 0)
+    (_, at), = e.answers
+    assert e.pieces[at] == f' {e.meta["answer"]}'
+    for coder in (words, pieces):
+      ids = [i for piece in e.pieces for i in coder.encode(piece)]
+      assert coder.decode(ids) == e.text
+    assert len(ids) == len(e.pieces)
+
+
+def test_options(med):
+  qp, small = world(**SETTINGS['qp']), world(**SETTINGS['small'])
+  more = world(**SETTINGS['redundant'])
+  extra = []
+  for i in range(500):
+    e = med.example('train', i)
+    ask = re.search(r' How many [^?]*\?', e.text)[0]
+    assert med.prompt(e).endswith(ask)
+    assert qp.example('train', i).text == ask + e.text.replace(ask, '')
+    e = small.example('train', i)
+    defined = re.findall(r'\b(\w)(?:;| = [^;.]+;)', solution(e))
+    assert defined == sorted(defined) and defined[0] == 'a'
+    e = more.example('train', i)
+    v = more.check(e, solution(e))
+    extra.append((v.extra_parameters, v.extra_operations))
+  # The authors' code: 3.2 more parameters, 3.5 more operations.
+  assert np.all(abs(np.mean(extra, 0) - (3.2, 3.5)) < 1), np.mean(extra, 0)
+
+
+def spoil_all(w, count, split='train'):
+  """Counts of spoiled solutions tried, by kind; each must fail as said."""
+  tried = collections.Counter()
+  for index, e in enumerate(examples(w, count, split)):
+    rng = np.random.default_rng(index)
+    problem = igsm_check.Problem(w.prompt(e), w.hierarchy(e.meta['chain']),
+                                 w.modulus)
+    for kind, (spoil, reason) in igsm_spoil.WAYS.items():
+      text = spoil(solution(e), problem, rng)
+      if text is None:
+        continue
+      tried[kind] += 1
+      v = igsm_check.check(problem, text)
+      assert not v.ok and re.search(reason, v.reason), (
+          kind, v.reason, text, e.text)
+  return tried
+
+
+def test_spoiled_solutions_fail_for_the_right_reason(med):
+  tried = spoil_all(med, 1000)
+  assert set(tried) == set(igsm_spoil.WAYS)
+  assert min(tried.values()) > 25, tried
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize('setting', SETTINGS)
+def test_ten_thousand_of_each(setting):
+  w = world(7, **SETTINGS[setting])
+  for e in examples(w, 10_000):
+    v = w.check(e, solution(e))
+    assert v.ok and v.answer, (v.reason, e.text)
+  tried = spoil_all(w, 2_000)
+  assert sum(tried.values()) >= 10_000
+  print(setting, dict(tried))
+
+
+def test_the_checker_reads_another_wording_of_sums(med):
+  """The order of a sum, and where a product stands in it, are free."""
+  problem = (" How many Ship does Gull have? The number of each Gull's Brig "
+             "equals 3. The number of each Gull's Cog equals the sum of each "
+             "Gull's Brig and each Gull's Yawl. The number of each Gull's "
+             "Yawl equals 4 times as much as each Gull's Brig.")
+  items = [('Harbor', ['Gull']), ('Ship', ['Brig', 'Cog', 'Yawl'])]
+  head = (" Define Gull's Brig as b; so b = 3. Define Gull's Yawl as y; so "
+          'y = b * 4 = 3 * 4 = 12. Define Gull\'s Cog as c; so c = y + b = '
+          '12 + 3 = 15.')
+  right = (head + " Define Gull's Ship as s; t = y + c = 12 + 15 = 4; so "
+           's = b + t = 3 + 4 = 7.')
+  assert igsm_check.check(problem, right, items).ok
+  v = igsm_check.check(problem, right.replace('y = b * 4 = 3 * 4 = 12',
+                                              'y = 12'), items)
+  assert "computed from nothing, wanted Gull's Brig" in v.reason
+  for broken, message in (
+      (problem.replace('equals 3.', 'is 3.'), 'cannot read'),
+      (problem.replace('How many', 'How much'), 'no question'),
+      (problem.replace("each Gull's Yawl.", "each Gull's Dory."),
+       'no parameter'),
+      (problem.replace("times as much as each Gull's Brig",
+                       "times as much as each Gull's Cog"), 'itself'),
+      (problem.replace("The number of each Gull's Brig equals 3.", ''),
+       'no sentence defines it')):
+    with pytest.raises(BadInput, match=message):
+      igsm_check.check(broken, right, items)
+
+
+def test_pure_in_seed_and_index():
+  a, b, other = world(5), world(5), world(6)
+  backwards = {int(i): a.example('train', int(i))
+               for i in np.random.default_rng(0).permutation(200)}
+  for i in range(200):
+    assert b.example('train', i) == backwards[i]
+  assert a.example('train', 0) != other.example('train', 0)
+  assert a.example('train', 0) != a.example('test', 0)
+  assert a.example('train', a.size('train') - 1).text
+  with pytest.raises(IndexError):
+    a.example('train', a.size('train'))
+  # The distribution of version 1: if this changes, so must VERSION.
+  digest = hashlib.sha256(b''.join(
+      e.text.encode() for e in examples(world(0), 20))).hexdigest()
+  assert digest[:16] == 'b099e3810c011f3b'
+
+
+def blanked(text, categories):
+  """A solution's template from its text, by the paper's rule."""
+  kind = lambda m: 'Define Inter as' if (
+      m[1].split("'s ")[-1] in categories) else 'Define Inst as'
+  text = re.sub(r'Define ([^.;]+) as', kind, text).replace(';', '.')
+  letters = {}
+  rename = lambda m: letters.setdefault(m[0], igsm_text.LETTERS[len(letters)])
+  return re.sub(r'\b[a-zA-Z]\b', rename, re.sub(r'\d+', '0', text))
+
+
+def test_split_by_the_templates_hash(med):
+  bins = collections.defaultdict(set)
+  for split in ('train', 'test', 'test_op9'):
+    for e in examples(med, 200, split):
+      found = blanked(solution(e), dict(med.hierarchy(e.meta['chain'])))
+      bins[split].add(int(hashlib.sha256(found.encode()).hexdigest(), 16) % 23)
+      if split == 'test_op9':
+        assert e.meta['op'] == 9
+  assert bins['train'] == set(range(17))
+  assert bins['test'] | bins['test_op9'] == set(range(17, 23))
+
+
+def test_another_question_about_the_same_problem(med):
+  ops = []
+  for i in range(150):
+    first, again = (med.example(s, i) for s in ('test_op20', 'test_op20_reask'))
+    assert first.meta['op'] == 20
+    v = med.check(again, solution(again))
+    assert v.ok and v.extra_parameters == 0
+    ops.append(again.meta['op'])
+  assert 5.5 < np.mean(ops) < 9.5  # the authors' code: about 7 to 8
+
+
+# Statistics against section 1.3 and 1.10 of the reference: measured with the
+# authors' code on 1,000 problems each (2,700 sentences for the mix).
+
+
+def near(found, wanted, error, reference_error, what):
+  """Within four standard errors of both together."""
+  assert abs(found - wanted) < 4 * np.hypot(error, reference_error), (
+      what, found, wanted)
+
+
+@pytest.mark.parametrize('setting,ip,parameters,abstract', [
+    ('med', 9.3, 4.8, 0.42), ('hard', 11.0, 5.9, 0.40)])
+def test_sizes_are_the_papers(setting, ip, parameters, abstract):
+  n, w = 3000, world(11, **SETTINGS[setting])
+  metas = [e.meta for e in examples(w, n)]
+  high = w.ops[1]
+  counts = np.bincount([m['op'] for m in metas], minlength=high + 1)[1:]
+  law = n * np.array([2 * (high - k) + 1 for k in range(1, high + 1)]) / high**2
+  assert abs(((counts - law)**2 / law).sum() - high) < 5 * np.sqrt(2 * high)
+  categories = {c for chain in w.chains.values() for c, _ in chain}
+  for what, values, wanted in (
+      ('ip', [m['edges'] for m in metas], ip),
+      ('parameters', [m['parameters'] for m in metas], parameters),
+      ('abstract', [m['query'].split("'s ")[1] in categories for m in metas],
+       abstract)):
+    error = np.std(values) / np.sqrt(n)
+    near(np.mean(values), wanted, error, np.std(values) / np.sqrt(1000), what)
+  assert max(m['edges'] for m in metas) <= w.limits.max_edge
+
+
+def test_the_mix_of_sentences_is_the_papers(med):
+  mix = collections.Counter()
+  for e in examples(med, 2000):
+    for line in re.findall(r' equals (.*?)\.', med.prompt(e)):
+      number, _, rest = line.partition(' ')
+      kind = ('sum' if 'sum of' in line else 'difference' if 'difference'
+              in line else 'one' if 'each' in line else '')
+      if number.isdigit() and kind == 'one':
+        kind = rest.split()[0]
+      elif number.isdigit():
+        kind = 'both' if kind else 'constant'
+      mix[kind] += 1
+  total = sum(mix.values())
+  for kind, share in (('constant', 0.32), ('one', 0.22), ('more', 0.11),
+                      ('times', 0.10), ('sum', 0.09), ('difference', 0.05),
+                      ('both', 0.12)):
+    # Sentences of one problem are alike: as if a third as many.
+    near(mix[kind] / total, share, np.sqrt(3 * share * (1 - share) / total),
+         np.sqrt(3 * share * (1 - share) / 2700), kind)
+
+
+def test_what_sentences_depend_on(med):
+  """Against 260 problems drawn with the authors' code: how many necessary
+  sentences of 2 and of 3 terms hold a constant, how many sources a distractor
+  names."""
+  share, sources = collections.defaultdict(list), []
+  for e in examples(med, 1500):
+    problem = igsm_check.Problem(med.prompt(e), med.hierarchy(e.meta['chain']))
+    needed = problem.needed()
+    for p, d in problem.definitions.items():
+      if p in needed:
+        terms = len(d.sources) + (d.constant is not None)
+        share[terms].append(d.constant is not None)
+      else:
+        sources.append(len(d.sources))
+  for terms, wanted, n in ((1, 0.55, 498), (2, 0.80, 297), (3, 0.88, 81)):
+    spread = np.sqrt(wanted * (1 - wanted))
+    near(np.mean(share[terms]), wanted, spread / np.sqrt(len(share[terms])),
+         spread / np.sqrt(n), terms)
+  near(np.mean(sources), 1.075, np.std(sources) / np.sqrt(len(sources)), 0.031,
+       'distractors')
+
+
+def test_edges_and_levels_of_a_structure():
+  draws, lean = igsm_graph.Draws(np.random.default_rng(0)), []
+  for _ in range(2000):
+    limits = igsm_law.Limits(20, (2, 3, 4), (2, 3, 4))
+    d, w0, w1, e = igsm_law.structure(draws, 8, limits)
+    assert (d - 1) * w0 <= e <= min(20, (d - 1) * w1 * w1)
+    g = igsm_law.draw_structure(draws, d, w0, w1, e, draws.uniform())
+    assert len(g.ends) == len(set(g.ends)) == e
+    sizes = np.bincount(g.level)
+    assert len(sizes) == d and sizes.min() >= w0 and sizes.max() <= w1
+    assert all(g.level[b] == g.level[a] + 1 for a, b in g.ends)
+    assert {b for _, b in g.ends} == {v for v, k in enumerate(g.level) if k}
+    lean.append(len(g.children[0]) - len(g.children[sizes[0] - 1]))
+  assert abs(np.mean(lean)) < 5 * np.std(lean) / np.sqrt(len(lean))
+
+
+# Mistakes.
+
+
+def test_mistakes_come_at_their_rate():
+  for rate, wanted in ((0.05, 0.22), (0.2, 1.08), (0.5, 4.8)):
+    counts = [e.meta['retries']
+              for e in examples(world(retry_rate=rate), 1500)]
+    near(np.mean(counts), wanted, np.std(counts) / np.sqrt(1500),
+         np.std(counts) / np.sqrt(1000), rate)
+
+
+def test_mistakes_leave_the_problem_as_it_is(med):
+  for kind in ('retry', 'retry_weak', 'retry_miss'):
+    w = world(retry_rate=0.5, retry=kind)
+    for i in range(100):
+      clean, e = med.example('train', i), w.example('train', i)
+      back = r" Define [^.;]+ as BACK\."
+      assert re.sub(back, '', e.text) == clean.text
+      assert len(re.findall(back, e.text)) == e.meta['retries']
+      assert w.example('test', i) == med.example('test', i)
+
+
+@pytest.mark.parametrize('kind', ['retry', 'retry_weak', 'retry_miss'])
+def test_what_a_mistake_may_name(kind):
+  w = world(2, retry_rate=0.4, retry=kind)
+  ready = 0
+  for e in examples(w, 300):
+    problem = igsm_check.Problem(w.prompt(e), w.hierarchy(e.meta['chain']))
+    told, later, here = set(), re.findall(r'Define ([^.;]+) as \w;',
+                                          solution(e)), set()
+    later = list(map(problem.parameter, later))
+    for name, letter in re.findall(r'Define ([^.;]+) as (\w+)[;.]',
+                                   solution(e)):
+      p = problem.parameter(name)
+      if letter != 'BACK':
+        told.add(p)
+        here = set()
+        continue
+      assert p not in told and p not in here
+      here.add(p)
+      can_next = told.issuperset(problem.sources(p))
+      ready += can_next
+      if kind == 'retry':
+        assert not can_next
+      elif kind == 'retry_weak':
+        assert p in later[len(told) + 1:]
+      else:
+        assert problem.has(p)
+  assert (ready > 0) == (kind != 'retry')
+
+
+def test_masks_take_the_loss_off_the_wrong_text_only():
+  for mask, taken in (('none', ()), ('name', (1, 2, 3)),
+                      ('sentence', (0, 1, 2, 3, 4))):
+    w = world(retry_rate=0.5, retry_mask=mask)
+    data = rows.Data({}, vocab.Piece(w.pieces()), (), 1024, True, 0)
+    for e in examples(w, 50):
+      _, weights = rows.encode(data, e)
+      _, answers = rows.encode(data, e, 'answers')
+      starts = [i - 5 for i, p in enumerate(e.pieces) if p == ' BACK']
+      off = {s + t for s in starts for t in taken}
+      assert len(starts) == e.meta['retries']
+      # Weight i is of target i, the piece i; the last is the end token's.
+      assert [i for i, x in enumerate(weights) if x == 0] == sorted(off)
+      assert [i for i, x in enumerate(answers[:-1]) if x] == [
+          i for i in e.loss if i not in off]
+
+
+def test_rows_leave_out_what_is_too_long():
+  config = default.get_config()
+  config.worlds = {'igsm': default.igsm()}
+  config.data.tasks = {'train': default.task('igsm', 'train', 1.0)}
+  config.data.vocab, config.data.length = 'piece', 350
+  data = rows.load(config)
+  rows.check(data)
+  longest = max(len(e.pieces) for e in examples(data.worlds['igsm'], 300))
+  assert longest > 350
+  for i in range(20):
+    assert 0 < rows.row(data, i)['segments'].max() < 10
+  config.data.length = 100
+  with pytest.raises(BadInput, match='wanted rows at least as long'):
+    rows.check(rows.load(config))
+
+
+# Settings and commands.
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'max_edge': 11}, 'max_edge is 11, wanted at least 12'),
+    ({'max_op': 53}, 'at most 52'), ({'min_op': 16}, 'min_op is 16'),
+    ({'max_op': 50, 'max_depth': 2, 'max_width': 2, 'max_edge': 4},
+     'op 50 is out of reach'), ({'modulus': 1}, 'at least 2'),
+    ({'names': 3}, 'wanted at least max_width=4'), ({'names': 0}, '1 to 20'),
+    ({'subcategories': 6}, '1 to 5'), ({'chains': 'haven'}, 'no hierarchy'),
+    ({'max_depth': 5, 'max_edge': 30}, 'has 4 levels'),
+    ({'retry_rate': 1.0}, 'below 1'), ({'retry': 'weak'}, 'retry_weak'),
+    ({'order': 'pp'}, "order is 'pp'"), ({'version': 2}, 'version 2')])
+def test_bad_settings(changes, message):
+  with pytest.raises(BadInput, match=message):
+    world(**changes)
+
+
+@pytest.mark.parametrize('split', ['val', 'test_op0', 'test_op53', 'op4'])
+def test_bad_splits(med, split):
+  with pytest.raises(BadInput, match='split'):
+    med.example(split, 0)
+
+
+@pytest.mark.parametrize('table,message', [
+    ('# A1: one\nxx\n# B1: two\n', "level 'B1'"),
+    ('xx\n', "before any '# Cat"), ('# A1\nxx', 'sub-category'),
+    ('# A1: one\nxx, xx', 'stands in it 2 times'),
+    ("# A1: one\nJoe's bar", 'possessives'), ('# A1: one\nand', 'own words'),
+    ('# A1: one\nC Clamp', 'single letters'),
+    ('', 'no levels')])
+def test_bad_hierarchies(table, message):
+  with pytest.raises(BadInput, match=message):
+    igsm_text.parse_chain(table, 'mine')
+
+
+def test_names():
+  for name in ('harbor', 'park', 'sky', 'town'):
+    levels = igsm_text.chain(name)
+    assert [len(groups) for _, groups in levels] == [5] * 4
+    assert {len(g) for _, groups in levels for g in groups} == {20}
+
+
+def test_export(tmp_path, capsys):
+  file = tmp_path / 'x.jsonl'
+  command.main(['igsm', '--max-op=6', '--max-edge', '12', '--count=30',
+                f'--jsonl={file}', '--retry-rate=0.2'])
+  assert f'30 examples of train in {file}' in capsys.readouterr().out
+  w = world(max_op=6, max_edge=12, retry_rate=0.2)
+  lines = [json.loads(line) for line in file.read_text().splitlines()]
+  assert len(lines) == 30
+  for i, line in enumerate(lines):
+    e = w.example('train', i)
+    assert line['prompt'] + line['completion'] == e.text
+    assert line['prompt'] == w.prompt(e) and line['meta'] == e.meta
+    assert line['answers'] == [['answer', str(e.meta['answer'])]]
+  command.main(['igsm', '--show=1'])
+  assert capsys.readouterr().out.count('---') == 4
+  for flags, said in ((['--max-edge=3'], 'wanted at least 12'),
+                      (['--max-opp=3'], 'nearest: max_op'),
+                      (['x'], 'cannot read'), (['--max-op=a'], 'wanted int')):
+    with pytest.raises(SystemExit) as stop:
+      command.main(['igsm', *flags])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count('\n') == 1
+
+
+def test_recipe():
+  for variant in ('small', 'med', 'hard'):
+    rows.check(rows.load(recipe.get_config(variant)))
+  with pytest.raises(BadInput, match='wanted small, med or hard'):
+    cli.load_config('configs/igsm.py:tiny')
