@@ -4,6 +4,9 @@ import gzip
 import itertools
 import json
 import signal
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -118,6 +121,9 @@ def test_fill_in_the_middle():
   assert 0.4 < len(moved) / 300 < 0.6
   spm = [d for d, _ in moved if d.pieces[:2] == (MARKS[0], MARKS[1])]
   assert 0.13 < len(spm) / len(moved) < 0.37
+  # Both cuts fall anywhere: the middle is a third of the text on average.
+  middles = [len(d.pieces[5]) / len(t) for d, t in moved]
+  assert 0.27 < np.mean(middles) < 0.4 and np.std(middles) > 0.15
   for d, text in moved:
     p = d.pieces
     if p[:2] == MARKS[:2]:
@@ -258,6 +264,36 @@ def test_files_that_changed_are_refused(tmp_path):
 def test_bad_input(tmp_path, changes, message):
   with pytest.raises(BadInput, match=message):
     train.run(config_of(changes), tmp_path / 'run')
+
+
+def test_few_documents_of_which_none_is_held_out(tmp_path, capsys):
+  (tmp_path / 'a.txt').write_text('a single document, told again and again')
+  data = data_of({'worlds.text.held_out': 1e-9, 'data.length': 32},
+                 str(tmp_path / 'a.txt'))
+  assert len(pipeline.judged_rows(data, 0, 3)) == 3
+  assert 'no document is held out' in capsys.readouterr().out
+
+
+def test_places_of_two_processes_become_one():
+  with socket.socket() as s:
+    s.bind(('localhost', 0))
+    port = s.getsockname()[1]
+  code = f'''
+import json, sys
+import jax
+me = int(sys.argv[1])
+jax.distributed.initialize('localhost:{port}', num_processes=2, process_id=me)
+from physics_lm import hosts
+mine = {{f'text/{{me}}': {{'n': [7] * (1 + 90 * me)}}}}
+print(json.dumps([hosts.gathered(mine), hosts.gathered({{}})]))
+'''
+  both = [subprocess.Popen(
+      [sys.executable, '-c', code, str(i)], cwd=ROOT, text=True,
+      stdout=subprocess.PIPE) for i in range(2)]
+  for process in both:
+    out = process.communicate(timeout=250)[0]
+    assert json.loads(out.splitlines()[-1]) == [
+        {'text/0': {'n': [7]}, 'text/1': {'n': [7] * 91}}, {}]
 
 
 def test_listing_needs_no_rows():

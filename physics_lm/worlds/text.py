@@ -60,8 +60,13 @@ class Text:
     self._last = None  # of example(): split, index, iterator
 
   def judged(self, split: str) -> str:
-    """The split whose loss is told of one that is trained on."""
-    return 'held_out' if self.held_out else split
+    """The split whose loss is told of one that is trained on: what is held
+    out, where that is any document."""
+    if self.held_out and next(self.in_order('held_out'), None):
+      return 'held_out'
+    print(f'no document is held out (held_out is {self.held_out}): its loss '
+          'is that of the text trained on', flush=True)
+    return split
 
   def documents(self, split: str, shard: int = 0, shards: int = 1,
                 seed: int = 0) -> 'Documents':

@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from physics_lm.worlds import base, export
+from physics_lm.errors import BadInput
+from physics_lm.worlds import base, export, records
 
 pytestmark = pytest.mark.interop
 
@@ -39,10 +40,23 @@ def test_datasets(tmp_path, world, form):
 
 
 def test_pyarrow_and_the_same_bytes(tmp_path, world):
+  pyarrow = pytest.importorskip('pyarrow')
   parquet = pytest.importorskip('pyarrow.parquet')
   a, = write(world, tmp_path, 'parquet', 'a.parquet')
   b, = write(world, tmp_path, 'parquet', 'b.parquet')
   assert open(a, 'rb').read() == open(b, 'rb').read()
+  # Read back by ours from any place, across row groups and batches.
+  texts = [f'text {i}' for i in range(2500)]
+  path = tmp_path / 'groups.parquet'
+  parquet.write_table(pyarrow.table({'text': texts}), path,
+                      row_group_size=1100)
+  for start in (0, 1, 1023, 1024, 1025, 1100, 2200, 2499, 2500):
+    assert list(records.read(path, start=start)) == texts[start:]
+  with pytest.raises(BadInput, match="has columns text, wanted 'body'"):
+    list(records.read(path, field='body'))
+  path.write_text('nonsense')
+  with pytest.raises(BadInput, match='no Parquet file'):
+    list(records.read(path))
   table = parquet.read_table(a)
   assert table.column_names == [
       'index', 'split', 'text', 'prompt', 'completion', 'answers', 'meta']

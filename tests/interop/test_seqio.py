@@ -96,7 +96,7 @@ def test_a_mixture_of_an_experiment_has_its_rates(tiny):
   assert 0.68 < share < 0.82
   # As a decoder's packed features.
   packed = next(seqio.get_dataset(
-      name, {'targets': 160}, 'train',
+      name, {'targets': 160}, dataset_split='train',
       feature_converter=seqio.DecoderFeatureConverter(pack=True)
   ).as_numpy_iterator())
   assert packed['decoder_segment_ids'].max() > 1
