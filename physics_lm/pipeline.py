@@ -185,9 +185,6 @@ def host_batches(data: rows.Data, batch: int, local: Sequence[int],
   """Batches of this host's rows, [len(local), ...], from `first_step` on;
   `streams`: what place() gave at that step."""
   if data.streams():
-    if not 1 <= data.shards <= batch:
-      raise BadInput(f'data.shards is {data.shards}, wanted 1 to data.batch='
-                     f'{batch}')
     if workers:
       raise BadInput(f'runtime.workers is {workers}, wanted 0: one thread '
                      'reads streams, in order')
