@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 SHELL := /bin/bash
-.PHONY: quickstart test test-cluster lint drills bench notebooks clean
+.PHONY: quickstart test test-cluster test-interop lint drills bench notebooks clean
 
 # The environment: made once, again when what it must hold changes.
 .venv/.ready: requirements.txt pyproject.toml
@@ -30,6 +30,16 @@ drills: .venv/.ready
 test-cluster: .venv/.ready
 	bash tests/cluster/start.sh
 	$(BIN)/python -m pytest -m cluster; status=$$?; bash tests/cluster/start.sh stop; exit $$status
+
+# With the optional libraries: Hugging Face, tokenizers, seqio, trackers, and
+# the stories in docs/. This torch has a build for CPUs where pip looks here.
+TORCH ?= torch==2.13.0
+.venv/.interop: .venv/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check '$(TORCH)' -e '.[interop]'
+	@touch $@
+
+test-interop: .venv/.interop
+	$(BIN)/python -m pytest -m interop
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

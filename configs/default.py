@@ -50,6 +50,21 @@ def bitworld() -> ConfigDict:
   return w
 
 
+def text() -> ConfigDict:
+  """Keys of the user's own text (physics_lm/worlds/text.py)."""
+  w = ConfigDict()
+  w.kind = 'text'
+  w.version = 1
+  w.files = 'data/*.txt'  # patterns, parted by commas; ** goes down folders
+  w.field = 'text'  # of a JSON line, a Parquet column, a tf.train.Example
+  w.separator = ''  # between the documents of a text file; '': it is one
+  w.held_out = 0.01  # share of documents, by a hash of the text
+  w.shuffle = 1000  # documents of a file that are shuffled at a time
+  w.fim_rate = 0.0  # share of documents whose middle is moved to the end
+  w.fim_spm = 0.5  # share of those whose suffix comes first
+  return w
+
+
 def igsm() -> ConfigDict:
   """Keys of iGSM (physics_lm/worlds/igsm.py); as they stand, iGSM-med."""
   w = ConfigDict()
@@ -119,7 +134,11 @@ def get_config() -> ConfigDict:
   c.data = ConfigDict()
   c.data.length = 128  # tokens in a row, T
   c.data.batch = 16  # rows in a step, B, over all devices
-  c.data.vocab = 'word'  # 'word', 'piece' (closed, from the worlds) or 'byte'
+  c.data.vocab = 'word'  # 'word' or 'piece' (closed, from the worlds),
+  # 'byte', 'bpe:SIZE', 'gpt2', 'gpt2_used' or a path: physics_lm/vocab.py
+  c.data.source = 'worlds'  # or 'seqio:NAME': that Task or Mixture alone
+  c.data.module = ''  # Python module or file that registers seqio's NAME
+  c.data.shards = 1  # parts of a stream; at most its files
   c.data.isolate = True  # False: examples of a row attend to earlier ones
   c.data.tasks = ConfigDict({
       'bio': task('bios', 'bio', 0.5),

@@ -20,6 +20,8 @@ class Book:
                closing):
     self.config, self.folder, self.command = config, folder, command
     self.data, self.plain = data, store.identified(config, folder)
+    if (folder / 'meta.json').exists():  # a library may train another tokenizer
+      store.check_vocab(folder, data.vocab, f'{folder}')
     self.saved = closing(checkpoint.Checkpoints(
         self.folder, self.config.checkpoint.keep))
     self.wrong = ''  # why it cannot go on
@@ -37,7 +39,7 @@ class Book:
       print(f'resuming at step {self.meta["step"]}', flush=True)
       return program.State(step, params, opt)
     self.meta = {'step': 0, 'run': run_id, 'window': {}, 'seconds': 0.0,
-                 'entries': [0] * len(self.config.data.tasks)}
+                 'entries': [0] * (len(self.config.data.tasks) or 1)}
     if self.config.init_from:
       parent = store.parent(self.config.init_from, self.folder,
                             self.data.vocab)
@@ -87,7 +89,7 @@ class Book:
     row = metrics.means(self.meta['window'], [t.name for t in tasks]) | counts
     row |= {f'entries/{t.name}': e for t, e in zip(tasks, entries)}
     row |= {f'exposures/{t.name}': e / t.people
-            for t, e in zip(tasks, entries)}
+            for t, e in zip(tasks, entries) if t.people}
     self.log.write('train', step, **row, **times)
     self.meta['window'] = {}
     return row['loss']
@@ -99,6 +101,7 @@ class Book:
           'steps': self.config.steps, 'seconds': round(seconds, 1)})
       print(f'done: {self.folder} (config.json, metrics.jsonl, evals/)')
 
-  def save(self, step: int, state: program.State, seconds: float):
+  def save(self, step: int, state: program.State, seconds: float,
+           streams: dict):
     self.saved.save(step, state.params, (state.step, state.opt), self.meta | {
-        'step': step, 'seconds': seconds})
+        'step': step, 'seconds': seconds, 'streams': streams})

@@ -69,6 +69,8 @@ def cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
   tokens = c.steps * c.data.batch * c.data.length
   exposures = {}
   for task in data.tasks:
+    if not task.people:  # a stream
+      continue
     alone = data._replace(tasks=(task,))
     sample = [int(rows.row(alone, i)['entries']) for i in range(16)]
     drawn = sum(sample) / 16 * c.steps * c.data.batch * task.weight

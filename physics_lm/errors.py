@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import errno
 import functools
+import importlib
 import os
 import sys
 
@@ -32,6 +33,15 @@ def disk_errors(folder):
     raise BadInput(f'cannot write in {folder}: {reason}; wanted a writable '
                    'folder with space. What was saved before is kept: run '
                    'again to resume') from e
+
+
+def need(module: str, extra: str):
+  """Imports an optional module. Raises BadInput that names the extra."""
+  try:
+    return importlib.import_module(module)
+  except ImportError as e:
+    raise BadInput(f'{module} cannot be imported ({e}); wanted '
+                   f"pip install 'physics_lm[{extra}]'") from e
 
 
 def nearest(word: str, known) -> str:

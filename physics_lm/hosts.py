@@ -6,10 +6,12 @@ runtime.hosts says where process 0 is, how many there are and which this is.
 """
 
 import contextlib
+import json
 import os
 import signal
 
 import jax
+import numpy as np
 from jax.experimental import multihost_utils
 
 from physics_lm.cli import Stop
@@ -82,3 +84,17 @@ def wait_for_all(name: str):
   """Returns once every process has called it with this name."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
+
+
+def gathered(mine: dict) -> dict:
+  """The dicts of all processes (JSON) in one; every process calls it."""
+  if jax.process_count() == 1:
+    return mine
+  raw = np.frombuffer(json.dumps(mine).encode(), np.uint8)
+  sizes = multihost_utils.process_allgather(np.int32(len(raw)))
+  padded = np.zeros(sizes.max(), np.uint8)
+  padded[:len(raw)] = raw
+  out = {}
+  for line, size in zip(multihost_utils.process_allgather(padded), sizes):
+    out |= json.loads(line[:size].tobytes())
+  return out

@@ -67,7 +67,7 @@ class Writer:
     self._file.close()
     if self._mirror:
       try:
-        self._mirror.finish(quiet=True)
+        self._mirror.finish()
       except Exception as e:
         print(f'wandb mirror did not finish: {e}', flush=True)
 
@@ -82,8 +82,25 @@ class NoWriter:
     pass
 
 
+def mirror_report(folder: Path, mode: str, made_by: dict, df, figure: Path):
+  """A finished report as a wandb run: who made it as the config, its table
+  and its figure. 'off': nothing."""
+  name = f'{made_by["experiment"]}-{made_by["scale"]}'
+  run = _started(folder, mode, 'physics_lm', made_by, id=name, name=name)
+  if run:
+    import wandb
+    run.log({'figure': wandb.Image(str(figure)),
+             'table': wandb.Table(dataframe=df)})
+    run.finish()
+
+
 def _wandb(folder: Path, config: dict):
-  mode = config['log']['wandb']
+  return _started(folder, config['log']['wandb'], config['log']['project'],
+                  config, id=store.run_id(config), resume='allow')
+
+
+def _started(folder: Path, mode: str, project: str, config: dict, **kwargs):
+  """A wandb run, or None when it is off or cannot be had."""
   if mode == 'off':
     return None
   os.environ.setdefault('WANDB_ERROR_REPORTING', 'false')
@@ -91,9 +108,8 @@ def _wandb(folder: Path, config: dict):
   try:
     import wandb
     return wandb.init(
-        project=config['log']['project'], mode=mode, dir=str(folder),
-        id=store.run_id(config), resume='allow', config=config,
-        settings=wandb.Settings(x_disable_stats=True, console='off'))
+        project=project, mode=mode, dir=str(folder), config=config,
+        settings=wandb.Settings(x_disable_stats=True, console='off'), **kwargs)
   except Exception as e:
     print(f'wandb mirror off: {e}', flush=True)
     return None

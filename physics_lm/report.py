@@ -11,7 +11,7 @@ import dataclasses
 import functools
 from pathlib import Path
 
-from physics_lm import cli, launch, store, sweep
+from physics_lm import cli, launch, metrics, store, sweep
 from physics_lm.errors import BadInput, command
 
 RESULTS = sweep.ROOT / 'experiments' / 'results'
@@ -62,8 +62,10 @@ def gather(module, scale: str, folder: Path) -> tuple[list[dict], dict]:
       'versions': metas[0]['versions']}
 
 
-def report(module, scale: str, folder: Path, out: Path) -> str:
-  """Writes the csv, the figure and the provenance; returns the text."""
+def report(module, scale: str, folder: Path, out: Path,
+           wandb: str = 'off') -> str:
+  """Writes the csv, the figure and the provenance; returns the text. `wandb`:
+  'offline' or 'online' mirrors them."""
   import matplotlib
   matplotlib.use('agg')
   rows, made_by = gather(module, scale, folder)
@@ -75,6 +77,7 @@ def report(module, scale: str, folder: Path, out: Path) -> str:
   # Fixed metadata: the same table gives the same file.
   figure.savefig(at / f'{scale}.png', dpi=150,
                  metadata={'Software': None})
+  metrics.mirror_report(folder, wandb, made_by, df, at / f'{scale}.png')
   text = [module.show(df) if hasattr(module, 'show') else df.to_string(
       index=False), '', claims_text(module.verdict(df)), '',
       f'table:  {shown(at / f"{scale}.csv")}',
@@ -141,6 +144,9 @@ def main(argv=None):
                  help="rewrite the README's scoreboard")
   p.add_argument('--out', type=Path, default=RESULTS,
                  help='where results go (default: experiments/results)')
+  p.add_argument('--wandb', default='off',
+                 choices=('off', 'offline', 'online'),
+                 help='also as a wandb run, in the folder of the runs')
   a = p.parse_args(argv)
   if a.all:
     readme = sweep.ROOT / 'README.md'
@@ -150,7 +156,7 @@ def main(argv=None):
   if not a.experiment:
     raise BadInput('no experiment file; wanted experiments/NAME.py or --all')
   module = sweep.experiment(a.experiment)
-  print(report(module, a.scale, a.runs / module.name, a.out))
+  print(report(module, a.scale, a.runs / module.name, a.out, a.wandb))
 
 
 def spread(df, by: list[str], columns: list[str]):

@@ -5,9 +5,14 @@ wholly biographies or wholly questions). Its examples are drawn uniformly with
 replacement and packed until one does not fit: that one is dropped, none is
 cut. Because row i needs nothing but (seed, i), the state of the data is one
 integer, and the stream cannot depend on hosts, workers or mesh.
+
+Text of the user's own and seqio's tasks are streams (worlds/base.py): they
+have no index. Which rows are theirs is decided here all the same; what is in
+them comes from pipeline.py, which packs streams and keeps their place.
 """
 
 import functools
+import importlib
 import json
 import math
 from typing import NamedTuple
@@ -32,19 +37,24 @@ class Task(NamedTuple):
   weight: float  # share of rows, normalised
   loss: str
   tag: str
-  size: int  # examples
-  people: int  # divisor of exposures
+  size: int  # examples; 0: a stream
+  people: int  # divisor of exposures; 0: a stream
 
 
 class Data(NamedTuple):
   """Worlds, tokenizer and tasks that a config describes."""
 
   worlds: dict[str, base.World]
-  vocab: vocabs.Word | vocabs.Byte
+  vocab: vocabs.Vocab
   tasks: tuple[Task, ...]
   length: int  # T
   isolate: bool
   seed: int
+  shards: int = 1  # of each stream
+
+  def streams(self) -> list[int]:
+    """Which tasks are streams."""
+    return [i for i, t in enumerate(self.tasks) if base.is_stream(t.world)]
 
 
 def load(config) -> Data:
@@ -70,9 +80,13 @@ def _load(text: str) -> Data:
   pieces = [p for w in worlds.values() for p in w.pieces()]
   pieces += [t.tag for t in c.data.tasks.values()]
   total = sum(t.weight for t in c.data.tasks.values())
-  if total <= 0 or c.data.length < 1:
+  streams_only = c.data.source != 'worlds'  # tasks do not count
+  if (total <= 0 and not streams_only) or c.data.length < 1:
     raise BadInput(f'data.length is {c.data.length} and the weights of '
                    f'data.tasks sum to {total}; wanted both above 0')
+  if not 1 <= c.data.shards <= c.data.batch:
+    raise BadInput(f'data.shards is {c.data.shards}, wanted 1 to data.batch='
+                   f'{c.data.batch}')
   tasks = []
   for name, t in c.data.tasks.items():
     if t.world not in worlds:
@@ -85,10 +99,51 @@ def _load(text: str) -> Data:
       raise BadInput(f'task {name}: weight is {t.weight}, wanted >= 0')
     world = worlds[t.world]
     if t.weight:
+      counts = (0, 0) if base.is_stream(world) else (
+          world.size(t.split), world.people(t.split))
       tasks.append(Task(name, world, t.split, t.weight / total, t.loss, t.tag,
-                        world.size(t.split), world.people(t.split)))
-  return Data(worlds, vocabs.make(c.data.vocab, pieces), tuple(tasks),
-              c.data.length, c.data.isolate, c.seed.data)
+                        *counts))
+  if c.data.source != 'worlds':
+    world, vocab = source(c)
+    worlds[c.data.source] = world
+    tasks = [Task('source', world, 'train', 1.0, 'all', '', 0, 0)]
+  else:
+    vocab = _vocab(c.data.vocab, worlds, pieces, tasks)
+  return Data(worlds, vocab, tuple(tasks), c.data.length, c.data.isolate,
+              c.seed.data, c.data.shards)
+
+
+def _vocab(kind: str, worlds: dict, pieces: list[str], tasks) -> vocabs.Vocab:
+  open_ = [k for k, w in worlds.items() if base.is_stream(w)]
+  if open_ and kind in ('word', 'piece', 'gpt2_used'):
+    raise BadInput(f'data.vocab is {kind!r}, closed, and world {open_[0]!r} '
+                   'has words unknown; wanted byte, bpe:SIZE, gpt2 or a path')
+  marks = dict.fromkeys(m for w in worlds.values()
+                        for m in getattr(w, 'marks', ()))
+  return vocabs.make(kind, pieces, lambda: texts(tasks), tuple(marks))
+
+
+def source(c: ConfigDict):
+  """(stream world, vocabulary) of config.data.source. Raises BadInput."""
+  kind, _, name = c.data.source.partition(':')
+  if kind != 'seqio' or not name:
+    raise BadInput(f"data.source is {c.data.source!r}, wanted 'worlds' or "
+                   "'seqio:NAME'")
+  try:
+    seqio = importlib.import_module('physics_lm.interop.seqio')  # slow, large
+  except ImportError as e:
+    raise BadInput(f'seqio cannot be imported ({e}); wanted pip install seqio'
+                   ) from e
+  world = seqio.Source(name, c.data.length, c.data.module)
+  return world, world.vocab
+
+
+def texts(tasks):
+  """What a tokenizer is trained on: of each task, 2,000 texts spread evenly
+  over its split."""
+  for task in tasks:
+    for example in base.some(task.world, task.split, 2000):
+      yield task.tag + example.text
 
 
 def task_of(data: Data, row: int) -> int:
@@ -136,6 +191,9 @@ def check(data: Data):
   spread evenly. A longer one among the rest raises when it is drawn. Of a
   world without bounds one in ten may be longer: rows leave those out."""
   for task in data.tasks:
+    if not task.size:  # a stream: its documents are cut where a row ends
+      next(task.world.documents(task.split, 0, data.shards, data.seed))
+      continue
     lengths = sorted(
         len(encode(data, task.world.example(task.split, index), task.loss,
                    task.tag)[0])
@@ -154,6 +212,8 @@ def encode(data: Data, example: base.Example, loss: str = 'all',
            tag: str = '') -> tuple[list[int], list[float]]:
   """(ids, weights), each one longer than the text: ids begin with the end
   token, weights close with the end token's as target."""
+  if isinstance(example, base.Encoded):
+    return example.ids, example.weights
   ids, enc = [vocabs.EOS], data.vocab.encode
   if tag:
     ids += enc(tag)

@@ -151,13 +151,18 @@ def parent(name: str, folder: Path, vocab) -> Path:
   if not is_done(path):
     raise BadInput(f'init_from is {name!r}, wanted the folder or id of a '
                    f'finished run (no `done` in {path})')
-  theirs = read_json(path / 'meta.json')['vocab']
+  check_vocab(path, vocab, f'init_from {name!r}')
+  return path
+
+
+def check_vocab(folder: Path, vocab, what: str):
+  """Raises BadInput when the run in `folder` was made with another one."""
+  theirs = read_json(folder / 'meta.json')['vocab']
   if theirs['sha256'] != vocab.hash:
     raise BadInput(
-        f'init_from {name!r} has another vocabulary ({theirs["kind"]}, '
-        f'{theirs["size"]} entries, sha256 {theirs["sha256"][:8]}), wanted '
-        f'{vocab.kind}, {len(vocab)}, {vocab.hash[:8]}')
-  return path
+        f'{what} has another vocabulary ({theirs["kind"]}, {theirs["size"]} '
+        f'entries, sha256 {theirs["sha256"][:8]}), wanted {vocab.kind}, '
+        f'{len(vocab)}, {vocab.hash[:8]}')
 
 
 class Locked(Exception):

@@ -165,7 +165,8 @@ def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
   local = pipeline.local_rows(trainer.batch_shardings['task'], trainer.lead)
   batches = pipeline.host_batches(data, config.data.batch, local, first,
                                   config.runtime.workers,
-                                  config.runtime.prefetch)
+                                  config.runtime.prefetch,
+                                  lead.meta.get('streams'))
   rates = [optim.schedule(b.config) for b in books]
   pending = []
   well = lambda: [(i, b) for i, b in enumerate(books) if not b.wrong]
@@ -200,12 +201,13 @@ def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
       save = last or leaving or i % config.checkpoint.every == 0
       if due or (save and i != first):
         collect()
+        streams = hosts.gathered(pipeline.place(batches))
         for j, book in well():
           own = trainer.take(state, j)
           for name in due:
             book.evaluate(name, i, own.params, trainer.cfg)
           if save and i != first:
-            book.save(i, own, seconds())
+            book.save(i, own, seconds(), streams)
       if leaving:
         for _, book in well():
           book.saved.wait()

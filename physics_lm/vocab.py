@@ -1,21 +1,46 @@
 """Tokenizers: text piece -> ids and back, exactly.
 
-Every kind encodes a text piece by piece (`Example.pieces`) and caches each
-piece, so a row costs a few dictionary look-ups. Id 0 pads; id 1 ends an
-example and starts the next, as the papers' end-of-text token does.
+Every kind encodes a text piece by piece (`Example.pieces`) and caches short
+pieces, so a row costs a few dictionary look-ups. Id 0 pads; id 1 ends an
+example and starts the next, as the papers' end-of-text token does: the ids of
+a tokenizer from elsewhere are renumbered.
+
+  word          closed: the words of the worlds
+  piece         closed: every piece of the worlds is one token
+  byte          UTF-8
+  bpe:SIZE      byte-level BPE of SIZE entries, trained on the worlds' texts
+  gpt2          GPT-2's byte-level BPE, 50,257 entries
+  gpt2_used     those of them that the worlds' pieces use: the papers' count
+  PATH.json     a tokenizer.json of the tokenizers library
+  PATH.model    a SentencePiece model
 """
 
 import hashlib
+import json
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from importlib import resources
+from pathlib import Path
 
-from physics_lm.errors import BadInput, nearest
+from physics_lm.errors import BadInput, command, nearest, need
 
 PAD, EOS = 0, 1
 _SPECIAL = ('<pad>', '<eos>')
 # A word or one sign, with the space before it: the split is exact and never
 # crosses the border of two pieces.
-_WORD = re.compile(r' ?\w+| ?[^\w\s]|\s')
+WORD = r' ?\w+| ?[^\w\s]|\s'
+_WORD = re.compile(WORD)
+_CACHED = 64  # characters: longer pieces are not drawn twice
+_LEAST = len(_SPECIAL) + 256  # entries of a byte-level BPE
+
+# physics_lm/gpt2/: the files as published, with their licence.
+GPT2 = {
+    'encoder.json':
+        '196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783',
+    'vocab.bpe':
+        '1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5'}
+_ENDS = ('<|endoftext|>', '<eos>', '</s>', '<|end_of_text|>', '[EOS]')
 
 
 class Word:
@@ -45,12 +70,13 @@ class Word:
       except KeyError as e:
         raise BadInput(f'word {e.args[0]!r} is not among the '
                        f'{len(self)} of the closed vocabulary') from None
-      self._cache[piece] = ids
+      if len(piece) <= _CACHED:
+        self._cache[piece] = ids
     return ids
 
   def decode(self, ids: Iterable[int]) -> str:
     """The text; ends at the first end token; padding is dropped."""
-    return ''.join(self.words[i] for i in _until_eos(ids))
+    return ''.join(self.words[i] for i in _until_eos(ids, len(self)))
 
   @property
   def hash(self) -> str:
@@ -73,9 +99,6 @@ class Byte:
 
   kind = 'byte'
 
-  def __init__(self, pieces: Iterable[str] = ()):
-    del pieces  # open: every text can be written
-
   def __len__(self) -> int:
     return 256 + len(_SPECIAL)
 
@@ -83,7 +106,7 @@ class Byte:
     return tuple([b + len(_SPECIAL) for b in piece.encode()])
 
   def decode(self, ids: Iterable[int]) -> str:
-    return bytes(i - len(_SPECIAL) for i in _until_eos(ids)
+    return bytes(i - len(_SPECIAL) for i in _until_eos(ids, len(self))
                  ).decode(errors='replace')
 
   @property
@@ -91,22 +114,312 @@ class Byte:
     return _digest(self.kind)
 
 
-VOCABS = {'word': Word, 'piece': Piece, 'byte': Byte}
+class Mapped:
+  """Another library's tokenizer, its ids renumbered so that 0 pads and 1
+  ends. `theirs[i]` is its id for our id i, -1 where it has none; `source` is
+  the library's object, or the path it came from."""
+
+  def __init__(self, kind: str, encode: Callable, decode: Callable,
+               theirs: Sequence[int], digest: str, source):
+    self.kind, self.theirs, self.source = kind, tuple(theirs), source
+    self._encode, self._decode, self._digest = encode, decode, digest
+    self._ours = {t: i for i, t in enumerate(self.theirs) if t >= 0}
+    self._cache: dict[str, tuple[int, ...]] = {}
+
+  def __len__(self) -> int:
+    return len(self.theirs)
+
+  def encode(self, piece: str) -> tuple[int, ...]:
+    """Ids of one piece. Raises BadInput for one that is not kept."""
+    ids = self._cache.get(piece)
+    if ids is None:
+      try:
+        ids = tuple([self._ours[t] for t in self._encode(piece)])
+      except KeyError as e:
+        raise BadInput(f'token {e.args[0]} of {piece[:40]!r} is not among the '
+                       f'{len(self)} of vocab {self.kind!r}') from None
+      if len(piece) <= _CACHED:
+        self._cache[piece] = ids
+    return ids
+
+  def decode(self, ids: Iterable[int]) -> str:
+    """The text; ends at the first end token; padding is dropped."""
+    theirs = [self.theirs[i] for i in _until_eos(ids, len(self))]
+    return self._decode([t for t in theirs if t >= 0])
+
+  def renumber(self, theirs: Iterable[int]) -> list[int]:
+    """Our ids of theirs, without padding and end tokens."""
+    ours = (self._ours[int(t)] for t in theirs if int(t) in self._ours)
+    return [i for i in ours if i > EOS]
+
+  @property
+  def hash(self) -> str:
+    return _digest(self.kind, self._digest)
 
 
-def make(kind: str, pieces: Iterable[str]) -> Word | Byte:
-  if kind not in VOCABS:
-    raise BadInput(f'unknown vocab {kind!r}; {nearest(kind, VOCABS)}')
-  return VOCABS[kind](pieces)
+class Marked:
+  """A vocabulary with marks of its world behind its entries: a piece that is
+  a mark is one token, and no text is mistaken for it."""
+
+  def __init__(self, base, marks: Sequence[str]):
+    self.base, self.marks, self.kind = base, tuple(marks), base.kind
+    self._id = {m: len(base) + i for i, m in enumerate(self.marks)}
+
+  def __len__(self) -> int:
+    return len(self.base) + len(self.marks)
+
+  def encode(self, piece: str) -> tuple[int, ...]:
+    at = self._id.get(piece)
+    return self.base.encode(piece) if at is None else (at,)
+
+  def decode(self, ids: Iterable[int]) -> str:
+    out, run = [], []
+    for i in _until_eos(ids, len(self)):
+      if i < len(self.base):
+        run.append(i)
+      else:
+        out += [self.base.decode(run), self.marks[i - len(self.base)]]
+        run = []
+    return ''.join([*out, self.base.decode(run)])
+
+  @property
+  def hash(self) -> str:
+    return _digest(self.base.hash, *self.marks)
 
 
-def _until_eos(ids: Iterable[int]):
+Vocab = Word | Byte | Mapped | Marked
+KINDS = ('word', 'piece', 'byte', 'bpe:SIZE', 'gpt2', 'gpt2_used', 'PATH.json',
+         'PATH.model')
+
+
+def make(kind: str, pieces: Iterable[str], texts: Callable = lambda: (),
+         marks: Sequence[str] = ()) -> Vocab:
+  """The vocabulary of a kind. `pieces`: all that a closed one must hold;
+  `texts()`: what to train on; `marks`: pieces that are one token each.
+  Raises BadInput for an unknown kind, a missing file or a missing library."""
+  name, _, size = kind.partition(':')
+  if kind.endswith('.model'):
+    base = sentencepiece(kind)
+  elif kind.endswith('.json'):
+    base = from_file(kind)
+  elif name == 'bpe':
+    if not size.isdigit() or int(size) < _LEAST:
+      raise BadInput(f'vocab is {kind!r}, wanted bpe:SIZE with a size of at '
+                     f'least {_LEAST}')
+    base = own(kind, train_bpe(texts(), int(size)))
+  elif kind == 'gpt2':
+    base = gpt2()
+  elif kind == 'gpt2_used':
+    base = gpt2(pieces)
+  elif kind in ('word', 'piece'):
+    base = {'word': Word, 'piece': Piece}[kind](pieces)
+  elif kind == 'byte':
+    base = Byte()
+  else:
+    raise BadInput(f'unknown vocab {kind!r}; {nearest(kind, KINDS)}')
+  return Marked(base, marks) if marks else base
+
+
+def _library():
+  # Rows are made one after another; threads of its own would only make it
+  # warn when a process forks.
+  os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
+  return need('tokenizers', 'text')
+
+
+def byte_letters() -> dict[int, str]:
+  """The printable letter that stands for each byte in a byte-level BPE:
+  itself where it prints, else the next letter from U+0100 on."""
+  prints = [*range(33, 127), *range(161, 173), *range(174, 256)]
+  rest = [b for b in range(256) if b not in prints]
+  return {b: chr(b) for b in prints} | {
+      b: chr(256 + i) for i, b in enumerate(rest)}
+
+
+def byte_level(tokenizer, lib, regex: bool = True):
+  """Puts a byte-level splitter and decoder on a tokenizer, which it returns."""
+  tokenizer.pre_tokenizer = lib.pre_tokenizers.ByteLevel(
+      add_prefix_space=False, use_regex=regex)
+  tokenizer.decoder = lib.decoders.ByteLevel()
+  return tokenizer
+
+
+def mapped(kind: str, tokenizer, theirs: Sequence[int], digest: str) -> Mapped:
+  """A tokenizers.Tokenizer as a vocabulary."""
+  # A text may hold the words '<eos>'; they end nothing.
+  tokenizer.encode_special_tokens = True
+  return Mapped(
+      kind, lambda piece: tokenizer.encode(piece, add_special_tokens=False).ids,
+      lambda ids: tokenizer.decode(ids, skip_special_tokens=False), theirs,
+      digest, tokenizer)
+
+
+def own(kind: str, tokenizer) -> Mapped:
+  """A tokenizer that was trained here: its ids are ours."""
+  return mapped(kind, tokenizer, range(tokenizer.get_vocab_size()),
+                tokenizer.to_str())
+
+
+def train_bpe(texts: Iterable[str], size: int):
+  """A byte-level BPE of at most `size` entries, '<pad>' and '<eos>' first: a
+  tokenizers.Tokenizer. The same texts give the same entries."""
+  lib = _library()
+  tokenizer = byte_level(lib.Tokenizer(lib.models.BPE()), lib)
+  tokenizer.train_from_iterator(texts, lib.trainers.BpeTrainer(
+      vocab_size=size, special_tokens=list(_SPECIAL), show_progress=False,
+      initial_alphabet=sorted(lib.pre_tokenizers.ByteLevel.alphabet())))
+  return tokenizer
+
+
+def gpt2_files() -> dict[str, str]:
+  """{name: text} of GPT-2's two files. Raises BadInput when one is damaged."""
+  out = {}
+  for name, wanted in GPT2.items():
+    raw = (resources.files('physics_lm') / 'gpt2' / name).read_bytes()
+    found = hashlib.sha256(raw).hexdigest()
+    if found != wanted:
+      raise BadInput(f'physics_lm/gpt2/{name} has sha256 {found}, wanted '
+                     f'{wanted}')
+    out[name] = raw.decode()
+  return out
+
+
+def gpt2(pieces: Iterable[str] | None = None) -> Mapped:
+  """GPT-2's BPE; with pieces, only the entries that they use."""
+  lib, files = _library(), gpt2_files()
+  entries = json.loads(files['encoder.json'])
+  lines = files['vocab.bpe'].split('\n')[1:]  # the first is a version
+  merges = [tuple(line.split(' ')) for line in lines if line]
+  tokenizer = byte_level(lib.Tokenizer(lib.models.BPE(entries, merges)), lib)
+  end = entries['<|endoftext|>']
+  kept, kind = [t for t in sorted(entries.values()) if t != end], 'gpt2'
+  if pieces is not None:
+    kind, kept = 'gpt2_used', sorted({
+        t for piece in set(pieces)
+        for t in tokenizer.encode(piece, add_special_tokens=False).ids})
+  return mapped(kind, tokenizer, [-1, end, *kept],
+                ' '.join([*GPT2.values(), *map(str, kept)]))
+
+
+def from_file(path: str) -> Mapped:
+  """A tokenizer.json; the end token is tokenizer_config.json's, if that lies
+  beside it, else one of the usual names. Raises BadInput."""
+  lib, text = _library(), _read(path).decode()
+  try:
+    tokenizer = lib.Tokenizer.from_str(text)
+  except Exception as e:  # the library raises bare Exceptions
+    raise BadInput(f'{path} is no tokenizer.json: {str(e)[:200]}') from None
+  entries, beside = tokenizer.get_vocab(), {}
+  config = Path(path).with_name('tokenizer_config.json')
+  if config.exists():
+    beside = json.loads(config.read_text(encoding='utf-8'))
+  name = lambda key: (beside.get(key) or {}).get('content') if isinstance(
+      beside.get(key), dict) else beside.get(key)
+  end = next((e for e in (name('eos_token'), *_ENDS) if e in entries), None)
+  if end is None:
+    raise BadInput(f'{path} has no end token; wanted eos_token in '
+                   f'tokenizer_config.json or one of {", ".join(_ENDS)}')
+  pad = next((p for p in (name('pad_token'), *_SPECIAL[:1])
+              if p in entries and p != end), None)
+  return mapped('json', tokenizer, renumbered(
+      max(entries.values()) + 1, entries.get(pad, -1), entries[end]), text)
+
+
+def sentencepiece(path: str) -> Mapped:
+  """A SentencePiece model. A text that its normalisation changes, or whose
+  signs it does not know (without byte_fallback), does not come back the same.
+  Raises BadInput."""
+  raw, lib = _read(path), need('sentencepiece', 'text')
+  proto = need('sentencepiece.sentencepiece_model_pb2', 'text').ModelProto()
+  try:
+    proto.ParseFromString(raw)
+    # Pieces are parts of a text: none gets a space of its own.
+    proto.normalizer_spec.add_dummy_prefix = False
+    proto.normalizer_spec.remove_extra_whitespaces = False
+    model = lib.SentencePieceProcessor(model_proto=proto.SerializeToString())
+  except Exception as e:  # protobuf's and the library's own
+    raise BadInput(f'{path} is no SentencePiece model: {str(e)[:200]}'
+                   ) from None
+  if model.eos_id() < 0:
+    raise BadInput(f'{path} has no end token; wanted a model with eos_id')
+  out = Mapped('sentencepiece', model.encode, lambda ids: _sentence(
+      model, ids), renumbered(len(model), model.pad_id(), model.eos_id()),
+      hashlib.sha256(raw).hexdigest(), path)
+  return out
+
+
+def _sentence(model, ids: list[int]) -> str:
+  # The library drops a space at the start; ours carry meaning there.
+  space = bool(ids) and model.id_to_piece(ids[0]).startswith('\u2581')
+  text = model.decode(ids)
+  return ' ' + text if space and not text.startswith(' ') else text
+
+
+def renumbered(count: int, pad: int, end: int) -> list[int]:
+  """Their ids in our order: padding and end (-1: none), then the others."""
+  return [pad, end, *(t for t in range(count) if t not in (pad, end))]
+
+
+def _read(path: str) -> bytes:
+  try:
+    return Path(path).read_bytes()
+  except OSError as e:
+    raise BadInput(f'no vocab file {path!r} ({e.strerror}); wanted one of '
+                   f'{", ".join(KINDS)}') from None
+
+
+def _until_eos(ids: Iterable[int], size: int):
   for i in ids:
     if i == EOS:
       return
-    if i != PAD:
+    if PAD < i < size:  # the embedding may have a few rows more
       yield int(i)
 
 
 def _digest(*parts: str) -> str:
   return hashlib.sha256('\n'.join(parts).encode()).hexdigest()
+
+
+@command
+def main(argv=None):
+  """The command line."""
+  from physics_lm import cli
+  from physics_lm.worlds import base
+  p = cli.parser('physics_lm.vocab', _USAGE)
+  p.add_argument('world', help='a world, or with --train a pattern of files')
+  p.add_argument('--vocab', default='byte,word,bpe:1024,gpt2,gpt2_used')
+  p.add_argument('--split', help='of the world (default: its first)')
+  p.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
+                 help='a key of the world, as in configs/default.py')
+  p.add_argument('--seed', type=int, default=0)
+  p.add_argument('--count', type=int, default=1000, help='texts')
+  p.add_argument('--train', type=int, metavar='SIZE')
+  p.add_argument('--out', default='tokenizer.json')
+  a = p.parse_args(argv)
+  world = base.of_flags(a.world, a.set, a.seed)
+  split = a.split or world.splits[0]
+  examples = base.some(world, split, a.count)
+  texts = lambda: (e.text for e in examples)
+  if a.train:
+    tokenizer = train_bpe(texts(), max(a.train, _LEAST))
+    tokenizer.save(a.out)
+    print(f'{a.out}: {tokenizer.get_vocab_size()} entries; use it with '
+          f'--config.data.vocab={a.out}')
+    return
+  print(f'{"vocab":16}{"entries":>9}{"tokens":>9}{"least":>7}{"most":>7}   '
+        f'of {len(examples)} texts of {a.world}, {split}')
+  for kind in a.vocab.split(','):
+    made = make(kind, world.pieces(), texts)
+    n = [sum(len(made.encode(piece)) for piece in e.pieces) for e in examples]
+    print(f'{kind:16}{len(made):>9}{sum(n) / len(n):>9.1f}{min(n):>7}'
+          f'{max(n):>7}')
+
+
+_USAGE = """How many tokens a text has, by tokenizer; or train one. No JAX.
+
+  python -m physics_lm.vocab biographies --set variant=multi5_permute
+  python -m physics_lm.vocab biographies --train=1024 --out=bios.json
+"""
+
+if __name__ == '__main__':
+  main()

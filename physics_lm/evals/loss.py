@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from physics_lm import rows
+from physics_lm import pipeline, rows
 from physics_lm.errors import BadInput
 from physics_lm.evals import scoring
 
@@ -15,9 +15,12 @@ def inputs(config, spec):
     raise BadInput(f'evals: rows is {spec.rows}, wanted at least 1')
   data, packed = rows.load(config), []
   for i, task in enumerate(data.tasks):
-    alone = data._replace(tasks=(task,))
-    batch = [rows.row(alone, _FRESH + i * spec.rows + k)
-             for k in range(spec.rows)]
+    if i in data.streams():
+      batch = pipeline.judged_rows(data, i, spec.rows)
+    else:
+      alone = data._replace(tasks=(task,))
+      batch = [rows.row(alone, _FRESH + i * spec.rows + k)
+               for k in range(spec.rows)]
     packed.append({k: np.stack([r[k] for r in batch]) for k in batch[0]})
   return data, packed
 
@@ -26,7 +29,8 @@ def run(params, config, spec, cfg):
   """({'<task>': nats a token, ...}, raw outcomes a row).
 
   Tasks of weight 0 do not count. The examples may be known to the model (a
-  biography is one of M); what is fresh is the drawing and packing.
+  biography is one of M); what is fresh is the drawing and packing. Of a text
+  it is the held-out documents.
   """
   metrics, raw = {}, []
   data, each = inputs(config, spec)

@@ -1,19 +1,20 @@
-"""Look at the data of a world, or export it. No JAX.
+"""Look at the data of a world, or write them to files. No JAX.
 
   python -m physics_lm.worlds biographies --variant=multi5_permute --show=3
-  python -m physics_lm.worlds igsm --max-op=15 --max-edge=20 --count=1000 \
+  python -m physics_lm.worlds igsm --max-op=15 --max-edge=20 --count=1000 \\
     --jsonl=FILE
+  python -m physics_lm.worlds biographies --split=bio,qa_train --shards=4 \\
+    --parquet=FILE --arrayrecord=FILE --nanogpt-bin=DIR
 
 Every key of the world in configs/default.py is a flag, '_' written as '-'.
-A line of FILE is {"split", "index", "prompt", "completion", "answers", "meta"};
-the completion begins with the first piece that bears loss.
+Files are described in physics_lm/worlds/export.py; the same command resumes.
 """
 
-import json
+from pathlib import Path
 
 from physics_lm import cli
-from physics_lm.errors import BadInput, command, disk_errors, nearest
-from physics_lm.worlds import base
+from physics_lm.errors import BadInput, command
+from physics_lm.worlds import base, export
 
 
 @command
@@ -23,52 +24,36 @@ def main(argv=None):
   p.add_argument('world', help=', '.join(base.WORLDS))
   p.add_argument('--show', type=int, default=3, help='examples of each split')
   p.add_argument('--seed', type=int, default=0)
-  p.add_argument('--split', help='only this one')
-  p.add_argument('--count', type=int, default=1000, help='examples to export')
-  p.add_argument('--jsonl', metavar='FILE', help='export instead of showing')
+  p.add_argument('--split', help='only this one; of files, several: A,B')
+  p.add_argument('--count', type=int, help='examples of a file (default: all)')
+  for form in export.FORMATS:
+    p.add_argument(f'--{form}', type=Path, metavar='PATH', help='write it')
+  p.add_argument('--shards', type=int, default=1, help='files of each split')
+  p.add_argument('--vocab', default='gpt2', help='of --nanogpt-bin')
   p.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
                  help='the same as --KEY=VALUE')
   a, rest = p.parse_known_args(argv)
-  from configs import default
-  if a.world not in base.WORLDS or not hasattr(default, a.world):
-    raise BadInput(f'unknown world {a.world!r}; '
-                   f'{nearest(a.world, base.WORLDS)}')
-  config = getattr(default, a.world)().lock()
-  changes = {}
-  for item in [*a.set, *_joined(rest)]:
-    key, equals, value = item.partition('=')
-    if not equals:
-      raise BadInput(f'--set {item!r}, wanted KEY=VALUE')
-    changes[key] = cli.typed(config, key, value)
-  world = base.make(cli.override(config, changes), a.seed)
-  splits = [a.split] if a.split else world.splits
-  if a.jsonl:
-    export(world, splits[0], a.count, a.jsonl)
+  items = [*a.set, *_joined(rest)]
+  world = base.of_flags(a.world, items, a.seed)
+  forms = {f: getattr(a, f.replace('-', '_')) for f in export.FORMATS}
+  if any(forms.values()):
+    splits = a.split.split(',') if a.split else [world.splits[0]]
+    what = {'world': a.world, 'version': world.version, 'seed': a.seed,
+            'set': sorted(items)}
+    for form, out in forms.items():
+      if out:
+        for path, split, count in export.export(
+            world, what, form, out, splits, a.count, a.shards, a.vocab):
+          print(f'{count} examples of {split} in {path}')
     return
-  for split in splits:
+  if a.count is not None:
+    raise BadInput('--count is of files, found none; wanted '
+                   f'--{", --".join(export.FORMATS)}')
+  for split in [a.split] if a.split else world.splits:
     print(f'--- {split}: {world.size(split)} examples of '
           f'{world.people(split)} people')
     for i in range(min(a.show, world.size(split))):
       print(world.example(split, i).text.strip())
-
-
-def export(world: base.World, split: str, count: int, path: str):
-  """Writes the first `count` examples of a split as JSON lines."""
-  count = min(count, world.size(split))
-  with disk_errors(path), open(path, 'w', encoding='utf-8') as file:
-    bar = cli.Progress(count, 0, split, 'example')
-    for i in range(count):
-      e = world.example(split, i)
-      first = min(e.loss, default=0)
-      file.write(json.dumps({
-          'split': split, 'index': i,
-          'prompt': ''.join(e.pieces[:first]),
-          'completion': ''.join(e.pieces[first:]),
-          'answers': [(name, e.pieces[at].strip()) for name, at in e.answers],
-          'meta': e.meta}) + '\n')
-      bar.update(i + 1)
-    bar.close()
-  print(f'{count} examples of {split} in {path}')
 
 
 def _joined(flags: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import itertools
 import zlib
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
@@ -12,7 +13,8 @@ from physics_lm.errors import BadInput, nearest
 
 WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'bitworld': 'physics_lm.worlds.bitworld',
-          'igsm': 'physics_lm.worlds.igsm'}
+          'igsm': 'physics_lm.worlds.igsm',
+          'text': 'physics_lm.worlds.text'}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -34,6 +36,13 @@ class Example:
 class Verdict(NamedTuple):
   correct: bool
   reason: str
+
+
+class Encoded(NamedTuple):
+  """An example that came as ids: what rows.encode makes of any other."""
+
+  ids: list[int]
+  weights: list[float]
 
 
 class World(Protocol):
@@ -59,6 +68,13 @@ class World(Protocol):
     """Judges `text`, the answer given to `question`."""
 
 
+def is_stream(world) -> bool:
+  """Whether the world has no index, but `documents(split, shard, shards,
+  seed)`: an endless iterator of examples with get_state and set_state (JSON),
+  and `judged(split)`: the split whose loss an evaluation tells."""
+  return hasattr(world, 'documents')
+
+
 def make(config, seed: int) -> World:
   """The world a config describes. Raises BadInput for an unknown kind or a
   version that this code does not make."""
@@ -70,6 +86,42 @@ def make(config, seed: int) -> World:
     raise BadInput(f'config wants version {config.version} of world '
                    f'{config.kind}, this code makes version {module.VERSION}')
   return module.make(config, seed)
+
+
+def of_flags(name: str, items: list[str], seed: int) -> World:
+  """The world `name` of a command line, with the keys of its items
+  'KEY=VALUE' set. Raises BadInput."""
+  from configs import default
+  from physics_lm import cli
+  if name not in WORLDS or not hasattr(default, name):
+    raise BadInput(f'unknown world {name!r}; {nearest(name, WORLDS)}')
+  config = getattr(default, name)().lock()
+  changes = {}
+  for item in items:
+    key, equals, value = item.partition('=')
+    if not equals:
+      raise BadInput(f'--set {item!r}, wanted KEY=VALUE')
+    changes[key] = cli.typed(config, key, value)
+  return make(cli.override(config, changes), seed)
+
+
+def halves(example: Example) -> tuple[str, str]:
+  """(question, answer): the text, cut before the first piece that bears loss
+  when all after it do; ('', text) where there is no such end."""
+  count, first = len(example.pieces), min(example.loss, default=0)
+  if not first or example.loss != tuple(range(first, count)):
+    return '', example.text
+  return (''.join(example.pieces[:first]), ''.join(example.pieces[first:]))
+
+
+def some(world: World, split: str, count: int) -> list[Example]:
+  """At most `count` examples of a split, spread evenly over it; the first of
+  a stream."""
+  if is_stream(world):
+    return list(itertools.islice(world.in_order(split), count))
+  size = world.size(split)
+  count = max(min(count, size), 1)
+  return [world.example(split, i * size // count) for i in range(count)]
 
 
 def generator(seed: int, *key: str | int) -> np.random.Generator:

@@ -1,0 +1,20 @@
+"""Anyone's seqio Task or Mixture, by name.
+
+  python -m physics_lm.train --config=configs/seqio.py:NAME \\
+      --workdir=runs/seqio --config.data.module=my_tasks.py
+
+data.module is the Python module or file that registers NAME; those of this
+project (physics_lm/...) need none. Its vocabulary is the Task's.
+"""
+
+from configs import default
+
+
+def get_config(name: str):
+  c = default.get_config()
+  c.worlds = {}
+  c.data.source = f'seqio:{name}'
+  c.data.length = 256
+  c.data.tasks = {}
+  c.evals = {'loss': default.evaluation('loss')}
+  return c

@@ -1,0 +1,61 @@
+"""Metrics as TensorBoard reads them, from runs' metrics.jsonl. No JAX.
+
+  python -m physics_lm.interop.tensorboard runs/EXPERIMENT [--out=DIR]
+
+A run folder, or a folder of runs; event files go to RUN/tensorboard, or to
+DIR/RUN. Tags are train/loss, eval/..., as in the file; the step is the run's.
+Again: they are written anew.
+"""
+
+import calendar
+import time
+from pathlib import Path
+
+from physics_lm import cli, store
+from physics_lm.errors import BadInput, command, disk_errors, need
+
+
+def convert(run: Path, out: Path) -> int:
+  """Writes a run's scalars to `out`; how many. Raises BadInput when there are
+  none."""
+  rows = store.read_rows(run / 'metrics.jsonl')
+  if not rows:
+    raise BadInput(f'no metrics in {run}; wanted a run folder, or a folder of '
+                   'runs')
+  began = 0.0
+  if (run / 'meta.json').exists():
+    began = calendar.timegm(time.strptime(
+        store.read_json(run / 'meta.json')['time'], '%Y-%m-%dT%H:%M:%SZ'))
+  for old in out.glob('events.out.tfevents.*'):
+    old.unlink()
+  seconds = count = 0
+  writer = need('tensorboardX', 'tensorboard').SummaryWriter(str(out))
+  for row in rows:
+    seconds = row.get('time/seconds', seconds)
+    for key, value in row.items():
+      if key not in ('kind', 'step') and isinstance(value, (int, float)):
+        writer.add_scalar(f'{row["kind"]}/{key}', value, row['step'],
+                          walltime=began + seconds)
+        count += 1
+  writer.close()
+  return count
+
+
+@command
+def main(argv=None):
+  """The command line."""
+  p = cli.parser('physics_lm.interop.tensorboard', __doc__)
+  p.add_argument('folder', type=Path, help='a run, or a folder of runs')
+  p.add_argument('--out', type=Path)
+  a = p.parse_args(argv)
+  runs = sorted(f.parent for f in a.folder.glob('*/metrics.jsonl')
+                ) or [a.folder]
+  for run in runs:
+    out = a.out / run.name if a.out else run / 'tensorboard'
+    with disk_errors(out):
+      print(f'{out}: {convert(run, out)} scalars')
+  print(f'tensorboard --logdir={a.out or a.folder}')
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,152 @@
+"""Examples of a world as files that other trainers read. No JAX.
+
+  jsonl         JSON lines; .gz zips them
+  parquet       `datasets.load_dataset('parquet', data_files=...)`
+  arrayrecord   tf.train.Example, as MaxText's grain input reads it
+  nanogpt-bin   a folder with train.bin and val.bin of uint16 tokens, each
+                text closed by the end token, and meta.pkl unless it is GPT-2's
+
+Fields: index, split, text; prompt and completion, the text cut where an answer
+begins (the prompt is empty where nothing is asked); answers and meta, objects
+in JSON lines and JSON elsewhere. Files are cut into shards by index. A shard is
+written whole or not at all and never again: the same command resumes.
+"""
+
+import itertools
+import json
+import pickle
+from pathlib import Path
+
+from physics_lm import cli, store
+from physics_lm import vocab as vocabs
+from physics_lm.errors import BadInput, disk_errors
+from physics_lm.worlds import base
+
+FORMATS = ('jsonl', 'parquet', 'arrayrecord', 'nanogpt-bin')
+MOST = 1_000_000  # examples, unless a count is given
+
+
+def fields(example: base.Example, split: str, index: int, form: str) -> dict:
+  """What a record holds."""
+  prompt, completion = base.halves(example)
+  plain = (lambda x: x) if form == 'jsonl' else (
+      lambda x: json.dumps(x, sort_keys=True))
+  return {'index': index, 'split': split, 'text': example.text,
+          'prompt': prompt, 'completion': completion, 'answers': plain(
+              [[name, example.pieces[at].strip()]
+               for name, at in example.answers]), 'meta': plain(example.meta)}
+
+
+def tokens(vocab, example: base.Example) -> list[int]:
+  """Ids in the tokenizer's own numbers, the end token last."""
+  ids = [i for piece in example.pieces for i in vocab.encode(piece)]
+  ids.append(vocabs.EOS)
+  theirs = getattr(vocab, 'theirs', None)
+  if theirs is None or vocab.kind == 'gpt2_used':
+    return ids
+  return [theirs[i] for i in ids]
+
+
+def export(world, what: dict, form: str, out: Path, splits: list[str],
+           count: int | None = None, shards: int = 1,
+           vocab_kind: str = 'gpt2') -> list[tuple[Path, str, int]]:
+  """Writes the files of each split; returns (file, split, examples in it).
+  `what` names the world: a folder that holds another export is refused.
+  Raises BadInput."""
+  if shards < 1:
+    raise BadInput(f'--shards is {shards}, wanted at least 1')
+  plan = what | {'format': form, 'shards': shards, 'files': {}}
+  vocab = None
+  if form == 'nanogpt-bin':
+    vocab = vocabs.make(vocab_kind, world.pieces(), lambda: (
+        e.text for e in base.some(world, splits[0], 2000)))
+    if max(getattr(vocab, 'theirs', ()) or (len(vocab) - 1,)) >= 1 << 16:
+      raise BadInput(f'vocab {vocab_kind!r} has {len(vocab)} entries, wanted '
+                     'at most 65536: the file holds 16 bits a token')
+    plan['vocab'] = {'kind': vocab.kind, 'sha256': vocab.hash}
+  for i, split in enumerate(splits):
+    indices = _indices(world, split, count)
+    if vocab is None:
+      name = out.name if len(splits) == 1 else _with(out.name, f'-{split}')
+      plan['files'][name] = [split, *indices]
+    elif len(splits) == 1:  # nanoGPT wants both: every 50th text is held out
+      plan['files'] |= {'train.bin': [split, *indices, 'train'],
+                        'val.bin': [split, *indices, 'val']}
+    elif i < 2:
+      plan['files'][('train.bin', 'val.bin')[i]] = [split, *indices]
+    else:
+      raise BadInput(f'--split has {len(splits)} splits, wanted one or two '
+                     '(train.bin and val.bin)')
+  folder = out if vocab else out.parent
+  with disk_errors(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    made_by = folder / ('.export.json' if vocab else f'.{out.name}.export.json')
+    if made_by.exists() and store.read_json(made_by) != plan:
+      raise BadInput(f'{out} holds another export ({made_by.name}); wanted the '
+                     'same command, or a new place')
+    store.write_json(made_by, plan)
+    return [file for name, (split, *rest) in plan['files'].items()
+            for file in _files(world, folder / name, split, rest, shards,
+                               vocab, form)]
+
+
+def _indices(world, split: str, count: int | None) -> list[int]:
+  size = world.size(split)
+  if count is None and size > MOST:
+    raise BadInput(f'{split} has {size} examples, wanted --count')
+  if count is not None and not 1 <= count <= size:
+    raise BadInput(f'--count is {count}, wanted 1 to {size} of {split}')
+  return [0, count or size]
+
+
+def _with(name: str, what: str) -> str:
+  """'a.jsonl.gz', '-x' -> 'a-x.jsonl.gz'."""
+  stem, dot, rest = name.partition('.')
+  return stem + what + dot + rest
+
+
+def _files(world, path: Path, split: str, rest: list, shards: int, vocab,
+           form: str):
+  from physics_lm.worlds import records  # NumPy, and what a format needs
+  first, last, *half = rest
+  paths = [path] if shards == 1 else [
+      path.with_name(_with(path.name, f'-{i:05}-of-{shards:05}'))
+      for i in range(shards)]
+  mine = lambda i: not half or (i % 50 == 49) == (half[0] == 'val')
+  told = [(path, split, sum(map(mine, range(first, last))))]
+  if vocab and path.exists():
+    return told  # its shards are joined already
+  progress = cli.Progress(last - first, 0, path.name, 'example')
+  done = itertools.count(1)
+
+  def made(start, stop):
+    for i in range(start, stop):
+      if not mine(i):
+        continue
+      example = world.example(split, i)
+      yield {'ids': tokens(vocab, example)} if vocab else fields(
+          example, split, i, form)
+      progress.update(next(done))
+
+  edges = [first + (last - first) * i // shards for i in range(shards + 1)]
+  for shard, start, stop in zip(paths, edges, edges[1:]):
+    if not shard.exists():
+      records.write(shard, made(start, stop))
+  progress.close()
+  if not vocab:
+    return [(p, split, b - a) for p, a, b in zip(paths, edges, edges[1:])]
+  if shards > 1:  # nanoGPT reads one file
+    part = path.with_name(f'.{path.name}.part')
+    with part.open('wb') as f:
+      for shard in paths:
+        f.write(shard.read_bytes())
+    part.replace(path)
+    for shard in paths:
+      shard.unlink()
+  if vocab.kind != 'gpt2':  # of GPT-2's tokens nanoGPT knows all by itself
+    letters = {i: vocab.decode([i]) for i in range(len(vocab))}
+    with path.with_name('meta.pkl').open('wb') as f:
+      pickle.dump({'vocab_size': len(vocab), 'itos': letters,
+                   'stoi': {s: i for i, s in letters.items()},
+                   'vocab': {'kind': vocab.kind, 'sha256': vocab.hash}}, f)
+  return told

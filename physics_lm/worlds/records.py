@@ -1,0 +1,289 @@
+"""Files of texts, read as streams and written whole. No JAX.
+
+A format is told by the file's ending: .jsonl, .parquet, .arrayrecord (or
+.array_record); anything else is UTF-8 text. `.gz` may follow.
+"""
+
+import contextlib
+import gzip
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from physics_lm.errors import BadInput, need
+
+CHUNK = 1 << 20  # characters: a longer text is several documents
+
+
+def format_of(path) -> str:
+  """'jsonl', 'parquet', 'arrayrecord' or 'text'."""
+  name = Path(path).name.lower().removesuffix('.gz')
+  ending = name.rpartition('.')[2].replace('_', '')
+  return ending if ending in ('jsonl', 'parquet', 'arrayrecord') else 'text'
+
+
+def read(path, field: str = 'text', separator: str = '', start: int = 0
+         ) -> Iterator[str]:
+  """The texts of a file from number `start` on, one at a time. `field`: of a
+  JSON line, a Parquet column or a tf.train.Example; `separator`: between the
+  texts of a text file (none: the file is one). Raises BadInput."""
+  reader = {'jsonl': _read_jsonl, 'parquet': _read_parquet,
+            'arrayrecord': _read_arrayrecord}.get(format_of(path))
+  try:
+    if reader is None:
+      texts = _read_text(path, separator)
+      yield from _after(texts, start)
+    else:
+      yield from reader(path, field, start)
+  except UnicodeDecodeError as e:
+    raise BadInput(f'{path} is no UTF-8 text (byte {e.start}); wanted text, '
+                   '.jsonl, .parquet or .arrayrecord') from None
+  except (OSError, EOFError) as e:
+    raise BadInput(f'{path} cannot be read: {e}') from None
+
+
+def _after(texts: Iterable, start: int) -> Iterator:
+  for i, text in enumerate(texts):
+    if i >= start:
+      yield text
+
+
+def _open(path):
+  if str(path).endswith('.gz'):
+    return gzip.open(path, 'rt', encoding='utf-8', newline='')
+  return open(path, encoding='utf-8', newline='')
+
+
+def _read_text(path, separator: str) -> Iterator[str]:
+  held = ''
+  with _open(path) as f:
+    while block := f.read(CHUNK):
+      held += block
+      if separator:
+        *whole, held = held.split(separator)
+        yield from (text for text in whole if text)
+      while len(held) >= 2 * CHUNK or (not separator and len(held) >= CHUNK):
+        cut = held.rfind('\n', 0, CHUNK) + 1 or CHUNK
+        yield held[:cut]
+        held = held[cut:]
+  if held:
+    yield held
+
+
+def _read_jsonl(path, field: str, start: int) -> Iterator[str]:
+  with _open(path) as f:
+    for number, line in enumerate(f):
+      if number < start:
+        continue
+      try:
+        value = json.loads(line)
+        yield str(value[field])
+      except (json.JSONDecodeError, KeyError, TypeError):
+        raise BadInput(f'{path}, line {number + 1}: found {line.strip()[:60]!r}'
+                       f', wanted a JSON object with {field!r}') from None
+
+
+def _read_parquet(path, field: str, start: int) -> Iterator[str]:
+  lib = need('pyarrow.parquet', 'text')
+  try:
+    file = lib.ParquetFile(path)
+  except Exception as e:  # ArrowInvalid, which is of an optional module
+    raise BadInput(f'{path} is no Parquet file: {str(e)[:200]}') from None
+  with file:
+    if field not in file.schema_arrow.names:
+      raise BadInput(f'{path} has columns {", ".join(file.schema_arrow.names)}'
+                     f', wanted {field!r}')
+    for group in range(file.num_row_groups):
+      rows = file.metadata.row_group(group).num_rows
+      if start >= rows:
+        start -= rows
+        continue
+      for batch in file.iter_batches(1024, [group], columns=[field]):
+        yield from (str(x) for x in batch.column(0).to_pylist()[start:])
+        start = max(start - batch.num_rows, 0)
+
+
+def _read_arrayrecord(path, field: str, start: int) -> Iterator[str]:
+  reader = need('array_record.python.array_record_module',
+                'text').ArrayRecordReader
+  file = reader(str(path))
+  if not file.ok():
+    raise BadInput(f'{path} is no ArrayRecord file') from None
+  with contextlib.closing(file):
+    count = file.num_records()
+    for at in range(start, count, 256):
+      for raw in file.read(range(at, min(at + 256, count))):
+        yield _text_of(raw, field, path)
+
+
+def _text_of(raw: bytes, field: str, path) -> str:
+  """Of a tf.train.Example, of a JSON object, or the record itself."""
+  found = parse_example(raw)
+  if found is not None:
+    if field not in found or not isinstance(found[field][:1], list) or (
+        not found[field] or not isinstance(found[field][0], bytes)):
+      raise BadInput(f'{path} has features {", ".join(found)}, wanted text in '
+                     f'{field!r}')
+    return found[field][0].decode()
+  text = raw.decode()
+  if text.startswith('{'):
+    with contextlib.suppress(json.JSONDecodeError, KeyError):
+      return json.loads(text)[field]
+  return text
+
+
+# tf.train.Example, in protocol buffers' wire format: Example.features(1),
+# Features.feature(1): a map of name(1) to value(2), which holds one of
+# bytes_list(1) and int64_list(3), each with value(1).
+
+
+def _varint(n: int) -> bytes:
+  n &= (1 << 64) - 1
+  out = bytearray()
+  while n > 127:
+    out.append(n & 127 | 128)
+    n >>= 7
+  return bytes([*out, n])
+
+
+def _field(number: int, value: bytes) -> bytes:
+  return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+def example(features: dict) -> bytes:
+  """A serialised tf.train.Example of {name: text, int or list of ints}."""
+  out = b''
+  for name, value in sorted(features.items()):
+    if isinstance(value, str):
+      feature = _field(1, _field(1, value.encode()))
+    else:
+      numbers = [value] if isinstance(value, int) else value
+      feature = _field(3, _field(1, b''.join(map(_varint, numbers))))
+    out += _field(1, _field(1, name.encode()) + _field(2, feature))
+  return _field(1, out)
+
+
+def _fields(raw: bytes) -> Iterator[tuple[int, bytes | int]]:
+  at = 0
+
+  def varint():
+    nonlocal at
+    n = shift = 0
+    while True:
+      byte = raw[at]
+      at += 1
+      n |= (byte & 127) << shift
+      shift += 7
+      if byte < 128:
+        return n
+      if shift > 63:
+        raise ValueError('no varint')
+
+  while at < len(raw):
+    key = varint()
+    if key & 7 == 0:
+      yield key >> 3, varint()
+    elif key & 7 == 2:
+      size = varint()
+      if at + size > len(raw):
+        raise ValueError('cut off')
+      yield key >> 3, raw[at:at + size]
+      at += size
+    elif key & 7 == 5:  # a float that is not packed
+      yield key >> 3, raw[at:at + 4]
+      at += 4
+    else:
+      raise ValueError('another wire type')
+
+
+def parse_example(raw: bytes) -> dict[str, list] | None:
+  """{name: list of bytes or ints} of a serialised tf.train.Example; None when
+  it is none."""
+  try:
+    (one, features), = _fields(raw)
+    if one != 1 or not isinstance(features, bytes):
+      return None
+    out = {}
+    for _, entry in _fields(features):
+      parts = dict(_fields(entry))
+      (kind, values), = _fields(parts[2]) if parts[2] else ((1, b''),)
+      found = [v for _, v in _fields(values)] if kind != 2 else []
+      if kind == 3:
+        found = [n for v in found for n in (
+            [v] if isinstance(v, int) else _numbers(v))]
+      out[parts[1].decode()] = found
+    return out
+  except (ValueError, IndexError, KeyError, TypeError):
+    return None
+
+
+def _numbers(packed: bytes) -> list[int]:
+  out, n, shift = [], 0, 0
+  for byte in packed:
+    n |= (byte & 127) << shift
+    shift += 7
+    if byte < 128:
+      out.append(n - (1 << 64) if n >> 63 else n)
+      n = shift = 0
+  return out
+
+
+def write(path: Path, records: Iterable[dict]):
+  """Writes `records` (dicts of text, int or list of ints) as one file, whole
+  or not at all. The same records give the same bytes."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  part = path.with_name(f'.{path.name}.part')
+  {'jsonl': _write_jsonl, 'parquet': _write_parquet, 'bin': _write_bin,
+   'arrayrecord': _write_arrayrecord}[
+       'bin' if '.bin' in path.suffixes else format_of(path)](
+           part, records, str(path).endswith('.gz'))
+  with part.open('rb') as f:
+    os.fsync(f.fileno())
+  part.replace(path)
+
+
+def _write_jsonl(path, records, zipped: bool):
+  # No time stamp in the head: the same records give the same bytes.
+  raw = path.open('wb')
+  with raw, gzip.GzipFile('', 'wb', 6, raw, 0) if zipped else (
+      contextlib.nullcontext(raw)) as f:
+    for record in records:
+      f.write(json.dumps(record, ensure_ascii=False).encode() + b'\n')
+
+
+def _write_parquet(path, records, zipped: bool):
+  arrow, lib = need('pyarrow', 'text'), need('pyarrow.parquet', 'text')
+  writer, held = None, []
+
+  def flush():
+    nonlocal writer
+    table = arrow.Table.from_pylist(held)
+    writer = writer or lib.ParquetWriter(path, table.schema)
+    writer.write_table(table)
+    held.clear()
+
+  for record in records:
+    held.append(record)
+    if len(held) == 10_000:
+      flush()
+  if held or writer is None:
+    flush()
+  writer.close()
+
+
+def _write_arrayrecord(path, records, zipped: bool):
+  # One record a group: readers go to any record.
+  writer = need('array_record.python.array_record_module',
+                'text').ArrayRecordWriter(str(path), 'group_size:1')
+  for record in records:
+    writer.write(example(record))
+  writer.close()
+
+
+def _write_bin(path, records, zipped: bool):
+  with path.open('wb') as f:
+    for record in records:
+      np.asarray(record['ids'], '<u2').tofile(f)

@@ -1,0 +1,225 @@
+"""Text from the user's own files, as a stream of documents. No JAX.
+
+A document is a file of text, a part of one (`separator`), a JSON line, a row
+of a Parquet file or a record of an ArrayRecord file (worlds/records.py). It
+is held out when a hash of its text falls below `held_out`: the same text is
+always on the same side. An epoch goes through the files in an order drawn
+anew; within a file, blocks of `shuffle` documents are shuffled.
+
+Fill in the middle (Bavarian et al. 2022, section 3): with probability
+`fim_rate` a document is cut at two places drawn uniformly, and its middle
+moved to the end, in the order prefix, suffix, middle or, for a share
+`fim_spm` of those, suffix, prefix, middle (their second form, appendix D:
+the prefix stands directly before the middle). Three marks, one token each,
+say what follows.
+
+Only this world and seqio's are streams: how many documents there are is not
+known before they are read, so their place is a small state, not an index.
+"""
+
+import glob
+import hashlib
+import os
+from collections.abc import Iterator
+
+from physics_lm.errors import BadInput, nearest
+from physics_lm.worlds import records
+from physics_lm.worlds.base import Example, Verdict, generator
+
+VERSION = 1
+MARKS = ('<fim_prefix>', '<fim_suffix>', '<fim_middle>')
+
+
+class Text:
+  """The documents of some files."""
+
+  version = VERSION
+  splits = ('train', 'held_out')
+  unbounded = False  # documents are cut where a row ends
+
+  def __init__(self, config, seed: int):
+    c, self.seed = config, seed
+    self.field, self.separator = c.field, c.separator
+    self.held_out, self.block = c.held_out, c.shuffle
+    self.fim_rate, self.fim_spm = c.fim_rate, c.fim_spm
+    for key, low, high in (('held_out', 0, 1), ('fim_rate', 0, 1),
+                           ('fim_spm', 0, 1), ('shuffle', 1, 1 << 24)):
+      if not low <= c[key] <= high:
+        raise BadInput(f'{key} is {c[key]}, wanted {low} to {high}')
+    found = {f for pattern in c.files.split(',')
+             for f in glob.glob(pattern.strip(), recursive=True)}
+    self.files = sorted(f for f in found if os.path.isfile(f))
+    if not self.files:
+      raise BadInput(f'no file matches {c.files!r}; wanted paths or patterns, '
+                     'as data/*.txt, parted by commas')
+    # Whether a stream goes on in the same files: their names and sizes.
+    told = [f'{os.path.basename(f)} {os.path.getsize(f)}' for f in self.files]
+    self.files_hash = hashlib.sha256('\n'.join(told).encode()
+                                     ).hexdigest()[:16]
+    self.marks = MARKS if c.fim_rate else ()
+    self._last = None  # of example(): split, index, iterator
+
+  def judged(self, split: str) -> str:
+    """The split whose loss is told of one that is trained on: what is held
+    out, where that is any document."""
+    if self.held_out and next(self.in_order('held_out'), None):
+      return 'held_out'
+    print(f'no document is held out (held_out is {self.held_out}): its loss '
+          'is that of the text trained on', flush=True)
+    return split
+
+  def documents(self, split: str, shard: int = 0, shards: int = 1,
+                seed: int = 0) -> 'Documents':
+    """The endless stream of every `shards`-th file, from file `shard` on."""
+    self._known(split)
+    if shards > len(self.files):
+      raise BadInput(f'data.shards is {shards}, wanted at most the number of '
+                     f'files, {len(self.files)}')
+    return Documents(self, split, self.files[shard::shards], shard, seed)
+
+  def in_order(self, split: str) -> Iterator[Example]:
+    """Every document once, as the files have them."""
+    self._known(split)
+    for file in self.files:
+      for text in records.read(file, self.field, self.separator):
+        if self.belongs(text, split):
+          yield self.plain(text)
+
+  def _known(self, split: str):
+    if split not in self.splits:
+      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+
+  def belongs(self, text: str, split: str) -> bool:
+    """Whether a document is of the split; one of white space is of none."""
+    held = _hash(text) < self.held_out * 2**64
+    return bool(text.strip()) and held == (split == 'held_out')
+
+  def plain(self, text: str) -> Example:
+    return Example((text,), (), (0,), {})
+
+  def marked(self, text: str, rng) -> Example:
+    """The document with its middle behind its ends; the middle bears loss
+    when only answers do."""
+    a, b = sorted(rng.integers(0, len(text) + 1, 2).tolist())
+    prefix, middle, suffix = text[:a], text[a:b], text[b:]
+    before, after, between = self.marks
+    if rng.random() < self.fim_spm:
+      pieces = (before, after, suffix, between, prefix, middle)
+      return Example(pieces, (('middle', 5),), (5,), {})
+    pieces = (before, prefix, after, suffix, between, middle)
+    return Example(pieces, (('middle', 5),), (5,), {})
+
+  # What every world has. These go through the files: to look, and to export.
+
+  def size(self, split: str) -> int:
+    return sum(1 for _ in self.in_order(split))
+
+  people = size
+
+  def example(self, split: str, index: int) -> Example:
+    if self._last is None or self._last[:2] != [split, index]:
+      documents = self.in_order(split)
+      for _ in range(index):
+        next(documents)
+      self._last = [split, index, documents]
+    self._last[1] = index + 1
+    return next(self._last[2])
+
+  def pieces(self):
+    return ()
+
+  def check(self, question: Example, text: str) -> Verdict:
+    wanted = question.pieces[-1]
+    return Verdict(text == wanted, f'found {text[:40]!r}')
+
+
+class Documents:
+  """An endless stream of documents whose place is a small JSON state: how
+  many epochs and files of the epoch are done, where in the file the block
+  begins, and how many of the block are given."""
+
+  def __init__(self, world: Text, split: str, files: list[str], shard: int,
+               seed: int):
+    self._world, self._split, self._files = world, split, files
+    self._seed = (seed, shard)
+    self._go(0, 0, 0, 0)
+
+  def __iter__(self):
+    return self
+
+  def __next__(self) -> Example:
+    while True:
+      if self._block is None:
+        self._read()
+      if self._at < len(self._block):
+        text = self._block[self._at]
+        self._at += 1
+        return self._made(text)
+      self._begin, self._block, self._at = self._next, None, 0
+      if self._ended:
+        self._turn()
+
+  def _turn(self):
+    """To the next file, or the next epoch."""
+    self._file, self._begin, self._reader = self._file + 1, 0, None
+    if self._file == len(self._files):
+      self._epoch, self._file = self._epoch + 1, 0
+      if not self._found:
+        raise BadInput(f'no document of split {self._split!r} in '
+                       f'{len(self._files)} files (held_out is '
+                       f'{self._world.held_out}); wanted some')
+
+  def _read(self):
+    """The block that begins here, shuffled."""
+    w = self._world
+    if self._reader is None:
+      order = generator(*self._seed[:1], 'files', self._seed[1], self._epoch
+                        ).permutation(len(self._files))
+      file = self._files[order[self._file]]
+      self._reader = records.read(file, w.field, w.separator, self._begin)
+    texts = []
+    for text in self._reader:
+      texts.append(text)
+      if len(texts) == w.block:
+        break
+    self._ended = len(texts) < w.block
+    self._next = self._begin + len(texts)
+    texts = [t for t in texts if w.belongs(t, self._split)]
+    self._found = self._found or bool(texts)
+    order = generator(self._seed[0], 'block', self._seed[1], self._epoch,
+                      self._file, self._begin).permutation(len(texts))
+    self._block = [texts[i] for i in order]
+
+  def _made(self, text: str) -> Example:
+    w = self._world
+    if not w.fim_rate:
+      return w.plain(text)
+    rng = generator(self._seed[0], 'fim', self._epoch, _hash(text))
+    return w.marked(text, rng) if rng.random() < w.fim_rate else w.plain(text)
+
+  def get_state(self) -> dict:
+    return {'epoch': self._epoch, 'file': self._file, 'begin': self._begin,
+            'at': self._at, 'files': self._world.files_hash}
+
+  def set_state(self, state: dict):
+    """Raises BadInput when the files are others than those of the state."""
+    if state['files'] != self._world.files_hash:
+      raise BadInput(f'the {len(self._world.files)} files of the stream are '
+                     'not those that it began with (names or sizes differ); '
+                     'wanted the same, or a new --workdir')
+    self._go(state['epoch'], state['file'], state['begin'], state['at'])
+
+  def _go(self, epoch: int, file: int, begin: int, at: int):
+    self._epoch, self._file, self._begin, self._at = epoch, file, begin, at
+    self._reader = self._block = None
+    self._next, self._ended = begin, False
+    self._found = any((epoch, file, begin, at))  # any document so far
+
+
+def _hash(text: str) -> int:
+  return int.from_bytes(hashlib.blake2b(text.encode(
+      errors='surrogatepass'), digest_size=8).digest())
+
+
+def make(config, seed: int) -> Text:
+  return Text(config, seed)

@@ -1,0 +1,264 @@
+"""Our worlds in seqio, seqio's Tasks in our loader."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from configs import seqio as recipe
+from physics_lm import cli, pipeline, rows, store, train, trained, vocab
+from physics_lm.errors import BadInput
+from tests.conftest import ROOT, TINY
+
+pytestmark = pytest.mark.interop
+seqio = pytest.importorskip('seqio')
+
+from physics_lm.interop import seqio as ours  # noqa: E402
+
+MODEL = {k: v for k, v in TINY.items() if not k.startswith('worlds')}
+
+
+def get(name, split='train', shuffle=False, **lengths):
+  lengths = {k: lengths.get(k, 512) for k in ('inputs', 'targets')}
+  return seqio.get_mixture_or_task(name).get_dataset(
+      lengths, split, shuffle=shuffle).as_numpy_iterator()
+
+
+def test_every_world_and_variant_is_a_task():
+  names = set(seqio.TaskRegistry.names())
+  for variant in ours.VARIANTS:
+    assert f'physics_lm/bios_{variant}' in names
+    assert f'physics_lm/bios_{variant}_qa' in names
+  from physics_lm.worlds import base
+  for kind in base.WORLDS:
+    if kind not in ('biographies', 'text'):
+      assert f'physics_lm/{kind}' in names, kind
+  ours.register_worlds()  # twice is harmless
+  ours.register_experiments()
+
+
+def test_a_task_gives_what_the_world_does(tiny):
+  config = tiny()
+  name, *_ = ours.register('tiny', config)
+  data = rows.load(config)
+  world = data.worlds['bios']
+  got = list(get(f'{name}.bio'))
+  assert len(got) == world.size('bio')
+  for i, e in enumerate(got):
+    text = world.example('bio', i).text
+    assert e['targets_pretokenized'].decode() == text
+    assert e['targets'].tolist() == [*data.vocab.encode(text), vocab.EOS]
+  for split, mine in (('train', 'qa_train'), ('validation', 'qa_test')):
+    for i, e in enumerate(get(f'{name}.qa_qa', split)):
+      example = world.example(mine, i)
+      assert e['inputs_pretokenized'].decode() == ''.join(example.pieces[:-1])
+      assert e['targets_pretokenized'].decode() == example.pieces[-1]
+
+
+def test_vocabularies(tiny):
+  data = rows.load(tiny({'data.vocab': 'byte'}))
+  v = ours.Vocabulary(lambda: data.vocab)
+  assert (v.vocab_size, v.eos_id, v.pad_id) == (258, 1, 0)
+  text = ' São Tomé, 1 é'
+  ids = v.encode(text)
+  assert v.decode([*ids, 1, 5, 6]) == text
+  import tensorflow as tf
+  assert v.encode_tf(tf.constant(text)).numpy().tolist() == ids
+  assert v.decode_tf(tf.constant([ids, ids])).numpy()[1].decode() == text
+  assert v == ours.Vocabulary(lambda: vocab.Byte())
+  word = ours.Vocabulary(lambda: rows.load(tiny()).vocab)
+  assert v != word
+
+
+def test_a_mixture_of_an_experiment_has_its_rates(tiny):
+  from physics_lm import sweep
+  runs = sweep.experiment(
+      str(ROOT / 'experiments/knowledge_extraction.py')).runs('cpu')
+  for run in runs[:3]:
+    name = f'physics_lm/knowledge_extraction/{run.tags["data"]}/' + (
+        run.tags['training'])
+    mixture = seqio.MixtureRegistry.get(name)
+    wanted = {k: t.weight for k, t in run.config.data.tasks.items()
+              if t.weight}
+    assert {t.name.rpartition('.')[2]: mixture.get_rate(t)
+            for t in mixture.tasks} == wanted
+  config = tiny({'data.tasks.bio.weight': 3.0, 'data.tasks.qa.weight': 1.0})
+  name, *_ = ours.register('mixed', config)
+  first = list(itertools.islice(
+      seqio.get_mixture_or_task(name).get_dataset(
+          {'targets': 512}, 'train', seed=1, num_epochs=None
+      ).as_numpy_iterator(), 400))
+  share = np.mean([len(e['targets']) > 30 for e in first])  # a biography
+  assert 0.68 < share < 0.82
+  # As a decoder's packed features.
+  packed = next(seqio.get_dataset(
+      name, {'targets': 160}, dataset_split='train',
+      feature_converter=seqio.DecoderFeatureConverter(pack=True)
+  ).as_numpy_iterator())
+  assert packed['decoder_segment_ids'].max() > 1
+
+
+def test_the_evaluator_scores_a_trained_run(trained_run):
+  """seqio's figure is ours: exact answers by greedy decoding."""
+  config = trained.config(trained_run)
+  name, *_ = ours.register('trained', config)
+  predict = ours.predictor(trained_run, batch=16, steps=16)
+  for split, half in (('train', 'train'), ('validation', 'test')):
+    for converter in (seqio.EncDecFeatureConverter(pack=False),
+                      seqio.DecoderFeatureConverter(pack=False)):
+      evaluator = seqio.Evaluator(
+          f'{name}.qa_qa', feature_converter=converter, eval_split=split)
+      metrics, _ = evaluator.evaluate(compute_metrics=True, predict_fn=predict)
+      (found,) = metrics.result().values()
+      wanted = store.results(trained_run)[f'extraction/exact/{half}']
+      assert found['n'] == 36
+      assert found['exact'] == found['checked'] == pytest.approx(wanted)
+  assert store.results(trained_run)['extraction/exact/train'] > 0.05
+
+
+def foreign(folder, name='foreign_task', kind='ByteVocabulary(0)'):
+  """A Task of somebody else's, in a file of theirs."""
+  path = folder / 'their_tasks.py'
+  path.write_text(f'''
+import seqio, tensorflow as tf
+
+def texts(split, shuffle_files, seed=None):
+  words = ['alpha', 'beta', 'gamma', 'delta', 'epsilon']
+  if split == 'validation':
+    words = words[::-1]
+  return tf.data.Dataset.from_tensor_slices({{
+      'inputs': [w + '?' for w in words] * 20,
+      'targets': [str(i) + w * (i % 4) for i, w in enumerate(words * 20)]}})
+
+for name in ('{name}', '{name}_b'):
+  if name in seqio.TaskRegistry.names():
+    seqio.TaskRegistry.remove(name)
+  vocab = seqio.{kind}
+  seqio.TaskRegistry.add(
+    name, seqio.FunctionDataSource(texts, ['train', 'validation']),
+    preprocessors=[seqio.preprocessors.tokenize,
+                   seqio.preprocessors.append_eos],
+    output_features={{
+        'inputs': seqio.Feature(vocab, add_eos=False),
+        'targets': seqio.Feature(vocab, add_eos=True)}})
+if '{name}_mix' not in seqio.MixtureRegistry.names():
+  seqio.MixtureRegistry.add('{name}_mix', [('{name}', 1.0), ('{name}_b', 2.0)])
+''')
+  return str(path)
+
+
+def config_of(folder, name, changes=None):
+  return cli.override(recipe.get_config(name).lock(), MODEL | {
+      'data.module': foreign(folder), 'runtime.mesh.data': 1} | (changes or {}))
+
+
+@pytest.mark.parametrize('name', ['foreign_task', 'foreign_task_mix'])
+def test_rows_of_a_foreign_task(tmp_path, name):
+  data = rows.load(config_of(tmp_path, name, {'data.length': 64}))
+  assert data.vocab.kind == 'seqio' and len(data.vocab) == 259
+  made = pipeline.stream(data, 0)
+  flat = {k: [] for k in ('tokens', 'targets', 'weights')}
+  for _ in range(30):
+    row = next(made)
+    assert (row['segments'] > 0).all()
+    for k in flat:
+      flat[k] += row[k].tolist()
+  starts = [i for i, t in enumerate(flat['tokens']) if t == vocab.EOS]
+  seen = set()
+  for a, b in itertools.pairwise(starts):
+    text = data.vocab.decode(flat['tokens'][a + 1:b])
+    inputs, _, targets = text.partition('?')
+    assert inputs in ('alpha', 'beta', 'gamma', 'delta', 'epsilon')
+    seen.add(text)
+    # Loss on the answer and the end that closes it, not on the question.
+    weights = flat['weights'][a:b]
+    assert weights == [0.0] * (len(inputs) + 1) + [1.0] * (len(targets) + 1)
+    assert flat['targets'][b - 1] == vocab.EOS
+  assert len(seen) > 15  # shuffled, not one and the same
+
+
+def test_hosts_shards_and_resuming(tmp_path):
+  config = config_of(tmp_path, 'foreign_task_mix', {'data.shards': 2})
+  data = rows.load(config)
+  take = lambda hosts, steps, first=0, place=None: _batches(
+      data, hosts, steps, first, place)
+  whole, _ = take(1, 6)
+  two, place = take(2, 3)
+  later, _ = take(1, 3, 3, place)
+  for a, b in zip(whole, [*two, *later]):
+    assert all(np.array_equal(a[k], b[k]) for k in a)
+  assert not np.array_equal(whole[0]['tokens'][0], whole[0]['tokens'][4])
+
+
+def _batches(data, hosts, steps, first, place):
+  parts = [pipeline.host_batches([data], 8, list(s), first, streams=place)
+           for s in np.array_split(np.arange(8), hosts)]
+  got = [[next(it) for it in parts] for _ in range(steps)]
+  out = {}
+  for it in parts:
+    out |= pipeline.place(it)
+  return [{k: np.concatenate([p[k] for p in part]) for k in part[0]}
+          for part in got], json.loads(json.dumps(out))
+
+
+def test_training_on_a_foreign_task_resumes_exactly(tmp_path, monkeypatch):
+  config = config_of(tmp_path, 'foreign_task', {
+      'steps': 12, 'checkpoint.every': 4, 'log.every': 4, 'model.depth': 1})
+  train.run(config, tmp_path / 'whole')
+  put, calls = pipeline.to_devices, []
+
+  def stopping(*args):
+    calls.append(1)
+    if len(calls) == 6:
+      signal.raise_signal(signal.SIGTERM)
+    return put(*args)
+
+  monkeypatch.setattr(train.pipeline, 'to_devices', stopping)
+  train.run(config, tmp_path / 'stopped')
+  assert not store.is_done(tmp_path / 'stopped')
+  train.run(config, tmp_path / 'stopped')
+  same = lambda folder: [
+      {k: v for k, v in r.items() if not k.startswith('time')}
+      for r in store.read_rows(tmp_path / folder / 'metrics.jsonl')]
+  assert same('whole') == same('stopped')
+  meta = store.read_json(tmp_path / 'whole/meta.json')
+  assert meta['vocab']['kind'] == 'seqio'
+  assert 'loss/source' in store.results(tmp_path / 'whole')
+
+
+def test_our_own_task_through_seqio_and_back():
+  """A world, out as a Task, in as a source: the same texts and tokens."""
+  name = 'physics_lm/bios_single_qa'
+  source = ours.Source(name, 96)
+  one = next(source.documents('train'))
+  inputs, targets = np.split(one.ids, [one.weights.index(1.0) + 1])
+  assert inputs[0] == vocab.EOS
+  text = source.vocab.decode([*inputs[1:].tolist(), *targets.tolist()])
+  assert text.startswith(' W') and '? Answer:' in text and text.endswith('.')
+  assert source.judged('train') == 'validation'
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'data.source': 'seqio:foreign_tsak'}, 'nearest: foreign_task'),
+    ({'data.module': 'no.such.module'}, 'cannot be imported'),
+    ({'data.module': 'nowhere.py'}, 'no data.module file')])
+def test_unknown_names_and_modules(tmp_path, changes, message):
+  with pytest.raises(BadInput, match=message):
+    rows.load(config_of(tmp_path, 'foreign_task', changes))
+
+
+def test_without_seqio_one_clear_line(tmp_path):
+  code = '''
+import sys
+sys.modules['seqio'] = None
+from physics_lm import train
+train.main(['train', '--config=configs/seqio.py:x', f'--workdir={sys.argv[1]}'])
+'''
+  done = subprocess.run([sys.executable, '-c', code, str(tmp_path / 'run')],
+                        cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode == 2
+  assert 'wanted pip install seqio' in done.stderr.splitlines()[-1]

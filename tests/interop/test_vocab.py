@@ -1,0 +1,189 @@
+"""Tokenizers that need libraries: exact, the same anew, the published ids."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from configs import default
+from physics_lm import cli, rows, train, vocab
+from physics_lm.errors import BadInput
+from tests.conftest import ROOT, TINY
+
+pytestmark = pytest.mark.interop
+pytest.importorskip('tokenizers')
+
+ODD = ['', ' ', '  two', 'é漢字🙂', 'a\nb\r\n\tc', ' <eos> and <|endoftext|>',
+       "don't I'LL 12345 ###", '\x00\x85\u2028']
+
+
+@pytest.mark.parametrize('kind', ['bpe:400', 'gpt2', 'gpt2_used'])
+def test_round_trip_and_pieces(tiny, kind):
+  data = rows.load(tiny({'data.vocab': kind, 'data.length': 700}))
+  world = data.worlds['bios']
+  for split in world.splits:
+    for i in range(0, world.size(split), 7):
+      example = world.example(split, i)
+      ids = rows.encode(data, example)[0][1:]
+      assert data.vocab.decode(ids) == example.text
+      assert tuple(ids) == data.vocab.encode(example.text)
+      assert all(1 < i < len(data.vocab) for i in ids)
+  assert data.vocab.kind == kind
+
+
+def test_byte_level_vocabularies_write_any_text():
+  made = vocab.own('bpe:300', vocab.train_bpe(['some words'] * 9, 300))
+  for v in (made, vocab.gpt2()):
+    for text in ODD:
+      ids = v.encode(text)
+      assert vocab.EOS not in ids and vocab.PAD not in ids
+      assert v.decode(ids) == text
+
+
+def test_gpt2_ids_are_the_published_ones():
+  """Ids as in OpenAI's encoder, of texts that exercise its splitting."""
+  v = vocab.gpt2()
+  assert len(v) == 50258 and v.theirs[vocab.EOS] == 50256
+  for text, ids in (
+      ('Hello world', [15496, 995]), (' Hello', [18435]),
+      ('The quick brown fox', [464, 2068, 7586, 21831]),
+      ("don't 123", [9099, 470, 17031]), ('\n\n', [628])):
+    assert [v.theirs[i] for i in v.encode(text)] == ids
+
+
+def test_only_used_rows_of_gpt2(tiny):
+  """The papers' count: the pieces' tokens and the two ends."""
+  data = rows.load(tiny({'data.vocab': 'gpt2_used'}))
+  whole, used = vocab.gpt2(), data.vocab
+  assert len(used) < 1000
+  pieces = list(data.worlds['bios'].pieces())
+  assert {whole.theirs[i] for p in pieces for i in whole.encode(p)} == set(
+      used.theirs[2:])
+  with pytest.raises(BadInput, match='not among the'):
+    used.encode(' xylophone')
+
+
+def test_a_trained_bpe_is_the_same_in_another_process(tiny):
+  code = '''
+from tests.conftest import TINY
+from configs import default
+from physics_lm import cli, rows
+c = cli.override(default.get_config(), TINY | {'data.vocab': 'bpe:400'})
+print(rows.load(c).vocab.hash)
+'''
+  out = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,
+                       capture_output=True, text=True).stdout.split()[-1]
+  mine = rows.load(tiny({'data.vocab': 'bpe:400'})).vocab
+  assert out == mine.hash and len(mine) == 400
+  assert mine.hash != rows.load(tiny({'data.vocab': 'bpe:401'})).vocab.hash
+
+
+def test_damaged_files_are_refused(monkeypatch):
+  monkeypatch.setitem(vocab.GPT2, 'vocab.bpe', 'f' * 64)
+  with pytest.raises(BadInput, match='wanted ffff'):
+    vocab.gpt2()
+
+
+def sentencepiece_model(folder, **kwargs):
+  spm = pytest.importorskip('sentencepiece')
+  world = rows.load(cli.override(default.get_config(), TINY)).worlds['bios']
+  spm.SentencePieceTrainer.train(
+      sentence_iterator=iter([world.example('bio', i).text
+                              for i in range(world.size('bio'))]),
+      model_prefix=str(folder / 'sp'), vocab_size=600, minloglevel=2,
+      hard_vocab_limit=False, byte_fallback=True, **kwargs)
+  return str(folder / 'sp.model')
+
+
+@pytest.mark.parametrize('pad', [-1, 0, 3])
+def test_sentencepiece_by_path(tiny, tmp_path, pad):
+  ids = {'unk_id': 1 if pad == 0 else 0} | (
+      {'bos_id': -1, 'eos_id': 2, 'pad_id': 0} if pad == 0 else
+      {'pad_id': pad})
+  path = sentencepiece_model(tmp_path, **ids)
+  data = rows.load(tiny({'data.vocab': path, 'data.length': 300}))
+  assert data.vocab.kind == 'sentencepiece'
+  world = data.worlds['bios']
+  for i in range(world.size('bio')):
+    example = world.example('bio', i)
+    ids = rows.encode(data, example)[0][1:]
+    assert data.vocab.decode(ids) == example.text
+    assert not {vocab.PAD, vocab.EOS} & set(ids)
+  import sentencepiece
+  theirs = sentencepiece.SentencePieceProcessor(model_file=path)
+  assert len(data.vocab) == len(theirs) + (pad < 0)
+  # What it gives of a whole text, when it may put its own space first.
+  text = world.example('qa_train', 0).text
+  assert [data.vocab.theirs[i] for i in data.vocab.encode(text)] == (
+      theirs.encode(text.strip()))
+
+
+def test_a_tokenizer_by_path(tmp_path):
+  made = vocab.train_bpe(['some words and some more'] * 9, 300)
+  made.save(str(tmp_path / 'tok.json'))
+  v = vocab.make(str(tmp_path / 'tok.json'), ())
+  own = vocab.own('bpe:300', made)
+  assert v.encode(' more words') == own.encode(' more words')
+  assert v.decode(v.encode(' <eos>')) == ' <eos>'
+  (tmp_path / 'tokenizer_config.json').write_text(
+      json.dumps({'eos_token': 'a', 'pad_token': {'content': 'b'}}))
+  other = vocab.make(str(tmp_path / 'tok.json'), ())
+  assert [made.id_to_token(t) for t in other.theirs[:2]] == ['b', 'a']
+  assert sorted(other.theirs) == list(range(made.get_vocab_size()))
+
+
+@pytest.mark.parametrize('kind,message', [
+    ('bpe:100', 'at least 258'), ('bpe', 'at least 258'),
+    ('bpe:big', 'at least 258'), ('nowhere.json', 'no vocab file'),
+    ('nowhere.model', 'no vocab file'), ('README.md.json', 'no vocab file'),
+    ('gpt3', 'nearest: gpt2')])
+def test_bad_kinds(kind, message):
+  with pytest.raises(BadInput, match=message):
+    vocab.make(kind, ())
+
+
+def test_bad_files(tmp_path):
+  for name, message in (('x.json', 'no tokenizer.json'),
+                        ('x.model', 'no SentencePiece model')):
+    (tmp_path / name).write_text('{}')
+    with pytest.raises(BadInput, match=message):
+      vocab.make(str(tmp_path / name), ())
+
+
+def test_marks_are_one_token_and_texts_are_not_marks():
+  v = vocab.make('byte', (), marks=('<pre>', '<mid>'))
+  assert len(v) == 260 and v.encode('<mid>') == (259,)
+  assert len(v.encode('a <mid>')) == 7
+  ids = [*v.encode('<pre>'), *v.encode('é'), *v.encode('<mid>'), 1, 50]
+  assert v.decode(ids) == '<pre>é<mid>'
+  assert v.hash != vocab.make('byte', ()).hash
+
+
+def test_kind_and_hash_are_recorded_and_a_resume_needs_the_same(
+    one_device, tmp_path):
+  config = one_device({'data.vocab': 'bpe:400', 'steps': 3,
+                       'data.length': 400, 'checkpoint.every': 1})
+  train.run(config, tmp_path / 'run')
+  path = tmp_path / 'run/meta.json'
+  meta = json.loads(path.read_text())
+  assert meta['vocab'] == {'kind': 'bpe:400', 'size': 400,
+                           'sha256': rows.load(config).vocab.hash}
+  (tmp_path / 'run/done').unlink()
+  meta['vocab']['sha256'] = '0' * 64
+  path.write_text(json.dumps(meta))
+  with pytest.raises(BadInput, match='another vocabulary'):
+    train.run(config, tmp_path / 'run')
+
+
+def test_the_table_of_tokens(capsys):
+  vocab.main(['biographies', '--vocab=byte,word,bpe:400,gpt2,gpt2_used',
+              '--set', 'people=40', '--count=20'])
+  lines = capsys.readouterr().out.splitlines()
+  got = {line.split()[0]: float(line.split()[2]) for line in lines
+         if line.split() and line.split()[0] in (
+             'byte', 'word', 'bpe:400', 'gpt2', 'gpt2_used')}
+  assert len(got) == 5 and got['gpt2'] == got['gpt2_used']
+  assert got['byte'] > got['bpe:400'] > got['gpt2'] > got['word']
+  assert np.isfinite(list(got.values())).all()

@@ -1,0 +1,123 @@
+"""Examples as files: whole, the same anew, resumed, refused."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+from configs import default
+from physics_lm import cli, vocab
+from physics_lm.errors import BadInput
+from physics_lm.worlds import __main__ as command
+from physics_lm.worlds import base, export, records
+
+SMALL = ['biographies', '--set', 'people=60', '--set', 'variant=multi2']
+
+
+@pytest.fixture
+def world():
+  return base.of_flags('biographies', SMALL[2::2], 0)
+
+
+def test_jsonl_holds_every_example(tmp_path, world, capsys):
+  out = tmp_path / 'a.jsonl'
+  command.main([*SMALL, f'--jsonl={out}', '--split=bio,qa_test'])
+  assert capsys.readouterr().out.splitlines() == [
+      f'120 examples of bio in {tmp_path}/a-bio.jsonl',
+      f'180 examples of qa_test in {tmp_path}/a-qa_test.jsonl']
+  for split in ('bio', 'qa_test'):
+    rows = [json.loads(line) for line in
+            (tmp_path / f'a-{split}.jsonl').read_text().splitlines()]
+    assert [r['text'] for r in rows] == [
+        world.example(split, i).text for i in range(world.size(split))]
+    assert all(r['prompt'] + r['completion'] == r['text'] for r in rows)
+    assert [r['index'] for r in rows] == list(range(len(rows)))
+  question = world.example('qa_test', 7)
+  assert rows[7]['completion'] == question.pieces[-1]
+  assert rows[7]['meta'] == question.meta
+
+
+@pytest.mark.parametrize('form', ['jsonl', 'arrayrecord'])
+def test_shards_are_resumed_and_joined_they_are_the_whole(
+    tmp_path, world, form, monkeypatch):
+  def go(folder, shards):
+    made = export.export(world, {'world': 'a'}, form,
+                         tmp_path / folder / f'x.{form}', ['bio'], None, shards)
+    assert [n for *_, n in made] == [120 // shards] * shards
+    return [path for path, *_ in made]
+
+  whole, = go('one', 1)
+  many = go('many', 4)
+  texts = [t for p in many for t in records.read(p)]
+  assert texts == list(records.read(whole)) and len(texts) == 120
+  before = [p.read_bytes() for p in many]
+  # Killed while writing the third: only what is missing is made again.
+  many[2].rename(tmp_path / 'many/.left.part')
+  made = []
+  example = type(world).example
+  monkeypatch.setattr(type(world), 'example', lambda self, split, i: (
+      made.append(i), example(self, split, i))[1])
+  assert go('many', 4) == many
+  assert made == list(range(60, 90))
+  assert [p.read_bytes() for p in many] == before
+
+
+def test_nanogpt_bin(tmp_path, world):
+  kwargs = {'vocab_kind': 'word', 'form': 'nanogpt-bin', 'what': {}}
+  export.export(world, out=tmp_path / 'a', splits=['bio', 'bio_test'], **kwargs)
+  words = vocab.Word(world.pieces())
+  for name, split in (('train', 'bio'), ('val', 'bio_test')):
+    ids = np.memmap(tmp_path / f'a/{name}.bin', dtype=np.uint16, mode='r')
+    texts = [words.decode(part) for part in np.split(
+        ids, np.flatnonzero(ids == vocab.EOS) + 1)][:-1]
+    assert texts == [world.example(split, i).text
+                     for i in range(world.size(split))]
+  meta = pickle.loads((tmp_path / 'a/meta.pkl').read_bytes())
+  assert meta['vocab_size'] == len(words)
+  assert meta['vocab']['sha256'] == words.hash
+  assert ''.join(meta['itos'][i] for i in ids[:9].tolist()) == (
+      words.decode(ids[:9]))
+  # In shards it is the same file; with one split every 50th is held out.
+  export.export(world, out=tmp_path / 'b', splits=['bio', 'bio_test'],
+                shards=3, **kwargs)
+  for name in ('train.bin', 'val.bin'):
+    assert (tmp_path / 'a' / name).read_bytes() == (
+        tmp_path / 'b' / name).read_bytes()
+  assert len(list((tmp_path / 'b').iterdir())) == 4
+  export.export(world, out=tmp_path / 'c', splits=['bio'], **kwargs)
+  count = lambda name: int((np.fromfile(
+      tmp_path / 'c' / name, np.uint16) == vocab.EOS).sum())
+  assert (count('train.bin'), count('val.bin')) == (118, 2)
+
+
+def test_another_export_is_not_mixed_in(tmp_path, world):
+  out = tmp_path / 'a.jsonl'
+  command.main([*SMALL, f'--jsonl={out}'])
+  before = out.read_bytes()
+  command.main([*SMALL, f'--jsonl={out}'])
+  with pytest.raises(SystemExit) as stopped:
+    command.main([*SMALL, f'--jsonl={out}', '--seed=1'])
+  assert stopped.value.code == 2 and out.read_bytes() == before
+
+
+@pytest.mark.parametrize('flags,message', [
+    (['--count=1000'], '--count is 1000, wanted 1 to 120'),
+    (['--shards=0'], '--shards is 0'),
+    (['--split=bios'], 'nearest: bio'),
+    (['--set', 'people'], "--set 'people', wanted KEY=VALUE")])
+def test_bad_input(tmp_path, capsys, flags, message):
+  with pytest.raises(SystemExit) as stopped:
+    command.main([*SMALL, f'--jsonl={tmp_path / "a.jsonl"}', *flags])
+  assert stopped.value.code == 2
+  assert message in capsys.readouterr().err
+  assert len(list(tmp_path.glob('*.jsonl'))) == 0
+
+
+def test_a_split_without_end_wants_a_count(tmp_path):
+  config = cli.override(default.bitworld().lock(), {'people': 50})
+  world = base.make(config, 0)
+  with pytest.raises(BadInput, match='wanted --count'):
+    export.export(world, {}, 'jsonl', tmp_path / 'a.jsonl', ['bio'])
+  export.export(world, {}, 'jsonl', tmp_path / 'a.jsonl', ['bio'], 70)
+  assert len(list(records.read(tmp_path / 'a.jsonl'))) == 70

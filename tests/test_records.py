@@ -1,0 +1,94 @@
+"""Files of texts: read as streams from any place, written the same anew."""
+
+import gzip
+import json
+
+import pytest
+
+from physics_lm.errors import BadInput
+from physics_lm.worlds import records
+
+TEXTS = ['one', 'two\nlines', 'é漢🙂', ' fourth ', 'x' * 5000]
+
+
+def test_jsonl_plain_and_zipped(tmp_path):
+  for name in ('a.jsonl', 'a.jsonl.gz'):
+    path = tmp_path / name
+    records.write(path, ({'text': t, 'index': i}
+                         for i, t in enumerate(TEXTS)))
+    for start in range(6):
+      assert list(records.read(path, start=start)) == TEXTS[start:]
+    first = path.read_bytes()
+    records.write(path, ({'text': t, 'index': i}
+                         for i, t in enumerate(TEXTS)))
+    assert path.read_bytes() == first
+  lines = gzip.open(tmp_path / 'a.jsonl.gz', 'rt').read().splitlines()
+  assert json.loads(lines[2]) == {'text': 'é漢🙂', 'index': 2}
+  assert not list(tmp_path.glob('.*'))
+
+
+def test_text_files(tmp_path, monkeypatch):
+  path = tmp_path / 'a.txt'
+  path.write_text('one--two\r\n--three', newline='')
+  assert list(records.read(path)) == ['one--two\r\n--three']
+  assert list(records.read(path, separator='--')) == ['one', 'two\r\n', 'three']
+  assert list(records.read(path, separator='--', start=2)) == ['three']
+  # A long text is streamed in parts, cut at line ends, and none is lost.
+  monkeypatch.setattr(records, 'CHUNK', 100)
+  long = '\n'.join(f'line {i}' for i in range(200))
+  path.write_text(long)
+  for separator in ('', '#'):
+    parts = list(records.read(path, separator=separator))
+    assert ''.join(parts) == long and len(parts) > 9
+    assert all(p.endswith('\n') and len(p) <= 200 for p in parts[:-1])
+  # A separator that falls across two blocks is found.
+  path.write_text('a' * 98 + '=====' + 'b' * 30)
+  assert list(records.read(path, separator='=====')) == ['a' * 98, 'b' * 30]
+
+
+def test_array_records(tmp_path):
+  path = tmp_path / 'a.arrayrecord'
+  rows = [{'text': t, 'index': i, 'ids': [i, 300, -1]}
+          for i, t in enumerate(TEXTS)]
+  records.write(path, rows)
+  for start in range(6):
+    assert list(records.read(path, start=start)) == TEXTS[start:]
+  first = path.read_bytes()
+  records.write(path, rows)
+  assert path.read_bytes() == first
+  got = records.parse_example(records.example(rows[2]))
+  assert got == {'ids': [2, 300, -1], 'index': [2], 'text': ['é漢🙂'.encode()]}
+  with pytest.raises(BadInput, match="features ids, index, text, wanted"):
+    list(records.read(path, field='body'))
+  from array_record.python import array_record_module
+  writer = array_record_module.ArrayRecordWriter(str(path), 'group_size:1')
+  for text in ('plain words', '{"text": "of json"}'):
+    writer.write(text.encode())
+  writer.close()
+  assert list(records.read(path)) == ['plain words', 'of json']
+
+
+def test_bad_files(tmp_path):
+  cases = {
+      'a.txt': (b'\xff\xfe\x00', 'no UTF-8 text'),
+      'a.jsonl': (b'{"text": "a"}\nnonsense\n', 'line 2: found .nonsense'),
+      'b.jsonl': (b'{"body": "a"}\n', "wanted a JSON object with 'text'"),
+      'c.jsonl': (b'3\n', 'wanted a JSON object'),
+      'a.jsonl.gz': (b'not zipped', 'cannot be read'),
+      'a.arrayrecord': (b'nonsense' * 99, 'no ArrayRecord file')}
+  for name, (raw, message) in cases.items():
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(BadInput, match=message):
+      list(records.read(tmp_path / name))
+  with pytest.raises(BadInput, match='cannot be read'):
+    list(records.read(tmp_path / 'nowhere.txt'))
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path):
+  def broken():
+    yield {'text': 'a'}
+    raise RuntimeError('stop')
+
+  with pytest.raises(RuntimeError):
+    records.write(tmp_path / 'a.jsonl', broken())
+  assert not (tmp_path / 'a.jsonl').exists()

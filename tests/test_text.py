@@ -1,0 +1,301 @@
+"""Text of one's own: streamed, split by hash, packed, resumed exactly."""
+
+import gzip
+import itertools
+import json
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from configs import default
+from configs import text as recipe
+from physics_lm import cli, cost, pipeline, rows, store, sweep, train, vocab
+from physics_lm.errors import BadInput
+from physics_lm.worlds import records
+from physics_lm.worlds.text import MARKS
+from tests.conftest import ROOT, TINY
+
+# Text that this repository ships: its own code, as documents of a paragraph.
+OURS = f'{ROOT}/physics_lm/worlds/*.py,{ROOT}/README.md,{ROOT}/LICENSE'
+MODEL = {k: v for k, v in TINY.items() if not k.startswith('worlds')}
+KEYS = {'worlds.text.separator': '\n\n', 'worlds.text.shuffle': 8,
+        'worlds.text.held_out': 0.2, 'runtime.mesh.data': 1,
+        'evals.loss.rows': 4}
+
+
+def config_of(changes=None, files=OURS):
+  return cli.override(recipe.get_config(files).lock(),
+                      MODEL | KEYS | (changes or {}))
+
+
+def data_of(changes=None, files=OURS):
+  return rows.load(config_of(changes, files))
+
+
+def take(data, split='train', count=None, shard=0, shards=1, seed=0):
+  docs = data.worlds['text'].documents(split, shard, shards, seed)
+  return [d.text for d in itertools.islice(docs, count)]
+
+
+def test_an_epoch_holds_every_document_once_and_splits_never_meet():
+  data = data_of()
+  world = data.worlds['text']
+  train_, held = (list(world.in_order(s)) for s in world.splits)
+  size = len(train_) + len(held)
+  assert 0.12 < len(held) / size < 0.28
+  assert not {e.text for e in train_} & {e.text for e in held}
+  for split, wanted in (('train', train_), ('held_out', held)):
+    epochs = take(data, split, 2 * len(wanted))
+    first, second = epochs[:len(wanted)], epochs[len(wanted):]
+    assert sorted(first) == sorted(second) == sorted(e.text for e in wanted)
+    assert first != second and first != [e.text for e in wanted]
+  assert take(data, count=9) == take(data, count=9)
+  assert take(data, count=9) != take(data, count=9, seed=1)
+  assert world.example('train', 5).text == train_[5].text
+  assert world.size('held_out') == len(held)
+
+
+def test_shards_share_the_files():
+  data = data_of()
+  whole = sorted(e.text for e in data.worlds['text'].in_order('train'))
+  parts = []
+  for shard in range(3):
+    one = data_of(files=','.join(data.worlds['text'].files[shard::3]))
+    size = sum(1 for _ in one.worlds['text'].in_order('train'))
+    got = take(data, count=size, shard=shard, shards=3)
+    assert sorted(got) == sorted(
+        e.text for e in one.worlds['text'].in_order('train'))
+    parts += got
+  assert sorted(parts) == whole
+
+
+def test_a_place_is_found_again_anywhere():
+  world = data_of({'worlds.text.fim_rate': 0.5}).worlds['text']
+  size = sum(1 for _ in world.in_order('train'))
+  stream = world.documents('train', 0, 1, 3)
+  states, wanted = [], []
+  for _ in range(size + 30):
+    states.append(json.loads(json.dumps(stream.get_state())))
+    wanted.append(next(stream))
+  for at in (0, 1, 7, 8, 9, 40, size - 1, size, size + 5):
+    again = world.documents('train', 0, 1, 3)
+    again.set_state(states[at])
+    assert [next(again) for _ in range(20)] == wanted[at:at + 20]
+
+
+def test_rows_hold_the_documents_end_to_end():
+  data = data_of({'data.length': 64})
+  it = pipeline.stream(data, 0)
+  made = [next(it) for _ in range(60)]
+  flat = {k: np.concatenate([r[k] for r in made]) for k in (
+      'tokens', 'targets', 'weights', 'segments', 'positions')}
+  assert (flat['segments'] > 0).all()  # no padding
+  assert (flat['weights'] == 1).all()
+  texts = take(data, count=80)
+  ids = [i for t in texts for i in (vocab.EOS, *data.vocab.encode(t))]
+  assert np.array_equal(flat['tokens'], ids[:len(flat['tokens'])])
+  assert np.array_equal(flat['targets'][:-1], flat['tokens'][1:])
+  assert sum(int(r['entries']) for r in made) == (
+      flat['tokens'] == vocab.EOS).sum()
+  for r in made:  # a segment is a document or a part of one
+    starts = np.flatnonzero(np.diff(r['segments'], prepend=0))
+    assert (r['positions'][starts] == 0).all()
+    inner = np.flatnonzero(r['tokens'] == vocab.EOS)
+    assert set(inner) <= set(starts) and set(starts) - set(inner) <= {0}
+  plain = next(pipeline.stream(data_of({'data.isolate': False}), 0))
+  assert set(plain['segments']) == {1}
+  assert np.array_equal(plain['positions'], np.arange(96))
+
+
+def test_fill_in_the_middle():
+  plain = take(data_of(), count=300)
+  data = data_of({'worlds.text.fim_rate': 0.5, 'worlds.text.fim_spm': 0.25})
+  assert len(data.vocab) == 258 + 3
+  docs = list(itertools.islice(
+      data.worlds['text'].documents('train', 0, 1, 0), 300))
+  moved = [(d, t) for d, t in zip(docs, plain) if len(d.pieces) > 1]
+  assert 0.4 < len(moved) / 300 < 0.6
+  spm = [d for d, _ in moved if d.pieces[:2] == (MARKS[0], MARKS[1])]
+  assert 0.13 < len(spm) / len(moved) < 0.37
+  # Both cuts fall anywhere: the middle is a third of the text on average.
+  middles = [len(d.pieces[5]) / len(t) for d, t in moved]
+  assert 0.27 < np.mean(middles) < 0.4 and np.std(middles) > 0.15
+  for d, text in moved:
+    p = d.pieces
+    if p[:2] == MARKS[:2]:
+      assert p[3] == MARKS[2] and p[4] + p[5] + p[2] == text
+    else:
+      assert (p[0], p[2], p[4]) == MARKS and p[1] + p[5] + p[3] == text
+    ids, _ = rows.encode(data, d)
+    assert sum(i >= 258 for i in ids) == 3  # each mark is one token
+    assert data.vocab.decode(ids[1:]) == d.text
+    ids, weights = rows.encode(data, d, 'answers')
+    middle = len(p[5].encode())
+    assert sum(weights) == (middle + 1 if middle else 0)
+  for d, text in zip(docs, plain):
+    assert len(d.pieces) > 1 or d.text == text
+
+
+def test_tag_and_loss_as_for_any_task():
+  data = data_of({'data.tasks.text.tag': 'example.org '})
+  row = next(pipeline.stream(data, 0))
+  begins = np.flatnonzero(row['tokens'] == vocab.EOS)
+  assert len(begins) and all(data.vocab.decode(row['tokens'][b + 1:b + 13])
+                             == 'example.org ' for b in begins[:-1])
+
+
+def mixed(changes=None):
+  c = config_of(changes)
+  with c.unlocked():
+    c.worlds.bios = default.biographies()
+    c.worlds.bios.people = 12
+    c.data.tasks.bio = default.task('bios', 'bio', 1.0)
+    c.data.length = 400
+  return c
+
+
+def batches(data, hosts, steps=4, first=0, streams=None, prefetch=2):
+  parts = [pipeline.host_batches([data], 8, list(s), first, prefetch=prefetch,
+                                 streams=streams)
+           for s in np.array_split(np.arange(8), hosts)]
+  got = [[next(it) for it in parts] for _ in range(steps)]
+  place = {}
+  for it in parts:
+    place |= pipeline.place(it)
+  return [{k: np.concatenate([p[k] for p in part]) for k in part[0]}
+          for part in got], json.loads(json.dumps(place))
+
+
+def equal(a, b):
+  return all(np.array_equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize('shards', [1, 4])
+def test_the_stream_does_not_depend_on_hosts_and_resumes_exactly(shards):
+  data = rows.load(mixed({'data.shards': shards}))
+  whole, _ = batches(data, 1, 6)
+  assert {int(t) for b in whole for t in b['task']} == {0, 1}
+  for hosts in (1, 2, 4):
+    got, place = batches(data, hosts, 3)
+    assert all(equal(a, b) for a, b in zip(whole, got))
+    assert len(place) == shards
+    for others in (1, 4):  # goes on with another number of hosts
+      later, _ = batches(data, others, 3, 3, place)
+      assert all(equal(a, b) for a, b in zip(whole[3:], later))
+  # Rows of worlds with an index are what they are without a stream beside.
+  bio = data.tasks.index(next(t for t in data.tasks if t.name == 'bio'))
+  at = next(i for i in range(8) if whole[0]['task'][i] == bio)
+  assert np.array_equal(whole[0]['tokens'][at], rows.row(data, at)['tokens'])
+
+
+def test_training_learns_and_a_stopped_run_ends_bitwise_the_same(
+    tmp_path, monkeypatch):
+  config = config_of({'steps': 30, 'log.every': 10, 'checkpoint.every': 10,
+                      'model.depth': 1,
+                      'worlds.text.fim_rate': 0.3})
+  train.run(config, tmp_path / 'whole')
+  written = store.read_rows(tmp_path / 'whole/metrics.jsonl')
+  losses = [r['loss'] for r in written if r['kind'] == 'train']
+  assert losses[-1] < losses[0] - 0.3
+  results = store.results(tmp_path / 'whole')
+  assert 0 < results['loss/text'] < 6
+  assert results['train/entries/text'] > 0
+  assert 'train/exposures/text' not in results
+  # SIGTERM in the middle; the same command goes on.
+  put, calls = pipeline.to_devices, []
+
+  def stopping(*args):
+    calls.append(1)
+    if len(calls) == 17:
+      signal.raise_signal(signal.SIGTERM)
+    return put(*args)
+
+  monkeypatch.setattr(train.pipeline, 'to_devices', stopping)
+  train.run(config, tmp_path / 'stopped')
+  assert not store.is_done(tmp_path / 'stopped')
+  train.run(config, tmp_path / 'stopped')
+  assert len(calls) == 30
+  same = lambda folder: [
+      {k: v for k, v in r.items() if not k.startswith('time')}
+      for r in store.read_rows(tmp_path / folder / 'metrics.jsonl')]
+  assert same('whole') == same('stopped')
+
+
+def test_formats_give_the_same_stream(tmp_path):
+  texts = [f'document {i}\nof two lines' for i in range(40)]
+  (tmp_path / 'a.txt').write_text('####'.join(texts))
+  with gzip.open(tmp_path / 'a.jsonl.gz', 'wt') as f:
+    f.writelines(json.dumps({'text': t}) + '\n' for t in texts)
+  records.write(tmp_path / 'a.arrayrecord', ({'text': t} for t in texts))
+  streams = [take(data_of({'worlds.text.separator': '####'},
+                          str(tmp_path / f'a.{end}')), count=50)
+             for end in ('txt', 'jsonl.gz', 'arrayrecord')]
+  assert streams[0] == streams[1] == streams[2]
+
+
+def test_files_that_changed_are_refused(tmp_path):
+  path = tmp_path / 'a.txt'
+  path.write_text('some\n\nwords\n\nhere')
+  files = str(tmp_path / '*.txt')
+  state = data_of(files=files).worlds['text'].documents('train').get_state()
+  path.write_text('other\n\nwords\n\nhere too')
+  rows._load.cache_clear()
+  with pytest.raises(BadInput, match='not those that it began with'):
+    data_of(files=files).worlds['text'].documents('train').set_state(state)
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'worlds.text.files': '/nowhere/*.txt'}, 'no file matches'),
+    ({'worlds.text.held_out': 1.5}, 'held_out is 1.5'),
+    ({'worlds.text.held_out': 1.0}, "no document of split 'train'"),
+    ({'worlds.text.shuffle': 0}, 'shuffle is 0'),
+    ({'worlds.text.fim_rate': -0.1}, 'fim_rate is -0.1'),
+    ({'data.tasks.text.split': 'test'}, 'known: train, held_out'),
+    ({'data.vocab': 'word'}, 'closed, and world .text.'),
+    ({'data.shards': 1000}, 'at most the number of files|wanted 1 to'),
+    ({'data.shards': 0}, 'data.shards is 0'),
+    ({'data.source': 'seqio'}, "wanted 'worlds' or 'seqio:NAME'"),
+    ({'runtime.workers': 2}, 'runtime.workers is 2'),
+    ({'worlds.text.files': f'{ROOT}/experiments/**/*.png'}, 'no UTF-8 text')])
+def test_bad_input(tmp_path, changes, message):
+  with pytest.raises(BadInput, match=message):
+    train.run(config_of(changes), tmp_path / 'run')
+
+
+def test_few_documents_of_which_none_is_held_out(tmp_path, capsys):
+  (tmp_path / 'a.txt').write_text('a single document, told again and again')
+  data = data_of({'worlds.text.held_out': 1e-9, 'data.length': 32},
+                 str(tmp_path / 'a.txt'))
+  assert len(pipeline.judged_rows(data, 0, 3)) == 3
+  assert 'no document is held out' in capsys.readouterr().out
+
+
+def test_places_of_two_processes_become_one():
+  with socket.socket() as s:
+    s.bind(('localhost', 0))
+    port = s.getsockname()[1]
+  code = f'''
+import json, sys
+import jax
+me = int(sys.argv[1])
+jax.distributed.initialize('localhost:{port}', num_processes=2, process_id=me)
+from physics_lm import hosts
+mine = {{f'text/{{me}}': {{'n': [7] * (1 + 90 * me)}}}}
+print(json.dumps([hosts.gathered(mine), hosts.gathered({{}})]))
+'''
+  both = [subprocess.Popen(
+      [sys.executable, '-c', code, str(i)], cwd=ROOT, text=True,
+      stdout=subprocess.PIPE) for i in range(2)]
+  for process in both:
+    out = process.communicate(timeout=250)[0]
+    assert json.loads(out.splitlines()[-1]) == [
+        {'text/0': {'n': [7]}, 'text/1': {'n': [7] * 91}}, {}]
+
+
+def test_listing_needs_no_rows():
+  run = sweep.Run('configs/text.py', {'worlds.text.files': OURS}, {'a': 1})
+  assert cost.cost(run, 'cpu')['exposures'] == {}
