@@ -84,7 +84,7 @@ def _load(text: str) -> Data:
   if (total <= 0 and not streams_only) or c.data.length < 1:
     raise BadInput(f'data.length is {c.data.length} and the weights of '
                    f'data.tasks sum to {total}; wanted both above 0')
-  if not 1 <= c.data.shards <= c.data.batch:
+  if not 1 <= c.data.shards <= max(c.data.batch, 1):
     raise BadInput(f'data.shards is {c.data.shards}, wanted 1 to data.batch='
                    f'{c.data.batch}')
   tasks = []

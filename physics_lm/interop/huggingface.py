@@ -130,6 +130,7 @@ def family_of(cfg: shape.Shape) -> str:
        'layernorm with gelu (GPT-NeoX) or rmsnorm with gated_silu (Llama)'),
       (cfg.mlp_width, 'model.mlp_ratio=0', 'an MLP'),
       (not cfg.qk_norm, 'model.qk_norm=True', 'False'),
+      (cfg.experts == 1, f'model.experts={cfg.experts}', '1'),
       (rotated, 'model.rotary_fraction=0', 'rotary positions')]
   if family == 'llama':
     wanted.append((rotated == cfg.head, 'model.rotary_fraction='
