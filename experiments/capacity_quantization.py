@@ -10,8 +10,9 @@ weights and of whole units.
   python -m physics_lm.report experiments/capacity_quantization.py --scale=cpu
 
 Ours at `cpu` scale: bioD, 500 people, of whom the model knows nearly all, 1,000
-exposures, 13 thousand parameters, groups of 32 inputs a scale. The embedding is compressed like the layers: it is half of such a
-model. Storage counts scales, and which weights are kept.
+exposures, 13 thousand parameters, groups of 32 inputs a scale. The embedding is
+compressed like the layers: it is half of such a model. Storage counts scales,
+and which weights are kept.
 
 Rule for a verdict, fixed before the runs: means over n >= 3 seeds against the
 number stated.

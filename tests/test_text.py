@@ -244,7 +244,7 @@ def test_files_that_changed_are_refused(tmp_path):
   state = data_of(files=files).worlds['text'].documents('train').get_state()
   path.write_text('other\n\nwords\n\nhere too')
   rows._load.cache_clear()
-    rows._world.cache_clear()
+  rows._world.cache_clear()
   with pytest.raises(BadInput, match='not those that it began with'):
     data_of(files=files).worlds['text'].documents('train').set_state(state)
 
