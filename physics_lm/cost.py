@@ -23,7 +23,6 @@ DEVICES = {
     'tpu-v5e': Device(0.3 * 197e12, 16e9),
     'tpu-v5p': Device(0.3 * 459e12, 95e9)}
 STARTUP = 15.0  # seconds: imports, compilation, last evaluation
-CHUNK = 1 << 25  # logits at once, as in kernels.py
 
 
 def memory(config, form: shape.Shape, devices: int = 1) -> float:
@@ -52,7 +51,7 @@ def memory(config, form: shape.Shape, devices: int = 1) -> float:
   if form.attention == 'xla':
     layer += 2 * form.heads / tensor * T
   kept = form.depth * (D if form.remat else layer) + layer
-  logits = min(tokens * form.vocab, CHUNK) * 4 * 2
+  logits = min(tokens * form.vocab, shape.CHUNK) * 4 * 2
   return state + tokens * kept * size + logits
 
 

@@ -10,6 +10,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from physics_lm.shape import CHUNK
+
 
 @jax.custom_vjp
 def linear(x_MI, w_IO):
@@ -100,9 +102,6 @@ def cross_entropy(h_BTD, table_VD, targets_BT, weights_BT):
   forward, while a chunk's logits are there, so nothing is computed twice.
   """
   return _cross_entropy(h_BTD, table_VD, targets_BT, weights_BT, False)[0]
-
-
-CHUNK = 1 << 25  # logits, all rows together
 
 
 def _chunks(B: int, T: int, V: int) -> int:

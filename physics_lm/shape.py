@@ -4,6 +4,7 @@ import dataclasses
 
 from physics_lm.errors import BadInput
 
+CHUNK = 1 << 25  # logits that are in memory at once, all rows together
 KNOWN = {
     'mlp': ('gelu', 'relu', 'silu', 'gated_gelu', 'gated_relu', 'gated_silu'),
     'norm': ('layernorm', 'rmsnorm'),
