@@ -10,9 +10,9 @@ weights and of whole units.
   python -m physics_lm.report experiments/capacity_quantization.py --scale=cpu
 
 Ours at `cpu` scale: bioD, 500 people, of whom the model knows nearly all, 1,000
-exposures, 13 thousand parameters, groups of 32 inputs a scale. The embedding is
-compressed like the layers: it is half of such a model. Storage counts scales,
-and which weights are kept.
+exposures, 13 thousand parameters, groups of 32 inputs a scale. The embedding,
+half of such a model, is compressed too (rounded to nearest, also under gptq).
+Storage counts scales, and which weights are kept.
 
 Rule for a verdict, fixed before the runs: means over n >= 3 seeds against the
 number stated.
@@ -34,8 +34,8 @@ SCALES = {
         'optim.learning_rate': 1e-3}),
 }
 METHODS = {'nearest': 'rounded to nearest', 'gptq': 'GPTQ',
-           'prune': 'smallest weights gone',
-           'prune_units': 'weakest units gone'}
+           'prune': 'smallest weights gone (%: kept)',
+           'prune_units': 'weakest units gone (%: kept)'}
 
 
 def runs(scale: str) -> list[Run]:
@@ -45,6 +45,7 @@ def runs(scale: str) -> list[Run]:
   return [Run('configs/bitworld.py:compressed', {
       'worlds.bits.people': people, **dict.fromkeys(sized, people),
       'model.width': width, 'model.heads': max(width // 64, 2),
+      'worlds.bits.name_length': 3 if people > 60_000 else 2,
       'data.batch': batch, 'steps': round(people * exposures / 8 / batch),
       'checkpoint.every': 10_000} | common | {
           f'seed.{k}': seed for k in ('init', 'data', 'world')},
@@ -103,8 +104,8 @@ def figure(df):
   """Knowledge kept against bits of storage a parameter."""
   p = points(df)
   people = list(p.people.unique())
-  fig, axes = plots.figure(columns=len(people), width=4.8, height=3.8,
-                           sharey=True)
+  fig, axes = plots.figure(columns=len(people), height=4.0, sharey=True,
+                           width=4.8 if len(people) > 1 else 6.4)
   for ax, count in zip(axes[0], people):
     own = p[p.people == count]
     full = own[own.method == 'none'].iloc[0]
@@ -113,11 +114,12 @@ def figure(df):
       ax.errorbar(line.storage, line.R, yerr=line['std'].fillna(0),
                   color=colour, marker='o', markersize=4, linewidth=1.3,
                   capsize=2, label=label)
-      if method in ('nearest', 'prune'):
+      if method != 'gptq':  # its points are of nearest's bits
         for r in line.itertuples():
           text = (f'int{int(r.bits_a_weight)}' if method == 'nearest'
                   else f'{r.keep:.0%}')
-          ax.annotate(text, (r.storage, r.R), xytext=(4, -9),
+          ax.annotate(text, (r.storage, r.R),
+                      xytext=(4, 4 if r.R < 0.1 else -9),
                       textcoords='offset points', fontsize=7.5, color=colour)
     ax.axhline(full.R, color=plots.QUIET, linewidth=0.9, linestyle=':')
     ax.annotate('float32', (0.99, full.R), xytext=(0, 3), ha='right',
@@ -127,14 +129,15 @@ def figure(df):
     ax.set_xlabel('bits of storage a parameter', fontsize=9)
     plots.title(ax, f'{count:,} people: R_max {full.R_max:.1f}')
   axes[0][0].set_ylabel('bits of knowledge a parameter', fontsize=9)
-  axes[0][-1].legend(fontsize=8, frameon=False, loc='lower right')
+  axes[0][-1].legend(fontsize=8, frameon=False, loc='center',
+                     bbox_to_anchor=(0.55, 0.55))
   fig.suptitle('What is still known when weights get fewer bits, or fewer',
                x=0.01, ha='left', fontsize=11)
   n = int(p.n.min())
   fig.supxlabel(
       f'mean and standard deviation of {n} seed{"s"[:n > 1]}; '
       f'{int(p.parameters.iloc[0]):,} parameters; storage holds scales, and '
-      'which weights are kept', x=0.01, ha='left', fontsize=8,
+      'which\nweights are kept, at 16 bits each', x=0.01, ha='left', fontsize=8,
       color=plots.QUIET)
   return fig
 
@@ -166,10 +169,10 @@ def verdict(df) -> list[Claim]:
       'no loss', [gptq(8), none], lambda a, b: a.R >= 0.98 * b.R)
   add('int4 loses more than half (Result 8)', '0.7 of 2 bits a parameter',
       [gptq(4), none], lambda a, b: a.R < b.R / 2)
-  add('At 4 bits GPTQ keeps more than rounding to nearest', 'not in the paper',
+  add('At 4 bits GPTQ keeps more than rounding to nearest', 'not asked',
       [gptq(4), cell('nearest', 4)], lambda a, b: a.R - b.R > 2 * (
           (a['std']**2 + b['std']**2) / a.n)**0.5)
   add('Knowledge lies in the small weights too: without the smaller half, more '
-      'than half is lost', 'not in the paper',
+      'than half is lost', 'not asked',
       [cell('prune', keep=0.5), none], lambda a, b: a.R < b.R / 2)
   return out

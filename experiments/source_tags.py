@@ -19,8 +19,12 @@ useful or wholly junk, one learning rate. Beyond the paper: what if only a
 share of the useful texts carries the tag, or junk carries it too? A model that
 knows tags is asked with the tag.
 
-Rule for a verdict, fixed before the runs: a difference counts when it exceeds
-twice its standard error over seeds, sqrt((s1^2 + s2^2) / n), with n >= 3.
+`clean` takes half the batch and a quarter of the steps of the others, as it has
+an eighth of their texts; nothing else differs.
+
+Rules, fixed before the runs, n >= 3 seeds: more or less means by more than
+twice the standard error over seeds, sqrt((s1^2 + s2^2) / n); "nothing", "all"
+mean that the mean is at least 90 % of the other.
 """
 
 import math
@@ -37,6 +41,10 @@ DATA = {'clean': ('clean', 0.0, 1.0), 'repeated': ('repeated', 0.0, 1.0),
         'tag_unsure': ('tagged', 1.0, 0.5)}
 LABELS = {'clean': 'no junk', 'repeated': 'repeated junk',
           'junk': 'fresh junk', 'tagged': 'fresh junk,\ntag on useful'}
+# Of what is known after 100 exposures without junk, what is left (section 10).
+PAPER = {('repeated', 100): 1, ('junk', 100): 1 / 20, ('junk', 300): 1 / 3,
+         ('junk', 600): 1 / 1.5, ('junk', 1000): 1 / 1.3,
+         ('tagged', 100): 1 / 2, ('tagged', 300): 1}
 USEFUL = 1 / 8
 SCALES = {
     # scale: {data: exposures}, people, width, seeds, entries a step, common
@@ -158,8 +166,12 @@ def figure(df):
   ax.set_ylabel('bits a parameter, of the useful people', fontsize=9)
   clean = [i for i, (d, _) in enumerate(bars) if d == 'clean']
   if clean:
-    ax.axhline(R.iloc[clean[0]], color=plots.QUIET, linewidth=0.8,
-               linestyle=':')
+    whole = R.iloc[clean[0]]
+    ax.axhline(whole, color=plots.QUIET, linewidth=0.8, linestyle=':')
+    for x, bar in zip(at, bars):
+      if bar in PAPER:  # beside the bar, so that neither hides the other
+        ax.plot(x + 0.4, PAPER[bar] * whole, 'D', color='white', markersize=5.5,
+                markeredgecolor=plots.INK, markeredgewidth=1.1, zorder=5)
   plots.title(ax, 'Junk, and a tag on what is not')
   least = min(e for _, e in p.index)
   line = p[[e == least and d != 'clean' and d != 'repeated' and (
@@ -181,9 +193,11 @@ def figure(df):
                ha='left', fontsize=11)
   n = int(p.n.min())
   fig.supxlabel(
-      f'mean and standard deviation of {n} seed{"s"[:n > 1]}; '
-      f'{int(p.parameters.iloc[0]):,} parameters; exposures of the useful '
-      f'people; a perfect memory has {p.R_max.iloc[0]:.2f}', x=0.01, ha='left',
+      f'exp.: exposures of the useful people; mean and standard deviation of '
+      f'{n} seed{"s"[:n > 1]}; '
+      f'{int(p.parameters.iloc[0]):,} parameters; a perfect memory has '
+      f'{p.R_max.iloc[0]:.2f};\ndiamonds: what the paper\'s models keep, as a '
+      'share of the first bar', x=0.01, ha='left',
       fontsize=8, color=plots.QUIET)
   return fig
 
@@ -224,11 +238,11 @@ def verdict(df) -> list[Claim]:
       'junk)', 'no loss', [cell('tagged', 300), clean],
       lambda tag, no: tag.R >= 0.9 * no.R)
   add('Tags on half of the useful texts do less than tags on all, more than '
-      'none', 'not in the paper', [
+      'none', 'not asked', [
           cell('tagged', 100), cell('tag_half', 100), cell('junk', 100)],
       lambda a, b, c: beats(a, b) and beats(b, c))
   add('A tag that half of the time is on junk does less than a sure one, more '
-      'than none', 'not in the paper', [
+      'than none', 'not asked', [
           cell('tagged', 100), cell('tag_unsure', 100), cell('junk', 100)],
       lambda a, b, c: beats(a, b) and beats(b, c))
   return out

@@ -36,7 +36,8 @@ class Book:
       if self.meta['run'] != run_id:
         raise BadInput(f'the checkpoint in {self.folder} is of run '
                        f'{self.meta["run"]}, wanted {run_id}')
-      print(f'resuming at step {self.meta["step"]}', flush=True)
+      print(f'resuming at step {self.meta["step"]} in {self.folder}',
+            flush=True)
       return program.State(step, params, opt)
     self.meta = {'step': 0, 'run': run_id, 'window': {}, 'seconds': 0.0,
                  'entries': [0] * (len(self.config.data.tasks) or 1)}
@@ -98,10 +99,12 @@ class Book:
     self.saved.wait()
     if self.writes:
       store.write_json(self.folder / 'done', {
-          'steps': self.config.steps, 'seconds': round(seconds, 1)})
+          'steps': self.config.steps,
+          'seconds': round(self.meta['seconds'] + seconds, 1)})
       print(f'done: {self.folder} (config.json, metrics.jsonl, evals/)')
 
   def save(self, step: int, state: program.State, seconds: float,
            streams: dict):
     self.saved.save(step, state.params, (state.step, state.opt), self.meta | {
-        'step': step, 'seconds': seconds, 'streams': streams})
+        'step': step, 'seconds': self.meta['seconds'] + seconds,
+        'streams': streams})

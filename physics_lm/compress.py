@@ -8,10 +8,12 @@
   prune        the share `keep` of each matrix's largest weights stays
   prune_units  the share `keep` of whole MLP units and heads stays, by norm
 
-Matrices of the layers and the embedding tables are compressed; norms, biases
-and routers stay in 16 bits, as do the scales (Part 3.3's quantiser leaves
-embeddings alone, which in its models are a small share). Layers are done in
-order, each on what the compressed ones before it give.
+Matrices of the layers and the embedding tables are compressed (Part 3.3's
+quantiser leaves embeddings alone, which in its models are a small share); the
+tables have no inputs, so they are rounded to nearest by `gptq` too. Layers are
+done in order, each on what the compressed ones before it give. Norms, biases,
+routers, scales and weights that survive pruning count 16 bits each; that they
+lose nothing by it is assumed, not done.
 """
 
 import math
@@ -28,13 +30,16 @@ METHODS = ('none', 'nearest', 'gptq', 'prune', 'prune_units')
 # Inputs of each matrix, as axes of its shape.
 INPUTS = {'query': 1, 'key': 1, 'value': 1, 'out': 2, 'up': 1, 'gate': 1,
           'down': 1}
-TABLES = {'embedding', 'output'}
+TABLES = ('embedding', 'output')
 SCALE, PLAIN = 16, 16  # bits of a scale, and of a weight left alone
 CLIPS = np.linspace(0.4, 1.0, 25)
 
 
-def check(spec):
+def check(spec, experts: int = 1):
   """Raises BadInput."""
+  if experts > 1 and spec.compress in ('gptq', 'prune_units'):
+    raise BadInput(f'compress {spec.compress} of a model with {experts} '
+                   'experts, wanted nearest or prune')
   if spec.compress not in METHODS:
     raise BadInput(f'evals: compress is {spec.compress!r}; '
                    f'{nearest(spec.compress, METHODS)}')
@@ -51,16 +56,14 @@ def check(spec):
 def compress(params, spec, cfg: Shape, batch):
   """(params, bits of storage): `batch` holds tokens, segments and positions,
   [B, T], to calibrate on. Raises BadInput."""
-  check(spec)
+  check(spec, cfg.experts)
   if spec.compress == 'none':
     return params, 32 * sum(x.size for x in jax.tree.leaves(params))
-  if cfg.experts > 1 and spec.compress in ('gptq', 'prune_units'):
-    raise BadInput(f'compress {spec.compress} of a model with {cfg.experts} '
-                   'experts, wanted nearest or prune')
   ends, layers = ({k: np.array(v) for k, v in params[part].items()}
                   for part in ('ends', 'layers'))
   block, storage = model.Block(cfg), 0
-  for name in TABLES & ends.keys():  # a token's row is an output of D inputs
+  for name in (n for n in TABLES if n in ends):
+    # A token's row is an output of D inputs.
     new, size = matrix(ends[name].T, spec)
     ends[name], storage = new.T, storage + size
   x_BTD = model.Ends(cfg).apply({'params': ends}, batch['tokens'],
@@ -73,7 +76,7 @@ def compress(params, spec, cfg: Shape, batch):
       storage += units(own, spec.keep, cfg)
     else:
       _, seen = block.apply({'params': own}, x_BTD, *where, mutable=['inputs'])
-      for name in INPUTS.keys() & own.keys():
+      for name in (n for n in INPUTS if n in own):
         x_MI = seen['inputs'][name][0] if name in seen['inputs'] else None
         experts = own[name] if x_MI is None else own[name][None]
         for w in experts:
@@ -83,7 +86,7 @@ def compress(params, spec, cfg: Shape, batch):
           w[...], storage = new.reshape(w.shape), storage + size
     x_BTD, _ = block.apply({'params': own}, x_BTD, *where)
   plain = sum(v.size for part in (ends, layers) for k, v in part.items()
-              if k not in INPUTS.keys() | TABLES)
+              if k not in (*INPUTS, *TABLES))
   return jax.tree.map(jnp.asarray, {'ends': ends, 'layers': layers}), (
       storage + PLAIN * plain)
 

@@ -27,6 +27,7 @@ from pathlib import Path
 from physics_lm import cli, cost, population, slurm, store, sweep
 from physics_lm.errors import BadInput, command
 
+MOST = 64  # runs of one program: one thread makes the rows of all
 BUSY = 3  # exit status of a trainer whose folder another process holds
 
 
@@ -152,7 +153,7 @@ def shares(jobs: int | None) -> list[set[int] | None]:
   """The cores of each worker. With an accelerator: one worker, unpinned; else
   one a core, or as many as jobs says, with equal shares of the cores."""
   mine = sorted(os.sched_getaffinity(0))
-  if os.environ.get('JAX_PLATFORMS') != 'cpu' and _accelerated():
+  if on_accelerator():
     return [None] * (jobs or 1)
   jobs = jobs or len(mine)
   each = len(mine) // jobs
@@ -161,8 +162,10 @@ def shares(jobs: int | None) -> list[set[int] | None]:
   return [set(mine[i * each:(i + 1) * each]) for i in range(jobs)]
 
 
-def _accelerated() -> bool:
-  """Whether JAX would find an accelerator: a device and the plugin for it."""
+def on_accelerator() -> bool:
+  """Whether JAX would find and take one: a device and the plugin for it."""
+  if os.environ.get('JAX_PLATFORMS') == 'cpu':
+    return False
   names = {(d.metadata['Name'] or '').lower() for d in metadata.distributions()}
   cuda = any(n.startswith('jax-cuda') and n.endswith('plugin') for n in names)
   return (Path('/dev/nvidia0').exists() and cuda) or (
@@ -172,12 +175,13 @@ def _accelerated() -> bool:
 def limit(run: sweep.Run, accelerated: bool, asked: int | None) -> int:
   """How many runs like this one may train in one program: as asked, as its
   config says, else one on a CPU, which gains nothing from more, and as many as
-  80 % of the smallest accelerator's memory holds elsewhere."""
+  80 % of the smallest accelerator's memory holds elsewhere, at most MOST."""
   asked = run.config.runtime.population if asked is None else asked
   if asked is not None or not accelerated:
     return asked or 1
   room = 0.8 * min(d.memory for k, d in cost.DEVICES.items() if k != 'cpu')
-  return max(int(room / cost.cost(run, 'h200')['bytes']), 1)
+  fit = int(room / cost.cost(run, 'h200')['bytes'])
+  return min(max(fit, 1), MOST)
 
 
 def peers(run: sweep.Run, others, most: int) -> list[sweep.Run]:
@@ -200,6 +204,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
   waiting = [r for r in runs if r.id not in ends]
   print(f'{len(runs)} runs, {len(ends)} done already; in {folder}', flush=True)
   free, workers, tries, held, most = shares(jobs), [], {}, {}, {}
+  accelerated = on_accelerator()
   board = Board(runs, folder)
   with contextlib.closing(board), cli.Stop() as stop:
     while waiting or workers:
@@ -224,7 +229,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
       while free and ready:
         run = ready[0]
         if run.id not in most:
-          most[run.id] = limit(run, free[0] is None, together)
+          most[run.id] = limit(run, accelerated, together)
         group = peers(run, ready, most[run.id])
         if len(group) > 1:
           board.say(f'{len(group)} runs in one program: '
@@ -252,12 +257,14 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
         elif status == BUSY:
           waiting += left
           held |= {r.id: time.time() + 5 for r in left}
-        elif status != 2 and len(w.runs) > 1:
-          # Perhaps too many for the memory: fewer at a time.
-          most |= {r.id: (len(w.runs) + 1) // 2 for r in left}
+        elif len(w.runs) > 1:
+          # Perhaps too many for the memory: fewer at a time. Perhaps one that
+          # cannot be: each alone will tell.
+          fewer = 1 if status == 2 else (len(w.runs) + 1) // 2
+          most |= {r.id: fewer for r in left}
           waiting[:0] = left
-          board.say(f'{w.label} crashed (exit {status}), trying half as many: '
-                    f'{w.last_words()}')
+          board.say(f'{w.label} ended with exit {status}, trying {fewer} at a '
+                    f'time: {w.last_words()}')
         elif status != 2 and not tries.get(left[0].id):
           tries[left[0].id] = 1
           waiting[:0] = left
@@ -316,6 +323,9 @@ def main(argv=None):
   if a.slurm and a.executor != 'slurm':
     raise BadInput(f'--slurm {a.slurm[0]} with --executor={a.executor}, wanted '
                    '--executor=slurm')
+  if a.population and a.executor == 'slurm':
+    raise BadInput('--population with --executor=slurm, wanted one or the '
+                   'other: a job is one run')
   if a.executor == 'slurm':
     ends = slurm.submit(runs, folder, a.jobs, a.slurm)
     new = [j for j in ends.values() if j not in ('done', 'queued')]

@@ -109,6 +109,7 @@ def _started(folder: Path, mode: str, project: str, config: dict, **kwargs):
     import wandb
     return wandb.init(
         project=project, mode=mode, dir=str(folder), config=config,
+        reinit='create_new',  # members of a population log side by side
         settings=wandb.Settings(x_disable_stats=True, console='off'), **kwargs)
   except Exception as e:
     print(f'wandb mirror off: {e}', flush=True)

@@ -22,9 +22,13 @@ def shared(config) -> dict:
 
 def key(config) -> str:
   """Equal for configs that may train together: the same for what all members
-  share, and for whether they start from another run."""
-  return json.dumps([shared(config), config.init_from is None],
-                    sort_keys=True)
+  share, and for whether they start from another run. Those that read a stream
+  must read the same."""
+  seeds = dict(config.seed) if any(
+      w.kind == 'text' for w in config.worlds.values()) or (
+          config.data.source != 'worlds') else {}
+  return json.dumps([shared(config), config.init_from is None, {
+      k: v for k, v in seeds.items() if k != 'init'}], sort_keys=True)
 
 
 def check(configs):

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from physics_lm import model, optim, rows, shape, sharding
+from physics_lm.errors import BadInput
 
 BATCH_2D = ('tokens', 'targets', 'segments', 'positions', 'weights')
 BATCH_1D = ('task', 'entries')
@@ -47,6 +48,8 @@ class Member(NamedTuple):
 
 
 def member(config) -> Member:
+  if not 0 <= config.seed.init < 1 << 32:
+    raise BadInput(f'seed.init is {config.seed.init}, wanted 0 to 2 ** 32 - 1')
   return Member(np.uint32(config.seed.init),
                 np.float32(config.optim.learning_rate),
                 np.float32(config.optim.weight_decay))
@@ -146,7 +149,8 @@ def build(config, data: rows.Data, devices=None, members=(),
   lead, who = (config.data.batch,), member(config)
   if members:
     who = jax.tree.map(lambda *x: np.stack(x), *map(member, members))
-    where, whole = sharding.of_members(lone), sharding.of_members(whole)
+    # Hyperparameters and sums are small: every process holds them all.
+    where = sharding.of_members(lone)
     make_state = sharding.over_members(make_state)
     train_step = sharding.over_members(
         train_step, (0, 0, None if shared else 0))

@@ -104,9 +104,16 @@ def finished(job: Job) -> bool:
 def train(jobs: list[Job], stop):
   """Trains the jobs in one program; those that resume at another step than
   the rest go separately."""
-  groups = [jobs]
+  groups, wrong = [jobs], []
   while groups and not stop.asked:
-    groups += together(groups.pop(0), stop)
+    try:
+      groups += together(groups.pop(0), stop)
+    except BadInput as e:  # what is wrong with some is nothing to the others
+      if not groups:
+        raise
+      wrong.append(str(e))
+  if wrong:
+    raise BadInput('; '.join(wrong))
 
 
 def together(jobs: list[Job], stop) -> list[list[Job]]:
@@ -159,7 +166,6 @@ def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
   """Steps until done, or asked to stop, or no run is left that can go on."""
   lead, config = books[0], books[0].config
   first, many = lead.meta['step'], len(books)
-  began -= lead.meta['seconds'] * many  # of the sessions before
   tokens = config.data.batch * config.data.length  # a step, of each run
   per_step = flops.per_token(trainer.cfg, config.data.length) * tokens
   local = pipeline.local_rows(trainer.batch_shardings['task'], trainer.lead)
@@ -170,7 +176,8 @@ def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
   rates = [optim.schedule(b.config) for b in books]
   pending = []
   well = lambda: [(i, b) for i, b in enumerate(books) if not b.wrong]
-  seconds = lambda: (time.time() - began) / many  # a run's share
+  share = lambda: (time.time() - began) / many  # seconds of each run
+  wrong = lambda: '; '.join(f'{b.folder}: {b.wrong}' for b in books if b.wrong)
 
   def collect():
     """Brings the pending sums to the host."""
@@ -182,17 +189,17 @@ def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
             k: v[:, i] for k, v in sums.items()})
       pending.clear()
     if not well():
-      raise BadInput('; '.join(b.wrong for b in books))
+      raise BadInput(wrong())
 
   # The order below carries weight. Evaluate and save see the state *before*
   # the step; rows are drawn after the save, so a checkpoint of step i needs
   # rows from i on. Sums are read before a save: a run that went wrong saves no
   # more. Asked to leave, it saves and does not evaluate; a resumed run does.
   # The last turn evaluates and saves, but takes no step.
-  name = lead.folder.name if many == 1 else f'{many} runs'
+  title = lead.folder.name if many == 1 else f'{many} runs'
   mark, done = time.time(), first
   with jax.set_mesh(trainer.mesh), contextlib.closing(
-      Progress(config.steps, first, name, 'step')) as progress:
+      Progress(config.steps, first, title, 'step')) as progress:
     for i in range(first, config.steps + 1):
       last = i == config.steps
       leaving = stop.asked or lead.saved.preempted(i)
@@ -207,13 +214,16 @@ def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
           for name in due:
             book.evaluate(name, i, own.params, trainer.cfg)
           if save and i != first:
-            book.save(i, own, seconds(), streams)
+            book.save(i, own, share(), streams)
+          del own
       if leaving:
         for _, book in well():
           book.saved.wait()
           print(f'stopped by {stop.asked or "the cluster"} at step {i}; '
                 f'{book.folder} holds step {book.saved.newest(i + 1)}; run the '
                 'same command again to resume')
+        if wrong():
+          raise BadInput(wrong())
         return
       if last:
         break
@@ -229,14 +239,13 @@ def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
           loss = book.write(done, {
               'learning_rate': float(rates[j](i)), 'tokens': done * tokens,
               'flops': per_step * done}, {
-              'time/seconds': seconds(),
-              'time/tokens_per_second': steps * tokens / took})
+              'time/seconds': book.meta['seconds'] + share(),
+              'time/tokens_per_second': steps * tokens / took * many})
         progress.update(done, f'loss {loss:.3f}')
   for _, book in well():
-    book.finish(seconds())
-  if len(well()) < many:
-    raise BadInput('; '.join(f'{b.folder}: {b.wrong}' for b in books
-                             if b.wrong))
+    book.finish(share())
+  if wrong():
+    raise BadInput(wrong())
 
 
 if __name__ == '__main__':

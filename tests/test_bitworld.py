@@ -2,6 +2,7 @@
 
 import collections
 import math
+import pickle
 
 import jax
 import numpy as np
@@ -214,3 +215,14 @@ def test_orders_are_uniform_permutations(count):
              for p in range(count))
   if count == 3:
     assert len(set(orders)) == 6
+
+
+@pytest.mark.parametrize('make', [default.biographies, default.bitworld,
+                                  default.igsm])
+def test_worlds_go_to_loader_processes(make):
+  """grain's workers get the world pickled, also one that has been used."""
+  world = base.make(make(), 0)
+  split = world.splits[0]
+  before = world.example(split, 3)
+  again = pickle.loads(pickle.dumps(world))
+  assert again.example(split, 3) == before

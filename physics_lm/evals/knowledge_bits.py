@@ -57,7 +57,7 @@ def terms(world, p1: float, p2: float, p3: float) -> dict[str, float]:
 def inputs(config, spec):
   """(world, entries, packed rows, spans): at most spec.people entries, each
   at the start of its own segment. Raises BadInput for none."""
-  compress.check(spec)
+  compress.check(spec, config.model.experts)
   if spec.people < 1:
     raise BadInput(f'evals: people is {spec.people}, wanted at least 1')
   data = rows.load(config)
@@ -74,9 +74,12 @@ def run(params, config, spec, cfg):
   parameters, storage_bits (of the weights), name_nats, value_nats, first_nats,
   people, bits/name ..."""
   world, entries, packed, spans = inputs(config, spec)
-  # At most 256 rows to calibrate on, some 1,000 entries as in the paper.
+  # At most 256 rows to calibrate on (the paper: 1,000 entries); whole batches,
+  # which a mesh can cut.
+  few = {k: v[:256] for k, v in packed.items()}
+  short = -len(few['tokens']) % config.data.batch
   params, storage = compress.compress(params, spec, cfg, {
-      k: v[:256] for k, v in packed.items()})
+      k: np.pad(v, ((0, short), (0, 0))) for k, v in few.items()})
   nll, _ = scoring.outcomes(params, packed, cfg, config.data.batch)
   name = np.zeros(len(entries))
   value: dict[tuple[int, str], float] = {}

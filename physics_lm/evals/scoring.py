@@ -40,7 +40,7 @@ def pack(data: rows.Data, examples, tag: str = ''):
       packed.append(rows.new_row(data.length))
       used = segment = 0
     segment += 1
-    rows.place(packed[-1], item, used, segment)
+    rows.place(packed[-1], item, used, segment, data.isolate)
     spans += [Span(i, attribute, len(packed) - 1, used + a, used + b)
               for attribute, a, b in rows.answer_spans(data, example, tag)]
     used += len(item[0])

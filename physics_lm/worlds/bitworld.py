@@ -16,12 +16,11 @@ million of them take no memory. Worlds of one seed and shape whose numbers of
 people (first .. first + N - 1) are apart are of other people, told alike.
 """
 
-import functools
-
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds.base import Example, Verdict, distinct, generator
 
 VERSION = 2
+REMEMBERED = 1 << 16  # people
 ORDERS = 1 << 20  # entries of a person: in effect, a fresh order each time
 _MASK = (1 << 64) - 1
 
@@ -94,7 +93,7 @@ class BitWorld:
     self._value_key, self._order_key = mixed(seed, 2), mixed(seed, 3)
     self._name_keys = tuple(mixed(mixed(seed, 1), i) for i in range(4))
     # A small world is remembered, a large one made anew each time.
-    self._told = functools.lru_cache(1 << 16)(self._tell)
+    self._told: dict[int, tuple] = {}
     self.sets = [tuple(self._chunk(int(code)) for code in distinct(
         generator(seed, 'chunks', a), every, self.D)) for a in range(self.K)]
 
@@ -124,14 +123,19 @@ class BitWorld:
 
   def _tell(self, person: int):
     """(name, values) of a person."""
-    return self.name(person), [self.value(person, a) for a in range(self.K)]
+    told = self._told.get(person)
+    if told is None:
+      told = self.name(person), [self.value(person, a) for a in range(self.K)]
+      if len(self._told) < REMEMBERED:
+        self._told[person] = told
+    return told
 
   def example(self, split: str, index: int) -> Example:
     """Answers: ('k3', piece) of each chunk of attribute 3, in order."""
     if not 0 <= index < self.size(split):
       raise IndexError(f'example {index} of {self.size(split)} in {split}')
     person = index % self.n
-    name, values = self._told(person)
+    name, values = self._tell(person)
     pieces, answers = list(name), []
     for a in shuffled(self.K, mixed(index, state=self._order_key)):
       key = self._keys[a]
