@@ -245,7 +245,7 @@ def test_the_readmes_scoreboard_is_the_committed_results():
       '--runs=/nonexistent'], 'not done'),
     (['report'], 'wanted experiments/NAME.py or --all'),
     (['worlds', 'biografies'], 'nearest: biographies'),
-    (['worlds', 'biographies', '--shw=1'], '--shw'),
+    (['worlds', 'biographies', '--shw=1'], 'shw'),
     (['worlds', 'biographies', '--variant=multy'], 'unknown variant'),
     (['worlds', 'biographies', '--set=people=1'], 'at least 2')])
 def test_bad_input_is_one_line_and_exit_2(arguments, message):
