@@ -225,8 +225,8 @@ def verdict(df) -> list[Claim]:
       lambda rows: text(best(rows)), lambda rows: best(rows).R >= 1)
   few = at(least, main).set_index(['people', 'width']).R
   full = at(most, main)
-  full = full[(full.R_max > 2) & [
-      (r.people, r.width) in few.index for r in full.itertuples()]]
+  full = full[full.R_max > 2]
+  full = full[[(r.people, r.width) in few.index for r in full.itertuples()]]
   ratio = lambda rows: rows.apply(
       lambda r: r.R / few[r.people, r.width], axis=1)
   add('Over-full models (R_max above 2): ten times the exposures, about twice '
