@@ -13,6 +13,8 @@ before every useful text: 2 times less at 100, none at 300.
   python -m physics_lm.launch experiments/source_tags.py --scale=cpu
   python -m physics_lm.report experiments/source_tags.py --scale=cpu
 
+Measured, `cpu`: 24 runs, an hour of one core in all.
+
 Ours at `cpu` scale: bioD, 500 useful people with names of three symbols (N0 =
 256^3; fresh junk is everybody else), 13 thousand parameters, a row wholly
 useful or wholly junk, one learning rate. Beyond the paper: what if only a
