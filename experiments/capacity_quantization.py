@@ -9,7 +9,7 @@ weights and of whole units.
   python -m physics_lm.launch experiments/capacity_quantization.py --scale=cpu
   python -m physics_lm.report experiments/capacity_quantization.py --scale=cpu
 
-Measured, `cpu`: 3 runs, five minutes of one core in all.
+Measured, `cpu`: 3 runs, four minutes of one core in all.
 
 Ours at `cpu` scale: bioD, 500 people, of whom the model knows nearly all, 1,000
 exposures, 13 thousand parameters, groups of 32 inputs a scale. The embedding,
