@@ -26,7 +26,8 @@ test: .venv/.ready
 drills: .venv/.ready
 	$(BIN)/python -m pytest -m drill -s
 
-# Jobs on a real Slurm of one node, installed and started here (root, Debian).
+# Jobs on a real Slurm of one node, installed and started here (root, Debian),
+# and populations on many devices.
 test-cluster: .venv/.ready
 	bash tests/cluster/start.sh
 	$(BIN)/python -m pytest -m cluster; status=$$?; bash tests/cluster/start.sh stop; exit $$status

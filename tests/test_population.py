@@ -63,7 +63,8 @@ DROPPING = {'model.dropout': 0.1, 'runtime.accumulate': 2}
 
 
 @pytest.mark.parametrize('mesh,base', [
-    ((1, 1), {}), ((2, 4), {}), ((4, 1), DROPPING)])
+    ((1, 1), {}), pytest.param((2, 4), {}, marks=pytest.mark.cluster),
+    pytest.param((4, 1), DROPPING, marks=pytest.mark.cluster)])
 def test_members_equal_lone_runs(tiny, tmp_path, mesh, base, lone):
   alone = lone(tiny, base | {'runtime.mesh.data': 1})
   pop, data = mesh
@@ -101,6 +102,7 @@ def test_members_that_share_rows_get_one_batch(one_device, tmp_path):
         losses(job.folder), losses(together[i].folder), rtol=2e-4)
 
 
+@pytest.mark.cluster
 def test_a_member_goes_on_alone_and_in_other_company(one_device, tmp_path,
                                                      monkeypatch, capsys):
   """Stopped at step 4 of 6, one member goes on by itself; then the rest and a
@@ -224,6 +226,7 @@ def test_the_launcher_groups_and_a_kill_loses_nothing(tmp_path):
   assert store.read_json(folders[4] / 'meta.json')['population'] == 1
 
 
+@pytest.mark.cluster
 def test_what_is_wrong_with_one_group_stops_no_other(one_device, tmp_path):
   """A member that diverges again after a stop, at a step of its own."""
   members = [{'optim.learning_rate': 1e30}, {}, {'seed.init': 4}]
