@@ -3,7 +3,6 @@
 import gzip
 import itertools
 import json
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from physics_lm.errors import BadInput
 from physics_lm.worlds import records
 from physics_lm.worlds.text import MARKS
 from tests.conftest import ROOT, TINY
+from tests.streams import batches, log, stopped_once
 
 # Text that this repository ships: its own code, as documents of a paragraph.
 OURS = f'{ROOT}/physics_lm/worlds/*.py,{ROOT}/README.md,{ROOT}/LICENSE'
@@ -158,18 +158,6 @@ def mixed(changes=None):
   return c
 
 
-def batches(data, hosts, steps=4, first=0, streams=None, prefetch=2):
-  parts = [pipeline.host_batches([data], 8, list(s), first, prefetch=prefetch,
-                                 streams=streams)
-           for s in np.array_split(np.arange(8), hosts)]
-  got = [[next(it) for it in parts] for _ in range(steps)]
-  place = {}
-  for it in parts:
-    place |= pipeline.place(it)
-  return [{k: np.concatenate([p[k] for p in part]) for k in part[0]}
-          for part in got], json.loads(json.dumps(place))
-
-
 def equal(a, b):
   return all(np.array_equal(a[k], b[k]) for k in a)
 
@@ -205,24 +193,8 @@ def test_training_learns_and_a_stopped_run_ends_bitwise_the_same(
   assert 0 < results['loss/text'] < 6
   assert results['train/entries/text'] > 0
   assert 'train/exposures/text' not in results
-  # SIGTERM in the middle; the same command goes on.
-  put, calls = pipeline.to_devices, []
-
-  def stopping(*args):
-    calls.append(1)
-    if len(calls) == 17:
-      signal.raise_signal(signal.SIGTERM)
-    return put(*args)
-
-  monkeypatch.setattr(train.pipeline, 'to_devices', stopping)
-  train.run(config, tmp_path / 'stopped')
-  assert not store.is_done(tmp_path / 'stopped')
-  train.run(config, tmp_path / 'stopped')
-  assert len(calls) == 30
-  same = lambda folder: [
-      {k: v for k, v in r.items() if not k.startswith('time')}
-      for r in store.read_rows(tmp_path / folder / 'metrics.jsonl')]
-  assert same('whole') == same('stopped')
+  stopped_once(config, tmp_path / 'stopped', 17, monkeypatch)
+  assert log(tmp_path / 'whole') == log(tmp_path / 'stopped')
 
 
 def test_formats_give_the_same_stream(tmp_path):

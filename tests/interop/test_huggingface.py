@@ -6,6 +6,8 @@ import shutil
 import jax
 import numpy as np
 import pytest
+import torch
+import transformers
 
 from physics_lm import cli, decode, model, rows, store, train, trained
 from physics_lm.errors import BadInput
@@ -13,8 +15,6 @@ from physics_lm.interop import huggingface
 from tests.interop.conftest import untrained
 
 pytestmark = pytest.mark.interop
-torch = pytest.importorskip('torch')
-transformers = pytest.importorskip('transformers')
 
 LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
          'model.rotary_fraction': 1.0}

@@ -1,21 +1,20 @@
 """Our worlds in seqio, seqio's Tasks in our loader."""
 
 import itertools
-import json
-import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import seqio
 
 from configs import seqio as recipe
 from physics_lm import cli, pipeline, rows, store, train, trained, vocab
 from physics_lm.errors import BadInput
 from tests.conftest import ROOT, TINY
+from tests.streams import batches, log, stopped_once
 
 pytestmark = pytest.mark.interop
-seqio = pytest.importorskip('seqio')
 
 from physics_lm.interop import seqio as ours  # noqa: E402
 
@@ -184,47 +183,20 @@ def test_rows_of_a_foreign_task(tmp_path, name):
 def test_hosts_shards_and_resuming(tmp_path):
   config = config_of(tmp_path, 'foreign_task_mix', {'data.shards': 2})
   data = rows.load(config)
-  take = lambda hosts, steps, first=0, place=None: _batches(
-      data, hosts, steps, first, place)
-  whole, _ = take(1, 6)
-  two, place = take(2, 3)
-  later, _ = take(1, 3, 3, place)
+  whole, _ = batches(data, 1, 6)
+  two, place = batches(data, 2, 3)
+  later, _ = batches(data, 1, 3, 3, place)
   for a, b in zip(whole, [*two, *later]):
     assert all(np.array_equal(a[k], b[k]) for k in a)
   assert not np.array_equal(whole[0]['tokens'][0], whole[0]['tokens'][4])
-
-
-def _batches(data, hosts, steps, first, place):
-  parts = [pipeline.host_batches([data], 8, list(s), first, streams=place)
-           for s in np.array_split(np.arange(8), hosts)]
-  got = [[next(it) for it in parts] for _ in range(steps)]
-  out = {}
-  for it in parts:
-    out |= pipeline.place(it)
-  return [{k: np.concatenate([p[k] for p in part]) for k in part[0]}
-          for part in got], json.loads(json.dumps(out))
 
 
 def test_training_on_a_foreign_task_resumes_exactly(tmp_path, monkeypatch):
   config = config_of(tmp_path, 'foreign_task', {
       'steps': 12, 'checkpoint.every': 4, 'log.every': 4, 'model.depth': 1})
   train.run(config, tmp_path / 'whole')
-  put, calls = pipeline.to_devices, []
-
-  def stopping(*args):
-    calls.append(1)
-    if len(calls) == 6:
-      signal.raise_signal(signal.SIGTERM)
-    return put(*args)
-
-  monkeypatch.setattr(train.pipeline, 'to_devices', stopping)
-  train.run(config, tmp_path / 'stopped')
-  assert not store.is_done(tmp_path / 'stopped')
-  train.run(config, tmp_path / 'stopped')
-  same = lambda folder: [
-      {k: v for k, v in r.items() if not k.startswith('time')}
-      for r in store.read_rows(tmp_path / folder / 'metrics.jsonl')]
-  assert same('whole') == same('stopped')
+  stopped_once(config, tmp_path / 'stopped', 6, monkeypatch)
+  assert log(tmp_path / 'whole') == log(tmp_path / 'stopped')
   meta = store.read_json(tmp_path / 'whole/meta.json')
   assert meta['vocab']['kind'] == 'seqio'
   assert 'loss/source' in store.results(tmp_path / 'whole')

@@ -27,7 +27,6 @@ def write_run(folder):
 
 def test_tensorboards_own_reader_finds_the_scalars(tmp_path, capsys):
   """In a process of its own: the reader may load TensorFlow."""
-  pytest.importorskip('tensorboard')
   for name in ('a', 'b'):
     write_run(tmp_path / 'runs' / name)
   for _ in range(2):  # again: nothing is doubled

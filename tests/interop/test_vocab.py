@@ -13,7 +13,6 @@ from physics_lm.errors import BadInput
 from tests.conftest import ROOT, TINY
 
 pytestmark = pytest.mark.interop
-pytest.importorskip('tokenizers')
 
 ODD = ['', ' ', '  two', 'é漢字🙂', 'a\nb\r\n\tc', ' <eos> and <|endoftext|>',
        "don't I'LL 12345 ###", '\x00\x85\u2028']
@@ -87,7 +86,7 @@ def test_damaged_files_are_refused(monkeypatch):
 
 
 def sentencepiece_model(folder, **kwargs):
-  spm = pytest.importorskip('sentencepiece')
+  import sentencepiece as spm
   world = rows.load(cli.override(default.get_config(), TINY)).worlds['bios']
   spm.SentencePieceTrainer.train(
       sentence_iterator=iter([world.example('bio', i).text
