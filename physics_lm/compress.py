@@ -53,19 +53,23 @@ def check(spec, experts: int = 1):
       raise BadInput(f'evals: {text}')
 
 
-def compress(params, spec, cfg: Shape, batch):
+def compress(params, spec, cfg: Shape, batch, entries: int | None = None):
   """(params, bits of storage): `batch` holds tokens, segments and positions,
-  [B, T], to calibrate on. Raises BadInput."""
+  [B, T], to calibrate on. `entries`: rows of the tables that are stored, less
+  than all when some are padding. Raises BadInput."""
   check(spec, cfg.experts)
+  stored = (entries or cfg.vocab) / cfg.vocab  # of a table
   if spec.compress == 'none':
-    return params, 32 * sum(x.size for x in jax.tree.leaves(params))
+    tables = (1 if cfg.tied else 2) * cfg.vocab * cfg.width
+    return params, 32 * (sum(x.size for x in jax.tree.leaves(params))
+                         - (1 - stored) * tables)
   ends, layers = ({k: np.array(v) for k, v in params[part].items()}
                   for part in ('ends', 'layers'))
   block, storage = model.Block(cfg), 0
   for name in (n for n in TABLES if n in ends):
     # A token's row is an output of D inputs.
     new, size = matrix(ends[name].T, spec)
-    ends[name], storage = new.T, storage + size
+    ends[name], storage = new.T, storage + stored * size
   x_BTD = model.Ends(cfg).apply({'params': ends}, batch['tokens'],
                                 method='embed')
   where = batch['segments'], batch['positions']

@@ -26,7 +26,7 @@ class _Parts(nn.Module):
 
   cfg: Shape
 
-  def _param(self, name, shape, axes, std=None):
+  def _param(self, name, shape, axes, std=None, dtype=None):
     """Normal with spread `std`; ones for a scale and zeros for a bias."""
     if std is None:
       ones = name.startswith('scale')
@@ -34,7 +34,7 @@ class _Parts(nn.Module):
     else:
       init = nn.initializers.normal(std)
     w = self.param(name, nn.with_logical_partitioning(init, axes), shape)
-    return sharding.gathered(nn.unbox(w), axes).astype(self.cfg.dtype)
+    return sharding.gathered(nn.unbox(w), axes).astype(dtype or self.cfg.dtype)
 
   def _norm(self, name, x, axis='activation'):
     """Layer norm or RMS norm over the last axis, in float32."""
@@ -106,7 +106,8 @@ class Block(_Parts):
   def _experts(self, x_BTD, segments_BT):
     """The MLP, E times over; each token goes through one."""
     c, D, E, F = self.cfg, self.cfg.width, self.cfg.experts, self.cfg.mlp_width
-    router_DE = self._param('router', (D, E), ('embed', None), D**-0.5)
+    # Near ties decide who learns what: float32 whatever the rest is in.
+    router_DE = self._param('router', (D, E), ('embed', None), D**-0.5, jnp.float32)
     slot_BT, gate_BT, balance = experts.route(x_BTD, router_DE, segments_BT > 0, c.capacity)
     h_BECD = experts.scatter(x_BTD, slot_BT, E, experts.room(x_BTD.shape[1], E, c.capacity))
 

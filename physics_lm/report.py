@@ -170,6 +170,14 @@ def spread(df, by: list[str], columns: list[str]):
   return out.reset_index()
 
 
+def best_rate(df, by: list[str], column: str = 'bits'):
+  """Of each row, whether its `rate` is the one of its group with the highest
+  mean of `column` over seeds."""
+  mean = df.groupby([*by, 'rate'])[column].mean().reset_index()
+  best = mean.loc[mean.groupby(by)[column].idxmax()].set_index(by).rate
+  return best.reindex(df.set_index(by).index).to_numpy() == df.rate.to_numpy()
+
+
 percent = functools.partial('{:.1f}'.format)
 
 

@@ -156,3 +156,13 @@ def test_bad_input(keys, message):
   s.update(keys)
   with pytest.raises(BadInput, match=message):
     compress.check(s)
+
+
+@pytest.mark.parametrize('method', ['none', 'nearest'])
+def test_padding_rows_take_no_storage(made, method):
+  params, cfg, batch = made
+  whole, less = (compress.compress(params, spec(method, bits=6), cfg, batch,
+                                   entries)[1] for entries in (None, 30))
+  row = 32 * cfg.width if method == 'none' else 6 * cfg.width + compress.SCALE
+  tables = 1 if cfg.tied else 2
+  assert whole - less == pytest.approx(tables * row * (cfg.vocab - 30))

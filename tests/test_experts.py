@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from physics_lm import cli, experts, model, rows, shape, train
@@ -94,6 +95,43 @@ def test_the_balance_is_trained_on_and_not_reported(one_device):
   router = lambda c: jax.grad(lambda p: program.loss_sums(
       p, batch, c, 2)[0])(params)['layers']['router']
   assert float(jnp.abs(router(cfg) - router(plain)).max()) > 1.0
+
+
+def test_micro_batches_balance_as_one_batch(one_device):
+  """The balance is a mean over micro-batches, like the loss: of two that are
+  the same, the step is that of one."""
+  from physics_lm import program
+  config = one_device(CHANGES | {'model.balance': 3.0})
+  data = rows.load(config)
+  cfg = shape.make(config, len(data.vocab))
+  twice = [rows.row(data, i) for i in (0, 0, 1, 1)]
+  batch = {k: jnp.stack([r[k] for r in twice]) for k in twice[0]}
+  params, tx = model.init(cfg, jax.random.key(0)), optax.sgd(1.0)
+  state = program.State(jnp.int32(0), params, tx.init(params))
+  one, two = (program.make_step(cfg, tx, len(data.tasks), accumulate)(
+      state, batch)[0].params for accumulate in (1, 2))
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
+               one, two)
+
+
+def test_the_router_decides_in_float32(tiny):
+  """Two experts that bfloat16 could not tell apart."""
+  cfg = shape.make(tiny(CHANGES | {
+      'model.experts': 2, 'model.dtype': 'bfloat16'}), 50)
+  layer = {k: v[0] for k, v in model.init(cfg, jax.random.key(0))[
+      'layers'].items()}
+  w = jax.random.normal(jax.random.key(1), (16,))
+  layer |= {k: 0 * layer[k] for k in ('out', 'bias_out', 'down')}
+  layer['router'] = jnp.stack([w, w * (1 + 2**-12)], 1)
+  layer['bias_down'] = jnp.ones((2, 16)).at[1].set(-1)
+  x = jax.random.normal(jax.random.key(2), (1, 12, 16), jnp.bfloat16)
+  ones = jnp.ones((1, 12), int)
+  y, _ = model.Block(cfg).apply({'params': layer}, x, ones, 0 * ones)
+  normed = x.astype(jnp.float32)
+  normed -= normed.mean(-1, keepdims=True)
+  second = normed @ w > 0
+  assert 2 < int(second.sum()) < 10
+  np.testing.assert_array_equal((y - x).mean(-1) < 0, second)
 
 
 def test_evaluation_gives_more_room(tiny):

@@ -228,6 +228,18 @@ def test_report_refuses_when_runs_are_missing(tmp_path):
     report.gather(module, 'cpuu', tmp_path)
 
 
+def test_the_best_learning_rate_is_by_the_mean_over_seeds():
+  import pandas as pd
+  df = pd.DataFrame({
+      'data': ['a'] * 4 + ['b'] * 4, 'size': [1] * 8,
+      'rate': [0.1, 0.1, 0.2, 0.2] * 2, 'seed': [0, 1] * 4,
+      'bits': [9, 0, 5, 6, 0, 0, 0, 0]})
+  best = df[report.best_rate(df, ['data', 'size'])]
+  # The highest bits are of another rate; of a tie only one is taken.
+  assert list(best.bits[best.data == 'a']) == [5, 6]
+  assert best.rate[best.data == 'b'].nunique() == 1
+
+
 def test_the_readmes_scoreboard_is_the_committed_results():
   text = (ROOT / 'README.md').read_text()
   assert report.scoreboard() in text, 'run: python -m physics_lm.report --all'

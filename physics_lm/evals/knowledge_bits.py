@@ -78,8 +78,9 @@ def run(params, config, spec, cfg):
   # which a mesh can cut.
   few = {k: v[:256] for k, v in packed.items()}
   short = -len(few['tokens']) % config.data.batch
+  words = len(rows.load(config).vocab)  # the rest of a table is padding
   params, storage = compress.compress(params, spec, cfg, {
-      k: np.pad(v, ((0, short), (0, 0))) for k, v in few.items()})
+      k: np.pad(v, ((0, short), (0, 0))) for k, v in few.items()}, words)
   nll, _ = scoring.outcomes(params, packed, cfg, config.data.batch)
   name = np.zeros(len(entries))
   value: dict[tuple[int, str], float] = {}
@@ -102,7 +103,7 @@ def run(params, config, spec, cfg):
   p3 = float(np.mean([mean(first, a) for a in attributes]))
   got, most = terms(world, p1, p2, p3), terms(world, math.log(world.n), 0, 0)
   count = flops.parameters(cfg)
-  tables = (1 if cfg.tied else 2) * len(rows.load(config).vocab) * cfg.width
+  tables = (1 if cfg.tied else 2) * words * cfg.width
   parameters = count.rest + tables
   bits = sum(max(v, 0.0) for v in got.values())
   metrics = {
