@@ -46,7 +46,7 @@ _LARGE = tuple(({k: v} | more, n) for k, v, more, n in (
     ('L', 20, {}, 15_000), ('T', 4000, {}, 20_000)))
 SCALES = {
     # scale: worlds, width, exposures, rows a step, seeds, common
-    'smoke': ((({}, 20), ({'K': 2}, 20), ({'L': 2}, 20)), 16, 4, 2, 1,
+    'smoke': ((({}, 20), ({'L': 2}, 20)), 16, 4, 2, 1,
               {'optim.warmup': 2, 'log.every': 5}),
     'cpu': (WORLDS, 16, 1000, 8, 3, {}),
     'gpu': (_LARGE, 128, 1000, 96, 3, {
