@@ -25,6 +25,8 @@ least 90 % of the other; "less" means by more than twice the standard error
 over seeds, sqrt((s1^2 + s2^2) / n).
 """
 
+import itertools
+
 from physics_lm import plots
 from physics_lm.report import Claim, best_rate
 from physics_lm.sweep import Run, pick
@@ -70,7 +72,7 @@ SCALES = {
     # world, widths, experts, depth, seeds, common
     'smoke': ({4: (20, ('gpt2', 'llama', 'experts'), (8e-3,), 2)}, BITS, SMALL,
               4, 2, 1, {'optim.warmup': 2, 'log.every': 5}),
-    'cpu': ({100: (500, tuple(ARCHITECTURES), (4e-3, 8e-3, 16e-3), 2),
+    'cpu': ({100: (500, tuple(ARCHITECTURES), (8e-3, 4e-3, 16e-3), 2),
              1000: (800, ('gpt2', 'llama', 'none', 'experts'), (3e-3,), 8)},
             BITS, SMALL, 8, 2, 3, {}),
     'gpu': ({100: (50_000, tuple(ARCHITECTURES), (5e-4, 1e-3, 2e-3), 12),
@@ -97,17 +99,16 @@ def runs(scale: str) -> list[Run]:
         'model.heads': 2, 'model.depth': depth, 'data.batch': batch,
         'steps': round(people * exposed / entries / batch),
         'checkpoint.every': 10_000, 'log.every': 500} | common
-    for which in wanted:
+    for rate, which in itertools.product(rates, wanted):
       shape = ARCHITECTURES[which] | {'model.width': widths[which]}
       if which == 'experts':
         shape |= {'model.experts': experts}
         if world is BITS:  # as elsewhere, two dimensions of a head rotate
           shape |= {'model.rotary_fraction': 0.5}
-      for rate in rates:
-        out += [Run(config, changes | shape | {'optim.learning_rate': rate} | {
-            f'seed.{k}': seed for k in ('init', 'data', 'world')}, {
-                'architecture': which, 'exposures': exposed, 'rate': rate,
-                'seed': seed}) for seed in range(seeds)]
+      out += [Run(config, changes | shape | {'optim.learning_rate': rate} | {
+          f'seed.{k}': seed for k in ('init', 'data', 'world')}, {
+              'architecture': which, 'exposures': exposed, 'rate': rate,
+              'seed': seed}) for seed in range(seeds)]
   return out
 
 
