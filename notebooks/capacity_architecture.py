@@ -48,7 +48,7 @@ print(exp.show(df))
 # %% [markdown]
 # ## Learning rates at 100 exposures
 #
-# The best of three for each architecture, as in the paper; here are all: R, mean
+# The best of four for each architecture (the paper: of three); here are all: R, mean
 # over seeds.
 
 # %%
