@@ -13,13 +13,13 @@ the MLP costs nothing, no MLP more than 1.5 times. A mixture of 32 experts holds
 
 Measured, `cpu`: COST
 
-Ours at `cpu` scale: bioD, 500 people at 100 exposures, 800 at 1,000 (R_max about
-1.4 and 2.1), two layers, widths such that every architecture has 11 to 13
-thousand parameters, embeddings tied, 8 experts of which a token takes one. R is bits a parameter
-(physics_lm/evals/knowledge_bits.py). At 100 exposures the best of four
-learning rates by the mean over seeds, for each architecture (of three, the
-highest was the best of some); at 1,000 one rate, as the paper finds it hardly
-matters there. The table keeps all.
+Ours at `cpu` scale: bioD, 500 people at 100 exposures, 800 at 1,000 (R_max
+about 1.4 and 2.1), two layers, widths such that each architecture has 11 to 13
+thousand parameters, all of which count, embeddings tied, 8 experts of which a
+token takes one. R is bits a parameter (physics_lm/evals/knowledge_bits.py). At
+100 exposures the best of four learning rates by the mean over seeds, for each
+architecture (of three, the highest was the best of some); at 1,000 one rate, as
+the paper finds it hardly matters there. The table keeps all.
 
 Rules, fixed before the runs, n >= 3 seeds: "as much" means that the mean is at
 least 90 % of the other; "less" means by more than twice the standard error
