@@ -238,10 +238,9 @@ def verdict(df) -> list[Claim]:
       'as much', ('quarter', 'gpt2'), 100, as_much)
   add('100 exposures: no MLP holds less (Result 6)', 'over 1.5 times less',
       ('none', 'gpt2'), 100, less)
-  add('100 exposures: the gated MLP is why; with a plain one LLaMA holds as '
-      'much as GPT-2 (Result 7)', 'as much', ('llama_plain', 'gpt2'), 100,
-      as_much)
-  add('and more than with the gated one (Result 7)', '1.3 times more',
+  add('100 exposures: LLaMA with a plain MLP holds as much as GPT-2 (Result 7)',
+      'as much', ('llama_plain', 'gpt2'), 100, as_much)
+  add('and more than with its gated one (Result 7)', '1.3 times more',
       ('llama', 'llama_plain'), 100, less)
   for exposed, paper in ((1000, '1.3 times less'), (100, '1.5 times less')):
     add(f'{exposed:,} exposures: a mixture of experts holds less, of all its '
