@@ -135,7 +135,7 @@ def test_a_population_over_two_processes(tmp_path):
     folder = tmp_path / f'pop{mesh["runtime.mesh.pop"]}'
     jobs = start(folder, 2, 4, members, **mesh)
     if mesh['runtime.mesh.pop'] == 2:
-      wait_for(lambda: store.step_reached(folder / '0') > 2, jobs[0])
+      wait_for(lambda f=folder: store.step_reached(f / '0') > 2, jobs[0])
       jobs[1].send_signal(signal.SIGTERM)
       out = finish(jobs)
       assert 'stopped by the cluster at step' in out[0], out
