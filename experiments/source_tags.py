@@ -13,14 +13,13 @@ before every useful text: 2 times less at 100, none at 300.
   python -m physics_lm.launch experiments/source_tags.py --scale=cpu
   python -m physics_lm.report experiments/source_tags.py --scale=cpu
 
-Measured, `cpu`: 36 runs, RUNCOST of one core in all.
+Measured, `cpu`: 33 runs, an hour of one core in all.
 
 Ours at `cpu` scale: bioD, 500 useful people with names of three symbols (N0 =
 256^3; fresh junk is everybody else), 13 thousand parameters, a row wholly
-useful or wholly junk. `clean` and `repeated` have the best of three learning
-rates by the mean over seeds, the others one, which was chosen without junk (the
-paper tunes all): fresh junk may cost a little less than it seems. Beyond the
-paper: what if only a share of the useful texts carries the tag, or junk carries
+useful or wholly junk. `clean` has the best of four learning rates by the mean
+over seeds, all others one (the paper tunes all): junk may cost a little less than
+it seems. Beyond the paper: what if only a share of the useful texts carries the tag, or junk carries
 it too? A model that knows tags is asked with the tag.
 
 `clean` takes half the batch and a quarter of the steps of the others, as it has
