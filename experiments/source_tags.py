@@ -23,6 +23,7 @@ Rule for a verdict, fixed before the runs: a difference counts when it exceeds
 twice its standard error over seeds, sqrt((s1^2 + s2^2) / n), with n >= 3.
 """
 
+import itertools
 import math
 
 from physics_lm import plots
@@ -38,6 +39,8 @@ DATA = {'clean': ('clean', 0.0, 1.0), 'repeated': ('repeated', 0.0, 1.0),
 LABELS = {'clean': 'no junk', 'repeated': 'repeated junk',
           'junk': 'fresh junk', 'tagged': 'fresh junk,\ntag on useful'}
 USEFUL = 1 / 8
+RATE = 8e-3  # of configs/source_tags.py
+RATES = {'cpu': {d: (4e-3, RATE, 16e-3) for d in ('clean', 'repeated')}}
 SCALES = {
     # scale: {data: exposures}, people, width, seeds, entries a step, common
     'smoke': ({'clean': (4,), 'junk': (4,), 'tagged': (4,),
@@ -69,7 +72,7 @@ def mixture(data: str) -> dict:
 
 
 def runs(scale: str) -> list[Run]:
-  """Every (data, exposures, seed)."""
+  """Every (data, exposures, learning rate, seed)."""
   wanted, people, width, seeds, entries, common = pick(SCALES, scale)
   out = []
   for data, exposures in wanted.items():
@@ -78,7 +81,9 @@ def runs(scale: str) -> list[Run]:
     batch = entries // 8 // (2 if clean else 1)
     for exposed in exposures:
       steps = people * exposed / (batch * 8 * (1 if clean else USEFUL))
-      for seed in range(seeds):
+      usual = common.get('optim.learning_rate', RATE)
+      for rate, seed in itertools.product(
+          RATES.get(scale, {}).get(data, (usual,)), range(seeds)):
         out.append(Run(f'configs/source_tags.py:{DATA[data][0]}', mixture(
             data) | {
                 'worlds.useful.people': people, 'worlds.junk.first': people,
@@ -87,8 +92,9 @@ def runs(scale: str) -> list[Run]:
                 'evals.bits.people': people, 'evals.tagged.people': people,
                 'model.width': width, 'model.heads': max(width // 64, 2),
                 'data.batch': batch, 'steps': round(steps)} | common | {
+                    'optim.learning_rate': rate} | {
                     f'seed.{k}': seed for k in ('init', 'data', 'world')},
-            {'data': data, 'exposures': exposed, 'seed': seed}))
+            {'data': data, 'exposures': exposed, 'rate': rate, 'seed': seed}))
   return out
 
 
@@ -103,7 +109,7 @@ def table(results: list[dict]):
     exposed = [r.get(f'train/exposures/{t}', 0.0) for t in (
         'useful', 'tagged')]
     rows.append({
-        **{k: r[k] for k in ('data', 'exposures', 'seed')},
+        **{k: r[k] for k in ('data', 'exposures', 'rate', 'seed')},
         'tag_share': tagged, 'tag_precision': sure, 'exposed': sum(exposed),
         **{k: r[f'{own}/{k}'] for k in (
             'parameters', 'people', 'bits', 'bits_max', 'ratio', 'ratio_max',
