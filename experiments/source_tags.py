@@ -40,7 +40,7 @@ LABELS = {'clean': 'no junk', 'repeated': 'repeated junk',
           'junk': 'fresh junk', 'tagged': 'fresh junk,\ntag on useful'}
 USEFUL = 1 / 8
 RATE = 8e-3  # of configs/source_tags.py
-RATES = {'cpu': {d: (4e-3, RATE, 16e-3) for d in ('clean', 'repeated')}}
+RATES = {'cpu': {'clean': (4e-3, RATE, 16e-3, 32e-3)}}
 SCALES = {
     # scale: {data: exposures}, people, width, seeds, entries a step, common
     'smoke': ({'clean': (4,), 'junk': (4,), 'tagged': (4,),
