@@ -196,10 +196,10 @@ def figure(df):
                fontsize=11)
   fig.supxlabel(
       f'mean and standard deviation of {n} seed{"s"[:n > 1]}; '
-      f'{least / 1000:,.1f} to {most / 1000:,.1f} thousand parameters, of which '
-      'all count; at the fewer exposures,\nthe best of the learning rates; '
-      "diamonds: the paper's ratio to GPT-2 (of 'no MLP' at 100 exposures: at "
-      'most)', x=0.01, ha='left', fontsize=8, color=plots.QUIET)
+      f'{least / 1000:,.1f} to {most / 1000:,.1f} thousand parameters, of '
+      'which all count; at the fewer exposures,\nthe best of the learning '
+      "rates; diamonds: the paper's ratio to GPT-2 (of 'no MLP' at 100 "
+      'exposures: at most)', x=0.01, ha='left', fontsize=8, color=plots.QUIET)
   return fig
 
 
@@ -224,12 +224,12 @@ def verdict(df) -> list[Claim]:
         f'{int(base.people)} people)',
         'yes' if all(holds(o, base) for o in others) else 'no'))
 
-  add('1,000 exposures: LLaMA holds as much as GPT-2 (Result 5: at least 90 %)',
-      'as much', ('llama', 'gpt2'), 1000, as_much)
+  add('1,000 exposures: LLaMA holds as much as GPT-2 (Result 5: at least 90 '
+      '%)', 'as much', ('llama', 'gpt2'), 1000, as_much)
   add('1,000 exposures: Mistral, too (Result 5)', 'as much',
       ('mistral', 'gpt2'), 1000, as_much)
-  add('1,000 exposures: a quarter of the MLP holds as much (Result 5)', 'as much',
-      ('quarter', 'gpt2'), 1000, as_much)
+  add('1,000 exposures: a quarter of the MLP holds as much (Result 5)',
+      'as much', ('quarter', 'gpt2'), 1000, as_much)
   add('1,000 exposures: no MLP at all holds as much (Result 5)', 'as much',
       ('none', 'gpt2'), 1000, as_much)
   add('100 exposures: LLaMA and Mistral hold less (Result 6)',

@@ -19,8 +19,9 @@ Ours at `cpu` scale: bioD, 500 useful people with names of three symbols (N0 =
 256^3; fresh junk is everybody else), 13 thousand parameters, a row wholly
 useful or wholly junk. `clean` has the best of four learning rates by the mean
 over seeds, all others one (the paper tunes all): junk may cost a little less
-than it seems. Beyond the paper: what if only a share of the useful texts carries the
-tag, or junk carries it too? A model that knows tags is asked with the tag.
+than it seems. Beyond the paper: what if only a share of the useful texts
+carries the tag, or junk carries it too? A model that knows tags is asked with
+the tag.
 
 `clean` takes half the batch and a quarter of the steps of the others, as it has
 an eighth of their texts; nothing else differs.
@@ -210,8 +211,8 @@ def figure(df):
       f'{n} seed{"s"[:n > 1]}; '
       f'{int(p.parameters.iloc[0]):,} parameters; a perfect memory has '
       f'{p.R_max.iloc[0]:.2f};\ndiamonds: what the paper\'s models keep, as a '
-      'share of the first bar, which alone has the best of four learning rates', x=0.01, ha='left',
-      fontsize=8, color=plots.QUIET)
+      'share of the first bar, which alone has the best of four learning rates',
+      x=0.01, ha='left', fontsize=8, color=plots.QUIET)
   return fig
 
 
