@@ -95,17 +95,16 @@ def runs(scale: str) -> list[Run]:
       told = {} if order == 'shuffled' else {'worlds.bios.variant': ORDERED}
       base = Run('configs/manipulation.py:base', point | told | first,
                  {'order': order, 'training': 'base', 'seed': seed})
-      sets = {'parts': PARTS, 'both': BOTH}
+      sets = {'retrieval': (*PARTS, *BOTH)}
       if order == 'shuffled':
-        sets |= {f'{",".join(g)}{end}': g
+        sets |= {f'{g[0] if len(g) == 1 else "tasks"}{end}': g
                  for g in groups for end in ('', ' +hint')}
       out.append(base)
       for name, tasks in sets.items():
         names = [*tasks, *(f'{t}_hint' for t in tasks if '+hint' in name)]
         tags = {'order': order, 'training': name, 'seed': seed}
-        kept = {k: v for k, v in then.items() if not k.startswith('data.tasks')}
         out.append(Run(f'configs/manipulation.py:{"+".join(names)}',
-                       point | told | kept, tags, base))
+                       point | told | then, tags, base))
   return out
 
 

@@ -27,6 +27,9 @@ LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
          'model.bias': False, 'model.tied': False, 'model.kv_heads': 1}
 
 
+forward = jax.jit(model.forward, static_argnums=2)
+
+
 def spec(kind, **changes):
   a = default.get_config().adapter
   a.kind = kind
@@ -38,7 +41,7 @@ def spec(kind, **changes):
 def made():
   """(shape, parameters with every element random, tokens)."""
   cfg = shape.make(cli.override(default.get_config(), TINY | LLAMA), 40)
-  params = model.init(cfg, jax.random.key(0))
+  params = jax.jit(lambda: model.init(cfg, jax.random.key(0)))()
   return cfg, noisy(params, 1), jax.random.randint(
       jax.random.key(2), (2, 9), 0, 40)
 
@@ -59,8 +62,8 @@ def test_begins_as_the_model_was(made, kind, changes):
   adapter = adapters.init(s, cfg, jax.random.key(0))
   assert sum(x.size for x in jax.tree.leaves(adapter))
   np.testing.assert_allclose(
-      model.forward(params, tokens, cfg),
-      model.forward(adapters.merge(params, adapter, s, cfg), tokens, cfg),
+      forward(params, tokens, cfg),
+      forward(adapters.merge(params, adapter, s, cfg), tokens, cfg),
       atol=1e-6)
 
 
@@ -69,7 +72,7 @@ def test_merged_is_unmerged(made, monkeypatch):
   cfg, params, tokens = made
   s = spec('lora', matrices=ALL, embedding_rank=0, rank=2, alpha=0.7)
   adapter = noisy(adapters.init(s, cfg, jax.random.key(0)), 5)
-  merged = model.forward(adapters.merge(params, adapter, s, cfg), tokens, cfg)
+  merged = forward(adapters.merge(params, adapter, s, cfg), tokens, cfg)
   beside = {'ends': params['ends'], 'layers': dict(params['layers'])}
   for name, c in adapter['layers'].items():
     beside['layers'] |= {f'A_{name}': c['in'], f'B_{name}': c['out']}
@@ -87,7 +90,7 @@ def test_merged_is_unmerged(made, monkeypatch):
   found = model.forward(beside, tokens, cfg)
   np.testing.assert_allclose(merged, found, atol=2e-4)
   monkeypatch.undo()
-  assert np.abs(model.forward(params, tokens, cfg) - found).max() > 0.1
+  assert np.abs(forward(params, tokens, cfg) - found).max() > 0.1
 
 
 def test_embedding_update_serves_input_and_output(made):
@@ -110,10 +113,10 @@ def test_a_prompt_is_what_stands_before(made):
   words = {'ends': {'prompt': {'new': params['ends']['embedding'][before]}}}
   merged = adapters.merge(params, words, s, cfg)
   text = tokens[:1, :5]
-  wanted = model.forward(params, jnp.concatenate([before[None], text], 1),
+  wanted = forward(params, jnp.concatenate([before[None], text], 1),
                          cfg)[:, 3:]
   packed = jnp.concatenate([tokens[1:, :4], text], 1)
-  found = model.forward(
+  found = forward(
       merged, packed, cfg, jnp.array([[1] * 4 + [2] * 5]),
       jnp.concatenate([jnp.arange(4), jnp.arange(5)])[None])[:, 4:]
   np.testing.assert_allclose(wanted, found, atol=2e-4)
@@ -124,7 +127,7 @@ def test_a_prefix_is_seen_by_every_token(made):
   s = spec('prefix', length=2)
   first = noisy(adapters.init(s, cfg, jax.random.key(0)), 3)
   other = jax.tree.map(lambda x: x.at[:, 1].add(1.0), first)
-  a, b = (model.forward(adapters.merge(params, x, s, cfg), tokens, cfg)
+  a, b = (forward(adapters.merge(params, x, s, cfg), tokens, cfg)
           for x in (first, other))
   assert np.abs(a - b).max(-1).min() > 1e-3
 

@@ -191,8 +191,10 @@ class Manipulation(biographies.Biographies):
     yield from PARTS.values()
     yield from (f' What are the {a} and the {b} of' for a in WORDS.values()
                 for b in WORDS.values())
-    for parts in (*ASK_ONE.values(), *ASK_TWO.values()):
+    for parts in ASK_TWO.values():
       yield from parts
+    for of, (start, end) in ASK_ONE.items():
+      yield from (start, *(end.format(m) for m in MODULI[of]))
     yield ' born in an even month?'
     yield from (f' Give me the {w} name of the person with these facts:'
                 for w in ('first', 'full'))
