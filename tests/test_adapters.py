@@ -1,5 +1,7 @@
 """Adapters: what they compute, what trains, what is kept."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -146,95 +148,95 @@ def test_attention_with_a_prefix_is_softmax_over_both():
       q, key, value, jnp.ones((2, 4), int), 'xla', prefix), atol=1e-5)
 
 
-QA = {'data.tasks.bio.weight': 0.0, 'runtime.mesh.data': 1,
-      'optim.learning_rate': 1e-2}
+QA = {'data.tasks.bio.weight': 0.0, 'optim.learning_rate': 1e-2}
 LORA = {'adapter.kind': 'lora', 'adapter.embedding_rank': 4}
+
+
+def config(changes):
+  """As TINY, on one device, with one evaluation."""
+  c = default.get_config()
+  del c.evals.extraction
+  return cli.override(c, TINY | {'runtime.mesh.data': 1} | changes)
 
 
 @pytest.fixture(scope='module')
 def base(tmp_path_factory):
   """A finished run."""
   folder = tmp_path_factory.mktemp('runs') / 'base'
-  train.run(cli.override(default.get_config(), TINY | {
-      'runtime.mesh.data': 1}), folder)
+  train.run(config({'steps': 2}), folder)
   return folder
 
 
-def adapted(base, **changes):
-  return cli.override(default.get_config(), TINY | QA | {
-      'init_from': str(base)} | {k.replace('__', '.'): v
-                                 for k, v in changes.items()})
+@pytest.fixture(scope='module')
+def lora(base, tmp_path_factory):
+  """A finished run of an adapter on it, and its config."""
+  folder = tmp_path_factory.mktemp('runs') / 'lora'
+  c = config(QA | LORA | {'init_from': str(base)})
+  train.run(c, folder)
+  return folder, c
 
 
 def last(folder):
-  """Last evaluations, less times."""
+  """Last evaluations and training row, less times."""
   return {k: v for k, v in store.results(folder).items()
           if not k.startswith('train/time')}
 
 
-@pytest.mark.parametrize('kind', adapters.KINDS[1:])
-def test_trains_keeps_and_opens(base, kind, tmp_path):
-  matrices = 'embedding,query' if kind == 'whole' else 'query,value'
-  config = adapted(base, adapter__kind=kind, adapter__matrices=matrices,
-                   adapter__embedding_rank=4, steps=12)
-  folder = tmp_path / 'run'
-  train.run(config, folder)
+def as_the_loop_saw(run, folder):
+  from physics_lm.evals import loss
+  again, _ = loss.run(run.params, run.config, run.config.evals.loss, run.cfg)
+  told = last(folder)
+  for k, v in again.items():
+    assert told[f'loss/{k}'] == pytest.approx(v, abs=1e-5)
+
+
+def test_only_the_adapter_trains_and_is_kept(base, lora):
+  folder, _ = lora
   losses = [r['loss'] for r in store.read_rows(folder / 'metrics.jsonl')
             if r['kind'] == 'train']
   assert losses[-1] < losses[0]
-  size = lambda f: sum(p.stat().st_size for p in (
-      f / 'checkpoints').glob('*/params/**/*') if p.is_file())
-  assert size(folder) < size(base) or kind == 'whole'
   got, plain = trained.load(folder), trained.load(base)
-  assert got.step == 12
-  adapter = got.config.adapter
-  touched = {'embedding', 'query'} if kind == 'whole' else {
-      'embedding', 'query', 'value'} if kind == 'lora' else set()
+  assert got.step == 6
   for part, own in plain.params.items():
+    assert own.keys() == got.params[part].keys()
     for name, x in own.items():
       assert (np.abs(got.params[part][name] - x).max() > 0) == (
-          name in touched), name
-  new = {n for p in got.params for n in got.params[p]} - {
-      n for p in plain.params for n in plain.params[p]}
-  assert bool(new) == (adapter.kind not in adapters.ORDINARY)
-  from physics_lm.evals import loss
-  again, _ = loss.run(got.params, got.config, got.config.evals.loss, got.cfg)
-  assert again == pytest.approx({k.removeprefix('loss/'): v for k, v in last(
-      folder).items() if k.startswith('loss/')}, abs=1e-5)
+          name in ('embedding', 'query', 'value')), name
+  size = lambda f: sum(p.stat().st_size for p in (
+      f / 'checkpoints').glob('*/params/**/*') if p.is_file())
+  assert size(folder) < size(base)
+  as_the_loop_saw(got, folder)
 
 
-def test_resumes_bitwise_also_when_its_base_has_moved(
-    base, tmp_path, monkeypatch):
-  config = adapted(base, **LORA_KEYS)
-  train.run(config, tmp_path / 'whole')
-  interrupted(config, tmp_path / 'cut', 3, monkeypatch)
-  train.run(config, tmp_path / 'cut')
-  assert last(tmp_path / 'whole') == last(tmp_path / 'cut')
-  moved = tmp_path / 'elsewhere'
-  moved.mkdir()
-  (tmp_path / 'whole').rename(moved / 'run')
+def test_an_adapter_resumes_bitwise(lora, tmp_path, monkeypatch):
+  folder, c = lora
+  interrupted(c, tmp_path / 'cut', 3, monkeypatch)
+  train.run(c, tmp_path / 'cut')
+  assert last(folder) == last(tmp_path / 'cut')
+
+
+def test_finds_its_base_again(base, lora, tmp_path):
+  (tmp_path / 'runs').mkdir()
+  moved = shutil.copytree(lora[0], tmp_path / 'runs' / 'lora')
   with pytest.raises(BadInput, match='holds an adapter of run'):
-    trained.load(moved / 'run')
-  (moved / store.run_id(store.read_json(base / 'config.json'))).symlink_to(base)
-  trained.load(moved / 'run')
+    trained.load(moved)
+  beside = store.run_id(store.read_json(base / 'config.json'))
+  (moved.parent / beside).symlink_to(base)
+  trained.load(moved)
 
 
-LORA_KEYS = {k.replace('.', '__'): v for k, v in LORA.items()}
-
-
-def test_an_adapter_on_an_adapter(base, tmp_path):
-  first = tmp_path / 'first'
-  train.run(adapted(base, **LORA_KEYS), first)
-  train.run(adapted(first, steps=4, **LORA_KEYS), tmp_path / 'second')
-  train.run(adapted(first, steps=4), tmp_path / 'plain')  # all of it trains
-  a, b = (trained.load(f) for f in (first, tmp_path / 'second'))
-  np.testing.assert_array_equal(a.params['layers']['up'],
-                                b.params['layers']['up'])
-  assert (a.params['layers']['query'] != b.params['layers']['query']).any()
-  new = tmp_path / 'new'
-  train.run(adapted(base, adapter__kind='bottleneck', steps=3), new)
+def test_an_adapter_on_an_adapter(lora, tmp_path):
+  first, _ = lora
+  changes = QA | {'init_from': str(first), 'adapter.kind': 'prompt',
+                  'steps': 2, 'optim.warmup': 1}
+  train.run(config(changes), tmp_path / 'prompt')
+  a, b = (trained.load(f) for f in (first, tmp_path / 'prompt'))
+  for name, x in a.params['layers'].items():
+    np.testing.assert_array_equal(x, b.params['layers'][name])
+  as_the_loop_saw(b, tmp_path / 'prompt')
   with pytest.raises(BadInput, match='no change of weights'):
-    train.run(adapted(new, **LORA_KEYS), tmp_path / 'third')
+    train.run(config(changes | {'init_from': str(tmp_path / 'prompt')}),
+              tmp_path / 'third')
 
 
 def test_any_mesh(tiny):

@@ -194,14 +194,14 @@ def test_runs_on_a_model(asked):
   data = rows.load(asked)
   cfg = shape.make(asked, len(data.vocab))
   params = jax.jit(lambda: model.init(cfg, jax.random.key(0)))()
-  metrics, raw = score.run(params, asked,
-                           asked.evals.tasks, cfg)
+  metrics, raw = score.run(params, asked, asked.evals.tasks, cfg)
   assert metrics['hinted/test/luck_rank'] <= 0.1
   assert len(raw) == 2 * 2 * 2 * 10
 
 
 @pytest.mark.parametrize('key,value,message', [
-    ('tasks', 'month_mod3', 'nearest: month_mod'), ('tasks', '', 'wanted some of'),
+    ('tasks', 'month_mod3', 'nearest: month_mod'),
+    ('tasks', '', 'wanted some of'),
     ('people', 0, 'people is 0')])
 def test_bad_input(asked, key, value, message):
   spec = asked.evals.tasks.copy_and_resolve_references()
