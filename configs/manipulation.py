@@ -7,7 +7,8 @@
 `base` learns biographies and the six questions; other variants finetune on
 tasks of physics_lm/worlds/manipulation.py, joined by `+`, in equal shares of
 rows and with loss on what follows the question; `TASK_hint` is the task with
-its hint.
+its hint. Biographies and the six questions are there with weight 0: to mix
+them in is to train on all at once.
 """
 
 from configs import default
@@ -27,8 +28,10 @@ def get_config(variant: str = 'base'):
   c.optim.learning_rate, c.optim.b2 = 4e-3, 0.95
   if variant != 'base':
     names = variant.split('+')
-    c.data.tasks = {name: default.task('bios', f'{name}_train', 1 / len(names),
-                                       'answers') for name in names}
+    c.data.tasks.bio.weight = c.data.tasks.qa.weight = 0.0
+    c.data.tasks.update({
+        name: default.task('bios', f'{name}_train', 1 / len(names), 'answers')
+        for name in names})
     c.evals = {'tasks': default.evaluation('manipulation')}
     c.evals.tasks.people = 300
     c.evals.tasks.tasks = ','.join(dict.fromkeys(

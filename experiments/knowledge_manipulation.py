@@ -21,14 +21,16 @@ Paper (GPT-2 124M, 100,000 people, multi5+permute, LoRA):
 
 Measured, `cpu`: COST
 
-Ours at `cpu` scale: 600 people and short lists (20 years, 40 cities, 25
-majors, ...), names repeated in every sentence; the model has been trained on
-biographies and questions mixed; one finetuning learns all tasks of a group,
-with and without hints in equal shares. There are a few hundred training people
-here, so that tasks without hints must fail is no finding: what can be found is
-the law, and that hints in training do not help without.
+Ours at `cpu` scale: 300 people and short lists (20 years, 40 cities, 25
+majors, ...), names repeated in every sentence; biographies, the six questions
+and the tasks of a group are trained on together, hints in half of the tasks'
+rows, because finetuning makes models of this size forget whom they were not
+asked about (experiments/LOG.md). With 150 training people it is no finding
+that tasks fail without hints: what can be found is the law, and that hints in
+training do not help without. Two people at once are too much for these models
+(3 % of the hints right), so comparisons are left to larger scales.
 
-Rules, fixed before the runs, n >= 3 seeds (each seed its own people): more or
+Rules, fixed before the three seeds ran, n >= 3 seeds (each seed its own people): more or
 less means by more than twice the standard error over seeds,
 sqrt((s1^2 + s2^2) / n). Chance is what the commonest training answer scores.
 """
@@ -48,12 +50,18 @@ MORE = ('month_mod12', 'luck_mod20', 'luck_mod100', 'day_rank', 'day_minus')
 SHUFFLED, ORDERED = 'multi5_permute_fullname', 'multi5_fullname'
 _SEPARATE = tuple((t,) for t in (*HINTED, *MORE))
 SCALES = {
-    # scale: seeds, groups of hinted tasks, common overrides, of base, of tasks
+    # scale: seeds, groups of hinted tasks, common overrides, of the base (None:
+    # all is trained on together), of tasks
     'smoke': (1, (('month_mod2', 'luck_rank'),), {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2}, {'steps': 10},
               {'steps': 5, 'evals.tasks.people': 10}),
-    'cpu': (3, (HINTED,), {}, {'steps': 1500}, {}),
+    'cpu': (3, (('month_mod2', 'month_mod6', 'luck_mod5'),), {
+        'worlds.bios.people': 300, 'worlds.bios.templates': 3,
+        'model.depth': 3, 'optim.learning_rate': 5e-3, 'optim.warmup': 100,
+        'checkpoint.every': 1000}, None, {
+            'steps': 1000, 'data.tasks.bio.weight': 1.0,
+            'data.tasks.qa.weight': 0.2, 'evals.tasks.people': 150}),
     'gpu': (3, _SEPARATE, size('d512') | {
         'worlds.bios.people': 20_000, 'worlds.bios.first_names': 400,
         'worlds.bios.middle_names': 400, 'worlds.bios.last_names': 1000,
@@ -84,22 +92,27 @@ SCALES = {
 
 
 def runs(scale: str) -> list[Run]:
-  """Of each seed: a model of shuffled texts, finetuned on retrieval and on
-  every group of tasks, without hints and with; one of ordered texts, on
-  retrieval only."""
+  """Of each seed: a model of shuffled texts, finetuned on every group of
+  tasks, without hints and with, and on retrieval; one of ordered texts, on
+  retrieval only (where there is a base)."""
   seeds, groups, common, first, then = pick(SCALES, scale)
   out = []
   for seed in range(seeds):
     point = common | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
-    for order in ('shuffled', 'ordered'):
-      told = {} if order == 'shuffled' else {'worlds.bios.variant': ORDERED}
-      base = Run('configs/manipulation.py:base', point | told | first,
-                 {'order': order, 'training': 'base', 'seed': seed})
-      sets = {'retrieval': (*PARTS, *BOTH)}
+    for order in ('shuffled', 'ordered') if first else ('shuffled',):
+      told, base = {}, None
+      if order == 'ordered':
+        told = {'worlds.bios.variant': ORDERED}
+      if first:
+        base = Run('configs/manipulation.py:base', point | told | first,
+                   {'order': order, 'training': 'base', 'seed': seed})
+        out.append(base)
+      sets = {}
       if order == 'shuffled':
-        sets |= {f'{g[0] if len(g) == 1 else "tasks"}{end}': g
-                 for g in groups for end in ('', ' +hint')}
-      out.append(base)
+        sets = {f'{g[0] if len(g) == 1 else "tasks"}{end}': g
+                for g in groups for end in ('', ' +hint')}
+      if first:
+        sets['retrieval'] = (*PARTS, *BOTH)
       for name, tasks in sets.items():
         names = [*tasks, *(f'{t}_hint' for t in tasks if '+hint' in name)]
         tags = {'order': order, 'training': name, 'seed': seed}
@@ -266,11 +279,11 @@ def verdict(df) -> list[Claim]:
   add('The year alone is said worse than the whole date (Result 2)',
       'poor against near 100 %', [of('birth_date'), of('birth_year')], each,
       beats)
-  hinted = [of(t, True) for t in HINTED]
-  never = [of(t) for t in HINTED]
+  tasks = [t for t in HINTED if of(t, True) is not None] or HINTED
+  hinted, never = ([of(t, h) for t in tasks] for h in (True, False))
   mean = lambda rows, what: sum(r[f'{what}_mean'] for r in rows) / len(rows)
   add('Without hints tasks stay within 5 points of chance (Result 3, mean over '
-      f'{len(HINTED)} tasks; few people here)', '23.6 % (chance 20)', never,
+      f'{len(tasks)} tasks; few people here)', '23.6 % (chance 20)', never,
       lambda *rows: f'{mean(rows, "plain"):.1f} % (chance '
       f'{mean(rows, "chance"):.1f})',
       lambda *rows: mean(rows, 'plain') <= mean(rows, 'chance') + 5)
@@ -286,10 +299,10 @@ def verdict(df) -> list[Claim]:
       f'{mean(rows, "plain"):.1f} %',
       lambda *rows: all(beats(r, r, 'hinted', 'plain') for r in rows))
   add('Hints in training do not help without one (Result 4: within 5 points, '
-      f'mean over {len(HINTED)} tasks)', '24.1 against 23.6 %',
+      f'mean over {len(tasks)} tasks)', '24.1 against 23.6 %',
       [*hinted, *never],
-      lambda *rows: f'{mean(rows[:len(HINTED)], "plain"):.1f} against '
-      f'{mean(rows[len(HINTED):], "plain"):.1f} %',
-      lambda *rows: mean(rows[:len(HINTED)], 'plain') <= mean(
-          rows[len(HINTED):], 'plain') + 5)
+      lambda *rows: f'{mean(rows[:len(tasks)], "plain"):.1f} against '
+      f'{mean(rows[len(tasks):], "plain"):.1f} %',
+      lambda *rows: mean(rows[:len(tasks)], 'plain') <= mean(
+          rows[len(tasks):], 'plain') + 5)
   return out

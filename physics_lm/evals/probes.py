@@ -117,15 +117,16 @@ def inputs(config, spec):
   return world, out, classes
 
 
-def adapter(spec) -> ConfigDict:
-  return ConfigDict({'kind': 'lora', 'matrices': '', 'rank': 0, 'alpha': 1.0,
-                     'embedding_rank': spec.rank})
+def update(sort) -> ConfigDict:
+  """The embedding's low-rank update, as config.adapter would say it."""
+  return ConfigDict({'kind': 'lora', 'matrices': '', 'rank': 0, 'length': 0,
+                     'alpha': 1.0, 'embedding_rank': sort[1]})
 
 
 def told(probe, params, part: Reading, cfg, sort, moments=None, key=None):
   """Logits [R, K, classes] of one probe and the moments of its norm. Layer
   norm, or batch norm by the moments given, else by those of the batch."""
-  merged = adapters.merge(params, probe['embedding'], adapter_of(sort), cfg)
+  merged = adapters.merge(params, probe['embedding'], update(sort), cfg)
   h_RTD, _, _, _ = model.hidden(merged, part.tokens, cfg, part.segments,
                                 part.positions, key)
   x_RKD = jnp.take_along_axis(h_RTD, part.at[..., None], 1).astype(jnp.float32)
@@ -138,10 +139,6 @@ def told(probe, params, part: Reading, cfg, sort, moments=None, key=None):
   return x_RKD @ probe['map'] + probe['bias_map'], moments
 
 
-def adapter_of(sort):
-  return adapter(ConfigDict({'rank': sort[1]}))
-
-
 @functools.partial(jax.jit, static_argnames=('cfg', 'sort', 'rate'))
 def trained(params, part: Reading, draws_SB, sizes, cfg, sort, rate: float):
   """Probes of all targets after steps on rows draws_SB[0], [1], ...; the
@@ -149,7 +146,7 @@ def trained(params, part: Reading, draws_SB, sizes, cfg, sort, rate: float):
   A, M, D = len(ATTRIBUTES), int(sort[2]), cfg.width
   keys = jax.random.split(jax.random.key(0), A)
   probes = jax.vmap(lambda k: {
-      'embedding': adapters.init(adapter_of(sort), cfg, k),
+      'embedding': adapters.init(update(sort), cfg, k),
       'scale': jnp.ones(D), 'bias': jnp.zeros(D), 'bias_map': jnp.zeros(M),
       'map': jax.random.normal(k, (D, M)) * D**-0.5})(keys)
   steps = len(draws_SB)
