@@ -25,12 +25,12 @@ Ours at `cpu` scale: 300 people and short lists (20 years, 40 cities, 25
 majors, ...), names repeated in every sentence; biographies, the six questions
 and the tasks of a group are trained on together, hints in half of the tasks'
 rows, because finetuning makes models of this size forget whom they were not
-asked about (experiments/LOG.md). With 150 training people it is no finding
+asked about (experiments/LOG.md, 18). With 150 training people it is no finding
 that tasks fail without hints: what can be found is the law, and that hints in
 training do not help without. Two people at once are too much for these models
 (3 % of the hints right), so comparisons are left to larger scales.
 
-Rules, fixed before the three seeds ran, n >= 3 seeds (each seed its own people): more or
+Rules, fixed before the three seeds ran (each its own people), n >= 3: more or
 less means by more than twice the standard error over seeds,
 sqrt((s1^2 + s2^2) / n). Chance is what the commonest training answer scores.
 """
@@ -59,8 +59,8 @@ SCALES = {
     'cpu': (3, (('month_mod2', 'month_mod6', 'luck_mod5'),), {
         'worlds.bios.people': 300, 'worlds.bios.templates': 3,
         'model.depth': 3, 'optim.learning_rate': 5e-3, 'optim.warmup': 100,
-        'checkpoint.every': 1000}, None, {
-            'steps': 1000, 'data.tasks.bio.weight': 1.0,
+        'checkpoint.every': 800}, None, {
+            'steps': 800, 'data.tasks.bio.weight': 1.0,
             'data.tasks.qa.weight': 0.2, 'evals.tasks.people': 150}),
     'gpu': (3, _SEPARATE, size('d512') | {
         'worlds.bios.people': 20_000, 'worlds.bios.first_names': 400,
@@ -195,11 +195,27 @@ ASKED = {
 
 
 def figure(df):
-  """Left: what is written down of what is known. Right: one step more."""
+  """Left, where retrieval was asked: one attribute, part of one, two. Right:
+  one step more."""
   cell = cells(df)
-  fig, axes = plots.figure(columns=2, width=5.4, height=3.9,
-                           gridspec_kw={'width_ratios': [1, 1.25]})
-  ax, side = axes[0]
+  both = cell('shuffled', BOTH[0], False) is not None
+  fig, axes = plots.figure(columns=1 + both, width=5.4 if both else 6.6,
+                           height=3.9)
+  if both:
+    retrieval(axes[0][0], cell)
+  steps(axes[0][-1], cell)
+  n, people = int(df.n.min()), int(df[df.half == 'test'].people.max())
+  fig.suptitle(f'What a model can do with what it knows of {people} people',
+               x=0.01, ha='left', fontsize=11)
+  fig.supxlabel(
+      f'mean and standard deviation of {n} seed{"s"[:n > 1]};  a hint: the '
+      'facts, written by the model before its answer;\ndotted: the commonest '
+      'answer;  diamonds: the law, h + (1 - h) chance, where h of the hints '
+      'are right', x=0.01, ha='left', fontsize=8, color=plots.QUIET)
+  return fig
+
+
+def retrieval(ax, cell):
   at = range(len(ASKED))
   for k, (order, label) in enumerate((
       ('shuffled', 'sentences shuffled'), ('ordered', 'sentences in order'))):
@@ -216,6 +232,9 @@ def figure(df):
   ax.legend(frameon=False, fontsize=8, loc='upper right', ncols=2)
   ax.set_ylabel('right about held-out people, %', fontsize=9)
   plots.title(ax, 'Saying what is known: alone, or two at once')
+
+
+def steps(side, cell):
   tasks = [t for t in HINTED if cell('shuffled', t, True) is not None]
   bars = (('plain', False, 'never a hint', plots.COLOURS[1]),
           ('plain', True, 'hints in training, none now', plots.COLOURS[4]),
@@ -237,16 +256,8 @@ def figure(df):
   side.set_ylim(0, 118)
   side.legend(frameon=False, fontsize=8, loc='upper center', ncols=3,
               columnspacing=1, handlelength=1.2)
-  plots.title(side, 'One step more')
-  n, people = int(df.n.min()), int(df[df.half == 'test'].people.max())
-  fig.suptitle(f'What a model knows of {people} people, and what it can do '
-               'with it', x=0.01, ha='left', fontsize=11)
-  fig.supxlabel(
-      f'mean and standard deviation of {n} seed{"s"[:n > 1]};  a hint: the '
-      'facts, written by the model before its answer;  dotted: the commonest '
-      'answer;\ndiamonds: h + (1 - h) chance, where h of the hints are right',
-      x=0.01, ha='left', fontsize=8, color=plots.QUIET)
-  return fig
+  side.set_ylabel('right about held-out people, %', fontsize=9)
+  plots.title(side, 'One step more than saying it')
 
 
 def verdict(df) -> list[Claim]:
