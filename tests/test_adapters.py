@@ -163,7 +163,7 @@ def config(changes):
 def base(tmp_path_factory):
   """A finished run."""
   folder = tmp_path_factory.mktemp('runs') / 'base'
-  train.run(config({'steps': 2}), folder)
+  train.run(config({'steps': 2, 'optim.warmup': 1}), folder)
   return folder
 
 
