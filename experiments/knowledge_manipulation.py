@@ -25,7 +25,7 @@ Ours at `cpu` scale: 300 people and short lists (20 years, 40 cities, 25
 majors, ...), names repeated in every sentence; biographies, the six questions
 and the tasks of a group are trained on together, hints in half of the tasks'
 rows, because finetuning makes models of this size forget whom they were not
-asked about (experiments/LOG.md, 18). With 150 training people it is no finding
+asked about (experiments/LOG.md). With 150 training people it is no finding
 that tasks fail without hints: what can be found is the law, and that hints in
 training do not help without. Two people at once are too much for these models
 (3 % of the hints right), so comparisons are left to larger scales.
@@ -54,7 +54,7 @@ SCALES = {
     # all is trained on together), of tasks
     'smoke': (1, (('month_mod2', 'luck_rank'),), {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
-        'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2}, {'steps': 10},
+        'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2}, None,
               {'steps': 5, 'evals.tasks.people': 10}),
     'cpu': (3, (('month_mod2', 'month_mod6', 'luck_mod5'),), {
         'worlds.bios.people': 300, 'worlds.bios.templates': 3,
