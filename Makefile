@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 SHELL := /bin/bash
-.PHONY: quickstart test test-cluster test-interop lint drills bench notebooks clean
+.PHONY: quickstart test test-experiments test-cluster test-interop lint drills bench notebooks clean
 
 # The environment: made once, again when what it must hold changes.
 .venv/.ready: requirements.txt pyproject.toml
@@ -18,16 +18,23 @@ quickstart: .venv/.ready
 	$(BIN)/python -m physics_lm.launch experiments/knowledge_extraction.py --scale=quickstart
 	$(BIN)/python -m physics_lm.report experiments/knowledge_extraction.py --scale=quickstart --out=runs/reports
 
-# Every test but the drills.
+# A process a core; a file's tests share what they compile, so it stays whole.
+PARALLEL := -n logical --maxprocesses=8 --dist=loadfile
+
+# Every test but those that take long, which have the four targets below.
 test: .venv/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+# Every experiment at smoke scale to its report, and the notebooks.
+test-experiments: .venv/.ready
+	$(BIN)/python -m pytest -m experiment
 
 # Slow failure drills: random kill -9, of one process and of two.
 drills: .venv/.ready
 	$(BIN)/python -m pytest -m drill -s
 
-# Jobs on a real Slurm of one node, installed and started here (root, Debian),
-# and populations on many devices.
+# Jobs of two processes, and on a real Slurm of one node, installed and started
+# here (root, Debian); populations on many devices.
 test-cluster: .venv/.ready
 	bash tests/cluster/start.sh
 	$(BIN)/python -m pytest -m cluster; status=$$?; bash tests/cluster/start.sh stop; exit $$status

@@ -95,8 +95,22 @@ def _attention_bwd(saved, g):
   sum_BKGT1 = (g.astype(jnp.float32) * y).sum(-1, keepdims=True)
   ds_BKGTS = (p_BKGTS * (dp_BKGTS - sum_BKGT1)).astype(q.dtype)
   return (jnp.einsum('BKGTS,BKSH->BKGTH', ds_BKGTS, k),
-          jnp.einsum('BKGTS,BKGTH->BKSH', ds_BKGTS, q),
-          jnp.einsum('BKGTS,BKGTH->BKSH', p_BKGTS, g), None)
+          _over_queries(ds_BKGTS, q), _over_queries(p_BKGTS, g), None)
+
+
+def _over_queries(p_BKGTS, x_BKGTH):
+  """p.T @ x, [B, K, S, H]. A CPU turns the left operand of a product, and p
+  is the wider one; so x is turned over, and the product after it."""
+
+  def on_cpu(p, x):
+    hold = jax.lax.optimization_barrier
+    x_BKHM = hold(x.reshape(*x.shape[:2], -1, x.shape[-1]).swapaxes(2, 3))
+    p_BKMS = p.reshape(*p.shape[:2], -1, p.shape[-1])
+    return hold(x_BKHM @ p_BKMS).swapaxes(2, 3)
+
+  return jax.lax.platform_dependent(
+      p_BKGTS, x_BKGTH, cpu=on_cpu,
+      default=lambda p, x: jnp.einsum('BKGTS,BKGTH->BKSH', p, x))
 
 
 _attention.defvjp(_attention_fwd, _attention_bwd)

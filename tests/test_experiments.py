@@ -1,4 +1,7 @@
-"""Every experiment runs at smoke scale, draws, and judges; notebooks show."""
+"""Every experiment runs at smoke scale, draws, and judges; notebooks show.
+
+What takes long runs by `make test-experiments`.
+"""
 
 import json
 
@@ -17,7 +20,7 @@ NOTEBOOKS = [p.with_suffix('.ipynb')
              for p in sorted((ROOT / 'notebooks').glob('*.py'))]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.experiment
 @pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: p.stem)
 def test_smoke_scale_ends_in_a_report(path, tmp_path):
   module = sweep.experiment(str(path))
@@ -88,6 +91,7 @@ def stand_ins(tmp_path, monkeypatch):
   monkeypatch.setenv('GEMSTONES_JSONL', str(tmp_path / 'b.jsonl'))
 
 
+@pytest.mark.experiment
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebooks_execute_and_are_committed_executed(path, stand_ins):
   book = nbformat.read(path, as_version=4)

@@ -21,8 +21,9 @@ JOB = {'steps': 24, 'checkpoint.every': 8, 'log.every': 4, 'data.batch': 8,
        'evals.extraction.people': 6, 'evals.loss.rows': 4}
 
 
-def start(folder, processes, devices, **changes):
-  """The processes of one job with that many devices in all."""
+def start(folder, processes, devices, members=(), **changes):
+  """The processes of one job with that many devices in all; of a population
+  each member is a folder in `folder`."""
   with socket.socket() as s:
     s.bind(('127.0.0.1', 0))
     port = s.getsockname()[1]
@@ -31,11 +32,15 @@ def start(folder, processes, devices, **changes):
     who = {} if processes == 1 else {
         'runtime.hosts.coordinator': f'127.0.0.1:{port}',
         'runtime.hosts.count': processes, 'runtime.hosts.index': index}
-    flags = [f'--config.{k}={v}' for k, v in (
-        TINY | JOB | changes | who).items()]
+    arguments = []
+    for i, member in enumerate(members or [{}]):
+      arguments += ['--and'] * (i > 0) + [
+          '--config=configs/default.py',
+          f'--workdir={folder / str(i) if members else folder}', *(
+              f'--config.{k}={v}'
+              for k, v in (TINY | JOB | changes | who | member).items())]
     jobs.append(subprocess.Popen(
-        [sys.executable, '-m', 'physics_lm.train',
-         '--config=configs/default.py', f'--workdir={folder}', *flags],
+        [sys.executable, '-m', 'physics_lm.train', *arguments],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env=os.environ | {'JAX_PLATFORMS': 'cpu',
                           'JAX_NUM_CPU_DEVICES': str(devices // processes)}))
@@ -72,6 +77,7 @@ def same(folder, alone):
   assert a['loss/bio'] == pytest.approx(b['loss/bio'], rel=1e-4)
 
 
+@pytest.mark.cluster
 def test_two_processes_train_as_one_does(alone, tmp_path):
   finish(start(tmp_path / 'run', 2, 4, **{'runtime.mesh.fsdp': 2}))
   same(tmp_path / 'run', alone)
@@ -81,6 +87,7 @@ def test_two_processes_train_as_one_does(alone, tmp_path):
   assert store.is_done(tmp_path / 'run')
 
 
+@pytest.mark.cluster
 def test_sigterm_to_one_stops_both_and_one_process_goes_on(alone, tmp_path):
   """Saved by two as data 2 x fsdp 2, restored by one as fsdp 4, and back."""
   folder = tmp_path / 'run'
@@ -101,6 +108,7 @@ def test_sigterm_to_one_stops_both_and_one_process_goes_on(alone, tmp_path):
   assert a == pytest.approx(b, rel=1e-4)
 
 
+@pytest.mark.cluster
 def test_a_dead_peer_ends_the_job_in_seconds_and_it_resumes(alone, tmp_path):
   folder = tmp_path / 'run'
   jobs = start(folder, 2, 4, **{'runtime.mesh.fsdp': 2})
@@ -114,6 +122,30 @@ def test_a_dead_peer_ends_the_job_in_seconds_and_it_resumes(alone, tmp_path):
   out = finish(start(folder, 2, 4, **{'runtime.mesh.fsdp': 2}))
   assert 'resuming at step' in out[0] or 'already done' in out[0]
   same(folder, alone)
+
+
+@pytest.mark.cluster
+def test_a_population_over_two_processes(tmp_path):
+  """Its members on different processes, or its rows: each equals its lone run;
+  stopped by SIGTERM to one process, it goes on in one."""
+  members = [{'seed.init': 1, 'seed.data': 5}, {'optim.learning_rate': 1e-3}]
+  for i, member in enumerate(members):
+    finish(start(tmp_path / 'lone' / str(i), 1, 1, **member))
+  for mesh in ({'runtime.mesh.pop': 2}, {'runtime.mesh.pop': 1}):
+    folder = tmp_path / f'pop{mesh["runtime.mesh.pop"]}'
+    jobs = start(folder, 2, 4, members, **mesh)
+    if mesh['runtime.mesh.pop'] == 2:
+      wait_for(lambda f=folder: store.step_reached(f / '0') > 2, jobs[0])
+      jobs[1].send_signal(signal.SIGTERM)
+      out = finish(jobs)
+      assert 'stopped by the cluster at step' in out[0], out
+      jobs = start(folder, 1, 2, members, **mesh)
+    finish(jobs)
+    for i in range(len(members)):
+      assert store.is_done(folder / str(i))
+      a, b = losses(folder / str(i)), losses(tmp_path / 'lone' / str(i))
+      np.testing.assert_allclose([a[k] for k in sorted(b)],
+                                 [b[k] for k in sorted(b)], rtol=2e-4)
 
 
 @pytest.mark.drill
