@@ -101,6 +101,20 @@ def igsm() -> ConfigDict:
   return w
 
 
+def grammar() -> ConfigDict:
+  """Keys of a random context-free grammar (physics_lm/worlds/grammar.py)."""
+  w = ConfigDict()
+  w.kind = 'grammar'
+  w.version = 1
+  w.levels = 4  # of rewriting; strings have at most max_children ** levels
+  w.symbols = 3  # of each level below the root, so also terminals
+  w.min_rules = 2  # of a symbol
+  w.max_rules = 3
+  w.min_children = 2  # of a rule
+  w.max_children = 3
+  return w
+
+
 def task(world: str, split: str, weight: float, loss: str = 'all'):
   """A source of examples in the training mixture."""
   t = ConfigDict()

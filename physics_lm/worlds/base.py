@@ -13,6 +13,7 @@ from physics_lm.errors import BadInput, nearest
 
 WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'bitworld': 'physics_lm.worlds.bitworld',
+          'grammar': 'physics_lm.worlds.grammar',
           'igsm': 'physics_lm.worlds.igsm',
           'manipulation': 'physics_lm.worlds.manipulation',
           'text': 'physics_lm.worlds.text'}

@@ -4,6 +4,7 @@ import json
 import struct
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -76,6 +77,8 @@ def records(path):
       at += 32768 - at % 32768
       continue
     _, size, kind = struct.unpack('<IHB', raw[at:at + 7])
+    if at + 7 + size > len(raw):
+      return  # still being written
     held += raw[at + 7:at + 7 + size]
     at += 7 + size
     if kind in (1, 4):
@@ -85,6 +88,11 @@ def records(path):
 
 def stored(folder):
   (path,) = folder.glob('wandb/offline-run-*/*.wandb')
+  # wandb's own process writes the end of the file after finish() returns.
+  until = time.monotonic() + 60
+  while not any(r.HasField('exit') for r in records(path)):
+    assert time.monotonic() < until
+    time.sleep(0.1)
   config, history = {}, []
   for r in records(path):
     for source in (r.run.config.update, r.config.update):
