@@ -12,11 +12,12 @@ some attributes (reverse1, 2: in sentence 2, 3) or after all (reverse6).
   python -m physics_lm.launch experiments/inverse_search.py --scale=cpu
   python -m physics_lm.report experiments/inverse_search.py --scale=cpu
 
-Measured, `cpu`: 6 runs, 5 minutes of one core in all.
+Measured, `cpu`: 9 runs, 9 minutes of one core in all.
 
 Ours at `cpu` scale: 300 people and short lists (configs/manipulation.py),
 biographies and six of the ten tasks trained on together, in equal shares of
-rows, names in every sentence or in the last alone.
+rows, the name in every sentence, from sentence 2 on, or in the last alone (the
+texts with the name in sentence 2 were added after the others had run).
 
 Rules, fixed before the runs, n >= 3 seeds (each its own people): more means by
 more than twice the standard error over seeds, sqrt((s1^2 + s2^2) / n); about
@@ -50,12 +51,12 @@ SCALES = {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2, 'steps': 5,
         'evals.tasks.people': 10}),
-    'cpu': ((ORDINARY, LAST), ('bdate_first', 'bdate_full', 'three_first',
-                               'three_full', 'all_first', 'all_full'), 3,
-            _MIXED | {'worlds.bios.people': 300, 'worlds.bios.templates': 3,
-                      'model.depth': 3, 'optim.learning_rate': 5e-3,
-                      'checkpoint.every': 800, 'steps': 800,
-                      'evals.tasks.people': 150}),
+    'cpu': ((ORDINARY, 'multi5_reverse1', LAST), (
+        'bdate_first', 'bdate_full', 'three_first', 'three_full', 'all_first',
+        'all_full'), 3, _MIXED | {
+            'worlds.bios.people': 300, 'worlds.bios.templates': 3,
+            'model.depth': 3, 'optim.learning_rate': 5e-3, 'steps': 800,
+            'checkpoint.every': 800, 'evals.tasks.people': 150}),
     'gpu': (tuple(DATA), TASKS, 3, _MIXED | size('d512') | _LARGE | {
         'worlds.bios.people': 20_000, 'steps': 8000, 'optim.warmup': 500,
         'evals.tasks.people': 2000}),
