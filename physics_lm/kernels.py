@@ -42,12 +42,14 @@ def _weight_gradient(x_MI, g_MO):
       default=lambda x, g: jnp.einsum('MI,MO->IO', x, g))
 
 
-def attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, implementation: str):
+def attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, implementation: str,
+              prefix=None):
   """Causal attention, inside segments unless `segments_BT` is None; softmax
-  in float32. The one place where an attention kernel is chosen."""
+  in float32. `prefix`: keys and values [P, K, H] that every token sees. The
+  one place where an attention kernel is chosen."""
   B, T, N, H = q_BTNH.shape
   K = k_BSKH.shape[2]
-  if implementation == 'cudnn':
+  if implementation == 'cudnn' and prefix is None:
     mask = None if segments_BT is None else (
         segments_BT[:, None, :, None] == segments_BT[:, None, None, :])
     return jax.nn.dot_product_attention(
@@ -56,6 +58,13 @@ def attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, implementation: str):
   mask_BTS = jnp.tri(T, dtype=bool)[None]
   if segments_BT is not None:
     mask_BTS &= segments_BT[:, :, None] == segments_BT[:, None, :]
+  if prefix is not None:
+    P = len(prefix[0])
+    mask_BTS = jnp.pad(mask_BTS, ((0, 0), (0, 0), (P, 0)),
+                       constant_values=True)
+    k_BSKH, v_BSKH = (
+        jnp.concatenate([jnp.broadcast_to(p, (B, P, K, H)), x], 1)
+        for p, x in zip(prefix, (k_BSKH, v_BSKH)))
   heads_first = lambda x: x.swapaxes(1, 2)
   q_BKGTH = heads_first(q_BTNH / math.sqrt(H)).reshape(B, K, N // K, T, H)
   y_BKGTH = _attention(q_BKGTH, heads_first(k_BSKH), heads_first(v_BSKH),

@@ -8,10 +8,17 @@ from pathlib import Path
 
 from physics_lm import shape, store
 from physics_lm.errors import BadInput, nearest
-from physics_lm.evals import extraction, knowledge_bits, loss
+from physics_lm.evals import (
+  extraction,
+  knowledge_bits,
+  loss,
+  manipulation,
+  probes,
+)
 
 EVALS = {'extraction': extraction, 'knowledge_bits': knowledge_bits,
-         'loss': loss}
+         'loss': loss, 'manipulation': manipulation, 'p_probe': probes,
+         'q_probe': probes}
 
 
 def check(config):
