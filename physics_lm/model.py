@@ -90,7 +90,12 @@ class Block(_Parts):
       q_BTNH = self._norm('query_norm', q_BTNH, 'head')
       k_BSKH = self._norm('key_norm', k_BSKH, 'head')
     q_BTNH, k_BSKH = (rotate(y, positions_BT, c) for y in (q_BTNH, k_BSKH))
-    y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.isolate else None, c.attention)
+    past = self.get_variable('cache', 'past')  # of a text being written: decode.py
+    if past is None:
+      y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.isolate else None, c.attention)
+    else:
+      y_BTNH, past = kernels.recall(q_BTNH, k_BSKH, v_BSKH, past)
+      self.put_variable('cache', 'past', past)
     # Residual outputs start small, as in GPT-2, so that depth does not add up.
     return self._linear('out', y_BTNH, (N, H, D), ('heads', 'head', 'embed'), (2 * D * c.depth)**-0.5, 2)
 
