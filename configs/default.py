@@ -104,7 +104,8 @@ def task(world: str, split: str, weight: float, loss: str = 'all'):
 def evaluation(kind: str):
   """One evaluation, run every `every` steps and always at the end."""
   e = ConfigDict()
-  e.kind = kind  # 'loss', 'extraction' or 'knowledge_bits'
+  e.kind = kind  # 'loss', 'extraction', 'knowledge_bits', 'reasoning',
+  # 'best_of' or 'probes'
   e.every = placeholder(int)  # steps; None: at the end only
   e.world = 'bios'  # which world, but for 'loss'
   e.people = 1000  # at most so many: of each half, for 'extraction'
@@ -115,6 +116,20 @@ def evaluation(kind: str):
   e.bits = 8  # of a weight, 'nearest' and 'gptq'
   e.group = 32  # inputs that share a scale
   e.keep = 1.0  # share of weights or units that stay, 'prune...'
+  # For 'reasoning' (worlds/igsm.py).
+  e.splits = 'test'  # where problems come from, by commas: test, test_op20 ...
+  e.problems = 256  # of each split
+  e.decode = 'greedy'  # or 'sample:TEMPERATURE[:TOP_K]', 'beam:WIDTH'
+  e.tokens = 256  # of a solution, at most
+  # For 'best_of' (physics_lm/evals/best_of.py), with those of 'reasoning'.
+  e.samples = 16  # solutions of a problem
+  e.learn_problems = 500  # that verifiers learn from
+  e.learn_samples = 4  # solutions of each
+  # For 'probes' (physics_lm/evals/probes.py), with splits and problems.
+  e.probe = 'nece'  # or 'dep', 'known', 'can_next', 'nece_next', 'value'
+  e.probe_steps = 1000  # of training
+  e.probe_batch = 64  # questions a step
+  e.probe_rank = 8  # of the embedding's update
   return e
 
 

@@ -20,7 +20,9 @@ def get_config(variant='small'):
   c.worlds = {'igsm': default.igsm()}
   c.data.tasks = {'train': default.task('igsm', 'train', 1.0)}
   c.data.vocab = 'piece'
-  c.evals = {'loss': default.evaluation('loss')}
+  c.evals = {'loss': default.evaluation('loss'),
+             'reasoning': default.evaluation('reasoning')}
+  c.evals.reasoning.world = 'igsm'
   c.optim.weight_decay, c.optim.learning_rate = 0.05, 2e-3
   if variant == 'small':
     w = c.worlds.igsm

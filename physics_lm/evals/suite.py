@@ -8,10 +8,17 @@ from pathlib import Path
 
 from physics_lm import shape, store
 from physics_lm.errors import BadInput, nearest
-from physics_lm.evals import extraction, knowledge_bits, loss
+from physics_lm.evals import (
+  best_of,
+  extraction,
+  knowledge_bits,
+  loss,
+  reasoning,
+)
 
-EVALS = {'extraction': extraction, 'knowledge_bits': knowledge_bits,
-         'loss': loss}
+EVALS = {'best_of': best_of, 'extraction': extraction,
+         'knowledge_bits': knowledge_bits, 'loss': loss,
+         'reasoning': reasoning}
 
 
 def check(config):
