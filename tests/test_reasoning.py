@@ -11,11 +11,15 @@ from physics_lm import cli, decode, rows, store, train, trained
 from physics_lm.errors import BadInput
 from physics_lm.evals import __main__ as command
 from physics_lm.evals import reasoning, suite
-from physics_lm.worlds import base
+from physics_lm.worlds import base, igsm_check
 
+TEXT = (" The number of each Gull's Brig equals 3. The number of each Gull's "
+        "Cog equals the sum of each Gull's Brig and each Gull's Yawl. The "
+        "number of each Gull's Yawl equals 4. How many Cog does Gull have?")
+ITEMS = [('Harbor', ['Gull']), ('Ship', ['Brig', 'Cog', 'Yawl', 'Tug'])]
 SMALL = {'worlds.igsm.max_op': 3, 'worlds.igsm.names': 3,
          'worlds.igsm.retry_rate': 0.3, 'data.length': 192,
-         'data.batch': 4, 'model.width': 16, 'model.depth': 2,
+         'data.batch': 8, 'model.width': 16, 'model.depth': 2,
          'model.heads': 2, 'steps': 3, 'optim.warmup': 1, 'log.every': 1}
 
 
@@ -23,7 +27,7 @@ SMALL = {'worlds.igsm.max_op': 3, 'worlds.igsm.names': 3,
 def config():
   c = recipe.get_config()
   c.evals.reasoning.splits = 'test,test_op4'
-  c.evals.reasoning.problems, c.evals.reasoning.tokens = 40, 100
+  c.evals.reasoning.problems, c.evals.reasoning.tokens = 40, 62
   return cli.override(c, SMALL)
 
 
@@ -87,6 +91,30 @@ def test_counts_by_op_and_retries(config, monkeypatch):
        for r in mine])
 
 
+def test_what_is_wrong_first():
+  """A problem with B = 3, Y = 4, C = B + Y."""
+  problem = igsm_check.Problem(TEXT, ITEMS)
+  b = " Define Gull's Brig as b; so b = 3."
+  y = " Define Gull's Yawl as y; so y = 4."
+  c = " Define Gull's Cog as c; so c = b + y = 3 + 4 = 7."
+  back = " Define Gull's Cog as BACK."
+  fault = lambda text, ended=True: reasoning.judged(problem, text, ended)[
+      'fault']
+  assert fault(b + y + c) == fault(b + back + y + c) == ''
+  assert fault(b + c + y) == fault(back + b + c) == 'not_ready'
+  assert fault(b + y + c.replace('7', '8')) == 'computed'
+  assert fault(b + b + y + c) == 'again'
+  assert fault(b + y + c.replace('Cog', 'Tug')) == 'foreign'
+  assert fault(b + ' so b' + y) == fault(b + y + ' Define') == 'unreadable'
+  assert fault(b + y) == fault(b + y + c, False) == fault('') == 'end'
+  part = [{'op': 1, 'majority': False, **reasoning.judged(problem, t, True)}
+          for t in (b + y + c, b + y, b + c, c)]
+  got = reasoning.summary('s', part)
+  assert got['full/s'] == got['fault/s/end'] == 0.25
+  assert got['fault/s/not_ready'] == 0.5
+  assert sum(got[f'fault/s/{k}'] for k in reasoning.FAULTS) == 0.75
+
+
 def test_longer_problems_than_rows_are_left_out(config):
   short = cli.override(config, {'data.length': 90})
   data, world, _, asked = reasoning.inputs(short, short.evals.reasoning)
@@ -98,6 +126,9 @@ def test_longer_problems_than_rows_are_left_out(config):
 
 
 def test_in_the_loop_and_on_a_finished_run(config, tmp_path, capsys):
+  config = cli.override(config, {
+      'runtime.mesh.data': 1, 'evals.reasoning.problems': 8,
+      'evals.reasoning.tokens': 20, 'evals.loss.rows': 4})
   train.run(config, tmp_path / 'run')
   file = tmp_path / 'run' / 'evals' / 'reasoning' / '3.jsonl'
   before, raw = store.results(tmp_path / 'run'), file.read_text()
@@ -111,7 +142,7 @@ def test_in_the_loop_and_on_a_finished_run(config, tmp_path, capsys):
   # What is written is what the model says of this very problem.
   r = trained.load(tmp_path / 'run')
   e = r.data.worlds['igsm'].example('test', first['index'])
-  ids = decode.greedy(r.params, r.cfg, [reasoning.prompt(r.data, e)], 100,
+  ids = decode.greedy(r.params, r.cfg, [reasoning.prompt(r.data, e)], 20,
                       len(r.data.vocab))
   assert r.data.vocab.decode(ids[0]) == first['generated']
 
@@ -128,7 +159,8 @@ def test_bad_settings(config, changes, message):
 
 def test_other_worlds_and_short_rows(config, tiny):
   with pytest.raises(BadInput, match='wanted longer rows'):
-    suite.check(cli.override(config, {'data.length': 30}))
+    short = cli.override(config, {'data.length': 30})
+    reasoning.inputs(short, short.evals.reasoning)
   c = tiny()
   c = cli.override(c, {'evals.loss.kind': 'reasoning'})
   with pytest.raises(BadInput, match='world of biographies, wanted igsm'):

@@ -10,6 +10,7 @@ models with and without mistakes alike (solutions of test problems hold none).
 """
 
 import collections
+import re
 
 import numpy as np
 
@@ -19,6 +20,11 @@ from physics_lm.worlds import igsm_check
 from physics_lm.worlds.igsm import parse_split
 
 MEANS = ('retries', 'extra_parameters', 'extra_operations')
+# What the first wrong sentence is: no sentence at all, of no quantity of the
+# problem, one told before, one that cannot be told yet, one that could be but
+# is computed wrongly; or none is wrong, and the last is not what was asked.
+FAULTS = ('unreadable', 'foreign', 'again', 'not_ready', 'computed', 'end')
+_STEP = re.compile(r'Define (.+?) as (\w+)')
 
 
 def splits(spec) -> list[str]:
@@ -76,11 +82,34 @@ def read(world, example) -> igsm_check.Problem:
       example.meta['chain']), world.modulus)
 
 
+def fault(problem: igsm_check.Problem, text: str, right: int) -> str:
+  """Which of FAULTS a wrong solution has, whose first `right` sentences are
+  right."""
+  told, sentences = set(), text.split('.')
+  for sentence in sentences[:right]:
+    name, letter = _STEP.match(sentence.strip()).groups()
+    if letter != 'BACK':
+      told.add(problem.parameter(name))
+  here = sentences[right].strip() if right < len(sentences) else ''
+  if not here and right >= len(sentences) - 1:
+    return 'end'
+  step = _STEP.match(here)
+  if not step:
+    return 'unreadable'
+  p = problem.parameter(step[1])
+  if p is None or not problem.has(p):
+    return 'foreign'
+  if p in told:
+    return 'again'
+  return 'computed' if told.issuperset(problem.sources(p)) else 'not_ready'
+
+
 def judged(problem: igsm_check.Problem, text: str, ended: bool) -> dict:
   """What the checker says of a solution; one that did not end is not right."""
   v = igsm_check.check(problem, text)
   right = v.correct and ended
-  return {'full': right, 'answer': v.answer and ended,
+  wrong = '' if right else fault(problem, text, v.parameters + v.retries)
+  return {'full': right, 'answer': v.answer and ended, 'fault': wrong,
           'reason': v.reason if ended or not v.correct else 'does not end',
           'ended': ended, **{k: getattr(v, k) for k in (
               'operations', 'parameters', *MEANS)}}
@@ -92,7 +121,9 @@ def run(params, config, spec, cfg):
   Metric names: full/test, answer/test, ended/test, majority/test,
   problems/test, op/test (mean), and of the right solutions retries/test,
   extra_parameters/test, extra_operations/test; retries_wrong/test of the
-  others; full/test/op3, answer/test/op3, problems/test/op3 by op.
+  others; fault/test/not_ready, the share of problems whose first wrong sentence
+  is of this kind, one of each of FAULTS; full/test/op3, answer/test/op3,
+  problems/test/op3 by op.
   """
   data, world, how, asked = inputs(config, spec)
   guess = commonest(world)
@@ -133,6 +164,8 @@ def summary(split: str, part: list[dict]) -> dict[str, float]:
     out |= {f'{key}/{split}': mean(key, right) for key in MEANS}
   if wrong:
     out[f'retries_wrong/{split}'] = mean('retries', wrong)
+  out |= {f'fault/{split}/{kind}': sum(r['fault'] == kind for r in part)
+          / len(part) for kind in FAULTS}
   ops = collections.Counter(r['op'] for r in part)
   for op, count in sorted(ops.items()) if len(ops) > 1 else ():
     mine = [r for r in part if r['op'] == op]
