@@ -17,7 +17,9 @@ def biographies() -> ConfigDict:
   w.kind = 'biographies'
   w.version = 1  # of the distribution; the world refuses another
   w.people = 500  # even-numbered people are 'train', odd ones held out
-  w.variant = 'multi5_permute'  # single|multiM [_permuteP] [_fullname]
+  w.first = 0  # number of the first; elsewhere in the same world: other people
+  w.variant = 'multi5_permute'  # single|multiM|fresh [_permuteP|_coupleP]
+  # [_fullname|_reverse1..6]
   # Pools: how many of each list are in use, at most the number given here.
   w.first_names = 400
   w.middle_names = 400
@@ -30,6 +32,15 @@ def biographies() -> ConfigDict:
   w.majors = 100
   w.employers = 263
   w.templates = 50  # sentence templates for each attribute
+  return w
+
+
+def manipulation() -> ConfigDict:
+  """Keys of people and what can be asked of what is known of them
+  (physics_lm/worlds/manipulation.py)."""
+  w = biographies()
+  w.kind = 'manipulation'
+  w.asked = 0  # people whose tasks are trained on; 0: the training half
   return w
 
 
@@ -104,13 +115,20 @@ def task(world: str, split: str, weight: float, loss: str = 'all'):
 def evaluation(kind: str):
   """One evaluation, run every `every` steps and always at the end."""
   e = ConfigDict()
-  e.kind = kind  # 'loss', 'extraction', 'knowledge_bits', 'reasoning',
-  # 'best_of' or 'probes'
+  # 'loss', 'extraction', 'knowledge_bits', 'manipulation', 'p_probe',
+  # 'q_probe', 'v_probe', 'reasoning' or 'best_of'
+  e.kind = kind
   e.every = placeholder(int)  # steps; None: at the end only
   e.world = 'bios'  # which world, but for 'loss'
   e.people = 1000  # at most so many: of each half, for 'extraction'
   e.rows = 64  # rows of each task, for 'loss'
   e.tag = ''  # source tag before what is evaluated, for 'knowledge_bits'
+  e.tasks = ''  # by commas, for 'manipulation'
+  # Training of 'p_probe' and 'q_probe' (physics_lm/evals/probes.py), 'v_probe':
+  e.steps = 400
+  e.batch = 10  # rows of biographies, or names, or questions
+  e.rank = 2  # of the embedding's update
+  e.learning_rate = 1e-2  # falls linearly to 0
   # Weights compressed first, for 'knowledge_bits' (physics_lm/compress.py).
   e.compress = 'none'  # 'none', 'nearest', 'gptq', 'prune' or 'prune_units'
   e.bits = 8  # of a weight, 'nearest' and 'gptq'
@@ -125,11 +143,8 @@ def evaluation(kind: str):
   e.samples = 16  # solutions of a problem
   e.learn_problems = 500  # that verifiers learn from
   e.learn_samples = 4  # solutions of each
-  # For 'probes' (physics_lm/evals/probes.py), with splits and problems.
+  # For 'v_probe' (physics_lm/evals/v_probe.py), with splits and problems.
   e.probe = 'nece'  # or 'dep', 'known', 'can_next', 'nece_next', 'value'
-  e.probe_steps = 1000  # of training
-  e.probe_batch = 64  # questions a step
-  e.probe_rank = 8  # of the embedding's update
   return e
 
 
@@ -179,6 +194,15 @@ def get_config() -> ConfigDict:
   c.model.rotary_base = 10_000.0
   c.model.dropout = 0.0  # after the embedding, attention and MLP
   c.model.dtype = 'float32'  # of activations; parameters stay float32
+
+  c.adapter = ConfigDict()  # of init_from's model, which stays as it is
+  c.adapter.kind = 'none'  # everything trains; or 'lora', 'whole', 'prefix',
+  # 'prompt', 'bottleneck': physics_lm/adapters.py
+  c.adapter.matrices = 'query,value'  # by commas: 'lora', 'whole'
+  c.adapter.rank = 8  # of 'lora'; units of 'bottleneck'
+  c.adapter.embedding_rank = 128  # of 'lora'; 0: the embedding stays
+  c.adapter.alpha = 4.0  # of 'lora': W + alpha A B
+  c.adapter.length = 16  # vectors of 'prefix' and 'prompt'
 
   c.optim = ConfigDict()
   c.optim.learning_rate = 3e-3  # peak

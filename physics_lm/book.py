@@ -4,11 +4,22 @@ The loop (train.py) turns for one run or for a population; each has a book.
 `closing` takes what must be closed when the loop ends, however it ends.
 """
 
+import os
 from pathlib import Path
 
+import jax
 import numpy as np
 
-from physics_lm import checkpoint, hosts, metrics, program, rows, store
+from physics_lm import (
+  adapters,
+  checkpoint,
+  hosts,
+  metrics,
+  program,
+  rows,
+  store,
+  trained,
+)
 from physics_lm.errors import BadInput
 from physics_lm.evals import suite
 
@@ -38,15 +49,26 @@ class Book:
                        f'{self.meta["run"]}, wanted {run_id}')
       print(f'resuming at step {self.meta["step"]} in {self.folder}',
             flush=True)
-      return program.State(step, params, opt)
+      return program.State(step, params, opt, abstract.base and self.origin(
+          abstract))
     self.meta = {'step': 0, 'run': run_id, 'window': {}, 'seconds': 0.0,
                  'entries': [0] * (len(self.config.data.tasks) or 1)}
-    if self.config.init_from:
-      parent = store.parent(self.config.init_from, self.folder,
-                            self.data.vocab)
-      params, _ = checkpoint.load_params(parent, abstract.params)
-      return new()._replace(params=params)
-    return None
+    if not self.config.init_from:
+      return None
+    what = 'base' if abstract.base else 'params'
+    return new()._replace(**{what: self.origin(abstract)})
+
+  def origin(self, abstract: program.State):
+    """The parameters of the run that this one starts from. Raises
+    BadInput."""
+    parent = store.parent(self.config.init_from, self.folder, self.data.vocab)
+    like = abstract.base or abstract.params
+    params, _ = trained.parameters(parent, like)
+    if jax.tree.structure(params) != jax.tree.structure(like):
+      raise BadInput(
+          f'init_from {self.config.init_from!r} has an adapter that is no '
+          f'change of weights, wanted one of {", ".join(adapters.ORDINARY)}')
+    return params
 
   def open(self, trainer: program.Program, members: int, closing):
     """Writes who computes what, opens the log."""
@@ -55,7 +77,10 @@ class Book:
       store.write_json(self.folder / 'config.json', self.plain)
       store.write_json(self.folder / 'meta.json', store.provenance(
           self.config, self.data.vocab, self.command,
-          trainer.mesh.devices.flat[0], trainer.mesh.size, members))
+          trainer.mesh.devices.flat[0], trainer.mesh.size, members,
+          self.config.init_from and os.path.relpath(
+              store.place(self.config.init_from, self.folder).absolute(),
+              self.folder.absolute())))
     self.log = closing(metrics.Writer(
         self.folder, self.plain, self.meta['step']) if self.writes
         else metrics.NoWriter())

@@ -55,3 +55,30 @@ def gather(y_BECD, slot_BT):
   B, E, C, D = y_BECD.shape
   y = jnp.pad(y_BECD.reshape(B, E * C, D), ((0, 0), (0, 1), (0, 0)))
   return jnp.take_along_axis(y, slot_BT[..., None], 1)
+
+
+def layer(block, x_BTD, segments_BT, activation):
+  """(y [B, T, D], balance): the block's MLP, E times over; each token goes
+  through one."""
+  c = block.cfg
+  D, E, F, T = c.width, c.experts, c.mlp_width, x_BTD.shape[1]
+  router_DE = block._param('router', (D, E), ('embed', None), D**-0.5)
+  slot_BT, gate_BT, balance = route(x_BTD, router_DE, segments_BT > 0,
+                                    c.capacity)
+  h_BECD = scatter(x_BTD, slot_BT, E, room(T, E, c.capacity))
+
+  def each(name, x_BECI, I, O, axes, std):
+    w_EIO = block._param(name, (E, I, O), ('experts', *axes), std)
+    y_BECO = jnp.einsum('BECI,EIO->BECO', x_BECI, w_EIO)
+    if c.bias:
+      y_BECO += block._param(f'bias_{name}', (E, O), ('experts', axes[1])
+                             )[:, None]
+    return y_BECO
+
+  inner, outer = (D, F, ('embed', 'mlp'), D**-0.5), (
+      F, D, ('mlp', 'embed'), (2 * F * c.depth)**-0.5)
+  h_BECF = each('up', h_BECD, *inner)
+  gate_BECF = each('gate', h_BECD, *inner) if c.gated else h_BECF
+  h_BECF = activation(gate_BECF) * (h_BECF if c.gated else 1)
+  y_BECD = each('down', h_BECF, *outer)
+  return gather(y_BECD, slot_BT) * gate_BT[..., None].astype(c.dtype), balance

@@ -59,6 +59,16 @@ class _Parts(nn.Module):
       y = y + self._param(f'bias_{name}', outputs, axes[inputs:])
     return y
 
+  def _given(self, *names):
+    """Parameters that an adapter brought (adapters.py); None without."""
+    if not self.has_variable('params', names[0]):
+      return None
+    return [self.get_variable('params', n).astype(self.cfg.dtype) for n in names]
+
+  def _bottleneck(self, name, h_BTD):
+    w = self._given(f'down_{name}', f'up_{name}')
+    return h_BTD if w is None else h_BTD + nn.gelu(h_BTD @ w[0]) @ w[1]
+
 
 class Block(_Parts):
   """Pre-norm attention and MLP: x_BTD -> (x_BTD, load balance of experts)."""
@@ -67,16 +77,18 @@ class Block(_Parts):
   def __call__(self, x_BTD, segments_BT, positions_BT, key=None):
     c = self.cfg
     keys = (None, None) if key is None else jax.random.split(key)
-    x_BTD = x_BTD + dropout(self._attention(
-        self._norm('attention', x_BTD), segments_BT, positions_BT),
-        c.dropout, keys[0])
+    h_BTD = self._bottleneck('attention', self._attention(
+        self._norm('attention', x_BTD), segments_BT, positions_BT))
+    x_BTD = x_BTD + dropout(h_BTD, c.dropout, keys[0])
     balance = jnp.float32(0)
     if c.mlp_width:
       h_BTD = self._norm('mlp', x_BTD)
       if c.experts > 1:
-        h_BTD, balance = self._experts(h_BTD, segments_BT)
+        h_BTD, balance = experts.layer(
+            self, h_BTD, segments_BT, ACTIVATIONS[c.activation])
       else:
         h_BTD = self._mlp(h_BTD)
+      h_BTD = self._bottleneck('mlp', h_BTD)
       x_BTD = x_BTD + dropout(h_BTD, c.dropout, keys[1])
     return sharding.constrain(x_BTD, 'batch', 'length', 'activation'), balance
 
@@ -90,11 +102,13 @@ class Block(_Parts):
       q_BTNH = self._norm('query_norm', q_BTNH, 'head')
       k_BSKH = self._norm('key_norm', k_BSKH, 'head')
     q_BTNH, k_BSKH = (rotate(y, positions_BT, c) for y in (q_BTNH, k_BSKH))
-    past = self.get_variable('cache', 'past')  # of a text being written: decode.py
+    for name, y_BSKH in (('key', k_BSKH), ('value', v_BSKH)):
+      self.sow('seen', name, y_BSKH)  # kept only when asked for
+    past, prefix = self.get_variable('cache', 'past'), self._given('prefix_key', 'prefix_value')
     if past is None:
-      y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.isolate else None, c.attention)
-    else:
-      y_BTNH, past = kernels.recall(q_BTNH, k_BSKH, v_BSKH, past)
+      y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.isolate else None, c.attention, prefix)
+    else:  # a text is being written: decode.py
+      y_BTNH, past = kernels.recall(q_BTNH, k_BSKH, v_BSKH, past, prefix)
       self.put_variable('cache', 'past', past)
     # Residual outputs start small, as in GPT-2, so that depth does not add up.
     return self._linear('out', y_BTNH, (N, H, D), ('heads', 'head', 'embed'), (2 * D * c.depth)**-0.5, 2)
@@ -107,23 +121,6 @@ class Block(_Parts):
       gate_BTF = self._linear('gate', x_BTD, (D, F), ('embed', 'mlp'), D**-0.5)
     h_BTF = ACTIVATIONS[c.activation](gate_BTF) * (h_BTF if c.gated else 1)
     return self._linear('down', h_BTF, (F, D), ('mlp', 'embed'), (2 * F * c.depth)**-0.5)
-
-  def _experts(self, x_BTD, segments_BT):
-    """The MLP, E times over; each token goes through one."""
-    c, D, E, F = self.cfg, self.cfg.width, self.cfg.experts, self.cfg.mlp_width
-    router_DE = self._param('router', (D, E), ('embed', None), D**-0.5)
-    slot_BT, gate_BT, balance = experts.route(x_BTD, router_DE, segments_BT > 0, c.capacity)
-    h_BECD = experts.scatter(x_BTD, slot_BT, E, experts.room(x_BTD.shape[1], E, c.capacity))
-
-    def each(name, x_BECI, I, O, axes, std):
-      y = jnp.einsum('BECI,EIO->BECO', x_BECI, self._param(name, (E, I, O), ('experts', *axes), std))
-      return y + self._param(f'bias_{name}', (E, O), ('experts', axes[1]))[:, None] if c.bias else y
-
-    h_BECF = each('up', h_BECD, D, F, ('embed', 'mlp'), D**-0.5)
-    gate_BECF = each('gate', h_BECD, D, F, ('embed', 'mlp'), D**-0.5) if c.gated else h_BECF
-    h_BECF = ACTIVATIONS[c.activation](gate_BECF) * (h_BECF if c.gated else 1)
-    y_BECD = each('down', h_BECF, F, D, ('mlp', 'embed'), (2 * F * c.depth)**-0.5)
-    return experts.gather(y_BECD, slot_BT) * gate_BT[..., None].astype(c.dtype), balance
 
 
 class Ends(_Parts):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from physics_lm import model, optim, rows, shape, sharding
+from physics_lm import adapters, model, optim, rows, shape, sharding
 from physics_lm.errors import BadInput
 
 BATCH_2D = ('tokens', 'targets', 'segments', 'positions', 'weights')
@@ -22,8 +22,9 @@ BATCH_1D = ('task', 'entries')
 
 class State(NamedTuple):
   step: jax.Array  # steps done, int32
-  params: Any
+  params: Any  # what trains: the model's, or an adapter's
   opt: Any
+  base: Any = None  # the model's, where an adapter trains
 
 
 def loss_sums(params, batch, cfg: shape.Shape, tasks: int, key=None):
@@ -56,13 +57,14 @@ def member(config) -> Member:
 
 
 def make_step(cfg: shape.Shape, tx, tasks: int, accumulate: int = 1,
-              seed: int = 0):
-  """train_step(state, batch) -> (state, sums): pure, jit- and vmap-able."""
-
-  def gradients(params, batch, key):
-    return jax.grad(loss_sums, has_aux=True)(params, batch, cfg, tasks, key)
+              seed: int = 0, adapter=None):
+  """train_step(state, batch) -> (state, sums): pure, jit- and vmap-able.
+  `adapter`: config.adapter."""
 
   def train_step(state: State, batch):
+    gradients = lambda params, batch, key: jax.grad(
+        lambda p: loss_sums(whole(state._replace(params=p), cfg, adapter),
+                            batch, cfg, tasks, key), has_aux=True)(params)
     key = None
     if cfg.dropout:
       key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -87,9 +89,16 @@ def make_step(cfg: shape.Shape, tx, tasks: int, accumulate: int = 1,
     updates, opt = tx.update(grads, state.opt, state.params)
     sums |= {'grad_norm': optax.tree.norm(grads), 'steps': jnp.float32(1)}
     return State(state.step + 1, optax.apply_updates(state.params, updates),
-                 opt), sums
+                 opt, state.base), sums
 
   return train_step
+
+
+def whole(state: State, cfg: shape.Shape, adapter):
+  """The parameters that the model runs with."""
+  if state.base is None:
+    return state.params
+  return adapters.merge(state.base, state.params, adapter, cfg)
 
 
 class Program(NamedTuple):
@@ -105,6 +114,7 @@ class Program(NamedTuple):
   lead: tuple[int, ...]  # of a batch: (B,) or (M, B)
   stack: Any  # [State of each member] -> State
   take: Any  # (State, member's number) -> its State
+  whole: Any  # State of one run -> the parameters its model runs with
 
 
 def build(config, data: rows.Data, devices=None, members=(),
@@ -122,26 +132,37 @@ def build(config, data: rows.Data, devices=None, members=(),
     cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
   sharding.check(config, cfg, mesh, max(many, 1))
 
+  adapted = config.adapter.kind != 'none'
+  if adapted and not config.init_from:
+    raise BadInput(f'adapter.kind is {config.adapter.kind!r} and init_from '
+                   'None, wanted the finished run that it adapts')
+
   def make_state(who: Member):
-    params = model.init(cfg, jax.random.key(who.seed))
-    return State(jnp.int32(0), params, optim.make(config).init(params))
+    key = jax.random.key(who.seed)
+    params, base = model.init(cfg, key), None
+    if adapted:  # of the base, only the shapes are needed: init_from's comes
+      params, base = adapters.init(config.adapter, cfg, key), params
+    return State(jnp.int32(0), params, optim.make(config).init(params), base)
 
   def train_step(who: Member, state: State, batch):
     tx = optim.make(config, who.learning_rate, who.weight_decay)
     return make_step(cfg, tx, len(data.tasks), config.runtime.accumulate,
-                     who.seed)(state, batch)
+                     who.seed, config.adapter)(state, batch)
 
   shapes = jax.eval_shape(make_state, member(config))
   # Moments lie where their parameters do; without being told, jit would
   # replicate them and the step would compile again.
-  params = jax.tree.map(lambda axes: sharding.named(mesh, axes),
-                        model.logical_axes(cfg),
-                        is_leaf=lambda x: isinstance(x, tuple))
-  whole = sharding.named(mesh, ())
+  placed = lambda axes: jax.tree.map(
+      lambda a: sharding.named(mesh, a), axes,
+      is_leaf=lambda x: isinstance(x, tuple))
+  params, base = placed(model.logical_axes(cfg)), None
+  if adapted:
+    params, base = placed(adapters.axes(config.adapter, cfg)), params
+  everywhere = sharding.named(mesh, ())
   opt = optax.tree_utils.tree_map_params(
       optim.make(config), lambda _, s: s, shapes.opt, params,
-      transform_non_params=lambda _: whole)
-  lone = where = State(whole, params, opt)
+      transform_non_params=lambda _: everywhere)
+  lone = where = State(everywhere, params, opt, base)
   abstract = jax.tree.map(
       lambda s, w: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=w),
       shapes, where)
@@ -158,7 +179,7 @@ def build(config, data: rows.Data, devices=None, members=(),
       batch = sharding.batch_shardings(mesh, BATCH_2D, BATCH_1D, members=True)
       lead = (many, *lead)
   step = jax.jit(train_step, donate_argnums=1, in_shardings=(
-      whole, where, batch), out_shardings=(where, whole))
+      everywhere, where, batch), out_shardings=(where, everywhere))
   init = jax.jit(make_state, out_shardings=where)
   stack = jax.jit(lambda states: jax.tree.map(lambda *x: jnp.stack(x), *states),
                   out_shardings=where)
@@ -168,4 +189,6 @@ def build(config, data: rows.Data, devices=None, members=(),
   return Program(cfg, mesh, abstract, functools.partial(init, who),
                  functools.partial(step, who), batch, lead,
                  stack if members else lambda states: states[0],
-                 take if members else lambda state, _: state)
+                 take if members else lambda state, _: state,
+                 jax.jit(lambda s: whole(s, cfg, config.adapter)) if adapted
+                 else lambda s: s.params)

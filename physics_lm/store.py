@@ -28,10 +28,18 @@ def plain(config) -> dict:
 
 def computation(config: dict) -> dict:
   """The part of a plain config that decides the result. A parent run counts
-  by its folder's name, which for a launched run is its id."""
+  by its folder's name, which for a launched run is its id. Sections and keys
+  that came later do not count while they say what was done before them."""
   kept = {k: v for k, v in config.items() if k not in NOT_COMPUTED}
   if kept.get('init_from'):  # a foreign file may lack it
     kept['init_from'] = Path(kept['init_from']).name
+  if kept.get('adapter', {}).get('kind') == 'none':
+    del kept['adapter']
+  if 'worlds' in kept:
+    kept['worlds'] = {
+        name: {k: v for k, v in w.items() if (k, v) != ('first', 0)
+               or w['kind'] != 'biographies'}
+        for name, w in kept['worlds'].items()}
   return kept
 
 
@@ -111,8 +119,9 @@ def identified(config, folder: Path) -> dict:
 
 
 def provenance(config, vocab, command: str, device, devices: int,
-               members: int = 1) -> dict:
-  """What meta.json holds: who computed this, with what, on what."""
+               members: int = 1, origin: str | None = None) -> dict:
+  """What meta.json holds: who computed this, with what, on what. `origin`:
+  from the run's folder to that of the run it started from."""
   from importlib import metadata
   root = Path(__file__).resolve().parents[1]
 
@@ -126,6 +135,7 @@ def provenance(config, vocab, command: str, device, devices: int,
   changed = git('status', '--porcelain', '--', 'physics_lm', 'configs',
                 ':(glob)experiments/*.py')
   return {
+      'init_from': origin,
       'git': git('rev-parse', 'HEAD'),
       'git_dirty': None if changed is None else bool(changed),
       'command': command,
@@ -147,12 +157,29 @@ def parent(name: str, folder: Path, vocab) -> Path:
   """The finished run that a run in `folder` starts from: a path, or the id of
   a run beside it. Raises BadInput when it is not finished, or when its
   tokens mean other words."""
-  path = Path(name) if Path(name).is_dir() else folder.parent / name
+  path = place(name, folder)
   if not is_done(path):
     raise BadInput(f'init_from is {name!r}, wanted the folder or id of a '
                    f'finished run (no `done` in {path})')
   check_vocab(path, vocab, f'init_from {name!r}')
   return path
+
+
+def place(name: str, folder: Path) -> Path:
+  """Where the run is that one in `folder` starts from."""
+  return Path(name) if Path(name).is_dir() else folder.parent / name
+
+
+def ancestor(folder: Path) -> Path:
+  """The finished run that the run in `folder` started from, wherever the two
+  have moved together. Raises BadInput when it is not there."""
+  wanted = read_json(folder / 'config.json')['init_from']
+  told = read_json(folder / 'meta.json').get('init_from') or wanted
+  for path in (folder / told, folder.parent / wanted):
+    if is_done(path) and run_id(read_json(path / 'config.json')) == wanted:
+      return path
+  raise BadInput(f'{folder} holds an adapter of run {wanted}, which is neither '
+                 f'in {folder / told} nor beside it')
 
 
 def check_vocab(folder: Path, vocab, what: str):

@@ -212,7 +212,7 @@ def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
         for j, book in well():
           own = trainer.take(state, j)
           for name in due:
-            book.evaluate(name, i, own.params, trainer.cfg)
+            book.evaluate(name, i, trainer.whole(own), trainer.cfg)
           if save and i != first:
             book.save(i, own, share(), streams)
           del own

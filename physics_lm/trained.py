@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from configs import default
-from physics_lm import checkpoint, model, rows, shape, store
+from physics_lm import adapters, checkpoint, model, rows, shape, store
 from physics_lm.errors import BadInput
 
 
@@ -30,6 +30,11 @@ def config(folder: Path) -> ConfigDict:
 def of_plain(stored: dict, folder='a foreign folder') -> ConfigDict:
   """The config that was written as plain JSON. Raises BadInput."""
   known = default.get_config()
+  # Runs of before these were there:
+  stored = {'adapter': store.plain(known)['adapter']} | stored
+  for world in stored.get('worlds', {}).values():
+    if world.get('kind') == 'biographies':
+      world.setdefault('first', 0)
   foreign = sorted(set(store.plain(known)) - set(stored))
   if foreign:
     raise BadInput(f'{folder}/config.json lacks {", ".join(foreign)}: not '
@@ -57,13 +62,39 @@ def load(folder: Path) -> Trained:
   c = config(folder)
   data = rows.load(c)
   cfg = shape.make(c, len(data.vocab))
-  return Trained(c, data, cfg, *checkpoint.load_params(
-      Path(folder), abstract(cfg)))
+  return Trained(c, data, cfg, *parameters(Path(folder), abstract(cfg)))
+
+
+def parameters(folder: Path, like):
+  """(parameters, step) of a run's newest checkpoint, on the shardings of the
+  abstract tree; an adapter merged into what it adapts. Raises BadInput."""
+  c = config(folder)
+  if c.adapter.kind == 'none':
+    return checkpoint.load_params(folder, like)
+  cfg = shape.make(c, store.read_json(folder / 'meta.json')['vocab']['size'])
+  base, _ = parameters(store.ancestor(folder), like)
+  adapter, step = checkpoint.load_params(folder, on_one_device(
+      lambda: adapters.init(c.adapter, cfg, jax.random.key(0))))
+  merged = jax.jit(lambda p, a: adapters.merge(p, a, c.adapter, cfg))(
+      base, jax.device_get(adapter))
+  return on_shardings(merged, like), step
+
+
+def on_shardings(params, like):
+  """The parameters where the abstract tree says; new ones as they are."""
+  return {part: {k: jax.device_put(v, like[part][k].sharding)
+                 if k in like[part] else v for k, v in own.items()}
+          for part, own in params.items()}
 
 
 def abstract(cfg: shape.Shape):
   """Shapes of the parameters, on the first device."""
-  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  return on_one_device(lambda: model.init(cfg, jax.random.key(0)))
+
+
+def on_one_device(make):
+  """Shapes of what make() would give, on the first device."""
+  here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   return jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
-      jax.eval_shape(lambda: model.init(cfg, jax.random.key(0))))
+      jax.eval_shape(make))

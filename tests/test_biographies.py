@@ -11,10 +11,9 @@ from physics_lm import cli
 from physics_lm.errors import BadInput
 from physics_lm.worlds import base, biographies
 
-SIXTEEN = ['single', 'single_fullname'] + [
-    f'single_permute{p}{f}' for p in (1, 2, 5) for f in ('', '_fullname')] + [
-    f'multi{m}{v}' for m in (2, 5)
-    for v in ('', '_fullname', '_permute', '_permute_fullname')]
+MORE = ['single_couple5', 'multi5_couple', 'fresh_permute', 'fresh_couple',
+        'multi5_reverse1', 'multi2_reverse2', 'multi5_reverse6',
+        'multi2_permute_reverse6']
 
 
 def world(people=200, seed=0, **changes):
@@ -44,12 +43,12 @@ def test_templates():
     seen |= set(pairs)
 
 
-@pytest.mark.parametrize('variant', SIXTEEN)
+@pytest.mark.parametrize('variant', [*biographies.SIXTEEN, *MORE])
 def test_every_biography_passes_its_checker(variant):
   w = world(150, variant=variant)
-  m, p, _ = biographies.parse_variant(variant)
-  assert w.size('bio') == 150 * m * max(p, 1)
-  for i in range(w.size('bio')):
+  v = biographies.parse_variant(variant)
+  assert w.size('bio') == 150 * v.m * max(v.p, 1)
+  for i in range(min(w.size('bio'), 1500)):
     example = w.example('bio', i)
     verdict = w.check_biography(example.meta['person'], example.text)
     assert verdict.correct, (i, verdict.reason)
@@ -92,6 +91,56 @@ def test_versions_differ_as_the_variant_says():
   assert len({frozenset(s.strip() for s in group) for group in sentences}) == 1
   multi = world(5, variant='multi5')
   assert len({multi.biography(2, v).text for v in range(5)}) == 5
+
+
+def test_couples_stay_and_their_order_does_not():
+  w = world(20, variant='multi5_couple')
+  orders = [tuple(a for a, _ in w.example('bio', i).answers)
+            for i in range(100)]
+  assert len(set(orders)) == 6
+  assert all(o.index('university') + 1 == o.index('major') for o in orders)
+  other = world(20, variant='multi5_permute')
+  broken = next(e for i in range(100) for e in [other.example('bio', i)]
+                if tuple(a for a, _ in e.answers) not in orders)
+  assert 'parts a couple' in w.check_biography(
+      broken.meta['person'], broken.text).reason
+
+
+def test_reversed_texts_name_the_person_late():
+  for variant, place in (('multi5_reverse1', 1), ('multi5_reverse2', 2),
+                         ('multi5_permute_reverse6', 6)):
+    w = world(20, variant=variant)
+    e = w.example('bio', 7)
+    before, _, _ = e.text.partition(''.join(w.name(e.meta['person'])))
+    assert before.count('.') >= place and before.startswith(' The person')
+    assert before.count('The person') == place + (place == 6)
+    with pytest.raises(BadInput, match='reversed'):
+      w.entry(0)
+  # The world before there were reversed texts has the same vocabulary.
+  assert ' The person' not in set(world(5).pieces())
+
+
+def test_fresh_texts_never_end_and_are_pure():
+  a, b = (world(20, variant='fresh_permute') for _ in range(2))
+  some = [a.example('bio', 7 + 20 * v) for v in range(50)]
+  assert len({e.text for e in some}) == 50
+  assert {e.meta['person'] for e in some} == {7}
+  far = a.size('bio') - 13
+  assert a.example('bio', far) == b.example('bio', far)
+  counts = np.bincount([t for v in range(400) for t in a._telling(3, v)[0]],
+                       minlength=50)
+  assert len(counts) == 50 and counts.min() > 20  # of 48 expected
+
+
+def test_populations_are_parts_of_one_world():
+  whole = world(90, variant='multi2_permute')
+  later = world(30, variant='multi2_permute', first=60)
+  for i in range(30):
+    assert later.name(i) == whole.name(60 + i)
+    assert later.value(i, 'employer') == whole.value(60 + i, 'employer')
+    assert later.biography(i, 1).text == whole.biography(60 + i, 1).text
+  assert not {later.name(i) for i in range(30)} & {
+      whole.name(i) for i in range(60)}
 
 
 def test_nested_draws():
@@ -166,6 +215,10 @@ def test_answer_checker():
     ({'variant': 'single_permute0'}, 'unknown variant'),
     ({'people': 10**9}, 'only 160000000 names'),
     ({'people': 1}, 'at least 2'),
+    ({'first': -1}, 'first is -1'),
+    ({'variant': 'fresh_permute2'}, 'unknown variant'),
+    ({'variant': 'multi5_fullname_reverse1'}, 'unknown variant'),
+    ({'variant': 'multi5_reverse7'}, 'unknown variant'),
     ({'cities': 201}, '200 entries'),
     ({'months': 13}, 'months is 13'),
     ({'version': 99}, 'version 99'),

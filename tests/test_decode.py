@@ -43,9 +43,15 @@ _forward = jax.jit(model.forward, static_argnums=2)
 _init = jax.jit(model.init, static_argnums=0)
 
 
-@pytest.mark.parametrize('style', ['gpt2', 'llama', 'no_mlp', 'experts'])
+@pytest.mark.parametrize('style', ['gpt2', 'llama', 'no_mlp', 'experts',
+                                   'prefix'])
 def test_cached_is_recomputed(made, style):
-  cfg, params = made(style)
+  cfg, params = made('gpt2' if style == 'prefix' else style)
+  if style == 'prefix':  # of an adapter: keys and values that all see
+    shape_ = (cfg.depth, 3, cfg.kv_heads, cfg.head)
+    key, value = np.random.default_rng(0).normal(size=(2, *shape_))
+    params['layers'] |= {'prefix_key': np.float32(key),
+                         'prefix_value': np.float32(value)}
   found = decode.greedy(params, cfg, PROMPTS, 12, V)
   wanted = [recomputed(cfg, params, p, 12) for p in PROMPTS[:4]] * 2
   assert found == wanted

@@ -13,12 +13,16 @@ from physics_lm.evals import (
   extraction,
   knowledge_bits,
   loss,
+  manipulation,
+  probes,
   reasoning,
+  v_probe,
 )
 
 EVALS = {'best_of': best_of, 'extraction': extraction,
          'knowledge_bits': knowledge_bits, 'loss': loss,
-         'reasoning': reasoning}
+         'manipulation': manipulation, 'p_probe': probes, 'q_probe': probes,
+         'reasoning': reasoning, 'v_probe': v_probe}
 
 
 def check(config):

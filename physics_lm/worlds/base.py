@@ -14,6 +14,7 @@ from physics_lm.errors import BadInput, nearest
 WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'bitworld': 'physics_lm.worlds.bitworld',
           'igsm': 'physics_lm.worlds.igsm',
+          'manipulation': 'physics_lm.worlds.manipulation',
           'text': 'physics_lm.worlds.text'}
 
 
@@ -126,8 +127,11 @@ def some(world: World, split: str, count: int) -> list[Example]:
 
 def generator(seed: int, *key: str | int) -> np.random.Generator:
   """A counter-based generator of its own for every (seed, key)."""
-  code = zlib.crc32('/'.join(map(str, key)).encode())
-  return np.random.Generator(np.random.Philox(key=[seed, code]))
+  return np.random.Generator(np.random.Philox(key=generator_key(seed, *key)))
+
+
+def generator_key(seed: int, *key: str | int) -> list[int]:
+  return [seed, zlib.crc32('/'.join(map(str, key)).encode())]
 
 
 def distinct(rng: np.random.Generator, total: int, count: int) -> np.ndarray:

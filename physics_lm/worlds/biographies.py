@@ -8,10 +8,16 @@ biography has one sentence for each of the six attributes, from a template
 drawn uniformly. Questions are the paper's six.
 
 Variants: `single` one biography a person; `multiM` M biographies with fresh
-templates; `_permuteP` the sentences of each shuffled, P times (P = 1 when
-left out); `_fullname` the name in every sentence, else a pronoun after the
-first. Version m of a person is the same in every multiM, and person i the
-same for any number of people.
+templates; `fresh` new templates whenever one is drawn (Part 3.3's bioS, with
+`_permute`); `_permuteP` the sentences of each shuffled, P times (P = 1 when
+left out); `_coupleP` the same of three ordered pairs: date and birth city,
+university and major, employer and its city (Part 3.1, appendix A.1.1);
+`_fullname` the name in every sentence, else a pronoun after the first;
+`_reverseR` the name first in sentence R + 1, before it "The person", R = 6 in
+a seventh sentence (Part 3.2, section 5). Part 3.1's 16 data sets are SIXTEEN.
+Version m of a person is the same in every multiM, and person i the same for
+any number of people; two worlds that differ in `first` tell of others: the
+celebrities and the minority of Part 3.1, section 6.
 
 Left out: bioR (it needs a language model to write it). Ours are the lists of
 names and values and the templates; their sizes are the paper's, except 50
@@ -24,11 +30,18 @@ are independent, so it is the same.
 import functools
 import re
 from importlib import resources
+from typing import NamedTuple
 
 import numpy as np
 
 from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds.base import Example, Verdict, distinct, generator
+from physics_lm.worlds.base import (
+  Example,
+  Verdict,
+  distinct,
+  generator,
+  generator_key,
+)
 
 VERSION = 1
 ATTRIBUTES = ('birth_date', 'birth_city', 'university', 'major', 'employer',
@@ -49,19 +62,39 @@ ENDINGS = {
 MONTHS = ('January', 'February', 'March', 'April', 'May', 'June', 'July',
           'August', 'September', 'October', 'November', 'December')
 PRONOUNS = (' He', ' She', ' They')
-_VARIANT = re.compile(r'(?:single|multi(\d+))(_permute(\d+)?)?(_fullname)?')
+SIXTEEN = ('single', 'single_fullname', *(
+    f'single_permute{p}{f}' for p in (1, 2, 5) for f in ('', '_fullname')), *(
+    f'multi{m}{v}' for m in (2, 5)
+    for v in ('', '_fullname', '_permute', '_permute_fullname')))
+STRANGER = (' The person',)  # who is not named yet
+NAMING = " The person's name is"
+FRESH = 1 << 20  # versions of a person: as good as without end
+_VARIANT = re.compile(r'(?:single|multi(\d+)|(fresh))'
+                      r'(?:_(permute|couple)(\d+)?)?'
+                      r'(?:(_fullname)|_reverse([1-6]))?')
 
 
-def parse_variant(name: str) -> tuple[int, int, bool]:
-  """(M, P, fullname); P = 0 keeps the fixed order. Raises BadInput."""
+class Variant(NamedTuple):
+  m: int  # tellings with templates of their own
+  p: int  # orders of each; 0: the fixed one
+  fullname: bool
+  couples: bool
+  reverse: int  # sentences before the name; 0: it comes first
+  fresh: bool
+
+
+def parse_variant(name: str) -> Variant:
+  """Raises BadInput."""
   match = _VARIANT.fullmatch(name)
   m = int(match[1] or 1) if match else 0
-  p = int(match[3] or 1) if match and match[2] else 0
-  if not m or (match[3] and not p):
+  p = int(match[4] or 1) if match and match[3] else 0
+  if not m or (match[4] and not p) or (match[2] and p > 1):
     raise BadInput(
-        f'unknown variant {name!r}; wanted single or multiM, then _permute or '
-        '_permuteP, then _fullname, as in multi5_permute_fullname')
-  return m, p, bool(match[4])
+        f'unknown variant {name!r}; wanted single, multiM or fresh, then '
+        '_permute or _permuteP (or _couple, _coupleP), then _fullname or '
+        '_reverse1 to _reverse6, as in multi5_permute_fullname')
+  return Variant(FRESH if match[2] else m, p, bool(match[5]),
+                 match[3] == 'couple', int(match[6] or 0), bool(match[2]))
 
 
 @functools.cache
@@ -90,18 +123,22 @@ class Biographies:
   unbounded = False
 
   def __init__(self, config, seed: int):
-    c, n = config, config.people
-    self.n, self.seed = n, seed
-    self.m, self.p, self.fullname = parse_variant(c.variant)
+    c, n = config, config.first + config.people
+    self.n, self.seed = config.people, seed
+    self.variant = v = parse_variant(c.variant)
+    self.m, self.p, self.fullname = v.m, v.p, v.fullname
     self.versions = self.m * max(self.p, 1)
+    self._count = c.templates
     self.names = tuple(
         tuple(' ' + s for s in _pool(f'{part}_names.txt', count))
         for part, count in (('first', c.first_names),
                             ('middle', c.middle_names),
                             ('last', c.last_names)))
     sizes = [len(pool) for pool in self.names]
-    if n < 2:
-      raise BadInput(f'people is {n}, wanted at least 2 (two halves)')
+    if self.n < 2:
+      raise BadInput(f'people is {self.n}, wanted at least 2 (two halves)')
+    if c.first < 0:
+      raise BadInput(f'first is {c.first}, wanted at least 0')
     if n > np.prod(sizes, dtype=np.int64):
       raise BadInput(f'{n} people, but only {np.prod(sizes)} names '
                      f'({" x ".join(map(str, sizes))})')
@@ -119,22 +156,24 @@ class Biographies:
         'company_city': tuple(city for _, city in companies),
     }
     self.templates = {a: self._templates(a, c.templates) for a in ATTRIBUTES}
-    draw = lambda key, high: generator(seed, key).integers(0, high, n)
+    own = slice(c.first, None)
+    draw = lambda key, high: generator(seed, key).integers(0, high, n)[own]
     code = distinct(generator(seed, 'name'), int(np.prod(sizes)), n)
-    self.name_of = np.stack(np.unravel_index(code, sizes), -1)
+    self.name_of = np.stack(np.unravel_index(code[own], sizes), -1)
     self.pronoun_of = draw('pronoun', len(PRONOUNS))
     self.value_of = {a: draw(a, len(pool)) for a, pool in self.lists.items()
                      if a != 'company_city'}
     self.value_of['company_city'] = self.value_of['employer']
     self.value_of['birth_date'] = draw('birth_date', int(np.prod(self.dates)))
+    if v.fresh:  # drawn when asked for
+      return
     each = lambda key, make: np.stack(
-        [make(generator(seed, key, v)) for v in range(
+        [make(generator(seed, key, i))[own] for i in range(
             self.m if key == 'template' else self.versions)], 1)
     self.template_of = each('template', lambda rng: rng.integers(
         0, c.templates, (n, 6), dtype=np.uint8))
     if self.p:
-      self.order_of = each('order', lambda rng: np.argsort(
-          rng.random((n, 6), dtype=np.float32), -1).astype(np.uint8))
+      self.order_of = each('order', lambda rng: _orders(rng, n, v.couples))
 
   @staticmethod
   def _templates(attribute: str, count: int) -> tuple[tuple[str, str], ...]:
@@ -171,22 +210,43 @@ class Biographies:
 
   def biography(self, person: int, version: int) -> Example:
     """Version `version` (0 .. M*P-1) of a person's six sentences."""
-    name = self.name(person)
-    pronoun = (PRONOUNS[self.pronoun_of[person]],)
-    chosen = self.template_of[person, version // max(self.p, 1)].tolist()
-    order = self.order_of[person, version].tolist() if self.p else range(6)
+    chosen, order = self._telling(person, version)
     pieces, answers = [], []
     for place, a in enumerate(order):
       attribute = ATTRIBUTES[a]
       between, after = self.templates[attribute][chosen[a]]
-      pieces += name if self.fullname or not place else pronoun
+      pieces += self.subject(person, place)
       pieces.append(between)
       answers.append((attribute, len(pieces)))
       pieces.append(self.value(person, attribute))
       pieces.append(after)
+    if self.variant.reverse == 6:
+      pieces += [NAMING, *self.name(person), '.']
     return Example(tuple(pieces), tuple(answers),
                    tuple(i for _, i in answers),
                    {'person': person, 'version': version})
+
+  def _telling(self, person: int, version: int):
+    """(template of each attribute, order of the attributes)."""
+    if self.variant.fresh:
+      rng = np.random.Generator(np.random.Philox(
+          key=generator_key(self.seed, 'fresh'),
+          counter=[0, 0, version, person]))
+      chosen = rng.integers(0, self._count, 6).tolist()
+      order = (_orders(rng, 1, self.variant.couples)[0] if self.p
+               else np.arange(6))
+    else:
+      chosen = self.template_of[person, version // max(self.p, 1)].tolist()
+      order = self.order_of[person, version] if self.p else np.arange(6)
+    return chosen, order.tolist()
+
+  def subject(self, person: int, place: int) -> tuple[str, ...]:
+    """What sentence `place` calls the person."""
+    if place < self.variant.reverse:
+      return STRANGER
+    if self.fullname or place == self.variant.reverse:
+      return self.name(person)
+    return (PRONOUNS[self.pronoun_of[person]],)
 
   def question(self, person: int, attribute: str) -> Example:
     """A question and its answer, 'value.' with the full stop."""
@@ -198,7 +258,11 @@ class Biographies:
   def entry(self, person: int) -> Example:
     """A person's first biography, told off as evals/knowledge_bits.py scores
     it: name, pronoun and the five independent attributes. An employer that
-    follows its city is left out: the city tells it."""
+    follows its city is left out: the city tells it. Raises BadInput for a
+    reversed variant, whose name is not first."""
+    if self.variant.reverse:
+      raise BadInput('bits of knowledge of a reversed variant, wanted one '
+                     'whose texts begin with the name')
     e = self.biography(person, 0)
     order = [a for a, _ in e.answers]
     leaked = order.index('company_city') < order.index('employer')
@@ -239,6 +303,8 @@ class Biographies:
     for pool in self.names:
       yield from pool
     yield from PRONOUNS
+    if self.variant.reverse:  # else vocabularies would be others than before
+      yield from (*STRANGER, NAMING)
     yield from (*QUESTIONS.values(), *ENDINGS.values(), '.', ',')
     for pairs in self.templates.values():
       for pair in pairs:
@@ -272,10 +338,14 @@ class Biographies:
   def check_biography(self, person: int, text: str) -> Verdict:
     """Reads a text anew: six sentences, each a known template with the
     person's value, every attribute once, the name where the variant says."""
-    name, rest, told = ''.join(self.name(person)), text, []
+    rest, told = text, []
+    if self.variant.reverse == 6:
+      end = NAMING + ''.join(self.name(person)) + '.'
+      if not rest.endswith(end):
+        return Verdict(False, f'ends {rest[-30:]!r}, wanted {end!r}')
+      rest = rest.removesuffix(end)
     while rest:
-      subject = name if self.fullname or not told else (
-          PRONOUNS[self.pronoun_of[person]])
+      subject = ''.join(self.subject(person, len(told)))
       if not rest.startswith(subject):
         return Verdict(False, f'sentence {len(told) + 1} begins '
                               f'{rest[:30]!r}, wanted {subject!r}')
@@ -294,7 +364,19 @@ class Biographies:
       return Verdict(False, f'attributes told: {told}')
     if not self.p and tuple(told) != ATTRIBUTES:
       return Verdict(False, f'order {told} in an unshuffled variant')
+    at = [ATTRIBUTES.index(a) for a in told]
+    if self.variant.couples and any(
+        a % 2 or b != a + 1 for a, b in zip(at[::2], at[1::2])):
+      return Verdict(False, f'order {told} parts a couple')
     return Verdict(True, 'ok')
+
+
+def _orders(rng, n: int, couples: bool) -> np.ndarray:
+  """Orders of the six sentences, [n, 6]; of couples, the pairs shuffled."""
+  order = np.argsort(rng.random((n, 3 if couples else 6), dtype=np.float32), -1)
+  if couples:
+    order = (2 * order[..., None] + np.arange(2)).reshape(n, 6)
+  return order.astype(np.uint8)
 
 
 def make(config, seed: int) -> Biographies:

@@ -1,0 +1,37 @@
+"""Tasks about what is known of people (Part 3.2).
+
+  python -m physics_lm.train --config=configs/manipulation.py:base --workdir=A
+  python -m physics_lm.train --config=configs/manipulation.py:luck_mod5 \
+      --workdir=B --config.init_from=A
+
+`base` learns biographies and the six questions; other variants finetune on
+tasks of physics_lm/worlds/manipulation.py, joined by `+`, in equal shares of
+rows and with loss on what follows the question; `TASK_hint` is the task with
+its hint.
+"""
+
+from configs import default
+
+SMALL = {  # lists that a model of 0.2 M parameters learns in two minutes
+    'people': 600, 'first_names': 50, 'middle_names': 50, 'last_names': 100,
+    'years': 20, 'cities': 40, 'universities': 40, 'majors': 25,
+    'employers': 40, 'templates': 10}
+
+
+def get_config(variant: str = 'base'):
+  c = default.get_config()
+  c.worlds = {'bios': default.manipulation()}
+  c.worlds.bios.update(SMALL)
+  c.worlds.bios.variant = 'multi5_permute_fullname'
+  c.data.length, c.data.batch = 160, 12
+  c.optim.learning_rate, c.optim.b2 = 4e-3, 0.95
+  if variant != 'base':
+    names = variant.split('+')
+    c.data.tasks = {name: default.task('bios', f'{name}_train', 1 / len(names),
+                                       'answers') for name in names}
+    c.evals = {'tasks': default.evaluation('manipulation')}
+    c.evals.tasks.people = 300
+    c.evals.tasks.tasks = ','.join(dict.fromkeys(
+        name.removesuffix('_hint') for name in names))
+    c.steps, c.optim.warmup, c.optim.learning_rate = 500, 10, 1e-3
+  return c

@@ -1,0 +1,295 @@
+"""Can a model use what it knows, or only say it?
+
+Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402), Results 1 to 4. A model that
+answers questions about people is finetuned on tasks that need one step more:
+a part of a date, two attributes at once, is the month even, whose major is
+luckier; with the facts written out before the answer (a hint), or without.
+It is asked about people whose tasks it has not seen.
+
+Paper (GPT-2 124M, 100,000 people, multi5+permute, LoRA):
+  Result 1  two attributes: near 100 % in any order; where texts tell the
+            company's name before its city, city then name drops drastically
+  Result 2  the date near 100 %, its day alone 82.3 %, its year alone poor
+  Result 3  no hints: major mod 5 23.6 % (chance 20), parity of the month 75 %
+            with 10,000 people, luckier major about chance (50)
+  Result 4  with hints: accuracy = h + (1 - h) chance, h of hints right (major
+            mod 5: 86.4 % at h = 84.5 %, law 87.6); trained with hints and
+            asked without: 24.1 %, as if there had been none
+
+  python -m physics_lm.launch experiments/knowledge_manipulation.py --scale=cpu
+  python -m physics_lm.report experiments/knowledge_manipulation.py --scale=cpu
+
+Measured, `cpu`: COST
+
+Ours at `cpu` scale: 600 people and short lists (20 years, 40 cities, 25
+majors, ...), names repeated in every sentence; the model has been trained on
+biographies and questions mixed; one finetuning learns all tasks of a group,
+with and without hints in equal shares. There are a few hundred training people
+here, so that tasks without hints must fail is no finding: what can be found is
+the law, and that hints in training do not help without.
+
+Rules, fixed before the runs, n >= 3 seeds (each seed its own people): more or
+less means by more than twice the standard error over seeds,
+sqrt((s1^2 + s2^2) / n). Chance is what the commonest training answer scores.
+"""
+
+from configs.sizes import size
+from physics_lm import plots
+from physics_lm.report import Claim, spread
+from physics_lm.sweep import Run, pick
+
+PARTS = ('birth_month', 'birth_day', 'birth_year')
+BOTH = ('both_birth_city_employer', 'both_employer_birth_city',
+        'both_university_major', 'both_major_university',
+        'both_company_city_employer', 'both_employer_company_city')
+HINTED = ('month_mod2', 'month_mod6', 'luck_mod5', 'month_rank',
+          'month_minus', 'luck_rank', 'luck_minus')
+MORE = ('month_mod12', 'luck_mod20', 'luck_mod100', 'day_rank', 'day_minus')
+SHUFFLED, ORDERED = 'multi5_permute_fullname', 'multi5_fullname'
+_SEPARATE = tuple((t,) for t in (*HINTED, *MORE))
+SCALES = {
+    # scale: seeds, groups of hinted tasks, common overrides, of base, of tasks
+    'smoke': (1, (('month_mod2', 'luck_rank'),), {
+        'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
+        'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2}, {'steps': 10},
+              {'steps': 5, 'evals.tasks.people': 10}),
+    'cpu': (3, (HINTED,), {}, {'steps': 1500}, {}),
+    'gpu': (3, _SEPARATE, size('d512') | {
+        'worlds.bios.people': 20_000, 'worlds.bios.first_names': 400,
+        'worlds.bios.middle_names': 400, 'worlds.bios.last_names': 1000,
+        'worlds.bios.years': 200, 'worlds.bios.cities': 200,
+        'worlds.bios.universities': 300, 'worlds.bios.majors': 100,
+        'worlds.bios.employers': 263, 'worlds.bios.templates': 50,
+        'model.dtype': 'bfloat16', 'data.length': 512, 'data.batch': 96,
+        'optim.learning_rate': 1e-3}, {
+            'steps': 8000, 'optim.warmup': 500}, {
+            'steps': 2000, 'optim.learning_rate': 3e-4,
+            'evals.tasks.people': 2000}),
+    'paper': (1, _SEPARATE, size('gpt2') | {
+        'worlds.bios.people': 100_000, 'worlds.bios.first_names': 400,
+        'worlds.bios.middle_names': 400, 'worlds.bios.last_names': 1000,
+        'worlds.bios.years': 200, 'worlds.bios.cities': 200,
+        'worlds.bios.universities': 300, 'worlds.bios.majors': 100,
+        'worlds.bios.employers': 263, 'worlds.bios.templates': 50,
+        'worlds.bios.variant': 'multi5_permute', 'model.dtype': 'bfloat16',
+        'model.dropout': 0.1, 'data.length': 512, 'data.batch': 96,
+        'data.isolate': False, 'optim.learning_rate': 1e-3}, {
+            'steps': 80_000, 'optim.warmup': 1000,
+            'data.tasks.bio.weight': 1.0, 'data.tasks.qa.weight': 0.0}, {
+            'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
+            'optim.weight_decay': 0.01, 'optim.learning_rate': 1e-3,
+            'adapter.kind': 'lora', 'adapter.rank': 16,
+            'evals.tasks.people': 2000}),
+}
+
+
+def runs(scale: str) -> list[Run]:
+  """Of each seed: a model of shuffled texts, finetuned on retrieval and on
+  every group of tasks, without hints and with; one of ordered texts, on
+  retrieval only."""
+  seeds, groups, common, first, then = pick(SCALES, scale)
+  out = []
+  for seed in range(seeds):
+    point = common | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
+    for order in ('shuffled', 'ordered'):
+      told = {} if order == 'shuffled' else {'worlds.bios.variant': ORDERED}
+      base = Run('configs/manipulation.py:base', point | told | first,
+                 {'order': order, 'training': 'base', 'seed': seed})
+      sets = {'retrieval': (*PARTS, *BOTH)}
+      if order == 'shuffled':
+        sets |= {f'{g[0] if len(g) == 1 else "tasks"}{end}': g
+                 for g in groups for end in ('', ' +hint')}
+      out.append(base)
+      for name, tasks in sets.items():
+        names = [*tasks, *(f'{t}_hint' for t in tasks if '+hint' in name)]
+        tags = {'order': order, 'training': name, 'seed': seed}
+        out.append(Run(f'configs/manipulation.py:{"+".join(names)}',
+                       point | told | then, tags, base))
+  return out
+
+
+def table(results: list[dict]):
+  """One row for each (order of texts, task, hints in training, half of the
+  people): percent right asked without and with a hint, of hints, of the
+  commonest answer; what the law says; mean and std over n seeds. Tasks of the
+  base are the six questions."""
+  import pandas as pd
+  rows = []
+  for r in results:
+    hinted = r['training'].endswith('+hint')
+    for key in r:
+      kind, _, rest = key.partition('/')
+      if kind == 'extraction' and rest.startswith('exact/') and (
+          rest.count('/') == 2):
+        _, half, task = rest.split('/')
+        score = {'plain': r[key], 'chance': r[
+            f'extraction/majority/{half}/{task}']}
+      elif kind == 'tasks' and rest.startswith('plain/'):
+        _, half, task = rest.split('/')
+        score = {'plain': r[key], 'chance': r[f'tasks/majority/{half}/{task}']}
+        if hinted:
+          h = score['hint'] = r[f'tasks/hint/{half}/{task}']
+          score['hinted'] = r[f'tasks/hinted/{half}/{task}']
+          score['law'] = h + (1 - h) * score['chance']
+      else:
+        continue
+      people = r.get(f'{kind}/people/{half}')
+      rows.append({'order': r['order'], 'task': task, 'hints': hinted,
+                   'half': half, 'people': people, **{
+                       k: 100 * score.get(k, float('nan')) for k in (
+                           'plain', 'hinted', 'hint', 'chance', 'law')}})
+  return spread(pd.DataFrame(rows), ['order', 'task', 'hints', 'half',
+                                     'people'],
+                ['plain', 'hinted', 'hint', 'chance', 'law'])
+
+
+def cells(df, half: str = 'test'):
+  """A function (order, task, hints) -> row, or None."""
+  rows = df[df.half == half].set_index(['order', 'task', 'hints'])
+  return lambda *at: rows.loc[at] if at in rows.index else None
+
+
+def plus_minus(row, what: str) -> str:
+  mean, std = row[f'{what}_mean'], row[f'{what}_std']
+  return f'{mean:.1f} ± {std:.1f}' if row.n > 1 else f'{mean:.1f}'
+
+
+def show(df) -> str:
+  """The small table of the last screen: held-out people."""
+  lines = [f'{"texts":10}{"task":28}{"hints":>6}{"chance":>8}{"without":>14}'
+           f'{"with":>14}{"hint right":>14}{"law":>7}{"seeds":>7}']
+  for _, r in df[df.half == 'test'].iterrows():
+    with_ = [plus_minus(r, k) if r[f'{k}_mean'] == r[f'{k}_mean'] else ''
+             for k in ('hinted', 'hint')]
+    law = f'{r.law_mean:.1f}' if r.law_mean == r.law_mean else ''
+    lines.append(f'{r.order:10}{r.task:28}{"yes" if r.hints else "":>6}'
+                 f'{r.chance_mean:>8.1f}{plus_minus(r, "plain"):>14}'
+                 f'{with_[0]:>14}{with_[1]:>14}{law:>7}{int(r.n):>7}')
+  return '\n'.join(lines)
+
+
+NAMES = {
+    'month_mod2': 'even month?', 'month_mod6': 'month\nmod 6',
+    'luck_mod5': "major's luck\nmod 5", 'month_rank': 'later\nmonth?',
+    'month_minus': 'months\napart', 'luck_rank': 'luckier\nmajor?',
+    'luck_minus': 'luck\napart'}
+ASKED = {
+    'birth_date': 'whole date', 'birth_month': 'month alone',
+    'birth_day': 'day alone', 'birth_year': 'year alone',
+    'employer': 'company', 'company_city': 'its city',
+    'both_employer_company_city': 'company,\nthen city',
+    'both_company_city_employer': 'city, then\ncompany'}
+
+
+def figure(df):
+  """Left: what is written down of what is known. Right: one step more."""
+  cell = cells(df)
+  fig, axes = plots.figure(columns=2, width=5.4, height=3.9,
+                           gridspec_kw={'width_ratios': [1, 1.25]})
+  ax, side = axes[0]
+  at = range(len(ASKED))
+  for k, (order, label) in enumerate((
+      ('shuffled', 'sentences shuffled'), ('ordered', 'sentences in order'))):
+    rows = [cell(order, t, False) for t in ASKED]
+    known = [(x, r) for x, r in zip(at, rows) if r is not None]
+    ax.bar([x + 0.2 * (2 * k - 1) for x, _ in known],
+           [r.plain_mean for _, r in known], 0.38,
+           yerr=[r.plain_std for _, r in known], color=plots.COLOURS[4 * k],
+           ecolor=plots.INK, capsize=2, error_kw={'linewidth': 0.8},
+           label=label)
+  ax.set_xticks(list(at), ASKED.values(), fontsize=7.5, rotation=35,
+                ha='right', rotation_mode='anchor')
+  ax.set_ylim(0, 118)
+  ax.legend(frameon=False, fontsize=8, loc='upper right', ncols=2)
+  ax.set_ylabel('right about held-out people, %', fontsize=9)
+  plots.title(ax, 'Saying what is known: alone, or two at once')
+  tasks = [t for t in HINTED if cell('shuffled', t, True) is not None]
+  bars = (('plain', False, 'never a hint', plots.COLOURS[1]),
+          ('plain', True, 'hints in training, none now', plots.COLOURS[4]),
+          ('hinted', True, 'with its own hint', plots.COLOURS[0]))
+  for k, (what, hints, label, colour) in enumerate(bars):
+    rows = [cell('shuffled', t, hints) for t in tasks]
+    side.bar([x + 0.27 * (k - 1) for x in range(len(tasks))],
+             [r[f'{what}_mean'] for r in rows], 0.26,
+             yerr=[r[f'{what}_std'] for r in rows], color=colour,
+             ecolor=plots.INK, capsize=2, error_kw={'linewidth': 0.8},
+             label=label)
+  for x, t in enumerate(tasks):
+    r = cell('shuffled', t, True)
+    side.plot([x - 0.42, x + 0.14], [r.chance_mean] * 2, color=plots.INK,
+              linewidth=1, linestyle=':')
+    side.plot([x + 0.27], [r.law_mean], 'D', color='white', markersize=5,
+              markeredgecolor=plots.INK, zorder=5)
+  side.set_xticks(range(len(tasks)), [NAMES[t] for t in tasks], fontsize=8)
+  side.set_ylim(0, 118)
+  side.legend(frameon=False, fontsize=8, loc='upper center', ncols=3,
+              columnspacing=1, handlelength=1.2)
+  plots.title(side, 'One step more')
+  n, people = int(df.n.min()), int(df[df.half == 'test'].people.max())
+  fig.suptitle(f'What a model knows of {people} people, and what it can do '
+               'with it', x=0.01, ha='left', fontsize=11)
+  fig.supxlabel(
+      f'mean and standard deviation of {n} seed{"s"[:n > 1]};  a hint: the '
+      'facts, written by the model before its answer;  dotted: the commonest '
+      'answer;\ndiamonds: h + (1 - h) chance, where h of the hints are right',
+      x=0.01, ha='left', fontsize=8, color=plots.QUIET)
+  return fig
+
+
+def verdict(df) -> list[Claim]:
+  """Results 1 to 4 of the paper."""
+  cell, out = cells(df), []
+
+  def add(statement, paper, rows, text, holds):
+    if any(r is None or r.n < 3 for r in rows):
+      out.append(Claim(statement, paper, 'not run with three seeds',
+                       'not tested at this scale'))
+      return
+    out.append(Claim(statement, paper, text(*rows) + (
+        f' (n = {int(rows[0].n)} seeds of {int(rows[0].people)} held-out '
+        'people)'), 'yes' if holds(*rows) else 'no'))
+
+  each = lambda *rows: ' against '.join(plus_minus(r, 'plain') for r in rows)
+  error = lambda a, b, x, y: 2 * (
+      (a[f'{x}_std']**2 + b[f'{y}_std']**2) / min(a.n, b.n))**0.5
+  beats = lambda a, b, x='plain', y='plain': (
+      a[f'{x}_mean'] - b[f'{y}_mean'] > error(a, b, x, y))
+  of = lambda task, hints=False, order='shuffled': cell(order, task, hints)
+  add('Two attributes at once, in either order, are said about as well as one '
+      '(Result 1: within 10 points of the worse one)', 'near 100 %',
+      [of(BOTH[4]), of(BOTH[5]), of('employer'), of('company_city')], each,
+      lambda a, b, c, d: min(a.plain_mean, b.plain_mean) >= min(
+          c.plain_mean, d.plain_mean) - 10)
+  add('Where texts name the company before its city, city then company is said '
+      'worse than company then city (Result 1)', 'near 100 % falls drastically',
+      [of(BOTH[5], order='ordered'), of(BOTH[4], order='ordered')], each, beats)
+  add('The year alone is said worse than the whole date (Result 2)',
+      'poor against near 100 %', [of('birth_date'), of('birth_year')], each,
+      beats)
+  hinted = [of(t, True) for t in HINTED]
+  never = [of(t) for t in HINTED]
+  mean = lambda rows, what: sum(r[f'{what}_mean'] for r in rows) / len(rows)
+  add('Without hints tasks stay within 5 points of chance (Result 3, mean over '
+      f'{len(HINTED)} tasks; few people here)', '23.6 % (chance 20)', never,
+      lambda *rows: f'{mean(rows, "plain"):.1f} % (chance '
+      f'{mean(rows, "chance"):.1f})',
+      lambda *rows: mean(rows, 'plain') <= mean(rows, 'chance') + 5)
+  add('With hints accuracy is h + (1 - h) chance (Result 4: each task within 5 '
+      'points)', '86.4 % (law 87.6)', hinted,
+      lambda *rows: f'{mean(rows, "hinted"):.1f} % (law '
+      f'{mean(rows, "law"):.1f}; farthest '
+      f'{max(abs(r.hinted_mean - r.law_mean) for r in rows):.1f} points)',
+      lambda *rows: all(abs(r.hinted_mean - r.law_mean) <= 5 for r in rows))
+  add('With its own hint the model is better than without (Result 4, every '
+      'task)', '86.4 against 24.1 %', hinted,
+      lambda *rows: f'{mean(rows, "hinted"):.1f} against '
+      f'{mean(rows, "plain"):.1f} %',
+      lambda *rows: all(beats(r, r, 'hinted', 'plain') for r in rows))
+  add('Hints in training do not help without one (Result 4: within 5 points, '
+      f'mean over {len(HINTED)} tasks)', '24.1 against 23.6 %',
+      [*hinted, *never],
+      lambda *rows: f'{mean(rows[:len(HINTED)], "plain"):.1f} against '
+      f'{mean(rows[len(HINTED):], "plain"):.1f} %',
+      lambda *rows: mean(rows[:len(HINTED)], 'plain') <= mean(
+          rows[len(HINTED):], 'plain') + 5)
+  return out

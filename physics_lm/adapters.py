@@ -1,0 +1,177 @@
+"""Adapters: few new parameters on frozen ones, as functions on their trees.
+
+`merge(params, adapter, ...)` gives the parameters that the model runs with, so
+forward passes, kernels and evaluations know of no adapter; a gradient goes to
+`adapter` alone. Kinds (config.adapter):
+
+  lora         W + alpha A B of `matrices` of every layer, of rank `rank`, and
+               of the embedding, of `embedding_rank` (Hu et al. 2021,
+               arXiv 2106.09685; alpha as in Part 3.2, appendix B: it is not
+               divided by the rank). B is zero at first, of the embedding A.
+  whole        W + difference, of `matrices` by name: `embedding` alone, ...
+  prefix       `length` keys and values that every token sees, in each layer
+               (Li & Liang 2021, arXiv 2101.00190, without its MLP)
+  prompt       `length` vectors before every example (Lester et al. 2021,
+               arXiv 2104.08691). They see only each other, so what they leave
+               in a layer is a prefix too, and packed examples share it.
+  bottleneck   x + gelu(x D) U of `rank` units, after attention and after MLP
+               (Houlsby et al. 2019, arXiv 1902.00751, without biases)
+
+A tied embedding is one matrix: its update serves input and output. Of `lora`
+and `whole` the merged parameters are an ordinary model's; the others add names
+to the tree. Weight decay pulls an adapter, not the weights under it, to zero.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from physics_lm import model
+from physics_lm.compress import INPUTS
+from physics_lm.errors import BadInput, nearest
+from physics_lm.shape import Shape
+
+KINDS = ('none', 'lora', 'whole', 'prefix', 'prompt', 'bottleneck')
+ORDINARY = ('none', 'lora', 'whole')  # merged, the tree is a plain model's
+
+
+class Leaf(NamedTuple):
+  """One parameter of an adapter: all that is known of it before training."""
+
+  shape: tuple[int, ...]
+  axes: tuple[str | None, ...]  # logical, as in sharding.RULES
+  std: float = 0.0  # of the normal it is drawn from; 0: zeros
+
+
+def leaves(spec, cfg: Shape) -> dict:
+  """{part: {name: {role: Leaf}}} of an adapter: roles `in` and `out` are
+  multiplied and added to the parameter of that name, `difference` is added,
+  `new` is a parameter that the model lacks. Raises BadInput."""
+  if spec.kind not in KINDS:
+    raise BadInput(f'adapter.kind is {spec.kind!r}; '
+                   f'{nearest(spec.kind, KINDS)}')
+  wanted = {'lora': ('rank',) if spec.matrices else ('embedding_rank',),
+            'prefix': ('length',), 'prompt': ('length',),
+            'bottleneck': ('rank',)}.get(spec.kind, ())
+  for key in wanted:
+    if spec[key] < 1:
+      raise BadInput(f'adapter.{key} is {spec[key]}, wanted at least 1')
+  L, D, P, r = cfg.depth, cfg.width, spec.length, spec.rank
+  if spec.kind == 'lora':
+    return _low_rank(spec, cfg)
+  if spec.kind == 'whole':
+    out = {}
+    for name in _names(spec):
+      part, shape, axes = _parameter(name, cfg)
+      out.setdefault(part, {})[name] = {'difference': Leaf(shape, axes)}
+    return out
+  if spec.kind == 'prefix':
+    shape = (L, P, cfg.kv_heads, cfg.head)
+    axes = ('layers', None, 'kv_heads', 'head')
+    return {'layers': {'prefix_key': {'new': Leaf(shape, axes, 1.0)},
+                       'prefix_value': {'new': Leaf(shape, axes)}}}
+  if spec.kind == 'prompt':
+    return {'ends': {'prompt': {
+        'new': Leaf((P, D), (None, 'embed'), D**-0.5)}}}
+  out = {}
+  for place in ('attention', 'mlp') if cfg.mlp_width else ('attention',):
+    out[f'down_{place}'] = {'new': Leaf(
+        (L, D, r), ('layers', 'embed', None), D**-0.5)}
+    out[f'up_{place}'] = {'new': Leaf((L, r, D), ('layers', None, 'embed'))}
+  return {'layers': out}
+
+
+def _names(spec) -> list[str]:
+  return [n.strip() for n in spec.matrices.split(',') if n.strip()]
+
+
+def _parameter(name: str, cfg: Shape):
+  """(part, shape, logical axes) of a model's parameter. Raises BadInput."""
+  axes = model.logical_axes(cfg)
+  shapes = jax.eval_shape(lambda: model.init(cfg, jax.random.key(0)))
+  for part in axes:
+    if name in axes[part]:
+      return part, shapes[part][name].shape, axes[part][name]
+  raise BadInput(f'adapter.matrices names {name!r}; '
+                 f'{nearest(name, [n for p in axes.values() for n in p])}')
+
+
+def _low_rank(spec, cfg: Shape) -> dict:
+  out, r = {}, spec.rank
+  for name in _names(spec):
+    part, shape, axes = _parameter(name, cfg)
+    # Experts' matrices have an axis more.
+    if name not in INPUTS or len(shape) - 1 <= INPUTS[name] or (
+        'experts' in axes):
+      raise BadInput(f'adapter.matrices names {name!r}, wanted matrices of the '
+                     f'layers: {", ".join(INPUTS)} (no experts)')
+    cut = 1 + INPUTS[name]
+    std = math.prod(shape[1:cut])**-0.5
+    out.setdefault(part, {})[name] = {
+        'in': Leaf((*shape[:cut], r), (*axes[:cut], None), std),
+        'out': Leaf((shape[0], r, *shape[cut:]), ('layers', None, *axes[cut:]))}
+  if spec.embedding_rank > 0:
+    r, V, D = spec.embedding_rank, cfg.vocab, cfg.width
+    out['ends'] = {'embedding': {
+        'in': Leaf((V, r), ('vocab', None)),
+        'out': Leaf((r, D), (None, 'embed'), D**-0.5)}}
+  return out
+
+
+def _map(function, spec, cfg: Shape):
+  return jax.tree.map(function, leaves(spec, cfg),
+                      is_leaf=lambda x: isinstance(x, Leaf))
+
+
+def axes(spec, cfg: Shape):
+  """The logical axes of every parameter of the adapter, as a tree."""
+  return _map(lambda leaf: leaf.axes, spec, cfg)
+
+
+def init(spec, cfg: Shape, key):
+  """The adapter's parameters, float32, as a tree. Raises BadInput."""
+  at, tree = jax.tree.flatten(_map(lambda leaf: leaf, spec, cfg),
+                              is_leaf=lambda x: isinstance(x, Leaf))
+  return jax.tree.unflatten(tree, [
+      leaf.std * jax.random.normal(k, leaf.shape)
+      for k, leaf in zip(jax.random.split(key, max(len(at), 1)), at)])
+
+
+def merge(params, adapter, spec, cfg: Shape):
+  """The parameters that the model runs with; those given stay as they are."""
+  out = {part: dict(own) for part, own in params.items()}
+  for part, changes in adapter.items():
+    for name, c in changes.items():
+      if 'new' in c:
+        out[part][name] = c['new']
+      elif 'difference' in c:
+        out[part][name] = params[part][name] + c['difference']
+      else:
+        w = params[part][name]
+        lead = w.shape[:1] if part == 'layers' else ()
+        a, b = c['in'], c['out']
+        r = a.shape[-1]
+        product = a.reshape(*lead, -1, r) @ b.reshape(*lead, r, -1)
+        out[part][name] = w + spec.alpha * product.reshape(w.shape)
+  if 'prompt' in out['ends']:
+    out['layers'] |= _left_by(out, out['ends'].pop('prompt'), cfg)
+  return out
+
+
+def _left_by(params, prompt_PD, cfg: Shape) -> dict:
+  """Keys and values [L, P, K, H] of a prompt that stands before everything,
+  at positions -P to -1."""
+  P = len(prompt_PD)
+  where = jnp.ones((1, P), jnp.int32), jnp.arange(-P, 0)[None]
+  block = model.Block(cfg)
+
+  def layer(x_BPD, weights):
+    (y_BPD, _), kept = block.apply({'params': weights}, x_BPD, *where,
+                                   mutable=['seen'])
+    return y_BPD, tuple(kept['seen'][k][0][0] for k in ('key', 'value'))
+
+  x_BPD = prompt_PD[None].astype(cfg.dtype)
+  _, (key, value) = jax.lax.scan(layer, x_BPD, params['layers'])
+  return {'prefix_key': key, 'prefix_value': value}

@@ -1,0 +1,240 @@
+"""Manipulation of knowledge: what can be asked beyond the six questions.
+
+People and biographies are those of biographies.py; tasks follow Physics of
+Language Models, Part 3.2. Splits, for the halves `train` and `test`:
+TASK_train, the answer alone, and TASK_hint_train, first the facts it follows
+from and then the answer, asked for with "Hint:" in place of "Answer:"
+(section 4: the control token).
+
+  retrieval (section 3, appendix B): birth_month, birth_day, birth_year; pairs
+      of attributes, both orders, as in `both_university_major`
+  classification (section 4): month_mod2 (even?), month_mod6, month_mod12;
+      luck_mod5, luck_mod20, luck_mod100: every major has a luckiness, a fixed
+      permutation of 0 .. majors - 1 drawn from the world's seed
+  comparison, two people of one half: month_rank (later?), month_minus,
+      luck_rank (luckier?), luck_minus, day_rank, day_minus (appendix C)
+  inverse search (section 5): who is it? GIVEN_first asks the first name,
+      GIVEN_full the whole, given `bdate`, `birth` (date and city), `three`
+      (major, university, employer), `four` (and the birth city), `all`
+
+The wording is ours. Equal months, days or majors are not later or luckier: No.
+`asked` limits how many people the training splits are about: the first ones
+(the paper's training sets are of 2,500 to 50,000 of 100,000 people).
+"""
+
+import numpy as np
+
+from physics_lm.errors import BadInput, nearest
+from physics_lm.worlds import biographies
+from physics_lm.worlds.base import Example, Verdict, generator
+
+VERSION = 1
+PARTS = {'birth_month': ' What is the birth month of',
+         'birth_day': ' What is the birth day of',
+         'birth_year': ' What is the birth year of'}
+WORDS = {'birth_date': 'birth date', 'birth_city': 'birth city',
+         'university': 'university', 'major': 'major', 'employer': 'employer',
+         'company_city': 'company city'}
+PAIRS = (('birth_city', 'employer'), ('employer', 'birth_city'),
+         ('university', 'major'), ('major', 'university'),
+         ('company_city', 'employer'), ('employer', 'company_city'))
+BOTH = tuple(f'both_{a}_{b}' for a, b in PAIRS)
+MODULI = {'month': (2, 6, 12), 'luck': (5, 20, 100)}
+ONE = tuple(f'{of}_mod{m}' for of, all_ in MODULI.items() for m in all_)
+ASK_ONE = {'month': (' What is the birth month of', ' mod {}?'),
+           'luck': (' What is the luckiness of the major of', ' mod {}?')}
+TWO = ('month_rank', 'month_minus', 'luck_rank', 'luck_minus', 'day_rank',
+       'day_minus')
+ASK_TWO = {'month_rank': (' Was', ' born in a later month than', '?'),
+           'month_minus': (' What is the birth month of',
+                           ' minus the birth month of', '?'),
+           'luck_rank': (' Is the major of', ' luckier than that of', '?'),
+           'luck_minus': (' What is the luckiness of the major of',
+                          ' minus that of', '?'),
+           'day_rank': (' Was', ' born on a later day of the month than', '?'),
+           'day_minus': (' What is the birth day of',
+                         ' minus the birth day of', '?')}
+GIVEN = {'bdate': ('birth_date',), 'birth': ('birth_date', 'birth_city'),
+         'three': ('major', 'university', 'employer'),
+         'four': ('birth_city', 'major', 'university', 'employer'),
+         'all': biographies.ATTRIBUTES}
+INVERSE = tuple(f'{g}_{n}' for n in ('first', 'full') for g in GIVEN)
+HINTED = (*ONE, *TWO)  # tasks whose answer follows from facts
+TASKS = (*PARTS, *BOTH, *ONE, *TWO, *INVERSE)
+ANSWER, HINT = ' Answer:', ' Hint:'
+HALVES = ('train', 'test')
+
+
+class Manipulation(biographies.Biographies):
+  """People, biographies, the six questions, and the tasks above."""
+
+  version = VERSION
+  splits = (*biographies.Biographies.splits, *(
+      f'{t}{hint}_{half}' for t in TASKS for hint in ('', '_hint')
+      if not hint or t in HINTED for half in HALVES))
+
+  def __init__(self, config, seed: int):
+    super().__init__(config, seed)
+    self.asked = config.asked
+    if not 0 <= self.asked <= self.n // 2:
+      raise BadInput(f'asked is {self.asked}, wanted 0 to half of the people, '
+                     f'{self.n // 2}')
+    self.luck_of = generator(seed, 'luck').permutation(
+        len(self.lists['major']))
+
+  def task(self, split: str) -> tuple[str, bool, str]:
+    """(task, whether with a hint, half) of a split. Raises BadInput."""
+    if split not in self.splits:
+      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+    name, half = split.rsplit('_', 1)
+    return name.removesuffix('_hint'), name.endswith('_hint'), half
+
+  def people(self, split: str) -> int:
+    if split in biographies.Biographies.splits:
+      return super().people(split)
+    _, _, half = self.task(split)
+    whole = super().people(f'qa_{half}')
+    return self.asked if self.asked and half == 'train' else whole
+
+  def size(self, split: str) -> int:
+    if split in biographies.Biographies.splits:
+      return super().size(split)
+    n, (task, _, _) = self.people(split), self.task(split)
+    return n * (n - 1) if task in TWO else n
+
+  def example(self, split: str, index: int) -> Example:
+    if split in biographies.Biographies.splits:
+      return super().example(split, index)
+    task, hint, half = self.task(split)
+    if not 0 <= index < self.size(split):
+      raise IndexError(f'example {index} of {self.size(split)} in {split}')
+    n = self.people(split)
+    other, one = divmod(index, n)
+    other += other >= one  # of two people, never the same
+    number = lambda k: 2 * k + (half == 'test')
+    return self.asking(task, number(one), number(other), hint)
+
+  def asking(self, task: str, person: int, other: int = 0,
+             hint: bool = False) -> Example:
+    """The task's question about a person (two, for a comparison). Pieces are
+    the question, the facts of the hint if wanted, the answer."""
+    if task in INVERSE:
+      given, wanted = task.split('_')
+      told = '; '.join(self.value(person, a).strip() for a in GIVEN[given])
+      name = self.name(person)
+      question = (f' Give me the {wanted} name of the person with these facts:',
+                  ' ' + told + '.')
+      answer = name[0] if wanted == 'first' else ''.join(name)
+      return self._example(task, question, (), answer, person)
+    if task in PARTS or task in BOTH:
+      if task in PARTS:
+        start, answer = PARTS[task], self.part(person, task)
+      else:
+        a, b = PAIRS[BOTH.index(task)]
+        start = f' What are the {WORDS[a]} and the {WORDS[b]} of'
+        answer = self.value(person, a) + ';' + self.value(person, b)
+      return self._example(task, (start, *self.name(person), '?'), (), answer,
+                           person)
+    of, how = task.split('_')
+    if task in ONE:
+      modulus = int(how.removeprefix('mod'))
+      start, end = ASK_ONE[of]
+      question = (start, *self.name(person), end.format(modulus))
+      facts, answer = [person], f' {self.number(person, of) % modulus}'
+    else:
+      start, between, end = ASK_TWO[task]
+      question = (start, *self.name(person), between, *self.name(other), end)
+      facts = [person, other]
+      difference = self.number(person, of) - self.number(other, of)
+      answer = f' {difference}' if how == 'minus' else (
+          ' Yes' if difference > 0 else ' No')
+    if task == 'month_mod2':
+      question = (' Was', *self.name(person), ' born in an even month?')
+      answer = ' No' if self.number(person, of) % 2 else ' Yes'
+    told = [self.fact(p, of) for p in facts] if hint else []
+    return self._example(task, question, told, answer, person)
+
+  @staticmethod
+  def _example(task, question, told, answer: str, person: int) -> Example:
+    pieces, answers = (*question, HINT if told else ANSWER), []
+    at = len(pieces)
+    if told:
+      answers.append(('hint', at))
+      pieces += (';'.join(told) + '.',)
+    answers.append((task, len(pieces)))
+    pieces += (answer + '.',)
+    return Example(pieces, tuple(answers), tuple(range(at, len(pieces))),
+                   {'person': person, 'task': task})
+
+  def part(self, person: int, name: str) -> str:
+    """Month, day or year of birth, with its leading space."""
+    month, rest = self.value(person, 'birth_date').strip().split(' ', 1)
+    day, year = rest.split(', ')
+    return ' ' + {'birth_month': month, 'birth_day': day,
+                  'birth_year': year}[name]
+
+  def fact(self, person: int, of: str) -> str:
+    """What a hint says: month, day or major, with its leading space."""
+    return self.value(person, 'major') if of == 'luck' else (
+        self.part(person, f'birth_{of}'))
+
+  def number(self, person: int, of: str) -> int:
+    """Month from 1, day, or luckiness of the major."""
+    if of == 'luck':
+      return int(self.luck_of[self.value_of['major'][person]])
+    text = self.part(person, f'birth_{of}').strip()
+    return int(text) if of == 'day' else biographies.MONTHS.index(text) + 1
+
+  def pieces(self):
+    yield from super().pieces()
+    yield from (ANSWER, HINT, '?', ';', '.', '-', ' -', ' Yes', ' No')
+    yield from PARTS.values()
+    yield from (f' What are the {a} and the {b} of' for a in WORDS.values()
+                for b in WORDS.values())
+    for parts in ASK_TWO.values():
+      yield from parts
+    for of, (start, end) in ASK_ONE.items():
+      yield from (start, *(end.format(m) for m in MODULI[of]))
+    yield ' born in an even month?'
+    yield from (f' Give me the {w} name of the person with these facts:'
+                for w in ('first', 'full'))
+    top = max(28, len(self.lists['major']))
+    yield from (f'{space}{n}' for n in range(top + 1) for space in ('', ' '))
+
+  def check(self, question: Example, text: str) -> Verdict:
+    """Exact match of the answer; facts written before it are not judged."""
+    if 'task' not in question.meta:
+      return super().check(question, text)
+    wanted = question.pieces[-1].strip()
+    found = text.strip()
+    if len(question.answers) > 1:  # the facts end where the answer begins
+      found = found[:-1].rpartition('. ')[2] + found[-1:]
+    if found == wanted:
+      return Verdict(True, 'exact')
+    return Verdict(False, f'found {found[:60]!r}, wanted {wanted!r}')
+
+
+def make(config, seed: int) -> Manipulation:
+  return Manipulation(config, seed)
+
+
+def pairs(world: Manipulation, split: str, count: int) -> list[int]:
+  """At most `count` examples of a split, each person first in at most one
+  more than any other, the second drawn at random: the same for any count."""
+  n, size = world.people(split), world.size(split)
+  if size == n:
+    return list(range(min(count, n)))
+  rng = generator(world.seed, 'asked', split)
+  rounds = -(-min(count, size) // n)
+  at = [o * n + one for _ in range(rounds) for one, o in enumerate(
+      rng.integers(0, n - 1, n).tolist())]
+  return at[:count]
+
+
+def majority(world: Manipulation, task: str) -> str:
+  """The commonest answer to a task's training questions."""
+  train = f'{task}_train'
+  answers = [world.example(train, i).pieces[-1]
+             for i in pairs(world, train, 2000)]
+  values, counts = np.unique(answers, return_counts=True)
+  return str(values[counts.argmax()])

@@ -1,0 +1,277 @@
+"""Adapters: what they compute, what trains, what is kept."""
+
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import default
+from physics_lm import (
+  adapters,
+  cli,
+  compress,
+  kernels,
+  model,
+  shape,
+  store,
+  train,
+  trained,
+)
+from physics_lm.errors import BadInput
+from tests.conftest import TINY
+from tests.test_resume import interrupted
+from tests.test_sharding import keys, three_steps
+
+ALL = ','.join(compress.INPUTS)
+LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
+         'model.bias': False, 'model.tied': False, 'model.kv_heads': 1}
+
+
+forward = jax.jit(model.forward, static_argnums=2)
+
+
+def spec(kind, **changes):
+  a = default.get_config().adapter
+  a.kind = kind
+  a.update(changes)
+  return a
+
+
+@pytest.fixture(scope='module')
+def made():
+  """(shape, parameters with every element random, tokens)."""
+  cfg = shape.make(cli.override(default.get_config(), TINY | LLAMA), 40)
+  params = jax.jit(lambda: model.init(cfg, jax.random.key(0)))()
+  return cfg, noisy(params, 1), jax.random.randint(
+      jax.random.key(2), (2, 9), 0, 40)
+
+
+def noisy(tree, seed):
+  at, form = jax.tree.flatten(tree)
+  return jax.tree.unflatten(form, [
+      x + 0.3 * jax.random.normal(k, x.shape) for x, k in zip(
+          at, jax.random.split(jax.random.key(seed), len(at)))])
+
+
+@pytest.mark.parametrize('kind,changes', [
+    ('lora', {'matrices': ALL, 'embedding_rank': 3}), ('bottleneck', {}),
+    ('whole', {'matrices': 'embedding,query'})])
+def test_begins_as_the_model_was(made, kind, changes):
+  cfg, params, tokens = made
+  s = spec(kind, **changes)
+  adapter = adapters.init(s, cfg, jax.random.key(0))
+  assert sum(x.size for x in jax.tree.leaves(adapter))
+  np.testing.assert_allclose(
+      forward(params, tokens, cfg),
+      forward(adapters.merge(params, adapter, s, cfg), tokens, cfg),
+      atol=1e-6)
+
+
+def test_merged_is_unmerged(made, monkeypatch):
+  """x (W + alpha A B) = x W + alpha (x A) B, through the whole model."""
+  cfg, params, tokens = made
+  s = spec('lora', matrices=ALL, embedding_rank=0, rank=2, alpha=0.7)
+  adapter = noisy(adapters.init(s, cfg, jax.random.key(0)), 5)
+  merged = forward(adapters.merge(params, adapter, s, cfg), tokens, cfg)
+  beside = {'ends': params['ends'], 'layers': dict(params['layers'])}
+  for name, c in adapter['layers'].items():
+    beside['layers'] |= {f'A_{name}': c['in'], f'B_{name}': c['out']}
+  plain = model.Block._linear
+
+  def unmerged(self, name, x, weights, axes, std, inputs=1):
+    A, B = self._given(f'A_{name}', f'B_{name}')
+    x_MI = x.reshape(-1, np.prod(weights[:inputs]))
+    r = A.shape[-1]
+    low = (x_MI @ A.reshape(-1, r)) @ B.reshape(r, -1)
+    y = plain(self, name, x, weights, axes, std, inputs)
+    return y + 0.7 * low.reshape(y.shape)
+
+  monkeypatch.setattr(model.Block, '_linear', unmerged)
+  found = model.forward(beside, tokens, cfg)
+  np.testing.assert_allclose(merged, found, atol=2e-4)
+  monkeypatch.undo()
+  assert np.abs(forward(params, tokens, cfg) - found).max() > 0.1
+
+
+def test_embedding_update_serves_input_and_output(made):
+  cfg, params, tokens = made
+  cfg = shape.dataclasses.replace(cfg, tied=True)
+  s = spec('lora', matrices='', embedding_rank=3, alpha=2.0)
+  adapter = noisy(adapters.init(s, cfg, jax.random.key(0)), 5)
+  c = adapter['ends']['embedding']
+  wanted = params['ends']['embedding'] + 2.0 * c['in'] @ c['out']
+  _, table, _, _ = model.hidden(adapters.merge(params, adapter, s, cfg),
+                                tokens, cfg)
+  np.testing.assert_allclose(table, wanted, atol=1e-5)
+
+
+def test_a_prompt_is_what_stands_before(made):
+  """Vectors that are words' own do what these words do, in every segment of
+  a packed row."""
+  cfg, params, tokens = made
+  s, before = spec('prompt', length=3), jnp.array([7, 1, 30])
+  words = {'ends': {'prompt': {'new': params['ends']['embedding'][before]}}}
+  merged = adapters.merge(params, words, s, cfg)
+  text = tokens[:1, :5]
+  wanted = forward(params, jnp.concatenate([before[None], text], 1),
+                         cfg)[:, 3:]
+  packed = jnp.concatenate([tokens[1:, :4], text], 1)
+  found = forward(
+      merged, packed, cfg, jnp.array([[1] * 4 + [2] * 5]),
+      jnp.concatenate([jnp.arange(4), jnp.arange(5)])[None])[:, 4:]
+  np.testing.assert_allclose(wanted, found, atol=2e-4)
+
+
+def test_a_prefix_is_seen_by_every_token(made):
+  cfg, params, tokens = made
+  s = spec('prefix', length=2)
+  first = noisy(adapters.init(s, cfg, jax.random.key(0)), 3)
+  other = jax.tree.map(lambda x: x.at[:, 1].add(1.0), first)
+  a, b = (forward(adapters.merge(params, x, s, cfg), tokens, cfg)
+          for x in (first, other))
+  assert np.abs(a - b).max(-1).min() > 1e-3
+
+
+def test_attention_with_a_prefix_is_softmax_over_both():
+  k = iter(jax.random.split(jax.random.key(0), 5))
+  q, key, value = (jax.random.normal(next(k), (2, 4, 2, 8)) for _ in range(3))
+  prefix = [jax.random.normal(next(k), (3, 2, 8)) for _ in range(2)]
+  keys_, values = (jnp.concatenate([jnp.stack([p, p]), x], 1)
+                   for p, x in zip(prefix, (key, value)))
+  s = jnp.einsum('BTNH,BSNH->BNTS', q, keys_) / 8**0.5
+  see = jnp.concatenate([jnp.ones((4, 3), bool), jnp.tri(4, dtype=bool)], 1)
+  wanted = jnp.einsum('BNTS,BSNH->BTNH', jax.nn.softmax(
+      jnp.where(see, s, -jnp.inf)), values)
+  np.testing.assert_allclose(wanted, kernels.attention(
+      q, key, value, jnp.ones((2, 4), int), 'xla', prefix), atol=1e-5)
+
+
+QA = {'data.tasks.bio.weight': 0.0, 'optim.learning_rate': 1e-2}
+LORA = {'adapter.kind': 'lora', 'adapter.embedding_rank': 4}
+
+
+def config(changes):
+  """As TINY, on one device, with one evaluation."""
+  c = default.get_config()
+  del c.evals.extraction
+  return cli.override(c, TINY | {'runtime.mesh.data': 1} | changes)
+
+
+@pytest.fixture(scope='module')
+def base(tmp_path_factory):
+  """A finished run."""
+  folder = tmp_path_factory.mktemp('runs') / 'base'
+  train.run(config({'steps': 2}), folder)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def lora(base, tmp_path_factory):
+  """A finished run of an adapter on it, and its config."""
+  folder = tmp_path_factory.mktemp('runs') / 'lora'
+  c = config(QA | LORA | {'init_from': str(base)})
+  train.run(c, folder)
+  return folder, c
+
+
+def last(folder):
+  """Last evaluations and training row, less times."""
+  return {k: v for k, v in store.results(folder).items()
+          if not k.startswith('train/time')}
+
+
+def as_the_loop_saw(run, folder):
+  from physics_lm.evals import loss
+  again, _ = loss.run(run.params, run.config, run.config.evals.loss, run.cfg)
+  told = last(folder)
+  for k, v in again.items():
+    assert told[f'loss/{k}'] == pytest.approx(v, abs=1e-5)
+
+
+def test_only_the_adapter_trains_and_is_kept(base, lora):
+  folder, _ = lora
+  losses = [r['loss'] for r in store.read_rows(folder / 'metrics.jsonl')
+            if r['kind'] == 'train']
+  assert losses[-1] < losses[0]
+  got, plain = trained.load(folder), trained.load(base)
+  assert got.step == 6
+  for part, own in plain.params.items():
+    assert own.keys() == got.params[part].keys()
+    for name, x in own.items():
+      assert (np.abs(got.params[part][name] - x).max() > 0) == (
+          name in ('embedding', 'query', 'value')), name
+  size = lambda f: sum(p.stat().st_size for p in (
+      f / 'checkpoints').glob('*/params/**/*') if p.is_file())
+  assert size(folder) < size(base)
+  as_the_loop_saw(got, folder)
+
+
+def test_an_adapter_resumes_bitwise(lora, tmp_path, monkeypatch):
+  folder, c = lora
+  interrupted(c, tmp_path / 'cut', 3, monkeypatch)
+  train.run(c, tmp_path / 'cut')
+  assert last(folder) == last(tmp_path / 'cut')
+
+
+def test_finds_its_base_again(base, lora, tmp_path):
+  (tmp_path / 'runs').mkdir()
+  moved = shutil.copytree(lora[0], tmp_path / 'runs' / 'lora')
+  with pytest.raises(BadInput, match='holds an adapter of run'):
+    trained.load(moved)
+  beside = store.run_id(store.read_json(base / 'config.json'))
+  (moved.parent / beside).symlink_to(base)
+  trained.load(moved)
+
+
+def test_an_adapter_on_an_adapter(lora, tmp_path):
+  first, _ = lora
+  changes = QA | {'init_from': str(first), 'adapter.kind': 'prompt',
+                  'steps': 2, 'optim.warmup': 1}
+  train.run(config(changes), tmp_path / 'prompt')
+  a, b = (trained.load(f) for f in (first, tmp_path / 'prompt'))
+  for name, x in a.params['layers'].items():
+    np.testing.assert_array_equal(x, b.params['layers'][name])
+  as_the_loop_saw(b, tmp_path / 'prompt')
+  with pytest.raises(BadInput, match='no change of weights'):
+    train.run(config(changes | {'init_from': str(tmp_path / 'prompt')}),
+              tmp_path / 'third')
+
+
+def test_any_mesh(tiny):
+  changes = LORA | {'init_from': 'x'}
+  first, losses, state, _ = three_steps(
+      tiny(changes | keys((1, 1, 1))), jax.devices()[:1])
+  _, others, other, _ = three_steps(tiny(changes | keys((2, 2, 2))))
+  np.testing.assert_allclose(losses, others, rtol=1e-4)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3),
+               state.params, other.params)
+  jax.tree.map(np.testing.assert_array_equal, first.base, state.base)
+
+
+def test_no_adapter_changes_no_id():
+  plain = store.plain(default.get_config())
+  older = {k: v for k, v in plain.items() if k != 'adapter'}
+  assert store.run_id(plain) == store.run_id(older)
+  other = plain | {'adapter': plain['adapter'] | {'kind': 'lora'}}
+  assert store.run_id(other) != store.run_id(plain)
+  assert trained.of_plain(older).adapter.kind == 'none'
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'kind': 'lore'}, 'lora'), ({'rank': 0}, 'rank is 0'),
+    ({'matrices': 'query,vlaue'}, 'value'),
+    ({'matrices': 'bias_query'}, 'matrices of the layers'),
+    ({'matrices': '', 'embedding_rank': 0}, 'embedding_rank is 0'),
+    ({'kind': 'prompt', 'length': 0}, 'length is 0')])
+def test_bad_input(changes, message, made):
+  cfg, _, _ = made
+  cfg = shape.dataclasses.replace(cfg, bias=True)
+  with pytest.raises(BadInput, match=message):
+    adapters.leaves(spec(**{'kind': 'lora'} | changes), cfg)
+
+
+def test_needs_something_to_adapt(tiny, tmp_path):
+  with pytest.raises(BadInput, match='init_from'):
+    train.run(tiny(LORA), tmp_path / 'run')

@@ -1,0 +1,210 @@
+"""Tasks about people: their law, their words, their checker, their score."""
+
+import re
+
+import numpy as np
+import pytest
+
+from configs import default
+from physics_lm import cli, model, rows, shape
+from physics_lm import vocab as vocabs
+from physics_lm.errors import BadInput
+from physics_lm.evals import manipulation as score
+from physics_lm.worlds import base, manipulation
+from physics_lm.worlds.biographies import MONTHS
+
+
+def world(people=60, seed=0, **changes):
+  return base.make(cli.override(default.manipulation(), {
+      'people': people, 'majors': 25} | changes), seed)
+
+
+def facts(w, person):
+  month, day, year = w.value(person, 'birth_date').replace(',', '').split()
+  return MONTHS.index(month) + 1, int(day), int(year)
+
+
+def solve(w, task, one, other):
+  """The answer, worked out here anew."""
+  (m, d, y), (m2, d2, _) = facts(w, one), facts(w, other)
+  major = lambda p: w.value(p, 'major').strip()
+  luck = lambda p: int(w.luck_of[w.lists['major'].index(major(p))])
+  yes = lambda b: 'Yes' if b else 'No'
+  a = {p: w.value(one, p).strip() for p in manipulation.WORDS}
+  if task in manipulation.INVERSE:
+    name = w.name(one)
+    return (name[0] if task.endswith('first') else ''.join(name)).strip()
+  if task in manipulation.BOTH:
+    first, second = manipulation.PAIRS[manipulation.BOTH.index(task)]
+    return f'{a[first]}; {a[second]}'
+  return str({
+      'birth_month': MONTHS[m - 1], 'birth_day': d, 'birth_year': y,
+      'month_mod2': yes(m % 2 == 0), 'month_mod6': m % 6, 'month_mod12': m % 12,
+      'luck_mod5': luck(one) % 5, 'luck_mod20': luck(one) % 20,
+      'luck_mod100': luck(one), 'month_rank': yes(m > m2),
+      'month_minus': m - m2, 'luck_rank': yes(luck(one) > luck(other)),
+      'luck_minus': luck(one) - luck(other), 'day_rank': yes(d > d2),
+      'day_minus': d - d2}[task])
+
+
+@pytest.mark.parametrize('task', manipulation.TASKS)
+def test_every_answer_is_right_and_its_words_are_known(task):
+  w = world()
+  vocab = vocabs.Word(w.pieces())
+  for hint in (False, True) if task in manipulation.HINTED else (False,):
+    split = f'{task}{"_hint" * hint}_test'
+    for i in range(0, w.size(split), max(w.size(split) // 200, 1)):
+      e = w.example(split, i)
+      other = manipulation_other(w, e)
+      assert e.meta['person'] % 2 == 1 and other != e.meta['person']
+      answer = e.pieces[-1].strip()
+      assert answer == solve(w, task, e.meta['person'], other) + '.'
+      question = ''.join(e.pieces[:min(e.loss)])
+      assert question.endswith(' Hint:' if hint else ' Answer:')
+      assert w.check(e, e.text.removeprefix(question)).correct
+      assert not w.check(e, 'x' + e.text.removeprefix(question)[-3:]).correct
+      assert vocab.decode([t for p in e.pieces for t in vocab.encode(p)]
+                          ) == e.text
+      if hint:
+        said = e.pieces[-2]
+        shown = [w.value(p, 'major') if 'luck' in task else facts(w, p)
+                 for p in (e.meta['person'], other)]
+        if 'luck' in task:
+          assert said.startswith(shown[0])
+          assert task in manipulation.ONE or said == (
+              f'{shown[0]};{shown[1]}.')
+        elif 'month' in task:
+          assert said.startswith(f' {MONTHS[shown[0][0] - 1]}')
+        else:
+          assert re.match(rf' {shown[0][1]}; {shown[1][1]}\.', said)
+
+
+def manipulation_other(w, e):
+  """The person that the question's last name belongs to."""
+  by_name = {''.join(w.name(p)): p for p in range(w.n)}
+  named = [p for n, p in by_name.items() if n in e.text]
+  others = [p for p in named if p != e.meta['person']]
+  return others[0] if others else -1
+
+
+def test_two_people_are_every_pair_once():
+  w = world(14)
+  split = 'month_rank_train'
+  pairs = set()
+  for i in range(w.size(split)):
+    e = w.example(split, i)
+    pairs.add((e.meta['person'], manipulation_other(w, e)))
+  assert len(pairs) == w.size(split) == 7 * 6
+  assert all(a % 2 == b % 2 == 0 and a != b for a, b in pairs)
+
+
+def test_asked_limits_training_only():
+  w = world(asked=5)
+  assert w.size('month_mod2_train') == 5 and w.size('luck_rank_train') == 20
+  assert w.size('month_mod2_test') == 30 and w.people('qa_train') == 30
+  with pytest.raises(BadInput, match='asked is 31'):
+    world(asked=31)
+  with pytest.raises(BadInput, match='month_mod2_test'):
+    w.people('month_mod2_tset')
+
+
+def test_questions_of_an_evaluation_treat_people_alike():
+  w = world()
+  for split in ('luck_rank_test', 'month_mod2_test'):
+    for count in (10, 30, 75):
+      first = [w.example(split, i).meta['person'] for i in manipulation.pairs(
+          w, split, count)]
+      assert len(first) == min(count, w.size(split))
+      seen = np.bincount(first)[1::2]
+      assert seen.max() - seen.min() <= 1 or len(first) < 30
+
+
+def test_a_wrong_hint_with_the_right_answer_counts_for_the_answer_only():
+  w = world()
+  e = w.example('luck_mod5_hint_test', 3)
+  assert w.check(e, ' Some. Thing. Else.' + e.pieces[-1]).correct
+  assert not w.check(e, e.pieces[-2] + ' 77.').correct
+  assert not w.check(e, e.pieces[-1] + e.pieces[-2]).correct
+
+
+
+
+@pytest.fixture(scope='module')
+def asked():
+  from configs import manipulation as recipe
+  c = recipe.get_config('month_mod2+month_mod2_hint+luck_rank_hint')
+  c.worlds.bios.people, c.worlds.bios.templates = 20, 3
+  c.model.width, c.model.depth, c.model.heads = 16, 2, 2
+  c.evals.tasks.people = 10
+  return c
+
+
+def test_scores_are_of_what_the_model_says(asked, monkeypatch):
+  """A model that knows: forced and written answers agree with the truth, and
+  one wrong word is one wrong answer."""
+  data = rows.load(asked)
+  cfg = shape.make(asked, len(data.vocab))
+  spec = asked.evals.tasks
+  known = {}
+  for examples in score.inputs(asked, spec)[2].values():
+    for e in examples:
+      ids = rows.encode(data, e)[0]
+      for n in range(1, len(ids)):
+        known[tuple(ids[:n])] = ids[n]
+      known[tuple(ids)] = vocabs.EOS
+  world_ = data.worlds['bios']
+  spoiled = world_.example('month_mod2_hint_test', 0)
+  ids = tuple(rows.encode(data, spoiled)[0])
+  hint_at = len(ids) - len(data.vocab.encode(spoiled.pieces[-1])) - len(
+      data.vocab.encode(spoiled.pieces[-2]))
+  wrong = data.vocab.encode(' Yes')[0]
+  known[ids[:hint_at]] = wrong  # in place of the hint
+  known[(*ids[:hint_at], wrong)] = vocabs.EOS
+
+  def greedy(params, cfg, prompts, steps, entries):
+    out = []
+    for p in prompts:
+      text = list(p)
+      while len(text) < len(p) + steps:
+        text.append(known[tuple(text)])
+        if text[-1] == vocabs.EOS:
+          break
+      out.append([t for t in text[len(p):] if t != vocabs.EOS])
+    return out
+
+  def outcomes(params, packed, cfg, batch):
+    right = np.ones(packed['tokens'].shape, bool)
+    right[0, :20] = False
+    return np.zeros(packed['tokens'].shape), right
+
+  monkeypatch.setattr(score.decode, 'greedy', greedy)
+  monkeypatch.setattr(score.scoring, 'outcomes', outcomes)
+  metrics, raw = score.run(None, asked, spec, cfg)
+  assert metrics['hint/test/month_mod2'] == 0.9
+  assert metrics['hinted/test/month_mod2'] == 0.9
+  assert metrics['hinted/train/month_mod2'] == 1.0
+  assert 0.7 <= metrics['plain/test/luck_rank'] < 1
+  assert metrics['people/test'] == 10
+  assert 0.3 < metrics['majority/test/month_mod2'] < 1
+  assert {r['task'] for r in raw} == {'month_mod2', 'luck_rank'}
+
+
+def test_runs_on_a_model(asked):
+  import jax
+  data = rows.load(asked)
+  cfg = shape.make(asked, len(data.vocab))
+  params = jax.jit(lambda: model.init(cfg, jax.random.key(0)))()
+  metrics, raw = score.run(params, asked, asked.evals.tasks, cfg)
+  assert metrics['hinted/test/luck_rank'] <= 0.1
+  assert len(raw) == 2 * 2 * 2 * 10
+
+
+@pytest.mark.parametrize('key,value,message', [
+    ('tasks', 'month_mod3', 'nearest: month_mod'),
+    ('tasks', '', 'wanted some of'),
+    ('people', 0, 'people is 0')])
+def test_bad_input(asked, key, value, message):
+  spec = asked.evals.tasks.copy_and_resolve_references()
+  spec[key] = value
+  with pytest.raises(BadInput, match=message):
+    score.inputs(asked, spec)
