@@ -113,9 +113,9 @@ def test_beams_find_the_likeliest(made):
   """Wide enough, they find what trying everything finds."""
   steps, entries = 3, 6
   better = 0
-  for seed in range(5):
-    cfg, params = made(seed=seed, scale=1.7)
-    prompts = [[1, 5, 3], [2]]
+  for seed in range(3):
+    cfg, params = made(seed=seed, scale=0.8)
+    prompts = [[1, 5, 3], [2], [1, 2, 3, 4], [4, 0], [5, 3], [3, 3]]
     found = decode.generate(params, cfg, prompts, steps,
                             decode.Method(beams=40), entries=entries)
     greedy = decode.greedy(params, cfg, prompts, steps, entries)
@@ -141,7 +141,7 @@ def test_beams_find_the_likeliest(made):
   assert better  # else greedy would have done
 
 
-@pytest.mark.parametrize('how', ['greedy', 'sample:1.0:5', 'beam:3'])
+@pytest.mark.parametrize('how', ['sample:1.0:5', 'beam:3'])
 def test_rows_on_eight_devices_say_the_same(made, tiny, how):
   cfg, params = made()
   ask = lambda: decode.generate(params, cfg, PROMPTS, 10, decode.method(how),
