@@ -39,8 +39,9 @@ def get_config(variant='small'):
     w.modulus, w.chains, w.subcategories, w.names = 5, 'harbor', 1, 4
     w.letters = 'alphabetical'
     c.data.tasks.train.loss = 'answers'
-    c.data.length, c.data.batch, c.steps = 160, 12, 4000
+    c.data.length, c.data.batch, c.steps = 160, 12, 2500
     c.optim.learning_rate, m.rotary_fraction = 4e-3, 1.0
+    c.log.every = 250
     return c
   if size not in SIZES:
     raise ValueError(f'variant {variant!r}, wanted small, gpu, med or hard, '

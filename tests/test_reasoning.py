@@ -123,6 +123,12 @@ def test_longer_problems_than_rows_are_left_out(config):
   for i in range(indices[-1]):
     size = len(rows.encode(data, world.example('test', i))[0])
     assert (size <= 90) == (i in indices)
+  # The same problems with mistakes in them as without.
+  clean = rows.load(cli.override(config, {'worlds.igsm.retry_rate': 0.0}))
+  for i in range(60):
+    a, b = (w.example('train', i) for w in (world, clean.worlds['igsm']))
+    assert reasoning.size(data, a) == reasoning.size(data, b)
+    assert reasoning.prompt(data, a) == reasoning.prompt(data, b)
 
 
 def test_in_the_loop_and_on_a_finished_run(config, tmp_path, capsys):

@@ -53,20 +53,28 @@ def igsm_of(config, data, spec):
 
 
 def problems(data, world, split: str, count: int):
-  """[(index, example)]: the first `count` of a split that fit into a row.
-  Raises BadInput when hardly any does."""
+  """[(index, example)]: the first `count` of a split that fit into a row by
+  their flawless solutions. Raises BadInput when hardly any does."""
   parse_split(split)
   found, index = [], 0
   while len(found) < count:
     example = world.example(split, index)
-    size = len(rows.encode(data, example)[0])
-    if size <= data.length:
+    if size(data, example) <= data.length:
       found.append((index, example))
     index += 1
     if index >= 50 and 10 * len(found) < index:
       raise BadInput(f'{len(found)} of {index} problems of {split} fit into '
                      f'rows of data.length={data.length}, wanted longer rows')
   return found
+
+
+def size(data, example) -> int:
+  """Tokens of a row that the example takes without what is taken back."""
+  count, pieces = len(rows.encode(data, example)[0]), example.pieces
+  for i, piece in enumerate(pieces):
+    if piece == ' BACK':  # of ' Define', three of the name, ' as', ' BACK', '.'
+      count -= sum(len(data.vocab.encode(p)) for p in pieces[i - 5:i + 2])
+  return count
 
 
 def prompt(data, example, tag: str = '') -> list[int]:
