@@ -8,8 +8,8 @@ python -m physics_lm.train --config=configs/igsm.py:med --workdir=runs/med \\
 3, modulus 5, letters in alphabetical order, loss on solutions only; 0.2M
 parameters. `gpu` is for ten minutes of one data-centre GPU: op to 10, modulus
 7, 14M parameters. `med` and `hard` are the paper's problems, model and steps,
-in tokens of whole phrases: about a day. With `_best_of` behind it, runs
-are also asked for the best of many solutions.
+in tokens of whole phrases: about a day. With `_best_of` or `_probes` behind it,
+the same runs are also asked for the best of many solutions, or probed.
 """
 
 from configs import default
@@ -17,19 +17,25 @@ from configs import default
 SIZES = {'gpu': (10, 12, 384, 192, 8000, 0.05),
          'med': (15, 20, 448, 512, 100_000, 0.05),
          'hard': (21, 28, 640, 256, 200_000, 0.03)}
+ASKED = {'': {}, 'best_of': {'best_of': 'best_of'},
+         'probes': {task: 'v_probe' for task in ('nece', 'dep', 'can_next')}}
 
 
 def get_config(variant='small'):
-  size = variant.removesuffix('_best_of')
+  size, _, more = variant.partition('_')
+  if size not in ('small', *SIZES) or more not in ASKED:
+    raise ValueError(f'variant {variant!r}, wanted small, gpu, med or hard, '
+                     'each also with _best_of or _probes')
   c = default.get_config()
   c.worlds = {'igsm': default.igsm()}
   c.data.tasks = {'train': default.task('igsm', 'train', 1.0)}
   c.data.vocab = 'piece'
   c.evals = {'loss': default.evaluation('loss'),
              'reasoning': default.evaluation('reasoning')}
-  if size != variant:
-    c.evals.best_of = default.evaluation('best_of')
-    c.evals.best_of.decode = 'sample:1.0'
+  for name, kind in ASKED[more].items():
+    e = c.evals[name] = default.evaluation(kind)
+    e.decode, e.probe = 'sample:1.0', name
+    e.rank, e.batch, e.steps, e.learning_rate = 8, 64, 300, 5e-3
   for name in c.evals:
     c.evals[name].world = 'igsm'
   c.optim.weight_decay, c.optim.learning_rate = 0.05, 2e-3
@@ -43,9 +49,6 @@ def get_config(variant='small'):
     c.optim.learning_rate, m.rotary_fraction = 4e-3, 1.0
     c.log.every = 250
     return c
-  if size not in SIZES:
-    raise ValueError(f'variant {variant!r}, wanted small, gpu, med or hard, '
-                     'each also with _best_of')
   (w.max_op, w.max_edge, c.data.length, c.data.batch, c.steps,
    c.optim.weight_decay) = SIZES[size]
   m.depth, m.width, m.heads = 12, 768, 12
