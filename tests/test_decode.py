@@ -43,8 +43,7 @@ _forward = jax.jit(model.forward, static_argnums=2)
 _init = jax.jit(model.init, static_argnums=0)
 
 
-@pytest.mark.parametrize('style', ['gpt2', 'llama', 'no_mlp', 'experts',
-                                   'prefix'])
+@pytest.mark.parametrize('style', ['llama', 'no_mlp', 'experts', 'prefix'])
 def test_cached_is_recomputed(made, style):
   cfg, params = made('gpt2' if style == 'prefix' else style)
   if style == 'prefix':  # of an adapter: keys and values that all see
@@ -52,37 +51,39 @@ def test_cached_is_recomputed(made, style):
     key, value = np.random.default_rng(0).normal(size=(2, *shape_))
     params['layers'] |= {'prefix_key': np.float32(key),
                          'prefix_value': np.float32(value)}
-  found = decode.greedy(params, cfg, PROMPTS, 12, V)
-  wanted = [recomputed(cfg, params, p, 12) for p in PROMPTS[:4]] * 2
+  found = decode.greedy(params, cfg, PROMPTS, 8, V)
+  wanted = [recomputed(cfg, params, p, 8) for p in PROMPTS[:4]] * 2
   assert found == wanted
   assert len({tuple(ids) for ids in found}) > 2
 
 
 def test_the_end_and_entries(made):
   cfg, params = made()
-  whole = decode.greedy(params, cfg, PROMPTS[:4], 12, V)
+  ask = lambda params, **more: decode.generate(params, cfg, PROMPTS, 8, **(
+      {'entries': V} | more))
+  whole = ask(params)
+  assert whole[0] == recomputed(cfg, params, PROMPTS[0], 8)
   stop = whole[0][3]
-  for ids, cut in zip(whole, decode.generate(
-      params, cfg, PROMPTS[:4], 12, entries=V, stop=stop)):
+  for ids, cut in zip(whole, ask(params, stop=stop)):
     n = ids.index(stop) + 1 if stop in ids else len(ids)
     assert cut == ids[:n]
   # An end that is likeliest everywhere ends at once.
   bias = params['ends'] | {'bias_last': 99.0 * params['ends']['embedding'][EOS]}
-  assert decode.greedy(params | {'ends': bias}, cfg, PROMPTS[:4], 5, V) == (
-      [[]] * 4)
-  few = decode.greedy(params, cfg, PROMPTS[:4], 12, 5)
+  assert ask(params | {'ends': bias}) == [[]] * 8
+  few = ask(params, entries=5)
   assert max(map(max, few)) < 5 and few != whole
-  assert few[0] == recomputed(cfg, params, PROMPTS[0], 12, 5)
+  assert few[0] == recomputed(cfg, params, PROMPTS[0], 8, 5)
   assert decode.greedy(params, cfg, [], 5) == []
 
 
 def test_samples_do_not_depend_on_their_batch(made):
   cfg, params = made()
   how = decode.Method(temperature=1.5)
-  ask = lambda prompts, numbers, **more: decode.generate(
-      params, cfg, prompts, 8, how, entries=V, numbers=numbers, **more)
+  ask = lambda prompts, numbers, batch=8, **more: decode.generate(
+      params, cfg, prompts, 8, how, entries=V, numbers=numbers, batch=batch,
+      **more)
   found = ask(PROMPTS, range(8), seed=3)
-  assert ask(PROMPTS[:3], range(3), seed=3, batch=2) == found[:3]
+  assert ask(PROMPTS[:3], range(3), 2, seed=3) == found[:3]
   assert ask([PROMPTS[5]], [5], seed=3) == [found[5]]
   assert found[0] != found[4] and ask(PROMPTS, range(8), seed=4) != found
 
@@ -92,7 +93,7 @@ def test_sampling_follows_the_softmax(made):
   prompt, n = PROMPTS[0], 2000
   logits = np.asarray(_forward(params, np.array([prompt]), cfg),
                       np.float64)[0, -1, :V]
-  for temperature, top_k in ((1.0, 0), (0.5, 0), (1.0, 3)):
+  for temperature, top_k in ((0.7, 0), (1.0, 3)):
     p = np.exp(logits / temperature)
     if top_k:
       p[np.argsort(p)[:-top_k]] = 0
@@ -104,9 +105,6 @@ def test_sampling_follows_the_softmax(made):
     for token in range(V):
       error = np.sqrt(p[token] * (1 - p[token]) / n)
       assert abs(counts[token] / n - p[token]) <= 4.5 * error, (top_k, token)
-  greedy = decode.greedy(params, cfg, PROMPTS, 6, V)
-  assert decode.generate(params, cfg, PROMPTS, 6, decode.Method(1.0, 1),
-                         entries=V) == greedy
 
 
 def test_beams_find_the_likeliest(made):
@@ -144,7 +142,7 @@ def test_beams_find_the_likeliest(made):
 @pytest.mark.parametrize('how', ['sample:1.0:5', 'beam:3'])
 def test_rows_on_eight_devices_say_the_same(made, tiny, how):
   cfg, params = made()
-  ask = lambda: decode.generate(params, cfg, PROMPTS, 10, decode.method(how),
+  ask = lambda: decode.generate(params, cfg, PROMPTS, 8, decode.method(how),
                                 entries=V)
   alone = ask()
   mesh = sharding.make_mesh(tiny({'runtime.mesh.fsdp': 2,
