@@ -120,7 +120,8 @@ def test_run(config):
 
 
 @pytest.mark.parametrize('changes,message', [
-    ({'decode': 'greedy'}, 'wanted sample'), ({'samples': 0}, 'samples is 0')])
+    ({'decode': 'greedy'}, 'wanted sample'), ({'samples': 0}, 'samples is 0'),
+    ({'learn_problems': 2}, 'from 6 solutions')])
 def test_bad_settings(config, changes, message):
   with pytest.raises(BadInput, match=message):
     suite.check(cli.override(config, {

@@ -17,6 +17,7 @@ see the same solutions, equally often.
 """
 
 import collections
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -83,49 +84,54 @@ def chances(verifier, tokens_BT, cfg: Shape):
   return h_BTD.astype(jnp.float32) @ verifier['head'] + verifier['bias']
 
 
+_chances = jax.jit(chances, static_argnums=2)
+
+
+def optimizer(steps: int):
+  return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(
+      optax.warmup_cosine_decay_schedule(0.0, RATE, steps // 10, steps),
+      weight_decay=0.01))
+
+
+@functools.partial(jax.jit, static_argnames=('cfg', 'steps'))
+def _step(verifier, opt, tokens_BT, end_BT, true_BT, cfg, steps):
+  def loss(verifier):
+    nll_BT = optax.sigmoid_binary_cross_entropy(
+        chances(verifier, tokens_BT, cfg), true_BT.astype(jnp.float32))
+    # Each solution counts once, however many sentences it has.
+    return ((nll_BT * end_BT).sum(1) / jnp.maximum(end_BT.sum(1), 1)).mean()
+
+  updates, opt = optimizer(steps).update(jax.grad(loss)(verifier), opt,
+                                         verifier)
+  return optax.apply_updates(verifier, updates), opt
+
+
 def fit(params, cfg: Shape, rows_: dict, target: str, batch: int):
   """A verifier, trained from the model's parameters on packed solutions."""
   count = len(rows_['tokens'])
   steps = PASSES * (count // batch)
   verifier = {'model': params, 'head': jnp.zeros(cfg.width),
               'bias': jnp.float32(0)}
-  tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(
-      optax.warmup_cosine_decay_schedule(0.0, RATE, steps // 10, steps),
-      weight_decay=0.01))
-
-  @jax.jit
-  def step(verifier, opt, part):
-    def loss(verifier):
-      nll_BT = optax.sigmoid_binary_cross_entropy(
-          chances(verifier, part['tokens'], cfg),
-          part[target].astype(jnp.float32))
-      # Each solution counts once, however many sentences it has.
-      return ((nll_BT * part['end']).sum(1)
-              / jnp.maximum(part['end'].sum(1), 1)).mean()
-
-    grads = jax.grad(loss)(verifier)
-    updates, opt = tx.update(grads, opt, verifier)
-    return optax.apply_updates(verifier, updates), opt
-
-  opt = tx.init(verifier)
+  opt = optimizer(steps).init(verifier)
   order = np.concatenate([
       np.random.default_rng(i).permutation(count)[:count // batch * batch]
       for i in range(PASSES)])
   for i in range(steps):
     at = order[i * batch:(i + 1) * batch]
-    verifier, opt = step(verifier, opt, {k: v[at] for k, v in rows_.items()})
+    verifier, opt = _step(verifier, opt, rows_['tokens'][at], rows_['end'][at],
+                          rows_[target][at], cfg, steps)
   return verifier
 
 
 def scores(verifier, rows_: dict, target: str, cfg: Shape, batch: int
            ) -> np.ndarray:
   """Of each packed solution; -inf for one without a sentence."""
-  ask, found = jax.jit(chances, static_argnums=2), []
+  found = []
   count = len(rows_['tokens'])
   for at in range(0, count, batch):
     part = rows_['tokens'][at:at + batch]
     short = batch - len(part)
-    found.append(np.asarray(ask(verifier, np.pad(
+    found.append(np.asarray(_chances(verifier, np.pad(
         part, ((0, short), (0, 0))), cfg)))
   log_p = -np.logaddexp(0, -np.concatenate(found)[:count].astype(np.float64))
   end = rows_['end'] > 0
@@ -155,6 +161,11 @@ def inputs(config, spec):
   for key in ('samples', 'learn_problems', 'learn_samples'):
     if spec[key] < 1:
       raise BadInput(f'evals: {key} is {spec[key]}, wanted at least 1')
+  learn = spec.learn_problems * spec.learn_samples
+  if learn < config.data.batch:
+    raise BadInput(f'evals: verifiers learn from {learn} solutions '
+                   '(learn_problems * learn_samples), wanted at least '
+                   f'data.batch={config.data.batch}')
   if not decode.method(spec.decode).temperature:
     raise BadInput(f'evals: decode is {spec.decode!r}, wanted sample, '
                    'sample:TEMPERATURE or sample:TEMPERATURE:TOP_K')

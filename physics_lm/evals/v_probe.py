@@ -158,35 +158,40 @@ def _outputs(probe, params, batch, cfg, spec):
   return logits(probe, params, batch, cfg, spec).argmax(-1)
 
 
+def optimizer(rate: float, steps: int):
+  return optax.adamw(optax.linear_schedule(rate, 0.0, steps),
+                     weight_decay=DECAY)
+
+
+@functools.partial(jax.jit, static_argnames=('cfg', 'spec', 'rate', 'steps'))
+def _step(probe, opt, params, batch, cfg, spec, rate, steps):
+  def loss(probe):
+    said_LBC = logits(probe, params, batch, cfg, spec)
+    nll_LB = optax.softmax_cross_entropy_with_integer_labels(
+        said_LBC, jnp.broadcast_to(batch['label'], said_LBC.shape[:2]))
+    return nll_LB.mean(1).sum()  # heads of the layers do not compete
+
+  updates, opt = optimizer(rate, steps).update(jax.grad(loss)(probe), opt,
+                                               probe)
+  return optax.apply_updates(probe, updates), opt
+
+
 def fit(params, cfg: Shape, asked: dict, classes: int, spec, key):
   """Trains a probe on packed questions, each seen once: AdamW, the learning
   rate falling to 0."""
-  update_ = update(spec.rank)
   probe = {
-      'update': adapters.init(update_, cfg, jax.random.fold_in(key, 0)),
+      'update': adapters.init(update(spec.rank), cfg,
+                              jax.random.fold_in(key, 0)),
       'marks': cfg.width**-0.5 * jax.random.normal(
           jax.random.fold_in(key, 1), (MARKS, cfg.width)),
       'heads': jnp.zeros((cfg.depth + 1, cfg.width, classes)),
       'bias': jnp.zeros((cfg.depth + 1, classes))}
-  tx = optax.adamw(optax.linear_schedule(spec.learning_rate, 0.0, spec.steps),
-                   weight_decay=DECAY)
-
-  @jax.jit
-  def step(probe, opt, batch):
-    def loss(probe):
-      nll = optax.softmax_cross_entropy_with_integer_labels(
-          logits(probe, params, batch, cfg, update_),
-          jnp.broadcast_to(batch['label'], (cfg.depth + 1, spec.batch)))
-      return nll.mean(1).sum()  # heads of the layers do not compete
-
-    grads = jax.grad(loss)(probe)
-    updates, opt = tx.update(grads, opt, probe)
-    return optax.apply_updates(probe, updates), opt
-
-  opt = tx.init(probe)
+  how = spec.learning_rate, spec.steps
+  opt = optimizer(*how).init(probe)
   for i in range(spec.steps):
     at = slice(i * spec.batch, (i + 1) * spec.batch)
-    probe, opt = step(probe, opt, {k: v[at] for k, v in asked.items()})
+    probe, opt = _step(probe, opt, params, {
+        k: v[at] for k, v in asked.items()}, cfg, update(spec.rank), *how)
   return probe
 
 
