@@ -129,7 +129,8 @@ def task(world: str, split: str, weight: float, loss: str = 'all'):
 def evaluation(kind: str):
   """One evaluation, run every `every` steps and always at the end."""
   e = ConfigDict()
-  # 'loss', 'extraction', 'knowledge_bits', 'manipulation', 'p_probe', 'q_probe'
+  # 'loss', 'extraction', 'knowledge_bits', 'manipulation', 'p_probe',
+  # 'q_probe', 'v_probe', 'reasoning' or 'best_of'
   e.kind = kind
   e.every = placeholder(int)  # steps; None: at the end only
   e.world = 'bios'  # which world, but for 'loss'
@@ -137,9 +138,9 @@ def evaluation(kind: str):
   e.rows = 64  # rows of each task, for 'loss'
   e.tag = ''  # source tag before what is evaluated, for 'knowledge_bits'
   e.tasks = ''  # by commas, for 'manipulation'
-  # Training of 'p_probe' and 'q_probe' (physics_lm/evals/probes.py):
+  # Training of 'p_probe' and 'q_probe' (physics_lm/evals/probes.py), 'v_probe':
   e.steps = 400
-  e.batch = 10  # rows of biographies, or names
+  e.batch = 10  # rows of biographies, or names, or questions
   e.rank = 2  # of the embedding's update
   e.learning_rate = 1e-2  # falls linearly to 0
   # Weights compressed first, for 'knowledge_bits' (physics_lm/compress.py).
@@ -147,6 +148,17 @@ def evaluation(kind: str):
   e.bits = 8  # of a weight, 'nearest' and 'gptq'
   e.group = 32  # inputs that share a scale
   e.keep = 1.0  # share of weights or units that stay, 'prune...'
+  # For 'reasoning' (worlds/igsm.py).
+  e.splits = 'test'  # where problems come from, by commas: test, test_op20 ...
+  e.problems = 256  # of each split
+  e.decode = 'greedy'  # or 'sample:TEMPERATURE[:TOP_K]', 'beam:WIDTH'
+  e.tokens = 256  # of a solution, at most
+  # For 'best_of' (physics_lm/evals/best_of.py), with those of 'reasoning'.
+  e.samples = 16  # solutions of a problem
+  e.learn_problems = 500  # that verifiers learn from
+  e.learn_samples = 4  # solutions of each
+  # For 'v_probe' (physics_lm/evals/v_probe.py), with splits and problems.
+  e.probe = 'nece'  # or 'dep', 'known', 'can_next', 'nece_next', 'value'
   return e
 
 

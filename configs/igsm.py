@@ -4,37 +4,60 @@ python -m physics_lm.train --config=configs/igsm.py --workdir=runs/igsm
 python -m physics_lm.train --config=configs/igsm.py:med --workdir=runs/med \\
   --config.worlds.igsm.retry_rate=0.5
 
-`small` (the default) is for one CPU: two levels of two items, op 1 to 4,
-modulus 5; 0.2M parameters. `med` and `hard` are the paper's problems, model and
-steps, in tokens of whole phrases: about a day of a data-centre GPU.
+`small` (the default) is for one CPU: a hierarchy of two levels, two or three
+items on each, op 1 to 3, modulus 5, letters in alphabetical order, loss on
+solutions only; 0.2M parameters. `gpu` is for ten minutes of one data-centre
+GPU: op to 10, modulus 7, 14M parameters. `med` and `hard` are the paper's
+problems, model and steps, in tokens of whole phrases: about a day. With
+`_best_of` or `_probes` behind it, the same runs are also asked for the best of
+many solutions, or probed.
 """
 
 from configs import default
 
-SIZES = {'med': (15, 20, 448, 512, 100_000, 0.05),
+SIZES = {'gpu': (10, 12, 384, 192, 8000, 0.05),
+         'med': (15, 20, 448, 512, 100_000, 0.05),
          'hard': (21, 28, 640, 256, 200_000, 0.03)}
+ASKED = {'': {}, 'best_of': {'best_of': 'best_of'},
+         'probes': {task: 'v_probe' for task in ('nece', 'dep', 'can_next')}}
 
 
 def get_config(variant='small'):
+  size, _, more = variant.partition('_')
+  if size not in ('small', *SIZES) or more not in ASKED:
+    raise ValueError(f'variant {variant!r}, wanted small, gpu, med or hard, '
+                     'each also with _best_of or _probes')
   c = default.get_config()
   c.worlds = {'igsm': default.igsm()}
   c.data.tasks = {'train': default.task('igsm', 'train', 1.0)}
   c.data.vocab = 'piece'
-  c.evals = {'loss': default.evaluation('loss')}
+  c.evals = {'loss': default.evaluation('loss'),
+             'reasoning': default.evaluation('reasoning')}
+  for name, kind in ASKED[more].items():
+    e = c.evals[name] = default.evaluation(kind)
+    e.decode, e.probe = 'sample:1.0', name
+    e.rank, e.batch, e.steps, e.learning_rate = 8, 64, 300, 5e-3
+  for name in c.evals:
+    c.evals[name].world = 'igsm'
   c.optim.weight_decay, c.optim.learning_rate = 0.05, 2e-3
-  if variant == 'small':
-    w = c.worlds.igsm
-    w.max_op, w.max_edge, w.max_depth, w.max_width = 4, 4, 2, 2
-    w.modulus, w.chains, w.subcategories, w.names = 5, 'harbor', 1, 8
-    c.data.length, c.data.batch, c.steps = 256, 16, 2000
-    return c
-  if variant not in SIZES:
-    raise ValueError(f'variant {variant!r}, wanted small, med or hard')
   w, m = c.worlds.igsm, c.model
+  if size == 'small':
+    w.max_op, w.max_edge, w.max_depth, w.max_width = 3, 6, 2, 3
+    w.modulus, w.chains, w.subcategories, w.names = 5, 'pier', 1, 4
+    w.letters = 'alphabetical'
+    c.data.tasks.train.loss = 'answers'
+    c.data.length, c.data.batch, c.steps = 160, 4, 15_000
+    c.optim.learning_rate, m.rotary_fraction = 3e-3, 1.0
+    c.log.every, c.checkpoint.every = 500, 2500
+    return c
   (w.max_op, w.max_edge, c.data.length, c.data.batch, c.steps,
-   c.optim.weight_decay) = SIZES[variant]
+   c.optim.weight_decay) = SIZES[size]
   m.depth, m.width, m.heads = 12, 768, 12
   m.dtype = 'bfloat16'
   c.optim.warmup, c.optim.final = 1000, 0.01
   c.log.every, c.checkpoint.every = 200, 2000
+  if size == 'gpu':
+    w.modulus, w.chains, w.subcategories, w.names = 7, 'harbor', 1, 10
+    m.depth, m.width, m.heads = 8, 384, 6
+    c.runtime.workers = 14
   return c

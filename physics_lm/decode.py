@@ -1,48 +1,218 @@
-"""Greedy decoding, all prompts of a batch at once."""
+"""Decoding: greedy, sampling and beams, all prompts of a batch at once.
+
+Prompts of different length end in the same column, so that each new token is
+written in one place for all, and what is read stays: keys and values, [B, K,
+S, H] a layer. A token costs one column. Rows lie over the mesh as those of
+training do. Experts turn nobody away while decoding, one token at a time.
+"""
 
 import functools
+import operator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from physics_lm import model
+from physics_lm import kernels, model, sharding
 from physics_lm import vocab as vocabs
+from physics_lm.errors import BadInput
 from physics_lm.shape import Shape
+
+_ROUND = 16  # columns: prompts are padded to a multiple, for few compilations
+
+
+class Method(NamedTuple):
+  """How the next token is chosen; as it stands, greedily."""
+
+  temperature: float = 0.0  # of sampling; 0: the likeliest token
+  top_k: int = 0  # sample among so many likeliest; 0: among all
+  beams: int = 1  # kept side by side, by summed log-probability; no sampling
+
+
+def method(text: str) -> Method:
+  """'greedy', 'sample', 'sample:TEMPERATURE', 'sample:TEMPERATURE:TOP_K' or
+  'beam:WIDTH'. Raises BadInput."""
+  kind, *numbers = text.split(':')
+  try:
+    if kind == 'greedy' and not numbers:
+      return Method()
+    if kind == 'sample' and len(numbers) < 3:
+      made = Method(float(numbers[0]) if numbers else 1.0,
+                    int(numbers[1]) if len(numbers) > 1 else 0)
+      if made.temperature > 0 and made.top_k >= 0:
+        return made
+    if kind == 'beam' and len(numbers) == 1 and int(numbers[0]) > 0:
+      return Method(beams=int(numbers[0]))
+  except ValueError:
+    pass
+  raise BadInput(f'decoding by {text!r}, wanted greedy, sample, '
+                 'sample:TEMPERATURE, sample:TEMPERATURE:TOP_K or beam:WIDTH')
 
 
 def greedy(params, cfg: Shape, prompts, steps: int, entries: int | None = None
            ) -> list[list[int]]:
-  """The most likely continuation of each prompt (a list of ids): at most
-  `steps` ids, the end token not included. `entries`: of the vocabulary; rows
-  that only round the embedding up are never chosen.
+  """The likeliest token at each step; see `generate`."""
+  return generate(params, cfg, prompts, steps, entries=entries)
 
-  Nothing is cached: each token costs a forward pass over the whole text,
-  which for short answers is what a cache would save.
+
+def generate(params, cfg: Shape, prompts, steps: int, how: Method = Method(),  # noqa: B008
+             *, entries: int | None = None, batch: int | None = None,
+             seed: int = 0, numbers=None, stop: int = vocabs.EOS
+             ) -> list[list[int]]:
+  """A continuation of each prompt (a list of ids, not empty).
+
+  Args:
+    steps: ids of a continuation, at most.
+    entries: of the vocabulary; rows that only round the embedding up are never
+      chosen.
+    batch: prompts at a time, a multiple of the devices that rows lie on; None:
+      all.
+    seed, numbers: what is sampled depends on the seed and the prompt's number
+      (by default its place), not on the others in its batch.
+    stop: a token after which to stop, besides the end token.
+
+  Returns:
+    ids of each continuation, without the end token, with `stop`.
   """
-  lengths = np.array([len(p) for p in prompts])
-  if not len(lengths):
+  if not len(prompts):
     return []
-  total = 1 << int(lengths.max() + steps - 1).bit_length()  # few compilations
-  tokens = np.zeros((len(lengths), total), np.int32)
-  for i, prompt in enumerate(prompts):
-    tokens[i, :len(prompt)] = prompt
-  out = np.asarray(_extend(params, tokens, lengths.astype(np.int32), steps,
-                           cfg, entries or cfg.vocab))
-  found = [out[i, n:n + steps].tolist() for i, n in enumerate(lengths)]
-  return [ids[:ids.index(vocabs.EOS)] if vocabs.EOS in ids else ids
-          for ids in found]
+  batch = batch or len(prompts)
+  numbers = range(len(prompts)) if numbers is None else numbers
+  width = -(-max(map(len, prompts)) // _ROUND) * _ROUND
+  run = _beams if how.beams > 1 else _single
+  found = []
+  for at in range(0, len(prompts), batch):
+    part = list(range(at, min(at + batch, len(prompts))))
+    real = len(part)
+    part += part[-1:] * (batch - real)  # one shape, one compilation
+    tokens = np.full((batch, width), vocabs.PAD, np.int32)
+    for row, i in enumerate(part):
+      tokens[row, width - len(prompts[i]):] = prompts[i]
+    first = np.array([width - len(prompts[i]) for i in part], np.int32)
+    out = np.asarray(run(
+        params, tokens, first, np.array([numbers[i] for i in part], np.uint32),
+        np.uint32(seed), steps, cfg, entries or cfg.vocab, how, stop))
+    found += [_cut(ids.tolist(), stop) for ids in out[:real]]
+  return found
 
 
-@functools.partial(jax.jit, static_argnames=('steps', 'cfg', 'entries'))
-def _extend(params, tokens_BT, lengths_B, steps: int, cfg: Shape,
-            entries: int):
-  rows = jnp.arange(len(tokens_BT))
+def _cut(ids: list[int], stop: int) -> list[int]:
+  if vocabs.EOS in ids:
+    ids = ids[:ids.index(vocabs.EOS)]
+  return ids[:ids.index(stop) + 1] if stop in ids else ids
 
-  def one(i, tokens_BT):
-    # What stands behind the text is not seen: attention is causal.
-    logits_BTV = model.forward(params, tokens_BT, cfg)
-    last_BV = logits_BTV[rows, lengths_B + i - 1, :entries]
-    return tokens_BT.at[rows, lengths_B + i].set(last_BV.argmax(-1))
 
-  return jax.lax.fori_loop(0, steps, one, tokens_BT)
+_jit = functools.partial(jax.jit, static_argnames=(
+    'steps', 'cfg', 'entries', 'how', 'stop'))
+
+
+@_jit
+def _single(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
+            how, stop):
+  """Greedy or sampled ids, [B, steps]; the end token fills up."""
+  read, logits_BV, pasts = _prompt(params, tokens_BT, first_B, steps, cfg,
+                                   entries)
+  keys_B = jax.vmap(lambda n: jax.random.fold_in(jax.random.key(seed), n))(
+      number_B)
+
+  def choose(logits_BV, i):
+    if not how.temperature:
+      return logits_BV.argmax(-1)
+    logits_BV /= how.temperature
+    if how.top_k:
+      least = jax.lax.top_k(logits_BV, min(how.top_k, entries))[0][:, -1:]
+      logits_BV = jnp.where(logits_BV < least, -jnp.inf, logits_BV)
+    noise = lambda key: jax.random.gumbel(jax.random.fold_in(key, i), entries)
+    return (logits_BV + jax.vmap(noise)(keys_B)).argmax(-1)
+
+  def one(carry):
+    i, logits_BV, done_B, out_BT, pasts = carry
+    token_B = jnp.where(done_B, vocabs.EOS, choose(logits_BV, i))
+    done_B |= (token_B == vocabs.EOS) | (token_B == stop)
+    logits_BV, pasts = read(token_B[:, None], pasts)
+    return i + 1, logits_BV, done_B, out_BT.at[:, i].set(token_B), pasts
+
+  B = len(tokens_BT)
+  out = jax.lax.while_loop(
+      lambda c: (c[0] < steps) & ~c[2].all(), one,
+      (0, logits_BV, jnp.zeros(B, bool),
+       jnp.full((B, steps), vocabs.EOS, jnp.int32), pasts))[3]
+  return sharding.constrain(out, None, None)  # all of it on every host
+
+
+@_jit
+def _beams(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
+           how, stop):
+  """Ids of the likeliest of W beams, [B, steps]. A beam that has ended keeps
+  its score; no other can overtake one that is first and has ended."""
+  B, W, V = len(tokens_BT), how.beams, entries
+  read, logits_BV, pasts = _prompt(params, tokens_BT, first_B, steps, cfg, V)
+  wide = lambda x: jnp.repeat(x, W, 0)
+  # All beams begin alike: only the first of them counts.
+  score_BW = jnp.broadcast_to(jnp.where(jnp.arange(W) > 0, -jnp.inf, 0.0),
+                              (B, W))
+  ended_V = jnp.where(jnp.arange(V) == vocabs.EOS, 0.0, -jnp.inf)
+
+  def one(carry):
+    i, logits_MV, score_BW, done_BW, out_BWT, pasts = carry
+    each_BWV = jnp.where(done_BW[..., None], ended_V, jax.nn.log_softmax(
+        logits_MV).reshape(B, W, V))
+    score_BW, best_BW = jax.lax.top_k(
+        (score_BW[..., None] + each_BWV).reshape(B, W * V), W)
+    from_BW, token_BW = best_BW // V, best_BW % V
+
+    def follow(x):  # rows [B, W, ...] of the beams that go on
+      return jnp.take_along_axis(
+          x, from_BW.reshape(B, W, *(1,) * (x.ndim - 2)), 1)
+
+    def mine(x):
+      return follow(x.reshape(B, W, *x.shape[1:])).reshape(x.shape)
+
+    pasts = [p._replace(k_BKSH=mine(p.k_BKSH), v_BKSH=mine(p.v_BKSH))
+             for p in pasts]
+    done_BW = follow(done_BW) | (token_BW == vocabs.EOS) | (token_BW == stop)
+    out_BWT = follow(out_BWT).at[:, :, i].set(token_BW)
+    logits_MV, pasts = read(token_BW.reshape(-1, 1), pasts)
+    return i + 1, logits_MV, score_BW, done_BW, out_BWT, pasts
+
+  out = jax.lax.while_loop(
+      lambda c: (c[0] < steps) & ~c[3][:, 0].all(), one,
+      (0, wide(logits_BV), score_BW, jnp.zeros((B, W), bool),
+       jnp.full((B, W, steps), vocabs.EOS, jnp.int32),
+       [p._replace(k_BKSH=wide(p.k_BKSH), v_BKSH=wide(p.v_BKSH),
+                   first_B=wide(p.first_B)) for p in pasts]))[4]
+  return sharding.constrain(out[:, 0], None, None)
+
+
+def _prompt(params, tokens_BT, first_B, steps: int, cfg: Shape, entries: int):
+  """Reads the prompts: (read, logits of the next token [B, V], pasts), where
+  read(tokens_BT, pasts) goes on to the next (logits, pasts)."""
+  # Cut apart once, not at every token.
+  layers = [jax.tree.map(operator.itemgetter(i), params['layers'])
+            for i in range(cfg.depth)]
+  ends, block = {'params': params['ends']}, model.Block(cfg)
+
+  def read(tokens_BT, pasts):
+    column, first_B = pasts[0].column, pasts[0].first_B
+    positions_BT = column + jnp.arange(tokens_BT.shape[1]) - first_B[:, None]
+    segments_BT = (positions_BT >= 0).astype(jnp.int32)
+    x_BTD = model.Ends(cfg).apply(ends, tokens_BT, method='embed')
+    new = []
+    for weights, past in zip(layers, pasts):
+      (x_BTD, _), cache = block.apply(
+          {'params': weights, 'cache': {'past': past}}, x_BTD, segments_BT,
+          jnp.maximum(positions_BT, 0), mutable='cache')
+      new.append(cache['cache']['past'])
+    h_BTD, table_VD = model.Ends(cfg).apply(ends, x_BTD[:, -1:], method='last')
+    logits_BTV = jnp.einsum('BTD,VD->BTV', h_BTD, table_VD[:entries],
+                            preferred_element_type=jnp.float32)
+    return logits_BTV[:, 0], new
+
+  B, T = tokens_BT.shape
+  empty = sharding.constrain(
+      jnp.zeros((B, cfg.kv_heads, T + steps, cfg.head), cfg.dtype),
+      'batch', 'kv_heads', 'length', 'head')
+  tokens_BT = sharding.constrain(tokens_BT, 'batch', 'length')
+  past = kernels.Past(empty, empty, jnp.int32(0), first_B)
+  return read, *read(tokens_BT, [past] * cfg.depth)

@@ -6,6 +6,7 @@ is B x T.
 """
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,29 +48,60 @@ def attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, implementation: str,
   """Causal attention, inside segments unless `segments_BT` is None; softmax
   in float32. `prefix`: keys and values [P, K, H] that every token sees. The
   one place where an attention kernel is chosen."""
-  B, T, N, H = q_BTNH.shape
-  K = k_BSKH.shape[2]
   if implementation == 'cudnn' and prefix is None:
     mask = None if segments_BT is None else (
         segments_BT[:, None, :, None] == segments_BT[:, None, None, :])
     return jax.nn.dot_product_attention(
         q_BTNH, k_BSKH, v_BSKH, mask=mask, is_causal=True,
         implementation='cudnn')
-  mask_BTS = jnp.tri(T, dtype=bool)[None]
+  mask_BTS = jnp.tri(q_BTNH.shape[1], dtype=bool)[None]
   if segments_BT is not None:
     mask_BTS &= segments_BT[:, :, None] == segments_BT[:, None, :]
+  return _grouped(q_BTNH, _heads_first(k_BSKH), _heads_first(v_BSKH), mask_BTS,
+                  prefix)
+
+
+def _heads_first(x):
+  return x.swapaxes(1, 2)
+
+
+def _grouped(q_BTNH, k_BKSH, v_BKSH, mask_BTS, prefix):
+  B, T, N, H = q_BTNH.shape
+  K = k_BKSH.shape[1]
   if prefix is not None:
     P = len(prefix[0])
     mask_BTS = jnp.pad(mask_BTS, ((0, 0), (0, 0), (P, 0)),
                        constant_values=True)
-    k_BSKH, v_BSKH = (
-        jnp.concatenate([jnp.broadcast_to(p, (B, P, K, H)), x], 1)
-        for p, x in zip(prefix, (k_BSKH, v_BSKH)))
-  heads_first = lambda x: x.swapaxes(1, 2)
-  q_BKGTH = heads_first(q_BTNH / math.sqrt(H)).reshape(B, K, N // K, T, H)
-  y_BKGTH = _attention(q_BKGTH, heads_first(k_BSKH), heads_first(v_BSKH),
-                       mask_BTS)
-  return heads_first(y_BKGTH.reshape(B, N, T, H))
+    k_BKSH, v_BKSH = (
+        jnp.concatenate([jnp.broadcast_to(p.swapaxes(0, 1), (B, K, P, H)), x],
+                        2) for p, x in zip(prefix, (k_BKSH, v_BKSH)))
+  q_BKGTH = _heads_first(q_BTNH / math.sqrt(H)).reshape(B, K, N // K, T, H)
+  y_BKGTH = _attention(q_BKGTH, k_BKSH, v_BKSH, mask_BTS)
+  return _heads_first(y_BKGTH.reshape(B, N, T, H))
+
+
+class Past(NamedTuple):
+  """What a layer keeps of the S columns of a text that is being written."""
+
+  k_BKSH: jax.Array
+  v_BKSH: jax.Array
+  column: jax.Array  # the next one
+  first_B: jax.Array  # column in which each row's text begins
+
+
+def recall(q_BTNH, k_BTKH, v_BTKH, past: Past, prefix=None):
+  """Causal attention of T new columns to all so far, one segment, and to the
+  prefix: (y_BTNH, the past with them)."""
+  T, S = q_BTNH.shape[1], past.k_BKSH.shape[2]
+  k_BKSH, v_BKSH = (
+      jax.lax.dynamic_update_slice(old, _heads_first(new),
+                                   (0, 0, past.column, 0))
+      for old, new in ((past.k_BKSH, k_BTKH), (past.v_BKSH, v_BTKH)))
+  now_1T1 = (past.column + jnp.arange(T))[None, :, None]
+  mask_BTS = (jnp.arange(S) <= now_1T1) & (
+      jnp.arange(S) >= past.first_B[:, None, None])
+  return _grouped(q_BTNH, k_BKSH, v_BKSH, mask_BTS, prefix), Past(
+      k_BKSH, v_BKSH, past.column + T, past.first_B)
 
 
 @jax.custom_vjp

@@ -104,8 +104,12 @@ class Block(_Parts):
     q_BTNH, k_BSKH = (rotate(y, positions_BT, c) for y in (q_BTNH, k_BSKH))
     for name, y_BSKH in (('key', k_BSKH), ('value', v_BSKH)):
       self.sow('seen', name, y_BSKH)  # kept only when asked for
-    y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.isolate else None, c.attention,
-                               self._given('prefix_key', 'prefix_value'))
+    past, prefix = self.get_variable('cache', 'past'), self._given('prefix_key', 'prefix_value')
+    if past is None:
+      y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.isolate else None, c.attention, prefix)
+    else:  # a text is being written: decode.py
+      y_BTNH, past = kernels.recall(q_BTNH, k_BSKH, v_BSKH, past, prefix)
+      self.put_variable('cache', 'past', past)
     # Residual outputs start small, as in GPT-2, so that depth does not add up.
     return self._linear('out', y_BTNH, (N, H, D), ('heads', 'head', 'embed'), (2 * D * c.depth)**-0.5, 2)
 

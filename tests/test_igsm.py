@@ -449,7 +449,7 @@ def test_export(tmp_path, capsys):
 
 
 def test_recipe():
-  for variant in ('small', 'med', 'hard'):
+  for variant in ('small', 'gpu_probes', 'med', 'hard_best_of'):
     rows.check(rows.load(recipe.get_config(variant)))
-  with pytest.raises(BadInput, match='wanted small, med or hard'):
+  with pytest.raises(BadInput, match='wanted small, gpu, med or hard'):
     cli.load_config('configs/igsm.py:tiny')

@@ -9,16 +9,20 @@ from pathlib import Path
 from physics_lm import shape, store
 from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import (
+  best_of,
   extraction,
   knowledge_bits,
   loss,
   manipulation,
   probes,
+  reasoning,
+  v_probe,
 )
 
-EVALS = {'extraction': extraction, 'knowledge_bits': knowledge_bits,
-         'loss': loss, 'manipulation': manipulation, 'p_probe': probes,
-         'q_probe': probes}
+EVALS = {'best_of': best_of, 'extraction': extraction,
+         'knowledge_bits': knowledge_bits, 'loss': loss,
+         'manipulation': manipulation, 'p_probe': probes, 'q_probe': probes,
+         'reasoning': reasoning, 'v_probe': v_probe}
 
 
 def check(config):

@@ -137,6 +137,12 @@ class Problem:
         p[0] in self.items and self._categories.get(p[1], 1 << 30)
         <= self._deepest)
 
+  def totals(self) -> list[Parameter]:
+    """Every abstract parameter: an item with each level below it."""
+    return [(item, category) for item in sorted(self.items)
+            for category, i in self._categories.items()
+            if max(self._levels[item]) < i <= self._deepest]
+
   def sources(self, p: Parameter) -> tuple[Parameter, ...]:
     """What a parameter is computed from."""
     if p in self.definitions:
