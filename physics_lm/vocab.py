@@ -329,23 +329,35 @@ def sentencepiece(path: str) -> Mapped:
   """A SentencePiece model. A text that its normalisation changes, or whose
   signs it does not know (without byte_fallback), does not come back the same.
   Raises BadInput."""
-  raw, lib = _read(path), need('sentencepiece', 'text')
-  proto = need('sentencepiece.sentencepiece_model_pb2', 'text').ModelProto()
+  lib, proto = need('sentencepiece', 'text'), sentencepiece_proto(path)
+  # Pieces are parts of a text: none gets a space of its own.
+  proto.normalizer_spec.add_dummy_prefix = False
+  proto.normalizer_spec.remove_extra_whitespaces = False
   try:
-    proto.ParseFromString(raw)
-    # Pieces are parts of a text: none gets a space of its own.
-    proto.normalizer_spec.add_dummy_prefix = False
-    proto.normalizer_spec.remove_extra_whitespaces = False
     model = lib.SentencePieceProcessor(model_proto=proto.SerializeToString())
-  except Exception as e:  # protobuf's and the library's own
-    raise BadInput(f'{path} is no SentencePiece model: {str(e)[:200]}'
-                   ) from None
+  except Exception as e:  # the library's own
+    raise _no_sentencepiece(path, e) from None
   if model.eos_id() < 0:
     raise BadInput(f'{path} has no end token; wanted a model with eos_id')
   out = Mapped('sentencepiece', model.encode, lambda ids: _sentence(
       model, ids), renumbered(len(model), model.pad_id(), model.eos_id()),
-      hashlib.sha256(raw).hexdigest(), path)
+      hashlib.sha256(_read(path)).hexdigest(), path)
   return out
+
+
+def sentencepiece_proto(path: str):
+  """The entries and settings of a SentencePiece model. Raises BadInput."""
+  raw = _read(path)
+  proto = need('sentencepiece.sentencepiece_model_pb2', 'text').ModelProto()
+  try:
+    proto.ParseFromString(raw)
+  except Exception as e:  # protobuf's own
+    raise _no_sentencepiece(path, e) from None
+  return proto
+
+
+def _no_sentencepiece(path: str, e: Exception) -> BadInput:
+  return BadInput(f'{path} is no SentencePiece model: {str(e)[:200]}')
 
 
 def _sentence(model, ids: list[int]) -> str:

@@ -105,6 +105,7 @@ def test_another_export_is_not_mixed_in(tmp_path, world):
     (['--count=1000'], '--count is 1000, wanted 1 to 120'),
     (['--shards=0'], '--shards is 0'),
     (['--split=bios'], 'nearest: bio'),
+    (['--jsonl=x.json'], 'x.json, wanted a name that ends in .jsonl'),
     (['--set', 'people'], "--set 'people', wanted KEY=VALUE")])
 def test_bad_input(tmp_path, capsys, flags, message):
   with pytest.raises(SystemExit) as stopped:
@@ -114,6 +115,13 @@ def test_bad_input(tmp_path, capsys, flags, message):
   assert len(list(tmp_path.glob('*.jsonl'))) == 0
 
 
+def test_the_name_tells_the_format(tmp_path, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    command.main([*SMALL, f'--parquet={tmp_path / "a.jsonl"}'])
+  assert stopped.value.code == 2 and not list(tmp_path.iterdir())
+  assert 'wanted a name that ends in .parquet' in capsys.readouterr().err
+
+
 def test_a_split_without_end_wants_a_count(tmp_path):
   config = cli.override(default.bitworld().lock(), {'people': 50})
   world = base.make(config, 0)
@@ -121,3 +129,37 @@ def test_a_split_without_end_wants_a_count(tmp_path):
     export.export(world, {}, 'jsonl', tmp_path / 'a.jsonl', ['bio'])
   export.export(world, {}, 'jsonl', tmp_path / 'a.jsonl', ['bio'], 70)
   assert len(list(records.read(tmp_path / 'a.jsonl'))) == 70
+
+
+def text_world(folder, changes=None):
+  config = cli.override(default.text().lock(), {
+      'files': str(folder / '*.txt'), 'separator': '#', 'held_out': 0.0}
+      | (changes or {}))
+  return base.make(config, 0)
+
+
+def test_a_stream_is_gone_through_once(tmp_path, monkeypatch):
+  """Every 50th document is of one file, the rest of the other."""
+  (tmp_path / 'a.txt').write_text('#'.join(f'text {i}' for i in range(300)))
+  world, begun = text_world(tmp_path), []
+  in_order = type(world).in_order
+  monkeypatch.setattr(type(world), 'in_order', lambda self, split: (
+      begun.append(split), in_order(self, split))[1])
+  export.export(world, {}, 'nanogpt-bin', tmp_path / 'out', ['train'], 300,
+                vocab_kind='byte')
+  assert len(begun) <= 4  # the tokenizer's texts, the size, two files
+  assert world.example('train', 7).text == 'text 7'  # back again
+  byte = vocab.Byte()
+  text = byte.decode(np.fromfile(tmp_path / 'out/val.bin', np.uint16)[:8])
+  assert text == 'text 49'
+
+
+def test_an_export_of_other_texts_is_not_resumed(tmp_path):
+  path = tmp_path / 'a.txt'
+  path.write_text('one#two#three')
+  out = tmp_path / 'out' / 'x.jsonl'
+  for _ in range(2):
+    export.export(text_world(tmp_path), {}, 'jsonl', out, ['train'])
+  path.write_text('one#TWO#three')
+  with pytest.raises(BadInput, match='holds another export'):
+    export.export(text_world(tmp_path), {}, 'jsonl', out, ['train'])

@@ -27,6 +27,15 @@ def test_jsonl_plain_and_zipped(tmp_path):
   assert not list(tmp_path.glob('.*'))
 
 
+def test_blank_lines_and_nulls_are_empty_texts(tmp_path):
+  """Which no split holds; the others keep their places."""
+  path = tmp_path / 'a.jsonl'
+  path.write_text('{"text": "one"}\n\n{"text": null}\n{"text": "two"}\n\n')
+  found = ['one', '', '', 'two', '']
+  for start in range(6):
+    assert list(records.read(path, start=start)) == found[start:]
+
+
 def test_text_files(tmp_path, monkeypatch):
   path = tmp_path / 'a.txt'
   path.write_text('one--two\r\n--three', newline='')
@@ -66,6 +75,11 @@ def test_array_records(tmp_path):
     writer.write(text.encode())
   writer.close()
   assert list(records.read(path)) == ['plain words', 'of json']
+  writer = array_record_module.ArrayRecordWriter(str(path), 'group_size:1')
+  writer.write(b'{"text": 5}')
+  writer.close()
+  with pytest.raises(BadInput, match="record 0: found 5, wanted text"):
+    list(records.read(path))
 
 
 def test_bad_files(tmp_path):
@@ -74,6 +88,8 @@ def test_bad_files(tmp_path):
       'a.jsonl': (b'{"text": "a"}\nnonsense\n', 'line 2: found .nonsense'),
       'b.jsonl': (b'{"body": "a"}\n', "wanted a JSON object with 'text'"),
       'c.jsonl': (b'3\n', 'wanted a JSON object'),
+      'd.jsonl': (b'{"text": "a"}\n\n{"text": 5}\n', "line 3: found .*5"),
+      'e.jsonl': (b'{"text": ["a"]}\n', 'line 1: found'),
       'a.jsonl.gz': (b'not zipped', 'cannot be read'),
       'a.arrayrecord': (b'nonsense' * 99, 'no ArrayRecord file')}
   for name, (raw, message) in cases.items():

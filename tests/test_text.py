@@ -59,6 +59,22 @@ def test_an_epoch_holds_every_document_once_and_splits_never_meet():
   assert world.size('held_out') == len(held)
 
 
+def test_a_file_is_read_once_whatever_leads_to_it(tmp_path):
+  (tmp_path / 'in').mkdir()
+  (tmp_path / 'in/a.txt').write_text('a text')
+  (tmp_path / 'b.txt').symlink_to(tmp_path / 'in/a.txt')
+  files = ','.join(f'{tmp_path}/{p}' for p in (
+      'in/*.txt', 'in/../in/a.txt', '*.txt'))
+  assert len(data_of(files=files).worlds['text'].files) == 1
+
+
+def test_documents_that_are_no_text(tmp_path):
+  path = tmp_path / 'a.jsonl'
+  path.write_text('{"text": "one"}\n\n{"text": null}\n{"text": "two"}\n')
+  data = data_of({'worlds.text.held_out': 0.0}, str(path))
+  assert {*take(data, count=6)} == {'one', 'two'}
+
+
 def test_shards_share_the_files():
   data = data_of()
   whole = sorted(e.text for e in data.worlds['text'].in_order('train'))

@@ -29,6 +29,7 @@ from configs import default
 from physics_lm import checkpoint, cli, rows, shape, store, trained
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput, command, disk_errors, need
+from physics_lm.interop import spm
 
 FAMILIES = {'gpt_neox': ('layernorm', 'gelu'),
             'llama': ('rmsnorm', 'gated_silu')}
@@ -356,8 +357,9 @@ def read_weights(folder: Path) -> dict:
 
 def tokenizer(vocab):
   """The vocabulary as a tokenizers.Tokenizer whose ids are those of the
-  exported model and whose output begins with the end token; None for
-  SentencePiece. A closed vocabulary maps other words to padding."""
+  exported model and whose output begins with the end token; with the texts of
+  the end token and of padding. A closed vocabulary maps other words to padding.
+  Raises BadInput for a vocabulary that has no such file."""
   lib = need('tokenizers', 'huggingface')
   marks, base = (), vocab
   if isinstance(vocab, vocabs.Marked):
@@ -366,6 +368,12 @@ def tokenizer(vocab):
   if base.kind == 'piece':
     raise BadInput("vocab 'piece' knows pieces, not texts: wanted another "
                    'data.vocab, as word')
+  if base.kind == 'seqio':
+    raise BadInput("the vocabulary of a seqio Task has no tokenizer.json: "
+                   'wanted a data.vocab of ours, or a path')
+  if marks and base.kind == 'sentencepiece':
+    raise BadInput(f'{base.source} has marks over a SentencePiece model (fill '
+                   'in the middle): wanted another data.vocab, as bpe:SIZE')
   if isinstance(base, vocabs.Word):
     tok = lib.Tokenizer(lib.models.WordLevel(
         {w: i for i, w in enumerate(base.words)}, unk_token=pad))
@@ -377,13 +385,12 @@ def tokenizer(vocab):
         c: b + 2 for b, c in vocabs.byte_letters().items()}
     tok = vocabs.byte_level(
         lib.Tokenizer(lib.models.BPE(entries, [])), lib, regex=False)
-  elif base.kind == 'sentencepiece':
-    return None
   elif base.kind == 'gpt2_used' or (marks and foreign(base)):
     tok = renumbered(lib, base, pad, len(vocab))
     end = base.source.id_to_token(base.theirs[vocabs.EOS])
   else:
-    tok = lib.Tokenizer.from_str(base.source.to_str())
+    tok = spm.tokenizer(base.source) if base.kind == 'sentencepiece' else (
+        lib.Tokenizer.from_str(base.source.to_str()))
     end = tok.id_to_token(base.theirs[vocabs.EOS])
     pad = tok.id_to_token(base.theirs[vocabs.PAD]) if (
         base.theirs[vocabs.PAD] >= 0) else end
@@ -413,13 +420,8 @@ def renumbered(lib, base: vocabs.Mapped, pad: str, first: int):
   return lib.Tokenizer.from_str(json.dumps(data))
 
 
-def write_tokenizer(folder: Path, vocab):
-  """tokenizer.json and tokenizer_config.json, or SentencePiece's model."""
-  made = tokenizer(vocab)
-  if made is None:
-    base = vocab.base if isinstance(vocab, vocabs.Marked) else vocab
-    shutil.copyfile(base.source, folder / 'tokenizer.model')
-    return
+def write_tokenizer(folder: Path, made):
+  """tokenizer.json and tokenizer_config.json of what `tokenizer` made."""
   tok, end, pad = made
   store.write(folder / 'tokenizer.json', tok.to_str(pretty=True))
   store.write_json(folder / 'tokenizer_config.json', {
@@ -430,10 +432,15 @@ def write_tokenizer(folder: Path, vocab):
 
 def export(run: Path, out: Path, shard: int = 2 << 30) -> dict:
   """Writes a run's newest checkpoint to `out`; returns what was written.
-  Raises BadInput for a model that neither family can hold."""
+  Raises BadInput for a model that neither family can hold, and for an `out`
+  that holds a run."""
   need('safetensors.numpy', 'huggingface')
+  for name in ('metrics.jsonl', 'checkpoints', 'done'):
+    if (out / name).exists():
+      raise BadInput(f'{out} holds a run ({name}), wanted a folder of its own')
   got = trained.load(run)
   family, vocab = family_of(got.cfg), got.data.vocab
+  made = tokenizer(vocab)
   order = row_map(vocab, got.cfg.vocab)
   arrays = to_theirs(got.params, got.cfg, family, order)
   theirs = foreign(vocab)
@@ -442,7 +449,7 @@ def export(run: Path, out: Path, shard: int = 2 << 30) -> dict:
   with disk_errors(out):
     out.mkdir(parents=True, exist_ok=True)
     write_weights(out, arrays, shard)
-    write_tokenizer(out, vocab)
+    write_tokenizer(out, made)
     store.write_json(out / 'config.json', their_config(
         got.cfg, family, len(order), got.data.length, end,
         pad if pad >= 0 else None))
@@ -460,6 +467,9 @@ def bring(folder: Path, run: Path, base: str | None = None) -> dict:
   """Makes a finished run folder of their model; returns what was made. The
   config is the one that it was exported with, else `base` (default:
   configs/default.py) with the model's shape and tokenizer. Raises BadInput."""
+  if not (folder / 'config.json').exists():
+    raise BadInput(f'no config.json in {folder}, wanted a folder of '
+                   'transformers: config.json, weights and tokenizer')
   theirs = store.read_json(folder / 'config.json')
   model_, family = our_model(theirs), theirs['model_type']
   if run.exists() and any(run.iterdir()):

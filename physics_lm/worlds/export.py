@@ -15,6 +15,7 @@ written whole or not at all and never again: the same command resumes.
 import itertools
 import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 from physics_lm import cli, store
@@ -37,14 +38,19 @@ def fields(example: base.Example, split: str, index: int, form: str) -> dict:
                for name, at in example.answers]), 'meta': plain(example.meta)}
 
 
+def numbers(vocab) -> Sequence[int]:
+  """Of each of our ids the number that the tokenizer itself has for it (-1:
+  none); of GPT-2's used entries ours."""
+  theirs = getattr(vocab, 'theirs', None)
+  return range(len(vocab)) if theirs is None or vocab.kind == 'gpt2_used' else (
+      theirs)
+
+
 def tokens(vocab, example: base.Example) -> list[int]:
   """Ids in the tokenizer's own numbers, the end token last."""
+  number = numbers(vocab)
   ids = [i for piece in example.pieces for i in vocab.encode(piece)]
-  ids.append(vocabs.EOS)
-  theirs = getattr(vocab, 'theirs', None)
-  if theirs is None or vocab.kind == 'gpt2_used':
-    return ids
-  return [theirs[i] for i in ids]
+  return [number[i] for i in (*ids, vocabs.EOS)]
 
 
 def export(world, what: dict, form: str, out: Path, splits: list[str],
@@ -53,14 +59,19 @@ def export(world, what: dict, form: str, out: Path, splits: list[str],
   """Writes the files of each split; returns (file, split, examples in it).
   `what` names the world: a folder that holds another export is refused.
   Raises BadInput."""
+  from physics_lm.worlds import records  # NumPy
   if shards < 1:
     raise BadInput(f'--shards is {shards}, wanted at least 1')
+  if form != 'nanogpt-bin' and records.format_of(out) != form:
+    raise BadInput(f'--{form} is {out}, wanted a name that ends in .{form}')
   plan = what | {'format': form, 'shards': shards, 'files': {}}
+  if base.is_stream(world):
+    plan['content'] = world.content()
   vocab = None
   if form == 'nanogpt-bin':
     vocab = vocabs.make(vocab_kind, world.pieces(), lambda: (
         e.text for e in base.some(world, splits[0], 2000)))
-    if max(getattr(vocab, 'theirs', ()) or (len(vocab) - 1,)) >= 1 << 16:
+    if max(numbers(vocab)) >= 1 << 16:
       raise BadInput(f'vocab {vocab_kind!r} has {len(vocab)} entries, wanted '
                      'at most 65536: the file holds 16 bits a token')
     plan['vocab'] = {'kind': vocab.kind, 'sha256': vocab.hash}
@@ -144,9 +155,10 @@ def _files(world, path: Path, split: str, rest: list, shards: int, vocab,
     for shard in paths:
       shard.unlink()
   if vocab.kind != 'gpt2':  # of GPT-2's tokens nanoGPT knows all by itself
-    letters = {i: vocab.decode([i]) for i in range(len(vocab))}
+    letters = {n: vocab.decode([i]) for i, n in enumerate(numbers(vocab))
+               if n >= 0}
     with path.with_name('meta.pkl').open('wb') as f:
-      pickle.dump({'vocab_size': len(vocab), 'itos': letters,
+      pickle.dump({'vocab_size': max(letters) + 1, 'itos': letters,
                    'stoi': {s: i for i, s in letters.items()},
                    'vocab': {'kind': vocab.kind, 'sha256': vocab.hash}}, f)
   return told

@@ -29,7 +29,8 @@ def read(path, field: str = 'text', separator: str = '', start: int = 0
          ) -> Iterator[str]:
   """The texts of a file from number `start` on, one at a time. `field`: of a
   JSON line, a Parquet column or a tf.train.Example; `separator`: between the
-  texts of a text file (none: the file is one). Raises BadInput."""
+  texts of a text file (none: the file is one). A null and a blank line are
+  empty texts. Raises BadInput."""
   reader = {'jsonl': _read_jsonl, 'parquet': _read_parquet,
             'arrayrecord': _read_arrayrecord}.get(format_of(path))
   try:
@@ -79,11 +80,18 @@ def _read_jsonl(path, field: str, start: int) -> Iterator[str]:
       if number < start:
         continue
       try:
-        value = json.loads(line)
-        yield str(value[field])
+        value = json.loads(line)[field] if line.strip() else None
       except (json.JSONDecodeError, KeyError, TypeError):
         raise BadInput(f'{path}, line {number + 1}: found {line.strip()[:60]!r}'
                        f', wanted a JSON object with {field!r}') from None
+      yield _text(value, f'{path}, line {number + 1}', field)
+
+
+def _text(value, where: str, field: str) -> str:
+  if value is not None and not isinstance(value, str):
+    raise BadInput(f'{where}: found {str(value)[:60]}, wanted text in '
+                   f'{field!r}')
+  return value or ''
 
 
 def _read_parquet(path, field: str, start: int) -> Iterator[str]:
@@ -96,14 +104,17 @@ def _read_parquet(path, field: str, start: int) -> Iterator[str]:
     if field not in file.schema_arrow.names:
       raise BadInput(f'{path} has columns {", ".join(file.schema_arrow.names)}'
                      f', wanted {field!r}')
+    at = 0  # of the first row of what is read next
     for group in range(file.num_row_groups):
       rows = file.metadata.row_group(group).num_rows
-      if start >= rows:
-        start -= rows
+      if start >= at + rows:
+        at += rows
         continue
       for batch in file.iter_batches(1024, [group], columns=[field]):
-        yield from (str(x) for x in batch.column(0).to_pylist()[start:])
-        start = max(start - batch.num_rows, 0)
+        for row, value in enumerate(batch.column(0).to_pylist(), at):
+          if row >= start:
+            yield _text(value, f'{path}, row {row}', field)
+        at += batch.num_rows
 
 
 def _read_arrayrecord(path, field: str, start: int) -> Iterator[str]:
@@ -115,23 +126,23 @@ def _read_arrayrecord(path, field: str, start: int) -> Iterator[str]:
   with contextlib.closing(file):
     count = file.num_records()
     for at in range(start, count, 256):
-      for raw in file.read(range(at, min(at + 256, count))):
-        yield _text_of(raw, field, path)
+      for i, raw in enumerate(file.read(range(at, min(at + 256, count))), at):
+        yield _text_of(raw, field, f'{path}, record {i}')
 
 
-def _text_of(raw: bytes, field: str, path) -> str:
+def _text_of(raw: bytes, field: str, where: str) -> str:
   """Of a tf.train.Example, of a JSON object, or the record itself."""
   found = parse_example(raw)
   if found is not None:
     if field not in found or not isinstance(found[field][:1], list) or (
         not found[field] or not isinstance(found[field][0], bytes)):
-      raise BadInput(f'{path} has features {", ".join(found)}, wanted text in '
+      raise BadInput(f'{where} has features {", ".join(found)}, wanted text in '
                      f'{field!r}')
     return found[field][0].decode()
   text = raw.decode()
   if text.startswith('{'):
     with contextlib.suppress(json.JSONDecodeError, KeyError):
-      return json.loads(text)[field]
+      return _text(json.loads(text)[field], where, field)
   return text
 
 

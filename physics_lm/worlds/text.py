@@ -48,7 +48,9 @@ class Text:
         raise BadInput(f'{key} is {c[key]}, wanted {low} to {high}')
     found = {f for pattern in c.files.split(',')
              for f in glob.glob(pattern.strip(), recursive=True)}
-    self.files = sorted(f for f in found if os.path.isfile(f))
+    # Once, whatever names and links lead to it.
+    self.files = sorted({os.path.realpath(f): f for f in sorted(
+        found, reverse=True) if os.path.isfile(f)}.values())
     if not self.files:
       raise BadInput(f'no file matches {c.files!r}; wanted paths or patterns, '
                      'as data/*.txt, parted by commas')
@@ -117,13 +119,24 @@ class Text:
   people = size
 
   def example(self, split: str, index: int) -> Example:
-    if self._last is None or self._last[:2] != [split, index]:
-      documents = self.in_order(split)
-      for _ in range(index):
-        next(documents)
-      self._last = [split, index, documents]
+    if self._last is None or self._last[0] != split or index < self._last[1]:
+      self._last = [split, 0, self.in_order(split)]
+    _, at, documents = self._last
+    for _ in range(at, index):
+      next(documents)
     self._last[1] = index + 1
-    return next(self._last[2])
+    return next(documents)
+
+  def content(self) -> str:
+    """A hash of all that the files hold. Raises BadInput."""
+    digest = hashlib.sha256()
+    for file in self.files:
+      try:
+        with open(file, 'rb') as f:
+          digest.update(hashlib.file_digest(f, 'sha256').digest())
+      except OSError as e:
+        raise BadInput(f'{file} cannot be read: {e}') from None
+    return digest.hexdigest()
 
   def pieces(self):
     return ()

@@ -1,5 +1,6 @@
 """Weights, config and tokenizer to transformers and back."""
 
+import itertools
 import json
 import shutil
 
@@ -9,10 +10,11 @@ import pytest
 import torch
 import transformers
 
-from physics_lm import cli, decode, model, rows, store, train, trained
+from physics_lm import cli, decode, model, rows, store, train, trained, vocab
 from physics_lm.errors import BadInput
 from physics_lm.interop import huggingface
 from tests.interop.conftest import untrained
+from tests.interop.test_vocab import sentencepiece_model
 
 pytestmark = pytest.mark.interop
 
@@ -93,10 +95,16 @@ def test_shards_hold_the_same(tmp_path):
   assert len(list((tmp_path / 'many').glob('*.safetensors*'))) == 1
 
 
-@pytest.mark.parametrize('kind', ['byte', 'bpe:400', 'gpt2', 'gpt2_used'])
-def test_tokenizers_go_along(tmp_path, kind):
-  folder = untrained(tmp_path / 'run', {'data.vocab': kind,
-                                        'data.length': 700})
+@pytest.mark.parametrize('kind,family', [
+    *((k, 'gpt_neox') for k in ('byte', 'bpe:400', 'gpt2', 'gpt2_used')),
+    *itertools.product(('unigram.model', 'bpe.model'),
+                       ('gpt_neox', 'llama'))])
+def test_tokenizers_go_along(tmp_path, kind, family):
+  elsewhere = kind == 'gpt2' or kind.endswith('.model')
+  if kind.endswith('.model'):
+    kind = sentencepiece_model(tmp_path, model_type=kind.partition('.')[0])
+  folder = untrained(tmp_path / 'run', SHAPES[family] | {
+      'data.vocab': kind, 'data.length': 700})
   huggingface.export(folder, tmp_path / 'out')
   m, tok = theirs(tmp_path / 'out')
   run = trained.load(folder)
@@ -104,9 +112,11 @@ def test_tokenizers_go_along(tmp_path, kind):
   for example in texts(run):
     ids = tok(example.text)['input_ids']
     mine = rows.encode(run.data, example)[0]
-    # GPT-2 keeps its own ids; the others are ours.
+    if kind.endswith('.model'):  # it joins pieces: a text as a whole
+      mine = [vocab.EOS, *run.data.vocab.encode(example.text)]
+    # What comes from elsewhere keeps its own ids; the others are ours.
     assert [order[i] for i in ids] == mine and ids[0] == tok.eos_token_id
-    assert (ids == mine) == (kind != 'gpt2')
+    assert (ids == mine) == (not elsewhere)
     assert tok.decode(ids, skip_special_tokens=True) == example.text
     np.testing.assert_allclose(logits(m, ids), ours(run, mine)[:, order],
                                atol=1e-4)
@@ -114,6 +124,38 @@ def test_tokenizers_go_along(tmp_path, kind):
   np.testing.assert_allclose(
       ours(trained.load(tmp_path / 'back'), mine)[:, order],
       ours(run, mine)[:, order], atol=1e-6)
+
+
+@pytest.mark.parametrize('kind', ['unigram', 'bpe'])
+def test_a_sentencepiece_of_odd_texts(tmp_path, kind):
+  path = sentencepiece_model(tmp_path, model_type=kind,
+                             user_defined_symbols=['##'])
+  v = vocab.make(path, ())
+  tok, end, _ = huggingface.tokenizer(v)
+  assert end == '</s>'
+  for text in (' two  spaces', 'no space', ' é漢字🙂', 'a\nb', ' 12 of them.',
+               ' ## and a##b'):
+    got = tok.encode(text).ids
+    assert got == [v.theirs[i] for i in (vocab.EOS, *v.encode(text))]
+    assert tok.decode(got) == v.decode(v.encode(text))
+
+
+def test_marks_over_sentencepiece_are_refused(tmp_path):
+  v = vocab.make(sentencepiece_model(tmp_path), (), marks=('<mid>',))
+  with pytest.raises(BadInput, match='marks over a SentencePiece model'):
+    huggingface.tokenizer(v)
+
+
+def test_an_export_spares_runs(tmp_path):
+  folder = untrained(tmp_path / 'run')
+  before = (folder / 'config.json').read_text()
+  for out in (folder, tmp_path / 'other'):
+    (tmp_path / 'other').mkdir(exist_ok=True)
+    (tmp_path / 'other/metrics.jsonl').touch()
+    with pytest.raises(BadInput, match='holds a run'):
+      huggingface.export(folder, out)
+  assert (folder / 'config.json').read_text() == before
+  assert not (folder / 'model.safetensors').exists()
 
 
 def test_a_trained_run_and_generate(trained_run, tmp_path):
@@ -224,6 +266,8 @@ def test_broken_folders(tmp_path, capsys):
     huggingface.main(['export', str(tmp_path / 'nowhere'), 'x'])
   assert stopped.value.code == 2
   assert 'not a run folder' in capsys.readouterr().err
+  with pytest.raises(BadInput, match='wanted a folder of transformers'):
+    huggingface.bring(tmp_path, tmp_path / 'e')
   sidecar = tmp_path / 'out' / huggingface.SIDECAR
   told = sidecar.read_text()
   sidecar.write_text(told.replace('"sha256": "', '"sha256": "0'))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 
 import numpy as np
 import pytest
@@ -54,6 +55,11 @@ def test_pyarrow_and_the_same_bytes(tmp_path, world):
     assert list(records.read(path, start=start)) == texts[start:]
   with pytest.raises(BadInput, match="has columns text, wanted 'body'"):
     list(records.read(path, field='body'))
+  parquet.write_table(pyarrow.table({'text': ['a', None, 'b']}), path)
+  assert list(records.read(path, start=1)) == ['', 'b']
+  parquet.write_table(pyarrow.table({'text': [7]}), path)
+  with pytest.raises(BadInput, match='row 0: found 7, wanted text'):
+    list(records.read(path))
   path.write_text('nonsense')
   with pytest.raises(BadInput, match='no Parquet file'):
     list(records.read(path))
@@ -97,3 +103,20 @@ def test_nanogpt_bin_in_gpt2s_ids(tmp_path, world):
   # nanoGPT takes GPT-2's sizes when there is no meta.pkl.
   assert sorted(os.listdir(tmp_path / 'data')) == [
       '.export.json', 'train.bin', 'val.bin']
+
+
+def test_nanogpt_bin_of_a_tokenizer_by_path(tmp_path, world):
+  """meta.pkl speaks of the numbers that stand in the files."""
+  from physics_lm import vocab
+  path = tmp_path / 'tok.json'
+  vocab.train_bpe(['some words and some more'] * 9, 300).save(str(path))
+  (tmp_path / 'tokenizer_config.json').write_text(
+      json.dumps({'eos_token': 'a', 'pad_token': 'b'}))
+  files = write(world, tmp_path, 'nanogpt-bin', 'data', vocab_kind=str(path))
+  ids = np.memmap(files[0], dtype=np.uint16, mode='r').tolist()
+  meta = pickle.loads((tmp_path / 'data/meta.pkl').read_bytes())
+  theirs = vocab.make(str(path), ()).source
+  assert meta['vocab_size'] == theirs.get_vocab_size() > max(ids)
+  first = ids[:ids.index(theirs.token_to_id('a'))]
+  assert len(first) > 9 and ''.join(meta['itos'][i] for i in first) == (
+      world.example('qa_train', 0).text)
