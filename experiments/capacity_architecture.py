@@ -19,7 +19,7 @@ thousand parameters, all of which count, embeddings tied, 8 experts of which a
 token takes one. R is bits a parameter (physics_lm/evals/knowledge_bits.py). At
 100 exposures the best of four learning rates by the mean over seeds, for each
 architecture (of three, the highest was the best of some); at 1,000 one rate, as
-the paper finds it hardly matters there (here it does somewhat: LOG 22). The
+the paper finds it hardly matters there (here it does somewhat: LOG 20). The
 table keeps all.
 
 Rules, fixed before the runs, n >= 3 seeds: "as much" means that the mean is at
