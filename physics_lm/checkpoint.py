@@ -8,6 +8,7 @@ aside and says so.
 
 import copy
 import errno
+import itertools
 import logging
 import shutil
 from pathlib import Path
@@ -22,6 +23,9 @@ from physics_lm.errors import BadInput
 
 # orbax reports every folder it opens; errors still come through.
 logging.getLogger('absl').setLevel(logging.ERROR)
+
+
+_made = itertools.count()
 
 
 @jax.jit
@@ -46,7 +50,12 @@ class Checkpoints:
     self._manager = ocp.CheckpointManager(
         self.folder, options=ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.LatestN(keep),
-            cleanup_tmp_directories=True))
+            cleanup_tmp_directories=True,
+            # Members of a population save side by side: the processes of a
+            # job, which open them in one order, must not mix up who waits for
+            # which.
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                barrier_sync_key_prefix=f'checkpoints{next(_made)}')))
 
   def save(self, step: int, params, opt, meta: dict):
     """Begins to save; a later step, or close(), waits for it."""
