@@ -71,6 +71,13 @@ def run_all(jobs: list[Job]):
     raise BadInput('two runs have one --workdir, wanted a folder for each')
   environment.keep_memory()  # before JAX starts its threads
   hosts.join(jobs[0].config)
+  if len(jobs) > 1 and jax.process_count() > 1 and (
+      jax.default_backend() == 'cpu'):
+    # Programs of one process overtake each other there, and two processes
+    # that do so differently wait for one another for ever.
+    raise BadInput(f'{len(jobs)} runs in one program over '
+                   f'{jax.process_count()} processes on CPUs, which hangs at '
+                   'times; wanted one process, or an accelerator')
   try:
     with disk_errors(jobs[0].folder), contextlib.ExitStack() as stack:
       if hosts.first():  # one process holds the folders for all of a job

@@ -125,27 +125,10 @@ def test_a_dead_peer_ends_the_job_in_seconds_and_it_resumes(alone, tmp_path):
 
 
 @pytest.mark.cluster
-def test_a_population_over_two_processes(tmp_path):
-  """Its members on different processes, or its rows: each equals its lone run;
-  stopped by SIGTERM to one process, it goes on in one."""
-  members = [{'seed.init': 1, 'seed.data': 5}, {'optim.learning_rate': 1e-3}]
-  for i, member in enumerate(members):
-    finish(start(tmp_path / 'lone' / str(i), 1, 1, **member))
-  for mesh in ({'runtime.mesh.pop': 2}, {'runtime.mesh.pop': 1}):
-    folder = tmp_path / f'pop{mesh["runtime.mesh.pop"]}'
-    jobs = start(folder, 2, 4, members, **mesh)
-    if mesh['runtime.mesh.pop'] == 2:
-      wait_for(lambda f=folder: store.step_reached(f / '0') > 2, jobs[0])
-      jobs[1].send_signal(signal.SIGTERM)
-      out = finish(jobs)
-      assert 'stopped by the cluster at step' in out[0], out
-      jobs = start(folder, 1, 2, members, **mesh)
-    finish(jobs)
-    for i in range(len(members)):
-      assert store.is_done(folder / str(i))
-      a, b = losses(folder / str(i)), losses(tmp_path / 'lone' / str(i))
-      np.testing.assert_allclose([a[k] for k in sorted(b)],
-                                 [b[k] for k in sorted(b)], rtol=2e-4)
+def test_a_population_over_two_processes_of_cpus_is_refused(tmp_path):
+  jobs = start(tmp_path, 2, 4, [{'seed.init': 1}, {'seed.init': 2}])
+  out = finish(jobs, (2,))
+  assert all('2 runs in one program over 2 processes' in o for o in out), out
 
 
 @pytest.mark.drill

@@ -1,0 +1,48 @@
+"""Many texts about some people, one about the others (Part 3.1, section 6).
+
+  python -m physics_lm.train --config=configs/celebrities.py:both --workdir=A
+  python -m physics_lm.train --config=configs/celebrities.py:ask_celebrity \
+      --workdir=B --config.init_from=A
+
+`both` reads of celebrities (five shuffled texts each) and of a minority (one
+shuffled text each), `minority` of the latter alone; `ask_celebrity` and
+`ask_minority` finetune on questions about half of either. The evaluation asks
+about the minority; `famous` about celebrities.
+"""
+
+from configs import default, manipulation
+
+VARIANTS = ('both', 'minority', 'ask_celebrity', 'ask_minority')
+
+
+def get_config(variant: str = 'both'):
+  if variant not in VARIANTS:
+    raise ValueError(f'variant is {variant!r}, wanted one of '
+                     f'{", ".join(VARIANTS)}')
+  c = default.get_config()
+  c.worlds = {'minority': default.biographies(),
+              'celebrity': default.biographies()}
+  people = 300
+  for w in c.worlds.values():
+    w.update(manipulation.SMALL)
+    w.people = people
+  c.worlds.celebrity.first = people
+  c.worlds.minority.variant = 'single_permute1'
+  c.data.length, c.data.batch = 160, 12
+  c.data.tasks = {
+      # Entries are drawn alike: five of a celebrity for one of a minority.
+      'minority': default.task('minority', 'bio', 1 / 6),
+      'celebrity': default.task('celebrity', 'bio', 5 / 6),
+      'qa_minority': default.task('minority', 'qa_train', 0.0, 'answers'),
+      'qa_celebrity': default.task('celebrity', 'qa_train', 0.0, 'answers')}
+  t = c.data.tasks
+  if variant == 'minority':
+    t.celebrity.weight = 0.0
+  if variant.startswith('ask'):
+    t.minority.weight = t.celebrity.weight = 0.0
+    t[variant.replace('ask', 'qa')].weight = 1.0
+  c.optim.learning_rate, c.optim.b2 = 4e-3, 0.95
+  c.evals = {'minority': default.evaluation('extraction'),
+             'famous': default.evaluation('extraction')}
+  c.evals.minority.world, c.evals.famous.world = 'minority', 'celebrity'
+  return c

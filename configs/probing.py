@@ -1,0 +1,24 @@
+"""Biographies alone, and probes of what they left (Part 3.1, section 5).
+
+  python -m physics_lm.train --config=configs/probing.py:multi5_permute \
+      --workdir=DIR
+
+The text after the colon is the variant of the biographies; lists are those of
+configs/manipulation.py.
+"""
+
+from configs import default, manipulation
+
+
+def get_config(variant: str = 'multi5_permute'):
+  c = default.get_config()
+  c.worlds.bios.update(manipulation.SMALL)
+  c.worlds.bios.variant = variant
+  c.data.length, c.data.batch = 160, 12
+  c.data.tasks.bio.weight, c.data.tasks.qa.weight = 1.0, 0.0
+  c.optim.learning_rate, c.optim.b2 = 4e-3, 0.95
+  c.evals = {'extraction': default.evaluation('extraction'),
+             'p_probe': default.evaluation('p_probe'),
+             'q_probe': default.evaluation('q_probe')}
+  c.evals.q_probe.rank, c.evals.q_probe.batch = 16, 100
+  return c

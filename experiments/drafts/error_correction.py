@@ -1,0 +1,264 @@
+"""Does a model reason better when its training data hold mistakes, taken back?
+
+Part 2.2 (Ye, Xu, Li, Allen-Zhu, arXiv 2408.16293), sections 4 and 6, Results
+3 to 5 and 8: before a step of a solution stands, with probability `rate` and
+again with the same, a step that cannot be taken yet, and then "BACK". Equal
+tokens, so fewer problems; plain training, plain greedy decoding.
+
+Paper (iGSM, GPT2-12-12, hardest op of med, full solutions right): 78 % without
+mistakes, 84, 92 and 94 % at rates 0.05, 0.2, 0.5; masking the mistakes changes
+nothing much; the model hardly retries when trained at 0.2 and retries at 0.5; a
+mistake that is any later step (retry_weak) helps up to 0.2 and ruins at 0.5
+(61 %), any parameter at all (retry_miss) helps less (83 %).
+
+  python -m physics_lm.launch experiments/drafts/error_correction.py --scale=cpu
+  python -m physics_lm.report experiments/drafts/error_correction.py --scale=cpu
+
+Not measured yet: about six minutes of one core a run, 12 runs.
+
+Ours at `cpu` scale: two levels, op 1 to 3, modulus 5, loss on solutions only,
+0.2M parameters (configs/igsm.py:small); up to op 3 new problems of training
+templates, of which there are too few to hold any out; new templates at op 4.
+
+Rules, fixed before the runs, n >= 3 seeds: better means by more than twice the
+standard error over seeds, sqrt((s1^2 + s2^2) / n), of the full solutions that
+are right; "no difference" is the same the other way round. It is judged at the
+hardest op of which models without mistakes solve at least half.
+"""
+
+import math
+
+from physics_lm import plots
+from physics_lm.report import Claim
+from physics_lm.sweep import Run, pick
+
+# name: rate, kind of mistakes, what bears no loss
+DATA = {'clean': (0.0, 'retry', 'none'),
+        **{f'retry {r}': (r, 'retry', 'none') for r in (0.05, 0.2, 0.5)},
+        **{f'masked {r}': (r, 'retry', 'name') for r in (0.05, 0.2, 0.5)},
+        **{f'weak {r}': (r, 'retry_weak', 'none') for r in (0.05, 0.2, 0.5)},
+        **{f'miss {r}': (r, 'retry_miss', 'none') for r in (0.05, 0.2, 0.5)}}
+# The paper's hardest cell of med, %: best of two seeds, beam 1 or 4.
+PAPER = {'clean': 77.7, 'retry 0.05': 83.9, 'retry 0.2': 91.6,
+         'retry 0.5': 93.6, 'masked 0.05': 78.5, 'masked 0.2': 87.8,
+         'masked 0.5': 94.8, 'weak 0.05': 86.4, 'weak 0.2': 91.0,
+         'weak 0.5': 61.1, 'miss 0.05': 76.3, 'miss 0.2': 87.1,
+         'miss 0.5': 83.2}
+SOME = ('clean', 'retry 0.05', 'retry 0.2', 'retry 0.5', 'masked 0.5',
+        'weak 0.5', 'miss 0.5')
+SCALES = {
+    # scale: recipe, data, seeds, splits asked, easiest first, common
+    'smoke': ('small', ('clean', 'retry 0.5'), 1, ('test', 'test_op2'), {
+        'model.width': 16, 'model.depth': 2, 'steps': 4, 'optim.warmup': 2,
+        'data.batch': 8, 'log.every': 2, 'evals.reasoning.problems': 8,
+        'evals.reasoning.tokens': 16}),
+    'cpu': ('small', ('clean', 'retry 0.2', 'retry 0.5', 'weak 0.5'), 3, (
+        'train_op1', 'train_op2', 'train_op3', 'test_op4'), {
+            'evals.reasoning.tokens': 160, 'evals.reasoning.problems': 200}),
+    'gpu': ('gpu', SOME, 3, ('test', 'test_op10', 'test_op13', 'test_op15',
+                             'test_op13_reask'), {}),
+    'paper': ('med', tuple(DATA), 2, (
+        'test', 'test_op15', 'test_op20', 'test_op21', 'test_op22',
+        'test_op23', 'test_op20_reask'), {
+            'evals.reasoning.problems': 4096, 'evals.reasoning.tokens': 2048}),
+}
+
+
+def runs(scale: str) -> list[Run]:
+  """Every (seed, data)."""
+  recipe, data, seeds, splits, common = pick(SCALES, scale)
+  return [
+      Run(f'configs/igsm.py:{recipe}', {
+          'worlds.igsm.retry_rate': DATA[name][0],
+          'worlds.igsm.retry': DATA[name][1],
+          'worlds.igsm.retry_mask': DATA[name][2],
+          'evals.reasoning.splits': ','.join(splits)} | common | {
+              f'seed.{k}': seed for k in ('init', 'data', 'world')},
+          {'data': name, 'seed': seed})
+      for seed in range(seeds) for name in data]
+
+
+def table(results: list[dict]):
+  """One row a (run, split)."""
+  import pandas as pd
+  rows = []
+  for r in results:
+    rate, kind, mask = DATA[r['data']]
+    asked = [k.removeprefix('reasoning/full/') for k in r
+             if k.startswith('reasoning/full/') and k.count('/') == 2]
+    for place, split in enumerate(sorted(asked, key=_place)):
+      get = lambda key, r=r, split=split: r.get(f'reasoning/{key}/{split}',
+                                                math.nan)
+      rows.append({
+          'data': r['data'], 'rate': rate, 'kind': kind, 'mask': mask,
+          'seed': r['seed'], 'split': split, 'place': place,
+          'problems': get('problems'), 'op': get('op'),
+          'full': 100 * get('full'), 'answer': 100 * get('answer'),
+          'guess': 100 * get('majority'), 'retries': get('retries'),
+          'retries_wrong': get('retries_wrong'),
+          'extra_parameters': get('extra_parameters'),
+          'extra_operations': get('extra_operations'),
+          'ended': 100 * get('ended'), 'tokens': r['train/tokens'],
+          'trained': r.get('train/entries/train', math.nan)})
+  return pd.DataFrame(rows)
+
+
+def _place(split: str) -> tuple:
+  """The training law first, then by op, other questions last."""
+  op = ''.join(c for c in split if c.isdigit())
+  return split.endswith('_reask'), int(op or 0)
+
+
+def points(df):
+  """Mean, std over seeds and n, by (data, split)."""
+  return df.groupby(['data', 'split'], sort=False).agg(
+      full=('full', 'mean'), std=('full', 'std'), n=('full', 'size'),
+      answer=('answer', 'mean'), guess=('guess', 'mean'),
+      retries=('retries', 'mean'), retries_std=('retries', 'std'),
+      retries_wrong=('retries_wrong', 'mean'),
+      extra=('extra_parameters', 'mean'), problems=('problems', 'sum'))
+
+
+def hardest(df) -> str:
+  """The split that is judged: the hardest of those that ask as in training,
+  of which models without mistakes solve at least half; else the easiest."""
+  asked = [s for s in df.sort_values('place').split.unique()
+           if not s.endswith('_reask')]
+  clean = df[df.data == 'clean'].groupby('split').full.mean()
+  return next((s for s in reversed(asked) if clean[s] >= 50), asked[0])
+
+
+def plus_minus(mean: float, std: float) -> str:
+  return f'{mean:.1f}' if math.isnan(std) else f'{mean:.1f} ± {std:.1f}'
+
+
+def show(df) -> str:
+  """Full solutions right, %, by data and split; retries at the hardest."""
+  p, last = points(df), hardest(df)
+  names = df.sort_values('place').split.unique()
+  lines = [f'{"data":12}' + ''.join(f'{s:>16}' for s in names)
+           + f'{"retries":>9}{"extra":>7}{"seeds":>7}']
+  for data in df.data.unique():
+    cells = [p.loc[(data, s)] for s in names]
+    at = p.loc[(data, last)]
+    lines.append(
+        f'{data:12}' + ''.join(f'{plus_minus(c.full, c["std"]):>16}'
+                               for c in cells)
+        + f'{at.retries:>9.2f}{at.extra:>7.2f}{int(at.n):>7}')
+  lines.append(f'{"guess":12}' + ''.join(
+      f'{p.xs(s, level="split").guess.mean():>16.1f}' for s in names)
+      + '  (a constant answer, of the answer alone)')
+  return '\n'.join(lines + [f'retries and extra (needless quantities) of right '
+                            f'solutions at {last}'])
+
+
+def _label(split: str) -> str:
+  op = ''.join(c for c in split if c.isdigit())
+  return 'as\ntrained' if not op else f'op {op}' + (
+      ',\nasked\nanew' if split.endswith('_reask') else '')
+
+
+def figure(df):
+  """Accuracy by op; the hardest op by kind of mistakes; retries."""
+  p, last = points(df), hardest(df)
+  names = list(df.sort_values('place').split.unique())
+  data = list(df.data.unique())
+  colour = {'clean': plots.COLOURS[5], 'retry': plots.COLOURS[0],
+            'masked': plots.COLOURS[2], 'weak': plots.COLOURS[1],
+            'miss': plots.COLOURS[3]}
+  shade = lambda name: colour[name.split()[0]]
+  fig, axes = plots.figure(columns=3, width=4.3, height=3.9)
+  ax, bars, tries = axes[0]
+  some = [d for d in data if d.split()[0] in ('clean', 'retry')]
+  styles = dict(zip(('0.05', '0.2', '0.5'), (':', '--', '-')))
+  for k, name in enumerate(some):
+    cells = p.loc[[(name, s) for s in names]]
+    ax.errorbar([x + 0.06 * k for x in range(len(names))], cells.full,
+                yerr=cells['std'].fillna(0), color=shade(name), marker='o',
+                markersize=3.5, capsize=2, linewidth=1.4, label=(
+                    'no mistakes' if name == 'clean' else
+                    f'mistakes, rate {name.split()[1]}'),
+                linestyle=styles.get(name.split()[-1], '-'))
+  ax.set_xticks(range(len(names)), [_label(s) for s in names], fontsize=8)
+  ax.set_ylim(0, 105)
+  ax.set_ylabel('solutions wholly right, %', fontsize=9)
+  ax.legend(fontsize=8, frameon=False, loc='lower left')
+  plots.title(ax, 'Solved, by number of operations')
+
+  cells = p.loc[[(d, last) for d in data]]
+  plots.accuracy_bars(
+      bars, [d.replace(' ', '\n') for d in data], cells.full,
+      cells['std'].fillna(0), [shade(d) for d in data],
+      [PAPER.get(d, math.nan) for d in data])
+  bars.tick_params(axis='x', labelsize=8)
+  plots.title(bars, f'{_label(last)}, by kind of mistakes')
+
+  tries.bar(range(len(data)), cells.retries, 0.62,
+            yerr=cells.retries_std.fillna(0), color=[shade(d) for d in data],
+            ecolor=plots.INK, capsize=2.5)
+  for x, value in enumerate(cells.retries):
+    tries.annotate(f'{value:.2f}', (x, value), xytext=(0, 3), ha='center',
+                   textcoords='offset points', fontsize=8.5)
+  tries.set_xticks(range(len(data)), [d.replace(' ', '\n') for d in data],
+                   fontsize=8)
+  tries.set_ylabel('retries in a right solution', fontsize=9)
+  plots.title(tries, f'{_label(last)}: steps taken back')
+  n, problems = int(cells.n.min()), int(cells.problems.min())
+  fig.supxlabel(
+      f'mean and standard deviation of {n} seed{"s"[:n > 1]}, '
+      f'{problems // max(n, 1)} problems each, equal tokens of training; '
+      "diamonds: the paper's models at op 23\nretry: a step that cannot be "
+      'taken yet, taken back; masked: without loss on it; weak: any later '
+      'step; miss: any other quantity', x=0.01, ha='left', fontsize=8,
+      color=plots.QUIET)
+  return fig
+
+
+def verdict(df) -> list[Claim]:
+  """Results 3 to 5 and 8 of the paper."""
+  p, last, out = points(df), hardest(df), []
+  cell = lambda name: p.loc[(name, last)] if (name, last) in p.index else None
+
+  def add(statement, paper, names, holds, of='full'):
+    cells = [cell(name) for name in names]
+    if any(c is None or c.n < 3 for c in cells):
+      out.append(Claim(statement, paper, 'not run with three seeds',
+                       'not tested at this scale'))
+      return
+    spread = {'full': 'std', 'retries': 'retries_std'}.get(of)
+    shown = ' against '.join(
+        f'{c[of]:.2f} ± {c[spread]:.2f}' if of == 'retries' else
+        f'{c[of]:.2f}' if of == 'extra' else plus_minus(c.full, c['std'])
+        for c in cells)
+    out.append(Claim(
+        statement, paper, f'{shown} ({_label(last)}; n = {int(cells[0].n)} '
+        f'seeds, {int(cells[0].problems / cells[0].n)} problems each)',
+        'yes' if holds(*cells) else 'no'))
+
+  error = lambda a, b: 2 * ((a['std']**2 + b['std']**2) / min(a.n, b.n))**0.5
+  beats = lambda a, b: a.full - b.full > error(a, b)
+  for rate in (0.05, 0.2, 0.5):
+    add(f'Mistakes at rate {rate} solve more at the hardest op than none, at '
+        'equal tokens (Result 4)',
+        f'{PAPER[f"retry {rate}"]} against {PAPER["clean"]} %',
+        [f'retry {rate}', 'clean'], beats)
+  add('More mistakes are better: 0.5 beats 0.05 (Result 4)',
+      '93.6 against 83.9 %', ['retry 0.5', 'retry 0.05'], beats)
+  add('Without loss on the mistakes it is the same at 0.5 (Result 5: no '
+      'difference)', '94.8 against 93.6 %', ['masked 0.5', 'retry 0.5'],
+      lambda a, b: abs(a.full - b.full) <= error(a, b))
+  add('Trained at 0.2 it hardly retries (Result 4: less than 0.5 a right '
+      'solution)', '0.2 retries', ['retry 0.2'],
+      lambda a: a.retries < 0.5, 'retries')
+  add('At 0.5 it retries more (Result 4)', '2.9 against 0.2 retries',
+      ['retry 0.5', 'retry 0.2'], lambda a, b: a.retries - b.retries > 2 * (
+          (a.retries_std**2 + b.retries_std**2) / a.n)**0.5, 'retries')
+  add('It still computes only what is needed at 0.5 (less than 0.05 needless '
+      'quantities)', '0.00', ['retry 0.5'], lambda a: a.extra < 0.05, 'extra')
+  add('Mistakes that name any later step ruin it at 0.5 (Result 8: below no '
+      'mistakes)', '61.1 against 77.7 %', ['weak 0.5', 'clean'],
+      lambda a, b: beats(b, a))
+  add('Mistakes that name anything help less than true ones at 0.5 (Result 8)',
+      '83.2 against 93.6 %', ['miss 0.5', 'retry 0.5'],
+      lambda a, b: beats(b, a))
+  return out
