@@ -16,6 +16,7 @@ a tokenizer from elsewhere are renumbered.
 """
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
-from physics_lm.errors import BadInput, command, nearest, need
+from physics_lm.errors import BadInput, command, disk_errors, nearest, need
 
 PAD, EOS = 0, 1
 _SPECIAL = ('<pad>', '<eos>')
@@ -345,6 +346,19 @@ def sentencepiece(path: str) -> Mapped:
   return out
 
 
+def train_sentencepiece(texts: Iterable[str], size: int) -> bytes:
+  """A SentencePiece model (unigram) of at most `size` entries that writes any
+  text, our two ends first: its file. The same texts give the same entries."""
+  out = io.BytesIO()
+  need('sentencepiece', 'text').SentencePieceTrainer.train(
+      sentence_iterator=iter(texts), model_writer=out, vocab_size=size,
+      hard_vocab_limit=False, byte_fallback=True, pad_id=PAD, eos_id=EOS,
+      unk_id=2, bos_id=-1, normalization_rule_name='identity',
+      add_dummy_prefix=False, remove_extra_whitespaces=False,
+      max_sentence_length=1 << 20, num_threads=1, minloglevel=2)
+  return out.getvalue()
+
+
 def sentencepiece_proto(path: str):
   """The entries and settings of a SentencePiece model. Raises BadInput."""
   raw = _read(path)
@@ -413,9 +427,16 @@ def main(argv=None):
   examples = base.some(world, split, a.count)
   texts = lambda: (e.text for e in examples)
   if a.train:
-    tokenizer = train_bpe(texts(), max(a.train, _LEAST))
-    tokenizer.save(a.out)
-    print(f'{a.out}: {tokenizer.get_vocab_size()} entries; use it with '
+    size = max(a.train, _LEAST)
+    if not a.out.endswith(('.json', '.model')):
+      raise BadInput(f'--out is {a.out}, wanted a name that ends in .json or '
+                     '.model')
+    with disk_errors(a.out):
+      if a.out.endswith('.model'):
+        Path(a.out).write_bytes(train_sentencepiece(texts(), size))
+      else:
+        train_bpe(texts(), size).save(a.out)
+    print(f'{a.out}: {len(make(a.out, ()))} entries; use it with '
           f'--config.data.vocab={a.out}')
     return
   print(f'{"vocab":16}{"entries":>9}{"tokens":>9}{"least":>7}{"most":>7}   '
@@ -431,6 +452,9 @@ _USAGE = """How many tokens a text has, by tokenizer; or train one. No JAX.
 
   python -m physics_lm.vocab biographies --set variant=multi5_permute
   python -m physics_lm.vocab biographies --train=1024 --out=bios.json
+  python -m physics_lm.vocab biographies --train=1024 --out=bios.model
+
+A .json is a byte-level BPE, a .model SentencePiece's.
 """
 
 if __name__ == '__main__':

@@ -7,9 +7,10 @@ Importing this module (10 s, TensorFlow) registers, harmlessly again and again:
   physics_lm/EXPERIMENT/...                             an experiment's Mixtures
 
 Texts have `targets` only, questions `inputs` and `targets`; the splits are the
-world's own, and train and validation. A Task's own name has a colon where
-seqio allows no slash; the registry knows both. `register` adds any other
-config, `predictor` lets seqio's Evaluator score a finished run.
+world's own, and train and, where something is held out, validation. A split
+without end has its first ENOUGH examples, but for train. A Task's own name has
+a colon where seqio allows no slash; the registry knows both. `register` adds
+any other config, `predictor` lets seqio's Evaluator score a finished run.
 
 The other way, `config.data.source = 'seqio:NAME'` trains on a Task or Mixture:
 `Source` is a stream of its examples (worlds/base.py).
@@ -18,6 +19,7 @@ The other way, `config.data.source = 'seqio:NAME'` trains on a Task or Mixture:
 import functools
 import hashlib
 import importlib
+import inspect
 import itertools
 import os
 from collections.abc import Callable
@@ -31,7 +33,7 @@ tf.config.set_visible_devices([], 'GPU')
 import seqio  # noqa: E402
 
 from configs import default  # noqa: E402
-from physics_lm import cli, rows, sweep  # noqa: E402
+from physics_lm import cli, rows, shape, sweep  # noqa: E402
 from physics_lm import vocab as vocabs  # noqa: E402
 from physics_lm.errors import BadInput, nearest  # noqa: E402
 from physics_lm.worlds import base  # noqa: E402
@@ -39,6 +41,8 @@ from physics_lm.worlds import base  # noqa: E402
 VARIANTS = tuple(f'{m}{order}{name}' for m in ('single', 'multi2', 'multi5')
                  for order in ('', '_permute') for name in ('', '_fullname'))
 STREAMS = ('text',)  # worlds that have no index: nothing to register
+ENDLESS = 1 << 24  # examples; a split of more is taken as one without end
+ENOUGH = 4096
 
 
 class Vocabulary(seqio.Vocabulary):
@@ -104,22 +108,34 @@ def add(name: str, world: Callable, vocabulary: Vocabulary,
         splits: dict[str, str], question: bool, tag: str = ''):
   """Registers a Task (again: anew). `world` gives the world; `splits`: its
   split for each of seqio's; `question`: inputs and targets, not a text."""
+  keys = ('inputs', 'targets') if question else ('targets',)
+
+  def count(split) -> int:
+    size = world().size(splits[split])
+    return size if split == 'train' or size < ENDLESS else ENOUGH
 
   def dataset(split, shuffle_files, seed=None):
     del shuffle_files, seed  # seqio shuffles what comes
-    w, mine = world(), splits[split]
+    w, mine, encode = world(), splits[split], vocabulary.ours.encode
 
     def examples():
-      for i in range(w.size(mine)):
-        inputs, targets = base.halves(w.example(mine, i))
-        text = {'inputs': tag + inputs, 'targets': targets} if question else {
-            'targets': tag + inputs + targets}
-        yield text | {'index': i, 'split': mine}
+      for i in range(count(split)):
+        asked, told = base.parts(w.example(mine, i))
+        asked = (tag, *asked) if tag else asked
+        out = {'index': i, 'split': mine}
+        for key, pieces in zip(keys, (asked, told) if question else (
+            (*asked, *told),)):
+          # Tokens are made of pieces: a text does not tell where they end.
+          out[key] = [n for piece in pieces for n in encode(piece)]
+          out[f'{key}_pretokenized'] = ''.join(pieces)
+        yield out
 
-    keys = ['targets', 'split'] + ['inputs'] * question
+    text = tf.TensorSpec((), tf.string)
     return tf.data.Dataset.from_generator(examples, output_signature={
-        'index': tf.TensorSpec((), tf.int64)} | {
-            k: tf.TensorSpec((), tf.string) for k in keys})
+        'index': tf.TensorSpec((), tf.int64), 'split': text} | {
+            k: tf.TensorSpec((None,), tf.int32) for k in keys} | {
+                f'{k}_pretokenized': text for k in keys}).apply(
+                    tf.data.experimental.assert_cardinality(count(split)))
 
   def told(output, example=None, is_target=False):
     if not is_target:
@@ -136,8 +152,7 @@ def add(name: str, world: Callable, vocabulary: Vocabulary,
     seqio.TaskRegistry.remove(known)
   task = seqio.TaskRegistry.add(
       own, seqio.FunctionDataSource(dataset, list(splits)), features,
-      preprocessors=[seqio.preprocessors.tokenize,
-                     seqio.preprocessors.append_eos],
+      preprocessors=[seqio.preprocessors.append_eos],
       postprocess_fn=told if question else None,
       metric_fns=[exact, _checked(world)] if question else [])
   seqio.TaskRegistry.add_provider(name, task)
@@ -181,7 +196,8 @@ def _halves_of(split: str) -> dict[str, str]:
   """{seqio's split: ours} of a task that trains on `split`: the half held out,
   where there is one, is validation."""
   held = split.replace('train', 'test')
-  return {'train': split, 'validation': held, split: split, held: held}
+  out = {'train': split, split: split}
+  return out if held == split else out | {'validation': held, held: held}
 
 
 def register_worlds():
@@ -203,8 +219,7 @@ def _register_world(name: str, config):
       ('', texts, False), ('_qa', [s for s in asked if asked[s]], True)):
     if splits:
       add(f'physics_lm/{name}{end}', world, vocabulary,
-          {'train': splits[0], 'validation': splits[-1],
-           **{s: s for s in splits}}, question)
+          {s: s for s in splits} | _halves_of(splits[0]), question)
 
 
 @functools.cache
@@ -233,6 +248,7 @@ def predictor(folder, batch: int = 64, steps: int = 32):
   for a decoder with inputs, or for an encoder and decoder."""
   from physics_lm import decode, trained
   run = trained.load(folder)
+  cfg = shape.evaluated(run.config, run.cfg)
 
   def prompt(features) -> list[int]:
     if 'encoder_input_tokens' in features:
@@ -247,7 +263,7 @@ def predictor(folder, batch: int = 64, steps: int = 32):
     while part := list(itertools.islice(asked, batch)):
       prompts = [prompt(f) for _, f in part]
       prompts += [[vocabs.EOS]] * (batch - len(part))  # one compilation
-      answers = decode.greedy(run.params, run.cfg, prompts, steps,
+      answers = decode.greedy(run.params, cfg, prompts, steps,
                               len(run.data.vocab))
       # seqio stacks them: one length for all.
       found += [(int(i), [*ids, vocabs.EOS] + [vocabs.PAD] * (steps - len(ids)))
@@ -285,6 +301,10 @@ class Source:
     self.splits = tuple(self._provider.splits or ()) if hasattr(
         self._provider, 'splits') else ()
     self.vocab = _foreign(features['targets'].vocabulary)
+    tasks = getattr(self._provider, 'tasks', (self._provider,))
+    # Such a preprocessor may have cut an example, so that it ends nothing.
+    self.cuts = any('sequence_length' in inspect.signature(step).parameters
+                    for task in tasks for step in task.preprocessors)
 
   def judged(self, split: str) -> str:
     return 'validation' if 'validation' in self.splits else split
@@ -294,11 +314,12 @@ class Source:
     return Examples(self, split, shard, shards, seed)
 
   def dataset(self, split: str, shard: int, shards: int, seed: int):
-    """Endless and in the same order every time; every `shards`-th example."""
+    """Endless and in the same order every time; every `shards`-th example,
+    whole: rows cut a document where they end."""
     features = self._provider.output_features
     ds = self._provider.get_dataset(
         sequence_length=dict.fromkeys(features, self._length), split=split,
-        shuffle=True, seed=seed, num_epochs=None)
+        shuffle=True, seed=seed, num_epochs=None, trim_output_features=False)
     return ds.shard(shards, shard)
 
   def pieces(self):
@@ -321,7 +342,8 @@ class Examples:
   def __next__(self) -> base.Encoded:
     if self._iterator is None:
       self._iterator = self._dataset().skip(self._n).as_numpy_iterator()
-    ours = self._source.vocab.renumber
+    vocab = self._source.vocab
+    ours = vocab.renumber
     while True:
       example = next(self._iterator)
       self._n += 1
@@ -329,8 +351,11 @@ class Examples:
       targets = ours(example['targets'])
       if targets:
         break
+    whole = not self._source.cuts or (
+        example['targets'][-1] == vocab.theirs[vocabs.EOS])
     return base.Encoded([vocabs.EOS, *inputs, *targets],
-                        [0.0] * len(inputs) + [1.0] * (len(targets) + 1))
+                        [0.0] * len(inputs) + [1.0] * len(targets) + [
+                            float(whole)])
 
   def get_state(self) -> dict:
     return {'n': self._n}

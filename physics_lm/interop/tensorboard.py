@@ -4,7 +4,7 @@
 
 A run folder, or a folder of runs; event files go to RUN/tensorboard, or to
 DIR/RUN. Tags are train/loss, eval/..., as in the file; the step is the run's.
-Again: they are written anew.
+Again: they are written anew. A run that has logged nothing yet is passed over.
 """
 
 import calendar
@@ -16,12 +16,10 @@ from physics_lm.errors import BadInput, command, disk_errors, need
 
 
 def convert(run: Path, out: Path) -> int:
-  """Writes a run's scalars to `out`; how many. Raises BadInput when there are
-  none."""
+  """Writes a run's scalars to `out`, if there are any; how many."""
   rows = store.read_rows(run / 'metrics.jsonl')
   if not rows:
-    raise BadInput(f'no metrics in {run}; wanted a run folder, or a folder of '
-                   'runs')
+    return 0
   began = 0.0
   if (run / 'meta.json').exists():
     began = calendar.timegm(time.strptime(
@@ -50,10 +48,16 @@ def main(argv=None):
   a = p.parse_args(argv)
   runs = sorted(f.parent for f in a.folder.glob('*/metrics.jsonl')
                 ) or [a.folder]
+  found = 0
   for run in runs:
     out = a.out / run.name if a.out else run / 'tensorboard'
     with disk_errors(out):
-      print(f'{out}: {convert(run, out)} scalars')
+      count = convert(run, out)
+    print(f'{out}: {count} scalars' if count else f'{run}: no metrics yet')
+    found += count
+  if not found:
+    raise BadInput(f'no metrics in {a.folder}; wanted a run folder, or a '
+                   'folder of runs')
   print(f'tensorboard --logdir={a.out or a.folder}')
 
 

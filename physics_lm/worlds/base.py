@@ -107,13 +107,20 @@ def of_flags(name: str, items: list[str], seed: int) -> World:
   return make(cli.override(config, changes), seed)
 
 
-def halves(example: Example) -> tuple[str, str]:
-  """(question, answer): the text, cut before the first piece that bears loss
-  when all after it do; ('', text) where there is no such end."""
+def parts(example: Example) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The pieces of the question and those of the answer: cut before the first
+  that bears loss when all after it do; no question where there is no such
+  end."""
   count, first = len(example.pieces), min(example.loss, default=0)
-  if not first or example.loss != tuple(range(first, count)):
-    return '', example.text
-  return (''.join(example.pieces[:first]), ''.join(example.pieces[first:]))
+  if example.loss != tuple(range(first, count)):
+    first = 0
+  return example.pieces[:first], example.pieces[first:]
+
+
+def halves(example: Example) -> tuple[str, str]:
+  """(question, answer), the texts of `parts`."""
+  question, answer = parts(example)
+  return ''.join(question), ''.join(answer)
 
 
 def some(world: World, split: str, count: int) -> list[Example]:

@@ -111,12 +111,12 @@ def test_nanogpt_bin_of_a_tokenizer_by_path(tmp_path, world):
   path = tmp_path / 'tok.json'
   vocab.train_bpe(['some words and some more'] * 9, 300).save(str(path))
   (tmp_path / 'tokenizer_config.json').write_text(
-      json.dumps({'eos_token': 'a', 'pad_token': 'b'}))
+      json.dumps({'eos_token': '<pad>', 'pad_token': 'ÿ'}))
   files = write(world, tmp_path, 'nanogpt-bin', 'data', vocab_kind=str(path))
   ids = np.memmap(files[0], dtype=np.uint16, mode='r').tolist()
   meta = pickle.loads((tmp_path / 'data/meta.pkl').read_bytes())
   theirs = vocab.make(str(path), ()).source
   assert meta['vocab_size'] == theirs.get_vocab_size() > max(ids)
-  first = ids[:ids.index(theirs.token_to_id('a'))]
+  first = ids[:ids.index(theirs.token_to_id('<pad>'))]
   assert len(first) > 9 and ''.join(meta['itos'][i] for i in first) == (
       world.example('qa_train', 0).text)

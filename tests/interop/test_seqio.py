@@ -8,10 +8,23 @@ import numpy as np
 import pytest
 import seqio
 
+from configs import igsm
 from configs import seqio as recipe
-from physics_lm import cli, pipeline, rows, store, train, trained, vocab
+from physics_lm import (
+  cli,
+  decode,
+  pipeline,
+  rows,
+  shape,
+  store,
+  sweep,
+  train,
+  trained,
+  vocab,
+)
 from physics_lm.errors import BadInput
 from tests.conftest import ROOT, TINY
+from tests.interop.conftest import untrained
 from tests.streams import batches, log, stopped_once
 
 pytestmark = pytest.mark.interop
@@ -58,6 +71,35 @@ def test_a_task_gives_what_the_world_does(tiny):
       assert e['targets_pretokenized'].decode() == example.pieces[-1]
 
 
+def test_validation_is_held_out_and_ends():
+  splits = lambda name: seqio.get_mixture_or_task(f'physics_lm/{name}').splits
+  # Its people are all in `bio`: only questions are held out.
+  assert 'validation' not in splits('bios_single')
+  assert 'validation' in splits('bios_single_qa')
+  assert set(splits('bitworld')) == {'train', 'bio'}
+  first = next(get('physics_lm/igsm_qa', 'validation'))
+  assert first['split'] == b'test' and first['index'] == 0
+  task = seqio.get_mixture_or_task('physics_lm/igsm_qa')
+  for split in set(task.splits) - {'train'}:
+    ds = task.source.get_dataset(split, shuffle=False)
+    assert ours.ENOUGH == ds.cardinality()
+
+
+def test_a_task_in_pieces():
+  """Tokens are made of pieces: a text alone does not tell where they end."""
+  config = igsm.get_config().lock()
+  name, *_ = ours.register('pieces', config)
+  data = rows.load(config)
+  example = data.worlds['igsm'].example('train', 0)
+  wanted = rows.encode(data, example)[0][1:]
+  for of in (name, f'{name}.train'):
+    assert next(get(of))['targets'].tolist() == [*wanted, vocab.EOS]
+  got = next(get(f'{name}.train_qa'))
+  assert [*got['inputs'], *got['targets']] == [*wanted, vocab.EOS]
+  assert got['inputs_pretokenized'].decode() + got[
+      'targets_pretokenized'].decode() == example.text
+
+
 def test_vocabularies(tiny):
   data = rows.load(tiny({'data.vocab': 'byte'}))
   v = ours.Vocabulary(lambda: data.vocab)
@@ -73,18 +115,21 @@ def test_vocabularies(tiny):
   assert v != word
 
 
-def test_a_mixture_of_an_experiment_has_its_rates(tiny):
-  from physics_lm import sweep
-  runs = sweep.experiment(
-      str(ROOT / 'experiments/knowledge_extraction.py')).runs('cpu')
-  for run in runs[:3]:
-    name = f'physics_lm/knowledge_extraction/{run.tags["data"]}/' + (
-        run.tags['training'])
-    mixture = seqio.MixtureRegistry.get(name)
-    wanted = {k: t.weight for k, t in run.config.data.tasks.items()
-              if t.weight}
-    assert {t.name.rpartition('.')[2]: mixture.get_rate(t)
-            for t in mixture.tasks} == wanted
+@pytest.mark.parametrize('experiment', sorted(
+    p.stem for p in (ROOT / 'experiments').glob('*.py')))
+def test_a_mixture_of_each_experiment(experiment):
+  run = sweep.ordered(sweep.experiment(
+      str(ROOT / f'experiments/{experiment}.py')).runs('cpu'))[0]
+  name = '/'.join([f'physics_lm/{experiment}', *(
+      str(v) for k, v in run.tags.items() if k != 'seed')])
+  mixture = seqio.MixtureRegistry.get(name)
+  wanted = {k: t.weight for k, t in run.config.data.tasks.items() if t.weight}
+  assert {t.name.rpartition('.')[2]: mixture.get_rate(t)
+          for t in mixture.tasks} == wanted
+  assert len(next(get(name))['targets']) > 1
+
+
+def test_a_mixture_holds_to_its_rates(tiny):
   config = tiny({'data.tasks.bio.weight': 3.0, 'data.tasks.qa.weight': 1.0})
   name, *_ = ours.register('mixed', config)
   first = list(itertools.islice(
@@ -117,6 +162,21 @@ def test_the_evaluator_scores_a_trained_run(trained_run):
       assert found['n'] == 36
       assert found['exact'] == found['checked'] == pytest.approx(wanted)
   assert store.results(trained_run)['extraction/exact/train'] > 0.05
+
+
+def test_experts_are_scored_with_the_room_of_an_evaluation(
+    tmp_path, monkeypatch):
+  folder = untrained(tmp_path / 'run', {'model.experts': 2})
+  run, found = trained.load(folder), []
+  monkeypatch.setattr(decode, 'greedy', lambda params, cfg, prompts, *_: (
+      found.append(cfg), [[] for _ in prompts])[1])
+  dataset = seqio.EncDecFeatureConverter(pack=False)(
+      seqio.get_mixture_or_task('physics_lm/bios_single_qa').get_dataset(
+          {'inputs': 64, 'targets': 16}, 'validation', shuffle=False).take(1),
+      {'inputs': 64, 'targets': 16}).enumerate()
+  ours.predictor(folder)(dataset)
+  assert found == [shape.evaluated(run.config, run.cfg)]
+  assert found[0] != run.cfg
 
 
 def foreign(folder, name='foreign_task', kind='ByteVocabulary(0)'):
@@ -178,6 +238,30 @@ def test_rows_of_a_foreign_task(tmp_path, name):
     assert weights == [0.0] * (len(inputs) + 1) + [1.0] * (len(targets) + 1)
     assert flat['targets'][b - 1] == vocab.EOS
   assert len(seen) > 15  # shuffled, not one and the same
+
+
+def test_a_document_longer_than_a_row_is_whole():
+  """Rows cut it where they end, and only where it ends does it end."""
+  import tensorflow as tf
+  texts = lambda split, shuffle_files, seed=None: (
+      tf.data.Dataset.from_tensor_slices({'targets': ['x' * 300, 'y' * 9]}))
+
+  def cut(ds, sequence_length):  # a preprocessor that wants a length
+    return ds.map(lambda e: e | {
+        'targets': e['targets'][:sequence_length['targets']]})
+
+  both = [seqio.preprocessors.tokenize, seqio.preprocessors.append_eos]
+  feature = seqio.Feature(seqio.ByteVocabulary(0), add_eos=True)
+  for name, steps in (('long', both), ('long_cut', [*both, cut])):
+    seqio.TaskRegistry.add(
+        name, seqio.FunctionDataSource(texts, ['train']),
+        {'targets': feature}, steps)
+  seqio.MixtureRegistry.add('long_mix', [('long', 1.0)])
+  for name, size, end in (('long', 300, 1.0), ('long_mix', 300, 1.0),
+                          ('long_cut', 64, 0.0)):
+    found = {len(e.ids) - 1: e.weights for e in itertools.islice(
+        ours.Source(name, 64).documents('train'), 12)}
+    assert found == {size: [1.0] * size + [end], 9: [1.0] * 10}
 
 
 def test_hosts_shards_and_resuming(tmp_path):

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from physics_lm import metrics, store
-from physics_lm.errors import BadInput
 from physics_lm.interop import tensorboard
 from tests.conftest import ROOT
 
@@ -52,7 +51,7 @@ print(json.dumps({{t: [[e.step, e.value, e.wall_time] for e in got.Scalars(t)]
   assert [w - began for *_, w in found['train/loss']] == [20, 40, 60]
 
 
-def test_the_converter_loads_no_tensorflow(tmp_path):
+def test_the_converter_loads_no_tensorflow(tmp_path, capsys):
   write_run(tmp_path / 'run')
   code = f'''
 import sys
@@ -63,8 +62,20 @@ print('LOADED', [m for m in ('tensorflow', 'jax') if m in sys.modules])
   out = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,
                        capture_output=True, text=True).stdout
   assert out.splitlines()[-1] == 'LOADED []'
-  with pytest.raises(BadInput, match='no metrics in'):
-    tensorboard.convert(tmp_path, tmp_path / 'x')
+  with pytest.raises(SystemExit) as stopped:
+    tensorboard.main([str(tmp_path / 'tb')])
+  assert stopped.value.code == 2
+  assert 'no metrics in' in capsys.readouterr().err
+
+
+def test_a_run_without_metrics_is_passed_over(tmp_path, capsys):
+  for name in ('a', 'c'):
+    write_run(tmp_path / name)
+  (tmp_path / 'b').mkdir()
+  (tmp_path / 'b/metrics.jsonl').touch()
+  tensorboard.main([str(tmp_path)])
+  told = capsys.readouterr().out
+  assert told.count('13 scalars') == 2 and 'b: no metrics yet' in told
 
 
 def records(path):

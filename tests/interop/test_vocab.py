@@ -119,6 +119,27 @@ def test_sentencepiece_by_path(tiny, tmp_path, pad):
       theirs.encode(text.strip()))
 
 
+def test_a_sentencepiece_trained_by_command(tmp_path, capsys):
+  path = tmp_path / 'bios.model'
+  flags = ['biographies', '--set', 'people=40', '--count=60']
+  hashes = set()
+  for _ in range(2):  # the same each time
+    vocab.main([*flags, '--train=400', f'--out={path}'])
+    made = vocab.make(str(path), ())
+    hashes.add(made.hash)
+  assert len(hashes) == 1
+  assert f'{path}: {len(made)} entries' in capsys.readouterr().out
+  assert len(made) <= 400 and made.theirs == tuple(range(len(made)))
+  for text in (*ODD, ' born in Boston.'):
+    if text and '\x00' not in text:
+      assert made.decode(made.encode(text)) == text
+  vocab.main([*flags, f'--vocab=byte,{path}'])
+  byte, ours = capsys.readouterr().out.splitlines()[1:]
+  assert float(ours.split()[2]) < 0.7 * float(byte.split()[2])
+  with pytest.raises(SystemExit):
+    vocab.main([*flags, '--train=400', f'--out={tmp_path / "bios.txt"}'])
+
+
 def test_a_tokenizer_by_path(tmp_path):
   made = vocab.train_bpe(['some words and some more'] * 9, 300)
   made.save(str(tmp_path / 'tok.json'))
