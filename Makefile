@@ -47,7 +47,7 @@ TORCH ?= torch==2.13.0
 	@touch $@
 
 test-interop: .venv/.interop
-	$(BIN)/python -m pytest -m interop
+	$(BIN)/python -m pytest -m interop $(PARALLEL)
 
 lint: .venv/.ready
 	$(BIN)/ruff check .
