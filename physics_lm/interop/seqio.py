@@ -17,6 +17,7 @@ The other way, `config.data.source = 'seqio:NAME'` trains on a Task or Mixture:
 """
 
 import functools
+import re
 import hashlib
 import importlib
 import inspect
@@ -230,13 +231,15 @@ def _questions(kind: str) -> dict[str, bool]:
 
 
 def register_experiments(scale: str = 'cpu'):
-  """The mixtures of every experiment: physics_lm/EXPERIMENT/its tags."""
+  """The mixtures of every experiment: physics_lm/EXPERIMENT/its tags, in the
+  characters that seqio's names may have."""
   for path in sorted((sweep.ROOT / 'experiments').glob('*.py')):
     module = sweep.experiment(str(path))
     seen = set()
     for run in sweep.ordered(module.runs(scale)):
-      name = '/'.join([path.stem, *(str(v) for k, v in run.tags.items()
-                                    if k != 'seed')])
+      name = '/'.join([path.stem, *(
+          re.sub(r'[^\w.]+', '_', str(v)) for k, v in run.tags.items()
+          if k != 'seed')])
       if name not in seen:
         seen.add(name)
         register(name, run.config)
