@@ -17,12 +17,12 @@ The other way, `config.data.source = 'seqio:NAME'` trains on a Task or Mixture:
 """
 
 import functools
-import re
 import hashlib
 import importlib
 import inspect
 import itertools
 import os
+import re
 from collections.abc import Callable
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
