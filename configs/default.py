@@ -130,7 +130,7 @@ def evaluation(kind: str):
   """One evaluation, run every `every` steps and always at the end."""
   e = ConfigDict()
   # 'loss', 'extraction', 'knowledge_bits', 'manipulation', 'p_probe',
-  # 'q_probe', 'v_probe', 'reasoning' or 'best_of'
+  # 'q_probe', 'v_probe', 'reasoning', 'best_of' or 'regret'
   e.kind = kind
   e.every = placeholder(int)  # steps; None: at the end only
   e.world = 'bios'  # which world, but for 'loss'
@@ -157,6 +157,8 @@ def evaluation(kind: str):
   e.samples = 16  # solutions of a problem
   e.learn_problems = 500  # that verifiers learn from
   e.learn_samples = 4  # solutions of each
+  # For 'regret' (physics_lm/evals/regret.py), with the probe's of 'v_probe'.
+  e.retries = 10  # steps of a solution that are taken back, at most
   # For 'v_probe' (physics_lm/evals/v_probe.py), with splits and problems.
   e.probe = 'nece'  # or 'dep', 'known', 'can_next', 'nece_next', 'value'
   return e
@@ -165,7 +167,7 @@ def evaluation(kind: str):
 def get_config() -> ConfigDict:
   """The defaults: a tiny model on 500 people."""
   c = ConfigDict()
-  c.steps = 2000  # optimizer steps
+  c.steps = 2000  # optimizer steps; 0, with init_from: only evaluated
   c.init_from = placeholder(str)  # a finished run's folder or id: start there
 
   c.seed = ConfigDict()

@@ -9,8 +9,8 @@ items on each, op 1 to 3, modulus 5, letters in alphabetical order, loss on
 solutions only; 0.2M parameters. `gpu` is for ten minutes of one data-centre
 GPU: op to 10, modulus 7, 14M parameters. `med` and `hard` are the paper's
 problems, model and steps, in tokens of whole phrases: about a day. With
-`_best_of` or `_probes` behind it, the same runs are also asked for the best of
-many solutions, or probed.
+`_best_of`, `_probes` or `_regret` behind it, the same runs are also asked for
+the best of many solutions, probed, or let try again where they went wrong.
 """
 
 from configs import default
@@ -19,14 +19,16 @@ SIZES = {'gpu': (10, 12, 384, 192, 8000, 0.05),
          'med': (15, 20, 448, 512, 100_000, 0.05),
          'hard': (21, 28, 640, 256, 200_000, 0.03)}
 ASKED = {'': {}, 'best_of': {'best_of': 'best_of'},
-         'probes': {task: 'v_probe' for task in ('nece', 'dep', 'can_next')}}
+         'probes': {task: 'v_probe' for task in ('nece', 'dep', 'can_next')},
+         'regret': {'beam4': 'reasoning', 'beam16': 'reasoning',
+                    'regret': 'regret'}}
 
 
 def get_config(variant='small'):
   size, _, more = variant.partition('_')
   if size not in ('small', *SIZES) or more not in ASKED:
     raise ValueError(f'variant {variant!r}, wanted small, gpu, med or hard, '
-                     'each also with _best_of or _probes')
+                     'each also with _best_of, _probes or _regret')
   c = default.get_config()
   c.worlds = {'igsm': default.igsm()}
   c.data.tasks = {'train': default.task('igsm', 'train', 1.0)}
@@ -35,7 +37,8 @@ def get_config(variant='small'):
              'reasoning': default.evaluation('reasoning')}
   for name, kind in ASKED[more].items():
     e = c.evals[name] = default.evaluation(kind)
-    e.decode, e.probe = 'sample:1.0', name
+    e.decode = f'beam:{name[4:]}' if kind == 'reasoning' else 'sample:1.0'
+    e.probe = name if kind == 'v_probe' else 'can_next'
     e.rank, e.batch, e.steps, e.learning_rate = 8, 64, 300, 5e-3
   for name in c.evals:
     c.evals[name].world = 'igsm'

@@ -58,8 +58,8 @@ def greedy(params, cfg: Shape, prompts, steps: int, entries: int | None = None
 
 def generate(params, cfg: Shape, prompts, steps: int, how: Method = Method(),  # noqa: B008
              *, entries: int | None = None, batch: int | None = None,
-             seed: int = 0, numbers=None, stop: int = vocabs.EOS
-             ) -> list[list[int]]:
+             seed: int = 0, numbers=None, stop: int = vocabs.EOS,
+             width: int = 0) -> list[list[int]]:
   """A continuation of each prompt (a list of ids, not empty).
 
   Args:
@@ -71,6 +71,7 @@ def generate(params, cfg: Shape, prompts, steps: int, how: Method = Method(),  #
     seed, numbers: what is sampled depends on the seed and the prompt's number
       (by default its place), not on the others in its batch.
     stop: a token after which to stop, besides the end token.
+    width: of prompts, at least: calls of one width share a compilation.
 
   Returns:
     ids of each continuation, without the end token, with `stop`.
@@ -79,7 +80,7 @@ def generate(params, cfg: Shape, prompts, steps: int, how: Method = Method(),  #
     return []
   batch = batch or len(prompts)
   numbers = range(len(prompts)) if numbers is None else numbers
-  width = -(-max(map(len, prompts)) // _ROUND) * _ROUND
+  width = -(-max(width, *map(len, prompts)) // _ROUND) * _ROUND
   run = _beams if how.beams > 1 else _single
   found = []
   for at in range(0, len(prompts), batch):

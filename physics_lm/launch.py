@@ -194,6 +194,18 @@ def peers(run: sweep.Run, others, most: int) -> list[sweep.Run]:
        and population.key(o.config) == key), most - 1)]
 
 
+def borrow(runs: list[sweep.Run], folder: Path):
+  """Links, in place of training it again, each of the runs that another
+  experiment, beside this one's folder, has finished."""
+  for run in runs:
+    done = [p for p in sorted(folder.parent.glob(f'*/{run.id}'))
+            if store.is_done(p) and not p.is_symlink()]
+    if done and not (folder / run.id).exists():
+      folder.mkdir(parents=True, exist_ok=True)
+      (folder / run.id).symlink_to(os.path.relpath(done[0], folder))
+      print(f'{label(run)} is there already: {done[0]}')
+
+
 def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
            together: int | None = None) -> dict[str, str]:
   """Brings every run to done; {run id: 'done', 'failed', 'blocked' or
@@ -314,8 +326,8 @@ def main(argv=None):
   if a.devices < 1:
     raise BadInput(f'--devices is {a.devices}, wanted at least 1')
   module = sweep.experiment(a.experiment)
-  runs = sweep.ordered(module.runs(a.scale))
-  folder = a.runs / module.name
+  asked = module.runs(a.scale)
+  runs, folder = sweep.ordered(asked), a.runs / module.name
   if a.list:
     device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
     print(cost.table(runs, folder, device, a.devices))
@@ -326,6 +338,10 @@ def main(argv=None):
   if a.population and a.executor == 'slurm':
     raise BadInput('--population with --executor=slurm, wanted one or the '
                    'other: a job is one run')
+  # What a report reads was asked this experiment's questions; what is only
+  # started from may be anybody's.
+  reported = {r.id for r in asked}
+  borrow([r for r in runs if r.id not in reported], folder)
   if a.executor == 'slurm':
     ends = slurm.submit(runs, folder, a.jobs, a.slurm)
     new = [j for j in ends.values() if j not in ('done', 'queued')]

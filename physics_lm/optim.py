@@ -17,6 +17,8 @@ def schedule(config, peak=None) -> optax.Schedule:
   if o.schedule not in SCHEDULES:
     raise BadInput(f'optim.schedule is {o.schedule!r}, wanted one of '
                    f'{", ".join(SCHEDULES)}')
+  if not total:  # only evaluated
+    return optax.constant_schedule(0.0)
   if not 0 <= o.warmup < total:
     raise BadInput(f'optim.warmup is {o.warmup}, wanted 0 up to below '
                    f'steps={total}')

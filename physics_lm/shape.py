@@ -54,9 +54,14 @@ class Shape:
 
 
 def check(config):
-  """Raises BadInput for counts and choices that no run can have."""
+  """Raises BadInput for counts and choices that no run can have. A run that
+  starts from another may take no step: then it is only evaluated."""
+  if config.steps < 1 and not (config.init_from and config.steps == 0):
+    raise BadInput(f'steps is {config.steps} and init_from '
+                   f'{config.init_from}, wanted at least 1, or 0 and a run to '
+                   'evaluate')
   for section, key in (
-      (config, 'steps'), (config.data, 'batch'), (config.log, 'every'),
+      (config.data, 'batch'), (config.log, 'every'),
       (config.checkpoint, 'every'), (config.checkpoint, 'keep'),
       (config.runtime, 'accumulate')):
     if section[key] < 1:

@@ -171,15 +171,16 @@ def place(name: str, folder: Path) -> Path:
 
 
 def ancestor(folder: Path) -> Path:
-  """The finished run that the run in `folder` started from, wherever the two
-  have moved together. Raises BadInput when it is not there."""
+  """The finished run whose parameters the run in `folder` adapts or only
+  evaluates, wherever the two have moved together. Raises BadInput when it is
+  not there."""
   wanted = read_json(folder / 'config.json')['init_from']
   told = read_json(folder / 'meta.json').get('init_from') or wanted
   for path in (folder / told, folder.parent / wanted):
     if is_done(path) and run_id(read_json(path / 'config.json')) == wanted:
       return path
-  raise BadInput(f'{folder} holds an adapter of run {wanted}, which is neither '
-                 f'in {folder / told} nor beside it')
+  raise BadInput(f'{folder} lacks what it took from run {wanted}, which is '
+                 f'neither in {folder / told} nor beside it')
 
 
 def check_vocab(folder: Path, vocab, what: str):

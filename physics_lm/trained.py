@@ -69,6 +69,8 @@ def parameters(folder: Path, like):
   """(parameters, step) of a run's newest checkpoint, on the shardings of the
   abstract tree; an adapter merged into what it adapts. Raises BadInput."""
   c = config(folder)
+  if not c.steps:  # only evaluated: the parameters are those it started from
+    return parameters(store.ancestor(folder), like)[0], 0
   if c.adapter.kind == 'none':
     return checkpoint.load_params(folder, like)
   cfg = shape.make(c, store.read_json(folder / 'meta.json')['vocab']['size'])

@@ -62,6 +62,23 @@ def test_parents_come_first_and_doubles_are_refused():
     sweep.ordered([parent, run({'kind': 'again'})])
 
 
+def test_what_another_experiment_has_done_is_not_done_again(tmp_path):
+  parent = run({'kind': 'parent'})
+  theirs = tmp_path / 'theirs' / parent.id
+  store.write_json(theirs / 'config.json', store.plain(parent.config))
+  launch.borrow([parent], tmp_path / 'mine')
+  assert not (tmp_path / 'mine').exists()  # it is not done
+  store.write_json(theirs / 'done', {})
+  launch.borrow([parent, run({'kind': 'other'}, steps=5)], tmp_path / 'mine')
+  at, = (tmp_path / 'mine').iterdir()
+  assert at.name == parent.id and at.resolve() == theirs.resolve()
+  assert store.is_done(at)
+  launch.borrow([parent], tmp_path / 'mine')  # once
+  (tmp_path / 'more' / parent.id).mkdir(parents=True)
+  launch.borrow([parent], tmp_path / 'more')
+  assert not (tmp_path / 'more' / parent.id).is_symlink()  # begun here
+
+
 def test_list_shows_every_column(tmp_path):
   parent = run({'kind': 'parent'})
   text = cost.table([parent, run({'kind': 'child'}, parent, steps=5)],

@@ -16,6 +16,7 @@ from physics_lm import (
   shape,
   store,
   train,
+  trained,
 )
 from physics_lm.errors import BadInput
 
@@ -163,6 +164,16 @@ def test_finetuning_starts_from_the_parents_parameters(one_device, tmp_path):
   a, b = (store.results(tmp_path / r) for r in ('parent', 'child'))
   same = [k for k in a if k.startswith('extraction')]
   assert same and all(a[k] == b[k] for k in same)
+  # No step: it is only evaluated, and keeps no parameters of its own.
+  train.run(one_device({'init_from': 'parent', 'steps': 0}), tmp_path / 'seen')
+  c = store.results(tmp_path / 'seen')
+  assert same and all(a[k] == c[k] for k in same)
+  seen = trained.load(tmp_path / 'seen')
+  jax.tree.map(np.testing.assert_array_equal, seen.params,
+               trained.load(tmp_path / 'parent').params)
+  assert seen.step == 0 and not list((tmp_path / 'seen').glob('checkpoints/*'))
+  with pytest.raises(BadInput, match='steps is 0 and init_from None'):
+    train.run(one_device({'steps': 0}), tmp_path / 'nothing')
   other = one_device({'init_from': 'parent', 'worlds.bios.cities': 9})
   with pytest.raises(BadInput, match='another vocabulary'):
     train.run(other, tmp_path / 'other')

@@ -116,6 +116,8 @@ def test_metrics(config):
   got = probes.summary(said, asked, 's', 0, 0)
   assert got['accuracy/s'] == got['majority/s'] == 0.6
   assert got['positive/s'] == 0.5 and got['negative/s'] == pytest.approx(2 / 3)
+  assert got['needless_negative/s'] == pytest.approx(2 / 3)
+  assert 'needless_positive/s' not in got  # all of them are needed
   assert got['layer1/distance0/s'] == 1 and got['layer1/distance2/s'] == 0
   assert got['layer0/positive/s'] == 0 and 'layer0/distance1/s' not in got
 

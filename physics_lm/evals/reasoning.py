@@ -24,7 +24,7 @@ MEANS = ('retries', 'extra_parameters', 'extra_operations')
 # problem, one told before, one that cannot be told yet, one that could be but
 # is computed wrongly; or none is wrong, and the last is not what was asked.
 FAULTS = ('unreadable', 'foreign', 'again', 'not_ready', 'computed', 'end')
-_STEP = re.compile(r'Define (.+?) as (\w+)')
+STEP = re.compile(r'Define (.+?) as (\w+)')
 
 
 def splits(spec) -> list[str]:
@@ -95,13 +95,13 @@ def fault(problem: igsm_check.Problem, text: str, right: int) -> str:
   right."""
   told, sentences = set(), text.split('.')
   for sentence in sentences[:right]:
-    name, letter = _STEP.match(sentence.strip()).groups()
+    name, letter = STEP.match(sentence.strip()).groups()
     if letter != 'BACK':
       told.add(problem.parameter(name))
   here = sentences[right].strip() if right < len(sentences) else ''
   if not here and right >= len(sentences) - 1:
     return 'end'
-  step = _STEP.match(here)
+  step = STEP.match(here)
   if not step:
     return 'unreadable'
   p = problem.parameter(step[1])
@@ -153,11 +153,11 @@ def run(params, config, spec, cfg):
   return metrics, raw
 
 
-def batch(config, spec) -> int:
+def batch(config, spec, most: int = 256) -> int:
   """Problems at a time: a multiple of a training batch, which the mesh
   divides; few enough for a small memory."""
   rows_ = config.data.batch
-  return rows_ * max(1, min(256, spec.problems) // rows_)
+  return rows_ * max(1, min(most, spec.problems) // rows_)
 
 
 def summary(split: str, part: list[dict]) -> dict[str, float]:

@@ -16,13 +16,14 @@ from physics_lm.evals import (
   manipulation,
   probes,
   reasoning,
+  regret,
   v_probe,
 )
 
 EVALS = {'best_of': best_of, 'extraction': extraction,
          'knowledge_bits': knowledge_bits, 'loss': loss,
          'manipulation': manipulation, 'p_probe': probes, 'q_probe': probes,
-         'reasoning': reasoning, 'v_probe': v_probe}
+         'reasoning': reasoning, 'regret': regret, 'v_probe': v_probe}
 
 
 def check(config):

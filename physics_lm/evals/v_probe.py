@@ -88,10 +88,7 @@ def places(example, task: str, order: str):
 def questions(data: rows.Data, world, task: str, split: str, count: int,
               seed: int = 0) -> list[Asked]:
   """What is asked about `count` problems of a split, at most MOST each."""
-  out, V = [], -(-len(data.vocab) // 8) * 8
-  enc = data.vocab.encode
-  name = lambda p: [i for piece in (f' {p[0]}', "'s", f' {p[1]}')
-                    for i in enc(piece)]
+  out, enc = [], data.vocab.encode
   for index, example in reasoning.problems(data, world, split, count):
     draws = base.generator(seed, 'probe', task, split, index)
     problem = reasoning.read(world, example)
@@ -101,13 +98,21 @@ def questions(data: rows.Data, world, task: str, split: str, count: int,
              for b in (all_ if task == 'dep' else (None,)) if a != b]
     for i in draws.permutation(len(pairs))[:MOST]:
       at, told, a, b = pairs[i]
-      ids = [1, *(i for piece in example.pieces[:at] for i in enc(piece)),
-             V + START, *name(a)]
-      if b is not None:
-        ids += [V + MIDDLE, *name(b)]
-      out.append(Asked([*ids, V + END], label(problem, task, a, b, told, far),
-                       far.get(a, -1)))
+      text = [1, *(i for piece in example.pieces[:at] for i in enc(piece))]
+      out.append(Asked(
+          marked(data, text, *((a,) if b is None else (a, b))),
+          label(problem, task, a, b, told, far), far.get(a, -1)))
   return out
+
+
+def marked(data: rows.Data, text: list[int], *names) -> list[int]:
+  """The ids of a text, and the names of one quantity or two between marks."""
+  out, V = list(text), -(-len(data.vocab) // 8) * 8
+  for mark, (item, other) in zip((START, MIDDLE), names):
+    out.append(V + mark)
+    for piece in (f' {item}', "'s", f' {other}'):
+      out += data.vocab.encode(piece)
+  return [*out, V + END]
 
 
 def label(problem: igsm_check.Problem, task: str, a, b, told, far) -> int:
@@ -240,10 +245,11 @@ def inputs(config, spec):
 def run(params, config, spec, cfg):
   """(metrics, raw outcomes), of the last layer: accuracy/test, on the positive
   labels and on the negative ones positive/test, negative/test (`value`: known
-  or not), majority/test, positives/test (their share), questions/test; the
-  same of the untrained model, random/accuracy/test ...; by layer (0: before
-  the first) and steps from the query, layer2/accuracy/test and
-  layer2/distance1/test."""
+  or not), of quantities A that the answer does not need needless_positive/test,
+  needless_negative/test; majority/test, positives/test (their share),
+  questions/test; the same of the untrained model, random/accuracy/test ...; by
+  layer (0: before the first) and steps from the query, layer2/accuracy/test
+  and layer2/distance1/test."""
   world, train, asked = inputs(config, spec)
   none = world.modulus if spec.probe == 'value' else 0
   classes = none + 1 if none else 2
@@ -278,6 +284,9 @@ def summary(said_LB, asked: list[Asked], split: str, none: int, guess: int
          f'majority/{split}': (label == guess).mean(),
          f'positives/{split}': positive.mean(),
          f'questions/{split}': len(asked)}
+  for name, mine in (('positive', positive), ('negative', ~positive)):
+    if (mine & (far < 0)).any():
+      out[f'needless_{name}/{split}'] = right_LB[-1, mine & (far < 0)].mean()
   for layer, right in enumerate(right_LB):
     out[f'layer{layer}/accuracy/{split}'] = right.mean()
     out[f'layer{layer}/positive/{split}'] = right[positive].mean()

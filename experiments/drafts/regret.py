@@ -1,0 +1,253 @@
+"""Does a model see its own mistakes, and does trying again there help?
+
+Part 2.2 (Ye, Xu, Li, Allen-Zhu, arXiv 2408.16293), section 3, Results 1 and 2,
+on models that never saw a mistake: solutions are written sentence by sentence;
+when a detector says that what was just told could not be computed yet, the
+sentence is taken back and sampled anew, at most ten times a solution ("retry
+upon regret"). The detector is a can_next probe of the frozen model itself
+(evals/v_probe.py), or perfect. Beside it beam search.
+
+Paper (GPT2-12-12, med, op 23, full solutions right): beam 1, 4, 16: 76.8, 77.7,
+77.8 %; regret by the probe 79.4; by a perfect detector 84.1 (op 32 of hard:
+82.8, 82.5, 82.7; 85.5; 92.1). The probe is right of about 99 % of all
+quantities, and of about 60 % of the model's own first mistakes. (Training on
+mistakes, error_correction.py, gives 91.6 to 93.6.)
+
+  python -m physics_lm.launch experiments/drafts/regret.py --scale=cpu
+  python -m physics_lm.report experiments/drafts/regret.py --scale=cpu
+
+Not measured yet.
+
+Ours: the models of error_correction.py that saw no mistakes (trained once: the
+launcher takes them from there). Two perfect detectors: the truth of what the
+probe is asked, and the checker, which sees wrong arithmetic too.
+
+Rules, fixed before the runs, n >= 3 seeds: more or better means by more than
+twice the standard error over seeds, of differences seed by seed (the problems
+are the same); at the hardest op of which plain decoding solves half.
+"""
+
+import math
+
+from physics_lm import plots
+from physics_lm.report import Claim
+from physics_lm.sweep import Run, pick
+
+METHODS = {'none': 'greedy', 'beam4': 'beam 4', 'beam16': 'beam 16',
+           'probe': 'regret:\nprobe', 'ready': 'regret:\ntruth of\nthe probe',
+           'checker': 'regret:\nany wrong\nstep'}
+# The paper's med at op 23, %; its perfect detector is that of can_next.
+PAPER = {'none': 76.8, 'beam4': 77.7, 'beam16': 77.8, 'probe': 79.4,
+         'ready': 84.1}
+ASKED = ('regret', 'beam4', 'beam16')
+SCALES = {
+    # scale: recipe, seeds, splits, easiest first, of training, of asking
+    'smoke': ('small', 1, ('train_op2', 'train_op3'), {
+        'model.width': 16, 'model.depth': 2, 'steps': 4, 'optim.warmup': 2,
+        'data.batch': 4, 'log.every': 2, 'evals.reasoning.problems': 4,
+        'evals.reasoning.tokens': 16}, {
+            'evals.regret.steps': 2, 'evals.regret.batch': 8} | {
+                f'evals.{name}.{k}': v for name in ASKED for k, v in (
+                    ('problems', 4), ('tokens', 16))}),
+    'cpu': ('small', 3, ('train_op2', 'train_op3', 'test_op4'), {
+        'evals.reasoning.tokens': 160}, {
+            f'evals.{name}.{k}': v for name in ASKED for k, v in (
+                ('problems', 250), ('tokens', 112))}),
+    'gpu': ('gpu', 3, ('test_op10', 'test_op13'), {}, {
+        'evals.regret.steps': 3000, 'evals.regret.batch': 128} | {
+            f'evals.{name}.problems': 500 for name in ASKED}),
+    'paper': ('med', 1, ('test', 'test_op15', 'test_op20', 'test_op23'), {}, {
+        'evals.regret.steps': 100_000, 'evals.regret.batch': 256,
+        'evals.regret.learning_rate': 2e-3} | {
+            f'evals.{name}.{k}': v for name in ASKED for k, v in (
+                ('problems', 4096), ('tokens', 2048))}),
+}
+
+
+def runs(scale: str) -> list[Run]:
+  """Every seed: a trained model, and the run that only asks it."""
+  recipe, seeds, splits, training, asking = pick(SCALES, scale)
+  out = []
+  for seed in range(seeds):
+    same = training | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
+    model = Run(f'configs/igsm.py:{recipe}', same,
+                {'data': 'clean', 'seed': seed})
+    out.append(Run(
+        f'configs/igsm.py:{recipe}_regret', same | {'steps': 0} | {
+            f'evals.{name}.splits': ','.join(splits) for name in ASKED}
+        | asking, {'seed': seed}, model))
+  return out
+
+
+def table(results: list[dict]):
+  """One row a (run, split, method). The probe's row also holds how well it
+  detects: of random questions positive and negative, of the greedy solutions
+  seen (of first mistakes) and alarms (of right sentences), %."""
+  import pandas as pd
+  rows = []
+  for r in results:
+    prefix = 'regret/problems/'
+    for place, split in enumerate(
+        k.removeprefix(prefix) for k in r if k.startswith(prefix)):
+      for method in METHODS:
+        beam = method.startswith('beam')
+        get = lambda key, r=r, at=(f'{method}/{{}}/{split}' if beam else
+                                   f'regret/{{}}/{split}/{method}'): r.get(
+                                       at.format(key), math.nan)
+        own = lambda key, r=r, split=split, use=method == 'probe': r.get(
+            f'regret/{key}/{split}', math.nan) if use else math.nan
+        rows.append({
+            'seed': r['seed'], 'split': split, 'place': place,
+            'method': method, 'problems': r[f'{prefix}{split}'],
+            'full': 100 * get('full'), 'answer': 100 * get('answer'),
+            'retries': math.nan if beam else get('retries'),
+            **{k: own(k) for k in ('right', 'errors')},
+            **{k: 100 * own(k) for k in ('positive', 'negative', 'seen',
+                                         'alarms')}})
+  return pd.DataFrame(rows)
+
+
+def points(df):
+  """Mean, std over seeds and n, by (split, method)."""
+  return df.groupby(['split', 'method'], sort=False).agg(
+      full=('full', 'mean'), std=('full', 'std'), n=('full', 'size'),
+      answer=('answer', 'mean'), retries=('retries', 'mean'),
+      problems=('problems', 'first'))
+
+
+def judged(df) -> str:
+  """The hardest split of which plain decoding solves half; else the
+  easiest."""
+  names = list(df.sort_values('place', kind='stable').split.unique())
+  plain = df[df.method == 'none'].groupby('split').full.mean()
+  return next((s for s in reversed(names) if plain[s] >= 50), names[0])
+
+
+def plus_minus(mean: float, std: float) -> str:
+  return f'{mean:.1f}' if math.isnan(std) else f'{mean:.1f} ± {std:.1f}'
+
+
+def op(split: str) -> str:
+  return f'op {split.rpartition("op")[2]}' if 'op' in split else 'as trained'
+
+
+def flat(method: str) -> str:
+  return METHODS[method].replace('\n', ' ')
+
+
+def detection(df, split: str):
+  """(accuracy on random questions: mean of both labels, right steps called
+  right, first mistakes called wrong), each a series over seeds, %."""
+  d = df[(df.method == 'probe') & (df.split == split)].set_index('seed')
+  return (d.positive + d.negative) / 2, 100 - d.alarms, d.seen
+
+
+def show(df) -> str:
+  """Full solutions right, %, by method and op; the probe as a detector."""
+  p, names = points(df), df.split.unique()
+  lines = [f'{"":26}' + ''.join(f'{op(s):>16}' for s in names)
+           + f'{"retries":>9}{"seeds":>7}']
+  last = judged(df)
+  for method in METHODS:
+    c = p.loc[(last, method)]
+    retries = '' if math.isnan(c.retries) else f'{c.retries:.2f}'
+    lines.append(f'{flat(method):26}' + ''.join(
+        f'{plus_minus(*p.loc[(s, method)][["full", "std"]]):>16}'
+        for s in names) + f'{retries:>9}{int(c.n):>7}')
+  for what, series in zip(
+      ('probe: random questions', 'probe: right steps',
+       'probe: first mistakes'),
+      zip(*(detection(df, s) for s in names))):
+    lines.append(f'{what:26}' + ''.join(
+        f'{plus_minus(x.mean(), x.std()):>16}' for x in series))
+  return '\n'.join([*lines, f'retries at {op(last)}; the probe: % called what '
+                    'they are (of random questions the mean of both labels)'])
+
+
+def figure(df):
+  """Solved by method; by op; what the probe sees."""
+  p, last = points(df), judged(df)
+  names = list(df.sort_values('place', kind='stable').split.unique())
+  colours = [plots.COLOURS[5], plots.COLOURS[4], plots.COLOURS[4],
+             plots.COLOURS[0], plots.COLOURS[2], plots.COLOURS[3]]
+  fig, axes = plots.figure(columns=3, width=4.4, height=3.9)
+  bars, lines, seen = axes[0]
+  cells = p.loc[[(last, m) for m in METHODS]]
+  plots.accuracy_bars(bars, METHODS.values(), cells.full,
+                      cells['std'].fillna(0), colours,
+                      [PAPER.get(m, math.nan) for m in METHODS])
+  bars.tick_params(axis='x', labelsize=7.5)
+  bars.set_ylabel('solutions wholly right, %', fontsize=9)
+  plots.title(bars, f'{op(last)}, by decoding')
+  for k, (method, colour) in enumerate(zip(METHODS, colours)):
+    if method.startswith('beam'):
+      continue
+    c = p.loc[[(s, method) for s in names]]
+    lines.errorbar([x + 0.05 * k for x in range(len(names))], c.full,
+                   yerr=c['std'].fillna(0), color=colour, marker='o',
+                   markersize=3.5, capsize=2, linewidth=1.4,
+                   label=flat(method))
+  lines.set_xticks(range(len(names)), map(op, names))
+  lines.set_ylim(0, 105)
+  lines.set_ylabel('solutions wholly right, %', fontsize=9)
+  lines.legend(fontsize=8, frameon=False)
+  plots.title(lines, 'by number of operations')
+  found = detection(df, last)
+  plots.accuracy_bars(
+      seen, ['random\nquestions', 'own right\nsteps', 'own first\nmistakes'],
+      [x.mean() for x in found], [0 if math.isnan(x.std()) else x.std()
+                                  for x in found], plots.COLOURS[0],
+      [99, 99, 60])
+  seen.set_ylabel('probe is right, %', fontsize=9)
+  plots.title(seen, f'{op(last)}: could it be computed yet?')
+  n, problems = int(cells.n.min()), int(cells.problems.iloc[0])
+  fig.supxlabel(
+      f'mean and standard deviation of {n} seed{"s"[:n > 1]}, {problems} '
+      "problems each; diamonds: the paper's, op 23; regret: a step that is "
+      'called wrong is taken back and sampled anew, at most ten a solution',
+      x=0.01, ha='left', fontsize=8, color=plots.QUIET)
+  return fig
+
+
+def verdict(df) -> list[Claim]:
+  """Results 1 and 2 of section 3."""
+  last, out = judged(df), []
+  here = df[df.split == last]
+  full = here.pivot(index='seed', columns='method', values='full')
+  n, problems = len(full), int(here.problems.iloc[0])
+  error = lambda x: 2 * x.std() / n**0.5
+
+  def add(statement, paper, ours, holds):
+    if n < 3:
+      out.append(Claim(statement, paper, 'not run with three seeds',
+                       'not tested at this scale'))
+      return
+    out.append(Claim(statement, paper, f'{ours} ({op(last)}; n = {n} seeds, '
+                     f'{problems} problems each)', 'yes' if holds else 'no'))
+
+  def against(a, b):
+    x, y = full[a], full[b]
+    return (f'{plus_minus(x.mean(), x.std())} against '
+            f'{plus_minus(y.mean(), y.std())} %', x - y)
+
+  ours, gain = against('beam16', 'none')
+  add('Beam search does not help (16 beams: within 2 points)',
+      '77.8 against 76.8 %', ours, abs(gain.mean()) <= 2)
+  every, _, seen = detection(df, last)
+  add('The frozen model knows of a random quantity whether it could be '
+      'computed (Result 1: at least 90 %, mean of both labels)', 'about 99 %',
+      f'{plus_minus(every.mean(), every.std())} %', every.mean() >= 90)
+  gap = every - seen
+  add('It sees fewer of its own first mistakes (Result 1)',
+      'about 60 against 99 %', f'{plus_minus(seen.mean(), seen.std())} against '
+      f'{plus_minus(every.mean(), every.std())} %', gap.mean() > error(gap))
+  for statement, paper, a, b in (
+      ('Trying again where the probe regrets helps (Result 2)',
+       '79.4 against 76.8 %', 'probe', 'none'),
+      ('With a perfect detector it helps more (Result 2)',
+       '84.1 against 79.4 %', 'ready', 'probe'),
+      ('With one that sees wrong arithmetic too, more again', 'not asked',
+       'checker', 'ready')):
+    ours, gain = against(a, b)
+    add(statement, paper, ours, gain.mean() > error(gain))
+  return out
