@@ -18,7 +18,8 @@ error-free model from 78 to 86 %.
 Not measured yet.
 
 Ours: the models of error_correction.py that saw no mistakes (trained once: the
-launcher takes them from there), temperature 1; verifiers are the model itself with one more head, trained on its own solutions
+launcher takes them from there), temperature 1; verifiers are the model itself
+with one more head, trained on its own solutions
 of training problems, the same for both.
 
 Rules, fixed before the runs, n >= 3 seeds: better means by more than twice the
