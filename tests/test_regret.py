@@ -1,5 +1,8 @@
 """Steps are taken back where a detector says so, and nowhere else."""
 
+import functools
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -21,7 +24,8 @@ def config():
       'data.batch': 4, 'model.width': 16, 'model.depth': 2, 'model.heads': 2,
       **{f'evals.regret.{k}': v for k, v in {
           'tokens': 90, 'problems': PROMPTS, 'splits': 'train',
-          'steps': 3, 'batch': 16, 'retries': 4}.items()}})
+          'steps': 3, 'batch': 16, 'retries': 4, 'learn_problems': 4,
+          'learn_samples': 3}.items()}})
 
 
 @pytest.fixture
@@ -85,7 +89,8 @@ def solve(config, asked, detector, monkeypatch, spoiled, says=None, **more):
   data, problems, _ = asked
   drafts = regret.written(
       None, None, data, problems, config.evals.regret, 4,
-      regret.last_wrong(detector, says, data))
+      regret.last_wrong(detector, data, {'probe': functools.partial(
+          regret.flags, says, data)}))
   return drafts, np.array([reasoning.judged(
       d.problem, d.text(data), d.ended)['full'] for d in drafts])
 
@@ -144,12 +149,49 @@ def test_the_probe_is_asked_of_the_place_where_the_sentence_began(
   assert [d.tries for d in by_truth] == [d.tries for d in by_probe]
   assert (full == same).all() and set(seen) == {0, 1}
   drafts, full = solve(config, asked, 'none', monkeypatch, too_early)
-  got = regret.detection(drafts, data, says)
+  got = regret.detection(drafts, data, {
+      'sees': functools.partial(regret.flags, says, data),
+      'blind': lambda drafts, at: np.zeros(len(drafts))}, 's')
   long = sum(len(s) > 2 for s in true)
-  assert got['errors'] == long and got['right'] >= len(true)
-  assert got['seen'] == 1 and got['alarms'] == 0
-  blind = lambda texts: np.ones(len(texts))
-  assert regret.detection(drafts, data, blind)['seen'] == 0
+  assert got['early/s'] == got['wrong/s'] == long
+  assert got['right/s'] >= len(true)
+  assert got['seen/s/sees'] == got['seen_early/s/sees'] == 1
+  assert got['alarms/s/sees'] == got['seen/s/blind'] == 0
+
+
+def test_hindsight_reads_what_states_hold(config, monkeypatch):
+  """Sentences that hold token 7 are wrong; the states know, at the stop."""
+  data, spec = rows.load(config), config.evals.regret
+  cfg = shape.make(config, len(data.vocab))
+  params = model.init(cfg, jax.random.key(0))
+  stop, = data.vocab.encode('.')
+  rng = np.random.default_rng(0)
+
+  def solution():
+    ids, good, ends = [1, *rng.integers(10, 40, 4).tolist()], None, []
+    for k in range(3):
+      part = rng.integers(10, 40, 5).tolist()
+      if rng.random() < 0.3:
+        part[rng.integers(5)] = 7
+        good = k if good is None else good
+      ids += [*part, stop]
+      ends.append(len(ids) - 1)
+    return {'ids': ids, 'ends': ends, 'good': 3 if good is None else good}
+
+  monkeypatch.setattr(regret.best_of, 'sampled', lambda *_: [
+      (0, [solution() for _ in range(300)])])
+  wrong = regret.hindsight(params, config, spec, cfg)
+  drafts, at, truth = [], [], []
+  for _ in range(60):
+    s = solution()
+    cut = [5, *(e + 1 for e in s['ends'])]
+    k = min(s['good'], 2)
+    drafts.append(regret.Draft(None, s['ids'][:5], [
+        s['ids'][a:b] for a, b in itertools.pairwise(cut)]))
+    at.append(k)
+    truth.append(s['good'] == k)
+  assert 0.2 < np.mean(truth) < 0.8
+  assert (wrong(drafts, at) == truth).mean() > 0.9
 
 
 def test_run(config):

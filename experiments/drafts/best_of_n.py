@@ -39,15 +39,15 @@ CHOICES = {'first': 'no choice', 'majority': 'commonest answer',
 SCALES = {
     # scale: recipe, seeds, splits asked, of training, of asking
     'smoke': ('small', 1, ('train_op2',), {
-        'model.width': 16, 'model.depth': 2, 'steps': 4, 'optim.warmup': 2,
+        'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup': 2,
         'data.batch': 4, 'log.every': 2, 'evals.reasoning.problems': 4,
         'evals.reasoning.tokens': 16}, {
             'evals.best_of.problems': 4, 'evals.best_of.tokens': 16,
             'evals.best_of.samples': 4, 'evals.best_of.learn_problems': 4,
             'evals.best_of.learn_samples': 2}),
     'cpu': ('small', 3, ('train_op2', 'train_op3'), {
-        'evals.reasoning.tokens': 160}, {
-            'evals.best_of.problems': 200, 'evals.best_of.tokens': 112,
+        'evals.reasoning.tokens': 96}, {
+            'evals.best_of.problems': 200, 'evals.best_of.tokens': 96,
             'evals.reasoning.problems': 200}),
     'gpu': ('gpu', 3, ('test_op10', 'test_op13'), {}, {}),
     'paper': ('med', 1, ('test_op15', 'test_op20', 'test_op23'), {}, {
@@ -60,15 +60,16 @@ SCALES = {
 def runs(scale: str) -> list[Run]:
   """Every seed: a trained model, and the run that only asks it."""
   recipe, seeds, splits, training, asking = pick(SCALES, scale)
-  asked = {f'evals.{name}.splits': ','.join(splits)
-           for name in ('best_of', 'reasoning')}
   out = []
   for seed in range(seeds):
-    same = training | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
+    same = training | {f'seed.{k}': seed for k in ('init', 'data', 'world')} | {
+        'evals.reasoning.splits': ','.join(splits)}
     model = Run(f'configs/igsm.py:{recipe}', same,
                 {'data': 'clean', 'seed': seed})
     out.append(Run(f'configs/igsm.py:{recipe}_best_of',
-                   same | {'steps': 0} | asked | asking, {'seed': seed}, model))
+                   same | {'steps': 0} | asking | {
+                       'evals.best_of.splits': ','.join(splits)},
+                   {'seed': seed}, model))
   return out
 
 

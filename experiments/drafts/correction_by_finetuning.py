@@ -43,12 +43,12 @@ SCALES = {
     # finetuning, of training, common
     'smoke': ('small', 1, 0.5, (2,), ('train_op2',), 3, {
         'steps': 4}, {
-            'model.width': 16, 'model.depth': 2, 'optim.warmup': 2,
+            'model.width': 16, 'model.depth': 1, 'optim.warmup': 2,
             'data.batch': 4, 'log.every': 2, 'evals.reasoning.problems': 4,
             'evals.reasoning.tokens': 16, 'evals.loss.rows': 4}),
-    'cpu': ('small', 3, 0.5, (2, 16), ('train_op2', 'train_op3', 'test_op4'),
-            5000, {}, {'evals.reasoning.problems': 250,
-                       'evals.reasoning.tokens': 160}),
+    'cpu': ('small', 3, 0.5, (2, 16), ('train_op1', 'train_op2', 'train_op3'),
+            1500, {}, {'evals.reasoning.problems': 300,
+                       'evals.reasoning.tokens': 128}),
     'gpu': ('gpu', 3, 0.5, (4, 32, 128), ('test_op10', 'test_op13'), 8000, {}, {
         'evals.reasoning.problems': 500}),
     'paper': ('med', 1, 0.2, (4, 8, 16, 32, 64, 128, 256), (
@@ -63,16 +63,16 @@ def runs(scale: str) -> list[Run]:
   recipe, seeds, rate, ranks, splits, steps, training, common = pick(
       SCALES, scale)
   file, out = f'configs/igsm.py:{recipe}', []
-  asked = {'evals.reasoning.splits': ','.join(splits)}
   for seed in range(seeds):
-    same = common | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
+    same = common | {f'seed.{k}': seed for k in ('init', 'data', 'world')} | {
+        'evals.reasoning.splits': ','.join(splits)}
     mistakes = {'worlds.igsm.retry_rate': rate}
     clean = Run(file, same | training, {'data': 'clean', 'seed': seed})
     retry = Run(file, same | training | mistakes,
                 {'data': f'retry {rate}', 'seed': seed})
 
     def add(method, parent, changes, rank=0, same=same, seed=seed):
-      out.append(Run(file, same | asked | changes, {
+      out.append(Run(file, same | changes, {
           'method': method, 'rank': rank, 'seed': seed}, parent))
 
     tuned = {'steps': steps, 'optim.learning_rate': 1e-3}

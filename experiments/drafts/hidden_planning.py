@@ -45,14 +45,14 @@ FAULTS = {'not_ready': 'cannot be\ncomputed yet',
           'unreadable': 'no\nsentence'}
 SCALES = {
     # scale: recipe, seeds, splits probed, of training, of probing
-    'smoke': ('small', 1, ('test',), {
-        'model.width': 16, 'model.depth': 2, 'steps': 4, 'optim.warmup': 2,
+    'smoke': ('small', 1, ('train_op2',), {
+        'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup': 2,
         'data.batch': 8, 'log.every': 2, 'evals.reasoning.problems': 8,
-        'evals.reasoning.tokens': 16}, {
+        'evals.reasoning.tokens': 16, 'evals.loss.rows': 4}, {
             f'evals.{t}.{k}': v for t in TASKS for k, v in (
                 ('steps', 2), ('batch', 8), ('problems', 8))}),
     'cpu': ('small', 3, ('train_op2', 'train_op3'), {
-        'evals.reasoning.tokens': 160}, {
+        'evals.reasoning.tokens': 96}, {
             'evals.reasoning.problems': 400} | {
                 f'evals.{t}.problems': 100 for t in TASKS}),
     'gpu': ('gpu', 3, ('test', 'test_op10', 'test_op13'), {}, {
@@ -70,16 +70,16 @@ SCALES = {
 def runs(scale: str) -> list[Run]:
   """Every seed: a trained model, and the run that only asks it."""
   recipe, seeds, splits, training, probing = pick(SCALES, scale)
-  asked = {f'evals.{name}.splits': ','.join(splits)
-           for name in (*TASKS, 'reasoning')}
   out = []
   for seed in range(seeds):
-    same = training | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
+    same = training | {f'seed.{k}': seed for k in ('init', 'data', 'world')} | {
+        'evals.reasoning.splits': ','.join(splits)}
     model = Run(f'configs/igsm.py:{recipe}', same,
                 {'data': 'clean', 'seed': seed})
     out.append(Run(f'configs/igsm.py:{recipe}_probes',
-                   same | {'steps': 0} | asked | probing, {'seed': seed},
-                   model))
+                   same | {'steps': 0} | probing | {
+                       f'evals.{t}.splits': ','.join(splits) for t in TASKS},
+                   {'seed': seed}, model))
   return out
 
 

@@ -38,9 +38,9 @@ SCALES = {
                'evals.reasoning.problems': 4, 'evals.reasoning.tokens': 16},
               {}),
     'cpu': ('small', 3, ((2, 90, 5), (4, 64, 4), (8, 45, 5)),
-            ('train_op1', 'train_op2', 'train_op3', 'test_op4'),
-            {'evals.reasoning.tokens': 160},
-            {'evals.reasoning.problems': 250}),
+            ('train_op1', 'train_op2', 'train_op3'),
+            {'evals.reasoning.tokens': 96},
+            {'evals.reasoning.problems': 300}),
     'gpu': ('gpu', 3, ((2, 768, 12), (4, 544, 8), (8, 384, 6), (16, 272, 4)),
             ('test', 'test_op10', 'test_op13', 'test_op15'), {},
             {'evals.reasoning.problems': 500}),
@@ -56,14 +56,15 @@ def runs(scale: str) -> list[Run]:
   """Every (seed, shape): a trained model, and the run that only asks it."""
   recipe, seeds, shapes, splits, training, asking = pick(SCALES, scale)
   file, out = f'configs/igsm.py:{recipe}', []
-  asked = {'steps': 0, 'evals.reasoning.splits': ','.join(splits)}
   for seed in range(seeds):
     for depth, width, heads in shapes:
       same = training | {f'seed.{k}': seed for k in ('init', 'data', 'world')
                          } | {'model.depth': depth, 'model.width': width,
-                              'model.heads': heads}
+                              'model.heads': heads,
+                              'evals.reasoning.splits': ','.join(splits)}
       tags = {'depth': depth, 'width': width, 'seed': seed}
-      out.append(Run(file, same | asked | asking, tags, Run(file, same, tags)))
+      out.append(Run(file, same | {'steps': 0} | asking, tags,
+                     Run(file, same, tags)))
   return out
 
 

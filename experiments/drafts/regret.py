@@ -43,16 +43,16 @@ ASKED = ('regret', 'beam4', 'beam16')
 SCALES = {
     # scale: recipe, seeds, splits, easiest first, of training, of asking
     'smoke': ('small', 1, ('train_op2', 'train_op3'), {
-        'model.width': 16, 'model.depth': 2, 'steps': 4, 'optim.warmup': 2,
+        'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup': 2,
         'data.batch': 4, 'log.every': 2, 'evals.reasoning.problems': 4,
         'evals.reasoning.tokens': 16}, {
             'evals.regret.steps': 2, 'evals.regret.batch': 8} | {
                 f'evals.{name}.{k}': v for name in ASKED for k, v in (
                     ('problems', 4), ('tokens', 16))}),
-    'cpu': ('small', 3, ('train_op2', 'train_op3', 'test_op4'), {
-        'evals.reasoning.tokens': 160}, {
+    'cpu': ('small', 3, ('train_op2', 'train_op3'), {
+        'evals.reasoning.tokens': 96}, {
             f'evals.{name}.{k}': v for name in ASKED for k, v in (
-                ('problems', 250), ('tokens', 112))}),
+                ('problems', 200), ('tokens', 96))}),
     'gpu': ('gpu', 3, ('test_op10', 'test_op13'), {}, {
         'evals.regret.steps': 3000, 'evals.regret.batch': 128} | {
             f'evals.{name}.problems': 500 for name in ASKED}),
@@ -69,7 +69,8 @@ def runs(scale: str) -> list[Run]:
   recipe, seeds, splits, training, asking = pick(SCALES, scale)
   out = []
   for seed in range(seeds):
-    same = training | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
+    same = training | {f'seed.{k}': seed for k in ('init', 'data', 'world')} | {
+        'evals.reasoning.splits': ','.join(splits)}
     model = Run(f'configs/igsm.py:{recipe}', same,
                 {'data': 'clean', 'seed': seed})
     out.append(Run(

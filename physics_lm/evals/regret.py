@@ -8,11 +8,14 @@ computed at all; if not, the sentence is taken back and sampled anew, at most
   none     sees nothing: plain greedy decoding
   probe    the model itself, frozen, by a can_next probe (v_probe.py) read where
            the sentence began
+  state    the model itself, frozen, afterwards: logistic regression on its
+           states of all layers at the sentence's full stop, learned from its
+           own sampled solutions of training problems
   ready    the truth of what the probe is asked: a perfect detector
   checker  sees every wrong sentence, wrong arithmetic too
 
-And error detection: of the first wrong sentences that tell what cannot be told
-yet, how many does the probe see; of right ones, how many does it call wrong.
+And error detection: of first wrong sentences, how many do probe and state see;
+of right ones, how many do they call wrong.
 
 The text so far is read again for each sentence: a batch of prompts in one pass
 is cheap beside the tokens that are written one by one.
@@ -22,15 +25,18 @@ import dataclasses
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
-from physics_lm import decode, rows
+from physics_lm import decode, model, rows
 from physics_lm.errors import BadInput
-from physics_lm.evals import reasoning, v_probe
+from physics_lm.evals import best_of, reasoning, v_probe
 from physics_lm.shape import Shape
 from physics_lm.worlds import igsm_check
 
-DETECTORS = ('none', 'probe', 'ready', 'checker')
+DETECTORS = ('none', 'probe', 'state', 'ready', 'checker')
+LEARNED = ('probe', 'state')
 
 
 @dataclasses.dataclass
@@ -121,12 +127,77 @@ def flags(says, data: rows.Data, drafts: list[Draft], at: list[int]
   return out
 
 
-def last_wrong(detector: str, says, data: rows.Data):
-  """What `written` asks of drafts, by the name of a detector."""
+@functools.partial(jax.jit, static_argnames='cfg')
+def _states(params, tokens_BT, at_BE, cfg):
+  _, _, stream_LBTD, _ = model.hidden(params, tokens_BT, cfg, taps=True)
+  h_LBED = stream_LBTD[:, jnp.arange(len(at_BE))[:, None], at_BE]
+  return jnp.moveaxis(v_probe.scaled(h_LBED), 0, 2).reshape(*at_BE.shape, -1)
+
+
+def states(params, cfg: Shape, texts: list[list[int]], places, batch: int,
+           length: int) -> np.ndarray:
+  """States of all layers at the places of each text, one after the other,
+  [places, (L + 1) D]."""
+  out, most = [], max(map(len, places))
+  for start in range(0, len(texts), batch):
+    tokens, at = np.zeros((batch, length), np.int32), np.zeros(
+        (batch, most), np.int32)
+    part = places[start:start + batch]
+    for i, (ids, here) in enumerate(zip(texts[start:start + batch], part)):
+      tokens[i, :len(ids)], at[i, :len(here)] = ids, here
+    h_BEF = np.asarray(_states(params, tokens, at, cfg))
+    out += [h_BEF[i, :len(here)] for i, here in enumerate(part)]
+  return np.concatenate(out)
+
+
+@jax.jit
+def logistic(x_NF, y_N):
+  """(weights, bias) of a regression with a little decay: Adam on all of it."""
+  tx = optax.adamw(0.01, weight_decay=0.01)
+  w = jnp.zeros(x_NF.shape[1]), jnp.float32(0)
+
+  def step(carry, _):
+    w, opt = carry
+    g = jax.grad(lambda w: optax.sigmoid_binary_cross_entropy(
+        x_NF @ w[0] + w[1], y_N).mean())(w)
+    updates, opt = tx.update(g, opt, w)
+    return (optax.apply_updates(w, updates), opt), None
+
+  return jax.lax.scan(step, (w, tx.init(w)), None, 500)[0][0]
+
+
+def hindsight(params, config, spec, cfg: Shape):
+  """flags(drafts, at): whether the states after sentence at[i] of draft i say
+  that it is wrong. Learned up to the first wrong sentence of each solution."""
+  learn = [s for _, part in best_of.sampled(
+      params, config, spec, cfg, 'train', spec.learn_problems,
+      spec.learn_samples, 1) for s in part if s['ends']]
+  places = [s['ends'][:s['good'] + 1] for s in learn]
+  wrong = [float(i >= s['good']) for s, here in zip(learn, places)
+           for i in range(len(here))]
+  ask = functools.partial(states, params, cfg, batch=spec.batch)
+  size = lambda texts: -(-max(map(len, texts)) // 64) * 64
+  texts = [s['ids'] for s in learn]
+  w, bias = map(np.asarray, logistic(
+      ask(texts, places, length=size(texts)), np.array(wrong, np.float32)))
+
+  def flags(drafts, at):
+    texts = [d.ids(k + 1) for d, k in zip(drafts, at)]
+    x_NF = ask(texts, [[len(ids) - 1] for ids in texts], length=size(texts))
+    return x_NF @ w + bias > 0
+
+  return flags
+
+
+def last_wrong(detector: str, data: rows.Data, learned: dict):
+  """What `written` asks of drafts. `learned`: of the detectors of that kind,
+  flags(drafts, at)."""
   last = lambda drafts: [len(d.sentences) - 1 for d in drafts]
+  if detector in learned:
+    return lambda drafts: learned[detector](drafts, last(drafts)) if (
+        drafts) else []
   return {
       'none': lambda drafts: [False] * len(drafts),
-      'probe': lambda drafts: flags(says, data, drafts, last(drafts)),
       'ready': lambda drafts: [not d.ready(len(d.sentences) - 1)
                                for d in drafts],
       'checker': lambda drafts: [d.right(data) < len(d.sentences)
@@ -149,10 +220,11 @@ def inputs(config, spec):
 def run(params, config, spec, cfg):
   """(metrics, raw outcomes). Metric names: full/test/probe (of each detector;
   also answer, ended, retries a problem); problems/test; of greedy solutions,
-  up to their first wrong sentence: errors/test, how many first wrong ones tell
-  what cannot be told yet; seen/test, the share of them that the probe calls
-  so; alarms/test, the share of right sentences (right/test of them) that it
-  calls so; and of random questions positive/test, negative/test."""
+  up to their first wrong sentence: right/test, wrong/test, how many sentences
+  are so, early/test, how many of the wrong ones tell what cannot be told yet;
+  alarms/test/state, seen/test/state, seen_early/test/state, the shares of them
+  that a detector calls wrong; and of random questions to the probe
+  positive/test, negative/test."""
   world, train, questions = inputs(config, spec)
   data = rows.load(config)
   key = jax.random.key(config.seed.init)
@@ -165,6 +237,7 @@ def run(params, config, spec, cfg):
                            spec)[-1]
 
   metrics, raw = {}, []
+  after = hindsight(params, config, spec, cfg)
   for split in reasoning.splits(spec):
     examples = reasoning.problems(data, world, split, spec.problems)
     asked = [(reasoning.read(world, e), reasoning.prompt(data, e))
@@ -173,10 +246,11 @@ def run(params, config, spec, cfg):
     length = -(-(max(len(p) for _, p in asked) + spec.tokens + 8) // 16) * 16
     says = lambda texts, length=length: said(
         [v_probe.Asked(ids, 0, -1) for ids in texts], length)
+    learned = {'probe': functools.partial(flags, says, data), 'state': after}
     for detector in DETECTORS:
       # Few at a time: of later sentences there are few.
       drafts = written(params, cfg, data, asked, spec, reasoning.batch(
-          config, spec, 64), last_wrong(detector, says, data))
+          config, spec, 64), last_wrong(detector, data, learned))
       part = [{'split': split, 'index': index, 'detector': detector,
                'tries': d.tries, 'text': d.text(data), **reasoning.judged(
                    d.problem, d.text(data), d.ended)}
@@ -187,8 +261,7 @@ def run(params, config, spec, cfg):
               ('full', 'full'), ('answer', 'answer'), ('ended', 'ended'),
               ('retries', 'tries'))}
       if detector == 'none':
-        metrics |= {f'{k}/{split}': v for k, v in detection(
-            drafts, data, says).items()}
+        metrics |= detection(drafts, data, learned, split)
     metrics[f'problems/{split}'] = len(asked)
     label = np.array([a.label for a in questions[split]])
     right = said(questions[split], length) == label
@@ -197,17 +270,21 @@ def run(params, config, spec, cfg):
   return metrics, raw
 
 
-def detection(drafts: list[Draft], data: rows.Data, says) -> dict[str, float]:
-  """How well the probe tells right sentences from the first wrong one that
-  tells what cannot be told yet."""
-  good, bad = [], []
+def detection(drafts: list[Draft], data: rows.Data, learned: dict, split: str
+              ) -> dict[str, float]:
+  """How well detectors tell right sentences from the first wrong ones."""
+  good, bad, early = [], [], []
   for d in drafts:
     right = min(d.right(data), len(d.sentences))
     good += [(d, k) for k in range(right)]
-    if right < len(d.sentences) and not d.ready(right):
+    if right < len(d.sentences):
       bad.append((d, right))
-  out = {'right': len(good), 'errors': len(bad)}
-  for name, part in (('alarms', good), ('seen', bad)):
-    if part:
-      out[name] = float(flags(says, data, *map(list, zip(*part))).mean())
+      if not d.ready(right):
+        early.append((d, right))
+  out = {f'{k}/{split}': len(part) for k, part in (
+      ('right', good), ('wrong', bad), ('early', early))}
+  for name, part in (('alarms', good), ('seen', bad), ('seen_early', early)):
+    for detector, wrong in learned.items() if part else ():
+      out[f'{name}/{split}/{detector}'] = float(np.mean(
+          wrong(*map(list, zip(*part)))))
   return out

@@ -151,11 +151,16 @@ def logits(probe, params, batch, cfg: Shape, spec):
   wide = dataclasses.replace(cfg, vocab=cfg.vocab + MARKS)
   _, _, stream_LBTD, _ = model.hidden(params, batch['tokens'], wide, taps=True)
   B = len(batch['last'])
-  h_LBD = stream_LBTD[:, jnp.arange(B), batch['last']].astype(jnp.float32)
-  h_LBD -= h_LBD.mean(-1, keepdims=True)
-  h_LBD *= jax.lax.rsqrt(jnp.square(h_LBD).mean(-1, keepdims=True) + 1e-5)
+  h_LBD = scaled(stream_LBTD[:, jnp.arange(B), batch['last']])
   return jnp.einsum('LBD,LDC->LBC', h_LBD, probe['heads']) + (
       probe['bias'][:, None])
+
+
+def scaled(h):
+  """States to mean 0 and variance 1 over the last axis, float32."""
+  h = h.astype(jnp.float32)
+  h -= h.mean(-1, keepdims=True)
+  return h * jax.lax.rsqrt(jnp.square(h).mean(-1, keepdims=True) + 1e-5)
 
 
 @functools.partial(jax.jit, static_argnames=('cfg', 'spec'))
