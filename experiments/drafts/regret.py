@@ -5,7 +5,9 @@ on models that never saw a mistake: solutions are written sentence by sentence;
 when a detector says that what was just told could not be computed yet, the
 sentence is taken back and sampled anew, at most ten times a solution ("retry
 upon regret"). The detector is a can_next probe of the frozen model itself
-(evals/v_probe.py), or perfect. Beside it beam search.
+(evals/v_probe.py), or perfect. Beside it beam search; and a detector of ours,
+logistic regression on the frozen model's states after the sentence, learned
+from its own solutions of training problems (evals/regret.py).
 
 Paper (GPT2-12-12, med, op 23, full solutions right): beam 1, 4, 16: 76.8, 77.7,
 77.8 %; regret by the probe 79.4; by a perfect detector 84.1 (op 32 of hard:
@@ -20,7 +22,8 @@ Not measured yet.
 
 Ours: the models of error_correction.py that saw no mistakes (trained once: the
 launcher takes them from there). Two perfect detectors: the truth of what the
-probe is asked, and the checker, which sees wrong arithmetic too.
+probe is asked, and the checker, which sees wrong arithmetic too. The probe's
+training has a share of the paper's (there a quarter to a half of the model's).
 
 Rules, fixed before the runs, n >= 3 seeds: more or better means by more than
 twice the standard error over seeds, of differences seed by seed (the problems
@@ -34,8 +37,8 @@ from physics_lm.report import Claim
 from physics_lm.sweep import Run, pick
 
 METHODS = {'none': 'greedy', 'beam4': 'beam 4', 'beam16': 'beam 16',
-           'probe': 'regret:\nprobe', 'ready': 'regret:\ntruth of\nthe probe',
-           'checker': 'regret:\nany wrong\nstep'}
+           'probe': 'can_next\nprobe', 'state': 'own\nstates',
+           'ready': 'truth of\ncan_next', 'checker': 'any wrong\nstep'}
 # The paper's med at op 23, %; its perfect detector is that of can_next.
 PAPER = {'none': 76.8, 'beam4': 77.7, 'beam16': 77.8, 'probe': 79.4,
          'ready': 84.1}
@@ -45,8 +48,9 @@ SCALES = {
     'smoke': ('small', 1, ('train_op2', 'train_op3'), {
         'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup': 2,
         'data.batch': 4, 'log.every': 2, 'evals.reasoning.problems': 4,
-        'evals.reasoning.tokens': 16}, {
-            'evals.regret.steps': 2, 'evals.regret.batch': 8} | {
+        'evals.reasoning.tokens': 16, 'evals.loss.rows': 4}, {
+            'evals.regret.steps': 2, 'evals.regret.batch': 8,
+            'evals.regret.learn_problems': 2} | {
                 f'evals.{name}.{k}': v for name in ASKED for k, v in (
                     ('problems', 4), ('tokens', 16))}),
     'cpu': ('small', 3, ('train_op2', 'train_op3'), {
@@ -81,9 +85,11 @@ def runs(scale: str) -> list[Run]:
 
 
 def table(results: list[dict]):
-  """One row a (run, split, method). The probe's row also holds how well it
-  detects: of random questions positive and negative, of the greedy solutions
-  seen (of first mistakes) and alarms (of right sentences), %."""
+  """One row a (run, split, method). Those of the probe and of the states also
+  hold how well they detect: of greedy solutions seen (of first wrong steps,
+  `wrong` of them), seen_early (of those that could not be taken yet, `early`)
+  and alarms (of `right` steps); of random questions to the probe positive and
+  negative, %."""
   import pandas as pd
   rows = []
   for r in results:
@@ -95,6 +101,8 @@ def table(results: list[dict]):
         get = lambda key, r=r, at=(f'{method}/{{}}/{split}' if beam else
                                    f'regret/{{}}/{split}/{method}'): r.get(
                                        at.format(key), math.nan)
+        of = lambda key, r=r, split=split, method=method: r.get(
+            f'regret/{key}/{split}/{method}', math.nan)
         own = lambda key, r=r, split=split, use=method == 'probe': r.get(
             f'regret/{key}/{split}', math.nan) if use else math.nan
         rows.append({
@@ -102,9 +110,10 @@ def table(results: list[dict]):
             'method': method, 'problems': r[f'{prefix}{split}'],
             'full': 100 * get('full'), 'answer': 100 * get('answer'),
             'retries': math.nan if beam else get('retries'),
-            **{k: own(k) for k in ('right', 'errors')},
-            **{k: 100 * own(k) for k in ('positive', 'negative', 'seen',
-                                         'alarms')}})
+            **{k: r.get(f'regret/{k}/{split}', math.nan)
+               for k in ('right', 'wrong', 'early')},
+            **{k: 100 * of(k) for k in ('seen', 'seen_early', 'alarms')},
+            **{k: 100 * own(k) for k in ('positive', 'negative')}})
   return pd.DataFrame(rows)
 
 
@@ -136,77 +145,97 @@ def flat(method: str) -> str:
   return METHODS[method].replace('\n', ' ')
 
 
-def detection(df, split: str):
-  """(accuracy on random questions: mean of both labels, right steps called
-  right, first mistakes called wrong), each a series over seeds, %."""
-  d = df[(df.method == 'probe') & (df.split == split)].set_index('seed')
-  return (d.positive + d.negative) / 2, 100 - d.alarms, d.seen
+def regrets(method: str) -> str:
+  return ('regret: ' if method in ('probe', 'state', 'ready', 'checker') else ''
+          ) + flat(method)
+
+
+def detection(df, split: str) -> dict:
+  """{what is asked: % called what it is, a series over seeds}."""
+  at = lambda method: df[(df.method == method) & (df.split == split)].set_index(
+      'seed')
+  probe, state = at('probe'), at('state')
+  return {'random questions': (probe.positive + probe.negative) / 2,
+          'right steps': 100 - probe.alarms,
+          'first steps too early': probe.seen_early,
+          'right steps, by states': 100 - state.alarms,
+          'first wrong steps, by states': state.seen}
 
 
 def show(df) -> str:
-  """Full solutions right, %, by method and op; the probe as a detector."""
+  """Full solutions right, %, by method and op; what is detected."""
   p, names = points(df), df.split.unique()
-  lines = [f'{"":26}' + ''.join(f'{op(s):>16}' for s in names)
+  lines = [f'{"":30}' + ''.join(f'{op(s):>16}' for s in names)
            + f'{"retries":>9}{"seeds":>7}']
   last = judged(df)
   for method in METHODS:
     c = p.loc[(last, method)]
     retries = '' if math.isnan(c.retries) else f'{c.retries:.2f}'
-    lines.append(f'{flat(method):26}' + ''.join(
+    lines.append(f'{regrets(method):30}' + ''.join(
         f'{plus_minus(*p.loc[(s, method)][["full", "std"]]):>16}'
         for s in names) + f'{retries:>9}{int(c.n):>7}')
-  for what, series in zip(
-      ('probe: random questions', 'probe: right steps',
-       'probe: first mistakes'),
-      zip(*(detection(df, s) for s in names))):
-    lines.append(f'{what:26}' + ''.join(
-        f'{plus_minus(x.mean(), x.std()):>16}' for x in series))
-  return '\n'.join([*lines, f'retries at {op(last)}; the probe: % called what '
-                    'they are (of random questions the mean of both labels)'])
+  lines.append(f'called what they are, %; retries at {op(last)}')
+  for what in detection(df, last):
+    found = [detection(df, s)[what] for s in names]
+    lines.append(f'{what:30}' + ''.join(
+        f'{plus_minus(x.mean(), x.std()):>16}' for x in found))
+  return '\n'.join(lines)
 
 
 def figure(df):
-  """Solved by method; by op; what the probe sees."""
+  """Solved by method; by op; what the model sees."""
   p, last = points(df), judged(df)
   names = list(df.sort_values('place', kind='stable').split.unique())
   colours = [plots.COLOURS[5], plots.COLOURS[4], plots.COLOURS[4],
-             plots.COLOURS[0], plots.COLOURS[2], plots.COLOURS[3]]
-  fig, axes = plots.figure(columns=3, width=4.4, height=3.9)
+             plots.COLOURS[0], plots.COLOURS[1], plots.COLOURS[2],
+             plots.COLOURS[3]]
+  fig, axes = plots.figure(columns=3, width=4.6, height=4.0)
   bars, lines, seen = axes[0]
   cells = p.loc[[(last, m) for m in METHODS]]
   plots.accuracy_bars(bars, METHODS.values(), cells.full,
                       cells['std'].fillna(0), colours,
                       [PAPER.get(m, math.nan) for m in METHODS])
-  bars.tick_params(axis='x', labelsize=7.5)
+  bars.tick_params(axis='x', labelsize=7)
+  bars.annotate('a step is taken back when called wrong by', (4.5, 108),
+                fontsize=8, ha='center')
+  bars.plot([2.6, 6.4], [105, 105], color=plots.INK, linewidth=0.8)
   bars.set_ylabel('solutions wholly right, %', fontsize=9)
   plots.title(bars, f'{op(last)}, by decoding')
   for k, (method, colour) in enumerate(zip(METHODS, colours)):
     if method.startswith('beam'):
       continue
     c = p.loc[[(s, method) for s in names]]
-    lines.errorbar([x + 0.05 * k for x in range(len(names))], c.full,
+    lines.errorbar([x + 0.03 * k for x in range(len(names))], c.full,
                    yerr=c['std'].fillna(0), color=colour, marker='o',
                    markersize=3.5, capsize=2, linewidth=1.4,
                    label=flat(method))
   lines.set_xticks(range(len(names)), map(op, names))
   lines.set_ylim(0, 105)
   lines.set_ylabel('solutions wholly right, %', fontsize=9)
-  lines.legend(fontsize=8, frameon=False)
+  lines.legend(fontsize=8, frameon=False, loc='lower left', ncols=2)
   plots.title(lines, 'by number of operations')
   found = detection(df, last)
   plots.accuracy_bars(
-      seen, ['random\nquestions', 'own right\nsteps', 'own first\nmistakes'],
-      [x.mean() for x in found], [0 if math.isnan(x.std()) else x.std()
-                                  for x in found], plots.COLOURS[0],
-      [99, 99, 60])
-  seen.set_ylabel('probe is right, %', fontsize=9)
-  plots.title(seen, f'{op(last)}: could it be computed yet?')
+      seen, ['random\nquestions', 'right\nsteps', 'first steps\ntoo early',
+             'right\nsteps', 'first wrong\nsteps'],
+      [x.mean() for x in found.values()],
+      [0 if math.isnan(x.std()) else x.std() for x in found.values()],
+      [plots.COLOURS[0]] * 3 + [plots.COLOURS[1]] * 2,
+      [99, 99, 60, math.nan, math.nan])
+  seen.tick_params(axis='x', labelsize=7.5)
+  for x, text, colour in ((1, 'can_next probe', 0), (3.5, 'own states', 1)):
+    seen.annotate(text, (x, 110), ha='center', fontsize=8,
+                  color=plots.COLOURS[colour])
+  seen.set_ylabel('called what they are, %', fontsize=9)
+  plots.title(seen, f'{op(last)}: what the frozen model sees')
   n, problems = int(cells.n.min()), int(cells.problems.iloc[0])
   fig.supxlabel(
       f'mean and standard deviation of {n} seed{"s"[:n > 1]}, {problems} '
-      "problems each; diamonds: the paper's, op 23; regret: a step that is "
-      'called wrong is taken back and sampled anew, at most ten a solution',
-      x=0.01, ha='left', fontsize=8, color=plots.QUIET)
+      "problems each; diamonds: the paper's, op 23; a step that is called "
+      'wrong is sampled anew, at most ten times a solution\nrandom questions: '
+      'could this be computed now? mean of both labels, chance is 50; own '
+      'states: logistic regression after the step', x=0.01, ha='left',
+      fontsize=8, color=plots.QUIET)
   return fig
 
 
@@ -234,19 +263,32 @@ def verdict(df) -> list[Claim]:
   ours, gain = against('beam16', 'none')
   add('Beam search does not help (16 beams: within 2 points)',
       '77.8 against 76.8 %', ours, abs(gain.mean()) <= 2)
-  every, _, seen = detection(df, last)
+  found = detection(df, last)
+  every, early = found['random questions'], found['first steps too early']
   add('The frozen model knows of a random quantity whether it could be '
       'computed (Result 1: at least 90 %, mean of both labels)', 'about 99 %',
       f'{plus_minus(every.mean(), every.std())} %', every.mean() >= 90)
-  gap = every - seen
-  add('It sees fewer of its own first mistakes (Result 1)',
-      'about 60 against 99 %', f'{plus_minus(seen.mean(), seen.std())} against '
-      f'{plus_minus(every.mean(), every.std())} %', gap.mean() > error(gap))
+  gap = every - early
+  add('Its probe sees fewer of its own first steps that come too early (Result '
+      '1)', 'about 60 against 99 %', f'{plus_minus(early.mean(), early.std())} '
+      f'against {plus_minus(every.mean(), every.std())} %',
+      gap.mean() > error(gap))
+  right, wrong = (found[f'{k} steps, by states'] for k in (
+      'right', 'first wrong'))
+  both = (right + wrong) / 2 - 50
+  add('After a wrong step its states show it (mean of right and first wrong '
+      'steps above 50 %)', 'often, not always', f'{wrong.mean():.1f} % of '
+      f'wrong steps called wrong, {right.mean():.1f} % of right ones right',
+      both.mean() > error(both))
   for statement, paper, a, b in (
       ('Trying again where the probe regrets helps (Result 2)',
        '79.4 against 76.8 %', 'probe', 'none'),
+      ('Trying again where the states regret helps', '79.4 against 76.8 %',
+       'state', 'none'),
       ('With a perfect detector it helps more (Result 2)',
        '84.1 against 79.4 %', 'ready', 'probe'),
+      ('A perfect detector helps (Result 2)', '84.1 against 76.8 %', 'ready',
+       'none'),
       ('With one that sees wrong arithmetic too, more again', 'not asked',
        'checker', 'ready')):
     ours, gain = against(a, b)

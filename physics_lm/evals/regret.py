@@ -118,12 +118,14 @@ def extend(draft: Draft, data: rows.Data, ids: list[int], stop: int,
 def flags(says, data: rows.Data, drafts: list[Draft], at: list[int]
           ) -> np.ndarray:
   """Whether the probe says of sentence at[i] of draft i that what it tells
-  could not be told. `says`: rows of ids -> 0 (it could not) or 1."""
+  could not be told. `says`: questions -> 0 (it could not) or 1."""
   out = np.zeros(len(drafts), bool)
   read = [i for i, d in enumerate(drafts) if d.told[at[i]] is not None]
   if read:
-    out[read] = says([v_probe.marked(data, drafts[i].ids(at[i]),
-                                     drafts[i].told[at[i]]) for i in read]) == 0
+    texts = [tuple(drafts[i].ids(at[i])) for i in read]
+    out[read] = says([
+        v_probe.Asked(text, len(text), v_probe.marked(data, drafts[i].told[
+            at[i]]), 0, -1) for i, text in zip(read, texts)]) == 0
   return out
 
 
@@ -225,15 +227,15 @@ def run(params, config, spec, cfg):
   alarms/test/state, seen/test/state, seen_early/test/state, the shares of them
   that a detector calls wrong; and of random questions to the probe
   positive/test, negative/test."""
-  world, train, questions = inputs(config, spec)
-  data = rows.load(config)
-  key = jax.random.key(config.seed.init)
-  size = lambda ids: -(-max(map(len, ids)) // 16) * 16
-  probe = v_probe.fit(params, cfg, v_probe.packed(train, size(
-      [a.ids for a in train])), 2, spec, key)
+  data, world, questions = inputs(config, spec)
+  train = v_probe.learned_from(data, world, spec)
+  pack = functools.partial(v_probe.packed, texts=spec.batch)
+  size = v_probe.sizes(train)
+  probe = v_probe.fit(params, cfg, pack(train, **size), 2, spec,
+                      jax.random.key(config.seed.init))
 
-  def said(asked, length):
-    return v_probe.answers(probe, params, v_probe.packed(asked, length), cfg,
+  def said(asked, **more):
+    return v_probe.answers(probe, params, pack(asked, **size | more), cfg,
                            spec)[-1]
 
   metrics, raw = {}, []
@@ -242,10 +244,9 @@ def run(params, config, spec, cfg):
     examples = reasoning.problems(data, world, split, spec.problems)
     asked = [(reasoning.read(world, e), reasoning.prompt(data, e))
              for _, e in examples]
-    # Name and marks are five tokens; one width, one compilation.
-    length = -(-(max(len(p) for _, p in asked) + spec.tokens + 8) // 16) * 16
-    says = lambda texts, length=length: said(
-        [v_probe.Asked(ids, 0, -1) for ids in texts], length)
+    # Solutions may be longer than true ones; one length, one compilation.
+    longest = -(-(max(len(p) for _, p in asked) + spec.tokens) // 16) * 16
+    says = lambda drafts, longest=longest: said(drafts, length=longest)
     learned = {'probe': functools.partial(flags, says, data), 'state': after}
     for detector in DETECTORS:
       # Few at a time: of later sentences there are few.
@@ -264,7 +265,7 @@ def run(params, config, spec, cfg):
         metrics |= detection(drafts, data, learned, split)
     metrics[f'problems/{split}'] = len(asked)
     label = np.array([a.label for a in questions[split]])
-    right = said(questions[split], length) == label
+    right = said(questions[split], length=longest) == label
     metrics |= {f'positive/{split}': float(right[label == 1].mean()),
                 f'negative/{split}': float(right[label == 0].mean())}
   return metrics, raw

@@ -13,16 +13,21 @@ head says
   value      A's value, or that it is not known; likewise
 
 The model is frozen: what is trained is the head, the marks, and a low-rank
-update of the embedding, on problems of the training templates; asked are new
-problems. A ranges over the quantities that the problem has (the paper's
-appendix E). One training gives a head for each layer, from its states scaled to
-unit variance; they share the update. Controls: the same on the model before
-training, and a constant answer.
+update of the embedding of the names between them, on problems of the training
+templates; asked are new problems. A ranges over the quantities that the problem
+has (the paper's appendix E). One training gives a head for each layer, from its
+states scaled to unit variance; they share the update. Controls: the same on the
+model before training, and a constant answer.
+
+The paper's update changes the text's embedding too. Here a text is as the model
+itself reads it, once, and its keys and values serve all questions about it: a
+step of training costs the few tokens between the marks, a tenth of the text.
 """
 
 import collections
 import dataclasses
 import functools
+import operator
 from typing import NamedTuple
 
 import jax
@@ -31,7 +36,7 @@ import numpy as np
 import optax
 from ml_collections import FrozenConfigDict
 
-from physics_lm import adapters, model, rows
+from physics_lm import adapters, kernels, model, rows
 from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import reasoning
 from physics_lm.shape import Shape
@@ -46,7 +51,9 @@ DECAY = 0.01  # of weights, in training a probe (the paper's)
 
 
 class Asked(NamedTuple):
-  ids: list[int]
+  text: tuple[int, ...]  # ids; all that is asked of one text names the same
+  at: int  # of them, how many are read
+  name: list[int]  # ids between marks, with them
   label: int
   distance: int  # of A from the query, in steps; -1: not needed
 
@@ -88,26 +95,30 @@ def places(example, task: str, order: str):
 def questions(data: rows.Data, world, task: str, split: str, count: int,
               seed: int = 0) -> list[Asked]:
   """What is asked about `count` problems of a split, at most MOST each."""
-  out, enc = [], data.vocab.encode
+  out = []
   for index, example in reasoning.problems(data, world, split, count):
     draws = base.generator(seed, 'probe', task, split, index)
     problem = reasoning.read(world, example)
     all_, far = quantities(problem), distances(problem)
-    pairs = [(at, told, a, b)
-             for at, told in places(example, task, world.order) for a in all_
+    stops = places(example, task, world.order)
+    text, ends = [1], {0: 1}  # ids, and how many there are before a piece
+    for i in range(stops[-1][0]):
+      text += data.vocab.encode(example.pieces[i])
+      ends[i + 1] = len(text)
+    text = tuple(text)
+    pairs = [(at, told, a, b) for at, told in stops for a in all_
              for b in (all_ if task == 'dep' else (None,)) if a != b]
     for i in draws.permutation(len(pairs))[:MOST]:
       at, told, a, b = pairs[i]
-      text = [1, *(i for piece in example.pieces[:at] for i in enc(piece))]
       out.append(Asked(
-          marked(data, text, *((a,) if b is None else (a, b))),
+          text, ends[at], marked(data, *((a,) if b is None else (a, b))),
           label(problem, task, a, b, told, far), far.get(a, -1)))
   return out
 
 
-def marked(data: rows.Data, text: list[int], *names) -> list[int]:
-  """The ids of a text, and the names of one quantity or two between marks."""
-  out, V = list(text), -(-len(data.vocab) // 8) * 8
+def marked(data: rows.Data, *names) -> list[int]:
+  """The ids of one quantity's name, or of two, between marks."""
+  out, V = [], -(-len(data.vocab) // 8) * 8
   for mark, (item, other) in zip((START, MIDDLE), names):
     out.append(V + mark)
     for piece in (f' {item}', "'s", f' {other}'):
@@ -132,26 +143,89 @@ def label(problem: igsm_check.Problem, task: str, a, b, told, far) -> int:
   return problem.value(a) if a in told else problem.modulus
 
 
-def packed(asked: list[Asked], length: int) -> dict[str, np.ndarray]:
-  """Rows of one question each, at the left."""
-  out = {'tokens': np.zeros((len(asked), length), np.int32)}
-  for row, a in enumerate(asked):
-    out['tokens'][row, :len(a.ids)] = a.ids
-  out['last'] = np.array([len(a.ids) - 1 for a in asked], np.int32)
-  out['label'] = np.array([a.label for a in asked], np.int32)
+def packed(asked: list[Asked], texts: int, length: int, names: int
+           ) -> list[dict[str, np.ndarray]]:
+  """The questions about each so many texts, that follow each other: `texts`
+  [R, T], and for each question its text's `row`, what is read (`at`), `names`
+  [N, S], the `last` of them and its `label`."""
+  out, text = [], None
+  for a in asked:
+    if a.text is not text:
+      text = a.text
+      if not out or len(out[-1][0]) == texts:
+        out.append(([], []))
+      out[-1][0].append(text)
+    out[-1][1].append((len(out[-1][0]) - 1, a))
+  return [_arrays(*part, texts, length, names) for part in out]
+
+
+def _arrays(texts, asked, count: int, length: int, names: int) -> dict:
+  out = {'texts': np.zeros((count, length), np.int32),
+         'names': np.zeros((len(asked), names), np.int32)}
+  for row, text in enumerate(texts):
+    out['texts'][row, :len(text)] = text
+  for i, (_, a) in enumerate(asked):
+    out['names'][i, :len(a.name)] = a.name
+  for key, of in (('row', lambda row, a: row), ('at', lambda _, a: a.at),
+                  ('last', lambda _, a: len(a.name) - 1),
+                  ('label', lambda _, a: a.label)):
+    out[key] = np.array([of(*pair) for pair in asked], np.int32)
   return out
 
 
-def logits(probe, params, batch, cfg: Shape, spec):
+def sizes(*asked) -> dict[str, int]:
+  """What `packed` takes, for lists of questions that are packed alike."""
+  every = [a for part in asked for a in part]
+  return {'length': -(-max(len(a.text) for a in every) // 16) * 16,
+          'names': max(len(a.name) for a in every)}
+
+
+def _layers(params, cfg: Shape):
+  return [jax.tree.map(operator.itemgetter(i), params['layers'])
+          for i in range(cfg.depth)]
+
+
+@functools.partial(jax.jit, static_argnames='cfg')
+def memory(params, texts_RT, cfg: Shape):
+  """Keys and values of texts, a pair [R, T, K, H] for each layer."""
+  x_RTD = model.Ends(cfg).apply({'params': params['ends']}, texts_RT,
+                                method='embed')
+  one_RT = jnp.ones_like(texts_RT)
+  at_RT = jnp.broadcast_to(jnp.arange(texts_RT.shape[1]), texts_RT.shape)
+  out = []
+  for weights in _layers(params, cfg):
+    (x_RTD, _), kept = model.Block(cfg).apply(
+        {'params': weights}, x_RTD, one_RT, at_RT, mutable=['seen'])
+    out.append(tuple(kept['seen'][k][0] for k in ('key', 'value')))
+  return out
+
+
+def logits(probe, params, memories, batch, cfg: Shape, spec):
   """What the heads say, [L + 1, B, classes]: of the states before each layer
-  and after the last."""
+  and after the last, at the last mark."""
   params = adapters.merge(params, probe['update'], spec, cfg)
   table = jnp.concatenate([params['ends']['embedding'], probe['marks']])
-  params = params | {'ends': params['ends'] | {'embedding': table}}
   wide = dataclasses.replace(cfg, vocab=cfg.vocab + MARKS)
-  _, _, stream_LBTD, _ = model.hidden(params, batch['tokens'], wide, taps=True)
-  B = len(batch['last'])
-  h_LBD = scaled(stream_LBTD[:, jnp.arange(B), batch['last']])
+  x_BSD = model.Ends(wide).apply(
+      {'params': params['ends'] | {'embedding': table}}, batch['names'],
+      method='embed')
+  B, S = batch['names'].shape
+  T = memories[0][0].shape[1]
+  first_B = T - batch['at']  # texts end in the same column, as in decode.py
+  column_BT = jnp.maximum(jnp.arange(T) - first_B[:, None], 0)
+  at_BS = batch['at'][:, None] + jnp.arange(S)
+  last = lambda x_BSD: x_BSD[jnp.arange(B), batch['last']]
+  stream = [last(x_BSD)]
+  for weights, pair in zip(_layers(params, cfg), memories):
+    k_BKSH, v_BKSH = (jnp.pad(
+        x_RTKH[batch['row'][:, None], column_BT].swapaxes(1, 2),
+        ((0, 0), (0, 0), (0, S), (0, 0))) for x_RTKH in pair)
+    past = kernels.Past(k_BKSH, v_BKSH, jnp.int32(T), first_B)
+    (x_BSD, _), _ = model.Block(cfg).apply(
+        {'params': weights, 'cache': {'past': past}}, x_BSD,
+        jnp.ones_like(at_BS), at_BS, mutable='cache')
+    stream.append(last(x_BSD))
+  h_LBD = scaled(jnp.stack(stream))
   return jnp.einsum('LBD,LDC->LBC', h_LBD, probe['heads']) + (
       probe['bias'][:, None])
 
@@ -164,8 +238,8 @@ def scaled(h):
 
 
 @functools.partial(jax.jit, static_argnames=('cfg', 'spec'))
-def _outputs(probe, params, batch, cfg, spec):
-  return logits(probe, params, batch, cfg, spec).argmax(-1)
+def _outputs(probe, params, memories, batch, cfg, spec):
+  return logits(probe, params, memories, batch, cfg, spec).argmax(-1)
 
 
 def optimizer(rate: float, steps: int):
@@ -174,9 +248,9 @@ def optimizer(rate: float, steps: int):
 
 
 @functools.partial(jax.jit, static_argnames=('cfg', 'spec', 'rate', 'steps'))
-def _step(probe, opt, params, batch, cfg, spec, rate, steps):
+def _step(probe, opt, params, memories, batch, cfg, spec, rate, steps):
   def loss(probe):
-    said_LBC = logits(probe, params, batch, cfg, spec)
+    said_LBC = logits(probe, params, memories, batch, cfg, spec)
     nll_LB = optax.softmax_cross_entropy_with_integer_labels(
         said_LBC, jnp.broadcast_to(batch['label'], said_LBC.shape[:2]))
     return nll_LB.mean(1).sum()  # heads of the layers do not compete
@@ -186,9 +260,9 @@ def _step(probe, opt, params, batch, cfg, spec, rate, steps):
   return optax.apply_updates(probe, updates), opt
 
 
-def fit(params, cfg: Shape, asked: dict, classes: int, spec, key):
-  """Trains a probe on packed questions, each seen once: AdamW, the learning
-  rate falling to 0."""
+def fit(params, cfg: Shape, asked: list[dict], classes: int, spec, key):
+  """Trains a probe on packed questions, each seen at most once: AdamW, the
+  learning rate falling to 0."""
   probe = {
       'update': adapters.init(update(spec.rank), cfg,
                               jax.random.fold_in(key, 0)),
@@ -197,25 +271,36 @@ def fit(params, cfg: Shape, asked: dict, classes: int, spec, key):
       'heads': jnp.zeros((cfg.depth + 1, cfg.width, classes)),
       'bias': jnp.zeros((cfg.depth + 1, classes))}
   how = spec.learning_rate, spec.steps
-  opt = optimizer(*how).init(probe)
-  for i in range(spec.steps):
-    at = slice(i * spec.batch, (i + 1) * spec.batch)
-    probe, opt = _step(probe, opt, params, {
-        k: v[at] for k, v in asked.items()}, cfg, update(spec.rank), *how)
+  opt, done = optimizer(*how).init(probe), 0
+  for i, part in enumerate(asked):
+    memories = memory(params, part['texts'], cfg)
+    order = np.random.default_rng(i).permutation(len(part['label']))
+    for at in range(0, len(order) - spec.batch + 1, spec.batch):
+      if done == spec.steps:
+        return probe
+      probe, opt = _step(
+          probe, opt, params, memories, chosen(part, order[at:at + spec.batch]),
+          cfg, update(spec.rank), *how)
+      done += 1
   return probe
 
 
-def answers(probe, params, asked: dict, cfg: Shape, spec) -> np.ndarray:
+def chosen(part: dict, which) -> dict:
+  """A batch of packed questions."""
+  return {k: part[k][which] for k in ('row', 'at', 'names', 'last', 'label')}
+
+
+def answers(probe, params, asked: list[dict], cfg: Shape, spec) -> np.ndarray:
   """What the probe says of packed questions, [L + 1, questions]."""
-  count, out = len(asked['label']), []
-  for at in range(0, count, spec.batch):
-    part = {k: v[at:at + spec.batch] for k, v in asked.items()}
-    short = spec.batch - len(part['label'])
-    part = {k: np.pad(v, ((0, short),) + ((0, 0),) * (v.ndim - 1))
-            for k, v in part.items()}
-    out.append(np.asarray(_outputs(probe, params, part, cfg,
-                                   update(spec.rank))))
-  return np.concatenate(out, 1)[:, :count]
+  out = []
+  for part in asked:
+    memories, count = memory(params, part['texts'], cfg), len(part['label'])
+    for at in range(0, count, spec.batch):
+      # One shape, one compilation: the last batch repeats its last question.
+      which = np.minimum(np.arange(at, at + spec.batch), count - 1)
+      out.append(np.asarray(_outputs(probe, params, memories, chosen(
+          part, which), cfg, update(spec.rank)))[:, :count - at])
+  return np.concatenate(out, 1)
 
 
 @functools.cache
@@ -227,8 +312,7 @@ def update(rank: int) -> FrozenConfigDict:
 
 
 def inputs(config, spec):
-  """(world, questions to learn from in random order, {split: questions}).
-  Raises BadInput."""
+  """(data, world, {split: questions}). Raises BadInput."""
   if spec.probe not in TASKS:
     raise BadInput(f'evals: probe is {spec.probe!r}; '
                    f'{nearest(spec.probe, TASKS)}')
@@ -237,14 +321,18 @@ def inputs(config, spec):
       raise BadInput(f'evals: {key} is {spec[key]}, wanted at least 1')
   data = rows.load(config)
   world = reasoning.igsm_of(config, data, spec)
-  ask = functools.partial(questions, data, world, spec.probe)
-  # A problem has at least four questions of each kind.
-  count = spec.steps * spec.batch
-  asked = ask('train', count // 4 + 1)
-  draws = base.generator(0, 'probes', spec.probe)
-  asked = [asked[i] for i in draws.permutation(len(asked))[:count]]
-  return world, asked, {
-      split: ask(split, spec.problems) for split in reasoning.splits(spec)}
+  return data, world, {
+      split: questions(data, world, spec.probe, split, spec.problems)
+      for split in reasoning.splits(spec)}
+
+
+def learned_from(data: rows.Data, world, spec) -> list[Asked]:
+  """Questions that last for spec.steps, of training problems. So many texts
+  are read together as a batch has questions."""
+  ask = functools.partial(questions, data, world, spec.probe, 'train')
+  each = 0.9 * len(ask(50)) / 50  # of a text, and some to spare
+  steps = max(int(each), 1)  # of each batch of texts
+  return ask(-(-spec.steps // steps) * spec.batch)
 
 
 def run(params, config, spec, cfg):
@@ -255,19 +343,20 @@ def run(params, config, spec, cfg):
   questions/test; the same of the untrained model, random/accuracy/test ...; by
   layer (0: before the first) and steps from the query, layer2/accuracy/test
   and layer2/distance1/test."""
-  world, train, asked = inputs(config, spec)
+  data, world, asked = inputs(config, spec)
+  train = learned_from(data, world, spec)
   none = world.modulus if spec.probe == 'value' else 0
   classes = none + 1 if none else 2
-  everything = [*train, *(a for part in asked.values() for a in part)]
-  length = -(-max(len(a.ids) for a in everything) // 16) * 16
+  pack = functools.partial(packed, texts=spec.batch,
+                           **sizes(train, *asked.values()))
   guess = collections.Counter(a.label for a in train).most_common(1)[0][0]
   key = jax.random.key(config.seed.init)
   metrics, raw = {}, []
   untrained = model.init(cfg, jax.random.fold_in(key, 1))
   for who, weights in (('', params), ('random/', untrained)):
-    probe = fit(weights, cfg, packed(train, length), classes, spec, key)
+    probe = fit(weights, cfg, pack(train), classes, spec, key)
     for split, part in asked.items():
-      said_LB = answers(probe, weights, packed(part, length), cfg, spec)
+      said_LB = answers(probe, weights, pack(part), cfg, spec)
       metrics |= {f'{who}{k}': v for k, v in summary(
           said_LB, part, split, none, guess).items()}
       raw += [{'model': who.rstrip('/') or 'trained', 'split': split,
