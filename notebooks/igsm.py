@@ -16,6 +16,8 @@
 # the checker says of spoiled solutions. Nothing is trained here.
 
 # %%
+import textwrap
+
 import pandas as pd
 
 from physics_lm.worlds import base
@@ -24,8 +26,9 @@ from physics_lm.worlds import igsm_statistics as statistics
 world = base.of_flags('igsm', ['retry_rate=0.2'], seed=0)
 example = next(e for e in (world.example('train_op6', i) for i in range(100))
                if e.meta['retries'])
-print(world.prompt(example).strip(), '\n')
-print(example.text.removeprefix(world.prompt(example)).strip())
+for text in (world.prompt(example), ''.join(
+    example.pieces[i] for i in example.loss)):
+  print(textwrap.fill(text.strip(), 80), '\n')
 
 # %% [markdown]
 # ## Statistics
