@@ -118,7 +118,8 @@ def points(df):
       answer=('answer', 'mean'), guess=('guess', 'mean'),
       retries=('retries', 'mean'), retries_std=('retries', 'std'),
       retries_wrong=('retries_wrong', 'mean'),
-      extra=('extra_parameters', 'mean'), problems=('problems', 'sum'))
+      extra=('extra_parameters', 'mean'), not_ready=('not_ready', 'mean'),
+      computed=('computed', 'mean'), problems=('problems', 'sum'))
 
 
 def hardest(df) -> str:
@@ -160,6 +161,14 @@ def _label(split: str) -> str:
       ',\nasked\nanew' if split.endswith('_reask') else '')
 
 
+def kind(data: str) -> str:
+  """A label of the data: what their mistakes name, how often."""
+  name, _, rate = data.partition(' ')
+  return {'clean': 'no\nmistakes', 'retry': 'not\nready', 'masked':
+          'not ready,\nno loss', 'weak': 'later\nstep', 'miss': 'any'}[
+              name] + f'\n{rate}'
+
+
 def figure(df):
   """Accuracy by op; the hardest op by kind of mistakes; retries."""
   p, last = points(df), hardest(df)
@@ -169,8 +178,8 @@ def figure(df):
             'masked': plots.COLOURS[2], 'weak': plots.COLOURS[1],
             'miss': plots.COLOURS[3]}
   shade = lambda name: colour[name.split()[0]]
-  fig, axes = plots.figure(columns=3, width=4.3, height=3.9)
-  ax, bars, tries = axes[0]
+  fig, axes = plots.figure(columns=4, width=3.5, height=3.9)
+  ax, bars, tries, wrong = axes[0]
   some = [d for d in data if d.split()[0] in ('clean', 'retry')]
   styles = dict(zip(('0.05', '0.2', '0.5'), (':', '--', '-')))
   for k, name in enumerate(some):
@@ -188,31 +197,45 @@ def figure(df):
   plots.title(ax, 'Solved, by number of operations')
 
   cells = p.loc[[(d, last) for d in data]]
+  where, labels = range(len(data)), [kind(d) for d in data]
   plots.accuracy_bars(
-      bars, [d.replace(' ', '\n') for d in data], cells.full,
-      cells['std'].fillna(0), [shade(d) for d in data],
-      [PAPER.get(d, math.nan) for d in data])
-  bars.tick_params(axis='x', labelsize=8)
+      bars, labels, cells.full, cells['std'].fillna(0),
+      [shade(d) for d in data], [PAPER.get(d, math.nan) for d in data])
+  bars.set_ylabel('solutions wholly right, %', fontsize=9)
   plots.title(bars, f'{_label(last)}, by kind of mistakes')
 
-  tries.bar(range(len(data)), cells.retries, 0.62,
-            yerr=cells.retries_std.fillna(0), color=[shade(d) for d in data],
-            ecolor=plots.INK, capsize=2.5)
-  for x, value in enumerate(cells.retries):
-    tries.annotate(f'{value:.2f}', (x, value), xytext=(0, 3), ha='center',
+  spread = cells.retries_std.fillna(0)
+  tries.bar(where, cells.retries, 0.62, yerr=spread, color=[
+      shade(d) for d in data], ecolor=plots.INK, capsize=2.5)
+  for x, (value, e) in enumerate(zip(cells.retries, spread)):
+    tries.annotate(f'{value:.2f}', (x, value + e), xytext=(0, 3), ha='center',
                    textcoords='offset points', fontsize=8.5)
-  tries.set_xticks(range(len(data)), [d.replace(' ', '\n') for d in data],
-                   fontsize=8)
+  tries.set_ylim(bottom=0)
   tries.set_ylabel('retries in a right solution', fontsize=9)
   plots.title(tries, f'{_label(last)}: steps taken back')
+
+  base = 0 * cells.full
+  for name, share, colour_ in (
+      ('names what cannot be told yet', cells.not_ready, plots.COLOURS[4]),
+      ('computes it wrongly', cells.computed, plots.QUIET),
+      ('anything else', 100 - cells.full - cells.not_ready - cells.computed,
+       '#d4d4d4')):
+    wrong.bar(where, share, 0.62, bottom=base, color=colour_, label=name)
+    base = base + share
+  wrong.set_ylim(0, 1.45 * base.max())
+  wrong.set_ylabel('problems, %', fontsize=9)
+  wrong.legend(fontsize=8, frameon=False, loc='upper left')
+  plots.title(wrong, f'{_label(last)}: first wrong step')
+  for panel in (bars, tries, wrong):
+    panel.set_xticks(where, labels, fontsize=7.5)
   n, problems = int(cells.n.min()), int(cells.problems.min())
   fig.supxlabel(
       f'mean and standard deviation of {n} seed{"s"[:n > 1]}, '
       f'{problems // max(n, 1)} problems each, equal tokens of training; '
-      "diamonds: the paper's models at op 23\nretry: a step that cannot be "
-      'taken yet, taken back; masked: without loss on it; weak: any later '
-      'step; miss: any other quantity', x=0.01, ha='left', fontsize=8,
-      color=plots.QUIET)
+      "diamonds: the paper's models at op 23\nmistakes in training, all taken "
+      'back, and their rate: a step that is not ready (its sources are not '
+      'told yet), any later step of the solution, any other quantity',
+      x=0.01, ha='left', fontsize=8, color=plots.QUIET)
   return fig
 
 
