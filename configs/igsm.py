@@ -41,7 +41,7 @@ def get_config(variant='small'):
     e = c.evals[name] = default.evaluation(kind)
     e.decode = f'beam:{name[4:]}' if kind == 'reasoning' else 'sample:1.0'
     e.probe = name if kind == 'v_probe' else 'can_next'
-    e.rank, e.batch, e.steps, e.learning_rate = 8, 64, 300, 5e-3
+    e.rank, e.batch, e.steps, e.learning_rate = 8, 64, 600, 1e-2
   for name in c.evals:
     c.evals[name].world = 'igsm'
   c.optim.weight_decay, c.optim.learning_rate = 0.05, 2e-3

@@ -54,7 +54,7 @@ SCALES = {
     'cpu': ('small', 3, ('train_op2', 'train_op3'), {
         'evals.reasoning.tokens': 96}, {
             'evals.reasoning.problems': 400} | {
-                f'evals.{t}.problems': 100 for t in TASKS}),
+                f'evals.{t}.problems': 200 for t in TASKS}),
     'gpu': ('gpu', 3, ('test', 'test_op10', 'test_op13'), {}, {
         'evals.reasoning.problems': 500} | {
             f'evals.{t}.{k}': v for t in TASKS for k, v in (
