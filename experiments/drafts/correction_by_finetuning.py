@@ -16,7 +16,7 @@ cannot add.
 Not measured yet.
 
 Ours: the models of error_correction.py (trained once: the launcher takes them
-from there), a third of the tokens again, learning rate 1e-3 as in the paper.
+from there), a fifth of the tokens again, learning rate 1e-3 as in the paper.
 Beside the paper, continued pretraining without mistakes: more tokens alone help
 too. Widths differ, so ranks are given as shares of it: the paper's run from
 1/192 to 1/3.
@@ -47,7 +47,7 @@ SCALES = {
             'data.batch': 4, 'log.every': 2, 'evals.reasoning.problems': 4,
             'evals.reasoning.tokens': 16, 'evals.loss.rows': 4}),
     'cpu': ('small', 3, 0.5, (2, 16), ('train_op1', 'train_op2', 'train_op3'),
-            1500, {}, {'evals.reasoning.problems': 300,
+            1000, {}, {'evals.reasoning.problems': 300,
                        'evals.reasoning.tokens': 128}),
     'gpu': ('gpu', 3, 0.5, (4, 32, 128), ('test_op10', 'test_op13'), 8000, {}, {
         'evals.reasoning.problems': 500}),
