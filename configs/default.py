@@ -155,7 +155,8 @@ def evaluation(kind: str):
   e.tokens = 256  # of a solution, at most
   # For 'best_of' (physics_lm/evals/best_of.py), with those of 'reasoning'.
   e.samples = 16  # solutions of a problem
-  e.learn_problems = 500  # that verifiers learn from
+  e.learn_split = 'train'  # what verifiers learn from: other problems of it
+  e.learn_problems = 500
   e.learn_samples = 4  # solutions of each
   # For 'regret' (physics_lm/evals/regret.py), with the probe's of 'v_probe'.
   e.retries = 10  # steps of a solution that are taken back, at most

@@ -11,9 +11,10 @@ For each problem the model writes n solutions at a temperature; one is kept, by
   oracle     a right one if there is one
 
 A verifier is the model itself with one more head, trained on solutions that the
-model wrote of training problems, judged by the world's checker (Cobbe et al.
-2021, arXiv 2110.14168; Lightman et al. 2023, arXiv 2305.20050). Both verifiers
-see the same solutions, equally often.
+model wrote of other problems (`learn_split`), judged by the world's checker
+(Cobbe et al. 2021, arXiv 2110.14168; Lightman et al. 2023, arXiv 2305.20050).
+Both verifiers see the same solutions, equally often. What they learn from
+should be as hard as what is asked: of easy problems short solutions are right.
 """
 
 import collections
@@ -28,6 +29,7 @@ from physics_lm import decode, model, rows
 from physics_lm.errors import BadInput
 from physics_lm.evals import reasoning
 from physics_lm.shape import Shape
+from physics_lm.worlds import igsm
 
 CHOICES = ('first', 'majority', 'outcome', 'process', 'oracle')
 RATE = 1e-3  # of training a verifier
@@ -35,14 +37,15 @@ PASSES = 2  # over the solutions it learns from
 
 
 def sampled(params, config, spec, cfg: Shape, split: str, count: int, n: int,
-            seed: int):
-  """n judged solutions of `count` problems each: [(index, [outcome])]. An
+            seed: int, first: int = 0):
+  """n judged solutions of `count` problems each, without the first so many of
+  the split: [(index, [outcome])]. An
   outcome is reasoning's, with `ids` (prompt and solution), `ends` (of the
   sentences, in ids) and `good` (how many sentences are right before the first
   wrong one)."""
   data = rows.load(config)
   world = data.worlds[spec.world]
-  asked = reasoning.problems(data, world, split, count)
+  asked = reasoning.problems(data, world, split, first + count)[first:]
   prompts = [reasoning.prompt(data, e) for _, e in asked for _ in range(n)]
   written = decode.generate(
       params, cfg, prompts, spec.tokens, decode.method(spec.decode),
@@ -169,6 +172,7 @@ def inputs(config, spec):
   if not decode.method(spec.decode).temperature:
     raise BadInput(f'evals: decode is {spec.decode!r}, wanted sample, '
                    'sample:TEMPERATURE or sample:TEMPERATURE:TOP_K')
+  igsm.parse_split(spec.learn_split)
   return reasoning.inputs(config, spec)
 
 
@@ -179,8 +183,10 @@ def run(params, config, spec, cfg):
   and of what the verifiers learned from learn/solutions, learn/full."""
   inputs(config, spec)
   batch = config.data.batch
-  learn = sampled(params, config, spec, cfg, 'train', spec.learn_problems,
-                  spec.learn_samples, 1)
+  learn = sampled(
+      params, config, spec, cfg, spec.learn_split, spec.learn_problems,
+      spec.learn_samples, 1, spec.problems * (
+          spec.learn_split in reasoning.splits(spec)))
   learn = [s for _, part in learn for s in part]
   asked = {split: sampled(params, config, spec, cfg, split, spec.problems,
                           spec.samples, 2)
