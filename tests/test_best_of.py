@@ -105,7 +105,7 @@ def test_verifiers_learn_what_there_is_to_learn(config):
   assert best_of.scores(verifier, nothing, 'process', cfg, 4)[0] == -np.inf
 
 
-def test_run(config):
+def test_run(config, monkeypatch):
   suite.check(config)
   cfg = shape.make(config, len(rows.load(config).vocab))
   params = model.init(cfg, jax.random.key(0))
@@ -114,13 +114,26 @@ def test_run(config):
   assert len(raw) == 20 and {r['sample'] for r in raw} == {0, 1, 2, 3}
   assert {f'full/test/{how}/n4' for how in best_of.CHOICES} <= metrics.keys()
   assert len({r['text'] for r in raw}) > 5
+  # What is learned from is not asked.
+  config = cli.override(config, {'evals.reasoning.learn_split': 'test'})
+  seen, sampled = [], best_of.sampled
+
+  def watch(*given):
+    found = sampled(*given)
+    seen.append({i for i, _ in found})
+    return found
+
+  monkeypatch.setattr(best_of, 'sampled', watch)
   again, _ = best_of.run(params, config, config.evals.reasoning, cfg)
-  assert again == metrics
+  learned, asked = seen
+  assert len(learned) == 6 and len(asked) == 5 and not learned & asked
+  assert again['full/test/first/n4'] == metrics['full/test/first/n4']
   assert not re.search('ids', ' '.join(raw[0]))
 
 
 @pytest.mark.parametrize('changes,message', [
     ({'decode': 'greedy'}, 'wanted sample'), ({'samples': 0}, 'samples is 0'),
+    ({'learn_split': 'tset'}, 'unknown split'),
     ({'learn_problems': 2}, 'from 6 solutions')])
 def test_bad_settings(config, changes, message):
   with pytest.raises(BadInput, match=message):
