@@ -34,9 +34,9 @@ from physics_lm import plots
 from physics_lm.report import Claim
 from physics_lm.sweep import Run, pick
 
-TASKS = {'nece': 'needed for the answer?\n(before the solution)',
-         'dep': 'does A depend on B?\n(before the question)',
-         'can_next': 'can it come next?\n(during the solution)'}
+TASKS = {'nece': 'needed for\nthe answer?\n(before solving)',
+         'dep': 'does A depend\non B? (before\nthe question)',
+         'can_next': 'can it come\nnext? (while\nsolving)'}
 # Of the paper, med, op <= 15: trained, before training, %.
 PAPER = {'nece': (99.8, 74.7), 'dep': (99.7, 84.6), 'can_next': (99.9, 65.8)}
 FAULTS = {'not_ready': 'cannot be\ncomputed yet',
@@ -176,22 +176,26 @@ def figure(df):
   ax.legend(fontsize=8, frameon=False, loc='upper left', ncols=2)
   plots.title(ax, 'What is known')
 
-  mine = df[(df.task == 'nece') & (df.split == split) & (df.layer >= 0)
-            & (df.model == 'trained')]
+  mine = df[(df.task == 'nece') & (df.split == split) & (df.layer >= 0)]
   far = sorted(m for m in mine.measure.unique() if m.startswith('distance'))
   for m, colour in zip(far, plots.COLOURS):
-    c = mine[mine.measure == m].groupby('layer').value.agg(['mean', 'std'])
     steps = int(m[8:])
-    depth.errorbar(c.index, c['mean'], yerr=c['std'].fillna(0), color=colour,
-                   marker='o', markersize=3.5, capsize=2, linewidth=1.4,
-                   label=f'{steps} step{"s"[:steps != 1]} away' if steps else
-                   'itself')
+    for who, style in (('untrained', ':'), ('trained', '-')):
+      c = mine[(mine.measure == m) & (mine.model == who)].groupby(
+          'layer').value.agg(['mean', 'std'])
+      depth.errorbar(c.index, c['mean'], yerr=c['std'].fillna(0), color=colour,
+                     marker='o', markersize=3.5, capsize=2, linewidth=1.4,
+                     linestyle=style, label=None if style == ':' else (
+                         f'{steps} step{"s"[:steps != 1]} away' if steps else
+                         'itself'))
   depth.set_xticks(sorted(mine.layer.unique()))
   depth.set_xlabel('layers below the probe', fontsize=9)
-  depth.set_ylim(0, 105)
+  depth.set_ylim(0, 118)
+  depth.set_yticks(range(0, 101, 20))
   depth.set_ylabel('needed quantities found, %', fontsize=9)
-  depth.legend(fontsize=8, frameon=False, loc='lower right',
-               title='from what is asked', title_fontsize=8)
+  depth.legend(fontsize=8, frameon=False, loc='upper left', ncols=len(far),
+               title='from what is asked (dotted: before training)',
+               title_fontsize=8, columnspacing=1.0)
   plots.title(depth, 'Needed? By layer and distance')
 
   c = p.loc[('solution', split, 'trained', -1)]

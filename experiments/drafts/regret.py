@@ -53,10 +53,9 @@ SCALES = {
             'evals.regret.learn_problems': 2} | {
                 f'evals.{name}.{k}': v for name in ASKED for k, v in (
                     ('problems', 4), ('tokens', 16))}),
-    'cpu': ('small', 3, ('train_op2', 'train_op3'), {
-        'evals.reasoning.tokens': 96}, {
-            f'evals.{name}.{k}': v for name in ASKED for k, v in (
-                ('problems', 200), ('tokens', 96))}),
+    'cpu': ('small', 3, ('train_op3',), {'evals.reasoning.tokens': 96}, {
+        f'evals.{name}.{k}': v for name in ASKED for k, v in (
+            ('problems', 150), ('tokens', 96))}),
     'gpu': ('gpu', 3, ('test_op10', 'test_op13'), {}, {
         'evals.regret.steps': 3000, 'evals.regret.batch': 128} | {
             f'evals.{name}.problems': 500 for name in ASKED}),
@@ -189,8 +188,9 @@ def figure(df):
   colours = [plots.COLOURS[5], plots.COLOURS[4], plots.COLOURS[4],
              plots.COLOURS[0], plots.COLOURS[1], plots.COLOURS[2],
              plots.COLOURS[3]]
-  fig, axes = plots.figure(columns=3, width=4.6, height=4.0)
-  bars, lines, seen = axes[0]
+  many = len(names) > 1
+  fig, axes = plots.figure(columns=2 + many, width=4.8, height=4.0)
+  bars, *lines, seen = axes[0]
   cells = p.loc[[(last, m) for m in METHODS]]
   plots.accuracy_bars(bars, METHODS.values(), cells.full,
                       cells['std'].fillna(0), colours,
@@ -201,19 +201,19 @@ def figure(df):
   bars.plot([2.6, 6.4], [105, 105], color=plots.INK, linewidth=0.8)
   bars.set_ylabel('solutions wholly right, %', fontsize=9)
   plots.title(bars, f'{op(last)}, by decoding')
-  for k, (method, colour) in enumerate(zip(METHODS, colours)):
-    if method.startswith('beam'):
-      continue
-    c = p.loc[[(s, method) for s in names]]
-    lines.errorbar([x + 0.03 * k for x in range(len(names))], c.full,
-                   yerr=c['std'].fillna(0), color=colour, marker='o',
-                   markersize=3.5, capsize=2, linewidth=1.4,
-                   label=flat(method))
-  lines.set_xticks(range(len(names)), map(op, names))
-  lines.set_ylim(0, 105)
-  lines.set_ylabel('solutions wholly right, %', fontsize=9)
-  lines.legend(fontsize=8, frameon=False, loc='lower left', ncols=2)
-  plots.title(lines, 'by number of operations')
+  for ax in lines:
+    for k, (method, colour) in enumerate(zip(METHODS, colours)):
+      if not method.startswith('beam'):
+        c = p.loc[[(s, method) for s in names]]
+        ax.errorbar([x + 0.03 * k for x in range(len(names))], c.full,
+                    yerr=c['std'].fillna(0), color=colour, marker='o',
+                    markersize=3.5, capsize=2, linewidth=1.4,
+                    label=flat(method))
+    ax.set_xticks(range(len(names)), map(op, names))
+    ax.set_ylim(0, 105)
+    ax.set_ylabel('solutions wholly right, %', fontsize=9)
+    ax.legend(fontsize=8, frameon=False, loc='lower left', ncols=2)
+    plots.title(ax, 'by number of operations')
   found = detection(df, last)
   plots.accuracy_bars(
       seen, ['random\nquestions', 'right\nsteps', 'first steps\ntoo early',
