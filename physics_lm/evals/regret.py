@@ -245,7 +245,8 @@ def run(params, config, spec, cfg):
     asked = [(reasoning.read(world, e), reasoning.prompt(data, e))
              for _, e in examples]
     # Solutions may be longer than true ones; one length, one compilation.
-    longest = -(-(max(len(p) for _, p in asked) + spec.tokens) // 16) * 16
+    longest = max(v_probe.sizes(questions[split])['length'], -16 * (
+        -(max(len(p) for _, p in asked) + spec.tokens) // 16))
     says = lambda drafts, longest=longest: said(drafts, length=longest)
     learned = {'probe': functools.partial(flags, says, data), 'state': after}
     for detector in DETECTORS:
