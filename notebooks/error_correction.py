@@ -19,6 +19,7 @@
 # %%
 # %matplotlib inline
 import json
+import textwrap
 
 import pandas as pd
 from IPython.display import Markdown
@@ -42,8 +43,9 @@ config.worlds.igsm.retry_rate = 0.5
 world = rows.load(config).worlds['igsm']
 example = next(e for e in (world.example('train_op3', i) for i in range(100))
                if e.meta['retries'] == 2)
-print(world.prompt(example).strip(), '\n')
-print(example.text.removeprefix(world.prompt(example)).strip())
+for text in (world.prompt(example), ''.join(
+    example.pieces[i] for i in example.loss)):
+  print(textwrap.fill(text.strip(), 80), '\n')
 
 # %%
 exp.figure(df)
