@@ -156,7 +156,8 @@ def figure(df):
     ax.set_ylim(0, 105)
     ax.set_xlabel('solutions sampled', fontsize=9)
     ax.set_ylabel('solutions wholly right, %', fontsize=9)
-    plots.title(ax, f'op {split.rpartition("op")[2]}')
+    plots.title(ax, f'op {split.rpartition("op")[2]}, by how one of the '
+                'samples is chosen')
   axes[0][0].legend(fontsize=8, frameon=False)
   seeds = int(p.seeds.min())
   fig.supxlabel(
