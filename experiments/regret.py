@@ -278,8 +278,9 @@ def verdict(df) -> list[Claim]:
       'right', 'first wrong'))
   both = (right + wrong) / 2 - 50
   add('After a wrong step its states show it (mean of right and first wrong '
-      'steps above 50 %)', 'about 60 % of first mistakes', f'{wrong.mean():.1f} % of '
-      f'wrong steps called wrong, {right.mean():.1f} % of right ones right',
+      'steps above 50 %)', 'about 60 % of first mistakes',
+      f'{wrong.mean():.1f} % of wrong steps called wrong, {right.mean():.1f} % '
+      'of right ones right',
       both.mean() > error(both))
   for statement, paper, a, b in (
       ('Trying again where the probe regrets helps (Result 2)',

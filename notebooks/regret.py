@@ -45,14 +45,16 @@ exp.figure(df)
 print(exp.show(df))
 
 # %% [markdown]
-# ## The probe as a detector
+# ## What is detected
 #
-# Of greedy solutions, up to the first wrong step: how many of the first
-# mistakes it sees, and how often it calls a right step wrong, %.
+# Of greedy solutions, up to the first wrong step: the share of first wrong
+# steps that are seen, of those among them that could not be taken yet
+# (`seen_early`), and of right ones called wrong, %; how many there are.
 
 # %%
-columns = ['positive', 'negative', 'seen', 'alarms', 'errors', 'right']
-df[df.method == 'probe'].groupby('split', sort=False)[columns].mean().round(1)
+columns = ['seen', 'seen_early', 'alarms', 'wrong', 'early', 'right']
+learned = df[df.method.isin(['probe', 'state'])]
+learned.groupby('method')[columns].mean().round(1)
 
 # %% [markdown]
 # ## Verdict
