@@ -130,15 +130,16 @@ def test_a_text_read_once_says_what_reading_it_each_time_says(config, task):
   table = jnp.concatenate([params['ends']['embedding'], probe['marks']])
   wide = dataclasses.replace(cfg, vocab=cfg.vocab + probes.MARKS)
   seen = set()
-  for part in probes.packed(asked, 2, **probes.sizes(asked)):
+  say = jax.jit(probes.logits, static_argnums=(4, 5))
+  read = jax.jit(model.forward, static_argnames=('cfg', 'taps'))
+  for part in probes.packed(asked, 5, **probes.sizes(asked)):
     memories = probes.memory(params, part['texts'], cfg)
-    got = probes.logits(probe, params, memories, part, cfg,
-                        probes.update(spec.rank))
+    got = say(probe, params, memories, part, cfg, probes.update(spec.rank))
     for i, (row, at) in enumerate(zip(part['row'], part['at'])):
       ids = [*part['texts'][row][:at], *part['names'][i]]
-      _, stream = model.forward(
+      _, stream = read(
           params | {'ends': params['ends'] | {'embedding': table}},
-          np.array([[*ids, *[0] * (192 - len(ids))]]), wide, taps=True)
+          np.array([[*ids, *[0] * (192 - len(ids))]]), cfg=wide, taps=True)
       wanted = jnp.einsum(
           'LD,LDC->LC', probes.scaled(stream[:, 0, len(ids) - 1]),
           probe['heads']) + probe['bias']
