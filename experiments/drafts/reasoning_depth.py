@@ -37,7 +37,7 @@ SCALES = {
               {'steps': 4, 'optim.warmup': 2, 'data.batch': 4, 'log.every': 2,
                'evals.reasoning.problems': 4, 'evals.reasoning.tokens': 16},
               {}),
-    'cpu': ('small', 3, ((2, 90, 5), (4, 64, 4), (8, 45, 5)),
+    'cpu': ('small', 3, ((2, 90, 5), (4, 64, 4)),
             ('train_op1', 'train_op2', 'train_op3'),
             {'evals.reasoning.tokens': 96},
             {'evals.reasoning.problems': 300}),

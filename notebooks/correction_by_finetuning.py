@@ -1,0 +1,53 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Learning to correct by finetuning
+#
+# Can a model learn to take mistakes back after it has been trained without
+# them? Part 2.2 of *Physics of Language Models*, section 5, at the scale of two
+# CPU cores.
+# The runs, the table and the figure are defined in
+# `experiments/correction_by_finetuning.py`; here they are only shown.
+
+# %%
+# %matplotlib inline
+import json
+
+import pandas as pd
+from IPython.display import Markdown
+
+from physics_lm import report, sweep
+
+name = 'correction_by_finetuning'
+exp = sweep.experiment(str(sweep.ROOT / f'experiments/{name}.py'))
+results = report.RESULTS / name
+df = pd.read_csv(results / 'cpu.csv')
+made_by = json.loads((results / 'cpu.json').read_text())
+{k: made_by[k] for k in ('runs', 'run_seconds', 'device', 'git', 'finished')}
+
+# %%
+exp.figure(df)
+
+# %% [markdown]
+# ## Table
+#
+# Mean and standard deviation over seeds; each seed draws its own world, data
+# order and parameters.
+
+# %%
+print(exp.show(df))
+
+# %% [markdown]
+# ## Verdict
+
+# %%
+Markdown('\n'.join(f'* **{c.reproduced}**: {c.statement}. Paper: {c.paper}; '
+                   f'ours: {c.ours}' for c in exp.verdict(df)))
