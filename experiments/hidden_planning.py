@@ -20,7 +20,8 @@ Measured, `cpu`: three models (two minutes of a core each) and five minutes of a
 core in all for the questions.
 
 Ours: the models of error_correction.py that saw no mistakes (trained once: the
-launcher takes them from there). A probe's accuracy is the mean of that on
+launcher takes them from there). Only the names between a probe's marks train,
+not the text's embedding (the paper's does). Accuracy is the mean of that on
 positive and that on negative labels, so that a constant answer has 50 %; it
 ranges over the quantities that the problem has.
 
