@@ -48,20 +48,28 @@ HINTED = ('month_mod2', 'month_mod6', 'luck_mod5', 'month_rank',
           'month_minus', 'luck_rank', 'luck_minus')
 MORE = ('month_mod12', 'luck_mod20', 'luck_mod100', 'day_rank', 'day_minus')
 SHUFFLED, ORDERED = 'multi5_permute_fullname', 'multi5_fullname'
+COLUMNS = ('plain', 'hinted', 'hint', 'chance', 'law', *(
+    f'{k}_{end}' for k in ('plain', 'hinted', 'hint') for end in (
+        'low', 'high')))
 _SEPARATE = tuple((t,) for t in (*HINTED, *MORE))
+_NO_QUESTIONS = {'data.tasks.qa.weight': 0.0}
 SCALES = {
     # scale: seeds, groups of hinted tasks, common overrides, of the base (None:
-    # all is trained on together), of tasks
+    # all is trained on together), of tasks, and those that leave the six
+    # questions out (or put them in, where they are not)
     'smoke': (1, (('month_mod2', 'luck_rank'),), {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2}, None,
-              {'steps': 5, 'evals.tasks.people': 10}),
-    'cpu': (3, (('month_mod2', 'month_mod6', 'luck_mod5'),), {
+              {'steps': 5, 'data.tasks.qa.weight': 0.2,
+               'evals.tasks.people': 10}, _NO_QUESTIONS),
+    'cpu': (3, (('month_mod2', 'month_mod6', 'luck_mod5'), (
+        'month_rank', 'month_minus', 'luck_rank', 'luck_minus')), {
         'worlds.bios.people': 300, 'worlds.bios.templates': 3,
         'model.depth': 3, 'optim.learning_rate': 5e-3, 'optim.warmup': 100,
         'checkpoint.every': 800}, None, {
             'steps': 800, 'data.tasks.bio.weight': 1.0,
-            'data.tasks.qa.weight': 0.2, 'evals.tasks.people': 150}),
+            'data.tasks.qa.weight': 0.2, 'evals.tasks.people': 150},
+            _NO_QUESTIONS),
     'gpu': (3, _SEPARATE, size('d512') | {
         'worlds.bios.people': 20_000, 'worlds.bios.first_names': 400,
         'worlds.bios.middle_names': 400, 'worlds.bios.last_names': 1000,
@@ -72,7 +80,7 @@ SCALES = {
         'optim.learning_rate': 1e-3}, {
             'steps': 8000, 'optim.warmup': 500}, {
             'steps': 2000, 'optim.learning_rate': 3e-4,
-            'evals.tasks.people': 2000}),
+            'evals.tasks.people': 2000}, _NO_QUESTIONS),
     'paper': (1, _SEPARATE, size('gpt2') | {
         'worlds.bios.people': 100_000, 'worlds.bios.first_names': 400,
         'worlds.bios.middle_names': 400, 'worlds.bios.last_names': 1000,
@@ -87,73 +95,80 @@ SCALES = {
             'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
             'optim.weight_decay': 0.01, 'optim.learning_rate': 1e-3,
             'adapter.kind': 'lora', 'adapter.rank': 16,
-            'evals.tasks.people': 2000}),
+            'evals.tasks.people': 2000}, {'data.tasks.qa.weight': 1.0}),
 }
 
 
 def runs(scale: str) -> list[Run]:
-  """Of each seed: a model of shuffled texts, finetuned on every group of
-  tasks, without hints and with, and on retrieval; one of ordered texts, on
-  retrieval only (where there is a base)."""
-  seeds, groups, common, first, then = pick(SCALES, scale)
+  """Of each seed: a model of shuffled texts, on every group of tasks, without
+  hints and with, and on retrieval; one of ordered texts, on retrieval; one of
+  shuffled texts `switched`: without the six questions (at `paper` scale,
+  where the others have none, with them), on tasks with hints."""
+  seeds, groups, common, first, then, switch = pick(SCALES, scale)
   out = []
   for seed in range(seeds):
     point = common | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
-    for order in ('shuffled', 'ordered') if first else ('shuffled',):
-      told, base = {}, None
-      if order == 'ordered':
-        told = {'worlds.bios.variant': ORDERED}
+    for order in ('shuffled', 'ordered', 'switched'):
+      told = {'worlds.bios.variant': ORDERED} if order == 'ordered' else {}
+      switched, base = switch if order == 'switched' else {}, None
       if first:
-        base = Run('configs/manipulation.py:base', point | told | first,
+        base = Run('configs/manipulation.py:base',
+                   point | told | first | switched,
                    {'order': order, 'training': 'base', 'seed': seed})
         out.append(base)
       sets = {}
-      if order == 'shuffled':
-        sets = {f'{g[0] if len(g) == 1 else "tasks"}{end}': g
-                for g in groups for end in ('', ' +hint')}
-      if first:
+      if order != 'switched':
         sets['retrieval'] = (*PARTS, *BOTH)
+      if order == 'shuffled':
+        sets |= {g[0]: g for g in groups}
+      if order != 'ordered':
+        sets |= {f'{g[0]} +hint': g for g in groups
+                 if order == 'shuffled' or g[0] in HINTED[:3]}
       for name, tasks in sets.items():
         names = [*tasks, *(f'{t}_hint' for t in tasks if '+hint' in name)]
-        tags = {'order': order, 'training': name, 'seed': seed}
-        out.append(Run(f'configs/manipulation.py:{"+".join(names)}',
-                       point | told | then, tags, base))
+        out.append(Run(
+            f'configs/manipulation.py:{"+".join(names)}',
+            point | told | then | ({} if base else switched),
+            {'order': order, 'training': name, 'seed': seed}, base))
   return out
 
 
 def table(results: list[dict]):
   """One row for each (order of texts, task, hints in training, half of the
   people): percent right asked without and with a hint, of hints, of the
-  commonest answer; what the law says; mean and std over n seeds. Tasks of the
-  base are the six questions."""
+  commonest answer; what the law says; mean and std over n seeds; `low`, `high`:
+  the 95 % interval by person of one seed, averaged. Of the base, or where
+  there is none of the model of retrieval, also the six questions."""
   import pandas as pd
   rows = []
+  asked = 'base' if any(r['training'] == 'base' for r in results) else (
+      'retrieval')
   for r in results:
     hinted = r['training'].endswith('+hint')
     for key in r:
       kind, _, rest = key.partition('/')
       if kind == 'extraction' and rest.startswith('exact/') and (
-          rest.count('/') == 2):
+          rest.count('/') == 2) and r['training'] == asked:
         _, half, task = rest.split('/')
         score = {'plain': r[key], 'chance': r[
             f'extraction/majority/{half}/{task}']}
       elif kind == 'tasks' and rest.startswith('plain/'):
         _, half, task = rest.split('/')
-        score = {'plain': r[key], 'chance': r[f'tasks/majority/{half}/{task}']}
+        score = {'chance': r[f'tasks/majority/{half}/{task}']}
+        for what in ('plain', 'hinted', 'hint') if hinted else ('plain',):
+          for end in ('', '_low', '_high'):
+            score[what + end] = r[f'tasks/{what}{end}/{half}/{task}']
         if hinted:
-          h = score['hint'] = r[f'tasks/hint/{half}/{task}']
-          score['hinted'] = r[f'tasks/hinted/{half}/{task}']
+          h = score['hint']
           score['law'] = h + (1 - h) * score['chance']
       else:
         continue
       people = r.get(f'{kind}/people/{half}')
       rows.append({'order': r['order'], 'task': task, 'hints': hinted,
                    'half': half, 'people': people, **{
-                       k: 100 * score.get(k, float('nan')) for k in (
-                           'plain', 'hinted', 'hint', 'chance', 'law')}})
+                       k: 100 * score.get(k, float('nan')) for k in COLUMNS}})
   return spread(pd.DataFrame(rows), ['order', 'task', 'hints', 'half',
-                                     'people'],
-                ['plain', 'hinted', 'hint', 'chance', 'law'])
+                                     'people'], list(COLUMNS))
 
 
 def cells(df, half: str = 'test'):
@@ -163,8 +178,12 @@ def cells(df, half: str = 'test'):
 
 
 def plus_minus(row, what: str) -> str:
+  """'61.2 ± 3.4' over seeds, or of one seed its interval by person."""
   mean, std = row[f'{what}_mean'], row[f'{what}_std']
-  return f'{mean:.1f} ± {std:.1f}' if row.n > 1 else f'{mean:.1f}'
+  if row.n > 1:
+    return f'{mean:.1f} ± {std:.1f}'
+  low, high = row[f'{what}_low_mean'], row[f'{what}_high_mean']
+  return f'{mean:.1f}' + (f' ({low:.0f}, {high:.0f})' if low == low else '')
 
 
 def show(df) -> str:
@@ -199,8 +218,9 @@ def figure(df):
   one step more."""
   cell = cells(df)
   both = cell('shuffled', BOTH[0], False) is not None
-  fig, axes = plots.figure(columns=1 + both, width=5.4 if both else 6.6,
-                           height=3.9)
+  fig, axes = plots.figure(
+      columns=1 + both, width=5.9 if both else 6.6, height=3.9,
+      width_ratios=(1, 1.25) if both else None)
   if both:
     retrieval(axes[0][0], cell)
   steps(axes[0][-1], cell)
@@ -298,6 +318,11 @@ def verdict(df) -> list[Claim]:
       lambda *rows: f'{mean(rows, "plain"):.1f} % (chance '
       f'{mean(rows, "chance"):.1f})',
       lambda *rows: mean(rows, 'plain') <= mean(rows, 'chance') + 5)
+  rank = of('luck_rank')
+  add('Whose major is luckier is not said without a hint (Result 3: within 5 '
+      'points of chance)', 'about chance, 50 %', [rank],
+      lambda r: f'{plus_minus(r, "plain")} % (chance {r.chance_mean:.1f})',
+      lambda r: r.plain_mean <= r.chance_mean + 5)
   add('With hints accuracy is h + (1 - h) chance (Result 4: each task within 5 '
       'points)', '86.4 % (law 87.6)', hinted,
       lambda *rows: f'{mean(rows, "hinted"):.1f} % (law '
@@ -316,4 +341,14 @@ def verdict(df) -> list[Claim]:
       f'{mean(rows[len(tasks):], "plain"):.1f} %',
       lambda *rows: mean(rows[:len(tasks)], 'plain') <= mean(
           rows[len(tasks):], 'plain') + 5)
+  few = [t for t in HINTED[:3] if of(t, True) is not None] or HINTED[:3]
+  with_, without = ([of(t, True, order) for t in few]
+                    for order in ('shuffled', 'switched'))
+  add('Whether the six questions are trained on makes no difference (Result 5: '
+      f'with hints, mean over {len(few)} tasks, within 5 points)',
+      'almost no difference', [*with_, *without],
+      lambda *rows: f'{mean(rows[:len(few)], "hinted"):.1f} with, '
+      f'{mean(rows[len(few):], "hinted"):.1f} % without',
+      lambda *rows: abs(mean(rows[:len(few)], 'hinted') - mean(
+          rows[len(few):], 'hinted')) <= 5)
   return out
