@@ -15,7 +15,7 @@ r: rank of LoRA on queries and values, r': on the embedding; figures 2, 11):
   python -m physics_lm.launch experiments/extraction_finetuning.py --scale=cpu
   python -m physics_lm.report experiments/extraction_finetuning.py --scale=cpu
 
-Ours at `cpu` scale: 300 people and short lists (configs/manipulation.py); every
+Ours at `cpu` scale: 200 people and short lists (configs/manipulation.py); every
 way starts from the same model of a seed. Width 64 bounds the rank of all
 updates: above it, more rank is only more parameters. Beyond the paper:
 the embedding alone, prefix, prompt and bottleneck adapters.
@@ -51,8 +51,9 @@ LABELS = {'full': 'everything (full finetuning)',
 _LARGE = {'model.dtype': 'bfloat16', 'data.length': 512, 'data.batch': 96,
           'optim.learning_rate': 1e-3}
 _SMALL = {f'worlds.bios.{k}': v for k, v in SMALL.items()} | {
-    'worlds.bios.people': 300, 'data.length': 160, 'data.batch': 12,
-    'optim.learning_rate': 4e-3, 'optim.b2': 0.95}
+    'worlds.bios.people': 200, 'worlds.bios.templates': 3, 'model.depth': 3,
+    'data.length': 160, 'data.batch': 12, 'optim.learning_rate': 5e-3,
+    'optim.b2': 0.95, 'checkpoint.every': 1000}
 SCALES = {
     # scale: ranks r, ranks r', other ways, seeds, common overrides, of
     # pretraining, of finetuning, of finetuning adapters beside
@@ -60,10 +61,9 @@ SCALES = {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2},
               {'steps': 10}, {'steps': 5}, {}),
-    'cpu': ((2, 8, 256), (0, 16, 128), tuple(OTHERS), 3, _SMALL,
-            {'steps': 600}, {'steps': 200, 'optim.warmup': 10,
-                             'optim.learning_rate': 5e-4},
-            {'optim.learning_rate': 3e-3}),
+    'cpu': ((2, 8, 256), (0, 128), tuple(OTHERS), 3, _SMALL,
+            {'steps': 400}, {'steps': 100, 'optim.warmup': 10,
+                             'optim.learning_rate': 5e-4}, {}),
     'gpu': ((2, 8, 256), (0, 16, 128), tuple(OTHERS), 3, size('d512') | _LARGE
             | {'worlds.bios.people': 20_000}, {
                 'steps': 6000, 'optim.warmup': 500}, {
