@@ -62,8 +62,9 @@ SCALES = {
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2},
               {'steps': 10}, {'steps': 5}, {}),
     'cpu': ((2, 8, 256), (0, 128), tuple(OTHERS), 3, _SMALL,
-            {'steps': 400}, {'steps': 100, 'optim.warmup': 10,
-                             'optim.learning_rate': 5e-4}, {}),
+            {'steps': 300}, {'steps': 80, 'optim.warmup': 10,
+                             'optim.learning_rate': 5e-4},
+            {'optim.learning_rate': 1e-3}),
     'gpu': ((2, 8, 256), (0, 16, 128), tuple(OTHERS), 3, size('d512') | _LARGE
             | {'worlds.bios.people': 20_000}, {
                 'steps': 6000, 'optim.warmup': 500}, {
