@@ -17,8 +17,10 @@ r: rank of LoRA on queries and values, r': on the embedding; figures 2, 11):
 
 Ours at `cpu` scale: 200 people and short lists (configs/manipulation.py); every
 way starts from the same model of a seed. Width 64 bounds the rank of all
-updates: above it, more rank is only more parameters. Beyond the paper:
-the embedding alone, prefix, prompt and bottleneck adapters.
+updates: above it, more rank is only more parameters. Learning rates of LoRA
+with and without the embedding, and of the other adapters, are each their own,
+chosen on seed 0. Beyond the paper: the embedding alone, prefix, prompt and
+bottleneck adapters.
 
 Rules, fixed before the three seeds ran (each its own people), n >= 3: more or
 less means by more than twice the standard error over seeds,
@@ -56,15 +58,17 @@ _SMALL = {f'worlds.bios.{k}': v for k, v in SMALL.items()} | {
     'optim.b2': 0.95, 'checkpoint.every': 1000}
 SCALES = {
     # scale: ranks r, ranks r', other ways, seeds, common overrides, of
-    # pretraining, of finetuning, of finetuning adapters beside
+    # pretraining, of finetuning; {way: its learning rate} where they differ
     'smoke': ((2,), (0, 16), ('full', 'prefix'), 1, _SMALL | {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2},
               {'steps': 10}, {'steps': 5}, {}),
-    'cpu': ((2, 8, 256), (0, 128), tuple(OTHERS), 3, _SMALL,
-            {'steps': 300}, {'steps': 80, 'optim.warmup': 10,
-                             'optim.learning_rate': 5e-4},
-            {'optim.learning_rate': 1e-3}),
+    'cpu': ((2, 8, 256), (0, 128), ('full', 'embedding', 'prefix',
+                                    'bottleneck'), 3, _SMALL,
+            {'steps': 300}, {'steps': 200, 'optim.warmup': 10,
+                             'optim.learning_rate': 3e-4}, {
+                'full': 5e-4, 'frozen': 1e-2, 'embedding': 3e-3,
+                'prefix': 5e-2, 'bottleneck': 1e-2}),
     'gpu': ((2, 8, 256), (0, 16, 128), tuple(OTHERS), 3, size('d512') | _LARGE
             | {'worlds.bios.people': 20_000}, {
                 'steps': 6000, 'optim.warmup': 500}, {
@@ -85,12 +89,14 @@ def lora(r: int, r_embedding: int) -> str:
 
 def ways(scale: str) -> dict[str, dict]:
   """{way of finetuning: overrides}."""
-  ranks, embedding_ranks, others, *_, beside = pick(SCALES, scale)
-  out = {way: OTHERS[way] | (beside if OTHERS[way] else {}) for way in others}
+  ranks, embedding_ranks, others, *_, rates = pick(SCALES, scale)
+  rate = lambda way: {'optim.learning_rate': rates[way]} if way in rates else {}
+  out = {way: OTHERS[way] | rate(way) for way in others}
   for r, r_embedding in itertools.product(ranks, embedding_ranks):
-    out[lora(r, r_embedding)] = beside | {
+    out[lora(r, r_embedding)] = {
         'adapter.kind': 'lora', 'adapter.rank': r,
-        'adapter.embedding_rank': r_embedding}
+        'adapter.embedding_rank': r_embedding} | (
+            {} if r_embedding else rate('frozen'))
   return out
 
 
