@@ -75,7 +75,7 @@ SCALES = {
               {'steps': 10}, {'steps': 5}),
     'cpu': (tuple(PAPER), dict.fromkeys(
         ('single', 'multi5_permute'), (.2, .6)), 3, _SMALL, {'steps': 500}, {
-            'steps': 300}, {'steps': 80, 'optim.warmup': 10,
+            'steps': 300}, {'steps': 200, 'optim.warmup': 10,
                             'optim.learning_rate': 5e-4}),
     'gpu': (tuple(PAPER), dict.fromkeys(PAPER, (.8,)) | dict.fromkeys(
         SHARES, (.1, .2, .6, .8)), 3, size('d512') | _LARGE | {
