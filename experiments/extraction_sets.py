@@ -32,20 +32,18 @@ from physics_lm.sweep import Run, pick
 
 # set: LoRA finetuning, mixed training (share of questions 0.8), percent
 PAPER = {
-    'single': (9.7, 86.6), 'single_permute1': (4.4, 82.5),
-    'single_permute2': (53.2, 91.6), 'single_permute5': (70.0, 93.7),
-    'multi2': (41.1, 89.2), 'multi2_permute': (91.2, 91.6),
-    'multi5': (41.0, 91.8), 'multi5_permute': (96.6, 95.5),
-    'single_fullname': (48.9, 85.9),
-    'single_permute1_fullname': (31.7, 89.8),
-    'single_permute2_fullname': (73.1, 92.6),
-    'single_permute5_fullname': (80.2, 93.4),
-    'multi2_fullname': (84.0, 87.9), 'multi2_permute_fullname': (96.1, 94.4),
-    'multi5_fullname': (82.4, 92.0), 'multi5_permute_fullname': (96.2, 95.7)}
+    'single': (9.7, 86.6), 'single_fullname': (48.9, 85.9),
+    'single_permute1': (4.4, 82.5), 'single_permute1_fullname': (31.7, 89.8),
+    'single_permute2': (53.2, 91.6), 'single_permute2_fullname': (73.1, 92.6),
+    'single_permute5': (70.0, 93.7), 'single_permute5_fullname': (80.2, 93.4),
+    'multi2': (41.1, 89.2), 'multi2_fullname': (84.0, 87.9),
+    'multi2_permute': (91.2, 91.6), 'multi2_permute_fullname': (96.1, 94.4),
+    'multi5': (41.0, 91.8), 'multi5_fullname': (82.4, 92.0),
+    'multi5_permute': (96.6, 95.5), 'multi5_permute_fullname': (96.2, 95.7)}
 LABELS = {
     'single': 'one text', 'single_permute1': 'one text, shuffled',
-    'single_permute2': 'its sentences in 2 orders',
-    'single_permute5': 'its sentences in 5 orders',
+    'single_permute2': 'one text in 2 orders',
+    'single_permute5': 'one text in 5 orders',
     'multi2': '2 wordings', 'multi2_permute': '2 wordings, shuffled',
     'multi5': '5 wordings', 'multi5_permute': '5 wordings, shuffled'}
 # of questions among the rows of mixed training
@@ -178,8 +176,7 @@ def show(df) -> str:
 
 
 def label(name: str) -> str:
-  return LABELS.get(name) or (
-      LABELS[name.removesuffix('_fullname')] + ', full name')
+  return LABELS.get(name, '  the same, full name')
 
 
 def figure(df):

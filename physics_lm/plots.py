@@ -58,10 +58,12 @@ def accuracy_rows(ax, labels, means, stds, colours, paper):
   at = range(len(labels))
   ax.barh(at, means, 0.66, xerr=stds, color=colours, ecolor=INK, capsize=2,
           error_kw={'linewidth': 0.8})
-  for y, mean, std in zip(at, means, stds):
-    ax.annotate(f'{mean:.1f}', (mean + (std if std == std else 0), y),
-                xytext=(4, 0), va='center', textcoords='offset points',
-                fontsize=8, color=INK)
+  for y, mean, std, value in zip(at, means, stds, paper):
+    end = mean + (std if std == std else 0)
+    if value is not None and end - 2 < value < end + 10:
+      end = value + 1  # past the diamond
+    ax.annotate(f'{mean:.1f}', (end, y), xytext=(4, 0), va='center',
+                textcoords='offset points', fontsize=8, color=INK)
   known = [(value, y) for y, value in zip(at, paper) if value is not None]
   ax.plot([v for v, _ in known], [y for _, y in known], 'D', color='white',
           markersize=5, markeredgecolor=INK, clip_on=False, zorder=5)
