@@ -57,29 +57,31 @@ _SMALL = {f'worlds.bios.{k}': v for k, v in SMALL.items()} | {
     'data.length': 160, 'data.batch': 12, 'optim.learning_rate': 5e-3,
     'optim.b2': 0.95, 'checkpoint.every': 1000}
 SCALES = {
-    # scale: ranks r, ranks r', other ways, seeds, common overrides, of
+    # scale: data, ranks r, ranks r', other ways, seeds, common overrides, of
     # pretraining, of finetuning; {way: its learning rate} where they differ
-    'smoke': ((2,), (0, 16), ('full', 'prefix'), 1, _SMALL | {
+    'smoke': (('single',), (2,), (16,), ('prefix',), 1, _SMALL | {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2},
               {'steps': 10}, {'steps': 5}, {}),
-    'cpu': ((2, 8, 256), (0, 128), ('full', 'embedding', 'prefix',
-                                    'bottleneck'), 3, _SMALL,
-            {'steps': 300}, {'steps': 200, 'optim.warmup': 10,
-                             'optim.learning_rate': 3e-4}, {
+    'cpu': (tuple(DATA), (2, 8, 256), (0, 128), (
+        'full', 'embedding', 'prefix', 'bottleneck'), 3, _SMALL, {
+            'steps': 300}, {'steps': 200, 'optim.warmup': 10,
+                            'optim.learning_rate': 3e-4}, {
                 'full': 5e-4, 'frozen': 1e-2, 'embedding': 3e-3,
                 'prefix': 5e-2, 'bottleneck': 1e-2}),
-    'gpu': ((2, 8, 256), (0, 16, 128), tuple(OTHERS), 3, size('d512') | _LARGE
-            | {'worlds.bios.people': 20_000}, {
+    'gpu': (tuple(DATA), (2, 8, 256), (0, 16, 128), tuple(OTHERS), 3,
+            size('d512') | _LARGE | {'worlds.bios.people': 20_000}, {
                 'steps': 6000, 'optim.warmup': 500}, {
                     'steps': 1500, 'optim.warmup': 20,
                     'optim.learning_rate': 3e-4}, {}),
-    'paper': ((2, 4, 8, 16, 32, 64, 256), (0, 16, 32, 64, 128, 256), (
-        'full',), 1, size('gpt2') | _LARGE | {
-            'worlds.bios.people': 100_000, 'model.dropout': 0.1,
-            'data.isolate': False}, {'steps': 80_000, 'optim.warmup': 1000}, {
-                'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
-                'optim.weight_decay': 0.01, 'optim.learning_rate': 3e-4}, {}),
+    'paper': (tuple(DATA), (2, 4, 8, 16, 32, 64, 256),
+              (0, 16, 32, 64, 128, 256), ('full',), 1, size('gpt2') | _LARGE | {
+                  'worlds.bios.people': 100_000, 'model.dropout': 0.1,
+                  'data.isolate': False}, {
+                      'steps': 80_000, 'optim.warmup': 1000}, {
+                          'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
+                          'optim.weight_decay': 0.01,
+                          'optim.learning_rate': 3e-4}, {}),
 }
 
 
@@ -89,7 +91,7 @@ def lora(r: int, r_embedding: int) -> str:
 
 def ways(scale: str) -> dict[str, dict]:
   """{way of finetuning: overrides}."""
-  ranks, embedding_ranks, others, *_, rates = pick(SCALES, scale)
+  _, ranks, embedding_ranks, others, *_, rates = pick(SCALES, scale)
   rate = lambda way: {'optim.learning_rate': rates[way]} if way in rates else {}
   out = {way: OTHERS[way] | rate(way) for way in others}
   for r, r_embedding in itertools.product(ranks, embedding_ranks):
@@ -102,9 +104,9 @@ def ways(scale: str) -> dict[str, dict]:
 
 def runs(scale: str) -> list[Run]:
   """Every (data, seed): pretrain, and from that every way of finetuning."""
-  _, _, _, seeds, common, pretrain, finetune, _ = pick(SCALES, scale)
+  wanted, _, _, _, seeds, common, pretrain, finetune, _ = pick(SCALES, scale)
   out = []
-  for data in DATA:
+  for data in wanted:
     for seed in range(seeds):
       file = f'configs/biographies.py:{data}'
       point = common | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
@@ -172,8 +174,10 @@ def label(way: str) -> str:
 def figure(df):
   """Held-out and training accuracy of every way, a panel for each data."""
   test, train = cells(df), cells(df, 'train')
-  fig, axes = plots.figure(columns=2, width=5.0, height=4.3, sharey=True)
-  for ax, (data, title) in zip(axes[0], DATA.items()):
+  told = [d for d in DATA if d in set(df.data)]
+  fig, axes = plots.figure(columns=len(told), width=5.0, height=4.3,
+                           sharey=True)
+  for ax, data in zip(axes[0], told):
     order = [w for d, w in test.index if d == data and w != 'none']
     part = test.loc[[(data, w) for w in order]]
     fitted = train.loc[[(data, w) for w in order]].exact_mean
@@ -185,7 +189,7 @@ def figure(df):
     ax.axvline(part.majority_mean.mean(), color=plots.INK, linewidth=0.9,
                linestyle=':')
     ax.set_xlabel('questions answered exactly, %', fontsize=9)
-    plots.title(ax, title)
+    plots.title(ax, DATA[data])
   n, people = int(df.n.min()), int(df.people.max())
   fig.suptitle('What can be got out by finetuning, by what is trained and by '
                'how people were told of', x=0.01, ha='left', fontsize=11)

@@ -67,7 +67,7 @@ _SMALL = {f'worlds.bios.{k}': v for k, v in SMALL.items()} | {
 SCALES = {
     # scale: sets, {set: shares of questions in mixed training}, seeds, common
     # overrides, of mixed training, of pretraining, of finetuning
-    'smoke': (('single', 'multi5_permute'), {'single': (.5,)}, 1, _SMALL | {
+    'smoke': (('single',), {'single': (.5,)}, 1, _SMALL | {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2}, {'steps': 10},
               {'steps': 10}, {'steps': 5}),
