@@ -52,6 +52,28 @@ def accuracy_bars(ax, labels, means, stds, colours, paper=None):
   ax.set_yticks(range(0, 101, 20))
 
 
+def accuracy_rows(ax, labels, means, stds, colours, paper):
+  """Horizontal bars in percent, the first on top, with the standard deviation;
+  the paper's value, where there is one (else None), as a diamond."""
+  at = range(len(labels))
+  ax.barh(at, means, 0.66, xerr=stds, color=colours, ecolor=INK, capsize=2,
+          error_kw={'linewidth': 0.8})
+  for y, mean, std, value in zip(at, means, stds, paper):
+    end = mean + (std if std == std else 0)
+    if value is not None and end - 2 < value < end + 10:
+      end = value + 1  # past the diamond
+    ax.annotate(f'{mean:.1f}', (end, y), xytext=(4, 0), va='center',
+                textcoords='offset points', fontsize=8, color=INK)
+  known = [(value, y) for y, value in zip(at, paper) if value is not None]
+  ax.plot([v for v, _ in known], [y for _, y in known], 'D', color='white',
+          markersize=5, markeredgecolor=INK, clip_on=False, zorder=5)
+  ax.set_yticks(list(at), labels, fontsize=8.5)
+  ax.set_ylim(len(labels) - 0.4, -0.6)
+  ax.set_xlim(0, 106)
+  ax.grid(axis='x', color='#e6e6e6', linewidth=0.7)
+  ax.grid(axis='y', visible=False)
+
+
 def curve(ax, x, mean, std, colour, label=''):
   """A line over x with a band of one standard deviation."""
   ax.plot(x, mean, color=colour, linewidth=1.6, label=label)

@@ -43,7 +43,8 @@ def inputs(config, spec):
 
 def run(params, config, spec, cfg):
   """(metrics, raw outcomes). Metric names: exact/test, exact/test/major,
-  first/test, bio_exact/test, bio_first/test, majority/test, people/test."""
+  first/test, bio_exact/test, bio_first/test, majority/test, people/test; and
+  exact_low/test, exact_high/test, the 95 % interval by person of exact/test."""
   world, examples, kinds, packed, spans = inputs(config, spec)
   nll, right = scoring.outcomes(params, packed, cfg, config.data.batch)
 
@@ -72,6 +73,10 @@ def run(params, config, spec, cfg):
     for name in ('exact', 'first', 'bio_exact', 'bio_first', 'majority'):
       metrics[f'{name}/{half}'] = float(np.mean(
           [metrics[f'{name}/{half}/{a}'] for a in ATTRIBUTES]))
+    asked = [r for r in raw if (r['half'], r['text']) == (half, 'question')]
+    metrics[f'exact_low/{half}'], metrics[f'exact_high/{half}'] = (
+        scoring.interval([r['person'] for r in asked],
+                         [r['exact'] for r in asked]))
   return metrics, raw
 
 

@@ -74,6 +74,22 @@ def outcomes(params, packed, cfg: Shape, batch: int):
   return nll, right
 
 
+def interval(people, right, draws: int = 1000) -> tuple[float, float]:
+  """The 95 % interval of a mean over questions, by bootstrap over people: what
+  is asked about one person is known, or not, together. `people`: whom each
+  question is about. Always the same draws."""
+  _, who = np.unique(people, return_inverse=True)
+  asked = np.bincount(who)
+  known = np.bincount(who, np.asarray(right, float))
+  rng = np.random.default_rng(0)
+  means = []
+  for _ in range(draws):
+    drawn = rng.integers(0, len(asked), len(asked))
+    means.append(known[drawn].sum() / asked[drawn].sum())
+  low, high = np.percentile(means, (2.5, 97.5))
+  return float(low), float(high)
+
+
 def _whole(x: jax.Array) -> np.ndarray:
   if x.is_fully_addressable:
     return np.asarray(x)
