@@ -16,9 +16,10 @@ questions about half of the minority instead: a negligible difference.
 
 Not run yet at `cpu` scale.
 
-Ours at `cpu` scale: 300 people of each, short lists (configs/manipulation.py);
+Ours at `cpu` scale: 200 people of each, short lists (configs/manipulation.py);
 full finetuning with loss on answers. Without celebrities, questions are about
-half of the minority, and each text is read as often as with them.
+half of the minority, and half of the steps are enough to read each of its
+texts three times as often.
 
 Rules, fixed before the runs, n >= 3 seeds (each its own people): more means by
 more than twice the standard error over seeds, sqrt((s1^2 + s2^2) / n).
@@ -54,8 +55,8 @@ SCALES = {
     'smoke': (20, 1, 12, {'model.width': 16, 'model.depth': 2,
                           'model.heads': 2, 'data.batch': 4,
                           'optim.warmup': 1}, {}, {'steps': 5}),
-    'cpu': (300, 3, 1200, {}, {}, {
-        'steps': 300, 'optim.warmup': 10, 'optim.learning_rate': 5e-4}),
+    'cpu': (200, 3, 1200, {'data.length': 128}, {}, {
+        'steps': 250, 'optim.warmup': 10, 'optim.learning_rate': 5e-4}),
     'gpu': (10_000, 3, 6000, size('d512') | _LARGE, {'optim.warmup': 200}, {
         'steps': 1500, 'optim.warmup': 20, 'optim.learning_rate': 3e-4}),
     'paper': (100_000, 1, 160_000, size('gpt2') | _LARGE | {
@@ -77,10 +78,10 @@ def runs(scale: str) -> list[Run]:
     read = {}
     for way, (texts, asked) in WAYS.items():
       if texts not in read:
-        # Alone, the minority's texts are a sixth of those of both.
+        # Alone, too, long enough for the texts to be known by heart.
         read[texts] = Run(
             f'configs/celebrities.py:{texts}', point | first | {
-                'steps': steps if texts == 'both' else steps // 6},
+                'steps': steps if texts == 'both' else steps // 2},
             {'way': f'read {texts}', 'seed': seed})
         out.append(read[texts])
       out.append(Run(f'configs/celebrities.py:ask_{asked}', point | then,
