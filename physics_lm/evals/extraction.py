@@ -8,6 +8,7 @@ constant guess, fixed on the training half, scores on the half.
 """
 
 import collections
+import dataclasses
 
 import numpy as np
 
@@ -24,7 +25,8 @@ def inputs(config, spec):
   BadInput when there is nobody to ask or a row is too short.
 
   Every example is asked at the start of its own segment, also of a model that
-  was trained on rows without borders (data.isolate=False).
+  was trained on rows without borders (data.isolate=False). Of a masked language
+  model every token of the answer is hidden.
   """
   if spec.people < 1:
     raise BadInput(f'evals: people is {spec.people}, wanted at least 1')
@@ -36,8 +38,12 @@ def inputs(config, spec):
     for k in range(min(people, spec.people)):
       examples += [world.example(f'qa_{half}', a * people + k)
                    for a in range(len(ATTRIBUTES))]
-      examples.append(world.example(f'bio_{half}', k))
-      kinds += [(half, '')] * len(ATTRIBUTES) + [(half, 'bio_')]
+      text = world.example(f'bio_{half}', k)
+      # One value is hidden at a time: the others may help to tell it.
+      texts = [dataclasses.replace(text, answers=(a,)) for a in text.answers
+               ] if data.masked else [text]
+      examples += texts
+      kinds += [(half, '')] * len(ATTRIBUTES) + [(half, 'bio_')] * len(texts)
   return world, examples, kinds, *scoring.pack(data, examples)
 
 

@@ -139,8 +139,8 @@ def told(probe, params, part: Reading, cfg, sort, moments=None, key=None):
   return x_RKD @ probe['map'] + probe['bias_map'], moments
 
 
-@functools.partial(jax.jit, static_argnames=('cfg', 'sort', 'rate'))
-def trained(params, part: Reading, draws_SB, sizes, cfg, sort, rate: float):
+@functools.partial(jax.jit, static_argnames=('cfg', 'sort'))
+def trained(params, part: Reading, draws_SB, sizes, cfg, sort, rate, decay):
   """Probes of all targets after steps on rows draws_SB[0], [1], ...; the
   classes of target i are the first sizes[i]."""
   A, M, D = len(ATTRIBUTES), int(sort[2]), cfg.width
@@ -150,9 +150,8 @@ def trained(params, part: Reading, draws_SB, sizes, cfg, sort, rate: float):
       'scale': jnp.ones(D), 'bias': jnp.zeros(D), 'bias_map': jnp.zeros(M),
       'map': jax.random.normal(k, (D, M)) * D**-0.5})(keys)
   steps = len(draws_SB)
-  # Weight decay as the paper's, on matrices only.
   tx = optax.adamw(optax.linear_schedule(rate, 0.0, steps), eps=1e-6,
-                   weight_decay=0.3, mask=lambda p: jax.tree.map(
+                   weight_decay=decay, mask=lambda p: jax.tree.map(
                        lambda x: x.ndim > 2, p))
 
   def loss(probe, small, size, labels, key):
@@ -198,7 +197,7 @@ def run(params, config, spec, cfg):
   rng = np.random.default_rng(0)
   draws = rng.integers(0, len(parts['train'].tokens), (spec.steps, spec.batch))
   probes = trained(params, parts['train'], draws, sizes, cfg, sort,
-                   spec.learning_rate)
+                   spec.learning_rate, spec.weight_decay)
   metrics, raw, moments = {}, [], None
   for half, part in parts.items():
     right = np.zeros(part.label.shape, bool)
