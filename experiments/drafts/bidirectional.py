@@ -1,0 +1,220 @@
+"""Does a model that reads from both sides tie facts to the name?
+
+Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Result 7. The same decoder without
+its causal mask, trained as a masked language model: 15 % of the words of
+biographies are to be told from all others. Then it is finetuned on questions
+about half of the people, the answer hidden, and asked about the other half.
+
+Paper (GPT-2 124M, 100,000 people, multi2+permute+fullname; percent of held-out
+questions; date, birth city, university, major, employer, company city):
+  causal   96.1 in the mean: 100, 98.8, 91.3, 98.1, 93.7, 97.8
+  masked   39.7 in the mean: 87.0, 38.0, 24.4, 73.6, 7.4, 16.8
+Of sixteen data sets this is where the masked model does best. Words that go
+with each other (of a city, a university) are told from one another and need
+no name; those that stand alone (the month, the year, most majors) do.
+
+  python -m physics_lm.launch experiments/bidirectional.py --scale=cpu
+  python -m physics_lm.report experiments/bidirectional.py --scale=cpu
+
+Not run yet at `cpu` scale.
+
+Ours at `cpu` scale: 200 people, short lists (configs/manipulation.py), words
+for tokens, full finetuning with loss on answers; as many masks as the answer
+has words, all must be right. A masked model is asked for one word in seven,
+so it reads for more steps than the causal one. "In texts": one value hidden
+at a time, all else there; causal, told from what is before it.
+
+Rules, fixed before the runs, n >= 3 seeds (each its own people): more means by
+more than twice the standard error over seeds, sqrt((s1^2 + s2^2) / n).
+"""
+
+from configs.manipulation import SMALL
+from configs.sizes import size
+from physics_lm import plots
+from physics_lm.report import Claim, spread
+from physics_lm.sweep import Run, pick
+
+DATA = 'multi2_permute_fullname'
+READERS = ('causal', 'masked')
+ALONE = ('birth_date', 'major')  # their words stand alone
+ATTRIBUTES = ('birth_date', 'birth_city', 'university', 'major', 'employer',
+              'company_city')
+PAPER = {'causal': (100, 98.8, 91.3, 98.1, 93.7, 97.8),
+         'masked': (87.0, 38.0, 24.4, 73.6, 7.4, 16.8)}
+LABELS = {'causal': 'read from the left', 'masked': 'read from both sides'}
+_READ = {'data.tasks.bio.weight': 1.0, 'data.tasks.qa.weight': 0.0}
+_ASK = {'data.tasks.bio.weight': 0.0, 'data.tasks.qa.weight': 1.0,
+        'data.tasks.qa.loss': 'answers'}
+_LARGE = {'model.dtype': 'bfloat16', 'data.length': 512, 'data.batch': 96}
+SCALES = {
+    # scale: seeds, common overrides, those of reading and of asking, and those
+    # of reading and asking of the masked model
+    'smoke': (1, {
+        **{f'worlds.bios.{k}': v for k, v in SMALL.items()},
+        'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
+        'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2},
+              {'steps': 12}, {'steps': 5}, {}, {}),
+    'cpu': (3, {
+        **{f'worlds.bios.{k}': v for k, v in SMALL.items()},
+        'worlds.bios.people': 200, 'data.length': 144, 'data.batch': 12,
+        'optim.learning_rate': 4e-3, 'optim.b2': 0.95}, {'steps': 600}, {
+            'steps': 300, 'optim.warmup': 10, 'optim.learning_rate': 5e-4},
+            {'steps': 2000}, {}),
+    'gpu': (3, size('d512') | _LARGE | {
+        'worlds.bios.people': 20_000, 'optim.learning_rate': 1e-3}, {
+            'steps': 6000, 'optim.warmup': 500}, {
+            'steps': 1500, 'optim.warmup': 20, 'optim.learning_rate': 3e-4},
+            {'steps': 12_000, 'optim.learning_rate': 3e-4}, {}),
+    # Appendices C, D, H; the best of LoRA ranks 8 and 32 there.
+    'paper': (1, size('gpt2') | _LARGE | {
+        'worlds.bios.people': 100_000, 'model.dropout': 0.1,
+        'data.isolate': False, 'optim.learning_rate': 1e-3}, {
+            'steps': 80_000, 'optim.warmup': 1000}, {
+            'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
+            'optim.weight_decay': 0.01, 'optim.learning_rate': 3e-4,
+            'adapter.kind': 'lora', 'adapter.rank': 8},
+            {'steps': 150_000, 'optim.learning_rate': 3e-4},
+            {'optim.schedule': 'linear', 'optim.final': 0.0}),
+}
+
+
+def runs(scale: str) -> list[Run]:
+  """Of each seed and reader: biographies read, then questions asked."""
+  seeds, common, read, ask, read_masked, ask_masked = pick(SCALES, scale)
+  out = []
+  for seed in range(seeds):
+    for reader in READERS:
+      point = common | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
+      first, then = read, ask
+      if reader == 'masked':
+        point['data.masked'] = 0.15
+        first, then = read | read_masked, ask | ask_masked
+      tags = {'reader': reader, 'seed': seed}
+      base = Run(f'configs/biographies.py:{DATA}', point | _READ | first,
+                 tags | {'training': 'read'})
+      out += [base, Run(f'configs/biographies.py:{DATA}', point | _ASK | then,
+                        tags | {'training': 'ask'}, base)]
+  return out
+
+
+def table(results: list[dict]):
+  """One row for each (reader, training, half of the people, attribute):
+  percent of questions answered exactly and of values told in texts, mean and
+  std over n seeds; the commonest answer. `alone` and `joined`: the mean of
+  those attributes."""
+  import pandas as pd
+  rows, what = [], ['exact', 'bio_exact', 'majority']
+  groups = {'mean': ATTRIBUTES, 'alone': ALONE, 'joined': tuple(
+      a for a in ATTRIBUTES if a not in ALONE), **{a: (a,) for a in ATTRIBUTES}}
+  for r in results:
+    for half in ('train', 'test'):
+      for name, group in groups.items():
+        rows.append({
+            **{k: r[k] for k in ('reader', 'training')}, 'half': half,
+            'attribute': name, 'people': r[f'extraction/people/{half}'],
+            **{m: sum(100 * r[f'extraction/{m}/{half}/{a}'] for a in group)
+               / len(group) for m in what}})
+  return spread(pd.DataFrame(rows), ['reader', 'training', 'half', 'attribute',
+                                     'people'], what)
+
+
+def cells(df, training: str = 'ask', half: str = 'test'):
+  """(reader, attribute) -> row."""
+  rows = df[(df.training == training) & (df.half == half)]
+  return rows.set_index(['reader', 'attribute'])
+
+
+def plus_minus(r, what: str = 'exact') -> str:
+  mean, std = r[f'{what}_mean'], r[f'{what}_std']
+  return f'{mean:.1f} ± {std:.1f}' if r.n > 1 else f'{mean:.1f}'
+
+
+def show(df) -> str:
+  """The small table of the last screen."""
+  asked, fitted, read = cells(df), cells(df, half='train'), cells(df, 'read')
+  lines = [f'{"reader":10}{"attribute":14}{"answers %":>14}{"chance %":>10}'
+           f'{"training half %":>17}{"in texts, read %":>18}{"seeds":>7}']
+  for key, r in asked.iterrows():
+    lines.append(f'{key[0]:10}{key[1]:14}{plus_minus(r):>14}'
+                 f'{r.majority_mean:>10.1f}{plus_minus(fitted.loc[key]):>17}'
+                 f'{plus_minus(read.loc[key], "bio_exact"):>18}{int(r.n):>7}')
+  return '\n'.join(lines)
+
+
+def figure(df):
+  """Answers, and values told in texts, by attribute and reader."""
+  fig, axes = plots.figure(columns=2, width=5.0, height=3.6, sharey=True)
+  colours = {'causal': plots.COLOURS[0], 'masked': plots.COLOURS[1]}
+  # What stands alone first, then what goes with other words.
+  order = [*ALONE, *(a for a in ATTRIBUTES if a not in ALONE)]
+  where = [0, 1, 2.4, 3.4, 4.4, 5.4]
+  parts = ((axes[0][0], 'read', 'bio_exact', 'In the text: one value hidden'),
+           (axes[0][1], 'ask', 'exact', 'Asked: only the name is there'))
+  for ax, training, what, title in parts:
+    rows = cells(df, training)
+    for k, reader in enumerate(READERS):
+      found = [rows.loc[reader, a] for a in order]
+      at = [x + 0.4 * k - 0.2 for x in where]
+      ax.bar(at, [r[f'{what}_mean'] for r in found], 0.38,
+             yerr=[0 if r.n < 2 else r[f'{what}_std'] for r in found],
+             color=colours[reader], ecolor=plots.INK, capsize=2,
+             error_kw={'linewidth': 0.8}, label=LABELS[reader])
+      if what == 'exact':
+        ax.plot(at, [PAPER[reader][ATTRIBUTES.index(a)] for a in order], 'D',
+                color='white', markersize=4.5, markeredgecolor=plots.INK,
+                markeredgewidth=1, clip_on=False, zorder=5)
+    if what == 'exact':
+      for x, a in zip(where, order):
+        guess = rows.loc['causal', a].majority_mean
+        ax.plot([x - 0.42, x + 0.42], [guess] * 2, color=plots.INK,
+                linewidth=1, linestyle=':')
+    ax.set_xticks(where, [a.replace('_', '\n') for a in order], fontsize=8)
+    ax.set_ylim(0, 118)
+    ax.set_yticks(range(0, 101, 20))
+    for x, text in ((0.5, 'words that\nstand alone'),
+                    (3.9, 'words that go together')):
+      ax.annotate(text, (x, -0.28), xycoords=('data', 'axes fraction'),
+                  ha='center', va='top', fontsize=8, color=plots.QUIET)
+    plots.title(ax, title)
+  axes[0][0].set_ylabel('exactly right, %', fontsize=9)
+  axes[0][0].legend(frameon=False, fontsize=8, loc='upper right', ncols=2)
+  asked = cells(df)
+  n, people = int(asked.n.min()), int(asked.people.max())
+  fig.suptitle('A model that fills gaps knows the texts, and ties few facts to '
+               'the name', x=0.01, ha='left', fontsize=11)
+  fig.supxlabel(
+      f'mean and standard deviation of {n} seed{"s"[:n > 1]} of {people} '
+      'people whose questions were never trained on;  dotted: the commonest '
+      'answer;\ndiamonds: the paper, 124M parameters, 50,000 people', x=0.01,
+      ha='left', fontsize=8, color=plots.QUIET)
+  return fig
+
+
+def verdict(df) -> list[Claim]:
+  """Result 7 of the paper."""
+  rows, out = cells(df), []
+  n = int(df.n.min())
+  get = lambda reader, a: rows.loc[reader, a]
+  more = lambda a, b: a.exact_mean - b.exact_mean > 2 * (
+      (a.exact_std**2 + b.exact_std**2) / n)**0.5
+
+  def add(statement, paper, found, holds):
+    if n < 3:
+      out.append(Claim(statement, paper, 'not run with three seeds',
+                       'not tested at this scale'))
+      return
+    out.append(Claim(
+        statement, paper, ' against '.join(map(plus_minus, found)) + (
+            f' (n = {n} seeds of {int(found[0].people)} held-out people; guess '
+            f'{" and ".join(f"{r.majority_mean:.1f}" for r in found)})'),
+        'yes' if holds else 'no'))
+
+  one, other = get('causal', 'mean'), get('masked', 'mean')
+  add('A masked language model that knows the texts answers fewer questions '
+      'than a causal one (Result 7: at most half)', '39.7 against 96.1 %',
+      [other, one], other.exact_mean <= one.exact_mean / 2 and more(one, other))
+  alone, joined = get('masked', 'alone'), get('masked', 'joined')
+  add('What it answers are dates and majors, whose words stand alone, more '
+      'than the other four attributes (Result 7)', '80.3 against 21.7 %',
+      [alone, joined], more(alone, joined))
+  return out
