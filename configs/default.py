@@ -144,6 +144,8 @@ def evaluation(kind: str):
   e.rank = 2  # of the embedding's update
   e.learning_rate = 1e-2  # falls linearly to 0
   e.weight_decay = 0.3  # of 'p_probe' and 'q_probe', on matrices only
+  e.names = True  # their update of the embedding reaches names; False: a few
+  # people's names are not learnt by heart
   # Weights compressed first, for 'knowledge_bits' (physics_lm/compress.py).
   e.compress = 'none'  # 'none', 'nearest', 'gptq', 'prune' or 'prune_units'
   e.bits = 8  # of a weight, 'nearest' and 'gptq'
