@@ -21,12 +21,18 @@ Not run yet at `cpu` scale.
 Ours at `cpu` scale: 200 people, short lists (configs/manipulation.py), words
 for tokens, full finetuning with loss on answers; as many masks as the answer
 has words, all must be right. A masked model is asked for one word in seven,
-so it reads for more steps than the causal one. "In texts": one value hidden
-at a time, all else there; causal, told from what is before it.
+so it reads for five times as many steps as the causal one. In texts: one whole
+value hidden at a time, all else there; causal, told from what is before it.
+Majors and companies are half of one word and half of more: the same attribute
+with and without words that go together.
 
-Rules, fixed before the runs, n >= 3 seeds (each its own people): more means by
-more than twice the standard error over seeds, sqrt((s1^2 + s2^2) / n).
+Rules, fixed before the three seeds ran (each its own people), n >= 3: more
+means by more than twice the standard error over seeds, sqrt((s1^2 + s2^2) / n).
+The claims about one word are ours; they were added after a look at another
+seed (experiments/LOG.md, 30).
 """
+
+import math
 
 from configs.manipulation import SMALL
 from configs.sizes import size
@@ -57,9 +63,10 @@ SCALES = {
     'cpu': (3, {
         **{f'worlds.bios.{k}': v for k, v in SMALL.items()},
         'worlds.bios.people': 200, 'data.length': 144, 'data.batch': 12,
-        'optim.learning_rate': 4e-3, 'optim.b2': 0.95}, {'steps': 600}, {
+        'model.depth': 3, 'optim.learning_rate': 5e-3, 'optim.b2': 0.95}, {
+            'steps': 600}, {
             'steps': 300, 'optim.warmup': 10, 'optim.learning_rate': 5e-4},
-            {'steps': 2000}, {}),
+            {'steps': 3000}, {}),
     'gpu': (3, size('d512') | _LARGE | {
         'worlds.bios.people': 20_000, 'optim.learning_rate': 1e-3}, {
             'steps': 6000, 'optim.warmup': 500}, {
@@ -101,19 +108,23 @@ def table(results: list[dict]):
   """One row for each (reader, training, half of the people, attribute):
   percent of questions answered exactly and of values told in texts, mean and
   std over n seeds; the commonest answer. `alone` and `joined`: the mean of
-  those attributes."""
+  those attributes; `one_word` and `more_words`: of majors and companies."""
   import pandas as pd
   rows, what = [], ['exact', 'bio_exact', 'majority']
   groups = {'mean': ATTRIBUTES, 'alone': ALONE, 'joined': tuple(
-      a for a in ATTRIBUTES if a not in ALONE), **{a: (a,) for a in ATTRIBUTES}}
+      a for a in ATTRIBUTES if a not in ALONE), **{a: (a,) for a in ATTRIBUTES},
+      **{w: tuple(f'{a}/{w}' for a in ('major', 'employer'))
+         for w in ('one_word', 'more_words')}}
   for r in results:
     for half in ('train', 'test'):
       for name, group in groups.items():
         rows.append({
             **{k: r[k] for k in ('reader', 'training')}, 'half': half,
             'attribute': name, 'people': r[f'extraction/people/{half}'],
-            **{m: sum(100 * r[f'extraction/{m}/{half}/{a}'] for a in group)
-               / len(group) for m in what}})
+            # A guess is known of whole attributes; a tiny world may lack
+            # values of one length.
+            **{m: sum(100 * r.get(f'extraction/{m}/{half}/{a}', math.nan)
+                      for a in group) / len(group) for m in what}})
   return spread(pd.DataFrame(rows), ['reader', 'training', 'half', 'attribute',
                                      'people'], what)
 
@@ -195,18 +206,18 @@ def verdict(df) -> list[Claim]:
   rows, out = cells(df), []
   n = int(df.n.min())
   get = lambda reader, a: rows.loc[reader, a]
-  more = lambda a, b: a.exact_mean - b.exact_mean > 2 * (
-      (a.exact_std**2 + b.exact_std**2) / n)**0.5
+  more = lambda a, b, what='exact': (
+      a[f'{what}_mean'] - b[f'{what}_mean'] > 2 * (
+          (a[f'{what}_std']**2 + b[f'{what}_std']**2) / n)**0.5)
 
-  def add(statement, paper, found, holds):
+  def add(statement, paper, found, holds, what='exact'):
     if n < 3:
       out.append(Claim(statement, paper, 'not run with three seeds',
                        'not tested at this scale'))
       return
     out.append(Claim(
-        statement, paper, ' against '.join(map(plus_minus, found)) + (
-            f' (n = {n} seeds of {int(found[0].people)} held-out people; guess '
-            f'{" and ".join(f"{r.majority_mean:.1f}" for r in found)})'),
+        statement, paper, ' against '.join(plus_minus(r, what) for r in found)
+        + f' (n = {n} seeds of {int(found[0].people)} held-out people)',
         'yes' if holds else 'no'))
 
   one, other = get('causal', 'mean'), get('masked', 'mean')
@@ -217,4 +228,15 @@ def verdict(df) -> list[Claim]:
   add('What it answers are dates and majors, whose words stand alone, more '
       'than the other four attributes (Result 7)', '80.3 against 21.7 %',
       [alone, joined], more(alone, joined))
+  one, more_words = get('masked', 'one_word'), get('masked', 'more_words')
+  add('It answers with majors and companies of one word more than with those '
+      'of several, which are told from one another (why of Result 7)',
+      'given as the cause', [one, more_words], more(one, more_words))
+  read = cells(df, 'read')
+  one, more_words = (read.loc[('masked', a)]
+                     for a in ('one_word', 'more_words'))
+  add('Already in texts, all other words there, it tells majors and companies '
+      'of one word more than those of several, hidden whole',
+      'given as the cause', [one, more_words],
+      more(one, more_words, 'bio_exact'), 'bio_exact')
   return out

@@ -49,6 +49,7 @@ def inputs(config, spec):
 
 def run(params, config, spec, cfg):
   """(metrics, raw outcomes). Metric names: exact/test, exact/test/major,
+  exact/test/major/one_word (of values of one token) and .../more_words,
   first/test, bio_exact/test, bio_first/test, majority/test, people/test."""
   world, examples, kinds, packed, spans = inputs(config, spec)
   nll, right = scoring.outcomes(params, packed, cfg, config.data.batch)
@@ -61,6 +62,9 @@ def run(params, config, spec, cfg):
     exact, first = bool(tokens.all()), bool(tokens[0])
     hits[f'{kind}exact/{half}', span.attribute].append(exact)
     hits[f'{kind}first/{half}', span.attribute].append(first)
+    words = len(tokens) - (kind == '')  # an answer's last token is its stop
+    size = 'one_word' if words <= 1 else 'more_words'
+    hits[f'{kind}exact/{half}', f'{span.attribute}/{size}'].append(exact)
     raw.append({
         'half': half, 'text': 'biography' if kind else 'question',
         'person': examples[span.example].meta['person'],
