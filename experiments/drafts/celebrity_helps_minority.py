@@ -35,9 +35,9 @@ WORLDS = ('minority', 'celebrity')
 # what is read, whose questions are trained on
 WAYS = {'alone': ('minority', 'minority'), 'helped': ('both', 'celebrity'),
         'helped_own': ('both', 'minority')}
-LABELS = {'alone': 'no celebrities,\nown questions',
-          'helped': 'celebrities,\ntheir questions',
-          'helped_own': 'celebrities,\nown questions'}
+LABELS = {'alone': 'texts: minority\nquestions: minority',
+          'helped': 'texts: both\nquestions: celebrities',
+          'helped_own': 'texts: both\nquestions: minority'}
 PAPER = {'alone': 4.4, 'helped': 86.8}
 
 
@@ -141,7 +141,7 @@ def show(df) -> str:
 def figure(df):
   """The minority's questions by way, and by attribute."""
   from physics_lm.worlds.biographies import ATTRIBUTES
-  fig, axes = plots.figure(columns=2, width=4.8, height=3.6, sharey=True)
+  fig, axes = plots.figure(columns=2, width=4.8, height=3.6)
   ax, side = axes[0]
   mean = cells(df)
   colours = [plots.COLOURS[i] for i in (1, 0, 4)]
@@ -149,17 +149,21 @@ def figure(df):
   plots.accuracy_bars(ax, [LABELS[w] for w in ways], mean.exact_mean[ways],
                       mean.exact_std[ways].fillna(0), colours,
                       [PAPER.get(w, float('nan')) for w in ways])
+  famous = cells(df, asked='celebrity')
+  ax.plot([i for i, w in enumerate(ways) if w != 'alone'],
+          [famous.exact_mean[w] for w in ways if w != 'alone'], 'o',
+          color='white', markersize=6, markeredgecolor=plots.INK)
   ax.axhline(mean.majority_mean.mean(), color=plots.INK, linewidth=0.9,
              linestyle=':')
   ax.set_ylabel('questions about the minority\nanswered exactly, %', fontsize=9)
-  plots.title(ax, 'Told once, and yet')
+  plots.title(ax, 'By what was trained on')
   for k, way in enumerate(ways):
     rows = [cells(df, a).loc[way] for a in ATTRIBUTES]
     side.bar([x + 0.27 * (k - 1) for x in range(6)],
              [r.exact_mean for r in rows], 0.26, yerr=[
                  0 if r.n < 2 else r.exact_std for r in rows],
              color=colours[k], ecolor=plots.INK, capsize=2,
-             error_kw={'linewidth': 0.8}, label=LABELS[way].replace('\n', ' '))
+             error_kw={'linewidth': 0.8}, label=LABELS[way].replace('\n', ', '))
   for x, a in enumerate(ATTRIBUTES):
     guess = cells(df, a).majority_mean.mean()
     side.plot([x - 0.42, x + 0.42], [guess] * 2, color=plots.INK, linewidth=1,
@@ -167,15 +171,19 @@ def figure(df):
   side.set_xticks(range(6), [a.replace('_', '\n') for a in ATTRIBUTES],
                   fontsize=8)
   side.legend(frameon=False, fontsize=8, loc='upper right')
-  plots.title(side, 'By attribute')
+  top = max(r.exact_mean for w in ways for r in [
+      cells(df, a).loc[w] for a in ATTRIBUTES])
+  side.set_ylim(0, max(1.7 * top, 1))
+  plots.title(side, 'By attribute, enlarged')
   n, people = int(df.n.min()), int(mean.people.max())
-  fig.suptitle(f'{people} people with one text each, their questions never '
-               'trained on', x=0.01, ha='left', fontsize=11)
+  fig.suptitle(f'What was said once of {people} people, asked for in questions '
+               'never trained on', x=0.01, ha='left', fontsize=11)
   fig.supxlabel(
-      f'bars: ours, mean and standard deviation of {n} seed{"s"[:n > 1]};  '
-      'diamonds: the paper, 50,000 people, 124M parameters;  dotted: the '
-      'commonest answer;\ncelebrities: as many others, with five texts each; '
-      '"own questions": about the other half of the minority', x=0.01,
+      f'bars: mean and standard deviation of {n} seed{"s"[:n > 1]};  dotted: '
+      'the commonest answer;  celebrities: as many others, five texts each, '
+      'one of the minority;\ncircles: asked about celebrities instead, also '
+      'never trained on;  diamonds: the paper, 50,000 people, 124M parameters',
+      x=0.01,
       ha='left', fontsize=8, color=plots.QUIET)
   return fig
 
