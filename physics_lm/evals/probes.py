@@ -9,8 +9,8 @@ and judged on the other half.
            of weights for all places; layer norm; appendix E)
   q_probe  reads a name between two end tokens (batch norm; appendix F)
 
-With few people a name belongs to one or two, and an update of its embedding is
-learnt by heart instead of read off the model (experiments/LOG.md, 30): with
+With few people a name belongs to two or three, and an update of its embedding
+is learnt by heart instead of read off the model (experiments/LOG.md, 30): with
 `names` False it reaches all tokens but those of names, of a q_probe the end
 token alone.
 
