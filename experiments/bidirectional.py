@@ -155,51 +155,59 @@ def show(df) -> str:
 
 
 def figure(df):
-  """Answers, and values told in texts, by attribute and reader."""
-  fig, axes = plots.figure(columns=2, width=5.0, height=3.6, sharey=True)
+  """Values told in texts and answers, by attribute; answers by words."""
+  fig, axes = plots.figure(columns=3, width=4.2, height=3.6, sharey=True,
+                           width_ratios=(3, 3, 1.6))
   colours = {'causal': plots.COLOURS[0], 'masked': plots.COLOURS[1]}
-  # What stands alone first, then what goes with other words.
-  order = [*ALONE, *(a for a in ATTRIBUTES if a not in ALONE)]
-  where = [0, 1, 2.4, 3.4, 4.4, 5.4]
-  parts = ((axes[0][0], 'read', 'bio_exact', 'In the text: one value hidden'),
-           (axes[0][1], 'ask', 'exact', 'Asked: only the name is there'))
-  for ax, training, what, title in parts:
+  words = ('one_word', 'more_words')
+  labels = {'one_word': 'of one\nword', 'more_words': 'of several\nwords'}
+  parts = ((axes[0][0], 'read', 'bio_exact', ATTRIBUTES,
+            'In the text, one whole value hidden'),
+           (axes[0][1], 'ask', 'exact', ATTRIBUTES,
+            'Asked: only the name is there'),
+           (axes[0][2], 'ask', 'exact', words, 'Majors and employers'))
+  for ax, training, what, names, title in parts:
     rows = cells(df, training)
     for k, reader in enumerate(READERS):
-      found = [rows.loc[reader, a] for a in order]
-      at = [x + 0.4 * k - 0.2 for x in where]
-      ax.bar(at, [r[f'{what}_mean'] for r in found], 0.38,
+      found = [rows.loc[reader, a] for a in names]
+      at = [x + 0.4 * k - 0.2 for x in range(len(names))]
+      means = [r[f'{what}_mean'] for r in found]
+      ax.bar(at, means, 0.38,
              yerr=[0 if r.n < 2 else r[f'{what}_std'] for r in found],
              color=colours[reader], ecolor=plots.INK, capsize=2,
              error_kw={'linewidth': 0.8}, label=LABELS[reader])
-      if what == 'exact':
-        ax.plot(at, [PAPER[reader][ATTRIBUTES.index(a)] for a in order], 'D',
-                color='white', markersize=4.5, markeredgecolor=plots.INK,
-                markeredgewidth=1, clip_on=False, zorder=5)
-    if what == 'exact':
-      for x, a in zip(where, order):
+      for x, r in zip(at, found):
+        if r[f'{what}_mean'] == r[f'{what}_mean']:  # a tiny world may lack it
+          top = r[f'{what}_mean'] + (r[f'{what}_std'] if r.n > 1 else 0)
+          ax.annotate(f'{r[f"{what}_mean"]:.0f}', (x, top), xytext=(0, 2),
+                      textcoords='offset points', ha='center', fontsize=7.5)
+      if what == 'exact' and names is ATTRIBUTES:
+        ax.plot(at, PAPER[reader], 'D', color='white', markersize=4.5,
+                markeredgecolor=plots.INK, markeredgewidth=1, clip_on=False,
+                zorder=5)
+    if what == 'exact' and names is ATTRIBUTES:
+      for x, a in enumerate(names):
         guess = rows.loc['causal', a].majority_mean
         ax.plot([x - 0.42, x + 0.42], [guess] * 2, color=plots.INK,
                 linewidth=1, linestyle=':')
-    ax.set_xticks(where, [a.replace('_', '\n') for a in order], fontsize=8)
-    ax.set_ylim(0, 118)
+    ax.set_xticks(range(len(names)), [
+        labels.get(a, a.replace('_', '\n')) for a in names], fontsize=8)
+    ax.set_ylim(0, 122)
     ax.set_yticks(range(0, 101, 20))
-    for x, text in ((0.5, 'words that\nstand alone'),
-                    (3.9, 'words that go together')):
-      ax.annotate(text, (x, -0.28), xycoords=('data', 'axes fraction'),
-                  ha='center', va='top', fontsize=8, color=plots.QUIET)
     plots.title(ax, title)
   axes[0][0].set_ylabel('exactly right, %', fontsize=9)
   axes[0][0].legend(frameon=False, fontsize=8, loc='upper right', ncols=2)
   asked = cells(df)
   n, people = int(asked.n.min()), int(asked.people.max())
-  fig.suptitle('A model that fills gaps knows the texts, and ties few facts to '
-               'the name', x=0.01, ha='left', fontsize=11)
+  fig.suptitle('Filling gaps from both sides, and reading from the left: what '
+               'is told of people, in texts and when asked', x=0.01, ha='left',
+               fontsize=11)
   fig.supxlabel(
       f'mean and standard deviation of {n} seed{"s"[:n > 1]} of {people} '
-      'people whose questions were never trained on;  dotted: the commonest '
-      'answer;\ndiamonds: the paper, 124M parameters, 50,000 people; read from '
-      'both sides, the best of its sixteen data sets', x=0.01, ha='left',
+      'people whose questions were never trained on (right: questions);  '
+      'dotted: the commonest answer;\ndiamonds: the paper, 124M parameters, '
+      '50,000 people; read from both sides, the best of its sixteen data sets',
+      x=0.01, ha='left',
       fontsize=8, color=plots.QUIET)
   return fig
 
