@@ -18,7 +18,7 @@ majors) do.
   python -m physics_lm.launch experiments/bidirectional.py --scale=cpu
   python -m physics_lm.report experiments/bidirectional.py --scale=cpu
 
-Not run yet at `cpu` scale.
+Measured, `cpu`: 12 runs, 9 minutes of one free core in all.
 
 Ours at `cpu` scale: 200 people, short lists (configs/manipulation.py), words
 for tokens, full finetuning with loss on answers; as many masks as the answer
