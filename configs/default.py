@@ -143,6 +143,9 @@ def evaluation(kind: str):
   e.batch = 10  # rows of biographies, or names, or questions
   e.rank = 2  # of the embedding's update
   e.learning_rate = 1e-2  # falls linearly to 0
+  e.weight_decay = 0.3  # of 'p_probe' and 'q_probe', on matrices only
+  e.names = True  # their update of the embedding reaches names; False: a few
+  # people's names are not learnt by heart
   # Weights compressed first, for 'knowledge_bits' (physics_lm/compress.py).
   e.compress = 'none'  # 'none', 'nearest', 'gptq', 'prune' or 'prune_units'
   e.bits = 8  # of a weight, 'nearest' and 'gptq'
@@ -187,6 +190,8 @@ def get_config() -> ConfigDict:
   c.data.module = ''  # Python module or file that registers seqio's NAME
   c.data.shards = 1  # parts of a stream; at most its files
   c.data.isolate = True  # False: examples of a row attend to earlier ones
+  c.data.masked = 0.0  # share of words hidden and told from both sides, as a
+  # masked language model does; 0: each is told from those before it
   c.data.tasks = ConfigDict({
       'bio': task('bios', 'bio', 0.5),
       'qa': task('bios', 'qa_train', 0.5),

@@ -35,6 +35,7 @@ class Shape:
   remat: bool
   attention: str
   isolate: bool = True  # False: rows are one segment each
+  causal: bool = True  # False: tokens see those after them, too
   unroll: int = 1  # layers written out in the program, not looped over
   experts: int = 1  # E; 1: a plain MLP
   capacity: float = 2.0  # tokens that an expert takes / its equal share
@@ -114,8 +115,8 @@ def make(config, vocab_size: int) -> Shape:
       mlp=m.mlp, norm=m.norm, bias=m.bias, tied=m.tied, qk_norm=m.qk_norm,
       rotary_fraction=m.rotary_fraction, rotary_base=m.rotary_base,
       dropout=m.dropout, dtype=m.dtype, remat=r.remat, attention=r.attention,
-      isolate=config.data.isolate, experts=m.experts, capacity=m.capacity,
-      balance=m.balance)
+      isolate=config.data.isolate, causal=not config.data.masked,
+      experts=m.experts, capacity=m.capacity, balance=m.balance)
 
 
 def evaluated(config, form: Shape) -> Shape:

@@ -35,6 +35,8 @@ def computation(config: dict) -> dict:
     kept['init_from'] = Path(kept['init_from']).name
   if kept.get('adapter', {}).get('kind') == 'none':
     del kept['adapter']
+  if kept.get('data', {}).get('masked') == 0.0:
+    kept['data'] = {k: v for k, v in kept['data'].items() if k != 'masked'}
   if 'worlds' in kept:
     kept['worlds'] = {
         name: {k: v for k, v in w.items() if (k, v) != ('first', 0)

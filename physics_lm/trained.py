@@ -32,6 +32,7 @@ def of_plain(stored: dict, folder='a foreign folder') -> ConfigDict:
   known = default.get_config()
   # Runs of before these were there:
   stored = {'adapter': store.plain(known)['adapter']} | stored
+  stored.get('data', {}).setdefault('masked', 0.0)
   for world in stored.get('worlds', {}).values():
     if world.get('kind') == 'biographies':
       world.setdefault('first', 0)

@@ -29,7 +29,8 @@ class Span(NamedTuple):
 def pack(data: rows.Data, examples, tag: str = ''):
   """Packs examples in order, each whole, into rows of data.length.
 
-  Returns (batch of [R, T] arrays, spans of all answers).
+  Returns (batch of [R, T] arrays, spans of all answers). For a masked language
+  model all answers are hidden.
   """
   packed, spans, used, segment = [], [], data.length, 0
   for i, example in enumerate(examples):
@@ -44,7 +45,13 @@ def pack(data: rows.Data, examples, tag: str = ''):
     spans += [Span(i, attribute, len(packed) - 1, used + a, used + b)
               for attribute, a, b in rows.answer_spans(data, example, tag)]
     used += len(item[0])
-  return {k: np.stack([r[k] for r in packed]) for k in packed[0]}, spans
+  batch = {k: np.stack([r[k] for r in packed]) for k in packed[0]}
+  if data.masked:
+    told = np.zeros(batch['tokens'].shape, bool)
+    for span in spans:
+      told[span.row, span.start:span.stop] = True
+    rows.mask(batch, told)
+  return batch, spans
 
 
 @functools.partial(jax.jit, static_argnames='cfg')
