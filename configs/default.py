@@ -32,6 +32,7 @@ def biographies() -> ConfigDict:
   w.majors = 100
   w.employers = 263
   w.templates = 50  # sentence templates for each attribute
+  w.power = 0.0  # a: biographies are of person k ~ k^-(1 + a); 0: of all alike
   return w
 
 
@@ -58,6 +59,7 @@ def bitworld() -> ConfigDict:
   w.diversity = 128  # D, distinct chunks of an attribute
   w.chunk_length = 1  # L, symbols in a chunk
   w.symbols = 128  # T, that chunks are made of; D at most T ** L
+  w.power = 0.0  # a: entries are of person k ~ k^-(1 + a); 0: of all alike
   return w
 
 

@@ -37,8 +37,8 @@ def computation(config: dict) -> dict:
     del kept['adapter']
   if 'worlds' in kept:
     kept['worlds'] = {
-        name: {k: v for k, v in w.items() if (k, v) != ('first', 0)
-               or w['kind'] != 'biographies'}
+        name: {k: v for k, v in w.items() if (k, v) != ('power', 0.0) and (
+            (k, v) != ('first', 0) or w['kind'] != 'biographies')}
         for name, w in kept['worlds'].items()}
   return kept
 
