@@ -153,7 +153,7 @@ def test_the_floor_of_entries():
 @pytest.mark.parametrize('variant', ['single', 'multi2_permute',
                                      'single_couple5'])
 def test_the_floor_of_biographies(variant):
-  """Versions that came out alike count once: of six orders of couples, five are drawn."""
+  """Versions that came out alike count once: five draws of six orders."""
   w = world('biographies', people=6, variant=variant, templates=2, power=0.5)
   law, total = w.law('bio'), 0.0
   for person in range(6):
