@@ -17,7 +17,8 @@ matched to the horizon (Haegele et al. 2024, arXiv 2405.18392).
 Not measured yet; `cpu`, by what single runs took, 80 core-minutes.
 
 Ours at `cpu` scale: the grammar; six budgets C = 6 N D of 1e10 to 3e12 FLOP,
-each at seven sizes of three layers; 512 tokens a step, the rate falling
+each at seven sizes of three layers; one row of 128 tokens a step (four cost
+small budgets a third of what they learn: too few steps), the rate falling
 linearly to 0 at the run's own end. The rate is a rule in the width, chosen on
 single runs; five rates at four widths (role `tune`) tell what the rule costs.
 Three seeds of parameters and data at one budget; the grammar is one. Roles
@@ -48,7 +49,7 @@ from physics_lm.scaling import runs as tables
 from physics_lm.sweep import Run, pick
 from physics_lm.worlds import base, power
 
-RATE, FALL = 1.6e-2, 0.5  # at width 32; rate ~ width^-FALL
+RATE, FALL = 3.5e-3, 0.5  # at width 32; rate ~ width^-FALL
 DRAWS = 400
 MULTIPLES = (0.25, 0.5, 2.0, 4.0)  # of the rule, beside 1
 WORLDS = {  # name: config file, what differs, the world's key
@@ -60,7 +61,7 @@ WORLDS = {  # name: config file, what differs, the world's key
         'worlds.bits.power': a, 'worlds.bits.people': 60_000,
         'evals.bits.people': 2000, 'evals.loss.rows': 2048,
         'optim.weight_decay': 0.0}, 'bits') for a in (0.5, 1.0)}}
-_SMALL = (6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+_SMALL = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _LARGE = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)
 _PAPER = (512, 640, 1024, 1280, 1792, 2048, 2560, 3584)
 
@@ -77,9 +78,9 @@ SCALES = {
         'trunk': 6, 'shapes': (1e7, ()), 'common': {'evals.law.problems': 8}},
     'cpu': {
         'worlds': ('grammar',), 'budgets': _sevens(
-            (1e10, 3e10, 1e11, 3e11, 1e12), _SMALL, (0, 0, 1, 2, 3)) | {
+            (1e10, 3e10, 1e11, 3e11, 1e12), _SMALL, (0, 1, 2, 3, 4)) | {
                 3e12: (24, 32, 48, 64, 80, 96, 128)},
-        'depth': 3, 'batch': 4, 'seeds': {1e11: 3},
+        'depth': 3, 'batch': 1, 'seeds': {1e11: 3},
         'tune': (3e10, (8, 16, 32, 48), MULTIPLES),
         'knees': (3e10, 1e11, 3e11, 1e12), 'trunk': 32,
         'shapes': (1e11, ((56, 1), (40, 2), (22, 6), (20, 8))), 'common': {}},
