@@ -64,7 +64,7 @@ def foretold(df):
   import pandas as pd
   out = []
   for budget, own in df.groupby('budget'):
-    small = df[df.C <= 0.1001 * budget]
+    small = df[df.budget <= 0.1001 * budget]
     if small.N.nunique() < 3 or small.D.nunique() < 3 or len(small) < 8:
       continue
     data = [small[k].to_numpy(float) for k in ('N', 'D', 'loss')]
@@ -123,7 +123,7 @@ def figure(df):
               label='every run')
   if len(told):
     top = told.budget.max()
-    small = df[df.C <= 0.1001 * top]
+    small = df[df.budget <= 0.1001 * top]
     law = forecast.through(np.maximum(small.loss - low, 1e-6), small.exact)
     x = np.geomspace(above.min() / 1.3, above.max(), 60)
     smooth.plot(x, law(x), color=plots.COLOURS[0], linewidth=1.3,

@@ -31,9 +31,10 @@ Loss is the entropy plus the mean relative entropy on 256 strings, nats a token
 Rules, fixed before the runs: intervals are the central 95 % of 400 bootstrap
 refits over runs; the exponent a lies in the papers' range when its interval
 meets 0.46 to 0.50; a minimum is interior when at least one size lies on each
-side of the vertex; equal schedules: mean |difference| of the loss below 1 %;
-weak dependence on shape: below 3 %, of the loss, between 2 and 6 layers;
-convention and schedule move an exponent when by more than 0.05.
+side of the vertex; a power law has an R2 of logarithms of 0.98 or more; equal
+schedules: mean |difference| of the loss below 1 %; weak dependence on shape:
+below 3 %, of the loss, between 2 and 6 layers; a convention moves an exponent
+when by more than 0.05.
 """
 
 import functools
@@ -280,6 +281,28 @@ def allocation(df, f, convention: str) -> float:
   if convention.startswith('6n_ne'):
     best = np.exp(np.interp(np.log(best), n, np.log(p.N_ne.to_numpy(float))))
   return float(np.polyfit(np.log(C), np.log(best), 1)[0])
+
+
+def power_laws(df) -> dict:
+  """{'C', 'N', 'D': (x, loss above the floor, fit.Power, R2 of logarithms)}:
+  of the best run of each budget; of each size well below the best of its
+  budget, at its longest, where data abound; of the sizes well above, by
+  length, where only data are short (Kaplan et al., figure 1)."""
+  p = points(df)
+  best = {b.C: b.N for b in isoflop(df).budgets if b.status == 'ok'}
+  against = p.N / p.budget.map(best)  # nan where no best is known
+  small, large = p[against < 2 / 3], p[against > 1.5]
+  rows = {'C': ('budget', p.loc[p.groupby('budget').loss.idxmin()]),
+          'N': ('N', small.loc[small.groupby('N').D.idxmax()]),
+          'D': ('D', large.loc[large.groupby('budget').N.idxmax()])}
+  out = {}
+  for name, (key, own) in rows.items():
+    x, y = own[key].to_numpy(float), (own.loss - own.floor).to_numpy(float)
+    if len(np.unique(x)) > 2 and (y > 0).all():
+      law = fit.power(x, y)
+      r2 = np.corrcoef(np.log(x), np.log(y))[0, 1]**2
+      out[name] = x, y, law, float(r2)
+  return out
 
 
 def schedules(df):
@@ -536,6 +559,13 @@ def _verdict(df) -> list[Claim]:
   add('parameters grow as the papers say, N* ~ C^a', '0.46 to 0.50', lambda: (
       f'a {a:.3f}, {between(ends)} (surface); {found.a:.3f} (parabolas)'),
       lambda: ends[0] <= 0.50 and ends[1] >= 0.46)
+  for name, (x, _, law, r2) in power_laws(df).items():
+    paper = {'C': 0.050, 'N': 0.076, 'D': 0.095}[name]
+    add(f'above its floor the loss is a power law in {name} (R2 of logarithms '
+        'at least 0.98)', f'exponent {paper:.3f} on text (Kaplan et al.)',
+        lambda x=x, law=law, r2=r2: f'exponent {-law.exponent:.3f} ± '
+        f'{law.covariance[0, 0]**0.5:.3f}, R2 {r2:.3f} (n = {len(x)} points)',
+        lambda r2=r2: r2 >= 0.98)
   counts = {c: allocation(df, f, c) for c in flops.CONVENTIONS}
   add('what is counted as a FLOP moves a by more than 0.05', '0.50 to 0.63 '
       '(Gemstones)', lambda: ', '.join(f'{c} {v:.2f}' for c, v in (
