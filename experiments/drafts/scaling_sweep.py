@@ -26,7 +26,8 @@ Three seeds of parameters and data at one budget; the grammar is one. Roles
 off each knee. Role `shape`: as many parameters in 1 to 8 layers.
 
 Loss is the entropy plus the mean relative entropy on 256 strings, nats a token
-(evals/grammar.py): packing does not tilt it.
+(evals/grammar.py): packing does not tilt it. D counts whole rows, a fifth of
+them empty.
 
 Rules, fixed before the runs: intervals are the central 95 % of 400 bootstrap
 refits over runs; the exponent a lies in the papers' range when its interval
