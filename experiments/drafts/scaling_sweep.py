@@ -60,7 +60,8 @@ WORLDS = {  # name: config file, what differs, the world's key
         'worlds.cfg.levels': 6, 'worlds.cfg.symbols': 6, 'data.length': 512,
         'evals.law.problems': 64}, 'cfg'),
     **{f'people_{a:g}': ('configs/bitworld.py', {
-        'worlds.bits.power': a, 'worlds.bits.people': 60_000,
+        'worlds.bits.power': a, 'worlds.bits.people': 16_000_000,
+        'worlds.bits.name_length': 3, 'data.length': 480,
         'evals.bits.people': 2000, 'evals.loss.rows': 2048,
         'optim.weight_decay': 0.0}, 'bits') for a in (0.5, 1.0)}}
 _SMALL = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
