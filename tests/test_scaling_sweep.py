@@ -91,6 +91,11 @@ def test_the_rule_is_the_best_of_the_rates(exp, df):
       best.rate, exp.RATE * (32 / best.width)**exp.FALL, rtol=0.01)
   assert (tuned.gain < 0.02).all()
   assert exp.shapes(df).depth.tolist() == [1, 2, 3, 6, 8]
+  moved = exp.moved(df)
+  rule, best = (moved[f'N*, rates: {k}'] for k in ('rule', 'best'))
+  assert rule == pytest.approx(best)  # here
+  assert moved['exponent in D, matched'] == pytest.approx(
+      moved['exponent in D, branch'], abs=0.03)
 
 
 def test_the_largest_budget_is_foretold(exp, df):

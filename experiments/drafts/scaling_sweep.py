@@ -333,6 +333,30 @@ def tuning(df):
   return both.assign(best=both.loss == best, gain=ruled / best - 1)
 
 
+def moved(df) -> dict[str, float]:
+  """What schedule and tuning move: the exponent of the loss above its floor in
+  D by schedule; the vertex N* at the tuned budget with the rule's rates, with
+  the best rates, and with one rate, the middle one, for all."""
+  out, both, low = {}, schedules(df), df.floor.iloc[0]
+  for name, column in (('matched', 'loss'), ('branch', 'loss_branch')):
+    if len(both) > 2 and (both[column] > low).all():
+      law = fit.power(both.D.to_numpy(float), (both[column] - low).to_numpy())
+      out[f'exponent in D, {name}'] = -law.exponent
+  tuned = tuning(df)
+  if len(tuned) and tuned.width.nunique() > 2:
+    ruled = tuned.merge(points(df)[['budget', 'width', 'rate']])
+    middle = np.median(tuned.rate)
+    near = (np.log(tuned.rate / middle)).abs()
+    for name, own in (('rule', ruled), ('best', tuned[tuned.best]), (
+        f'{middle:.2g} for all', tuned.loc[near.groupby(
+            tuned.width).idxmin()])):
+      x = np.log10(own.N.to_numpy(float))
+      p, q, _ = np.polyfit(x, own.loss.to_numpy(float), 2)
+      out[f'N*, rates: {name}'] = float(10**(-q / (2 * p))) if p > 0 else (
+          math.nan)
+  return out
+
+
 def shapes(df):
   """Models of about one N at one budget, by depth."""
   own = points(df, 'shape')

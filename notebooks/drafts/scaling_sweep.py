@@ -157,6 +157,9 @@ exp.schedules(df)[['budget', 'N', 'D', 'loss', 'loss_branch', 'difference',
 exp.tuning(df)[['width', 'rate', 'loss', 'best', 'gain']]
 
 # %%
+pd.DataFrame(exp.moved(df).items(), columns=['what', 'value'])
+
+# %%
 exp.shapes(df)[['depth', 'width', 'N', 'loss']]
 
 # %% [markdown]
