@@ -65,8 +65,12 @@ def test_curves_that_scale_collapse():
   np.testing.assert_allclose(shape[:, -1], 1)
   f = forecast.predict(*simulated(0.004), 1e5, 5e6, draws=30)
   floor = f.fit.params['E']
-  curves = [(share, floor + k * share**-0.4) for k in (0.1, 0.3)]
+  curves = [(share, floor + share**-power) for power in (0.3, 0.4)]
   tokens, low, high = forecast.band(f, 5e6, curves)
+  middle = f.loss[0] - floor
+  for power in (0.3, 0.4):  # both shapes lie inside
+    curve = floor + middle * forecast.GRID**-power
+    assert (low < curve).all() and (curve < high).all()
   assert tokens[-1] == 5e6 and (low < high).all()
   assert (low[-1], high[-1]) == pytest.approx((f.low[0], f.high[0]))
 
