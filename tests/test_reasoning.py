@@ -18,6 +18,7 @@ TEXT = (" The number of each Gull's Brig equals 3. The number of each Gull's "
         "number of each Gull's Yawl equals 4. How many Cog does Gull have?")
 ITEMS = [('Harbor', ['Gull']), ('Ship', ['Brig', 'Cog', 'Yawl', 'Tug'])]
 SMALL = {'worlds.igsm.max_op': 3, 'worlds.igsm.names': 3,
+         'worlds.igsm.max_width': 3, 'worlds.igsm.max_edge': 6,
          'worlds.igsm.retry_rate': 0.3, 'data.length': 192,
          'data.batch': 8, 'model.width': 16, 'model.depth': 2,
          'model.heads': 2, 'steps': 3, 'optim.warmup': 1, 'log.every': 1}

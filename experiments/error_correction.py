@@ -11,14 +11,16 @@ nothing much; the model hardly retries when trained at 0.2 and retries at 0.5; a
 mistake that is any later step (retry_weak) helps up to 0.2 and ruins at 0.5
 (61 %), any parameter at all (retry_miss) helps less (83 %).
 
-  python -m physics_lm.launch experiments/drafts/error_correction.py --scale=cpu
-  python -m physics_lm.report experiments/drafts/error_correction.py --scale=cpu
+  python -m physics_lm.launch experiments/error_correction.py --scale=cpu
+  python -m physics_lm.report experiments/error_correction.py --scale=cpu
 
-Not measured yet: about six minutes of one core a run, 12 runs.
+Measured, `cpu`: 12 runs, 28 minutes of a core that others used as well.
 
-Ours at `cpu` scale: two levels, op 1 to 3, modulus 5, loss on solutions only,
-0.2M parameters (configs/igsm.py:small); up to op 3 new problems of training
-templates, of which there are too few to hold any out; new templates at op 4.
+Ours at `cpu` scale: two levels of two items, op 1 to 3, modulus 5, loss on
+solutions only, 0.2M parameters, 3.2M tokens (configs/igsm.py:small). All
+problems are new, of training templates: of so few operations there are too few
+templates to hold any out, and harder problems than in training are not solved
+at all, so what is asked is in distribution.
 
 Rules, fixed before the runs, n >= 3 seeds: better means by more than twice the
 standard error over seeds, sqrt((s1^2 + s2^2) / n), of the full solutions that
@@ -53,8 +55,8 @@ SCALES = {
         'data.batch': 8, 'log.every': 2, 'evals.reasoning.problems': 8,
         'evals.reasoning.tokens': 16}),
     'cpu': ('small', ('clean', 'retry 0.2', 'retry 0.5', 'weak 0.5'), 3, (
-        'train_op1', 'train_op2', 'train_op3', 'test_op4'), {
-            'evals.reasoning.tokens': 160, 'evals.reasoning.problems': 200}),
+        'train_op1', 'train_op2', 'train_op3'), {
+            'evals.reasoning.tokens': 128, 'evals.reasoning.problems': 300}),
     'gpu': ('gpu', SOME, 3, ('test', 'test_op10', 'test_op13', 'test_op15',
                              'test_op13_reask'), {}),
     'paper': ('med', tuple(DATA), 2, (
@@ -87,8 +89,8 @@ def table(results: list[dict]):
     asked = [k.removeprefix('reasoning/full/') for k in r
              if k.startswith('reasoning/full/') and k.count('/') == 2]
     for place, split in enumerate(sorted(asked, key=_place)):
-      get = lambda key, r=r, split=split: r.get(f'reasoning/{key}/{split}',
-                                                math.nan)
+      get = lambda key, end='', r=r, split=split: r.get(
+          f'reasoning/{key}/{split}{end}', math.nan)
       rows.append({
           'data': r['data'], 'rate': rate, 'kind': kind, 'mask': mask,
           'seed': r['seed'], 'split': split, 'place': place,
@@ -98,6 +100,8 @@ def table(results: list[dict]):
           'retries_wrong': get('retries_wrong'),
           'extra_parameters': get('extra_parameters'),
           'extra_operations': get('extra_operations'),
+          'not_ready': 100 * get('fault', '/not_ready'),
+          'computed': 100 * get('fault', '/computed'),
           'ended': 100 * get('ended'), 'tokens': r['train/tokens'],
           'trained': r.get('train/entries/train', math.nan)})
   return pd.DataFrame(rows)
@@ -116,7 +120,8 @@ def points(df):
       answer=('answer', 'mean'), guess=('guess', 'mean'),
       retries=('retries', 'mean'), retries_std=('retries', 'std'),
       retries_wrong=('retries_wrong', 'mean'),
-      extra=('extra_parameters', 'mean'), problems=('problems', 'sum'))
+      extra=('extra_parameters', 'mean'), not_ready=('not_ready', 'mean'),
+      computed=('computed', 'mean'), problems=('problems', 'sum'))
 
 
 def hardest(df) -> str:
@@ -158,6 +163,14 @@ def _label(split: str) -> str:
       ',\nasked\nanew' if split.endswith('_reask') else '')
 
 
+def kind(data: str) -> str:
+  """A label of the data: what their mistakes name, how often."""
+  name, _, rate = data.partition(' ')
+  return {'clean': 'no\nmistakes', 'retry': 'not\nready', 'masked':
+          'not ready,\nno loss', 'weak': 'later\nstep', 'miss': 'any'}[
+              name] + f'\n{rate}'
+
+
 def figure(df):
   """Accuracy by op; the hardest op by kind of mistakes; retries."""
   p, last = points(df), hardest(df)
@@ -167,8 +180,8 @@ def figure(df):
             'masked': plots.COLOURS[2], 'weak': plots.COLOURS[1],
             'miss': plots.COLOURS[3]}
   shade = lambda name: colour[name.split()[0]]
-  fig, axes = plots.figure(columns=3, width=4.3, height=3.9)
-  ax, bars, tries = axes[0]
+  fig, axes = plots.figure(columns=4, width=3.5, height=3.9)
+  ax, bars, tries, wrong = axes[0]
   some = [d for d in data if d.split()[0] in ('clean', 'retry')]
   styles = dict(zip(('0.05', '0.2', '0.5'), (':', '--', '-')))
   for k, name in enumerate(some):
@@ -186,31 +199,45 @@ def figure(df):
   plots.title(ax, 'Solved, by number of operations')
 
   cells = p.loc[[(d, last) for d in data]]
+  where, labels = range(len(data)), [kind(d) for d in data]
   plots.accuracy_bars(
-      bars, [d.replace(' ', '\n') for d in data], cells.full,
-      cells['std'].fillna(0), [shade(d) for d in data],
-      [PAPER.get(d, math.nan) for d in data])
-  bars.tick_params(axis='x', labelsize=8)
+      bars, labels, cells.full, cells['std'].fillna(0),
+      [shade(d) for d in data], [PAPER.get(d, math.nan) for d in data])
+  bars.set_ylabel('solutions wholly right, %', fontsize=9)
   plots.title(bars, f'{_label(last)}, by kind of mistakes')
 
-  tries.bar(range(len(data)), cells.retries, 0.62,
-            yerr=cells.retries_std.fillna(0), color=[shade(d) for d in data],
-            ecolor=plots.INK, capsize=2.5)
-  for x, value in enumerate(cells.retries):
-    tries.annotate(f'{value:.2f}', (x, value), xytext=(0, 3), ha='center',
+  spread = cells.retries_std.fillna(0)
+  tries.bar(where, cells.retries, 0.62, yerr=spread, color=[
+      shade(d) for d in data], ecolor=plots.INK, capsize=2.5)
+  for x, (value, e) in enumerate(zip(cells.retries, spread)):
+    tries.annotate(f'{value:.2f}', (x, value + e), xytext=(0, 3), ha='center',
                    textcoords='offset points', fontsize=8.5)
-  tries.set_xticks(range(len(data)), [d.replace(' ', '\n') for d in data],
-                   fontsize=8)
+  tries.set_ylim(bottom=0)
   tries.set_ylabel('retries in a right solution', fontsize=9)
   plots.title(tries, f'{_label(last)}: steps taken back')
+
+  base = 0 * cells.full
+  for name, share, colour_ in (
+      ('names what cannot be told yet', cells.not_ready, plots.COLOURS[4]),
+      ('computes it wrongly', cells.computed, plots.QUIET),
+      ('anything else', 100 - cells.full - cells.not_ready - cells.computed,
+       '#d4d4d4')):
+    wrong.bar(where, share, 0.62, bottom=base, color=colour_, label=name)
+    base = base + share
+  wrong.set_ylim(0, 1.45 * base.max())
+  wrong.set_ylabel('problems, %', fontsize=9)
+  wrong.legend(fontsize=8, frameon=False, loc='upper left')
+  plots.title(wrong, f'{_label(last)}: first wrong step')
+  for panel in (bars, tries, wrong):
+    panel.set_xticks(where, labels, fontsize=7.5)
   n, problems = int(cells.n.min()), int(cells.problems.min())
   fig.supxlabel(
       f'mean and standard deviation of {n} seed{"s"[:n > 1]}, '
       f'{problems // max(n, 1)} problems each, equal tokens of training; '
-      "diamonds: the paper's models at op 23\nretry: a step that cannot be "
-      'taken yet, taken back; masked: without loss on it; weak: any later '
-      'step; miss: any other quantity', x=0.01, ha='left', fontsize=8,
-      color=plots.QUIET)
+      "diamonds: the paper's models at op 23\nmistakes in training, all taken "
+      'back, and their rate: a step that is not ready (its sources are not '
+      'told yet), any later step of the solution, any other quantity',
+      x=0.01, ha='left', fontsize=8, color=plots.QUIET)
   return fig
 
 
