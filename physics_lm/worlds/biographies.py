@@ -214,11 +214,13 @@ class Biographies:
       return whom + 6 * math.log(self._count) + math.log(orders)
     own = slice(0, None) if split == 'bio' else slice(
         int(split == 'bio_test'), None, 2)
-    telling = np.repeat(self.template_of[own], max(self.p, 1), 1)
+    number = lambda digits, base: digits @ base**np.arange(6)
+    telling = np.repeat(number(self.template_of[own], self._count),
+                        max(self.p, 1), 1)
     if self.p:
-      telling = np.concatenate([telling, self.order_of[own]], -1)
+      telling = telling * 6**6 + number(self.order_of[own], 6)
     # Versions that came out alike are one text.
-    alike = (telling[:, :, None] == telling[:, None]).all(-1).sum(-1)
+    alike = (telling[:, :, None] == telling[:, None]).sum(-1)
     each = math.log(self.versions) - np.log(alike).mean(-1)
     share = law.share(np.arange(1, people + 1)) if law else 1 / people
     return whom + float((share * each).sum())
