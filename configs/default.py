@@ -32,6 +32,7 @@ def biographies() -> ConfigDict:
   w.majors = 100
   w.employers = 263
   w.templates = 50  # sentence templates for each attribute
+  w.power = 0.0  # a: biographies are of person k ~ k^-(1 + a); 0: of all alike
   return w
 
 
@@ -58,6 +59,7 @@ def bitworld() -> ConfigDict:
   w.diversity = 128  # D, distinct chunks of an attribute
   w.chunk_length = 1  # L, symbols in a chunk
   w.symbols = 128  # T, that chunks are made of; D at most T ** L
+  w.power = 0.0  # a: entries are of person k ~ k^-(1 + a); 0: of all alike
   return w
 
 
@@ -129,8 +131,8 @@ def task(world: str, split: str, weight: float, loss: str = 'all'):
 def evaluation(kind: str):
   """One evaluation, run every `every` steps and always at the end."""
   e = ConfigDict()
-  # 'loss', 'extraction', 'knowledge_bits', 'manipulation', 'p_probe',
-  # 'q_probe', 'v_probe', 'reasoning', 'best_of' or 'regret'
+  # 'loss', 'extraction', 'grammar', 'knowledge_bits', 'manipulation',
+  # 'p_probe', 'q_probe', 'v_probe', 'reasoning', 'best_of' or 'regret'
   e.kind = kind
   e.every = placeholder(int)  # steps; None: at the end only
   e.world = 'bios'  # which world, but for 'loss'
@@ -153,7 +155,7 @@ def evaluation(kind: str):
   e.keep = 1.0  # share of weights or units that stay, 'prune...'
   # For 'reasoning' (worlds/igsm.py).
   e.splits = 'test'  # where problems come from, by commas: test, test_op20 ...
-  e.problems = 256  # of each split
+  e.problems = 256  # of each split; strings, for 'grammar'
   e.decode = 'greedy'  # or 'sample:TEMPERATURE[:TOP_K]', 'beam:WIDTH'
   e.tokens = 256  # of a solution, at most
   # For 'best_of' (physics_lm/evals/best_of.py), with those of 'reasoning'.
@@ -249,6 +251,7 @@ def get_config() -> ConfigDict:
 
   c.log = ConfigDict()
   c.log.every = 50  # steps
+  c.log.band = ''  # JSON file of the loss that is expected; '': none
   c.log.wandb = 'off'  # 'off', 'offline' or 'online'
   c.log.project = 'physics_lm'  # of wandb
 
@@ -265,6 +268,8 @@ def get_config() -> ConfigDict:
   c.runtime.hosts.count = placeholder(int)  # processes
   c.runtime.hosts.index = placeholder(int)  # which one this is, from 0
   c.runtime.hosts.timeout = 30  # seconds in silence after which one is dead
+  c.runtime.trunk = placeholder(str)  # folder or id of a run that begins
+  # alike, up to the knee of a 'wsd' schedule: take its checkpoint from there
   c.runtime.population = placeholder(int)  # runs the launcher puts into one
   # program; None: one on a CPU, as many as fit on an accelerator
   c.runtime.accumulate = 1  # micro-batches a step; must divide data.batch

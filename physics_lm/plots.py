@@ -79,3 +79,18 @@ def curve(ax, x, mean, std, colour, label=''):
   ax.plot(x, mean, color=colour, linewidth=1.6, label=label)
   ax.fill_between(x, mean - std, mean + std, color=colour, alpha=0.2,
                   linewidth=0)
+
+
+def plain_ticks(ax):
+  """On logarithmic axes of little range: few labels, as plain numbers."""
+  from matplotlib import ticker
+  for axis in (ax.xaxis, ax.yaxis):
+    low, high = axis.get_view_interval()
+    if axis.get_scale() != 'log' or high > 50 * low:
+      continue
+    subs = (1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 4, 5, 7)
+    axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=99))
+    axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter(ticker.FuncFormatter(
+        lambda x, _: f'{x:g}' if 1e-3 < x < 1e4 else f'{x:.0e}'.replace(
+            'e+0', 'e')))

@@ -73,6 +73,19 @@ def check(config):
                    'or online')
 
 
+def knee(config) -> int:
+  """The step from which the learning rate falls, or `steps` where it never
+  does: up to there, runs that differ in steps and decay only are the same
+  run. Raises BadInput for a schedule that has none."""
+  o, total = config.optim, config.steps
+  if o.schedule not in ('constant', 'wsd'):
+    raise BadInput(f'optim.schedule is {o.schedule!r}, wanted constant or wsd, '
+                   'which keep the peak')
+  if o.schedule == 'constant':
+    return total
+  return total - min(round(o.decay * total), total - o.warmup)
+
+
 def make(config, vocab_size: int) -> Shape:
   """The shape of config.model over a vocabulary. Raises BadInput.
 

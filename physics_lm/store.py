@@ -39,8 +39,8 @@ def computation(config: dict) -> dict:
     kept['data'] = {k: v for k, v in kept['data'].items() if k != 'masked'}
   if 'worlds' in kept:
     kept['worlds'] = {
-        name: {k: v for k, v in w.items() if (k, v) != ('first', 0)
-               or w['kind'] != 'biographies'}
+        name: {k: v for k, v in w.items() if (k, v) != ('power', 0.0) and (
+            (k, v) != ('first', 0) or w['kind'] != 'biographies')}
         for name, w in kept['worlds'].items()}
   return kept
 

@@ -36,6 +36,8 @@ def of_plain(stored: dict, folder='a foreign folder') -> ConfigDict:
   for world in stored.get('worlds', {}).values():
     if world.get('kind') == 'biographies':
       world.setdefault('first', 0)
+    if world.get('kind') in ('biographies', 'bitworld', 'manipulation'):
+      world.setdefault('power', 0.0)
   foreign = sorted(set(store.plain(known)) - set(stored))
   if foreign:
     raise BadInput(f'{folder}/config.json lacks {", ".join(foreign)}: not '

@@ -57,8 +57,7 @@ def label(world, person: int, attribute: str) -> str:
 
 def biographies(data, world, half: str, people: int, versions: int):
   """(packed rows, person and place of each span, spans)."""
-  count = world.people(f'bio_{half}')
-  examples = [world.example(f'bio_{half}', v * count + k)
+  examples = [world.biography(2 * k + (half == 'test'), v)
               for v in range(versions) for k in range(people)]
   packed, spans = scoring.pack(data, examples)
   told = collections.Counter()

@@ -11,6 +11,7 @@ from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import (
   best_of,
   extraction,
+  grammar,
   knowledge_bits,
   loss,
   manipulation,
@@ -20,7 +21,7 @@ from physics_lm.evals import (
   v_probe,
 )
 
-EVALS = {'best_of': best_of, 'extraction': extraction,
+EVALS = {'best_of': best_of, 'extraction': extraction, 'grammar': grammar,
          'knowledge_bits': knowledge_bits, 'loss': loss,
          'manipulation': manipulation, 'p_probe': probes, 'q_probe': probes,
          'reasoning': reasoning, 'regret': regret, 'v_probe': v_probe}
