@@ -32,6 +32,7 @@ def biographies() -> ConfigDict:
   w.majors = 100
   w.employers = 263
   w.templates = 50  # sentence templates for each attribute
+  w.power = 0.0  # a: biographies are of person k ~ k^-(1 + a); 0: of all alike
   return w
 
 
@@ -58,6 +59,7 @@ def bitworld() -> ConfigDict:
   w.diversity = 128  # D, distinct chunks of an attribute
   w.chunk_length = 1  # L, symbols in a chunk
   w.symbols = 128  # T, that chunks are made of; D at most T ** L
+  w.power = 0.0  # a: entries are of person k ~ k^-(1 + a); 0: of all alike
   return w
 
 
@@ -129,8 +131,8 @@ def task(world: str, split: str, weight: float, loss: str = 'all'):
 def evaluation(kind: str):
   """One evaluation, run every `every` steps and always at the end."""
   e = ConfigDict()
-  # 'loss', 'extraction', 'knowledge_bits', 'manipulation', 'p_probe',
-  # 'q_probe', 'v_probe', 'reasoning', 'best_of' or 'regret'
+  # 'loss', 'extraction', 'grammar', 'knowledge_bits', 'manipulation',
+  # 'p_probe', 'q_probe', 'v_probe', 'reasoning', 'best_of' or 'regret'
   e.kind = kind
   e.every = placeholder(int)  # steps; None: at the end only
   e.world = 'bios'  # which world, but for 'loss'
@@ -143,6 +145,9 @@ def evaluation(kind: str):
   e.batch = 10  # rows of biographies, or names, or questions
   e.rank = 2  # of the embedding's update
   e.learning_rate = 1e-2  # falls linearly to 0
+  e.weight_decay = 0.3  # of 'p_probe' and 'q_probe', on matrices only
+  e.names = True  # their update of the embedding reaches names; False: a few
+  # people's names are not learnt by heart
   # Weights compressed first, for 'knowledge_bits' (physics_lm/compress.py).
   e.compress = 'none'  # 'none', 'nearest', 'gptq', 'prune' or 'prune_units'
   e.bits = 8  # of a weight, 'nearest' and 'gptq'
@@ -150,7 +155,7 @@ def evaluation(kind: str):
   e.keep = 1.0  # share of weights or units that stay, 'prune...'
   # For 'reasoning' (worlds/igsm.py).
   e.splits = 'test'  # where problems come from, by commas: test, test_op20 ...
-  e.problems = 256  # of each split
+  e.problems = 256  # of each split; strings, for 'grammar'
   e.decode = 'greedy'  # or 'sample:TEMPERATURE[:TOP_K]', 'beam:WIDTH'
   e.tokens = 256  # of a solution, at most
   # For 'best_of' (physics_lm/evals/best_of.py), with those of 'reasoning'.
@@ -187,6 +192,8 @@ def get_config() -> ConfigDict:
   c.data.module = ''  # Python module or file that registers seqio's NAME
   c.data.shards = 1  # parts of a stream; at most its files
   c.data.isolate = True  # False: examples of a row attend to earlier ones
+  c.data.masked = 0.0  # share of words hidden and told from both sides, as a
+  # masked language model does; 0: each is told from those before it
   c.data.tasks = ConfigDict({
       'bio': task('bios', 'bio', 0.5),
       'qa': task('bios', 'qa_train', 0.5),
@@ -244,6 +251,7 @@ def get_config() -> ConfigDict:
 
   c.log = ConfigDict()
   c.log.every = 50  # steps
+  c.log.band = ''  # JSON file of the loss that is expected; '': none
   c.log.wandb = 'off'  # 'off', 'offline' or 'online'
   c.log.project = 'physics_lm'  # of wandb
 
@@ -260,6 +268,8 @@ def get_config() -> ConfigDict:
   c.runtime.hosts.count = placeholder(int)  # processes
   c.runtime.hosts.index = placeholder(int)  # which one this is, from 0
   c.runtime.hosts.timeout = 30  # seconds in silence after which one is dead
+  c.runtime.trunk = placeholder(str)  # folder or id of a run that begins
+  # alike, up to the knee of a 'wsd' schedule: take its checkpoint from there
   c.runtime.population = placeholder(int)  # runs the launcher puts into one
   # program; None: one on a CPU, as many as fit on an accelerator
   c.runtime.accumulate = 1  # micro-batches a step; must divide data.batch

@@ -32,7 +32,8 @@ def get_config(variant: str = 'base'):
     c.data.tasks.update({
         name: default.task('bios', f'{name}_train', 1 / len(names), 'answers')
         for name in names})
-    c.evals = {'tasks': default.evaluation('manipulation')}
+    c.evals = {'tasks': default.evaluation('manipulation'),
+               'extraction': default.evaluation('extraction')}
     c.evals.tasks.people = 300
     c.evals.tasks.tasks = ','.join(dict.fromkeys(
         name.removesuffix('_hint') for name in names))

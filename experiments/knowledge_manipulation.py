@@ -1,6 +1,6 @@
 """Can a model use what it knows, or only say it?
 
-Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402), Results 1 to 4. A model that
+Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402), Results 1 to 5. A model that
 answers questions about people is finetuned on tasks that need one step more:
 a part of a date, two attributes at once, is the month even, whose major is
 luckier; with the facts written out before the answer (a hint), or without.
@@ -14,7 +14,9 @@ Paper (GPT-2 124M, 100,000 people, multi5+permute, LoRA):
             with 10,000 people, luckier major about chance (50)
   Result 4  with hints: accuracy = h + (1 - h) chance, h of hints right (major
             mod 5: 86.4 % at h = 84.5 %, law 87.6); trained with hints and
-            asked without: 24.1 %, as if there had been none
+            asked without: 24.1 %, as if there had been none; differences of
+            two people 61.5 % (law 64.2)
+  Result 5  whether questions were trained on before makes almost no difference
 
   python -m physics_lm.launch experiments/knowledge_manipulation.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_manipulation.py --scale=cpu
@@ -28,11 +30,14 @@ rows, because finetuning makes models of this size forget whom they were not
 asked about (experiments/LOG.md). With 150 training people it is no finding
 that tasks fail without hints: what can be found is the law, and that hints in
 training do not help without. Two people at once are too much for these models
-(3 % of the hints right), so comparisons are left to larger scales.
+(3 % of the hints right), so of comparisons only the failures can be seen.
+Result 5 here: the same with and without the six questions among what is
+trained on.
 
 Rules, fixed before the three seeds ran (each its own people), n >= 3: more or
 less means by more than twice the standard error over seeds,
 sqrt((s1^2 + s2^2) / n). Chance is what the commonest training answer scores.
+Seed 0 of retrieval and of comparisons was seen before the others ran.
 """
 
 from configs.sizes import size
@@ -48,20 +53,27 @@ HINTED = ('month_mod2', 'month_mod6', 'luck_mod5', 'month_rank',
           'month_minus', 'luck_rank', 'luck_minus')
 MORE = ('month_mod12', 'luck_mod20', 'luck_mod100', 'day_rank', 'day_minus')
 SHUFFLED, ORDERED = 'multi5_permute_fullname', 'multi5_fullname'
+COLUMNS = ('plain', 'hinted', 'hint', 'chance', 'law', *(
+    f'{k}_{end}' for k in ('plain', 'hinted', 'hint') for end in (
+        'low', 'high')))
 _SEPARATE = tuple((t,) for t in (*HINTED, *MORE))
+_NO_QUESTIONS = {'data.tasks.qa.weight': 0.0}
 SCALES = {
     # scale: seeds, groups of hinted tasks, common overrides, of the base (None:
-    # all is trained on together), of tasks
+    # all is trained on together), of tasks, and those that leave the six
+    # questions out (or put them in, where they are not; None: not tried)
     'smoke': (1, (('month_mod2', 'luck_rank'),), {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2}, None,
-              {'steps': 5, 'evals.tasks.people': 10}),
-    'cpu': (3, (('month_mod2', 'month_mod6', 'luck_mod5'),), {
+              {'steps': 5, 'evals.tasks.people': 10}, None),
+    'cpu': (3, (('month_mod2', 'month_mod6', 'luck_mod5'), (
+        'month_rank', 'month_minus', 'luck_rank', 'luck_minus')), {
         'worlds.bios.people': 300, 'worlds.bios.templates': 3,
         'model.depth': 3, 'optim.learning_rate': 5e-3, 'optim.warmup': 100,
         'checkpoint.every': 800}, None, {
             'steps': 800, 'data.tasks.bio.weight': 1.0,
-            'data.tasks.qa.weight': 0.2, 'evals.tasks.people': 150}),
+            'data.tasks.qa.weight': 0.2, 'evals.tasks.people': 150},
+            _NO_QUESTIONS),
     'gpu': (3, _SEPARATE, size('d512') | {
         'worlds.bios.people': 20_000, 'worlds.bios.first_names': 400,
         'worlds.bios.middle_names': 400, 'worlds.bios.last_names': 1000,
@@ -72,7 +84,7 @@ SCALES = {
         'optim.learning_rate': 1e-3}, {
             'steps': 8000, 'optim.warmup': 500}, {
             'steps': 2000, 'optim.learning_rate': 3e-4,
-            'evals.tasks.people': 2000}),
+            'evals.tasks.people': 2000}, _NO_QUESTIONS),
     'paper': (1, _SEPARATE, size('gpt2') | {
         'worlds.bios.people': 100_000, 'worlds.bios.first_names': 400,
         'worlds.bios.middle_names': 400, 'worlds.bios.last_names': 1000,
@@ -87,73 +99,80 @@ SCALES = {
             'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
             'optim.weight_decay': 0.01, 'optim.learning_rate': 1e-3,
             'adapter.kind': 'lora', 'adapter.rank': 16,
-            'evals.tasks.people': 2000}),
+            'evals.tasks.people': 2000}, {'data.tasks.qa.weight': 1.0}),
 }
 
 
 def runs(scale: str) -> list[Run]:
-  """Of each seed: a model of shuffled texts, finetuned on every group of
-  tasks, without hints and with, and on retrieval; one of ordered texts, on
-  retrieval only (where there is a base)."""
-  seeds, groups, common, first, then = pick(SCALES, scale)
+  """Of each seed: a model of shuffled texts, on every group of tasks, without
+  hints and with, and on retrieval; one of ordered texts, on retrieval; one of
+  shuffled texts `switched`: without the six questions (at `paper` scale,
+  where the others have none, with them), on tasks with hints."""
+  seeds, groups, common, first, then, switch = pick(SCALES, scale)
   out = []
   for seed in range(seeds):
     point = common | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
-    for order in ('shuffled', 'ordered') if first else ('shuffled',):
-      told, base = {}, None
-      if order == 'ordered':
-        told = {'worlds.bios.variant': ORDERED}
+    for order in ('shuffled', 'ordered', *(['switched'] if switch else [])):
+      told = {'worlds.bios.variant': ORDERED} if order == 'ordered' else {}
+      switched, base = switch if order == 'switched' else {}, None
       if first:
-        base = Run('configs/manipulation.py:base', point | told | first,
+        base = Run('configs/manipulation.py:base',
+                   point | told | first | switched,
                    {'order': order, 'training': 'base', 'seed': seed})
         out.append(base)
       sets = {}
-      if order == 'shuffled':
-        sets = {f'{g[0] if len(g) == 1 else "tasks"}{end}': g
-                for g in groups for end in ('', ' +hint')}
-      if first:
+      if order != 'switched':
         sets['retrieval'] = (*PARTS, *BOTH)
+      if order == 'shuffled':
+        sets |= {g[0]: g for g in groups}
+      if order != 'ordered':
+        sets |= {f'{g[0]} +hint': g for g in groups
+                 if order == 'shuffled' or g[0] in HINTED[:3]}
       for name, tasks in sets.items():
         names = [*tasks, *(f'{t}_hint' for t in tasks if '+hint' in name)]
-        tags = {'order': order, 'training': name, 'seed': seed}
-        out.append(Run(f'configs/manipulation.py:{"+".join(names)}',
-                       point | told | then, tags, base))
+        out.append(Run(
+            f'configs/manipulation.py:{"+".join(names)}',
+            point | told | then | ({} if base else switched),
+            {'order': order, 'training': name, 'seed': seed}, base))
   return out
 
 
 def table(results: list[dict]):
   """One row for each (order of texts, task, hints in training, half of the
   people): percent right asked without and with a hint, of hints, of the
-  commonest answer; what the law says; mean and std over n seeds. Tasks of the
-  base are the six questions."""
+  commonest answer; what the law says; mean and std over n seeds; `low`, `high`:
+  the 95 % interval by person of one seed, averaged. Of the base, or where
+  there is none of the model of retrieval, also the six questions."""
   import pandas as pd
   rows = []
+  asked = 'base' if any(r['training'] == 'base' for r in results) else (
+      'retrieval')
   for r in results:
     hinted = r['training'].endswith('+hint')
     for key in r:
       kind, _, rest = key.partition('/')
       if kind == 'extraction' and rest.startswith('exact/') and (
-          rest.count('/') == 2):
+          rest.count('/') == 2) and r['training'] == asked:
         _, half, task = rest.split('/')
         score = {'plain': r[key], 'chance': r[
             f'extraction/majority/{half}/{task}']}
       elif kind == 'tasks' and rest.startswith('plain/'):
         _, half, task = rest.split('/')
-        score = {'plain': r[key], 'chance': r[f'tasks/majority/{half}/{task}']}
+        score = {'chance': r[f'tasks/majority/{half}/{task}']}
+        for what in ('plain', 'hinted', 'hint') if hinted else ('plain',):
+          for end in ('', '_low', '_high'):
+            score[what + end] = r[f'tasks/{what}{end}/{half}/{task}']
         if hinted:
-          h = score['hint'] = r[f'tasks/hint/{half}/{task}']
-          score['hinted'] = r[f'tasks/hinted/{half}/{task}']
+          h = score['hint']
           score['law'] = h + (1 - h) * score['chance']
       else:
         continue
       people = r.get(f'{kind}/people/{half}')
       rows.append({'order': r['order'], 'task': task, 'hints': hinted,
                    'half': half, 'people': people, **{
-                       k: 100 * score.get(k, float('nan')) for k in (
-                           'plain', 'hinted', 'hint', 'chance', 'law')}})
+                       k: 100 * score.get(k, float('nan')) for k in COLUMNS}})
   return spread(pd.DataFrame(rows), ['order', 'task', 'hints', 'half',
-                                     'people'],
-                ['plain', 'hinted', 'hint', 'chance', 'law'])
+                                     'people'], list(COLUMNS))
 
 
 def cells(df, half: str = 'test'):
@@ -163,8 +182,12 @@ def cells(df, half: str = 'test'):
 
 
 def plus_minus(row, what: str) -> str:
+  """'61.2 ± 3.4' over seeds, or of one seed its interval by person."""
   mean, std = row[f'{what}_mean'], row[f'{what}_std']
-  return f'{mean:.1f} ± {std:.1f}' if row.n > 1 else f'{mean:.1f}'
+  if row.n > 1:
+    return f'{mean:.1f} ± {std:.1f}'
+  low, high = row[f'{what}_low_mean'], row[f'{what}_high_mean']
+  return f'{mean:.1f}' + (f' ({low:.0f}, {high:.0f})' if low == low else '')
 
 
 def show(df) -> str:
@@ -199,8 +222,9 @@ def figure(df):
   one step more."""
   cell = cells(df)
   both = cell('shuffled', BOTH[0], False) is not None
-  fig, axes = plots.figure(columns=1 + both, width=5.4 if both else 6.6,
-                           height=3.9)
+  fig, axes = plots.figure(
+      columns=1 + both, width=5.9 if both else 6.6, height=3.9,
+      width_ratios=(1, 1.25) if both else None)
   if both:
     retrieval(axes[0][0], cell)
   steps(axes[0][-1], cell)
@@ -261,7 +285,7 @@ def steps(side, cell):
 
 
 def verdict(df) -> list[Claim]:
-  """Results 1 to 4 of the paper."""
+  """Results 1 to 5 of the paper."""
   cell, out = cells(df), []
 
   def add(statement, paper, rows, text, holds):
@@ -290,30 +314,52 @@ def verdict(df) -> list[Claim]:
   add('The year alone is said worse than the whole date (Result 2)',
       'poor against near 100 %', [of('birth_date'), of('birth_year')], each,
       beats)
-  tasks = [t for t in HINTED if of(t, True) is not None] or HINTED
-  hinted, never = ([of(t, h) for t in tasks] for h in (True, False))
   mean = lambda rows, what: sum(r[f'{what}_mean'] for r in rows) / len(rows)
-  add('Without hints tasks stay within 5 points of chance (Result 3, mean over '
-      f'{len(tasks)} tasks; few people here)', '23.6 % (chance 20)', never,
-      lambda *rows: f'{mean(rows, "plain"):.1f} % (chance '
-      f'{mean(rows, "chance"):.1f})',
-      lambda *rows: mean(rows, 'plain') <= mean(rows, 'chance') + 5)
-  add('With hints accuracy is h + (1 - h) chance (Result 4: each task within 5 '
-      'points)', '86.4 % (law 87.6)', hinted,
-      lambda *rows: f'{mean(rows, "hinted"):.1f} % (law '
-      f'{mean(rows, "law"):.1f}; farthest '
-      f'{max(abs(r.hinted_mean - r.law_mean) for r in rows):.1f} points)',
-      lambda *rows: all(abs(r.hinted_mean - r.law_mean) <= 5 for r in rows))
-  add('With its own hint the model is better than without (Result 4, every '
-      'task)', '86.4 against 24.1 %', hinted,
-      lambda *rows: f'{mean(rows, "hinted"):.1f} against '
-      f'{mean(rows, "plain"):.1f} %',
-      lambda *rows: all(beats(r, r, 'hinted', 'plain') for r in rows))
-  add('Hints in training do not help without one (Result 4: within 5 points, '
-      f'mean over {len(tasks)} tasks)', '24.1 against 23.6 %',
-      [*hinted, *never],
-      lambda *rows: f'{mean(rows[:len(tasks)], "plain"):.1f} against '
-      f'{mean(rows[len(tasks):], "plain"):.1f} %',
-      lambda *rows: mean(rows[:len(tasks)], 'plain') <= mean(
-          rows[len(tasks):], 'plain') + 5)
+  for who, tasks, numbers in (
+      ('one person', HINTED[:3], (
+          '23.6 % (chance 20)', '86.4 % (law 87.6)', '86.4 against 24.1 %',
+          '24.1 against 23.6 %')),
+      ('two people', HINTED[3:], (
+          'about chance for majors', '61.5 % (law 64.2)', 'better',
+          'no help'))):
+    tasks = [t for t in tasks if of(t, True) is not None] or tasks
+    hinted, never = ([of(t, h) for t in tasks] for h in (True, False))
+    about, k = f'{len(tasks)} tasks about {who}', len(tasks)
+    add(f'Without hints tasks stay within 5 points of chance (Result 3, mean '
+        f'over {about}; few people here)', numbers[0], never,
+        lambda *rows: f'{mean(rows, "plain"):.1f} % (chance '
+        f'{mean(rows, "chance"):.1f})',
+        lambda *rows: mean(rows, 'plain') <= mean(rows, 'chance') + 5)
+    add(f'With hints accuracy is h + (1 - h) chance (Result 4: each of {about} '
+        'within 5 points)', numbers[1], hinted,
+        lambda *rows: f'{mean(rows, "hinted"):.1f} % (hints right '
+        f'{mean(rows, "hint"):.1f}, law {mean(rows, "law"):.1f}; farthest '
+        f'{max(abs(r.hinted_mean - r.law_mean) for r in rows):.1f} points)',
+        lambda *rows: all(abs(r.hinted_mean - r.law_mean) <= 5 for r in rows))
+    add(f'With its own hint the model is better than without (Result 4, each '
+        f'of {about})', numbers[2], hinted,
+        lambda *rows: f'{mean(rows, "hinted"):.1f} against '
+        f'{mean(rows, "plain"):.1f} %',
+        lambda *rows: all(beats(r, r, 'hinted', 'plain') for r in rows))
+    add('Hints in training do not help without one (Result 4: within 5 points, '
+        f'mean over {about})', numbers[3], [*hinted, *never],
+        lambda *rows, k=k: f'{mean(rows[:k], "plain"):.1f} against '
+        f'{mean(rows[k:], "plain"):.1f} %',
+        lambda *rows, k=k: mean(rows[:k], 'plain') <= mean(
+            rows[k:], 'plain') + 5)
+  rank = of('luck_rank')
+  add('Whose major is luckier is not said without a hint (Result 3: within 5 '
+      'points of chance)', 'about chance, 50 %', [rank],
+      lambda r: f'{plus_minus(r, "plain")} % (chance {r.chance_mean:.1f})',
+      lambda r: r.plain_mean <= r.chance_mean + 5)
+  few = [t for t in HINTED[:3] if of(t, True) is not None] or HINTED[:3]
+  with_, without = ([of(t, True, order) for t in few]
+                    for order in ('shuffled', 'switched'))
+  add('Whether the six questions are trained on makes no difference (Result 5: '
+      f'with hints, mean over {len(few)} tasks, within 5 points)',
+      'almost no difference', [*with_, *without],
+      lambda *rows: f'{mean(rows[:len(few)], "hinted"):.1f} with, '
+      f'{mean(rows[len(few):], "hinted"):.1f} % without',
+      lambda *rows: abs(mean(rows[:len(few)], 'hinted') - mean(
+          rows[len(few):], 'hinted')) <= 5)
   return out

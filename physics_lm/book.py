@@ -4,6 +4,7 @@ The loop (train.py) turns for one run or for a population; each has a book.
 `closing` takes what must be closed when the loop ends, however it ends.
 """
 
+import json
 import os
 from pathlib import Path
 
@@ -15,13 +16,18 @@ from physics_lm import (
   checkpoint,
   hosts,
   metrics,
+  monitor,
   program,
   rows,
+  shape,
   store,
   trained,
 )
 from physics_lm.errors import BadInput
 from physics_lm.evals import suite
+
+# A run and its trunk; what the trunk does after the knee is its own affair.
+MAY_DIFFER = ('steps', 'optim.schedule', 'optim.decay', 'optim.final')
 
 
 class Book:
@@ -36,6 +42,7 @@ class Book:
     self.saved = closing(checkpoint.Checkpoints(
         self.folder, self.config.checkpoint.keep))
     self.wrong = ''  # why it cannot go on
+    self.band = monitor.load(config.log.band)
 
   def start(self, trainer: program.Program, new) -> program.State | None:
     """Own checkpoint, else init_from's parameters in a new() state, else None:
@@ -53,10 +60,38 @@ class Book:
           abstract))
     self.meta = {'step': 0, 'run': run_id, 'window': {}, 'seconds': 0.0,
                  'entries': [0] * (len(self.config.data.tasks) or 1)}
+    if self.config.runtime.trunk:
+      return self.branch(abstract)
     if not self.config.init_from:
       return None
     what = 'base' if abstract.base else 'params'
     return new()._replace(**{what: self.origin(abstract)})
+
+  def branch(self, abstract: program.State) -> program.State:
+    """The trunk's newest state up to the knee, with its counts and its log:
+    what this run would have come to by itself. Raises BadInput."""
+    name, own = self.config.runtime.trunk, self.meta
+    trunk = store.place(name, self.folder)
+    differs = [d for d in store.difference(
+        store.read_json(trunk / 'config.json'), self.plain)
+        if d.split(':')[0] not in MAY_DIFFER]
+    if differs:
+      raise BadInput(f'runtime.trunk {name!r} differs in {"; ".join(differs)}, '
+                     f'wanted a run that differs in {", ".join(MAY_DIFFER)} '
+                     'only')
+    store.check_vocab(trunk, self.data.vocab, f'runtime.trunk {name!r}')
+    last = min(map(shape.knee, (self.config, trained.config(trunk))))
+    params, (step, opt), meta = checkpoint.load_state(
+        trunk, abstract.params, (abstract.step, abstract.opt), last)
+    self.meta = meta | {'run': own['run'], 'seconds': 0.0}
+    print(f'branching off {trunk} at step {meta["step"]}', flush=True)
+    if hosts.first():
+      store.write(self.folder / 'metrics.jsonl', ''.join(
+          json.dumps(r) + '\n'
+          for r in store.read_rows(trunk / 'metrics.jsonl')
+          if r['kind'] == 'train' and r['step'] <= meta['step']))
+    return program.State(step, params, opt, abstract.base and self.origin(
+        abstract))
 
   def origin(self, abstract: program.State):
     """The parameters of the run that this one starts from. Raises
@@ -117,6 +152,10 @@ class Book:
     row |= {f'exposures/{t.name}': e / t.people
             for t, e in zip(tasks, entries) if t.people}
     self.log.write('train', step, **row, **times)
+    left = self.band.judge(row['tokens'], row['loss']) if self.band else ''
+    if left:
+      print(f'warning: {self.folder} at step {step}: {left}', flush=True)
+      self.log.write('warning', step, message=left)
     self.meta['window'] = {}
     return row['loss']
 

@@ -88,8 +88,7 @@ class Checkpoints:
       try:
         got = _read(self._manager, step, params=params, opt=opt)
       except Exception as e:  # orbax and tensorstore raise many kinds
-        first_line = (str(e).strip().splitlines() or [''])[0][:200]
-        reason = f'{type(e).__name__}: {first_line}'
+        reason = f'{type(e).__name__}: {_first_line(e)}'
         print(f'checkpoint of step {step} cannot be read ({reason}); '
               'falling back to the one before', flush=True)
         bad.append(step)
@@ -145,6 +144,31 @@ def _read(manager, step: int, **abstract):
   return got
 
 
+def load_state(folder: Path, params, opt, last: int):
+  """(params, opt, meta) of a run's newest checkpoint of a step up to `last`,
+  on the shardings of the abstract trees. Raises BadInput when there is none,
+  it is of another model, or it is damaged."""
+  path = Path(folder).absolute() / 'checkpoints'
+  if not path.is_dir():
+    raise BadInput(f'no checkpoints in {folder}: wanted a run folder')
+  with ocp.CheckpointManager(
+      path, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
+    steps = [s for s in manager.all_steps() if s <= last]
+    if not steps:
+      raise BadInput(f'checkpoints of steps {sorted(manager.all_steps())} in '
+                     f'{path}, wanted one of step {last} or before')
+    try:
+      got = _read(manager, max(steps), params=params, opt=opt)
+      return got.params, got.opt, got.meta
+    except Exception as e:
+      raise BadInput(f'checkpoint {path}/{max(steps)} does not fit this model, '
+                     f'or is damaged: {_first_line(e)}') from e
+
+
+def _first_line(e: Exception) -> str:
+  return (str(e).strip().splitlines() or [''])[0][:200]
+
+
 def load_params(folder: Path, params):
   """(parameters, step) of the newest checkpoint of a run's folder, on the
   shardings of the abstract tree. Raises BadInput when there is none, it is of
@@ -160,6 +184,5 @@ def load_params(folder: Path, params):
     try:
       return _read(manager, step, params=params).params, step
     except Exception as e:
-      reason = (str(e).strip().splitlines() or [''])[0][:200]
       raise BadInput(f'checkpoint {path}/{step} does not fit this model, or '
-                     f'is damaged: {reason}') from e
+                     f'is damaged: {_first_line(e)}') from e

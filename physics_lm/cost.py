@@ -78,9 +78,11 @@ def cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
         'people', 1)
     exposures[task.name] = drawn / task.people * fewer
   work = flops.per_token(form, c.data.length) * tokens
+  # What it takes from a trunk is the trunk's cost.
+  own = work * (1 - shape.knee(c) / c.steps if run.trunk else 1)
   return {'parameters': flops.parameters(form).total,
           'tokens': tokens, 'exposures': exposures, 'flops': work,
-          'seconds': STARTUP + work / DEVICES[device].speed / devices,
+          'seconds': STARTUP + own / DEVICES[device].speed / devices,
           'bytes': memory(c, form, devices)}
 
 

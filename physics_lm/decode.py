@@ -78,6 +78,9 @@ def generate(params, cfg: Shape, prompts, steps: int, how: Method = Method(),  #
   """
   if not len(prompts):
     return []
+  if not cfg.causal:
+    raise BadInput('a masked language model (data.masked above 0) writes no '
+                   'text, wanted a causal one')
   batch = batch or len(prompts)
   numbers = range(len(prompts)) if numbers is None else numbers
   width = -(-max(width, *map(len, prompts)) // _ROUND) * _ROUND

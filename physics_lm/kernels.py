@@ -44,17 +44,18 @@ def _weight_gradient(x_MI, g_MO):
 
 
 def attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, implementation: str,
-              prefix=None):
-  """Causal attention, inside segments unless `segments_BT` is None; softmax
-  in float32. `prefix`: keys and values [P, K, H] that every token sees. The
-  one place where an attention kernel is chosen."""
+              prefix=None, causal: bool = True):
+  """Causal attention (or to both sides), inside segments unless `segments_BT`
+  is None; softmax in float32. `prefix`: keys and values [P, K, H] that every
+  token sees. The one place where an attention kernel is chosen."""
   if implementation == 'cudnn' and prefix is None:
     mask = None if segments_BT is None else (
         segments_BT[:, None, :, None] == segments_BT[:, None, None, :])
     return jax.nn.dot_product_attention(
-        q_BTNH, k_BSKH, v_BSKH, mask=mask, is_causal=True,
+        q_BTNH, k_BSKH, v_BSKH, mask=mask, is_causal=causal,
         implementation='cudnn')
-  mask_BTS = jnp.tri(q_BTNH.shape[1], dtype=bool)[None]
+  T = q_BTNH.shape[1]
+  mask_BTS = jnp.tri(T, k=0 if causal else T, dtype=bool)[None]
   if segments_BT is not None:
     mask_BTS &= segments_BT[:, :, None] == segments_BT[:, None, :]
   return _grouped(q_BTNH, _heads_first(k_BSKH), _heads_first(v_BSKH), mask_BTS,

@@ -222,7 +222,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
     while waiting or workers:
       ready = []
       for run in list(waiting):
-        parent = run.init_from and ends.get(run.init_from.id)
+        parent = run.parent and ends.get(run.parent.id)
         if parent in ('failed', 'blocked'):
           ends[run.id] = 'blocked'
           waiting.remove(run)
@@ -232,7 +232,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
         elif store.is_done(folder / run.id):  # by another launcher
           ends[run.id] = 'done'
           waiting.remove(run)
-        elif free and (run.init_from is None or parent == 'done') and (
+        elif free and (run.parent is None or parent == 'done') and (
             held.get(run.id, 0) < time.time()):
           if store.state(folder / run.id) == 'running':
             held[run.id] = time.time() + 5  # another launcher's; look again

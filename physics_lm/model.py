@@ -106,7 +106,7 @@ class Block(_Parts):
       self.sow('seen', name, y_BSKH)  # kept only when asked for
     past, prefix = self.get_variable('cache', 'past'), self._given('prefix_key', 'prefix_value')
     if past is None:
-      y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.isolate else None, c.attention, prefix)
+      y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.isolate or not c.causal else None, c.attention, prefix, c.causal)
     else:  # a text is being written: decode.py
       y_BTNH, past = kernels.recall(q_BTNH, k_BSKH, v_BSKH, past, prefix)
       self.put_variable('cache', 'past', past)

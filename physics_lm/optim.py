@@ -3,6 +3,7 @@
 import jax
 import optax
 
+from physics_lm import shape
 from physics_lm.errors import BadInput
 
 SCHEDULES = ('cosine', 'linear', 'constant', 'wsd')
@@ -31,7 +32,7 @@ def schedule(config, peak=None) -> optax.Schedule:
   elif o.schedule == 'constant':
     after = optax.constant_schedule(peak)
   else:
-    falling = min(round(o.decay * total), rest)
+    falling = total - shape.knee(config)
     if falling < 1:
       raise BadInput(f'optim.decay is {o.decay}, wanted above 0 for wsd')
     after = optax.join_schedules(

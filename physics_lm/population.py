@@ -11,7 +11,7 @@ from physics_lm import store
 from physics_lm.errors import BadInput
 
 MAY_DIFFER = ('seed.init', 'seed.data', 'seed.world', 'optim.learning_rate',
-              'optim.weight_decay', 'init_from')
+              'optim.weight_decay', 'init_from', 'runtime.trunk')
 
 
 def shared(config) -> dict:

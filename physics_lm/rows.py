@@ -51,6 +51,7 @@ class Data(NamedTuple):
   isolate: bool
   seed: int
   shards: int = 1  # of each stream
+  masked: float = 0.0  # share of words hidden; 0: what comes next is told
 
   def streams(self) -> list[int]:
     """Which tasks are streams."""
@@ -87,6 +88,8 @@ def _load(text: str) -> Data:
   if not 1 <= c.data.shards <= max(c.data.batch, 1):
     raise BadInput(f'data.shards is {c.data.shards}, wanted 1 to data.batch='
                    f'{c.data.batch}')
+  if not 0 <= c.data.masked < 1:
+    raise BadInput(f'data.masked is {c.data.masked}, wanted [0, 1)')
   tasks = []
   for name, t in c.data.tasks.items():
     if t.world not in worlds:
@@ -103,14 +106,18 @@ def _load(text: str) -> Data:
           world.size(t.split), world.people(t.split))
       tasks.append(Task(name, world, t.split, t.weight / total, t.loss, t.tag,
                         *counts))
-  if c.data.source != 'worlds':
+  if c.data.masked and (streams_only or any(
+      base.is_stream(t.world) for t in tasks)):
+    raise BadInput(f'data.masked is {c.data.masked} of a stream of text, '
+                   'wanted worlds that make their own examples, or 0')
+  if streams_only:
     world, vocab = source(c)
     worlds[c.data.source] = world
     tasks = [Task('source', world, 'train', 1.0, 'all', '', 0, 0)]
   else:
     vocab = _vocab(c.data.vocab, worlds, pieces, tasks)
   return Data(worlds, vocab, tuple(tasks), c.data.length, c.data.isolate,
-              c.seed.data, c.data.shards)
+              c.seed.data, c.data.shards, c.data.masked)
 
 
 def _vocab(kind: str, worlds: dict, pieces: list[str], tasks) -> vocabs.Vocab:
@@ -182,6 +189,9 @@ def row(data: Data, index: int) -> dict[str, np.ndarray]:
       entries += 1
       place(out, item, used, entries, data.isolate)
       used = end
+  if data.masked:
+    told, become = drawn(data, task, out, rng)
+    mask(out, told, become)
   out['task'], out['entries'] = np.int32(which), np.int32(entries)
   return out
 
@@ -260,3 +270,28 @@ def place(out, item, start: int, segment: int, isolate: bool = True):
   out['segments'][at] = segment if isolate else 1
   first = 0 if isolate else start
   out['positions'][at] = range(first, first + n)
+
+
+def mask(out, told, become=vocabs.PAD):
+  """Makes a row, or several, one of a masked language model, in place: where
+  `told`, targets are asked for and `become` stands; other inputs are their own
+  targets (so the text is read from its first word on, to its end token). The
+  padding's id stands for what is hidden: no text holds it."""
+  out['tokens'] = np.where(told, become, out['targets'])
+  out['weights'] = told.astype(np.float32)
+
+
+def drawn(data: Data, task: Task, out, rng):
+  """(which targets of a row are asked for, what stands in their place). A
+  share `masked` of words, 80 % of them hidden, 10 % another word and 10 % left
+  as they are (Part 3.1, appendix H); of a task with loss on answers, all of
+  the answer, hidden. Never the end token."""
+  told = (out['weights'] > 0) & (out['targets'] != vocabs.EOS)
+  become = np.zeros_like(out['targets'])
+  if task.loss == 'all':
+    told &= rng.random(data.length) < data.masked
+    fate = rng.random(data.length)
+    other = rng.integers(vocabs.EOS + 1, len(data.vocab), data.length)
+    become = np.where(fate < 0.8, vocabs.PAD,
+                      np.where(fate < 0.9, other, out['targets']))
+  return told, become

@@ -35,6 +35,7 @@ class Shape:
   remat: bool
   attention: str
   isolate: bool = True  # False: rows are one segment each
+  causal: bool = True  # False: tokens see those after them, too
   unroll: int = 1  # layers written out in the program, not looped over
   experts: int = 1  # E; 1: a plain MLP
   capacity: float = 2.0  # tokens that an expert takes / its equal share
@@ -70,6 +71,19 @@ def check(config):
   if config.log.wandb not in ('off', 'offline', 'online'):
     raise BadInput(f'log.wandb is {config.log.wandb!r}, wanted off, offline '
                    'or online')
+
+
+def knee(config) -> int:
+  """The step from which the learning rate falls, or `steps` where it never
+  does: up to there, runs that differ in steps and decay only are the same
+  run. Raises BadInput for a schedule that has none."""
+  o, total = config.optim, config.steps
+  if o.schedule not in ('constant', 'wsd'):
+    raise BadInput(f'optim.schedule is {o.schedule!r}, wanted constant or wsd, '
+                   'which keep the peak')
+  if o.schedule == 'constant':
+    return total
+  return total - min(round(o.decay * total), total - o.warmup)
 
 
 def make(config, vocab_size: int) -> Shape:
@@ -114,8 +128,8 @@ def make(config, vocab_size: int) -> Shape:
       mlp=m.mlp, norm=m.norm, bias=m.bias, tied=m.tied, qk_norm=m.qk_norm,
       rotary_fraction=m.rotary_fraction, rotary_base=m.rotary_base,
       dropout=m.dropout, dtype=m.dtype, remat=r.remat, attention=r.attention,
-      isolate=config.data.isolate, experts=m.experts, capacity=m.capacity,
-      balance=m.balance)
+      isolate=config.data.isolate, causal=not config.data.masked,
+      experts=m.experts, capacity=m.capacity, balance=m.balance)
 
 
 def evaluated(config, form: Shape) -> Shape:

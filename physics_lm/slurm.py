@@ -91,8 +91,8 @@ def submit(runs: list[sweep.Run], folder: Path, jobs: int | None,
       ends[run.id], ids[run.id] = 'queued', store.read_json(at / NOTE)['job']
     else:
       waiting.append(run)
-  after = lambda run: run.init_from is not None and (
-      ends.get(run.init_from.id) != 'done')
+  after = lambda run: run.parent is not None and (
+      ends.get(run.parent.id) != 'done')
   first = [r for r in waiting if not after(r)]
   with contextlib.ExitStack() as stack:
     if len(first) > 1:
@@ -104,7 +104,7 @@ def submit(runs: list[sweep.Run], folder: Path, jobs: int | None,
     if run in first:
       continue
     executor.update_parameters(
-        dependency=f'afterok:{ids[run.init_from.id]}')
+        dependency=f'afterok:{ids[run.parent.id]}')
     ids[run.id] = ends[run.id] = _note(
         run, folder, executor.submit(_job(run, folder)))
   return ends

@@ -35,10 +35,12 @@ def computation(config: dict) -> dict:
     kept['init_from'] = Path(kept['init_from']).name
   if kept.get('adapter', {}).get('kind') == 'none':
     del kept['adapter']
+  if kept.get('data', {}).get('masked') == 0.0:
+    kept['data'] = {k: v for k, v in kept['data'].items() if k != 'masked'}
   if 'worlds' in kept:
     kept['worlds'] = {
-        name: {k: v for k, v in w.items() if (k, v) != ('first', 0)
-               or w['kind'] != 'biographies'}
+        name: {k: v for k, v in w.items() if (k, v) != ('power', 0.0) and (
+            (k, v) != ('first', 0) or w['kind'] != 'biographies')}
         for name, w in kept['worlds'].items()}
   return kept
 

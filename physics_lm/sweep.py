@@ -50,18 +50,26 @@ def _merge(points) -> dict:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
   """One training run: a config file, what differs from it, labels for the
-  table, and the run it starts from, if any."""
+  table, and the run it starts from, or branches off, if any."""
 
   config_file: str  # 'configs/biographies.py:single', from the repository root
   overrides: dict
   tags: dict  # columns of the table
   init_from: 'Run | None' = None
+  trunk: 'Run | None' = None  # that it shares its first steps with: it takes
+  # them from there, and computes the same
 
   @property
   def changes(self) -> dict:
-    """The overrides, with the parent's id."""
+    """The overrides, with the ids of the runs it takes something from."""
     parent = {'init_from': self.init_from.id} if self.init_from else {}
-    return self.overrides | parent
+    trunk = {'runtime.trunk': self.trunk.id} if self.trunk else {}
+    return self.overrides | parent | trunk
+
+  @property
+  def parent(self) -> 'Run | None':
+    """The run that must be done before."""
+    return self.trunk or self.init_from  # a trunk has its parent's, too
 
   @functools.cached_property
   def config(self):
@@ -85,8 +93,9 @@ def ordered(runs: list[Run]) -> list[Run]:
   out: dict[str, Run] = {}
 
   def visit(run: Run, wanted: bool):
-    if run.init_from:
-      visit(run.init_from, False)
+    for parent in (run.init_from, run.trunk):
+      if parent:
+        visit(parent, False)
     known = out.get(run.id)
     if wanted and known is not None and known.tags != run.tags:
       raise ValueError(f'two runs are one computation ({run.id}): '

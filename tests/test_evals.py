@@ -145,3 +145,17 @@ def test_command_on_a_finished_run_repeats_the_loops_figures(trained, capsys):
     evals_main.main([str(folder), '--eval=extracton'])
   assert e.value.code == 2
   assert 'nearest: extraction' in capsys.readouterr().err
+
+
+def test_interval_takes_people_as_the_unit():
+  """Six answers of one person that go together tell no more than one."""
+  rng = np.random.default_rng(1)
+  known = rng.random(100) < 0.4
+  alone = scoring.interval(np.arange(100), known)
+  six = scoring.interval(np.repeat(np.arange(100), 6), np.repeat(known, 6))
+  assert six == pytest.approx(alone)
+  half = 1.96 * np.sqrt(known.mean() * (1 - known.mean()) / 100)
+  assert (six[1] - six[0]) / 2 == pytest.approx(half, rel=0.1)
+  assert np.mean(six) == pytest.approx(known.mean(), abs=0.02)
+  uneven = scoring.interval([0] * 90 + [1] * 10, [True] * 90 + [False] * 10)
+  assert uneven == (0, 1)  # only two people were asked

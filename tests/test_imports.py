@@ -11,7 +11,8 @@ from tests.conftest import ROOT
 ACCELERATED = {'jax', 'flax', 'optax', 'orbax', 'grain'}
 NO_JAX = ['worlds', 'sweep', 'store', 'plots', 'scaling/laws', 'scaling/flops',
           'cli', 'errors', 'rows', 'vocab', 'shape', 'launch', 'report', 'cost',
-          'environment', 'scaling/runs', 'scaling/report']
+          'environment', 'scaling/runs', 'scaling/report', 'scaling/forecast',
+          'monitor']
 
 
 def imported(path):

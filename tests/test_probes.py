@@ -82,6 +82,35 @@ def test_probes_learn_what_is_there_and_no_more(kind):
   rows._load.cache_clear(), rows._world.cache_clear()  # it was changed
 
 
+@pytest.mark.parametrize('kind', ['p_probe', 'q_probe'])
+def test_names_can_keep_their_embedding(kind):
+  """An update of names changes what a probe tells only where it reaches."""
+  config, spec = made(kind)
+  world, parts, classes = probes.inputs(config, spec)
+  data, part = rows.load(config), parts['test']
+  cfg = shape.make(config, len(data.vocab))
+  params = model.init(cfg, jax.random.key(0))
+  sort = spec.kind, spec.rank, max(map(len, classes.values()))
+  names = {t for p in range(world.n) for n in world.name(p)
+           for t in data.vocab.encode(n)}
+  draw = jax.random.normal(jax.random.key(1), (cfg.vocab, spec.rank))
+  of_names = np.isin(np.arange(cfg.vocab), list(names))[:, None]
+
+  def logits(update, reach):
+    probe = {'embedding': {'ends': {'embedding': {
+        'in': update, 'out': draw[:cfg.width].T}}},
+        'scale': 1, 'bias': 0, 'bias_map': 0,
+        'map': jax.random.normal(jax.random.key(2), (cfg.width, sort[2]))}
+    return probes.told(probe, params, part, reach, cfg, sort)[0]
+
+  kept = probes.reach(world, data, cfg, False)
+  everywhere = probes.reach(world, data, cfg, True)
+  still = logits(0 * draw, kept)
+  np.testing.assert_array_equal(logits(draw * of_names, kept), still)
+  assert np.abs(logits(draw * of_names, everywhere) - still).max() > 0.1
+  assert np.abs(logits(draw * ~of_names, kept) - still).max() > 0.1
+
+
 @pytest.mark.parametrize('key', ['people', 'steps', 'rank', 'batch'])
 def test_bad_input(key):
   config, spec = made('p_probe', **{key: 0})

@@ -19,13 +19,16 @@ major, employer, company city), percent:
 
 Not run yet at `cpu` scale.
 
-Ours at `cpu` scale: 600 people, short lists (configs/manipulation.py), a few
-hundred steps of probing; of dates the month, as in the paper, of the other
-attributes the whole. Questions: finetuned in full, loss on answers.
+Ours at `cpu` scale: 300 people, short lists (configs/manipulation.py), a few
+hundred steps of probing with the paper's rate x decay x steps; of dates the
+month, as in the paper, of the other attributes the whole. Probes' updates of
+the embedding leave names alone: the paper's 50,000 people share theirs, ours
+would be learnt by heart. Questions: finetuned in full, loss on answers.
 
 Rules, fixed before the runs, n >= 3 seeds (each its own people): more means by
 more than twice the standard error over seeds, sqrt((s1^2 + s2^2) / n); chance
-is what the commonest value of the training half scores.
+is what the commonest value of the training half scores; correlations are of
+percent above chance.
 """
 
 import math
@@ -52,6 +55,10 @@ SHORT = {'birth_date': 'birth month', 'birth_city': 'birth city',
 _PEOPLE = {f'worlds.bios.{k}': v for k, v in SMALL.items()}
 _ROWS = {'data.length': 160, 'data.batch': 12, 'optim.learning_rate': 4e-3,
          'optim.b2': 0.95}
+# Rate x weight decay x steps / 2 is 4.5, as in appendices E and F.
+_PROBES = {'evals.p_probe.names': False, 'evals.q_probe.names': False,
+           'evals.p_probe.steps': 150, 'evals.p_probe.weight_decay': 6.0,
+           'evals.q_probe.steps': 300, 'evals.q_probe.weight_decay': 3.0}
 _LARGE = {'worlds.bios.first_names': 400, 'worlds.bios.middle_names': 400,
           'worlds.bios.last_names': 1000, 'worlds.bios.years': 200,
           'worlds.bios.cities': 200, 'worlds.bios.universities': 300,
@@ -63,10 +70,12 @@ SCALES = {
     'smoke': (('single', 'multi5_permute'), 1, _PEOPLE | _ROWS | {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2},
-              {'steps': 10, 'evals.p_probe.steps': 3,
-               'evals.q_probe.steps': 3}, {'steps': 5}),
-    'cpu': (tuple(PAPER), 3, _PEOPLE | _ROWS, {'steps': 1200}, {
-        'steps': 300, 'optim.warmup': 10, 'optim.learning_rate': 5e-4}),
+              _PROBES | {'steps': 10, 'evals.p_probe.steps': 3,
+                         'evals.q_probe.steps': 3}, {'steps': 5}),
+    'cpu': (tuple(PAPER), 3, _PEOPLE | _ROWS | {
+        'worlds.bios.people': 300, 'data.length': 144, 'model.depth': 3,
+        'optim.learning_rate': 5e-3}, _PROBES | {'steps': 800}, {
+            'steps': 250, 'optim.warmup': 10, 'optim.learning_rate': 5e-4}),
     'gpu': (tuple(PAPER), 3, size('d512') | _LARGE | {
         'worlds.bios.people': 20_000}, {
             'steps': 6000, 'optim.warmup': 500, 'evals.p_probe.steps': 4000,
@@ -124,6 +133,8 @@ def table(results: list[dict]):
         what = 'first' if a == 'birth_date' else 'exact'
         add('QA', a, f'extraction/{what}/test/{a}',
             f'extraction/majority/test/{a}')
+        if what == 'first':  # the extraction has no guess of first words
+          rows[-1]['chance'] = math.nan
         continue
       add('Q', a, f'q_probe/test/{a}', f'q_probe/majority/{a}')
       for place in range(6):
@@ -152,7 +163,8 @@ def joined(df):
 
 def correlation(df) -> float:
   both = joined(df)
-  return float(both.right_mean.corr(both.right_mean_QA))
+  return float((both.right_mean - both.chance_mean).corr(
+      both.right_mean_QA - both.chance_mean))
 
 
 def show(df) -> str:
@@ -264,7 +276,8 @@ def verdict(df) -> list[Claim]:
               'multi5_permute', 'single')) + ' %',
       lambda: beats('multi5_permute', 'single'))
   add('Questions are answered as well as Q-probes read off the name (Result 5: '
-      'correlation over data and attributes at least 0.8)', 'row by row alike',
+      'correlation over data and attributes, above chance, at least 0.8)',
+      'row by row alike',
       list(PAPER)[:3], lambda: f'r = {correlation(df):.2f}',
       lambda: correlation(df) >= 0.8)
   return out

@@ -8,6 +8,7 @@ constant guess, fixed on the training half, scores on the half.
 """
 
 import collections
+import dataclasses
 
 import numpy as np
 
@@ -24,7 +25,8 @@ def inputs(config, spec):
   BadInput when there is nobody to ask or a row is too short.
 
   Every example is asked at the start of its own segment, also of a model that
-  was trained on rows without borders (data.isolate=False).
+  was trained on rows without borders (data.isolate=False). Of a masked language
+  model every token of the answer is hidden.
   """
   if spec.people < 1:
     raise BadInput(f'evals: people is {spec.people}, wanted at least 1')
@@ -36,14 +38,20 @@ def inputs(config, spec):
     for k in range(min(people, spec.people)):
       examples += [world.example(f'qa_{half}', a * people + k)
                    for a in range(len(ATTRIBUTES))]
-      examples.append(world.example(f'bio_{half}', k))
-      kinds += [(half, '')] * len(ATTRIBUTES) + [(half, 'bio_')]
+      text = world.biography(2 * k + (half == 'test'), 0)
+      # One value is hidden at a time: the others may help to tell it.
+      texts = [dataclasses.replace(text, answers=(a,)) for a in text.answers
+               ] if data.masked else [text]
+      examples += texts
+      kinds += [(half, '')] * len(ATTRIBUTES) + [(half, 'bio_')] * len(texts)
   return world, examples, kinds, *scoring.pack(data, examples)
 
 
 def run(params, config, spec, cfg):
   """(metrics, raw outcomes). Metric names: exact/test, exact/test/major,
-  first/test, bio_exact/test, bio_first/test, majority/test, people/test."""
+  exact/test/major/one_word (of values of one token) and .../more_words,
+  first/test, bio_exact/test, bio_first/test, majority/test, people/test; and
+  exact_low/test, exact_high/test, the 95 % interval by person of exact/test."""
   world, examples, kinds, packed, spans = inputs(config, spec)
   nll, right = scoring.outcomes(params, packed, cfg, config.data.batch)
 
@@ -55,6 +63,9 @@ def run(params, config, spec, cfg):
     exact, first = bool(tokens.all()), bool(tokens[0])
     hits[f'{kind}exact/{half}', span.attribute].append(exact)
     hits[f'{kind}first/{half}', span.attribute].append(first)
+    words = len(tokens) - (kind == '')  # an answer's last token is its stop
+    size = 'one_word' if words <= 1 else 'more_words'
+    hits[f'{kind}exact/{half}', f'{span.attribute}/{size}'].append(exact)
     raw.append({
         'half': half, 'text': 'biography' if kind else 'question',
         'person': examples[span.example].meta['person'],
@@ -72,6 +83,10 @@ def run(params, config, spec, cfg):
     for name in ('exact', 'first', 'bio_exact', 'bio_first', 'majority'):
       metrics[f'{name}/{half}'] = float(np.mean(
           [metrics[f'{name}/{half}/{a}'] for a in ATTRIBUTES]))
+    asked = [r for r in raw if (r['half'], r['text']) == (half, 'question')]
+    metrics[f'exact_low/{half}'], metrics[f'exact_high/{half}'] = (
+        scoring.interval([r['person'] for r in asked],
+                         [r['exact'] for r in asked]))
   return metrics, raw
 
 

@@ -52,7 +52,8 @@ def inputs(config, spec):
 
 def run(params, config, spec, cfg):
   """(metrics, raw outcomes). Metric names: plain/test/TASK, hinted/test/TASK,
-  hint/test/TASK, majority/test/TASK, people/test."""
+  hint/test/TASK, majority/test/TASK, people/test; and plain_low/test/TASK,
+  plain_high/test/TASK, ..., the 95 % interval by person."""
   data, world, asked = inputs(config, spec)
   score, raw = collections.defaultdict(list), []
   for split, examples in asked.items():
@@ -70,6 +71,14 @@ def run(params, config, spec, cfg):
       for name, ok in o.items():
         score[f'{name}/{half}/{task}'].append(ok)
   metrics = {k: float(np.mean(v)) for k, v in score.items()}
+  for key in list(metrics):
+    name, half, task = key.split('/')
+    if name != 'majority':
+      asked = [r for r in raw if r['half'] == half and r['task'] == task
+               and name in r]
+      metrics[f'{name}_low/{half}/{task}'], metrics[
+          f'{name}_high/{half}/{task}'] = scoring.interval(
+              [r['person'] for r in asked], [r[name] for r in asked])
   metrics |= {f'people/{half}': len({r['person'] for r in raw
                                      if r['half'] == half}) for half in HALVES}
   return metrics, raw

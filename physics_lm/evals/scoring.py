@@ -29,7 +29,8 @@ class Span(NamedTuple):
 def pack(data: rows.Data, examples, tag: str = ''):
   """Packs examples in order, each whole, into rows of data.length.
 
-  Returns (batch of [R, T] arrays, spans of all answers).
+  Returns (batch of [R, T] arrays, spans of all answers). For a masked language
+  model all answers are hidden.
   """
   packed, spans, used, segment = [], [], data.length, 0
   for i, example in enumerate(examples):
@@ -44,7 +45,13 @@ def pack(data: rows.Data, examples, tag: str = ''):
     spans += [Span(i, attribute, len(packed) - 1, used + a, used + b)
               for attribute, a, b in rows.answer_spans(data, example, tag)]
     used += len(item[0])
-  return {k: np.stack([r[k] for r in packed]) for k in packed[0]}, spans
+  batch = {k: np.stack([r[k] for r in packed]) for k in packed[0]}
+  if data.masked:
+    told = np.zeros(batch['tokens'].shape, bool)
+    for span in spans:
+      told[span.row, span.start:span.stop] = True
+    rows.mask(batch, told)
+  return batch, spans
 
 
 @functools.partial(jax.jit, static_argnames='cfg')
@@ -72,6 +79,22 @@ def outcomes(params, packed, cfg: Shape, batch: int):
   nll, right = (np.concatenate([_whole(p[i]) for p in parts])[:count]
                 for i in (0, 1))
   return nll, right
+
+
+def interval(people, right, draws: int = 1000) -> tuple[float, float]:
+  """The 95 % interval of a mean over questions, by bootstrap over people: what
+  is asked about one person is known, or not, together. `people`: whom each
+  question is about. Always the same draws."""
+  _, who = np.unique(people, return_inverse=True)
+  asked = np.bincount(who)
+  known = np.bincount(who, np.asarray(right, float))
+  rng = np.random.default_rng(0)
+  means = []
+  for _ in range(draws):
+    drawn = rng.integers(0, len(asked), len(asked))
+    means.append(known[drawn].sum() / asked[drawn].sum())
+  low, high = np.percentile(means, (2.5, 97.5))
+  return float(low), float(high)
 
 
 def _whole(x: jax.Array) -> np.ndarray:

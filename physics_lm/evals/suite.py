@@ -11,6 +11,7 @@ from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import (
   best_of,
   extraction,
+  grammar,
   knowledge_bits,
   loss,
   manipulation,
@@ -20,10 +21,11 @@ from physics_lm.evals import (
   v_probe,
 )
 
-EVALS = {'best_of': best_of, 'extraction': extraction,
+EVALS = {'best_of': best_of, 'extraction': extraction, 'grammar': grammar,
          'knowledge_bits': knowledge_bits, 'loss': loss,
          'manipulation': manipulation, 'p_probe': probes, 'q_probe': probes,
          'reasoning': reasoning, 'regret': regret, 'v_probe': v_probe}
+MASKED = (extraction, loss)  # those that can judge a masked language model
 
 
 def check(config):
@@ -36,6 +38,9 @@ def check(config):
     if EVALS[spec.kind] is not loss and spec.world not in config.worlds:
       raise BadInput(f'evals.{name}.world is {spec.world!r}; '
                      f'{nearest(spec.world, config.worlds)}')
+    if config.data.masked and EVALS[spec.kind] not in MASKED:
+      raise BadInput(f'evals.{name}.kind is {spec.kind!r} of a masked language '
+                     "model, wanted 'loss' or 'extraction'")
     EVALS[spec.kind].inputs(config, spec)
 
 

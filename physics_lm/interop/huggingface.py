@@ -132,6 +132,7 @@ def family_of(cfg: shape.Shape) -> str:
       (cfg.mlp_width, 'model.mlp_ratio=0', 'an MLP'),
       (not cfg.qk_norm, 'model.qk_norm=True', 'False'),
       (cfg.experts == 1, f'model.experts={cfg.experts}', '1'),
+      (cfg.causal, 'attention to both sides (data.masked above 0)', '0'),
       (rotated, 'model.rotary_fraction=0', 'rotary positions')]
   if family == 'llama':
     wanted.append((rotated == cfg.head, 'model.rotary_fraction='

@@ -4,6 +4,7 @@
       [--law=chinchilla|kaplan] [--objective=huber_log] [--delta=1e-3]
       [--group=COL] [--budget=COL] [--bootstrap=1000] --out=DIR
   python -m physics_lm.scaling fit runs/EXPERIMENT --loss=loss/bio --out=DIR
+  python -m physics_lm.scaling forecast --help    # a run before it runs
 
 Reads CSV, JSON lines (.jsonl) or a folder of finished runs of this project
 (columns: physics_lm/scaling/runs.py). Nothing is normalised: N is a count, D
@@ -12,6 +13,7 @@ tokens, loss nats a token. Writes report.json, report.md and figures. With
 independent) and approach 1 is taken; with --budget approach 2.
 """
 
+import sys
 import warnings
 from pathlib import Path
 
@@ -19,7 +21,15 @@ import numpy as np
 
 from physics_lm import cli, store
 from physics_lm.errors import BadInput, command, disk_errors
-from physics_lm.scaling import approaches, fit, plots, report, runs, solve
+from physics_lm.scaling import (
+  approaches,
+  fit,
+  forecast,
+  plots,
+  report,
+  runs,
+  solve,
+)
 
 
 def read(path: Path, curves: bool = False):
@@ -117,6 +127,9 @@ def figures(f: fit.Fit, draws, s: dict, groups, budget) -> dict:
 @command
 def main(argv=None):
   """The command line."""
+  argv = sys.argv[1:] if argv is None else argv
+  if argv[:1] == ['forecast']:
+    return forecast.main(argv[1:])
   p = cli.parser('physics_lm.scaling', __doc__)
   p.add_argument('what', choices=('fit',))
   p.add_argument('table', type=Path, help='.csv, .jsonl or runs/EXPERIMENT')

@@ -17,6 +17,7 @@ WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'igsm': 'physics_lm.worlds.igsm',
           'manipulation': 'physics_lm.worlds.manipulation',
           'text': 'physics_lm.worlds.text'}
+_MASK = (1 << 64) - 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -140,6 +141,17 @@ def generator(seed: int, *key: str | int) -> np.random.Generator:
 
 def generator_key(seed: int, *key: str | int) -> list[int]:
   return [seed, zlib.crc32('/'.join(map(str, key)).encode())]
+
+
+def mixed(*numbers: int, state: int = 0) -> int:
+  """64 bits from numbers: splitmix64 (Steele et al. 2014), chained; `state`
+  is where an earlier chain ended."""
+  for n in numbers:
+    state = (state ^ n) + 0x9E3779B97F4A7C15 & _MASK
+    state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
+    state ^= state >> 31
+  return state
 
 
 def distinct(rng: np.random.Generator, total: int, count: int) -> np.ndarray:

@@ -17,7 +17,10 @@ university and major, employer and its city (Part 3.1, appendix A.1.1);
 a seventh sentence (Part 3.2, section 5). Part 3.1's 16 data sets are SIXTEEN.
 Version m of a person is the same in every multiM, and person i the same for
 any number of people; two worlds that differ in `first` tell of others: the
-celebrities and the minority of Part 3.1, section 6.
+celebrities and the minority of Part 3.1, section 6. With `power` above 0 the
+biographies of a split are of its person i with probability ~ (i + 1)^-(1 +
+power), each of the person's versions alike, and both follow from the index
+alone (power.py); questions are of everybody alike.
 
 Left out: bioR (it needs a language model to write it). Ours are the lists of
 names and values and the templates; their sizes are the paper's, except 50
@@ -28,6 +31,7 @@ are independent, so it is the same.
 """
 
 import functools
+import math
 import re
 from importlib import resources
 from typing import NamedTuple
@@ -35,12 +39,14 @@ from typing import NamedTuple
 import numpy as np
 
 from physics_lm.errors import BadInput, nearest
+from physics_lm.worlds import power
 from physics_lm.worlds.base import (
   Example,
   Verdict,
   distinct,
   generator,
   generator_key,
+  mixed,
 )
 
 VERSION = 1
@@ -69,6 +75,7 @@ SIXTEEN = ('single', 'single_fullname', *(
 STRANGER = (' The person',)  # who is not named yet
 NAMING = " The person's name is"
 FRESH = 1 << 20  # versions of a person: as good as without end
+DRAWS = 1 << 20  # under a power law, of each version in the mean
 _VARIANT = re.compile(r'(?:single|multi(\d+)|(fresh))'
                       r'(?:_(permute|couple)(\d+)?)?'
                       r'(?:(_fullname)|_reverse([1-6]))?')
@@ -128,7 +135,7 @@ class Biographies:
     self.variant = v = parse_variant(c.variant)
     self.m, self.p, self.fullname = v.m, v.p, v.fullname
     self.versions = self.m * max(self.p, 1)
-    self._count = c.templates
+    self._count, self._draw_key = c.templates, mixed(seed, 5)
     self.names = tuple(
         tuple(' ' + s for s in _pool(f'{part}_names.txt', count))
         for part, count in (('first', c.first_names),
@@ -146,6 +153,8 @@ class Biographies:
       if not 1 <= c[key] <= top:
         raise BadInput(f'{key} is {c[key]}, wanted 1 to {top}')
     self.dates = (c.months, c.days, c.years)
+    self._laws = {s: power.law(self.people(s), c.power)
+                  for s in ('bio', 'bio_train', 'bio_test')}
     companies = [line.split('\t')
                  for line in _pool('employers.txt', c.employers)]
     self.lists = {
@@ -186,7 +195,35 @@ class Biographies:
 
   def size(self, split: str) -> int:
     each = self.versions if split.startswith('bio') else len(ATTRIBUTES)
+    if self.law(split) and not self.variant.fresh:
+      each *= DRAWS
     return self.people(split) * each
+
+  def law(self, split: str) -> power.Power | None:
+    """Who is drawn how often in a split; None: everybody alike."""
+    return self._laws.get(split)
+
+  def floor(self, split: str = 'bio') -> float:
+    """Entropy of a biography, nats: of the person and the telling; a model
+    that knows everybody loses no less. Of fresh tellings, that of what they
+    are drawn from: nobody learns a million of them."""
+    people, law = self.people(split), self.law(split)
+    whom = law.entropy if law else math.log(people)
+    if self.variant.fresh:
+      orders = (6 if self.variant.couples else 720) if self.p else 1
+      return whom + 6 * math.log(self._count) + math.log(orders)
+    own = slice(0, None) if split == 'bio' else slice(
+        int(split == 'bio_test'), None, 2)
+    number = lambda digits, base: digits @ base**np.arange(6)
+    telling = np.repeat(number(self.template_of[own], self._count),
+                        max(self.p, 1), 1)
+    if self.p:
+      telling = telling * 6**6 + number(self.order_of[own], 6)
+    # Versions that came out alike are one text.
+    alike = (telling[:, :, None] == telling[:, None]).sum(-1)
+    each = math.log(self.versions) - np.log(alike).mean(-1)
+    share = law.share(np.arange(1, people + 1)) if law else 1 / people
+    return whom + float((share * each).sum())
 
   def people(self, split: str) -> int:
     if split not in self.splits:
@@ -200,6 +237,9 @@ class Biographies:
     which, person = divmod(index, people)
     if not 0 <= index < self.size(split):
       raise IndexError(f'example {index} of {self.size(split)} in {split}')
+    if self.law(split):
+      which = index % self.versions
+      person = self.law(split).person(mixed(index, state=self._draw_key))
     if split.endswith('_train'):
       person = 2 * person
     elif split.endswith('_test'):

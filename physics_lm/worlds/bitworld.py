@@ -14,26 +14,26 @@ Names come from a keyed permutation of 0 .. N0-1 and values from a keyed hash,
 not from a stream: person i is the same for any number of people, and a hundred
 million of them take no memory. Worlds of one seed and shape whose numbers of
 people (first .. first + N - 1) are apart are of other people, told alike.
+
+With `power` above 0 an entry is of person i with probability ~ (i + 1)^-(1 +
+power), and entry number j's person follows from a hash of j: power.py.
 """
 
+import math
+
 from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds.base import Example, Verdict, distinct, generator
+from physics_lm.worlds import power
+from physics_lm.worlds.base import (
+  Example,
+  Verdict,
+  distinct,
+  generator,
+  mixed,
+)
 
 VERSION = 2
 REMEMBERED = 1 << 16  # people
 ORDERS = 1 << 20  # entries of a person: in effect, a fresh order each time
-_MASK = (1 << 64) - 1
-
-
-def mixed(*numbers: int, state: int = 0) -> int:
-  """64 bits from numbers: splitmix64 (Steele et al. 2014), chained; `state`
-  is where an earlier chain ended."""
-  for n in numbers:
-    state = (state ^ n) + 0x9E3779B97F4A7C15 & _MASK
-    state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-    state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
-    state ^= state >> 31
-  return state
 
 
 def permuted(i: int, size: int, keys: tuple[int, ...]) -> int:
@@ -63,7 +63,8 @@ def shuffled(count: int, state: int) -> list[int]:
 
 
 class BitWorld:
-  """People 0 .. N-1. One split, 'bio': entry i is of person i mod N."""
+  """People 0 .. N-1. One split, 'bio': entry i is of person i mod N, without
+  a power law."""
 
   version = VERSION
   splits = ('bio',)
@@ -91,6 +92,7 @@ class BitWorld:
                      'wanted at most as many, and fewer than 2 ** 62')
     # Each of a person's facts goes on from a chain that begins alike.
     self._value_key, self._order_key = mixed(seed, 2), mixed(seed, 3)
+    self._person_key, self.law = mixed(seed, 4), power.law(self.n, c.power)
     self._name_keys = tuple(mixed(mixed(seed, 1), i) for i in range(4))
     # A small world is remembered, a large one made anew each time.
     self._told: dict[int, tuple] = {}
@@ -134,7 +136,13 @@ class BitWorld:
     """Answers: ('k3', piece) of each chunk of attribute 3, in order."""
     if not 0 <= index < self.size(split):
       raise IndexError(f'example {index} of {self.size(split)} in {split}')
-    person = index % self.n
+    if self.law:
+      return self._entry(
+          self.law.person(mixed(index, state=self._person_key)), index)
+    return self._entry(index % self.n, index)
+
+  def _entry(self, person: int, index: int) -> Example:
+    """An entry of a person; `index` decides the order."""
     name, values = self._tell(person)
     pieces, answers = list(name), []
     for a in shuffled(self.K, mixed(index, state=self._order_key)):
@@ -149,9 +157,20 @@ class BitWorld:
   def entry(self, person: int) -> Example:
     """A person's entry with the name's pieces among the answers ('name'):
     what evals/knowledge_bits.py scores."""
-    e = self.example('bio', person)
+    e = self._entry(person, person)
     name = tuple(('name', i) for i in range(self.name_length))
     return Example(e.pieces, name + e.answers, e.loss, e.meta)
+
+  def floor(self, split: str = 'bio') -> float:
+    """Entropy of an entry, nats: of the person and the order; a model that
+    knows everybody loses no less."""
+    person = self.law.entropy if self.law else math.log(self.n)
+    return person + math.lgamma(self.K + 1)
+
+  @property
+  def tokens(self) -> int:
+    """Of an entry, a symbol a token, and the end."""
+    return 1 + self.name_length + self.K * (1 + self.C * self.L)
 
   def pieces(self):
     yield from (f' n{d}' for d in range(self.alphabet))

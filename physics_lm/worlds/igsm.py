@@ -40,8 +40,7 @@ from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import igsm_graph as graphs
 from physics_lm.worlds import igsm_law as law
 from physics_lm.worlds import igsm_text as texts
-from physics_lm.worlds.base import Example
-from physics_lm.worlds.bitworld import mixed
+from physics_lm.worlds.base import Example, mixed
 from physics_lm.worlds.igsm_check import Verdict, check
 
 VERSION = 1

@@ -1,0 +1,25 @@
+"""Strings of a random context-free grammar, judged by their exact law.
+
+  python -m physics_lm.train --config=configs/grammar.py --workdir=runs/grammar
+
+Rows of 128 tokens hold three strings or so; a string that does not fit at a
+row's end is left out, which tilts training towards shorter strings. What is
+reported, evals/grammar.py, is of strings as the grammar draws them.
+"""
+
+from configs import default
+
+
+def get_config():
+  c = default.get_config()
+  c.worlds = {'cfg': default.grammar()}
+  c.data.length, c.data.batch = 128, 8
+  c.data.tasks = {'strings': default.task('cfg', 'train', 1.0)}
+  c.model.depth, c.model.width, c.model.heads = 3, 32, 2
+  c.model.rotary_fraction = 1.0  # small heads
+  c.optim.weight_decay = 0.0  # each string is new
+  c.steps = 1000
+  c.evals = {'law': default.evaluation('grammar')}
+  c.evals.law.world = 'cfg'
+  c.checkpoint.every = 1000
+  return c

@@ -1,0 +1,613 @@
+"""Do scaling laws, fitted to our own runs, find what is known to be true?
+
+Kaplan et al. 2020 (arXiv 2001.08361) and Hoffmann et al. 2022 (arXiv
+2203.15556) on corpora whose entropy is known: a random grammar whose next
+symbol has an exact law (worlds/grammar.py), and people told of by a power law
+(worlds/power.py), whose learning curves have known exponents. Does the fitted
+E equal the entropy; do the exponents equal theory's?
+
+Papers: N* ~ C^0.46 to C^0.50, D* ~ C^0.50 to C^0.54 (Hoffmann et al., three
+approaches), N* ~ C^0.73 (Kaplan et al.); shape changes the loss by a few per
+cent (Kaplan et al., figure 5); a constant rate and a decay equal a schedule
+matched to the horizon (Haegele et al. 2024, arXiv 2405.18392).
+
+  python -m physics_lm.launch experiments/drafts/scaling_sweep.py --scale=cpu
+  python -m physics_lm.report experiments/drafts/scaling_sweep.py --scale=cpu
+
+Not measured yet; `cpu`, by what single runs took, 80 core-minutes.
+
+Ours at `cpu` scale: the grammar; six budgets C = 6 N D of 1e10 to 3e12 FLOP,
+each at seven sizes of three layers; one row of 128 tokens a step (four cost
+small budgets a third of what they learn: too few steps), the rate falling
+linearly to 0 at the run's own end. The rate is a rule in the width, chosen on
+single runs; five rates at four widths (role `tune`) tell what the rule costs.
+Three seeds of parameters and data at one budget; the grammar is one. Roles
+`trunk` and `branch`: one constant rate, and a decay of a fifth of the horizon
+off each knee. Role `shape`: as many parameters in 1 to 8 layers.
+
+Loss is the entropy plus the mean relative entropy on 256 strings, nats a token
+(evals/grammar.py): packing does not tilt it. D counts whole rows, a fifth of
+them empty.
+
+Rules, fixed before the runs: intervals are the central 95 % of 400 bootstrap
+refits over runs; the exponent a lies in the papers' range when its interval
+meets 0.46 to 0.50; a minimum is interior when at least one size lies on each
+side of the vertex; a power law has an R2 of logarithms of 0.98 or more; equal
+schedules: mean |difference| of the loss below 1 %; weak dependence on shape:
+below 3 %, of the loss, between 2 and 6 layers; a convention moves an exponent
+when by more than 0.05.
+"""
+
+import functools
+import itertools
+import math
+
+import numpy as np
+
+from physics_lm import cli, plots, rows, sweep
+from physics_lm.report import Claim
+from physics_lm.scaling import approaches, fit, flops, laws
+from physics_lm.scaling import runs as tables
+from physics_lm.sweep import Run, pick
+from physics_lm.worlds import base, power
+
+RATE, FALL = 3.5e-3, 0.5  # at width 32; rate ~ width^-FALL
+DRAWS = 400
+MULTIPLES = (0.25, 0.5, 2.0, 4.0)  # of the rule, beside 1
+WORLDS = {  # name: config file, what differs, the world's key
+    'grammar': ('configs/grammar.py', {}, 'cfg'),
+    'grammar_large': ('configs/grammar.py', {
+        'worlds.cfg.levels': 6, 'worlds.cfg.symbols': 6, 'data.length': 512,
+        'evals.law.problems': 64}, 'cfg'),
+    **{f'people_{a:g}': ('configs/bitworld.py', {
+        'worlds.bits.power': a, 'worlds.bits.people': 16_000_000,
+        'worlds.bits.name_length': 3, 'data.length': 480,
+        'evals.bits.people': 2000, 'evals.loss.rows': 2048,
+        'optim.weight_decay': 0.0}, 'bits') for a in (0.5, 1.0)}}
+_SMALL = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+_LARGE = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)
+_PAPER = (512, 640, 1024, 1280, 1792, 2048, 2560, 3584)
+
+
+def _sevens(budgets, widths, first) -> dict:
+  """{budget: seven widths}, from number first[i] of the list on."""
+  return {c: widths[i:i + 7] for c, i in zip(budgets, first, strict=True)}
+
+
+SCALES = {
+    'smoke': {
+        'worlds': ('grammar',), 'budgets': {1e7: (4, 6)}, 'depth': 1,
+        'batch': 2, 'seeds': {}, 'tune': (1e7, (), ()), 'knees': (1e7,),
+        'trunk': 6, 'shapes': (1e7, ()), 'common': {'evals.law.problems': 8}},
+    'cpu': {
+        'worlds': ('grammar',), 'budgets': _sevens(
+            (1e10, 3e10, 1e11, 3e11, 1e12), _SMALL, (0, 1, 2, 3, 4)) | {
+                3e12: (24, 32, 48, 64, 80, 96, 128)},
+        'depth': 3, 'batch': 1, 'seeds': {1e11: 3},
+        'tune': (3e10, (8, 16, 32, 48), MULTIPLES),
+        'knees': (3e10, 1e11, 3e11, 1e12), 'trunk': 32,
+        'shapes': (1e11, ((56, 1), (40, 2), (22, 6), (20, 8))), 'common': {}},
+    'gpu': {
+        'worlds': ('grammar_large', 'people_0.5', 'people_1'),
+        'budgets': _sevens((1e14, 1e15, 1e16, 1e17), _LARGE, (0, 1, 2, 3)),
+        'depth': 8, 'batch': 64, 'seeds': {1e15: 3},
+        'tune': (1e14, (64, 128, 256), MULTIPLES),
+        'knees': (1e14, 1e15, 1e16), 'trunk': 192,
+        'shapes': (1e15, ((368, 2), (260, 4), (130, 16))),
+        'common': {'model.dtype': 'bfloat16', 'runtime.workers': 8}},
+    'paper': {
+        'worlds': ('grammar_large', 'people_0.5'),
+        'budgets': {c: _PAPER[:7] if c < 1e20 else _PAPER[1:] for c in (
+            6e18, 1e19, 3e19, 6e19, 1e20, 3e20, 6e20, 1e21, 3e21)},
+        'depth': 24, 'batch': 1024, 'seeds': {}, 'tune': (6e18, (), ()),
+        'knees': (), 'trunk': 1024, 'shapes': (6e18, ()),
+        'common': {'model.dtype': 'bfloat16', 'runtime.workers': 8,
+                   'runtime.remat': True}},
+}
+
+
+def heads(width: int) -> int:
+  """The most that divide the width, of at least 16 dimensions each."""
+  return max([n for n in range(1, width // 16 + 1) if width % n == 0],
+             default=1)
+
+
+def model(world: str, width: int, depth: int) -> dict:
+  _, changes, _ = WORLDS[world]
+  return changes | {'model.width': width, 'model.depth': depth,
+                    'model.heads': heads(width),
+                    'model.rotary_fraction': 1.0}
+
+
+@functools.cache
+def counted(world: str, width: int, depth: int) -> dict:
+  """N, N_ne and FLOP a token by convention, of one token."""
+  config = cli.override(
+      cli.load_config(str(sweep.ROOT / WORLDS[world][0])),
+      model(world, width, depth) | {'steps': 1, 'data.batch': 1})
+  length = config.data.length
+  return {k: v / length if k[0] in 'CD' else v for k, v in tables.sizes(
+      config, len(rows.load(config).vocab)).items()} | {'length': length}
+
+
+def run(s: dict, tags: dict, budget: float, multiple: float = 1.0,
+        schedule: str = 'linear', trunk: Run | None = None) -> Run:
+  """A run of a budget by a size; its rate is `multiple` times the rule's."""
+  world, width, depth = (tags[k] for k in ('world', 'width', 'depth'))
+  size = counted(world, width, depth)
+  steps = max(round(budget / (6 * size['N'] * s['batch'] * size['length'])), 4)
+  rate = multiple * RATE * (32 / width)**FALL
+  changes = model(world, width, depth) | {
+      'steps': steps, 'data.batch': s['batch'],
+      'optim.learning_rate': float(f'{rate:.3g}'),
+      'optim.schedule': schedule, 'optim.final': 0.0,
+      'optim.warmup': max(min(steps // 20, 500), 1),
+      'checkpoint.every': min(steps, 5000),
+      'log.every': max(steps // 50, 1)} | s['common']
+  if trunk:  # they begin alike, also in the warm-up
+    changes |= {'optim.warmup': trunk.config.optim.warmup}
+  return Run(WORLDS[world][0], changes | {
+      f'seed.{k}': tags['seed'] for k in ('init', 'data')},
+      tags | {'budget': budget, 'rate': changes['optim.learning_rate']},
+      trunk=trunk)
+
+
+def runs(scale: str) -> list[Run]:
+  """Every run of every role."""
+  s, out = pick(SCALES, scale), []
+  for world in s['worlds']:
+    tags = lambda role, width, depth=s['depth'], seed=0, world=world: {
+        'role': role, 'world': world, 'width': width, 'depth': depth,
+        'seed': seed}
+    for budget, widths in s['budgets'].items():
+      out += [run(s, tags('isoflop', w, seed=k), budget)
+              for w, k in itertools.product(
+                  widths, range(s['seeds'].get(budget, 1)))]
+    budget, widths, multiples = s['tune']
+    out += [run(s, tags('tune', w), budget, m)
+            for w, m in itertools.product(widths, multiples)]
+    budget, shapes = s['shapes']
+    out += [run(s, tags('shape', w, d), budget) for w, d in shapes]
+    if s['knees']:
+      out += trapezoid(s, tags, s['knees'], s['trunk'])
+  return out
+
+
+def trapezoid(s: dict, tags, budgets, width: int) -> list[Run]:
+  """A constant rate to the last knee, and a decay off each."""
+  first = run(s, tags('trunk', width), budgets[0])
+  short = first.config.steps
+  trunk = run(s, tags('trunk', width), budgets[-1], schedule='constant')
+  trunk = Run(trunk.config_file, trunk.overrides | {
+      'optim.warmup': first.config.optim.warmup, 'checkpoint.keep': 1000,
+      'checkpoint.every': max(round(0.8 * short), 1)}, trunk.tags)
+  return [trunk, *(run(s, tags('branch', width), b, schedule='wsd',
+                       trunk=trunk) for b in budgets)]
+
+
+@functools.cache
+def floor(world: str) -> tuple[float, float]:
+  """(entropy in nats a token, its standard error): exact, but of a grammar
+  the mean of the exact -log P of 2,048 strings."""
+  file, changes, key = WORLDS[world]
+  config = cli.override(cli.load_config(str(sweep.ROOT / file)), changes)
+  made = base.make(config.worlds[key], config.seed.world)
+  if hasattr(made, 'laws'):
+    return made.entropy(2048)
+  return made.floor() / made.tokens, 0.0
+
+
+def table(results: list[dict]):
+  """One row a run. C is 6 N D; C_<convention> as in scaling/flops.py; loss and
+  floor in nats a token, exact: the share of strings all of whose forced tokens
+  are right; seconds: of this run alone."""
+  import pandas as pd
+  out = []
+  for r in results:
+    world = r['world']
+    size, tokens = counted(world, r['width'], r['depth']), r['train/tokens']
+    low, error = floor(world)
+    row = {k: r[k] for k in ('role', 'world', 'budget', 'width', 'depth',
+                             'seed', 'rate')}
+    row |= {'N': size['N'], 'N_ne': size['N_ne'], 'D': tokens,
+            'C': 6 * size['N'] * tokens} | {
+                f'C_{k}': size[f'C_{k}'] * tokens for k in flops.CONVENTIONS}
+    grammar = 'law/kl' in r
+    row |= {'loss': low + r['law/kl'] if grammar else r['loss/bio'],
+            'error': r['law/kl_error'] if grammar else math.nan,
+            'floor': low, 'floor_error': error, 'train': r['train/loss'],
+            'seconds': r['train/time/seconds']}
+    row |= {k: r.get(f'law/{k}', math.nan)
+            for k in ('exact', 'forced', 'guess')}
+    out.append(row)
+  return pd.DataFrame(out)
+
+
+# What follows from the table.
+
+
+def points(df, role: str = 'isoflop'):
+  """Mean over seeds, by (budget, width, depth, rate)."""
+  own = df[df.role == role]
+  keys = ['budget', 'width', 'depth', 'rate']
+  return own.groupby(keys, as_index=False).mean(numeric_only=True)
+
+
+def surface(df):
+  """(Chinchilla fit of the isoFLOP runs, bootstrap over runs)."""
+  own = df[df.role == 'isoflop']
+  return _surface(*(tuple(own[k].astype(float)) for k in ('N', 'D', 'loss')))
+
+
+@functools.lru_cache(8)
+def _surface(N, D, loss):
+  f = fit.chinchilla(N, D, loss)
+  return f, fit.bootstrap(f, DRAWS)
+
+
+def isoflop(df, f=None):
+  """Approach 2."""
+  p = points(df)
+  return approaches.approach2(*(p[k].to_numpy(float) for k in (
+      'budget', 'N', 'D', 'loss')), 'parabola', f)
+
+
+def interior(found) -> list:
+  return [b for b in found.budgets if b.status == 'ok' and b.left and b.right]
+
+
+def pinned(df):
+  """The Chinchilla fit with E held at the floor: its exponents are of what is
+  above, for which theory speaks."""
+  own, low = df[df.role == 'isoflop'], df.floor.iloc[0]
+  return fit.chinchilla(*(own[k].to_numpy(float) for k in (
+      'N', 'D', 'loss')), bounds={'E': (low * (1 - 1e-6), low * (1 + 1e-6))})
+
+
+def allocation(df, f, convention: str) -> float:
+  """a of N* ~ C^a when C is counted by a convention: the fitted surface, and
+  FLOP a token between the sizes by interpolation."""
+  p = points(df).drop_duplicates('N').sort_values('N')
+  n = np.log(p.N.to_numpy(float))
+  each = np.log((p[f'C_{convention}'] / p.D).to_numpy(float))
+  slope = lambda i, j: (each[j] - each[i]) / (n[j] - n[i])
+
+  def work(N, D):  # straight on beyond the sizes
+    x = np.log(N)
+    inside = np.interp(x, n, each)
+    return D * np.exp(inside + min(x - n[0], 0) * slope(0, 1)
+                      + max(x - n[-1], 0) * slope(-2, -1))
+
+  C = np.geomspace(*np.quantile(p[f'C_{convention}'], (0.1, 0.9)), 5)
+  best, _, _ = laws.chinchilla_optimal(f.params, C, work)
+  if convention.startswith('6n_ne'):
+    best = np.exp(np.interp(np.log(best), n, np.log(p.N_ne.to_numpy(float))))
+  return float(np.polyfit(np.log(C), np.log(best), 1)[0])
+
+
+def power_laws(df) -> dict:
+  """{'C', 'N', 'D': (x, loss above the floor, fit.Power, R2 of logarithms)}:
+  of the best run of each budget; of each size well below the best of its
+  budget, at its longest, where data abound; of the sizes well above, by
+  length, where only data are short (Kaplan et al., figure 1)."""
+  p = points(df)
+  best = {b.C: b.N for b in isoflop(df).budgets if b.status == 'ok'}
+  against = p.N / p.budget.map(best)  # nan where no best is known
+  small, large = p[against < 2 / 3], p[against > 1.5]
+  rows = {'C': ('budget', p.loc[p.groupby('budget').loss.idxmin()]),
+          'N': ('N', small.loc[small.groupby('N').D.idxmax()]),
+          'D': ('D', large.loc[large.groupby('budget').N.idxmax()])}
+  out = {}
+  for name, (key, own) in rows.items():
+    x, y = own[key].to_numpy(float), (own.loss - own.floor).to_numpy(float)
+    if len(np.unique(x)) > 2 and (y > 0).all():
+      law = fit.power(x, y)
+      r2 = np.corrcoef(np.log(x), np.log(y))[0, 1]**2
+      out[name] = x, y, law, float(r2)
+  return out
+
+
+def schedules(df):
+  """One row a horizon of the trunk's size: matched, branch, and what a
+  horizon costs each, in tokens."""
+  own = points(df, 'branch')
+  if own.empty:
+    return own
+  both = own.merge(points(df), on=['budget', 'width', 'depth'],
+                   suffixes=('_branch', ''))
+  both['difference'] = both.loss_branch / both.loss - 1
+  return both
+
+
+def tuning(df):
+  """(budget, width): rates and losses around the rule, the rule's own run
+  among them, and `gain`: what the best would save, of the loss."""
+  tuned = points(df, 'tune')
+  if tuned.empty:
+    return tuned
+  import pandas as pd
+  own = points(df).merge(tuned[['budget', 'width', 'depth']].drop_duplicates())
+  both = pd.concat([tuned, own]).sort_values(['width', 'rate'])
+  best = both.groupby('width').loss.transform('min')
+  ruled = both.width.map(own.set_index('width').loss)
+  return both.assign(best=both.loss == best, gain=ruled / best - 1)
+
+
+def moved(df) -> dict[str, float]:
+  """What schedule and tuning move: the exponent of the loss above its floor in
+  D by schedule; the vertex N* at the tuned budget with the rule's rates, with
+  the best rates, and with one rate, the middle one, for all."""
+  out, both, low = {}, schedules(df), df.floor.iloc[0]
+  for name, column in (('matched', 'loss'), ('branch', 'loss_branch')):
+    if len(both) > 2 and (both[column] > low).all():
+      law = fit.power(both.D.to_numpy(float), (both[column] - low).to_numpy())
+      out[f'exponent in D, {name}'] = -law.exponent
+  tuned = tuning(df)
+  if len(tuned) and tuned.width.nunique() > 2:
+    ruled = tuned.merge(points(df)[['budget', 'width', 'rate']])
+    middle = np.median(tuned.rate)
+    near = (np.log(tuned.rate / middle)).abs()
+    for name, own in (('rule', ruled), ('best', tuned[tuned.best]), (
+        f'{middle:.2g} for all', tuned.loc[near.groupby(
+            tuned.width).idxmin()])):
+      x = np.log10(own.N.to_numpy(float))
+      p, q, _ = np.polyfit(x, own.loss.to_numpy(float), 2)
+      out[f'N*, rates: {name}'] = float(10**(-q / (2 * p))) if p > 0 else (
+          math.nan)
+  return out
+
+
+def shapes(df):
+  """Models of about one N at one budget, by depth."""
+  own = points(df, 'shape')
+  if own.empty:
+    return own
+  import pandas as pd
+  base_ = points(df)
+  base_ = base_[base_.budget == own.budget.iloc[0]]
+  like = base_.iloc[(np.log(base_.N / own.N.mean())).abs().argsort()[:1]]
+  return pd.concat([own, like]).sort_values('depth')
+
+
+def theory(world: str) -> tuple[float, float] | None:
+  """Exponents of N and of D that theory gives; None for a grammar."""
+  if not world.startswith('people_'):
+    return None
+  a = float(world.removeprefix('people_'))
+  return power.size_exponent(a), power.data_exponent(a)
+
+
+def show(df) -> str:
+  """The small table of the last screen."""
+  lines = []
+  for world, own in df.groupby('world', sort=False):
+    lines.append(f'{world}: floor {own.floor.iloc[0]:.4f} '
+                 f'± {own.floor_error.iloc[0]:.4f} nats a token, '
+                 f'{len(own)} runs, {own.seconds.sum() / 60:.0f} minutes')
+    lines.append(f'{"C":>8}{"N":>9}{"D":>11}{"loss":>9}{"exact":>7}{"n":>3}')
+    p = own[own.role == 'isoflop'].groupby(['budget', 'N'], as_index=False).agg(
+        D=('D', 'first'), loss=('loss', 'mean'), exact=('exact', 'mean'),
+        n=('loss', 'size'))
+    lines += [f'{r.budget:>8.0e}{r.N:>9.0f}{r.D:>11.3g}{r.loss:>9.4f}'
+              f'{r.exact:>7.2f}{r.n:>3.0f}' for r in p.itertuples()]
+  return '\n'.join(lines)
+
+
+def figure(df):
+  """Of the first world: isoFLOP curves, the frontier, the loss over its floor,
+  schedules, learning rates, shapes."""
+  df = df[df.world == df.world.iloc[0]]
+  fig, axes = plots.figure(columns=3, rows=2, width=4.6, height=3.6)
+  p, low = points(df), df.floor.iloc[0]
+  try:
+    f, draws = surface(df)
+    found = isoflop(df, f)
+  except ValueError:
+    f = draws = found = None  # too few runs
+  _curves(axes[0][0], p, found, low)
+  _frontier(axes[0][1], p, found, f, draws)
+  _envelope(axes[0][2], p, f, low)
+  _schedules(axes[1][0], df, low)
+  _rates(axes[1][1], df)
+  _shapes(axes[1][2], df)
+  world = df.world.iloc[0]
+  fig.suptitle(
+      f'Scaling on a corpus of known entropy ({world}): {len(df)} runs of '
+      f'{df.N.min():,.0f} to {df.N.max():,.0f} parameters', x=0.01, ha='left',
+      fontsize=11)
+  seeds = df[df.role == 'isoflop'].groupby(['budget', 'width']).size()
+  fig.supxlabel(
+      'C = 6 N D; loss in nats a token, as the entropy plus the relative '
+      'entropy to the exact law; dotted: the entropy. Diamonds: vertices of '
+      f'parabolas. {seeds.max()} seeds at {(seeds > 1).sum()} of '
+      f'{len(seeds)} points, else one.', x=0.01, ha='left', fontsize=8,
+      color=plots.QUIET)
+  return fig
+
+
+def _named(ax, x: str, y: str, title: str):
+  ax.set_xlabel(x, fontsize=9)
+  ax.set_ylabel(y, fontsize=9)
+  plots.title(ax, title)
+  plots.plain_ticks(ax)
+
+
+def _shades(count: int):
+  import matplotlib
+  return matplotlib.colormaps['viridis'](np.linspace(0, 0.88, count))
+
+
+def _curves(ax, p, found, low):
+  vertices = {b.C: b for b in found.budgets} if found else {}
+  for (budget, own), colour in zip(
+      p.groupby('budget'), _shades(p.budget.nunique())):
+    x = np.log10(own.N)
+    ax.plot(own.N, own.loss, 'o', color=colour, markersize=3.5,
+            label=f'{budget:.0e} FLOP'.replace('e+', 'e'))
+    if len(own) > 2:
+      fine = np.linspace(x.min(), x.max(), 50)
+      ax.plot(10**fine, np.polyval(np.polyfit(x, own.loss, 2), fine),
+              color=colour, linewidth=1.1)
+    b = vertices.get(budget)
+    if b and b.status == 'ok':
+      ax.plot(b.N, b.L, 'D', color='white', markeredgecolor=plots.INK,
+              markersize=5.5, zorder=4)
+  ax.axhline(low, color=plots.QUIET, linestyle=':', linewidth=1)
+  ax.set_xscale('log')
+  ax.legend(frameon=False, fontsize=7)
+  _named(ax, 'parameters N', 'loss', 'Equal compute, other sizes')
+
+
+def _frontier(ax, p, found, f, draws):
+  if found is None:
+    return
+  good = [b for b in found.budgets if b.status != 'dropped']
+  C = np.geomspace(p.budget.min() / 2, p.budget.max() * 2, 40)
+  for k, (name, colour) in enumerate((('N', plots.COLOURS[0]),
+                                      ('D', plots.COLOURS[1]))):
+    ax.loglog([b.C for b in good], [getattr(b, name) for b in good], 'D',
+              color=colour, markersize=4.5)
+    slope, start = ((found.a, found.n_intercept),
+                    (found.b, found.d_intercept))[k]
+    ax.plot(C, np.exp(start) * C**slope, color=colour, linewidth=1.1,
+            label=f'{name}* ~ C^{slope:.2f} (parabolas)')
+    ax.plot(C, f.optimal(C)[k], color=colour, linewidth=1.1, linestyle='--',
+            label=f'{name}*, fitted surface')
+    pairs = [laws.chinchilla_optimal(
+        {q: v[i] for q, v in draws.params.items()}, C)[k]
+        for i in range(len(draws.params['E']))]
+    ax.fill_between(C, *np.quantile(pairs, (0.025, 0.975), axis=0),
+                    color=colour, alpha=0.15, linewidth=0)
+  ax.legend(frameon=False, fontsize=7)
+  _named(ax, 'compute C, FLOP', 'parameters, tokens', 'What to spend it on')
+
+
+def _envelope(ax, p, f, low):
+  above = p.loss - low
+  marks = ax.scatter(p.C, above, c=np.log10(p.N), cmap='viridis', s=14)
+  ax.figure.colorbar(marks, ax=ax, label='log10 N', fraction=0.05)
+  if f is not None:
+    C = np.geomspace(p.C.min(), p.C.max(), 40)
+    ax.plot(C, np.maximum(f.optimal(C)[2] - low, 1e-9), color=plots.INK,
+            linewidth=1.3, label='frontier of the fitted surface')
+    ax.legend(frameon=False, fontsize=7)
+  ax.set(xscale='log', yscale='log', ylim=(above.min() / 1.5,
+                                           above.max() * 1.3))
+  _named(ax, 'compute C, FLOP', 'loss - entropy', 'Above the floor')
+
+
+def _schedules(ax, df, low):
+  both = schedules(df)
+  if both.empty:
+    return
+  ax.loglog(both.D, both.loss - low, 'o-', color=plots.COLOURS[0],
+            label='rate falls over its own horizon')
+  ax.loglog(both.D_branch, both.loss_branch - low, 's--',
+            color=plots.COLOURS[1], label='decay off one constant trunk')
+  end = points(df, 'trunk').iloc[-1]
+  ax.plot(end.D, end.loss - low, 'X', color=plots.COLOURS[5], markersize=8,
+          label='the trunk, not decayed')
+  ax.legend(frameon=False, fontsize=7)
+  _named(ax, 'tokens D', 'loss - entropy',
+       f'Schedules, N = {both.N.iloc[0]:,.0f}')
+
+
+def _rates(ax, df):
+  both = tuning(df)
+  if both.empty:
+    return
+  for (width, own), colour in zip(both.groupby('width'), plots.COLOURS):
+    ax.plot(own.rate, own.loss, 'o-', color=colour, markersize=3.5,
+            label=f'width {width:.0f}')
+    ruled = RATE * (32 / width)**FALL
+    at = own.iloc[(own.rate - ruled).abs().argsort()[:1]]
+    ax.plot(at.rate, at.loss, 'D', color='white', markeredgecolor=plots.INK,
+            markersize=6, zorder=4)
+  ax.set_xscale('log')
+  ax.legend(frameon=False, fontsize=7)
+  _named(ax, 'learning rate (diamond: the rule)', 'loss', 'Learning rates, '
+       f'{both.budget.iloc[0]:.0e} FLOP'.replace('e+', 'e'))
+
+
+def _shapes(ax, df):
+  both = shapes(df)
+  if both.empty:
+    return
+  ax.plot(both.depth, both.loss, 'o-', color=plots.COLOURS[2])
+  for r in both.itertuples():
+    ax.annotate(f'width {r.width:.0f}', (r.depth, r.loss), xytext=(4, 4),
+                textcoords='offset points', fontsize=7.5)
+  ax.margins(x=0.15, y=0.2)
+  _named(ax, 'layers', 'loss', f'Shape, N = {both.N.min():,.0f} to '
+       f'{both.N.max():,.0f}')
+
+
+def verdict(df) -> list[Claim]:
+  """Every law against its truth, world by world."""
+  return [c for _, own in df.groupby('world', sort=False)
+          for c in _verdict(own)]
+
+
+def _verdict(df) -> list[Claim]:
+  world, low, out = df.world.iloc[0], df.floor.iloc[0], []
+  budgets = df[df.role == 'isoflop'].budget.nunique()
+  enough = budgets >= 4 and (df.role == 'isoflop').sum() >= 20
+
+  def add(statement, paper, ours, holds, tested=True):
+    known = enough and tested
+    out.append(Claim(f'{world}: {statement}', paper, ours() if known else (
+        'too few runs'), ('yes' if holds() else 'no') if known else (
+            'not tested at this scale')))
+
+  if not enough:
+    add('the laws and their truth', 'see the docstring', None, None)
+    return out
+  f, draws = surface(df)
+  found, held = isoflop(df, f), pinned(df)
+  good, n = interior(found), (df.role == 'isoflop').sum()
+  of = {k: draws.interval(lambda p, k=k: p[k]) for k in ('E', 'alpha', 'beta')}
+  share = lambda p: p['beta'] / (p['alpha'] + p['beta'])
+  a, ends = share(f.params), draws.interval(share)
+  between = lambda pair: f'{pair[0]:.3f} to {pair[1]:.3f}'
+  add('isoFLOP curves have interior minima at 4 budgets or more', '9 of 9 '
+      '(Hoffmann et al.)', lambda: f'{len(good)} of {len(found.budgets)}',
+      lambda: len(good) >= 4)
+  add('the fitted E is the entropy (95 % interval)', f'{low:.4f} nats a token, '
+      'exact', lambda: f'{f.params["E"]:.4f}, {between(of["E"])} (n = {n} '
+      'runs)', lambda: of['E'][0] <= low <= of['E'][1])
+  known = theory(world)
+  for k, (name, what) in enumerate((('alpha', 'N'), ('beta', 'D'))):
+    add(f'the loss falls in {what} as theory says, {name}',
+        f'{known[k]:.3f}' if known else 'none known', lambda name=name: (
+            f'{f.params[name]:.3f}, {between(of[name])}; with E held at the '
+            f'entropy {held.params[name]:.3f}'), lambda k=k, name=name: (
+                of[name][0] <= known[k] <= of[name][1]), tested=bool(known))
+  add('parameters grow as the papers say, N* ~ C^a', '0.46 to 0.50', lambda: (
+      f'a {a:.3f}, {between(ends)} (surface); {found.a:.3f} (parabolas)'),
+      lambda: ends[0] <= 0.50 and ends[1] >= 0.46)
+  for name, (x, _, law, r2) in power_laws(df).items():
+    paper = {'C': 0.050, 'N': 0.076, 'D': 0.095}[name]
+    add(f'above its floor the loss is a power law in {name} (R2 of logarithms '
+        'at least 0.98)', f'exponent {paper:.3f} on text (Kaplan et al.)',
+        lambda x=x, law=law, r2=r2: f'exponent {-law.exponent:.3f} ± '
+        f'{law.covariance[0, 0]**0.5:.3f}, R2 {r2:.3f} (n = {len(x)} points)',
+        lambda r2=r2: r2 >= 0.98)
+  counts = {c: allocation(df, f, c) for c in flops.CONVENTIONS}
+  add('what is counted as a FLOP moves a by more than 0.05', '0.50 to 0.63 '
+      '(Gemstones)', lambda: ', '.join(f'{c} {v:.2f}' for c, v in (
+          counts.items())), lambda: (
+              max(counts.values()) - min(counts.values()) > 0.05))
+  both = schedules(df)
+  add('a decay off a constant trunk equals a matched schedule (1 %)', 'equal '
+      '(Haegele et al.)', lambda: f'{100 * both.difference.mean():+.2f} % of '
+      f'the loss over {len(both)} horizons (worst '
+      f'{100 * both.difference.abs().max():.2f} %)', lambda: (
+          both.difference.abs().mean() < 0.01), tested=len(both) >= 3)
+  some = shapes(df)
+  some = some[some.depth.between(2, 6)] if len(some) else some
+  add('shape matters little at fixed N: 2 to 6 layers within 3 % of the loss',
+      'a few per cent (Kaplan et al.)', lambda: (
+          f'{100 * (some.loss.max() / some.loss.min() - 1):.1f} % over '
+          f'{len(some)} shapes'), lambda: (
+              some.loss.max() / some.loss.min() < 1.03), tested=len(some) >= 3)
+  return out

@@ -1,0 +1,177 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Scaling laws of our own runs, where the truth is known
+#
+# A random context-free grammar has an exact law of the next symbol, so the
+# entropy of its strings is known: the loss that no model can beat. Runs of many
+# sizes and lengths on it give all the plots of Kaplan et al. 2020 and Hoffmann
+# et al. 2022; beside each stands what a fit should have found. The runs, the
+# table and the rules are in `experiments/scaling_sweep.py` and
+# `experiments/scaling_prediction.py`; here they are only shown.
+
+# %%
+# %matplotlib inline
+import json
+import os
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from physics_lm import plots as look
+from physics_lm import report, sweep
+from physics_lm.scaling import approaches, diagnose, fit, flops, plots
+
+exp = sweep.experiment(str(sweep.ROOT / 'experiments/scaling_sweep.py'))
+results = report.RESULTS / 'scaling_sweep'
+df = pd.read_csv(results / 'cpu.csv')
+df = df[df.world == df.world.iloc[0]]
+made_by = json.loads((results / 'cpu.json').read_text())
+DRAWS = int(os.environ.get('DRAWS', 1000))  # of the bootstrap
+pd.options.display.float_format = '{:.4g}'.format
+{k: made_by[k] for k in ('runs', 'run_seconds', 'device', 'git', 'finished')}
+
+# %%
+exp.figure(df)
+
+# %%
+Markdown('\n'.join(f'* **{c.reproduced}**: {c.statement}. Paper: {c.paper}; '
+                   f'ours: {c.ours}' for c in exp.verdict(df)))
+
+# %% [markdown]
+# ## Equal compute (Hoffmann et al., approach 2)
+#
+# At each budget the loss has its minimum at some size; the vertex of a parabola
+# is taken for it. The bars are 95 % by linearisation.
+
+# %%
+iso = df[df.role == 'isoflop']
+C, N, D, L = (iso[k].to_numpy(float) for k in ('budget', 'N', 'D', 'loss'))
+low = df.floor.iloc[0]
+f = fit.chinchilla(N, D, L)
+draws = fit.bootstrap(f, DRAWS)
+found = approaches.approach2(C, N, D, L, 'parabola', f)
+plots.isoflop(found, C, N, L)
+
+# %%
+pd.DataFrame([{k: v for k, v in b._asdict().items() if k in (
+    'C', 'n', 'status', 'N', 'D', 'L', 'spread', 'left', 'right', 'bias')}
+    for b in found.budgets])
+
+# %% [markdown]
+# ## The surface (approach 3), and what it says of the floor
+
+# %%
+a = diagnose.ALLOCATION['chinchilla']
+rows = [{'quantity': k, 'value': v, '95 %': '{:.4g} to {:.4g}'.format(
+    *draws.interval(lambda p, k=k: p[k])), 'truth': low if k == 'E' else np.nan,
+    'E held at the truth': exp.pinned(df).params[k]}
+    for k, v in f.params.items()]
+rows.append({'quantity': 'a', 'value': a(f.params),
+             '95 %': '{:.4g} to {:.4g}'.format(*draws.interval(a)),
+             'E held at the truth': a(exp.pinned(df).params)})
+pd.DataFrame(rows)
+
+# %%
+plots.contours(f)
+
+# %%
+plots.frontier(f, draws)
+
+# %%
+plots.pairs(draws)
+
+# %%
+plots.residuals(f)
+
+# %% [markdown]
+# The three approaches side by side. The envelope (approach 1) is of the ends of
+# the runs of each size, each with a schedule of its own: no run is judged in
+# the middle of another's schedule.
+
+# %%
+p = exp.points(df)
+mean = fit.chinchilla(*(p[k].to_numpy(float) for k in ('N', 'D', 'loss')))
+sides = approaches.side_by_side(mean, 10 * C.max(), p.width.to_numpy(),
+                                p.budget.to_numpy(float))
+pd.DataFrame(sides)
+
+# %%
+plots.approach_bars(sides, draws.interval(a))
+
+# %% [markdown]
+# Other forms of the law on the same runs (AICc, lower is better):
+
+# %%
+pd.DataFrame(diagnose.compare(N, D, L))
+
+# %% [markdown]
+# ## Power laws above the floor (Kaplan et al.)
+#
+# With the entropy taken off: the best run of each budget; each size that is well
+# below the best of its budget, at its longest (data abound); sizes well above the
+# best, by their length (only data are short).
+
+# %%
+fig, axes = look.figure(columns=3, width=3.8, height=3.3)
+names = {'C': 'compute C, FLOP', 'N': 'parameters N', 'D': 'tokens D'}
+for ax, (name, (x, y, law, r2)) in zip(axes[0], exp.power_laws(df).items()):
+  ax.loglog(x, y, 'o', color=look.COLOURS[0], markersize=4)
+  line = np.geomspace(x.min(), x.max(), 20)
+  ax.plot(line, law.coefficient * line**law.exponent, color=look.INK,
+          linewidth=1.1)
+  error = law.covariance[0, 0]**0.5
+  look.title(ax, f'exponent {-law.exponent:.2f} ± {error:.2f}, R2 {r2:.3f}')
+  ax.set_xlabel(names[name], fontsize=9)
+  look.plain_ticks(ax)
+axes[0][0].set_ylabel('loss - entropy, nats a token', fontsize=9)
+fig
+
+# %% [markdown]
+# ## What is counted
+#
+# The same runs and the same surface; only what counts as a FLOP, and whether N
+# holds the embeddings, differs.
+
+# %%
+pd.DataFrame([{'convention': c, 'a': exp.allocation(df, f, c)}
+              for c in flops.CONVENTIONS])
+
+# %% [markdown]
+# ## Schedules, learning rates, shapes
+
+# %%
+exp.schedules(df)[['budget', 'N', 'D', 'loss', 'loss_branch', 'difference',
+                   'seconds', 'seconds_branch']]
+
+# %%
+exp.tuning(df)[['width', 'rate', 'loss', 'best', 'gain']]
+
+# %%
+pd.DataFrame(exp.moved(df).items(), columns=['what', 'value'])
+
+# %%
+exp.shapes(df)[['depth', 'width', 'N', 'loss']]
+
+# %% [markdown]
+# ## The largest runs, foretold
+
+# %%
+told = sweep.experiment(str(sweep.ROOT / 'experiments/scaling_prediction.py'))
+print(told.show(iso))
+
+# %%
+told.figure(iso)
+
+# %%
+Markdown('\n'.join(f'* **{c.reproduced}**: {c.statement}. Paper: {c.paper}; '
+                   f'ours: {c.ours}' for c in told.verdict(iso)))

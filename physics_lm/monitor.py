@@ -1,0 +1,73 @@
+"""Whether a run's loss stays where it was expected. No JAX.
+
+A band is a JSON file {"tokens": [...], "low": [...], "high": [...], "from":
+"what it was predicted from"}: the loss expected after so many tokens, nats a
+token, tokens rising. Between two points it runs straight in log tokens; beyond
+them nothing is expected. experiments/scaling_prediction.py writes one.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from physics_lm import store
+from physics_lm.errors import BadInput
+
+
+class Band:
+  """Judges a run's losses in order; says so once each time it leaves."""
+
+  def __init__(self, tokens, low, high, source: str = ''):
+    self.tokens, self.low, self.high = (
+        np.asarray(x, np.float64) for x in (tokens, low, high))
+    self.source, self._outside = source, ''
+
+  def limits(self, tokens: float) -> tuple[float, float] | None:
+    """(low, high) after so many tokens, None where nothing is expected."""
+    if not self.tokens[0] <= tokens <= self.tokens[-1]:
+      return None
+    at = lambda y: float(np.interp(np.log(tokens), np.log(self.tokens), y))
+    return at(self.low), at(self.high)
+
+  def judge(self, tokens: float, loss: float) -> str:
+    """What is wrong with the loss; '' while it lies in the band, or as far
+    outside as it did before."""
+    limits = self.limits(tokens)
+    side = '' if limits is None else (
+        'above' if loss > limits[1] else 'below' if loss < limits[0] else '')
+    new, self._outside = side != self._outside, side
+    if not side or not new:
+      return ''
+    return (f'loss {loss:.4f} is {side} what was expected after {tokens:.3g} '
+            f'tokens, {limits[0]:.4f} to {limits[1]:.4f}'
+            + (f' ({self.source})' if self.source else ''))
+
+
+def load(path: str) -> Band | None:
+  """The band in a file; None for no path. Raises BadInput."""
+  if not path:
+    return None
+  if not Path(path).is_file():
+    raise BadInput(f'log.band is {path!r}, wanted a JSON file')
+  told = store.read_json(Path(path))
+  try:
+    columns = [np.asarray(told[k], np.float64) for k in (
+        'tokens', 'low', 'high')]
+  except (KeyError, TypeError, ValueError) as e:
+    raise BadInput(f'{path} has no band ({type(e).__name__}: {e}), wanted '
+                   'lists tokens, low and high') from None
+  tokens, low, high = columns
+  if tokens.ndim != 1 or len(tokens) < 2 or not (
+      tokens.shape == low.shape == high.shape) or not (
+      (np.diff(tokens) > 0).all() and tokens[0] > 0 and (low <= high).all()):
+    raise BadInput(f'{path}: tokens {tokens.shape}, low {low.shape}, high '
+                   f'{high.shape}; wanted two points or more, tokens above 0 '
+                   'and rising, low at most high')
+  return Band(*columns, str(told.get('from', '')))
+
+
+def write(path: Path, tokens, low, high, source: str):
+  """A band's file."""
+  store.write_json(path, {
+      'tokens': np.asarray(tokens).tolist(), 'low': np.asarray(low).tolist(),
+      'high': np.asarray(high).tolist(), 'from': source})

@@ -1,0 +1,79 @@
+"""A model against the exact law of a grammar (evals/grammar.py)."""
+
+import numpy as np
+import pytest
+
+from configs import grammar as recipe
+from physics_lm import cli, rows
+from physics_lm.errors import BadInput
+from physics_lm.evals import grammar, scoring, suite
+
+
+@pytest.fixture
+def config():
+  return cli.override(recipe.get_config().lock(), {
+      'worlds.cfg.levels': 3, 'evals.law.problems': 40, 'data.batch': 2})
+
+
+def judged(config, monkeypatch, nats, right=lambda p: p > 0.5):
+  """Metrics of a model that gives a token nats(its exact probability), and
+  has it as its first choice where right(that) holds."""
+  world, strings, packed, spans = grammar.inputs(config, config.evals.law)
+  nll = np.full(packed['tokens'].shape, 99.0)
+  hit = np.zeros(nll.shape, bool)
+  for span, string in zip(spans, strings):
+    law = world.laws([string])[0]
+    p = law[np.arange(len(string) + 1), [*string, world.terminals]]
+    at = slice(span.start, span.start + len(p))
+    nll[span.row, at], hit[span.row, at] = nats(p), right(p)
+  monkeypatch.setattr(scoring, 'outcomes', lambda *_: (nll, hit))
+  return *grammar.run(None, config, config.evals.law, None), world, strings
+
+
+def test_the_exact_law_loses_the_entropy_and_nothing_more(config, monkeypatch):
+  m, raw, world, strings = judged(config, monkeypatch, lambda p: -np.log(p))
+  assert m['kl'] == pytest.approx(0, abs=1e-9) and m['kl_error'] < 1e-9
+  assert m['nats'] == pytest.approx(
+      -world.logp(strings).sum() / sum(len(s) + 1 for s in strings))
+  assert m['exact'] == m['forced'] == 1.0
+  assert 0 < m['guess'] < 1 and m['forced_tokens'] > 1
+  assert [r['tokens'] for r in raw] == [len(s) + 1 for s in strings]
+  # The packed texts are those strings: each token of them stands there.
+  data = rows.load(config)
+  _, _, packed, spans = grammar.inputs(config, config.evals.law)
+  for span, i in zip(spans, range(40)):
+    ids, _ = rows.encode(data, world.example('test', i))
+    np.testing.assert_array_equal(
+        packed['targets'][span.row, span.start:span.start + len(ids) - 1],
+        ids[1:])
+
+
+def test_what_a_model_loses_above_the_entropy_is_the_difference(
+    config, monkeypatch):
+  m, *_ = judged(config, monkeypatch, lambda p: 0.25 - np.log(p))
+  assert m['kl'] == pytest.approx(0.25)
+  assert m['nats'] - m['entropy'] == pytest.approx(m['kl'])
+  m, *_ = judged(config, monkeypatch, lambda p: np.full(p.shape, 1.4))
+  assert m['nats'] == pytest.approx(1.4) and m['kl_error'] > 0
+
+
+def test_one_forced_token_wrong_spoils_a_string(config, monkeypatch):
+  """Every other string misses its last forced token."""
+  count = iter(range(1000))
+
+  def right(p):
+    hit = p > 0.5
+    if next(count) % 2:
+      hit[np.flatnonzero(p > grammar.FORCED)[-1]] = False
+    return hit
+
+  m, raw, _, _ = judged(config, monkeypatch, lambda p: p, right)
+  assert m['exact'] == 0.5
+  assert m['forced'] == pytest.approx(1 - 20 / sum(r['forced'] for r in raw))
+
+
+def test_bad_input(config):
+  with pytest.raises(BadInput, match='problems is 1'):
+    grammar.inputs(config, cli.override(config, {
+        'evals.law.problems': 1}).evals.law)
+  suite.check(config)

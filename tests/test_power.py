@@ -1,0 +1,193 @@
+"""People told of by a power law: who is drawn, and what theory says of it."""
+
+import collections
+import math
+import pickle
+
+import numpy as np
+import pytest
+
+from configs import default
+from physics_lm import cli, rows, store, trained
+from physics_lm.errors import BadInput
+from physics_lm.worlds import base, power
+
+MANY = 100_000_000  # of which most are beyond HEAD
+
+
+def world(kind, **changes):
+  return base.make(cli.override(getattr(default, kind)().lock(), changes), 0)
+
+
+@pytest.mark.parametrize('n,a', [(1, 0.5), (7, 1.0), (5000, 0.3),
+                                 (200_000, 0.8)])
+def test_shares_sum_to_one_and_entropy_is_theirs(n, a):
+  law = power.Power(n, a)
+  p = law.share(np.arange(1, n + 1))
+  assert p.sum() == pytest.approx(1, rel=1e-9)
+  assert law.entropy == pytest.approx(-(p * np.log(p)).sum(), rel=1e-8,
+                                      abs=1e-12)
+  for count in (0, 1, n // 2, n - 1, n):
+    assert law.beyond(count) == pytest.approx(p[count:].sum(), abs=1e-9)
+  for draws in (1, 30, 10_000):
+    assert law.unseen(draws) == pytest.approx(
+        (p * (1 - p)**draws).sum(), rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize('n,a', [(7, 1.0), (5000, 0.3), (300_000, 0.8)])
+def test_ranks_invert_the_distribution(n, a):
+  """Where a share of draws ends, the next person begins: exactly below HEAD,
+  and to a tenth of a person beyond."""
+  law = power.Power(n, a)
+  ends = np.cumsum(law.share(np.arange(1, n + 1)))
+  for k in sorted({1, 2, n // 3, n // 2, n} | ({4095, 4096, 4097, 4098} if (
+      n > 5000) else set())):
+    low, high = ends[k - 1] - law.share(k), ends[k - 1]
+    inside = low + (high - low) * np.array([0.1, 0.5, 0.9])
+    assert [law.rank(u) for u in inside] == [k] * 3
+  assert law.rank(0.0) == 1 and law.rank(1 - 2**-53) == n
+  ranks = [law.rank(u) for u in np.linspace(0, 1 - 1e-12, 3000)]
+  assert ranks == sorted(ranks)
+
+
+@pytest.mark.parametrize('a', [0.5, 1.0])
+def test_theorys_exponents(a):
+  """Unseen after D draws: D^-(a/(1+a)), with its constant; beyond the first
+  K: K^-a."""
+  law, s = power.Power(MANY, a), 1 + a
+  draws = np.array([1e2, 1e3, 1e4])
+  unseen = np.array([law.unseen(d) for d in draws])
+  exponent = -np.diff(np.log(unseen)) / math.log(10)
+  np.testing.assert_allclose(exponent, power.data_exponent(a), atol=0.01)
+  constant = law.Z**(-1 / s) / s * math.gamma(a / s)
+  np.testing.assert_allclose(unseen * draws**(a / s), constant, rtol=0.02)
+  beyond = [law.beyond(k) for k in (100, 1000)]
+  assert math.log10(beyond[0] / beyond[1]) == pytest.approx(
+      power.size_exponent(a), abs=0.01)
+  assert power.allocation_exponent(a) == pytest.approx(
+      power.data_exponent(a) / (power.data_exponent(a)
+                                + power.size_exponent(a)))
+
+
+@pytest.mark.parametrize('kind,split', [
+    ('bitworld', 'bio'), ('biographies', 'bio'), ('biographies', 'bio_test')])
+def test_a_world_draws_people_as_the_law_says(kind, split):
+  """Over indices in order, and over random ones, as rows draw them."""
+  w = world(kind, people=400, power=0.7)
+  law = power.Power(w.people(split), 0.7)
+  expected = law.share(np.arange(1, w.people(split) + 1))
+  random = np.random.default_rng(0).integers(0, w.size(split), 4000).tolist()
+  for indices in (range(4000), random):
+    met = [w.example(split, i).meta['person'] for i in indices]
+    if split == 'bio_test':  # odd people, in their own order
+      assert all(p % 2 for p in met)
+      met = [p // 2 for p in met]
+    counts = np.bincount(met, minlength=len(expected))
+    top = expected > 25 / 4000
+    chi2 = ((counts - 4000 * expected)**2 / (4000 * expected))[top]
+    assert abs(chi2.sum() - top.sum()) < 5 * math.sqrt(2 * top.sum())
+    mean = np.log(expected[met])
+    error = mean.std() / math.sqrt(4000)
+    assert abs(-mean.mean() - law.entropy) < 4 * error  # Monte Carlo
+
+
+def test_unseen_people_of_a_world():
+  """The next entry tells of somebody new as often as U(D) says."""
+  w = world('bitworld', people=100_000, name_alphabet=400, power=1.0)
+  law, new, seen = w.law, [], set()
+  for i in range(8000):
+    person = w.example('bio', i).meta['person']
+    new.append(person not in seen)
+    seen.add(person)
+  for first, last in ((500, 2000), (2000, 8000)):
+    expected = np.mean([law.unseen(d) for d in range(first, last, 50)])
+    error = math.sqrt(expected / (last - first))
+    assert abs(np.mean(new[first:last]) - expected) < 5 * error
+
+
+def test_people_and_orders_are_pure_and_apart():
+  """Entry i is what it is; its order tells nothing of its person."""
+  w, again = (world('bitworld', people=50, power=0.5) for _ in range(2))
+  assert [w.example('bio', i) for i in (9, 3)] == [
+      again.example('bio', i) for i in (9, 3)]
+  assert pickle.loads(pickle.dumps(w)).example('bio', 9) == w.example('bio', 9)
+  first = collections.Counter()
+  for i in range(4000):
+    e = w.example('bio', i)
+    if e.meta['person'] == 0:
+      first[e.pieces[2]] += 1
+  mean = sum(first.values()) / 4
+  assert len(first) == 4
+  assert all(abs(n - mean) < 5 * mean**0.5 for n in first.values())
+  b = world('biographies', people=50, variant='multi5_permute', power=0.5)
+  versions = np.bincount([b.example('bio', i).meta['version'] for i in range(
+      2000) if b.example('bio', i).meta['person'] == 0])
+  assert len(versions) == 5
+  mean = versions.mean()
+  assert (abs(versions - mean) < 5 * mean**0.5).all()
+
+
+def test_entries_are_of_everybody_alike():
+  """What is scored of a person does not depend on how often it is told."""
+  plain, skew = world('bitworld', people=50), world('bitworld', people=50,
+                                                    power=0.5)
+  assert [plain.entry(p) for p in range(50)] == [
+      skew.entry(p) for p in range(50)]
+  b = world('biographies', people=50, power=0.5)
+  assert b.size('qa_test') == world('biographies', people=50).size('qa_test')
+
+
+def test_the_floor_of_entries():
+  """Perfect memory: the person and the order, nothing else."""
+  w = world('bitworld', people=30, power=1.0)
+  counts = collections.Counter(w.example('bio', i).text for i in range(60_000))
+  assert all(len(e.split()) + 1 == w.tokens for e in counts)
+  p = np.array(list(counts.values())) / 60_000
+  # The plug-in estimate falls short by (texts - 1) / 2n (Miller 1955).
+  found = -(p * np.log(p)).sum() + (len(p) - 1) / 120_000
+  assert found == pytest.approx(w.floor(), abs=0.01)
+  uniform = world('bitworld', people=30)
+  assert uniform.floor() == pytest.approx(math.log(30) + math.log(24))
+
+
+@pytest.mark.parametrize('variant', ['single', 'multi2_permute',
+                                     'single_couple5'])
+def test_the_floor_of_biographies(variant):
+  """Versions that came out alike count once: five draws of six orders."""
+  w = world('biographies', people=6, variant=variant, templates=2, power=0.5)
+  law, total = w.law('bio'), 0.0
+  for person in range(6):
+    texts = collections.Counter(w.biography(person, v).text
+                                for v in range(w.versions))
+    for n in texts.values():
+      p = float(law.share(person + 1)) * n / w.versions
+      total -= p * math.log(p)
+  assert w.floor() == pytest.approx(total, rel=1e-6)
+
+
+def test_ids_of_runs_without_a_power_law_stay(tiny):
+  for kind in ('bitworld', 'biographies', 'manipulation'):
+    config = tiny().copy_and_resolve_references().unlock()
+    config.worlds = {'bios': getattr(default, kind)()}
+    new = store.plain(config)
+    old = store.plain(config)
+    del old['worlds']['bios']['power']
+    assert store.run_id(new) == store.run_id(old)
+    assert trained.of_plain(old).worlds.bios.power == 0.0
+    new['worlds']['bios']['power'] = 0.5
+    assert store.run_id(new) != store.run_id(old)
+
+
+def test_rows_of_a_power_law(tiny):
+  config = tiny({'worlds.bios.power': 1.0, 'data.tasks.qa.weight': 0.0})
+  data = rows.load(config)
+  rows.check(data)
+  a, b = rows.row(data, 5), rows.row(data, 5)
+  assert all(np.array_equal(a[k], b[k]) for k in a)
+  assert a['entries'] > 0
+
+
+@pytest.mark.parametrize('kind', ['bitworld', 'biographies'])
+def test_bad_input(kind):
+  with pytest.raises(BadInput, match=r'power is -0\.5'):
+    world(kind, power=-0.5)

@@ -1,0 +1,111 @@
+"""The analysis of the scaling sweep, on a table whose law is known."""
+
+import numpy as np
+import pytest
+
+from physics_lm import sweep
+from physics_lm.scaling import flops, laws
+from tests.conftest import ROOT
+
+TRUTH = {'E': 0.47, 'A': 40.0, 'B': 220.0, 'alpha': 0.55, 'beta': 0.5}
+
+
+def found(name):
+  return next((ROOT / 'experiments').rglob(f'{name}.py'))
+
+
+@pytest.fixture(scope='module')
+def exp():
+  module = sweep.experiment(str(found('scaling_sweep')))
+  module.DRAWS = 60
+  return module
+
+
+@pytest.fixture(scope='module')
+def df(exp):
+  """What the runs of `cpu` would give, were L(N, D) the law."""
+  import pandas as pd
+  rng, out = np.random.default_rng(1), []
+  for r in exp.runs('cpu'):
+    t, c = r.tags, r.config
+    size = exp.counted(t['world'], t['width'], t['depth'])
+    D = c.steps * c.data.batch * c.data.length
+    loss = laws.chinchilla(size['N'], D, **TRUTH) * np.exp(0.003 * rng.normal())
+    ruled = exp.RATE * (32 / t['width'])**exp.FALL
+    loss *= 1 + 0.02 * np.log2(t['rate'] / ruled)**2
+    out.append({k: t[k] for k in ('role', 'world', 'budget', 'width', 'depth',
+                                  'seed', 'rate')} | {
+        'N': size['N'], 'N_ne': size['N_ne'], 'D': D, 'C': 6 * size['N'] * D,
+        'loss': loss, 'floor': TRUTH['E'], 'floor_error': 0.0, 'seconds': 1.0,
+        'exact': 1 / (1 + (loss - TRUTH['E'])**2 / 0.1), 'error': 1e-3} | {
+            f'C_{k}': size[f'C_{k}'] * D for k in flops.CONVENTIONS})
+  return pd.DataFrame(out)
+
+
+def said(claims, text):
+  claim, = (c for c in claims if text in c.statement)
+  return claim.reproduced
+
+
+def test_the_truth_is_found_and_an_untruth_is_not(exp, df):
+  claims = exp.verdict(df)
+  for text in ('interior minima', 'fitted E is the entropy', 'constant trunk',
+               'shape matters', 'power law in C', 'power law in N',
+               'power law in D'):
+    assert said(claims, text) == 'yes', text
+  assert said(claims, 'as theory says, alpha') == 'not tested at this scale'
+  wrong = df.assign(floor=0.40, loss=df.loss.where(
+      df.role != 'branch', 1.02 * df.loss).where(
+          (df.role != 'shape') | (df.depth != 2), 1.05 * df.loss))
+  claims = exp.verdict(wrong)
+  for text in ('fitted E is the entropy', 'constant trunk', 'shape matters'):
+    assert said(claims, text) == 'no', text
+  few = exp.verdict(df[df.budget > 5e11])
+  assert {c.reproduced for c in few} == {'not tested at this scale'}
+
+
+def test_people_have_theorys_exponents_or_not(exp, df):
+  """alpha = 0.55 in truth: right of a world of a = 0.55, wrong of a = 1."""
+  for name, wanted in (('people_0.55', 'yes'), ('people_1', 'no')):
+    claims = exp.verdict(df.assign(world=name))
+    assert said(claims, 'as theory says, alpha') == wanted
+  assert exp.theory('people_1') == (1.0, 0.5) and exp.theory('grammar') is None
+
+
+def test_allocation_by_convention_and_with_the_floor_given(exp, df):
+  f, _ = exp.surface(df)
+  a = TRUTH['beta'] / (TRUTH['alpha'] + TRUTH['beta'])
+  assert exp.allocation(df, f, '6n') == pytest.approx(a, abs=0.02)
+  # Attention is the dearer, a parameter, the smaller the model.
+  assert exp.allocation(df, f, 'detailed') > exp.allocation(df, f, '6n')
+  held = exp.pinned(df).params
+  assert held['E'] == pytest.approx(TRUTH['E'], rel=1e-4)
+  assert held['alpha'] == pytest.approx(TRUTH['alpha'], abs=0.03)
+
+
+def test_the_rule_is_the_best_of_the_rates(exp, df):
+  tuned = exp.tuning(df)
+  assert tuned.groupby('width').size().tolist() == [5] * 4
+  best = tuned[tuned.best]
+  np.testing.assert_allclose(
+      best.rate, exp.RATE * (32 / best.width)**exp.FALL, rtol=0.01)
+  assert (tuned.gain < 0.02).all()
+  assert exp.shapes(df).depth.tolist() == [1, 2, 3, 6, 8]
+  moved = exp.moved(df)
+  rule, best = (moved[f'N*, rates: {k}'] for k in ('rule', 'best'))
+  assert rule == pytest.approx(best)  # here
+  assert moved['exponent in D, matched'] == pytest.approx(
+      moved['exponent in D, branch'], abs=0.03)
+
+
+def test_the_largest_budget_is_foretold(exp, df):
+  told = sweep.experiment(str(found('scaling_prediction')))
+  told.DRAWS = 60
+  iso = df[df.role == 'isoflop']
+  claims = told.verdict(iso)
+  assert {c.reproduced for c in claims} == {'yes'}
+  worse = iso.assign(loss=iso.loss.where(iso.budget < 2e12, 1.06 * iso.loss))
+  assert said(told.verdict(worse), 'is foretold within 2 %') == 'no'
+  assert {r.tags['role'] for r in told.runs('cpu')} == {'isoflop'}
+  # Of 1e11 FLOP, the seven runs of a tenth are too few.
+  assert told.foretold(iso).budget.unique().tolist() == [3e11, 1e12, 3e12]
