@@ -21,7 +21,7 @@ Paper (GPT-2 124M, 100,000 people, multi5+permute, LoRA):
   python -m physics_lm.launch experiments/knowledge_manipulation.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_manipulation.py --scale=cpu
 
-Measured, `cpu`: 6 runs, 6 minutes of one core in all.
+Measured, `cpu`: 21 runs, 24 minutes of one core that was shared.
 
 Ours at `cpu` scale: 300 people and short lists (20 years, 40 cities, 25
 majors, ...), names repeated in every sentence; biographies, the six questions
