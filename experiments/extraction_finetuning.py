@@ -1,4 +1,4 @@
-r"""Is it the finetuning that fails, when facts cannot be extracted?
+"""Is it the finetuning that fails, when facts cannot be extracted?
 
 Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Result 2 and appendix D: a model
 that has read one text about each person answers no questions about held-out
@@ -12,10 +12,10 @@ r: rank of LoRA on queries and values, r': on the embedding; figures 2, 11):
   five shuffled:  full 94.6; LoRA with r' of 16 or more 96.1 to 96.6; embedding
                   frozen 71.6 at r 2, 94.9 at r 8
 
-  python -m physics_lm.launch experiments/drafts/extraction_finetuning.py \
-      --scale=cpu
-  python -m physics_lm.report experiments/drafts/extraction_finetuning.py \
-      --scale=cpu
+  python -m physics_lm.launch experiments/extraction_finetuning.py --scale=cpu
+  python -m physics_lm.report experiments/extraction_finetuning.py --scale=cpu
+
+Measured: 32 minutes of one core that others used as well.
 
 Ours at `cpu` scale: 200 people and short lists (configs/manipulation.py); every
 way starts from the same model of a seed. Width 64 bounds the rank of all
