@@ -14,7 +14,7 @@ questions about half of the minority instead: a negligible difference.
   python -m physics_lm.report experiments/celebrity_helps_minority.py \
       --scale=cpu
 
-Measured, `cpu`: 9 runs, 6 minutes of one free core in all.
+Measured, `cpu`: 9 runs, 13 minutes of one core, shared, in all.
 
 Ours at `cpu` scale: 200 people of each, short lists (configs/manipulation.py);
 texts and questions are trained on at once, because finetuning makes models of

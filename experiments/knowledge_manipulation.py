@@ -325,8 +325,8 @@ def verdict(df) -> list[Claim]:
     tasks = [t for t in tasks if of(t, True) is not None] or tasks
     hinted, never = ([of(t, h) for t in tasks] for h in (True, False))
     about, k = f'{len(tasks)} tasks about {who}', len(tasks)
-    add(f'Without hints tasks stay within 5 points of chance (Result 3, mean '
-        f'over {about}; few people here)', numbers[0], never,
+    add(f'Without hints tasks are at most 5 points above chance (Result 3, '
+        f'mean over {about}; few people here)', numbers[0], never,
         lambda *rows: f'{mean(rows, "plain"):.1f} % (chance '
         f'{mean(rows, "chance"):.1f})',
         lambda *rows: mean(rows, 'plain') <= mean(rows, 'chance') + 5)
@@ -341,15 +341,15 @@ def verdict(df) -> list[Claim]:
         lambda *rows: f'{mean(rows, "hinted"):.1f} against '
         f'{mean(rows, "plain"):.1f} %',
         lambda *rows: all(beats(r, r, 'hinted', 'plain') for r in rows))
-    add('Hints in training do not help without one (Result 4: within 5 points, '
-        f'mean over {about})', numbers[3], [*hinted, *never],
+    add('Hints in training do not help without one (Result 4: at most 5 '
+        f'points more, mean over {about})', numbers[3], [*hinted, *never],
         lambda *rows, k=k: f'{mean(rows[:k], "plain"):.1f} against '
         f'{mean(rows[k:], "plain"):.1f} %',
         lambda *rows, k=k: mean(rows[:k], 'plain') <= mean(
             rows[k:], 'plain') + 5)
   rank = of('luck_rank')
-  add('Whose major is luckier is not said without a hint (Result 3: within 5 '
-      'points of chance)', 'about chance, 50 %', [rank],
+  add('Whose major is luckier is not said without a hint (Result 3: at most '
+      '5 points above chance)', 'about chance, 50 %', [rank],
       lambda r: f'{plus_minus(r, "plain")} % (chance {r.chance_mean:.1f})',
       lambda r: r.plain_mean <= r.chance_mean + 5)
   few = [t for t in HINTED[:3] if of(t, True) is not None] or HINTED[:3]
