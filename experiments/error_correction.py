@@ -18,9 +18,10 @@ Measured, `cpu`: 12 runs, 28 minutes of a core that others used as well.
 
 Ours at `cpu` scale: two levels of two items, op 1 to 3, modulus 5, loss on
 solutions only, 0.2M parameters, 3.2M tokens (configs/igsm.py:small). All
-problems are new, of training templates: of so few operations there are too few
-templates to hold any out, and harder problems than in training are not solved
-at all, so what is asked is in distribution.
+problems are drawn anew, of training templates: of so few operations there are
+too few templates to hold any out, and harder problems than in training are not
+solved at all, so what is asked is in distribution; in so small a world about
+half of the problems asked stood in training word for word.
 
 Rules, fixed before the runs, n >= 3 seeds: better means by more than twice the
 standard error over seeds, sqrt((s1^2 + s2^2) / n), of the full solutions that

@@ -221,9 +221,10 @@ def figure(df):
 
 
 def named(split: str) -> str:
-  """'new problems of op 3' of 'train_op3'."""
+  """'problems drawn anew of op 3' of 'train_op3': in a small world some of
+  them have been seen."""
   op = ''.join(c for c in split if c.isdigit())
-  return 'new problems' + f' of op {op}' * bool(op) + (
+  return 'problems drawn anew' + f' of op {op}' * bool(op) + (
       ', templates as trained' if split.startswith('train') else
       ', new templates')
 

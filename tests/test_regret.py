@@ -193,6 +193,11 @@ def test_hindsight_reads_what_states_hold(config, monkeypatch):
     truth.append(s['good'] == k)
   assert 0.2 < np.mean(truth) < 0.8
   assert (wrong(drafts, at) == truth).mean() > 0.8
+  # A model that ends no sentence has nothing to learn from: no alarm.
+  monkeypatch.setattr(regret.best_of, 'sampled', lambda *_: [
+      (0, [{'ids': [1, 2], 'ends': [], 'good': 0}])])
+  silent = regret.hindsight(params, config, spec, cfg)
+  assert not silent(drafts, at).any()
 
 
 def test_run(config):
@@ -222,7 +227,8 @@ def test_run(config):
 
 @pytest.mark.parametrize('changes,message', [
     ({'probe': 'nece'}, "wanted 'can_next'"), ({'retries': -1}, 'retries'),
-    ({'decode': 'greedy'}, 'wanted sample'), ({'tokens': 0}, 'tokens')])
+    ({'decode': 'greedy'}, 'wanted sample'), ({'tokens': 0}, 'tokens'),
+    ({'learn_samples': 0}, 'learn_samples is 0, wanted at least 1')])
 def test_bad_settings(config, changes, message):
   with pytest.raises(BadInput, match=message):
     suite.check(cli.override(config, {

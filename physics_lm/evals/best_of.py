@@ -11,7 +11,7 @@ For each problem the model writes n solutions at a temperature; one is kept, by
   oracle     a right one if there is one
 
 A verifier is the model itself with one more head, trained on solutions that the
-model wrote of other problems (`learn_split`), judged by the world's checker
+model wrote of other draws (`learn_split`), judged by the world's checker
 (Cobbe et al. 2021, arXiv 2110.14168; Lightman et al. 2023, arXiv 2305.20050).
 Both verifiers see the same solutions, equally often. What they learn from
 should be as hard as what is asked: of easy problems short solutions are right.

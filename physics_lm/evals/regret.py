@@ -174,6 +174,8 @@ def hindsight(params, config, spec, cfg: Shape):
   learn = [s for _, part in best_of.sampled(
       params, config, spec, cfg, 'train', spec.learn_problems,
       spec.learn_samples, 1) for s in part if s['ends']]
+  if not learn:  # not one sentence was ended: nothing to learn from
+    return lambda drafts, at: np.zeros(len(drafts), bool)
   places = [s['ends'][:s['good'] + 1] for s in learn]
   wrong = [float(i >= s['good']) for s, here in zip(learn, places)
            for i in range(len(here))]
@@ -213,6 +215,9 @@ def inputs(config, spec):
   if spec.retries < 0 or spec.tokens < 1:
     raise BadInput(f'evals: retries is {spec.retries} and tokens '
                    f'{spec.tokens}, wanted at least 0 and 1')
+  for key in ('learn_problems', 'learn_samples'):
+    if spec[key] < 1:
+      raise BadInput(f'evals: {key} is {spec[key]}, wanted at least 1')
   if not decode.method(spec.decode).temperature:
     raise BadInput(f'evals: decode is {spec.decode!r}, wanted sample, '
                    'sample:TEMPERATURE or sample:TEMPERATURE:TOP_K')

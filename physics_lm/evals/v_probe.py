@@ -14,10 +14,10 @@ head says
 
 The model is frozen: what is trained is the head, the marks, and a low-rank
 update of the embedding of the names between them, on problems of the training
-templates; asked are new problems. A ranges over the quantities that the problem
-has (the paper's appendix E). One training gives a head for each layer, from its
-states scaled to unit variance; they share the update. Controls: the same on the
-model before training, and a constant answer.
+templates; asked are problems drawn anew. A ranges over the quantities that the
+problem has (the paper's appendix E). One training gives a head for each layer,
+from its states scaled to unit variance; they share the update. Controls: the
+same on the model before training, and a constant answer.
 
 The paper's update changes the text's embedding too. Here a text is as the model
 itself reads it, once, and its keys and values serve all questions about it: a
