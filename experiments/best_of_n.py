@@ -109,7 +109,9 @@ def points(df):
 
 
 def hardest(df) -> str:
-  return max(df.split.unique(), key=lambda s: int(s.rpartition('op')[2]))
+  """The split of most operations; of those that name none, the first."""
+  return max(df.split.unique(), key=lambda s: int(
+      s.partition('op')[2].partition('_')[0] or 0))
 
 
 def plus_minus(mean: float, std: float) -> str:
