@@ -55,9 +55,8 @@ SCALES = {
         'model.width': 16, 'model.depth': 2, 'steps': 4, 'optim.warmup': 2,
         'data.batch': 8, 'log.every': 2, 'evals.reasoning.problems': 8,
         'evals.reasoning.tokens': 16}),
-    'cpu': ('small', ('clean', 'retry 0.2', 'retry 0.5', 'weak 0.5'), 3, (
-        'train_op1', 'train_op2', 'train_op3'), {
-            'evals.reasoning.tokens': 128, 'evals.reasoning.problems': 300}),
+    'cpu': ('small', SOME, 3, ('train_op1', 'train_op2', 'train_op3'), {
+        'evals.reasoning.tokens': 128, 'evals.reasoning.problems': 300}),
     'gpu': ('gpu', SOME, 3, ('test', 'test_op10', 'test_op13', 'test_op15',
                              'test_op13_reask'), {}),
     'paper': ('med', tuple(DATA), 2, (
