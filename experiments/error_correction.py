@@ -257,8 +257,9 @@ def figure(df):
       f'mean and standard deviation of {n} seed{"s"[:n > 1]}, at least '
       f'{problems // max(n, 1)} problems each that did not stand in training, '
       "equal tokens of training; diamonds: the paper's models at op 23\n"
-      'mistakes in training, all taken back, and their rate: a step that is not '
-      'ready (its sources are not told yet), any later step of the solution, any other quantity',
+      'mistakes in training, all taken back, and their rate: a step that is '
+      'not ready (its sources are not told yet), any later step of the '
+      'solution, any other quantity',
       x=0.01, ha='left', fontsize=8, color=plots.QUIET)
   return fig
 
