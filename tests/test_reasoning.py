@@ -129,10 +129,11 @@ def test_those_asked_are_left_out_by_text(config):
   assert [i for i, _ in more] == [
       i for i, e in every if world.prompt(e) not in asked][:30]
   assert more[0][0] >= 40 and len(more) == 30
+  every = frozenset(world.prompt(world.example('train_op1', i))
+                    for i in range(300))
+  few = type('Few', (frozenset,), {'__len__': lambda self: 3})(every)
   with pytest.raises(BadInput, match='wanted fewer asked'):
-    reasoning.problems(data, world, 'test', 30, frozenset(
-        world.prompt(e) for _, e in reasoning.problems(
-            data, world, 'test', 500)))
+    reasoning.problems(data, world, 'train_op1', 30, few)
 
 
 def test_what_is_wrong_first():

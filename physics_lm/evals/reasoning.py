@@ -69,7 +69,8 @@ def problems(data, world, split: str, count: int, without=frozenset()):
     if index >= 50 and 10 * fit < index:
       raise BadInput(f'{fit} of {index} problems of {split} fit into '
                      f'rows of data.length={data.length}, wanted longer rows')
-    if index >= 50 and 10 * len(found) < fit:
+    # The first ones may well all be.
+    if fit > 50 + 10 * len(without) and 10 * len(found) < fit:
       raise BadInput(f'{fit - len(found)} of {fit} problems of {split}, to '
                      'learn from, are among those asked; wanted fewer asked or '
                      'a larger world')
