@@ -31,8 +31,8 @@ Left out: milder shuffles and solutions with less detail; and mistakes in other
 worlds (the biographies' chain of thought, a toy of boxes): they are made of
 this one's dependencies.
 
-Speed: 3,000 problems of med and 2,300 of hard a second of processor time, of one
-core of a busy machine (medians of three).
+Speed: 3,000 problems of med and 2,300 of hard a second of processor time, of
+one core of a busy machine (medians of three).
 """
 
 import functools
