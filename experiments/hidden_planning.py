@@ -141,6 +141,11 @@ def plus_minus(c) -> str:
       f'{c["mean"]:.1f} ± {c["std"]:.1f}')
 
 
+def probed(df) -> list[str]:
+  """Those of TASKS that were run."""
+  return [t for t in TASKS if t in set(df.task)]
+
+
 def show(df) -> str:
   """Probes of the last layer, by split; the models' solutions."""
   p, lines = points(df), []
@@ -148,7 +153,7 @@ def show(df) -> str:
              ('needless', 14), ('accuracy', 14), ('majority', 14))
   for split in df[df.task == 'nece'].split.unique():
     lines.append(f'{split:21}' + ''.join(f'{m:>{w}}' for m, w in columns))
-    for task in TASKS:
+    for task in probed(df):
       for who in ('trained', 'untrained'):
         c = p.loc[(task, split, who, -1)]
         lines.append(f'  {task:9}{who:10}' + ''.join(
@@ -165,14 +170,14 @@ def show(df) -> str:
 
 def figure(df):
   """Probes of the last layer; nece by layer and distance; first faults."""
-  p = points(df)
+  p, tasks = points(df), probed(df)
   split = df[df.task == 'nece'].split.unique()[-1]
   fig, axes = plots.figure(columns=3, width=4.3, height=3.8)
   ax, depth, faults = axes[0]
   for k, (who, colour) in enumerate((('trained', plots.COLOURS[0]),
                                      ('untrained', plots.QUIET))):
-    cells = p.loc[[(t, split, who, -1, 'balanced') for t in TASKS]]
-    at = [x + 0.36 * k - 0.18 for x in range(len(TASKS))]
+    cells = p.loc[[(t, split, who, -1, 'balanced') for t in tasks]]
+    at = [x + 0.36 * k - 0.18 for x in range(len(tasks))]
     std = cells['std'].fillna(0)
     ax.bar(at, cells['mean'], 0.32, yerr=std, color=colour, ecolor=plots.INK,
            capsize=2.5, label='the model' if k == 0 else 'before training')
@@ -180,14 +185,14 @@ def figure(df):
       ax.annotate(f'{value:.0f}', (x, value + error), xytext=(0, 3),
                   ha='center', textcoords='offset points', fontsize=8)
   ax.axhline(50, color=plots.INK, linewidth=0.8, linestyle=':')
-  ax.set_xticks(range(len(TASKS)), TASKS.values(), fontsize=8)
+  ax.set_xticks(range(len(tasks)), [TASKS[t] for t in tasks], fontsize=8)
   ax.set_ylim(0, 118)
   ax.set_yticks(range(0, 101, 20))
   ax.set_ylabel('accuracy of the probe, %', fontsize=9)
   ax.legend(fontsize=8, frameon=False, loc='upper left', ncols=2)
   ax.annotate('before solving', (0.5, -0.19), xycoords=(
       'data', 'axes fraction'), ha='center', fontsize=8, color=plots.QUIET)
-  ax.annotate('while solving', (3.5, -0.19), xycoords=(
+  ax.annotate('while solving', ((len(tasks) + 1) / 2, -0.19), xycoords=(
       'data', 'axes fraction'), ha='center', fontsize=8, color=plots.QUIET)
   plots.title(ax, 'What is known')
 
@@ -274,8 +279,11 @@ def verdict(df) -> list[Claim]:
       'value': 'and the values (Figure 7)',
       'nece_next': 'It knows what can be computed next and is needed (Figure '
                    '7)'}.items():
-    add(statement, '{} against {} % before training (op <= 15)'.format(
-        *PAPER[task]), *knows(task, 'balanced'))
+    paper = '{} against {} % before training (op <= 15)'.format(*PAPER[task])
+    if task in probed(df):
+      add(statement, paper, *knows(task, 'balanced'))
+    else:
+      out.append(Claim(statement, paper, 'not run', 'not tested at this scale'))
   for task, what in (('dep', 'what needless quantities depend on'),
                      ('can_next', 'when needless quantities could be '
                       'computed')):
