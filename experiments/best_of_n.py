@@ -116,10 +116,18 @@ def points(df):
       asked=('full_asked', 'mean')).sort_index()
 
 
+def _op(split: str) -> int:
+  return int(''.join(c for c in split if c.isdigit()) or 0)
+
+
+def named(split: str) -> str:
+  return (f'op {_op(split)}' if _op(split) else 'as trained') + (
+      ', asked anew' if split.endswith('_reask') else '')
+
+
 def hardest(df) -> str:
   """The split of most operations; of those that name none, the first."""
-  return max(df.split.unique(), key=lambda s: int(
-      ''.join(c for c in s if c.isdigit()) or 0))
+  return max(df.split.unique(), key=_op)
 
 
 def plus_minus(mean: float, std: float) -> str:
@@ -171,8 +179,7 @@ def figure(df):
     ax.set_ylim(0, 105)
     ax.set_xlabel('solutions sampled', fontsize=9)
     ax.set_ylabel('solutions wholly right, %', fontsize=9)
-    plots.title(ax, f'op {split.rpartition("op")[2]}, by how one of the '
-                'samples is chosen')
+    plots.title(ax, f'{named(split)}, by how one of the samples is chosen')
   axes[0][0].legend(fontsize=8, frameon=False)
   seeds = int(p.seeds.min())
   fig.supxlabel(
@@ -199,8 +206,8 @@ def verdict(df) -> list[Claim]:
       return
     gain = x - y
     out.append(Claim(
-        statement, paper, f'{shown(x)} against {shown(y)} % (op '
-        f'{last.rpartition("op")[2]}, best of {most}; n = {seeds} seeds, '
+        statement, paper, f'{shown(x)} against {shown(y)} % ({named(last)}, '
+        f'best of {most}; n = {seeds} seeds, '
         f'{problems} new problems each)',
         'yes' if gain.mean() > 2 * gain.std() / seeds**0.5 else 'no'))
 
