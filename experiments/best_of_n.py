@@ -21,9 +21,9 @@ core in all for the questions.
 Ours: the models of error_correction.py that saw no mistakes (trained once: the
 launcher takes them from there), temperature 1; verifiers are the model itself
 with one more head, trained on its own solutions of other problems, the same for
-both.
-At `cpu` scale all problems are of op 3, of which the models solve about 60 %,
-and of training templates, of which there are too few to hold any out.
+both. At `cpu` scale all problems are of op 3, of which the models solve about
+60 %, 40 % of new ones, and of training templates, of which there are too few to
+hold any out.
 
 Rules, fixed before the runs, n >= 3 seeds: better means by more than twice the
 standard error over seeds, of differences seed by seed (the problems are the
