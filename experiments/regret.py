@@ -244,7 +244,7 @@ def figure(df):
   fig.supxlabel(
       f'mean and standard deviation of {n} seed{"s"[:n > 1]}, {problems} '
       "problems each that did not stand in training; diamonds: the paper's, op "
-      '23; a step that is called wrong is sampled anew, at most ten times a '
+      '23\na step that is called wrong is sampled anew, at most ten times a '
       'solution\nrandom questions: could this be computed now? mean of both '
       'labels, chance is 50; own states: logistic regression after the step',
       x=0.01, ha='left', fontsize=8, color=plots.QUIET)
