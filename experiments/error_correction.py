@@ -235,7 +235,9 @@ def figure(df):
   for x, (value, e) in enumerate(zip(cells.retries, spread)):
     tries.annotate(f'{value:.2f}', (x, value + e), xytext=(0, 3), ha='center',
                    textcoords='offset points', fontsize=8.5)
-  tries.set_ylim(0, 1.15 * max((cells.retries + spread).max(), 0.01))
+  # No retries where no solution is right.
+  highest = (cells.retries + spread).fillna(0).max()
+  tries.set_ylim(0, 1.15 * max(highest, 0.01))
   tries.set_ylabel('retries in a right solution', fontsize=9)
   plots.title(tries, f'{_label(last)}: steps taken back')
 
@@ -247,7 +249,7 @@ def figure(df):
        '#d4d4d4')):
     wrong.bar(where, share, 0.62, bottom=base, color=colour_, label=name)
     base = base + share
-  wrong.set_ylim(0, 1.45 * base.max())
+  wrong.set_ylim(0, 1.45 * max(base.fillna(0).max(), 1))
   wrong.set_ylabel('problems, %', fontsize=9)
   wrong.legend(fontsize=8, frameon=False, loc='upper left')
   plots.title(wrong, f'{_label(last)}: first wrong step')
