@@ -19,18 +19,16 @@ yet.
   python -m physics_lm.launch experiments/hidden_planning.py --scale=cpu
   python -m physics_lm.report experiments/hidden_planning.py --scale=cpu
 
-Measured, `cpu`: three models (two minutes of a core each) and five minutes of a
-core in all for nece, dep and can_next; the others (5 more) were added later and
-are not measured.
+Measured, `cpu`: three models (two minutes of a core each) and fourteen minutes
+of a core that others used as well for the questions.
 
 Ours: the models of error_correction.py that saw no mistakes (trained once: the
 launcher takes them from there). Only the names between a probe's marks train,
 not the text's embedding (the paper's does). Accuracy is the mean of that on
 positive and that on negative labels, so that a constant answer has 50 % (of
 values: of those known, and of those that are not); it ranges over the
-quantities that the problem has. Probes learn from problems that are not asked
-(at `cpu` scale, measured before that was so, some were); about half of what is
-asked there stood in the model's own training.
+quantities that the problem has. Probes learn from problems that are not asked;
+at `cpu` scale about half of what is asked stood in the model's own training.
 Not asked: what the probes say of the needless steps that models take when asked
 anew (Part 2.1, Figure 8): at `cpu` scale right solutions hold none.
 
@@ -154,11 +152,11 @@ def show(df) -> str:
   columns = (('balanced', 14), ('positive', 14), ('negative', 14),
              ('needless', 14), ('accuracy', 14), ('majority', 14))
   for split in df[df.task == 'nece'].split.unique():
-    lines.append(f'{split:21}' + ''.join(f'{m:>{w}}' for m, w in columns))
+    lines.append(f'{split:22}' + ''.join(f'{m:>{w}}' for m, w in columns))
     for task in probed(df):
       for who in ('trained', 'untrained'):
         c = p.loc[(task, split, who, -1)]
-        lines.append(f'  {task:9}{who:10}' + ''.join(
+        lines.append(f'  {task:10}{who:10}' + ''.join(
             f'{plus_minus(c.loc[m]) if m in c.index else "":>{w}}'
             for m, w in columns))
     c = p.loc[('solution', split, 'trained', -1)]
