@@ -190,10 +190,9 @@ def figure(df):
   ax.set_yticks(range(0, 101, 20))
   ax.set_ylabel('accuracy of the probe, %', fontsize=9)
   ax.legend(fontsize=8, frameon=False, loc='upper left', ncols=2)
-  ax.annotate('before solving', (0.5, -0.19), xycoords=(
-      'data', 'axes fraction'), ha='center', fontsize=8, color=plots.QUIET)
-  ax.annotate('while solving', ((len(tasks) + 1) / 2, -0.19), xycoords=(
-      'data', 'axes fraction'), ha='center', fontsize=8, color=plots.QUIET)
+  for when, x in (('before solving', 0.5),
+                  ('while solving', (len(tasks) + 1) / 2)):
+    ax.annotate(when, (x, 101), ha='center', fontsize=8, color=plots.QUIET)
   plots.title(ax, 'What is known')
 
   mine = df[(df.task == 'nece') & (df.split == split) & (df.layer >= 0)]
