@@ -9,6 +9,7 @@ A report refuses when runs are missing. It writes <scale>.csv, .png and .json
 
 import dataclasses
 import functools
+import os
 from pathlib import Path
 
 from physics_lm import cli, launch, metrics, store, sweep
@@ -33,14 +34,18 @@ def gather(module, scale: str, folder: Path) -> tuple[list[dict], dict]:
   """(a dict for each run: tags, id, last metrics; provenance). Raises
   BadInput when a run is missing."""
   runs = module.runs(scale)
+  again = launch.line('launch', os.path.relpath(module.__file__), scale,
+                      folder.parent)
   missing = [r for r in sweep.ordered(runs)
              if not store.is_done(folder / r.id)]
   if missing:
     raise BadInput(
         f'{len(missing)} of {len(sweep.ordered(runs))} runs are not done '
-        f'(first: {launch.label(missing[0])}, {missing[0].id}); run python -m '
-        f'physics_lm.launch experiments/{module.name}.py --scale={scale}')
+        f'(first: {launch.label(missing[0])}, {missing[0].id}); run {again}')
   for r in runs:
+    if anew := sweep.unanswered(r, folder):
+      raise BadInput(f'run {r.id} was asked other questions: '
+                     f'{anew}; run {again}')
     for name in r.config.evals:
       if not (folder / r.id / f'evals/{name}/{r.config.steps}.json').exists():
         raise BadInput(f'run {r.id} was not evaluated by {name!r}; run python '
