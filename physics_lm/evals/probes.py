@@ -21,6 +21,7 @@ alone. Probes of all targets train together, in one program.
 
 import collections
 import functools
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -37,6 +38,8 @@ from physics_lm.worlds.biographies import ATTRIBUTES
 
 HALVES = ('train', 'test')
 TARGETS = (*ATTRIBUTES, *(f'first_{a}' for a in ATTRIBUTES[1:]))
+GROUPS = {t: [i] for i, t in enumerate(TARGETS)} | {  # of targets, by number
+    'whole': list(range(1, 6)), 'first': list(range(6, 11))}
 
 
 class Reading(NamedTuple):
@@ -217,7 +220,7 @@ def run(params, config, spec, cfg):
   """(metrics, raw outcomes). Metric names: test/TARGET of a q_probe,
   test/TARGET/PLACE (and of all places together) of a p_probe; test_low/...,
   test_high/..., the 95 % interval by person; train/..., majority/...;
-  people/test."""
+  people/test. `whole` and `first` in place of a target: of all five."""
   world, parts, classes = inputs(config, spec)
   reach_V1 = reach(world, rows.load(config), cfg, spec.names)
   sizes = jnp.array([len(classes[t]) for t in TARGETS])
@@ -242,25 +245,28 @@ def run(params, config, spec, cfg):
       if spec.kind == 'q_probe' and half == 'train':
         moments = got
     real = part.real > 0
-    for i, target in enumerate(TARGETS):
-      places = {'': real}
-      if spec.kind == 'p_probe':
-        places |= {f'/{n}': real & (part.place == n)
-                   for n in np.unique(part.place[real]).tolist()}
-      for end, here in places.items():
-        metrics[f'{half}/{target}{end}'] = float(right[i][here].mean())
-        if half == 'test':
-          metrics[f'test_low/{target}{end}'], metrics[
-              f'test_high/{target}{end}'] = scoring.interval(
-                  part.person[here], right[i][here])
+    places = {'': real}
+    if spec.kind == 'p_probe':
+      places |= {f'/{n}': real & (part.place == n)
+                 for n in np.unique(part.place[real]).tolist()}
+    for (name, which), (end, here) in itertools.product(
+        GROUPS.items(), places.items()):
+      known = right[which][:, here]
+      metrics[f'{half}/{name}{end}'] = float(known.mean())
       if half == 'test':
-        raw += [{'person': int(p), 'target': target, 'place': int(n),
-                 'right': bool(ok)} for p, n, ok in zip(
-                     part.person[real], part.place[real], right[i][real])]
+        metrics[f'test_low/{name}{end}'], metrics[
+            f'test_high/{name}{end}'] = scoring.interval(
+                np.tile(part.person[here], len(which)), known.ravel())
+    if half == 'test':
+      raw = [{'person': int(p), 'target': target, 'place': int(n),
+              'right': bool(ok)} for target, found in zip(TARGETS, right)
+             for p, n, ok in zip(part.person[real], part.place[real],
+                                 found[real])]
     metrics[f'people/{half}'] = len(set(part.person[real].tolist()))
   train, test = parts['train'], parts['test']
-  for i, target in enumerate(TARGETS):
-    guess = np.bincount(train.label[i][train.real > 0]).argmax()
-    metrics[f'majority/{target}'] = float(
-        (test.label[i][test.real > 0] == guess).mean())
-  return metrics, raw
+  guesses = [np.bincount(label[train.real > 0]).argmax()
+             for label in train.label]
+  guessed = np.array([label[test.real > 0] == guess
+                      for label, guess in zip(test.label, guesses)])
+  return metrics | {f'majority/{name}': float(guessed[which].mean())
+                    for name, which in GROUPS.items()}, raw
