@@ -38,7 +38,7 @@ import itertools
 from configs.manipulation import SMALL
 from configs.sizes import size
 from physics_lm import plots
-from physics_lm.report import BY_PERSON, Claim, accuracy, spread
+from physics_lm.report import BY_PERSON, Claim, accuracy, held_out, spread
 from physics_lm.sweep import Run, pick
 
 DATA = {'single': 'one text about each person',
@@ -199,8 +199,7 @@ def verdict(df) -> list[Claim]:
   """Result 2 and appendix D of the paper."""
   rows, train, out = cells(df), cells(df, 'train'), []
   cell = lambda *at: rows.loc[at] if at in rows.index else None
-  each = lambda *cells: ' against '.join(
-      map(accuracy, cells)) + f' {BY_PERSON}'
+  each = lambda *cells: ' against '.join(map(accuracy, cells))
   tried = [w for d, w in rows.index if d == 'single' and w not in (
       'none', 'full')]
 
@@ -208,9 +207,8 @@ def verdict(df) -> list[Claim]:
     if not cells or any(c is None for c in cells):
       out.append(Claim(statement, paper, 'not run', 'not tested at this scale'))
       return
-    text = ours(*cells) + (f' (n = {int(cells[0].n)} seeds of '
-                           f'{int(cells[0].people)} held-out people; guess '
-                           f'{cells[0].majority_mean:.1f})')
+    text = held_out(ours(*cells), cells[0],
+                    f'; guess {cells[0].majority_mean:.1f}')
     enough = min(c.n for c in cells) >= 3
     out.append(Claim(statement, paper, text, (
         'yes' if holds(*cells) else 'no') if enough else (
@@ -228,7 +226,7 @@ def verdict(df) -> list[Claim]:
   add(f'nor by any of {len(tried)} adapters (Result 2: at most 11 %)',
       'at most 10.5 %', [cell('single', w) for w in tried],
       lambda *cells: best(cells).exact_mean <= 11,
-      lambda *cells: f'at most {accuracy(best(cells))} {BY_PERSON} '
+      lambda *cells: f'at most {accuracy(best(cells))} '
       f'({best(cells).name[1]}; of the training half {fitted(cells)} %)')
   usual = lora(8, 128)
   add("Told five times, shuffled, LoRA (r 8, r' 128) extracts what it does not "

@@ -38,7 +38,7 @@ questions are fitted.
 from configs.manipulation import SMALL
 from configs.sizes import size
 from physics_lm import plots
-from physics_lm.report import BY_PERSON, Claim, accuracy, spread
+from physics_lm.report import BY_PERSON, Claim, accuracy, held_out, spread
 from physics_lm.sweep import Run, pick
 
 # set: LoRA finetuning, mixed training (share of questions 0.8), percent
@@ -151,7 +151,7 @@ def table(results: list[dict]):
                                      'attribute', 'people'], metrics)
 
 
-def held_out(df, half: str = 'test'):
+def means(df, half: str = 'test'):
   """Means over the attributes, by (set, training, share)."""
   rows = df[(df.half == half) & (df.attribute == 'mean')]
   return rows.set_index(['data', 'training', 'share']).sort_index(
@@ -160,7 +160,7 @@ def held_out(df, half: str = 'test'):
 
 def show(df) -> str:
   """The small table of the last screen."""
-  rows, train = held_out(df), held_out(df, 'train')
+  rows, train = means(df), means(df, 'train')
   lines = [f'{"set":26}{"training":10}{"share":>6}{"held out, %":>26}'
            f'{"trained on, %":>14}{"in texts, %":>12}{"guess, %":>9}'
            f'{"seeds":>6}']
@@ -183,7 +183,7 @@ def label(name: str) -> str:
 def figure(df):
   """Left: finetuning, set by set. Right: mixed training, by its share of
   questions."""
-  rows = held_out(df)
+  rows = means(df)
   fig, axes = plots.figure(columns=2, width=5.4, height=4.7,
                            width_ratios=(1.35, 1))
   ax, side = axes[0]
@@ -245,21 +245,19 @@ def at_gpu_scale(cell) -> str:
 
 def verdict(df) -> list[Claim]:
   """Results 0 to 3 of the paper."""
-  rows, out = held_out(df), []
+  rows, out = means(df), []
   cell = lambda *at: rows.loc[at] if at in rows.index else None
   tuned = lambda name: cell(name, 'finetune', 1.0)
   mixed = lambda name, share: cell(name, 'mixed', share)
-  each = lambda *cells: ' against '.join(
-      map(accuracy, cells)) + f' {BY_PERSON}'
+  each = lambda *cells: ' against '.join(map(accuracy, cells))
 
   def add(statement, paper, cells, holds, ours=each):
     known = [c for c in cells if c is not None]
     if len(known) < len(cells) or not cells:
       out.append(Claim(statement, paper, 'not run', 'not tested at this scale'))
       return
-    text = ours(*cells) + (f' (n = {int(cells[0].n)} seeds of '
-                           f'{int(cells[0].people)} held-out people; guess '
-                           f'{cells[0].majority_mean:.1f})')
+    text = held_out(ours(*cells), cells[0],
+                    f'; guess {cells[0].majority_mean:.1f}')
     enough = min(c.n for c in cells) >= 3
     out.append(Claim(statement, paper, text, (
         'yes' if holds(*cells) else 'no') if enough else (

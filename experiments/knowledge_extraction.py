@@ -33,7 +33,7 @@ gone: its rows show the spread over seeds alone; a new report has both.
 
 from configs.sizes import size
 from physics_lm import plots
-from physics_lm.report import BY_PERSON, Claim, accuracy, spread
+from physics_lm.report import Claim, accuracy, held_out, spread
 from physics_lm.sweep import Run, pick
 
 # data: (full finetuning, mixed), percent; with the full name only LoRA's is
@@ -136,7 +136,7 @@ def table(results: list[dict]):
                 ['data', 'training', 'half', 'attribute', 'people'], metrics)
 
 
-def _held_out(df):
+def means(df):
   """Held-out means over the attributes, indexed by (data, training)."""
   rows = df[(df.half == 'test') & (df.attribute == 'mean')]
   return rows.set_index(['data', 'training'])
@@ -144,7 +144,7 @@ def _held_out(df):
 
 def show(df) -> str:
   """The small table of the last screen."""
-  rows = _held_out(df)
+  rows = means(df)
   lines = [f'{"data":26}{"training":12}{"held-out exact %":>26}'
            f'{"majority %":>12}{"biography %":>13}{"seeds":>7}{"people":>8}']
   for (data, training), r in rows.iterrows():
@@ -158,7 +158,7 @@ def show(df) -> str:
 
 def figure(df):
   """Held-out accuracy by data, one panel for each way to train."""
-  rows = _held_out(df)
+  rows = means(df)
   trainings = [t for t in TRAININGS if t in rows.index.get_level_values(1)]
   # One panel alone is wider: the lines above and below need the room.
   fig, axes = plots.figure(columns=len(trainings), sharey=True,
@@ -199,17 +199,15 @@ def figure(df):
 
 def verdict(df) -> list[Claim]:
   """Results 1 to 3 of the paper."""
-  rows, out = _held_out(df), []
+  rows, out = means(df), []
 
   def cell(data, training):
     found = (data, training) in rows.index
     return rows.loc[(data, training)] if found else None
 
   def text(*cells):
-    said = ' against '.join(map(accuracy, cells))
-    return said + f' {BY_PERSON}' * ('[' in said) + (
-        f' (n = {cells[0].n} seeds of {cells[0].people} held-out people; '
-        f'guess {cells[0].majority_mean:.1f})')
+    return held_out(' against '.join(map(accuracy, cells)), cells[0],
+                    f'; guess {cells[0].majority_mean:.1f}')
 
   def add(statement, paper, cells, holds, more=''):
     if any(c is None for c in cells):

@@ -51,7 +51,7 @@ that years and days are one token each), P_train of other sizes than all
 
 from configs.sizes import size
 from physics_lm import plots
-from physics_lm.report import BY_PERSON, Claim, accuracy, spread
+from physics_lm.report import BY_PERSON, Claim, accuracy, held_out, spread
 from physics_lm.sweep import Run, pick
 
 PARTS = ('birth_month', 'birth_day', 'birth_year')
@@ -338,16 +338,16 @@ def verdict(df) -> list[Claim]:
       out.append(Claim(statement, paper, 'not run with three seeds',
                        'not tested at this scale'))
       return
-    verdict = 'yes' if holds(*rows) else 'no'
-    out.append(Claim(statement, paper, text(*rows) + (
-        f' (n = {int(rows[0].n)} seeds of {int(rows[0].people)} held-out '
-        'people)'), verdict if tested(*rows) else 'not tested at this scale'))
+    found = 'not tested at this scale'
+    if tested(*rows):
+      found = 'yes' if holds(*rows) else 'no'
+    out.append(Claim(statement, paper, held_out(text(*rows), rows[0]), found))
 
   def each(*names):
     """'the day 20.4 ± 3.1 [14.4, 26.9], ...'"""
     return lambda *rows: ', '.join(
         f'{name} {accuracy(r, "plain")}' for name, r in zip(names, rows)
-        ) + f' % {BY_PERSON}'
+        ) + ' %'
 
   error = lambda a, b, x, y: 2 * (
       (a[f'{x}_std']**2 + b[f'{y}_std']**2) / min(a.n, b.n))**0.5
@@ -406,8 +406,7 @@ def verdict(df) -> list[Claim]:
         lambda *rows, k=k: mean(rows[:k], 'plain') <= mean(
             rows[k:], 'plain') + 5, enough)
   over = lambda *rows: ', '.join(
-      f'{accuracy(r, "plain")} % (chance {r.chance_mean:.1f})' for r in rows
-      ) + f' {BY_PERSON}'
+      f'{accuracy(r, "plain")} % (chance {r.chance_mean:.1f})' for r in rows)
   no_better = lambda *rows: all(
       r.plain_mean <= r.chance_mean + 5 for r in rows)
   add('Whose major is luckier is not said without a hint (Result 3: at most '

@@ -42,7 +42,7 @@ import math
 from configs.manipulation import SMALL
 from configs.sizes import size
 from physics_lm import plots
-from physics_lm.report import BY_PERSON, Claim, accuracy, spread
+from physics_lm.report import BY_PERSON, Claim, accuracy, held_out, spread
 from physics_lm.sweep import Run, pick
 
 # whole attributes, P-probe before anything is told, and Q-probe, percent
@@ -289,8 +289,7 @@ def verdict(df) -> list[Claim]:
       out.append(Claim(statement, paper, 'not run with three seeds',
                        'not tested at this scale'))
     else:
-      out.append(Claim(statement, paper, ours() + f' (n = {n} seeds, '
-                       f'{int(df.people.max())} held-out people)',
+      out.append(Claim(statement, paper, held_out(ours(), df.iloc[0]),
                        'yes' if holds() else 'no'))
 
   five = list(SHORT)[1:]
@@ -301,7 +300,7 @@ def verdict(df) -> list[Claim]:
        '13.1 % (chance 12.0)')):
     add(f'Told once, {statement}, within 5 points of chance)', paper,
         ['single'], lambda what=what: accuracy(
-            at_name('single', what), 'right') + f' % {BY_PERSON} (chance '
+            at_name('single', what), 'right') + ' % (chance '
         f'{at_name("single", what).chance_mean:.1f})',
         lambda what=what: at_name('single', what).right_mean <= at_name(
             'single', what).chance_mean + 5)
@@ -329,7 +328,7 @@ def verdict(df) -> list[Claim]:
         ['single', 'multi5_permute'],
         lambda what=what: ' against '.join(accuracy(
             at_name(d, what), 'right') for d in ('multi5_permute', 'single'))
-        + f' % {BY_PERSON}',
+        + ' %',
         lambda attributes=attributes: beats(
             'multi5_permute', 'single', attributes))
   add('Questions are answered as well as Q-probes read off the name (Result 5: '

@@ -170,7 +170,7 @@ def spread(df, by: list[str], columns: list[str]):
   return out.reset_index()
 
 
-BY_PERSON = '[95 % by person]'  # what `accuracy` puts into brackets
+BY_PERSON = 'in brackets 95 % by person'
 
 
 def accuracy(row, what: str = 'exact') -> str:
@@ -183,6 +183,14 @@ def accuracy(row, what: str = 'exact') -> str:
   low, high = (row.get(f'{what}_{end}_mean', float('nan'))
                for end in ('low', 'high'))
   return text if low != low else f'{text} [{percent(low)}, {percent(high)}]'
+
+
+def held_out(said: str, row, more: str = '') -> str:
+  """`said` of accuracies, and of whom: '... (n = 3 seeds of 100 held-out
+  people, in brackets 95 % by person)'."""
+  brackets = f', {BY_PERSON}' if '[' in said else ''
+  return (f'{said} (n = {int(row["n"])} seeds of {int(row["people"])} held-out '
+          f'people{brackets}{more})')
 
 
 def best_rate(df, by: list[str], column: str = 'bits'):
