@@ -56,16 +56,18 @@ _LARGE = _both(first_names=400, middle_names=400, last_names=1000, years=200,
     'model.dtype': 'bfloat16', 'data.length': 512, 'data.batch': 96,
     'optim.learning_rate': 1e-3}
 SCALES = {
-    # scale: people of each, seeds, steps on texts of both, common overrides,
-    # those of reading and of asking (None: both at once)
-    'smoke': (20, 1, 12, {'model.width': 16, 'model.depth': 2,
-                          'model.heads': 2, 'data.batch': 4,
-                          'optim.warmup': 1}, {}, None),
-    'cpu': (200, 3, 1500, {'data.length': 128, 'model.depth': 3,
-                           'optim.learning_rate': 5e-3}, {}, None),
-    'gpu': (10_000, 3, 6000, size('d512') | _LARGE, {'optim.warmup': 200}, {
-        'steps': 1500, 'optim.warmup': 20, 'optim.learning_rate': 3e-4}),
-    'paper': (100_000, 1, 160_000, size('gpt2') | _LARGE | {
+    # scale: ways, people of each, seeds, steps on texts of both, common
+    # overrides, those of reading and of asking (None: both at once)
+    'smoke': (('alone', 'helped'), 20, 1, 12, {
+        'model.width': 16, 'model.depth': 2, 'model.heads': 2,
+        'data.batch': 4, 'optim.warmup': 1}, {}, None),
+    'cpu': (tuple(WAYS), 200, 3, 1500, {
+        'data.length': 128, 'model.depth': 3, 'optim.learning_rate': 5e-3},
+            {}, None),
+    'gpu': (tuple(WAYS), 10_000, 3, 6000, size('d512') | _LARGE, {
+        'optim.warmup': 200}, {
+            'steps': 1500, 'optim.warmup': 20, 'optim.learning_rate': 3e-4}),
+    'paper': (tuple(WAYS), 100_000, 1, 160_000, size('gpt2') | _LARGE | {
         'model.dropout': 0.1, 'data.isolate': False}, {'optim.warmup': 1000}, {
             'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
             'optim.weight_decay': 0.01, 'optim.learning_rate': 3e-4,
@@ -75,14 +77,14 @@ SCALES = {
 
 def runs(scale: str) -> list[Run]:
   """Every (way, seed): read, then asked, or both at once."""
-  people, seeds, steps, common, first, then = pick(SCALES, scale)
+  ways, people, seeds, steps, common, first, then = pick(SCALES, scale)
   out = []
   for seed in range(seeds):
     point = common | _both(people=people) | {
         'worlds.celebrity.first': people} | {
             f'seed.{k}': seed for k in ('init', 'data', 'world')}
     read = {}
-    for way, (texts, asked) in WAYS.items():
+    for way, (texts, asked) in ((w, WAYS[w]) for w in ways):
       # Alone, too, long enough for the texts to be known by heart.
       point['steps'] = steps if texts == 'both' else steps // 2
       tags = {'way': way, 'seed': seed}

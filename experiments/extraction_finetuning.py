@@ -65,7 +65,7 @@ _SMALL = {f'worlds.bios.{k}': v for k, v in SMALL.items()} | {
 SCALES = {
     # scale: data, ranks r, ranks r', other ways, seeds, common overrides, of
     # pretraining, of finetuning; {way: its learning rate} where they differ
-    'smoke': (('single',), (2,), (16,), ('prefix',), 1, _SMALL | {
+    'smoke': (('single',), (2,), (16,), (), 1, _SMALL | {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2},
               {'steps': 10}, {'steps': 5}, {}),

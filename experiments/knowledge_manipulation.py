@@ -262,8 +262,8 @@ def figure(df):
       f'mean and standard deviation of {n} seed{"s"[:n > 1]};  a hint: the '
       'facts, written by the model before its answer;  dotted: the commonest '
       'answer;\ndashes: the law, h + (1 - h) chance, where h of the hints '
-      'are right;  diamonds: the paper, 124M parameters, 50,000 training '
-      'people (even month without hints: 10,000)', x=0.01, ha='left',
+      'are right;  diamonds: the paper, 124M parameters, 10,000 to 50,000 '
+      'training people', x=0.01, ha='left',
       fontsize=8, color=plots.QUIET)
   return fig
 

@@ -78,11 +78,11 @@ _LARGE = {'worlds.bios.first_names': 400, 'worlds.bios.middle_names': 400,
           'data.length': 512, 'data.batch': 96, 'optim.learning_rate': 1e-3}
 SCALES = {
     # scale: data, seeds, common overrides, of pretraining, of finetuning
-    'smoke': (('single', 'multi5_permute'), 1, _PEOPLE | _ROWS | {
+    'smoke': (('single',), 1, _PEOPLE | _ROWS | {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2},
-              _PROBES | {'steps': 10, 'evals.p_probe.steps': 3,
-                         'evals.q_probe.steps': 3}, {'steps': 5}),
+              _PROBES | {'steps': 10, 'evals.p_probe.steps': 2,
+                         'evals.q_probe.steps': 2}, {'steps': 5}),
     'cpu': (tuple(PAPER), 3, _PEOPLE | _ROWS | {
         'worlds.bios.people': 300, 'data.length': 144, 'model.depth': 3,
         'optim.learning_rate': 5e-3}, _PROBES | {'steps': 800}, {
