@@ -151,12 +151,12 @@ def cells(df, training: str = 'ask', half: str = 'test'):
 def show(df) -> str:
   """The small table of the last screen."""
   asked, fitted, read = cells(df), cells(df, half='train'), cells(df, 'read')
-  lines = [f'{"reader":10}{"attribute":14}{"answers %":>27}{"chance %":>10}'
-           f'{"training half %":>27}{"in texts, read %":>27}{"seeds":>7}']
+  lines = [f'{"reader":10}{"attribute":14}{"answers %":>28}{"chance %":>10}'
+           f'{"training half %":>28}{"in texts, read %":>28}{"seeds":>7}']
   for key, r in asked.iterrows():
-    lines.append(f'{key[0]:10}{key[1]:14}{accuracy(r):>27}'
-                 f'{r.majority_mean:>10.1f}{accuracy(fitted.loc[key]):>27}'
-                 f'{accuracy(read.loc[key], "bio_exact"):>27}{int(r.n):>7}')
+    lines.append(f'{key[0]:10}{key[1]:14}{accuracy(r):>28}'
+                 f'{r.majority_mean:>10.1f}{accuracy(fitted.loc[key]):>28}'
+                 f'{accuracy(read.loc[key], "bio_exact"):>28}{int(r.n):>7}')
   return '\n'.join([*lines, f'{BY_PERSON} of one seed'])
 
 

@@ -131,12 +131,12 @@ def cells(df, attribute: str = 'mean', asked: str = 'minority'):
 
 def show(df) -> str:
   """The small table of the last screen."""
-  lines = [f'{"way":18}{"asked about":12}{"exact %":>26}{"chance %":>10}'
+  lines = [f'{"way":18}{"asked about":12}{"exact %":>28}{"chance %":>10}'
            f'{"in texts %":>12}{"seeds":>7}{"people":>8}']
   for who in WORLDS:
     for way, r in cells(df, asked=who).iterrows():
       if way in WAYS and (way != 'alone' or who == 'minority'):
-        lines.append(f'{way:18}{who:12}{accuracy(r):>26}'
+        lines.append(f'{way:18}{who:12}{accuracy(r):>28}'
                      f'{r.majority_mean:>10.1f}{r.bio_exact_mean:>12.1f}'
                      f'{int(r.n):>7}{int(r.people):>8}')
   return '\n'.join([*lines, f'{BY_PERSON} of one seed'])

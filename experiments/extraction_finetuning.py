@@ -148,10 +148,10 @@ def cells(df, half: str = 'test'):
 def show(df) -> str:
   """The small table of the last screen."""
   test, train = cells(df), cells(df, 'train')
-  lines = [f'{"data":18}{"way":16}{"held out, %":>26}{"trained on, %":>14}'
+  lines = [f'{"data":18}{"way":16}{"held out, %":>28}{"trained on, %":>14}'
            f'{"in texts, %":>12}{"guess, %":>9}{"seeds":>6}']
   for at, r in test.iterrows():
-    lines.append(f'{at[0]:18}{at[1]:16}{accuracy(r):>26}'
+    lines.append(f'{at[0]:18}{at[1]:16}{accuracy(r):>28}'
                  f'{train.loc[at].exact_mean:>14.1f}{r.bio_exact_mean:>12.1f}'
                  f'{r.majority_mean:>9.1f}{int(r.n):>6}')
   return '\n'.join([*lines, f'{BY_PERSON} of one seed'])

@@ -161,7 +161,7 @@ def means(df, half: str = 'test'):
 def show(df) -> str:
   """The small table of the last screen."""
   rows, train = means(df), means(df, 'train')
-  lines = [f'{"set":26}{"training":10}{"share":>6}{"held out, %":>26}'
+  lines = [f'{"set":26}{"training":10}{"share":>6}{"held out, %":>28}'
            f'{"trained on, %":>14}{"in texts, %":>12}{"guess, %":>9}'
            f'{"seeds":>6}']
   for at in sorted(rows.index, key=lambda k: (
@@ -170,7 +170,7 @@ def show(df) -> str:
       continue
     r = rows.loc[at]
     lines.append(
-        f'{at[0]:26}{at[1]:10}{at[2]:>6.1f}{accuracy(r):>26}'
+        f'{at[0]:26}{at[1]:10}{at[2]:>6.1f}{accuracy(r):>28}'
         f'{train.loc[at].exact_mean:>14.1f}{r.bio_exact_mean:>12.1f}'
         f'{r.majority_mean:>9.1f}{int(r.n):>6}')
   return '\n'.join([*lines, f'{BY_PERSON} of one seed'])

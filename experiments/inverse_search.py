@@ -109,14 +109,14 @@ def cells(df, half: str = 'test'):
 def show(df) -> str:
   """The small table of the last screen."""
   test, train = cells(df), cells(df, 'train')
-  lines = [f'{"texts":26}{"task":12}{"held-out %":>26}{"training %":>26}'
+  lines = [f'{"texts":26}{"task":12}{"held-out %":>28}{"training %":>28}'
            f'{"chance %":>10}{"seeds":>7}']
   for name in DATA:
     for task in TASKS:
       r = test(name, task)
       if r is not None:
-        lines.append(f'{name:26}{task:12}{accuracy(r, "right"):>26}'
-                     f'{accuracy(train(name, task), "right"):>26}'
+        lines.append(f'{name:26}{task:12}{accuracy(r, "right"):>28}'
+                     f'{accuracy(train(name, task), "right"):>28}'
                      f'{r.chance_mean:>10.1f}{int(r.n):>7}')
   return '\n'.join([*lines, f'{BY_PERSON} of one seed'])
 

@@ -145,12 +145,12 @@ def means(df):
 def show(df) -> str:
   """The small table of the last screen."""
   rows = means(df)
-  lines = [f'{"data":26}{"training":12}{"held-out exact %":>26}'
+  lines = [f'{"data":26}{"training":12}{"held-out exact %":>28}'
            f'{"majority %":>12}{"biography %":>13}{"seeds":>7}{"people":>8}']
   for (data, training), r in rows.iterrows():
     if training != 'pretrain':
       lines.append(
-          f'{data:26}{training:12}{accuracy(r):>26}'
+          f'{data:26}{training:12}{accuracy(r):>28}'
           f'{r.majority_mean:>12.1f}{r.bio_exact_mean:>13.1f}{r.n:>7}'
           f'{r.people:>8}')
   return '\n'.join(lines)

@@ -219,15 +219,15 @@ def cells(df, half: str = 'test', asked: int | None = None):
 
 def show(df) -> str:
   """The small table of the last screen: held-out people."""
-  lines = [f'{"texts":10}{"task":28}{"hints":>6}{"chance":>8}{"without":>26}'
-           f'{"with":>26}{"hint right":>26}{"law":>7}{"seeds":>7}']
+  lines = [f'{"texts":10}{"task":28}{"hints":>6}{"chance":>8}{"without":>28}'
+           f'{"with":>28}{"hint right":>28}{"law":>7}{"seeds":>7}']
   for _, r in df[df.half == 'test'].iterrows():
     with_ = [accuracy(r, k) if r[f'{k}_mean'] == r[f'{k}_mean'] else ''
              for k in ('hinted', 'hint')]
     law = f'{r.law_mean:.1f}' if r.law_mean == r.law_mean else ''
     lines.append(f'{r.order:10}{r.task:28}{"yes" if r.hints else "":>6}'
-                 f'{r.chance_mean:>8.1f}{accuracy(r, "plain"):>26}'
-                 f'{with_[0]:>26}{with_[1]:>26}{law:>7}{int(r.n):>7}')
+                 f'{r.chance_mean:>8.1f}{accuracy(r, "plain"):>28}'
+                 f'{with_[0]:>28}{with_[1]:>28}{law:>7}{int(r.n):>7}')
   return '\n'.join([*lines, f'percent; {BY_PERSON} of one seed'])
 
 

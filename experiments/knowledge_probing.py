@@ -195,7 +195,7 @@ def correlation(df, attributes=tuple(SHORT)) -> float:
 def show(df) -> str:
   """The small table of the last screen."""
   lines = [f'{"data":26}{"attribute":19}{"P at the name":>14}'
-           f'{"P, own place":>14}{"Q":>26}{"answers":>9}{"chance":>8}']
+           f'{"P, own place":>14}{"Q":>28}{"answers":>9}{"chance":>8}']
   both = joined(df)
   for data in [d for d in PAPER if d in set(df.data)]:
     P = pivot(df, data)
@@ -205,7 +205,7 @@ def show(df) -> str:
       lines.append(
           f'{data:26}{SHORT[name] + (", first" if name != a else ""):19}'
           f'{P.loc[a, 0]:>14.1f}{own if "permute" not in data else "":>14}'
-          f'{accuracy(r, "right"):>26}{r.right_mean_QA:>9.1f}'
+          f'{accuracy(r, "right"):>28}{r.right_mean_QA:>9.1f}'
           f'{r.chance_mean:>8.1f}')
   lines.append(f'correlation of Q and answers {correlation(df):.2f}, '
                f'n = {int(df.n.min())} seeds, {BY_PERSON} of one seed')
