@@ -46,7 +46,7 @@ about tasks that only `gpu` and `paper` have.
 
 What the `paper` scale has not of the paper: GPT-2's tokenizer (here words, so
 that years and days are one token each), P_train of other sizes than all
-50,000 and, for parity, 10,000; the intervals' people are 2,000.
+50,000 and, for parity, 10,000; of the held-out people 2,000 are asked.
 """
 
 from configs.sizes import size

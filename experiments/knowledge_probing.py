@@ -18,7 +18,8 @@ major, employer, company city), percent:
   python -m physics_lm.launch experiments/knowledge_probing.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_probing.py --scale=cpu
 
-Measured: 24 runs, 36 minutes of one core that others used as well.
+Measured: 24 runs, 36 minutes of one core that others used as well, with six of
+the eleven targets.
 
 Ours at `cpu` scale: 300 people, short lists (configs/manipulation.py), a few
 hundred steps of probing with the paper's rate x decay x steps; as in the paper
