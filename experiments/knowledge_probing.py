@@ -257,11 +257,11 @@ def figure(df):
                     textcoords='offset points', fontsize=7.5, ha='right',
                     color=plots.COLOURS[i])
   ax.plot([0, 100], [0, 100], color=plots.QUIET, linewidth=0.8, linestyle=':')
-  ax.legend(frameon=False, fontsize=7.5, loc='lower right', labelspacing=0.2,
+  ax.legend(frameon=False, fontsize=7.5, loc='upper left', labelspacing=0.2,
             handletextpad=0.2, borderaxespad=0)
   ax.set_xlabel('Q-probe reads it off the name, %', fontsize=9)
   ax.set_ylabel('questions answered, %', fontsize=9)
-  ax.set_ylim(-4, 108)
+  ax.set_ylim(-4, 112)
   plots.title(ax, 'Read and answered')
   n, people = int(df.n.min()), int(df.people.max())
   fig.suptitle('What a probe reads in the middle of a biography, before '
@@ -295,11 +295,11 @@ def verdict(df) -> list[Claim]:
 
   five = list(SHORT)[1:]
   for what, statement, paper in (
-      ('whole', 'attributes cannot be read off at the name (Result 4: P-probe, '
-       'five attributes', '4.5 % (chance 3.2)'),
+      ('whole', 'Told once, attributes cannot be read off at the name (Result '
+       '4: P-probe, five attributes', '4.5 % (chance 3.2)'),
       ('first', 'nor can their first words (Result 4: five attributes',
        '13.1 % (chance 12.0)')):
-    add(f'Told once, {statement}, within 5 points of chance)', paper,
+    add(f'{statement}, within 5 points of chance)', paper,
         ['single'], lambda what=what: accuracy(
             at_name('single', what), 'right') + ' % (chance '
         f'{at_name("single", what).chance_mean:.1f})',
