@@ -103,6 +103,12 @@ class Power:
     """Whom 64 random bits draw, from 0."""
     return self.rank((bits >> 11) * 2.0**-53) - 1
 
+  def deviation(self) -> float:
+    """Standard deviation of log(1 / p) over draws, nats; of the first 2^20
+    people."""
+    p = self.share(np.arange(1, min(self.n, 1 << 20) + 1))
+    return float((p * (-np.log(p) - self.entropy)**2).sum())**0.5
+
   def beyond(self, count: int) -> float:
     """The share of draws that tell of others than the first `count`."""
     if count >= self.n:
