@@ -182,7 +182,7 @@ def joined(df):
   """Q-probes beside answers, by (data, attribute)."""
   by = {m: df[df.measure == m].set_index(['data', 'attribute']).sort_index()
         for m in ('Q', 'QA')}
-  return by['Q'].join(by['QA'], rsuffix='_QA', how='inner')
+  return by['Q'].join(by['QA'].add_suffix('_QA'), how='inner')
 
 
 def correlation(df, attributes=tuple(SHORT)) -> float:
