@@ -175,6 +175,29 @@ def spread(df, by: list[str], columns: list[str]):
   return out.reset_index()
 
 
+BY_PERSON = 'in brackets 95 % by person'
+
+
+def accuracy(row, what: str = 'exact') -> str:
+  """'61.2 ± 3.4 [52.0, 70.1]': mean and standard deviation over seeds (of one
+  seed no deviation) and, where the table has it, the interval by person of one
+  seed: columns what_mean, what_std, what_low_mean, what_high_mean and n."""
+  text = percent(row[f'{what}_mean'])
+  if row['n'] > 1:
+    text += f' ± {percent(row[f"{what}_std"])}'
+  low, high = (row.get(f'{what}_{end}_mean', float('nan'))
+               for end in ('low', 'high'))
+  return text if low != low else f'{text} [{percent(low)}, {percent(high)}]'
+
+
+def held_out(said: str, row, more: str = '') -> str:
+  """`said` of accuracies, and of whom: '... (n = 3 seeds of 100 held-out
+  people, in brackets 95 % by person)'."""
+  brackets = f', {BY_PERSON}' if '[' in said else ''
+  return (f'{said} (n = {int(row["n"])} seeds of {int(row["people"])} held-out '
+          f'people{brackets}{more})')
+
+
 def best_rate(df, by: list[str], column: str = 'bits'):
   """Of each row, whether its `rate` is the one of its group with the highest
   mean of `column` over seeds."""

@@ -300,6 +300,23 @@ def test_the_best_learning_rate_is_by_the_mean_over_seeds():
   assert best.rate[best.data == 'b'].nunique() == 1
 
 
+def test_an_accuracy_is_said_with_what_its_table_has():
+  import pandas as pd
+  runs = pd.DataFrame({'data': 'a', 'people': 50, 'exact': [10.0, 14.0],
+                       'exact_low': [6.0, 8.0], 'exact_high': [15.0, 19.0]})
+  columns = ['exact', 'exact_low', 'exact_high']
+  both = report.spread(runs, ['data', 'people'], columns).iloc[0]
+  assert report.accuracy(both) == '12.0 ± 2.8 [7.0, 17.0]'
+  one = report.spread(runs[:1], ['data', 'people'], columns).iloc[0]
+  assert report.accuracy(one) == '10.0 [6.0, 15.0]'
+  older = report.spread(runs, ['data', 'people'], columns[:1]).iloc[0]
+  assert report.accuracy(older) == '12.0 ± 2.8'
+  text = report.held_out(report.accuracy(both), both, '; guess 3.0')
+  assert text.endswith('(n = 2 seeds of 50 held-out people, in brackets 95 % '
+                       'by person; guess 3.0)')
+  assert 'brackets' not in report.held_out(report.accuracy(older), older)
+
+
 def test_the_readmes_scoreboard_is_the_committed_results():
   text = (ROOT / 'README.md').read_text()
   assert report.scoreboard() in text, 'run: python -m physics_lm.report --all'
