@@ -21,7 +21,8 @@ SIZES = {'gpu': (10, 12, 384, 192, 8000, 0.05),
          'med': (15, 20, 448, 512, 100_000, 0.05),
          'hard': (21, 28, 640, 256, 200_000, 0.03)}
 ASKED = {'': {}, 'best_of': {'best_of': 'best_of'},
-         'probes': {task: 'v_probe' for task in ('nece', 'dep', 'can_next')},
+         'probes': {task: 'v_probe' for task in (
+             'nece', 'dep', 'known', 'value', 'can_next', 'nece_next')},
          'regret': {'beam4': 'reasoning', 'beam16': 'reasoning',
                     'regret': 'regret'}}
 

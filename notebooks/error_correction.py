@@ -62,7 +62,7 @@ print(exp.show(df))
 # %% [markdown]
 # ## What is wrong first
 #
-# Of all problems, %: the first wrong step of a solution names something that
+# Of new problems, %: the first wrong step of a solution names something that
 # cannot be told yet, is computed wrongly, or something else is wrong; mean over
 # seeds.
 

@@ -177,6 +177,30 @@ def wrong_query(text, problem, rng):
   return None
 
 
+def unused_step(text, problem, rng):
+  """A true step with a letter of its own, that nothing needs."""
+  own = _own(text)
+  told = re.search(r' so (\w) = (?:.* = )?(\d+)\.$', own[0])
+  if len(own) < 2:
+    return None
+  free = next(x for x in 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
+              if f' {x} =' not in text)
+  return text.replace(own[1], own[1].replace(
+      ';', f'; {free} = {told[1]} = {told[2]};', 1))
+
+
+def leading_zero(text, problem, rng):
+  found = list(re.finditer(r'\b\d', text))
+  at = found[int(rng.integers(len(found)))].start()
+  return f'{text[:at]}0{text[at:]}'
+
+
+def nothing_taken_back(text, problem, rng):
+  own = _own(text)
+  at = text.index(own[int(rng.integers(len(own)))])
+  return f'{text[:at]} Define what comes to mind as BACK.{text[at:]}'
+
+
 def cut_short(text, problem, rng):
   return text[:-1]
 
@@ -235,6 +259,9 @@ WAYS = {
     'no such edge': (edge_that_is_not, 'is not in the problem'),
     'told twice': (twice, 'is defined twice'),
     'another query': (wrong_query, 'is told last'),
+    'unused step': (unused_step, 'is not used'),
+    'leading zero': (leading_zero, 'begins with 0'),
+    'nothing taken back': (nothing_taken_back, 'taken back, is no parameter'),
     'cut short': (cut_short, 'without a full stop'),
     'garbage': (garbage, 'cannot read'),
     'empty': (empty, 'nothing is told last'),

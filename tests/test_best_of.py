@@ -120,14 +120,20 @@ def test_run(config, monkeypatch):
 
   def watch(*given):
     found = sampled(*given)
-    seen.append({i for i, _ in found})
+    world = rows.load(config).worlds['igsm']
+    seen.append([world.prompt(world.example('test', i)) for i, _ in found])
     return found
 
   monkeypatch.setattr(best_of, 'sampled', watch)
-  again, _ = best_of.run(params, config, config.evals.reasoning, cfg)
+  again, raw = best_of.run(params, config, config.evals.reasoning, cfg,
+                           lambda split, text: text == seen[1][0])
   learned, asked = seen
-  assert len(learned) == 6 and len(asked) == 5 and not learned & asked
+  assert len(learned) == 6 and len(asked) == 5
+  assert not set(learned) & set(asked)
   assert again['full/test/first/n4'] == metrics['full/test/first/n4']
+  assert again['problems_unseen/test'] == 5 - asked.count(asked[0])
+  assert again['full_unseen/test/oracle/n4'] >= 0
+  assert [r['stood'] for r in raw[:5]] == [True] * 4 + [asked[1] == asked[0]]
   assert not re.search('ids', ' '.join(raw[0]))
 
 

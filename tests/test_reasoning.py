@@ -32,7 +32,7 @@ def config():
   return cli.override(c, SMALL)
 
 
-def run(config, monkeypatch, answer):
+def run(config, monkeypatch, answer, **more):
   """Metrics and outcomes when `answer(example, solution)` is what a model
   writes."""
   data, world, _, asked = reasoning.inputs(config, config.evals.reasoning)
@@ -48,7 +48,7 @@ def run(config, monkeypatch, answer):
     return [ids[:steps] for ids in out]
 
   monkeypatch.setattr(decode, 'generate', write)
-  return reasoning.run(None, config, config.evals.reasoning, None)
+  return reasoning.run(None, config, config.evals.reasoning, None, **more)
 
 
 def test_true_solutions_are_right_and_spoiled_ones_wrong(config, monkeypatch):
@@ -90,6 +90,50 @@ def test_counts_by_op_and_retries(config, monkeypatch):
   assert metrics['majority/test'] == np.mean(
       [world.example('test', r['index']).meta['answer'] == guess
        for r in mine])
+
+
+def test_what_stood_in_training_is_set_apart(config, monkeypatch):
+  """A model that knows the first half of each split by heart."""
+  world = rows.load(config).worlds['igsm']
+  old = {world.prompt(e) for split in ('test', 'test_op4') for _, e in
+         reasoning.problems(rows.load(config), world, split, 20)}
+  recite = lambda e, text: text if world.prompt(e) in old else ' so'
+  metrics, raw = run(config, monkeypatch, recite)
+  assert not any('unseen' in k for k in metrics)  # not known
+  metrics, raw = run(config, monkeypatch, recite, stood=lambda split, text: (
+      split == 'test' and text in old))
+  mine = [r for r in raw if r['split'] == 'test']
+  new = [r for r in mine if r['problem'] not in old]
+  assert 5 < len(new) <= 20 and [r for r in mine if not r['stood']] == new
+  assert metrics['problems_unseen/test'] == len(new)
+  assert metrics['full_unseen/test'] == 0 < metrics['full/test']
+  assert metrics['fault_unseen/test/unreadable'] == 1
+  assert metrics['majority_unseen/test'] == np.mean(
+      [r['majority'] for r in new])
+  same = ('full', 'answer', 'ended', 'problems', 'fault')
+  assert all(v == metrics[k.replace('/', '_unseen/', 1)]
+             for k, v in metrics.items() if 'test_op4' in k
+             and k.split('/')[0] in same)  # all of these are new
+  metrics, _ = run(config, monkeypatch, recite, stood=lambda *_: True)
+  assert metrics['problems_unseen/test'] == 0
+  assert 'full_unseen/test' not in metrics
+
+
+def test_those_asked_are_left_out_by_text(config):
+  data = rows.load(config)
+  world, spec = data.worlds['igsm'], config.evals.reasoning
+  asked = reasoning.asked_texts(data, world, spec)
+  assert len(asked) > 40
+  more = reasoning.problems(data, world, 'test', 30, asked)
+  every = reasoning.problems(data, world, 'test', more[-1][0] + 1)
+  assert [i for i, _ in more] == [
+      i for i, e in every if world.prompt(e) not in asked][:30]
+  assert more[0][0] >= 40 and len(more) == 30
+  every = frozenset(world.prompt(world.example('train_op1', i))
+                    for i in range(300))
+  few = type('Few', (frozenset,), {'__len__': lambda self: 3})(every)
+  with pytest.raises(BadInput, match='wanted fewer asked'):
+    reasoning.problems(data, world, 'train_op1', 30, few)
 
 
 def test_what_is_wrong_first():
@@ -140,6 +184,8 @@ def test_in_the_loop_and_on_a_finished_run(config, tmp_path, capsys):
   file = tmp_path / 'run' / 'evals' / 'reasoning' / '3.jsonl'
   before, raw = store.results(tmp_path / 'run'), file.read_text()
   first = json.loads(raw.splitlines()[0])
+  assert first['stood'] is False
+  assert before['reasoning/problems_unseen/test'] == 8
   assert {'problem', 'generated', 'reason', 'full', 'index'} <= set(first)
   command.main([str(tmp_path / 'run'), '--eval=reasoning'])
   assert 'full/test' in capsys.readouterr().out

@@ -209,12 +209,20 @@ def test_run(config):
   params = jax.tree.map(lambda w: 3 * w, model.init(cfg, jax.random.key(0)))
   stop, = data.vocab.encode('.')  # now and then
   params['ends']['bias_last'] = 2.0 * params['ends']['embedding'][stop]
-  metrics, raw = regret.run(params, config, spec, cfg)
+  asked = reasoning.problems(data, data.worlds['igsm'], 'train', PROMPTS)
+  first = data.worlds['igsm'].prompt(asked[0][1])
+  metrics, raw = regret.run(params, config, spec, cfg,
+                            lambda split, text: text == first)
+  assert metrics['problems/train'] == PROMPTS
+  assert metrics['problems_unseen/train'] == sum(
+      not r['stood'] for r in raw) / len(regret.DETECTORS) < PROMPTS
+  assert metrics['full_unseen/train/none'] == np.mean([
+      r['full'] for r in raw if r['detector'] == 'none' and not r['stood']])
+  assert metrics['right_unseen/train'] <= metrics['right/train']
   assert len(raw) == PROMPTS * len(regret.DETECTORS)
   assert {f'full/train/{d}' for d in regret.DETECTORS} <= metrics.keys()
   assert 0 <= metrics['negative/train'] <= 1
   plain = [r for r in raw if r['detector'] == 'none']
-  asked = reasoning.problems(data, data.worlds['igsm'], 'train', PROMPTS)
   greedy = decode.greedy(params, cfg, [
       reasoning.prompt(data, e) for _, e in asked], spec.tokens,
       len(data.vocab))

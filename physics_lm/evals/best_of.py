@@ -11,7 +11,7 @@ For each problem the model writes n solutions at a temperature; one is kept, by
   oracle     a right one if there is one
 
 A verifier is the model itself with one more head, trained on solutions that the
-model wrote of other draws (`learn_split`), judged by the world's checker
+model wrote of other problems (`learn_split`), judged by the world's checker
 (Cobbe et al. 2021, arXiv 2110.14168; Lightman et al. 2023, arXiv 2305.20050).
 Both verifiers see the same solutions, equally often. What they learn from
 should be as hard as what is asked: of easy problems short solutions are right.
@@ -37,15 +37,14 @@ PASSES = 2  # over the solutions it learns from
 
 
 def sampled(params, config, spec, cfg: Shape, split: str, count: int, n: int,
-            seed: int, first: int = 0):
-  """n judged solutions of `count` problems each, without the first so many of
-  the split: [(index, [outcome])]. An
-  outcome is reasoning's, with `ids` (prompt and solution), `ends` (of the
-  sentences, in ids) and `good` (how many sentences are right before the first
-  wrong one)."""
+            seed: int, without=frozenset()):
+  """n judged solutions of `count` problems each, none of those texts: [(index,
+  [outcome])]. An outcome is reasoning's, with `ids` (prompt and solution),
+  `ends` (of the sentences, in ids) and `good` (how many sentences are right
+  before the first wrong one)."""
   data = rows.load(config)
   world = data.worlds[spec.world]
-  asked = reasoning.problems(data, world, split, first + count)[first:]
+  asked = reasoning.problems(data, world, split, count, without)
   prompts = [reasoning.prompt(data, e) for _, e in asked for _ in range(n)]
   written = decode.generate(
       params, cfg, prompts, spec.tokens, decode.method(spec.decode),
@@ -176,17 +175,18 @@ def inputs(config, spec):
   return reasoning.inputs(config, spec)
 
 
-def run(params, config, spec, cfg):
-  """(metrics, raw outcomes). Metric names: full/test/majority/n4 (also answer/
-  ..): accuracy of what is kept of the first 4; auc/test/outcome: how often a
-  right solution scores above a wrong one of the same problem; problems/test,
-  and of what the verifiers learned from learn/solutions, learn/full."""
-  inputs(config, spec)
+def run(params, config, spec, cfg, stood=None):
+  """(metrics, raw outcomes). `stood`: what seen.judge gives. Metric names:
+  full/test/majority/n4 (also answer/..): accuracy of what is kept of the first
+  4; auc/test/outcome: how often a right solution scores above a wrong one of
+  the same problem; problems/test, and of what the verifiers learned from
+  learn/solutions, learn/full; of problems that did not stand in training
+  full_unseen/test/majority/n4 ..."""
+  data, world, *_ = inputs(config, spec)
   batch = config.data.batch
   learn = sampled(
       params, config, spec, cfg, spec.learn_split, spec.learn_problems,
-      spec.learn_samples, 1, spec.problems * (
-          spec.learn_split in reasoning.splits(spec)))
+      spec.learn_samples, 1, reasoning.asked_texts(data, world, spec))
   learn = [s for _, part in learn for s in part]
   asked = {split: sampled(params, config, spec, cfg, split, spec.problems,
                           spec.samples, 2)
@@ -206,8 +206,14 @@ def run(params, config, spec, cfg):
         s[f'{target}_score'] = float(score)
   raw = []
   for split, found in asked.items():
+    for index, part in found:
+      text = world.prompt(world.example(split, index))
+      for s in part:
+        s['stood'] = stood and stood(split, text)
     parts = [part for _, part in found]
-    metrics |= summary(split, parts, spec.samples)
+    metrics |= summary(split, parts, spec.samples) | reasoning.unseen(
+        summary, split, parts, lambda part: part[0]['stood'],
+        most=spec.samples)
     raw += [{'split': split, 'index': index, 'sample': i, **{
         k: v for k, v in s.items() if k not in ('ids', 'ends')}}
         for index, part in found for i, s in enumerate(part)]

@@ -3,7 +3,8 @@
 A solution of each problem is written by the model and judged whole by the
 world's own checker: every definition, source, constant and value; its answer
 alone is judged too. By split and by op. Beside them the majority baseline: what
-a constant answer, the commonest of the training problems, scores.
+a constant answer, the commonest of the training problems, scores. Problems that
+stood in training word for word are set apart (seen.py).
 
 Problems that are longer than a training row are left out, as in the papers, for
 models with and without mistakes alike (solutions of test problems hold none).
@@ -52,20 +53,35 @@ def igsm_of(config, data, spec):
   return data.worlds[spec.world]
 
 
-def problems(data, world, split: str, count: int):
+def problems(data, world, split: str, count: int, without=frozenset()):
   """[(index, example)]: the first `count` of a split that fit into a row by
-  their flawless solutions. Raises BadInput when hardly any does."""
+  their flawless solutions, and whose texts are not among those. Raises BadInput
+  when hardly any is."""
   parse_split(split)
-  found, index = [], 0
+  found, index, fit = [], 0, 0
   while len(found) < count:
     example = world.example(split, index)
     if size(data, example) <= data.length:
-      found.append((index, example))
+      fit += 1
+      if world.prompt(example) not in without:
+        found.append((index, example))
     index += 1
-    if index >= 50 and 10 * len(found) < index:
-      raise BadInput(f'{len(found)} of {index} problems of {split} fit into '
+    if index >= 50 and 10 * fit < index:
+      raise BadInput(f'{fit} of {index} problems of {split} fit into '
                      f'rows of data.length={data.length}, wanted longer rows')
+    # The first ones may well all be.
+    if fit > 50 + 10 * len(without) and 10 * len(found) < fit:
+      raise BadInput(f'{fit - len(found)} of {fit} problems of {split}, to '
+                     'learn from, are among those asked; wanted fewer asked or '
+                     'a larger world')
   return found
+
+
+def asked_texts(data, world, spec) -> frozenset[str]:
+  """Problems that an evaluation asks: what learns for it learns from others.
+  By text: in a small world another draw may be the same problem."""
+  return frozenset(world.prompt(e) for split in splits(spec)
+                   for _, e in problems(data, world, split, spec.problems))
 
 
 def size(data, example) -> int:
@@ -123,15 +139,18 @@ def judged(problem: igsm_check.Problem, text: str, ended: bool) -> dict:
               'operations', 'parameters', *MEANS)}}
 
 
-def run(params, config, spec, cfg):
-  """(metrics, raw outcomes).
+def run(params, config, spec, cfg, stood=None):
+  """(metrics, raw outcomes). `stood`: what seen.judge gives.
 
   Metric names: full/test, answer/test, ended/test, majority/test,
   problems/test, op/test (mean), and of the right solutions retries/test,
   extra_parameters/test, extra_operations/test; retries_wrong/test of the
   others; fault/test/not_ready, the share of problems whose first wrong sentence
   is of this kind, one of each of FAULTS; full/test/op3, answer/test/op3,
-  problems/test/op3 by op.
+  problems/test/op3 by op. All of them with `_unseen` behind the first word, as
+  full_unseen/test, of the problems that did not stand in training; only
+  problems_unseen/test, 0, where there are none, and nothing where that is not
+  known.
   """
   data, world, how, asked = inputs(config, spec)
   guess = commonest(world)
@@ -146,11 +165,24 @@ def run(params, config, spec, cfg):
         'split': split, 'index': index, 'op': e.meta['op'],
         **judged(read(world, e), text, len(ids) < spec.tokens),
         'majority': e.meta['answer'] == guess,
+        'stood': stood and stood(split, world.prompt(e)),
         'problem': world.prompt(e), 'generated': text})
   metrics = {}
   for split in asked:
-    metrics |= summary(split, [r for r in raw if r['split'] == split])
+    part = [r for r in raw if r['split'] == split]
+    metrics |= summary(split, part) | unseen(summary, split, part)
   return metrics, raw
+
+
+def unseen(summary, split: str, part: list, stood=lambda r: r['stood'],
+           **more) -> dict[str, float]:
+  """The summary of what did not stand in training, its metrics named so;
+  nothing when it is not known what did."""
+  if any(stood(r) is None for r in part):
+    return {}
+  new = [r for r in part if not stood(r)]
+  found = summary(split, new, **more) if new else {f'problems/{split}': 0}
+  return {key.replace('/', '_unseen/', 1): v for key, v in found.items()}
 
 
 def batch(config, spec, most: int = 256) -> int:

@@ -10,7 +10,7 @@ computed at all; if not, the sentence is taken back and sampled anew, at most
            the sentence began
   state    the model itself, frozen, afterwards: logistic regression on its
            states of all layers at the sentence's full stop, learned from its
-           own sampled solutions of training problems
+           own sampled solutions of training problems that are not asked
   ready    the truth of what the probe is asked: a perfect detector
   checker  sees every wrong sentence, wrong arithmetic too
 
@@ -171,9 +171,11 @@ def logistic(x_NF, y_N):
 def hindsight(params, config, spec, cfg: Shape):
   """flags(drafts, at): whether the states after sentence at[i] of draft i say
   that it is wrong. Learned up to the first wrong sentence of each solution."""
+  data = rows.load(config)
+  asked = reasoning.asked_texts(data, data.worlds[spec.world], spec)
   learn = [s for _, part in best_of.sampled(
       params, config, spec, cfg, 'train', spec.learn_problems,
-      spec.learn_samples, 1) for s in part if s['ends']]
+      spec.learn_samples, 1, asked) for s in part if s['ends']]
   if not learn:  # not one sentence was ended: nothing to learn from
     return lambda drafts, at: np.zeros(len(drafts), bool)
   places = [s['ends'][:s['good'] + 1] for s in learn]
@@ -224,14 +226,15 @@ def inputs(config, spec):
   return v_probe.inputs(config, spec)
 
 
-def run(params, config, spec, cfg):
-  """(metrics, raw outcomes). Metric names: full/test/probe (of each detector;
-  also answer, ended, retries a problem); problems/test; of greedy solutions,
-  up to their first wrong sentence: right/test, wrong/test, how many sentences
-  are so, early/test, how many of the wrong ones tell what cannot be told yet;
-  alarms/test/state, seen/test/state, seen_early/test/state, the shares of them
-  that a detector calls wrong; and of random questions to the probe
-  positive/test, negative/test."""
+def run(params, config, spec, cfg, stood=None):
+  """(metrics, raw outcomes). `stood`: what seen.judge gives. Metric names:
+  full/test/probe (of each detector; also answer, ended, retries a problem);
+  problems/test; of greedy solutions, up to their first wrong sentence:
+  right/test, wrong/test, how many sentences are so, early/test, how many of the
+  wrong ones tell what cannot be told yet; alarms/test/state, seen/test/state,
+  seen_early/test/state, the shares of them that a detector calls wrong; of
+  problems that did not stand in training full_unseen/test/probe ...; and of
+  random questions to the probe positive/test, negative/test."""
   data, world, questions = inputs(config, spec)
   train = v_probe.learned_from(data, world, spec)
   pack = functools.partial(v_probe.packed, texts=spec.batch)
@@ -249,6 +252,7 @@ def run(params, config, spec, cfg):
     examples = reasoning.problems(data, world, split, spec.problems)
     asked = [(reasoning.read(world, e), reasoning.prompt(data, e))
              for _, e in examples]
+    old = [stood and stood(split, world.prompt(e)) for _, e in examples]
     # Solutions may be longer than true ones; one length, one compilation.
     longest = max(v_probe.sizes(questions[split])['length'], -16 * (
         -(max(len(p) for _, p in asked) + spec.tokens) // 16))
@@ -259,22 +263,31 @@ def run(params, config, spec, cfg):
       drafts = written(params, cfg, data, asked, spec, reasoning.batch(
           config, spec, 64), last_wrong(detector, data, learned))
       part = [{'split': split, 'index': index, 'detector': detector,
-               'tries': d.tries, 'text': d.text(data), **reasoning.judged(
-                   d.problem, d.text(data), d.ended)}
-              for (index, _), d in zip(examples, drafts)]
+               'tries': d.tries, 'stood': before, 'text': d.text(data),
+               **reasoning.judged(d.problem, d.text(data), d.ended)}
+              for (index, _), d, before in zip(examples, drafts, old)]
       raw += part
-      metrics |= {f'{name}/{split}/{detector}': float(np.mean(
-          [r[k] for r in part])) for name, k in (
-              ('full', 'full'), ('answer', 'answer'), ('ended', 'ended'),
-              ('retries', 'tries'))}
+      metrics |= summary(split, part, detector) | reasoning.unseen(
+          summary, split, part, detector=detector)
       if detector == 'none':
-        metrics |= detection(drafts, data, learned, split)
-    metrics[f'problems/{split}'] = len(asked)
+        of = lambda split, pairs, learned=learned: detection(
+            [d for _, d in pairs], data, learned, split)
+        pairs = list(zip(part, drafts))
+        metrics |= of(split, pairs) | reasoning.unseen(
+            of, split, pairs, lambda pair: pair[0]['stood'])
     label = np.array([a.label for a in questions[split]])
     right = said(questions[split], length=longest) == label
     metrics |= {f'positive/{split}': float(right[label == 1].mean()),
                 f'negative/{split}': float(right[label == 0].mean())}
   return metrics, raw
+
+
+def summary(split: str, part: list[dict], detector: str) -> dict[str, float]:
+  """Metrics of what was written with one detector."""
+  return {f'problems/{split}': len(part)} | {
+      f'{name}/{split}/{detector}': float(np.mean([r[k] for r in part]))
+      for name, k in (('full', 'full'), ('answer', 'answer'),
+                      ('ended', 'ended'), ('retries', 'tries'))}
 
 
 def detection(drafts: list[Draft], data: rows.Data, learned: dict, split: str

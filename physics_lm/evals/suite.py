@@ -18,6 +18,7 @@ from physics_lm.evals import (
   probes,
   reasoning,
   regret,
+  seen,
   v_probe,
 )
 
@@ -26,6 +27,8 @@ EVALS = {'best_of': best_of, 'extraction': extraction, 'grammar': grammar,
          'manipulation': manipulation, 'p_probe': probes, 'q_probe': probes,
          'reasoning': reasoning, 'regret': regret, 'v_probe': v_probe}
 MASKED = (extraction, loss)  # those that can judge a masked language model
+# Those that set problems apart that stood in training.
+APART = (best_of, reasoning, regret)
 
 
 def check(config):
@@ -49,8 +52,11 @@ def run(name: str, params, config, cfg, folder: Path, step: int,
   """Runs config.evals[name]; raw outcomes go to evals/<name>/<step>.jsonl and
   the metrics, written after them, to <step>.json."""
   spec = config.evals[name]
-  metrics, raw = EVALS[spec.kind].run(params, config, spec,
-                                      shape.evaluated(config, cfg))
+  kind, more = EVALS[spec.kind], {}
+  if kind in APART:
+    more['stood'] = seen.judge(config, folder, step)
+  metrics, raw = kind.run(params, config, spec, shape.evaluated(config, cfg),
+                          **more)
   if write:
     at = folder / 'evals' / name
     store.write(at / f'{step}.jsonl', ''.join(json.dumps(r) + '\n'

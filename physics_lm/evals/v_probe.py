@@ -14,10 +14,10 @@ head says
 
 The model is frozen: what is trained is the head, the marks, and a low-rank
 update of the embedding of the names between them, on problems of the training
-templates; asked are problems drawn anew. A ranges over the quantities that the
-problem has (the paper's appendix E). One training gives a head for each layer,
-from its states scaled to unit variance; they share the update. Controls: the
-same on the model before training, and a constant answer.
+templates, other ones than those asked, which are drawn anew. A ranges over the
+quantities that the problem has (the paper's appendix E). One training gives a
+head for each layer, from its states scaled to unit variance; they share the
+update. Controls: the same on the model before training, and a constant answer.
 
 The paper's update changes the text's embedding too. Here a text is as the model
 itself reads it, once, and its keys and values serve all questions about it: a
@@ -93,10 +93,11 @@ def places(example, task: str, order: str):
 
 
 def questions(data: rows.Data, world, task: str, split: str, count: int,
-              seed: int = 0) -> list[Asked]:
-  """What is asked about `count` problems of a split, at most MOST each."""
+              seed: int = 0, without=frozenset()) -> list[Asked]:
+  """What is asked about `count` problems of a split, at most MOST each;
+  without problems of those texts."""
   out = []
-  for index, example in reasoning.problems(data, world, split, count):
+  for index, example in reasoning.problems(data, world, split, count, without):
     draws = base.generator(seed, 'probe', task, split, index)
     problem = reasoning.read(world, example)
     all_, far = quantities(problem), distances(problem)
@@ -327,9 +328,10 @@ def inputs(config, spec):
 
 
 def learned_from(data: rows.Data, world, spec) -> list[Asked]:
-  """Questions that last for spec.steps, of training problems. So many texts
-  are read together as a batch has questions."""
-  ask = functools.partial(questions, data, world, spec.probe, 'train')
+  """Questions that last for spec.steps, of training problems that are not
+  asked. So many texts are read together as a batch has questions."""
+  ask = functools.partial(questions, data, world, spec.probe, 'train',
+                          without=reasoning.asked_texts(data, world, spec))
   each = 0.9 * len(ask(50)) / 50  # of a text, and some to spare
   steps = max(int(each), 1)  # of each batch of texts
   return ask(-(-spec.steps // steps) * spec.batch)

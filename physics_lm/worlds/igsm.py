@@ -27,7 +27,12 @@ for equally many rows of equal length: then fewer problems are seen.
 Ours are the names (four chains, five sub-categories of twenty names a
 category) and the separation: no marks between problem, question and solution,
 which begin with words of their own, and no answer repeated after the solution.
-Left out: milder shuffles and solutions with less detail.
+Left out: milder shuffles and solutions with less detail; and mistakes in other
+worlds (the biographies' chain of thought, a toy of boxes): they are made of
+this one's dependencies.
+
+Speed: 3,000 problems of med and 2,300 of hard a second of processor time, of
+one core of a busy machine (medians of three).
 """
 
 import functools

@@ -5,7 +5,8 @@ appendix F.1) and, beyond the released checker, the constants and the rule. A
 definition is compared as a polynomial in the parameters it names, modulo m, so
 the order of a sum is free while a wrong constant or sign is seen even where the
 value does not change. Unnecessary but valid parameters are allowed and counted,
-as are sentences taken back ('Define .. as BACK.'), which are skipped.
+as are sentences taken back ('Define .. as BACK.'), which are skipped; they may
+name any parameter of the hierarchy, as those of the released code may.
 """
 
 import math
@@ -22,7 +23,8 @@ _SENTENCE = re.compile(r'The number of each (.+) equals (.+)')
 _QUESTION = re.compile(r'How many (.+?) does (.+?) have\?')
 _BODY = re.compile(r'(?:([0-9]+)(?: (more than|times as much as) )?)?'
                    r'(?:(the sum of |the difference of )?each (.+))?')
-_BACK = re.compile(r'Define .+ as BACK')
+_BACK = re.compile(r'Define (.+) as BACK')
+_ZERO = re.compile(r'\b0[0-9]+')
 _HEAD = re.compile(r'Define (.+) as ([A-Za-z])')
 _ATOM = re.compile(r'[A-Za-z]|[0-9]+')
 _BINARY = re.compile(r'([A-Za-z]|[0-9]+) ([+*-]) ([A-Za-z]|[0-9]+)')
@@ -233,7 +235,7 @@ class _Reader:
       raise _Wrong(f'{match[1]} is not in the problem')
     if p in self.told:
       raise _Wrong(f'{match[1]} is defined twice')
-    constants = []
+    constants, unused = [], set()
     for i, clause in enumerate(clauses):
       last = i == len(clauses) - 1
       name, meaning = self.clause(clause.removeprefix('so ') if last
@@ -242,7 +244,13 @@ class _Reader:
         raise _Wrong(f'{match[1]} is named {letter}, then {name}')
       if (not last and name == letter) or name in self.letters:
         raise _Wrong(f'letter {name} is defined twice')
-      if last:
+      # Of 'v = a + b = 3 + 4 = 7' what stands between the first two signs.
+      unused.difference_update(_ATOM.findall(clause.split(' = ')[1]))
+      if not last:
+        unused.add(name)
+      elif unused:
+        raise _Wrong(f'letter {min(unused)} is not used')
+      else:
         self.same(p, meaning, constants)
         meaning = meaning[0], {(p,): 1}, {p}
       self.letters[name] = meaning
@@ -252,6 +260,8 @@ class _Reader:
   def clause(self, text: str, constants: list) -> tuple[str, tuple]:
     """(letter, its meaning) of 'v = a + b = 3 + 4 = 7', 'v = a = 3' or
     'v = 3'. Adds to the constants."""
+    if zero := _ZERO.search(text):
+      raise _Wrong(f'number {zero[0]} begins with 0')
     name, *parts = text.split(' = ')
     if not re.fullmatch('[A-Za-z]', name) or not parts or (
         not re.fullmatch('[0-9]+', parts[-1])):
@@ -328,7 +338,9 @@ def check(problem: str | Problem, solution: str, hierarchy: Hierarchy = (),
   *sentences, rest = solution.split('.')
   try:
     for text in sentences:
-      if _BACK.fullmatch(text.strip()):
+      if back := _BACK.fullmatch(text.strip()):
+        if problem.parameter(back[1]) is None:
+          raise _Wrong(f'{back[1]}, taken back, is no parameter')
         retries += 1
       else:
         reader.sentence(text.strip())
