@@ -154,8 +154,7 @@ def figure(df):
       f'{df.exposed.max():,.0f} exposures', x=0.01, ha='left', fontsize=11)
   base = ', '.join(f'{k} {v}' for k, v in BASE.items())
   fig.supxlabel(
-      f'base: {base}; below a value, what else had to change; mean and '
-      f'standard deviation of {n} seed{"s"[:n > 1]}; '
+      f'base: {base}; mean and standard deviation of {n} seed{"s"[:n > 1]}; '
       f'{p.parameters.min() / 1000:.1f} to {p.parameters.max() / 1000:.1f} '
       'thousand parameters', x=0.01, ha='left', fontsize=8, color=plots.QUIET)
   return fig

@@ -7,7 +7,9 @@ the minority.
 
 Paper (GPT-2 124M, 100,000 people of each; percent of the minority's questions,
 single+permute1): 4.4 without celebrities, 86.8 with them. Asked after
-questions about half of the minority instead: a negligible difference.
+questions about half of the minority instead: a negligible difference. With
+bioR, texts by a language model, 10.0 without, 76.3 with celebrities, 7.3 with
+text from Wikipedia instead: not tested here, as bioR is not.
 
   python -m physics_lm.launch experiments/celebrity_helps_minority.py \
       --scale=cpu
@@ -24,11 +26,14 @@ steps are enough to read each of its texts three times as often.
 
 Rules, fixed before the runs, n >= 3 seeds (each its own people): more means by
 more than twice the standard error over seeds, sqrt((s1^2 + s2^2) / n).
+
+What the `paper` scale has not of the paper: GPT-2's tokenizer (a word is a
+token here), other sets of texts about the minority, the better of LoRA ranks.
 """
 
 from configs.sizes import size
 from physics_lm import plots
-from physics_lm.report import Claim, spread
+from physics_lm.report import BY_PERSON, Claim, accuracy, held_out, spread
 from physics_lm.sweep import Run, pick
 
 WORLDS = ('minority', 'celebrity')
@@ -51,16 +56,18 @@ _LARGE = _both(first_names=400, middle_names=400, last_names=1000, years=200,
     'model.dtype': 'bfloat16', 'data.length': 512, 'data.batch': 96,
     'optim.learning_rate': 1e-3}
 SCALES = {
-    # scale: people of each, seeds, steps on texts of both, common overrides,
-    # those of reading and of asking (None: both at once)
-    'smoke': (20, 1, 12, {'model.width': 16, 'model.depth': 2,
-                          'model.heads': 2, 'data.batch': 4,
-                          'optim.warmup': 1}, {}, None),
-    'cpu': (200, 3, 1500, {'data.length': 128, 'model.depth': 3,
-                           'optim.learning_rate': 5e-3}, {}, None),
-    'gpu': (10_000, 3, 6000, size('d512') | _LARGE, {'optim.warmup': 200}, {
-        'steps': 1500, 'optim.warmup': 20, 'optim.learning_rate': 3e-4}),
-    'paper': (100_000, 1, 160_000, size('gpt2') | _LARGE | {
+    # scale: ways, people of each, seeds, steps on texts of both, common
+    # overrides, those of reading and of asking (None: both at once)
+    'smoke': (('alone', 'helped'), 20, 1, 12, {
+        'model.width': 16, 'model.depth': 2, 'model.heads': 2,
+        'data.batch': 4, 'optim.warmup': 1}, {}, None),
+    'cpu': (tuple(WAYS), 200, 3, 1500, {
+        'data.length': 128, 'model.depth': 3, 'optim.learning_rate': 5e-3},
+            {}, None),
+    'gpu': (tuple(WAYS), 10_000, 3, 6000, size('d512') | _LARGE, {
+        'optim.warmup': 200}, {
+            'steps': 1500, 'optim.warmup': 20, 'optim.learning_rate': 3e-4}),
+    'paper': (tuple(WAYS), 100_000, 1, 160_000, size('gpt2') | _LARGE | {
         'model.dropout': 0.1, 'data.isolate': False}, {'optim.warmup': 1000}, {
             'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
             'optim.weight_decay': 0.01, 'optim.learning_rate': 3e-4,
@@ -70,14 +77,14 @@ SCALES = {
 
 def runs(scale: str) -> list[Run]:
   """Every (way, seed): read, then asked, or both at once."""
-  people, seeds, steps, common, first, then = pick(SCALES, scale)
+  ways, people, seeds, steps, common, first, then = pick(SCALES, scale)
   out = []
   for seed in range(seeds):
     point = common | _both(people=people) | {
         'worlds.celebrity.first': people} | {
             f'seed.{k}': seed for k in ('init', 'data', 'world')}
     read = {}
-    for way, (texts, asked) in WAYS.items():
+    for way, (texts, asked) in ((w, WAYS[w]) for w in ways):
       # Alone, too, long enough for the texts to be known by heart.
       point['steps'] = steps if texts == 'both' else steps // 2
       tags = {'way': way, 'seed': seed}
@@ -97,12 +104,14 @@ def runs(scale: str) -> list[Run]:
 
 def table(results: list[dict]):
   """One row for each (way, whose questions, attribute): percent of held-out
-  people's questions answered exactly, mean and std over n seeds; the same
-  facts in their texts; the commonest answer."""
+  people's questions answered exactly, mean and std over n seeds, `low`, `high`
+  the 95 % interval by person of one seed, averaged; the same facts in their
+  texts; the commonest answer."""
   import pandas as pd
 
   from physics_lm.worlds.biographies import ATTRIBUTES
-  rows, what = [], ['exact', 'bio_exact', 'majority']
+  rows = []
+  what = ['exact', 'exact_low', 'exact_high', 'bio_exact', 'majority']
   for r in results:
     for name, who in (('minority', 'minority'), ('famous', 'celebrity')):
       for a in ('mean', *ATTRIBUTES):
@@ -120,22 +129,17 @@ def cells(df, attribute: str = 'mean', asked: str = 'minority'):
   return rows.set_index('way')
 
 
-def plus_minus(r) -> str:
-  return f'{r.exact_mean:.1f} ± {r.exact_std:.1f}' if r.n > 1 else (
-      f'{r.exact_mean:.1f}')
-
-
 def show(df) -> str:
   """The small table of the last screen."""
-  lines = [f'{"way":18}{"asked about":12}{"exact %":>14}{"chance %":>10}'
+  lines = [f'{"way":18}{"asked about":12}{"exact %":>28}{"chance %":>10}'
            f'{"in texts %":>12}{"seeds":>7}{"people":>8}']
   for who in WORLDS:
     for way, r in cells(df, asked=who).iterrows():
       if way in WAYS and (way != 'alone' or who == 'minority'):
-        lines.append(f'{way:18}{who:12}{plus_minus(r):>14}'
+        lines.append(f'{way:18}{who:12}{accuracy(r):>28}'
                      f'{r.majority_mean:>10.1f}{r.bio_exact_mean:>12.1f}'
                      f'{int(r.n):>7}{int(r.people):>8}')
-  return '\n'.join(lines)
+  return '\n'.join([*lines, f'{BY_PERSON} of one seed'])
 
 
 def figure(df):
@@ -199,9 +203,9 @@ def verdict(df) -> list[Claim]:
                        'not tested at this scale'))
       return
     out.append(Claim(
-        statement, paper, ' against '.join(map(plus_minus, found)) + (
-            f' (n = {int(found[0].n)} seeds of {int(found[0].people)} held-out '
-            f'people; guess {found[0].majority_mean:.1f})'),
+        statement, paper, held_out(
+            ' against '.join(map(accuracy, found)), found[0],
+            f'; guess {found[0].majority_mean:.1f}'),
         'yes' if holds(*found) else 'no'))
 
   beats = lambda a, b: a.exact_mean - b.exact_mean > 2 * (
@@ -212,4 +216,8 @@ def verdict(df) -> list[Claim]:
   add("Their questions do as well as the minority's own (Result 6: within 5 "
       'points)', 'negligible difference', ['helped', 'helped_own'],
       lambda a, b: abs(a.exact_mean - b.exact_mean) <= 5)
+  out.append(Claim(
+      "Wikipedia's text in place of celebrities does not help (Result 6, bioR)",
+      '7.3 against 76.3 %', 'not run: bioR needs a language model to write it',
+      'not tested at this scale'))
   return out

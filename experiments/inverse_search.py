@@ -22,11 +22,15 @@ texts with the name in sentence 2 were added after the others had run).
 Rules, fixed before the runs, n >= 3 seeds (each its own people): more means by
 more than twice the standard error over seeds, sqrt((s1^2 + s2^2) / n); about
 nothing means at most 2 points above the commonest name.
+
+What the `paper` scale has not of the paper: GPT-2's tokenizer (a word is a
+token here), the share of questions 0.8 beside 0.5 (it shows the better one),
+finetuning, eleven of the sixteen ordinary data sets.
 """
 
 from configs.sizes import size
 from physics_lm import plots
-from physics_lm.report import Claim, spread
+from physics_lm.report import BY_PERSON, Claim, accuracy, held_out, spread
 from physics_lm.sweep import Run, pick
 
 GIVEN = ('bdate', 'birth', 'three', 'four', 'all')
@@ -60,7 +64,6 @@ SCALES = {
     'gpu': (tuple(DATA), TASKS, 3, _MIXED | size('d512') | _LARGE | {
         'worlds.bios.people': 20_000, 'steps': 8000, 'optim.warmup': 500,
         'evals.tasks.people': 2000}),
-    # QA_r 0.5, one of the two that the paper tried.
     'paper': (tuple(DATA), TASKS, 1, _MIXED | size('gpt2') | _LARGE | {
         'worlds.bios.people': 100_000, 'steps': 80_000, 'optim.warmup': 1000,
         'model.dropout': 0.1, 'data.isolate': False,
@@ -79,7 +82,8 @@ def runs(scale: str) -> list[Run]:
 
 def table(results: list[dict]):
   """One row for each (data, task, half of the people): percent right, and by
-  the commonest name; mean and std over n seeds."""
+  the commonest name; mean and std over n seeds; `low`, `high`: the 95 %
+  interval by person of one seed, averaged."""
   import pandas as pd
   rows = []
   for r in results:
@@ -89,10 +93,11 @@ def table(results: list[dict]):
           rows.append({
               'data': r['data'], 'task': task, 'half': half,
               'people': r[f'tasks/people/{half}'],
-              'right': 100 * r[f'tasks/plain/{half}/{task}'],
+              **{f'right{end}': 100 * r[f'tasks/plain{end}/{half}/{task}']
+                 for end in ('', '_low', '_high')},
               'chance': 100 * r[f'tasks/majority/{half}/{task}']})
   return spread(pd.DataFrame(rows), ['data', 'task', 'half', 'people'],
-                ['right', 'chance'])
+                ['right', 'right_low', 'right_high', 'chance'])
 
 
 def cells(df, half: str = 'test'):
@@ -101,24 +106,19 @@ def cells(df, half: str = 'test'):
   return lambda *at: rows.loc[at] if at in rows.index else None
 
 
-def plus_minus(r) -> str:
-  return f'{r.right_mean:.1f} ± {r.right_std:.1f}' if r.n > 1 else (
-      f'{r.right_mean:.1f}')
-
-
 def show(df) -> str:
   """The small table of the last screen."""
   test, train = cells(df), cells(df, 'train')
-  lines = [f'{"texts":26}{"task":12}{"held-out %":>14}{"training %":>14}'
+  lines = [f'{"texts":26}{"task":12}{"held-out %":>28}{"training %":>28}'
            f'{"chance %":>10}{"seeds":>7}']
   for name in DATA:
     for task in TASKS:
       r = test(name, task)
       if r is not None:
-        lines.append(f'{name:26}{task:12}{plus_minus(r):>14}'
-                     f'{plus_minus(train(name, task)):>14}'
+        lines.append(f'{name:26}{task:12}{accuracy(r, "right"):>28}'
+                     f'{accuracy(train(name, task), "right"):>28}'
                      f'{r.chance_mean:>10.1f}{int(r.n):>7}')
-  return '\n'.join(lines)
+  return '\n'.join([*lines, f'{BY_PERSON} of one seed'])
 
 
 def figure(df):
@@ -151,7 +151,7 @@ def figure(df):
         ax.plot([x - 0.42, x + 0.42], [row.chance_mean] * 2, color=plots.INK,
                 linewidth=1, linestyle=':')
     ax.set_xticks(range(len(data)), [DATA[d] for d in data], fontsize=8)
-    ax.set_ylim(0, 118)
+    ax.set_ylim(0, 100)
     plots.title(ax, f'Whose {name} name is it?')
   axes[0][0].set_ylabel('right about held-out people, %', fontsize=9)
   axes[0][0].legend(frameon=False, fontsize=8, title='given',
@@ -176,27 +176,28 @@ def verdict(df) -> list[Claim]:
       out.append(Claim(statement, paper, 'not run with three seeds',
                        'not tested at this scale'))
       return
-    out.append(Claim(statement, paper, text(*rows) + (
-        f' (n = {int(rows[0].n)} seeds of {int(rows[0].people)} held-out '
-        'people)'), 'yes' if holds(*rows) else 'no'))
+    out.append(Claim(statement, paper, held_out(
+        text(*rows), rows[0]), 'yes' if holds(*rows) else 'no'))
 
   beats = lambda a, b: a.right_mean - b.right_mean > 2 * (
       (a.right_std**2 + b.right_std**2) / min(a.n, b.n))**0.5
+  each = lambda *rows: ' against '.join(
+      accuracy(r, 'right') for r in rows) + ' %'
+  most = lambda rows: max(rows, key=lambda r: r.right_mean)
   asked = [t for t in TASKS if test(ORDINARY, t) is not None] or TASKS
   add('Who comes first in texts cannot be found (Result 7: every task at most '
       '2 points above the commonest name)', 'about 0 %',
       [test(ORDINARY, t) for t in asked],
-      lambda *rows: f'{max(r.right_mean for r in rows):.1f} % at most (chance '
-      f'{max(r.chance_mean for r in rows):.1f})',
+      lambda *rows: f'{accuracy(most(rows), "right")} % at most '
+      f'(chance {max(r.chance_mean for r in rows):.1f})',
       lambda *rows: all(r.right_mean <= r.chance_mean + 2 for r in rows))
   for name in ('first', 'full'):
     add(f'Told last, the {name} name can (Results 7 and 9: given everything, '
         'more than where it is told first)', 'not trivial against 0 %',
-        [test(LAST, f'all_{name}'), test(ORDINARY, f'all_{name}')],
-        lambda *rows: ' against '.join(map(plus_minus, rows)) + ' %', beats)
+        [test(LAST, f'all_{name}'), test(ORDINARY, f'all_{name}')], each, beats)
   add('Told in sentence 2, the date before it is enough to find more first '
       'names than where the name is told first (Results 7 and 9)',
       'not trivial against 0 %',
       [test('multi5_reverse1', 'bdate_first'), test(ORDINARY, 'bdate_first')],
-      lambda *rows: ' against '.join(map(plus_minus, rows)) + ' %', beats)
+      each, beats)
   return out

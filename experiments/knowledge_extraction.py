@@ -26,12 +26,14 @@ twice its standard error over seeds, sqrt((s1^2 + s2^2) / n), with n >= 3. The
 claim about the full name, and the second half of the one about fixed order,
 were added after the `cpu` runs had been seen. The settings of `cpu` scale were
 chosen by held-out accuracy on single and multi5_permute with seed 0, which is
-one of the three seeds reported (experiments/LOG.md, 1 to 3).
+one of the three seeds reported (experiments/LOG.md, 1 to 3). The committed
+`cpu` table was made before tables had intervals by person, and those runs are
+gone: its rows show the spread over seeds alone; a new report has both.
 """
 
 from configs.sizes import size
 from physics_lm import plots
-from physics_lm.report import Claim, spread
+from physics_lm.report import Claim, accuracy, held_out, spread
 from physics_lm.sweep import Run, pick
 
 # data: (full finetuning, mixed), percent; with the full name only LoRA's is
@@ -114,11 +116,14 @@ def runs(scale: str) -> list[Run]:
 def table(results: list[dict]):
   """One row for each (data, training, half of the people, attribute):
   percent exact, whole answer and first token, mean and std over n seeds; the
-  same of the biography's own sentences; the majority guess."""
+  same of the biography's own sentences; the majority guess. `low`, `high`: the
+  95 % interval by person of one seed, averaged."""
   import pandas as pd
 
   from physics_lm.worlds.biographies import ATTRIBUTES
-  rows, metrics = [], ['exact', 'first', 'bio_exact', 'majority']
+  rows = []
+  metrics = ['exact', 'exact_low', 'exact_high', 'first', 'bio_exact',
+             'majority']
   for r in results:
     for half in ('test', 'train'):
       for attribute in ('mean', *ATTRIBUTES):
@@ -131,28 +136,21 @@ def table(results: list[dict]):
                 ['data', 'training', 'half', 'attribute', 'people'], metrics)
 
 
-def _held_out(df):
+def means(df):
   """Held-out means over the attributes, indexed by (data, training)."""
   rows = df[(df.half == 'test') & (df.attribute == 'mean')]
   return rows.set_index(['data', 'training'])
 
 
-def plus_minus(row) -> str:
-  """'61.2 ± 3.4', or the mean alone when one seed gives no deviation."""
-  if row.n < 2:
-    return f'{row.exact_mean:.1f}'
-  return f'{row.exact_mean:.1f} ± {row.exact_std:.1f}'
-
-
 def show(df) -> str:
   """The small table of the last screen."""
-  rows = _held_out(df)
-  lines = [f'{"data":26}{"training":12}{"held-out exact %":>18}'
+  rows = means(df)
+  lines = [f'{"data":26}{"training":12}{"held-out exact %":>28}'
            f'{"majority %":>12}{"biography %":>13}{"seeds":>7}{"people":>8}']
   for (data, training), r in rows.iterrows():
     if training != 'pretrain':
       lines.append(
-          f'{data:26}{training:12}{plus_minus(r):>18}'
+          f'{data:26}{training:12}{accuracy(r):>28}'
           f'{r.majority_mean:>12.1f}{r.bio_exact_mean:>13.1f}{r.n:>7}'
           f'{r.people:>8}')
   return '\n'.join(lines)
@@ -160,7 +158,7 @@ def show(df) -> str:
 
 def figure(df):
   """Held-out accuracy by data, one panel for each way to train."""
-  rows = _held_out(df)
+  rows = means(df)
   trainings = [t for t in TRAININGS if t in rows.index.get_level_values(1)]
   # One panel alone is wider: the lines above and below need the room.
   fig, axes = plots.figure(columns=len(trainings), sharey=True,
@@ -201,25 +199,24 @@ def figure(df):
 
 def verdict(df) -> list[Claim]:
   """Results 1 to 3 of the paper."""
-  rows, out = _held_out(df), []
+  rows, out = means(df), []
 
   def cell(data, training):
     found = (data, training) in rows.index
     return rows.loc[(data, training)] if found else None
 
   def text(*cells):
-    return ' against '.join(map(plus_minus, cells)) + (
-        f' (n = {cells[0].n} seeds of {cells[0].people} held-out people; '
-        f'guess {cells[0].majority_mean:.1f})')
+    return held_out(' against '.join(map(accuracy, cells)), cells[0],
+                    f'; guess {cells[0].majority_mean:.1f}')
 
-  def add(statement, paper, cells, holds):
+  def add(statement, paper, cells, holds, more=''):
     if any(c is None for c in cells):
       out.append(Claim(statement, paper, 'not run', 'not tested at this scale'))
     elif min(c.n for c in cells) < 3:
       out.append(Claim(statement, paper, text(*cells),
                        'not tested at this scale'))
     else:
-      out.append(Claim(statement, paper, text(*cells),
+      out.append(Claim(statement, paper, text(*cells) + more,
                        'yes' if holds(*cells) else 'no'))
 
   beats = lambda a, b: a.exact_mean - b.exact_mean > 2 * (
@@ -241,7 +238,8 @@ def verdict(df) -> list[Claim]:
       lambda a, b: abs(a.exact_mean - b.exact_mean) <= 5)
   add('Mixed training extracts even what was told once (Result 1: at least '
       'half of the questions)', '86.6 %', [cell('single', 'mixed')],
-      lambda s: s.exact_mean >= 50)
+      lambda s: s.exact_mean >= 50, '' if df.people.max() > 1000 else (
+          '; expected at gpu scale, not run'))
   add('In mixed training, too, shuffled five beats one', '95.5 against 86.6 %',
       [cell('multi5_permute', 'mixed'), cell('single', 'mixed')], beats)
   return out

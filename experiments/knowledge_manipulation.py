@@ -11,11 +11,13 @@ Paper (GPT-2 124M, 100,000 people, multi5+permute, LoRA):
             company's name before its city, city then name drops drastically
   Result 2  the date near 100 %, its day alone 82.3 %, its year alone poor
   Result 3  no hints: major mod 5 23.6 % (chance 20), parity of the month 75 %
-            with 10,000 people, luckier major about chance (50)
+            with 10,000 training people, the later month 85 % with 50,000,
+            luckier major about chance (50); the month in numerals (mod 12),
+            the major's number (mod 100) work well
   Result 4  with hints: accuracy = h + (1 - h) chance, h of hints right (major
             mod 5: 86.4 % at h = 84.5 %, law 87.6); trained with hints and
-            asked without: 24.1 %, as if there had been none; differences of
-            two people 61.5 % (law 64.2)
+            asked without: 24.1 %, as if there had been none; parity 94.2 %
+            (law 95.5); months between two people 61.5 % (law 64.2)
   Result 5  whether questions were trained on before makes almost no difference
 
   python -m physics_lm.launch experiments/knowledge_manipulation.py --scale=cpu
@@ -37,12 +39,19 @@ trained on.
 Rules, fixed before the three seeds ran (each its own people), n >= 3: more or
 less means by more than twice the standard error over seeds,
 sqrt((s1^2 + s2^2) / n). Chance is what the commonest training answer scores.
-Seed 0 of retrieval and of comparisons was seen before the others ran.
+Seed 0 of retrieval and of comparisons was seen before the others ran. Added
+later: what hints do is not tested by tasks fewer than 10 % of whose hints are
+right, as it could hardly come out otherwise; the claim about the day; those
+about tasks that only `gpu` and `paper` have.
+
+What the `paper` scale has not of the paper: GPT-2's tokenizer (here words, so
+that years and days are one token each), P_train of other sizes than all
+50,000 and, for parity, 10,000; of the held-out people 2,000 are asked.
 """
 
 from configs.sizes import size
 from physics_lm import plots
-from physics_lm.report import Claim, spread
+from physics_lm.report import BY_PERSON, Claim, accuracy, held_out, spread
 from physics_lm.sweep import Run, pick
 
 PARTS = ('birth_month', 'birth_day', 'birth_year')
@@ -56,16 +65,33 @@ SHUFFLED, ORDERED = 'multi5_permute_fullname', 'multi5_fullname'
 COLUMNS = ('plain', 'hinted', 'hint', 'chance', 'law', *(
     f'{k}_{end}' for k in ('plain', 'hinted', 'hint') for end in (
         'low', 'high')))
+# (order, task, hints in training, asked with a hint): percent
+PAPER = {
+    ('shuffled', 'birth_date', False, False): 100,
+    ('shuffled', 'birth_day', False, False): 82.3,
+    ('shuffled', BOTH[4], False, False): 100,
+    ('shuffled', BOTH[5], False, False): 100,
+    ('ordered', BOTH[5], False, False): 100,
+    ('shuffled', 'month_mod2', False, False): 75,  # of 10,000 people
+    ('shuffled', 'month_mod2', True, True): 94.2,
+    ('shuffled', 'luck_mod5', False, False): 23.6,
+    ('shuffled', 'luck_mod5', True, False): 24.1,
+    ('shuffled', 'luck_mod5', True, True): 86.4,
+    ('shuffled', 'month_rank', False, False): 85,
+    ('shuffled', 'month_minus', True, True): 61.5,
+    ('shuffled', 'luck_rank', False, False): 50}
+LEAST = 10  # percent of hints right, for a claim about hints to be tested
 _SEPARATE = tuple((t,) for t in (*HINTED, *MORE))
 _NO_QUESTIONS = {'data.tasks.qa.weight': 0.0}
 SCALES = {
     # scale: seeds, groups of hinted tasks, common overrides, of the base (None:
-    # all is trained on together), of tasks, and those that leave the six
-    # questions out (or put them in, where they are not; None: not tried)
+    # all is trained on together), of tasks, those that leave the six questions
+    # out (or put them in, where they are not; None: not tried), and a number
+    # of people whose parity of the month alone is trained on, or None
     'smoke': (1, (('month_mod2', 'luck_rank'),), {
         'worlds.bios.people': 20, 'model.width': 16, 'model.depth': 2,
         'model.heads': 2, 'data.batch': 4, 'optim.warmup': 2}, None,
-              {'steps': 5, 'evals.tasks.people': 10}, None),
+              {'steps': 5, 'evals.tasks.people': 10}, None, None),
     'cpu': (3, (('month_mod2', 'month_mod6', 'luck_mod5'), (
         'month_rank', 'month_minus', 'luck_rank', 'luck_minus')), {
         'worlds.bios.people': 300, 'worlds.bios.templates': 3,
@@ -73,7 +99,7 @@ SCALES = {
         'checkpoint.every': 800}, None, {
             'steps': 800, 'data.tasks.bio.weight': 1.0,
             'data.tasks.qa.weight': 0.2, 'evals.tasks.people': 150},
-            _NO_QUESTIONS),
+            _NO_QUESTIONS, None),
     'gpu': (3, _SEPARATE, size('d512') | {
         'worlds.bios.people': 20_000, 'worlds.bios.first_names': 400,
         'worlds.bios.middle_names': 400, 'worlds.bios.last_names': 1000,
@@ -84,7 +110,7 @@ SCALES = {
         'optim.learning_rate': 1e-3}, {
             'steps': 8000, 'optim.warmup': 500}, {
             'steps': 2000, 'optim.learning_rate': 3e-4,
-            'evals.tasks.people': 2000}, _NO_QUESTIONS),
+            'evals.tasks.people': 2000}, _NO_QUESTIONS, None),
     'paper': (1, _SEPARATE, size('gpt2') | {
         'worlds.bios.people': 100_000, 'worlds.bios.first_names': 400,
         'worlds.bios.middle_names': 400, 'worlds.bios.last_names': 1000,
@@ -99,7 +125,7 @@ SCALES = {
             'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
             'optim.weight_decay': 0.01, 'optim.learning_rate': 1e-3,
             'adapter.kind': 'lora', 'adapter.rank': 16,
-            'evals.tasks.people': 2000}, {'data.tasks.qa.weight': 1.0}),
+            'evals.tasks.people': 2000}, {'data.tasks.qa.weight': 1.0}, 10_000),
 }
 
 
@@ -107,18 +133,21 @@ def runs(scale: str) -> list[Run]:
   """Of each seed: a model of shuffled texts, on every group of tasks, without
   hints and with, and on retrieval; one of ordered texts, on retrieval; one of
   shuffled texts `switched`: without the six questions (at `paper` scale,
-  where the others have none, with them), on tasks with hints."""
-  seeds, groups, common, first, then, switch = pick(SCALES, scale)
+  where the others have none, with them), on tasks with hints. `asked`: people
+  whose tasks are trained on."""
+  seeds, groups, common, first, then, switch, few = pick(SCALES, scale)
   out = []
   for seed in range(seeds):
     point = common | {f'seed.{k}': seed for k in ('init', 'data', 'world')}
+    asked = point['worlds.bios.people'] // 2
     for order in ('shuffled', 'ordered', *(['switched'] if switch else [])):
       told = {'worlds.bios.variant': ORDERED} if order == 'ordered' else {}
       switched, base = switch if order == 'switched' else {}, None
       if first:
         base = Run('configs/manipulation.py:base',
                    point | told | first | switched,
-                   {'order': order, 'training': 'base', 'seed': seed})
+                   {'order': order, 'training': 'base', 'asked': asked,
+                    'seed': seed})
         out.append(base)
       sets = {}
       if order != 'switched':
@@ -130,19 +159,23 @@ def runs(scale: str) -> list[Run]:
                  if order == 'shuffled' or g[0] in HINTED[:3]}
       for name, tasks in sets.items():
         names = [*tasks, *(f'{t}_hint' for t in tasks if '+hint' in name)]
-        out.append(Run(
-            f'configs/manipulation.py:{"+".join(names)}',
-            point | told | then | ({} if base else switched),
-            {'order': order, 'training': name, 'seed': seed}, base))
+        for limit in (None, few) if few and name == 'month_mod2' else (None,):
+          out.append(Run(
+              f'configs/manipulation.py:{"+".join(names)}',
+              point | told | then | ({} if base else switched) | (
+                  {'worlds.bios.asked': limit} if limit else {}),
+              {'order': order, 'training': name, 'asked': limit or asked,
+               'seed': seed}, base))
   return out
 
 
 def table(results: list[dict]):
-  """One row for each (order of texts, task, hints in training, half of the
-  people): percent right asked without and with a hint, of hints, of the
-  commonest answer; what the law says; mean and std over n seeds; `low`, `high`:
-  the 95 % interval by person of one seed, averaged. Of the base, or where
-  there is none of the model of retrieval, also the six questions."""
+  """One row for each (order of texts, task, hints in training, people whose
+  tasks are trained on, half of the people): percent right asked without and
+  with a hint, of hints, of the commonest answer; what the law says; mean and
+  std over n seeds; `low`, `high`: the 95 % interval by person of one seed,
+  averaged. Of the base, or where there is none of the model of retrieval, also
+  the six questions."""
   import pandas as pd
   rows = []
   asked = 'base' if any(r['training'] == 'base' for r in results) else (
@@ -154,8 +187,9 @@ def table(results: list[dict]):
       if kind == 'extraction' and rest.startswith('exact/') and (
           rest.count('/') == 2) and r['training'] == asked:
         _, half, task = rest.split('/')
-        score = {'plain': r[key], 'chance': r[
-            f'extraction/majority/{half}/{task}']}
+        score = {'chance': r[f'extraction/majority/{half}/{task}']} | {
+            f'plain{end}': r[f'extraction/exact{end}/{half}/{task}']
+            for end in ('', '_low', '_high')}
       elif kind == 'tasks' and rest.startswith('plain/'):
         _, half, task = rest.split('/')
         score = {'chance': r[f'tasks/majority/{half}/{task}']}
@@ -169,39 +203,32 @@ def table(results: list[dict]):
         continue
       people = r.get(f'{kind}/people/{half}')
       rows.append({'order': r['order'], 'task': task, 'hints': hinted,
-                   'half': half, 'people': people, **{
+                   'asked': r['asked'], 'half': half, 'people': people, **{
                        k: 100 * score.get(k, float('nan')) for k in COLUMNS}})
-  return spread(pd.DataFrame(rows), ['order', 'task', 'hints', 'half',
+  return spread(pd.DataFrame(rows), ['order', 'task', 'hints', 'asked', 'half',
                                      'people'], list(COLUMNS))
 
 
-def cells(df, half: str = 'test'):
-  """A function (order, task, hints) -> row, or None."""
-  rows = df[df.half == half].set_index(['order', 'task', 'hints'])
+def cells(df, half: str = 'test', asked: int | None = None):
+  """A function (order, task, hints) -> row, or None; of so many people whose
+  tasks are trained on, or as many as there are."""
+  rows = df[(df.half == half) & (df.asked == (asked or df.asked.max()))]
+  rows = rows.set_index(['order', 'task', 'hints'])
   return lambda *at: rows.loc[at] if at in rows.index else None
-
-
-def plus_minus(row, what: str) -> str:
-  """'61.2 ± 3.4' over seeds, or of one seed its interval by person."""
-  mean, std = row[f'{what}_mean'], row[f'{what}_std']
-  if row.n > 1:
-    return f'{mean:.1f} ± {std:.1f}'
-  low, high = row[f'{what}_low_mean'], row[f'{what}_high_mean']
-  return f'{mean:.1f}' + (f' ({low:.0f}, {high:.0f})' if low == low else '')
 
 
 def show(df) -> str:
   """The small table of the last screen: held-out people."""
-  lines = [f'{"texts":10}{"task":28}{"hints":>6}{"chance":>8}{"without":>14}'
-           f'{"with":>14}{"hint right":>14}{"law":>7}{"seeds":>7}']
+  lines = [f'{"texts":10}{"task":28}{"hints":>6}{"chance":>8}{"without":>28}'
+           f'{"with":>28}{"hint right":>28}{"law":>7}{"seeds":>7}']
   for _, r in df[df.half == 'test'].iterrows():
-    with_ = [plus_minus(r, k) if r[f'{k}_mean'] == r[f'{k}_mean'] else ''
+    with_ = [accuracy(r, k) if r[f'{k}_mean'] == r[f'{k}_mean'] else ''
              for k in ('hinted', 'hint')]
     law = f'{r.law_mean:.1f}' if r.law_mean == r.law_mean else ''
     lines.append(f'{r.order:10}{r.task:28}{"yes" if r.hints else "":>6}'
-                 f'{r.chance_mean:>8.1f}{plus_minus(r, "plain"):>14}'
-                 f'{with_[0]:>14}{with_[1]:>14}{law:>7}{int(r.n):>7}')
-  return '\n'.join(lines)
+                 f'{r.chance_mean:>8.1f}{accuracy(r, "plain"):>28}'
+                 f'{with_[0]:>28}{with_[1]:>28}{law:>7}{int(r.n):>7}')
+  return '\n'.join([*lines, f'percent; {BY_PERSON} of one seed'])
 
 
 NAMES = {
@@ -223,7 +250,7 @@ def figure(df):
   cell = cells(df)
   both = cell('shuffled', BOTH[0], False) is not None
   fig, axes = plots.figure(
-      columns=1 + both, width=5.9 if both else 6.6, height=3.9,
+      columns=1 + both, width=6.2 if both else 6.6, height=4.1,
       width_ratios=(1, 1.25) if both else None)
   if both:
     retrieval(axes[0][0], cell)
@@ -233,16 +260,38 @@ def figure(df):
                x=0.01, ha='left', fontsize=11)
   fig.supxlabel(
       f'mean and standard deviation of {n} seed{"s"[:n > 1]};  a hint: the '
-      'facts, written by the model before its answer;\ndotted: the commonest '
-      'answer;  diamonds: the law, h + (1 - h) chance, where h of the hints '
-      'are right', x=0.01, ha='left', fontsize=8, color=plots.QUIET)
+      'facts, written by the model before its answer;  dotted: the commonest '
+      'answer;\ndashes: the law, h + (1 - h) chance, where h of the hints '
+      'are right;  diamonds: the paper, 124M parameters, 10,000 to 50,000 '
+      'training people', x=0.01, ha='left',
+      fontsize=8, color=plots.QUIET)
   return fig
+
+
+def told_by_paper(ax, at, order, tasks, hints, hinted):
+  """The paper's numbers, a diamond each, on bars at `at`."""
+  known = [(x, PAPER[key]) for x, key in zip(at, (
+      (order, t, hints, hinted) for t in tasks)) if key in PAPER]
+  ax.plot([x for x, _ in known], [y for _, y in known], 'D', color='white',
+          markersize=5, markeredgecolor=plots.INK, clip_on=False, zorder=6)
+
+
+def finish(ax, title: str, columns: int):
+  """Percent, and the legend between the title and the bars."""
+  ax.set_ylim(0, 102)
+  ax.set_ylabel('right about held-out people, %', fontsize=9)
+  ax.legend(frameon=False, fontsize=8, loc='lower left', ncols=columns,
+            bbox_to_anchor=(-0.02, 1.0), borderaxespad=0.2, columnspacing=1,
+            handlelength=1.2)
+  ax.set_title(title, loc='left', fontsize=10, fontweight='bold',
+               color=plots.INK, pad=22)
 
 
 def retrieval(ax, cell):
   at = range(len(ASKED))
   for k, (order, label) in enumerate((
-      ('shuffled', 'sentences shuffled'), ('ordered', 'sentences in order'))):
+      ('shuffled', 'texts with sentences shuffled'), (
+          'ordered', 'sentences in order'))):
     rows = [cell(order, t, False) for t in ASKED]
     known = [(x, r) for x, r in zip(at, rows) if r is not None]
     ax.bar([x + 0.2 * (2 * k - 1) for x, _ in known],
@@ -250,12 +299,11 @@ def retrieval(ax, cell):
            yerr=[r.plain_std for _, r in known], color=plots.COLOURS[4 * k],
            ecolor=plots.INK, capsize=2, error_kw={'linewidth': 0.8},
            label=label)
+    told_by_paper(ax, [x + 0.2 * (2 * k - 1) for x in at], order, ASKED, False,
+                  False)
   ax.set_xticks(list(at), ASKED.values(), fontsize=7.5, rotation=35,
                 ha='right', rotation_mode='anchor')
-  ax.set_ylim(0, 118)
-  ax.legend(frameon=False, fontsize=8, loc='upper right', ncols=2)
-  ax.set_ylabel('right about held-out people, %', fontsize=9)
-  plots.title(ax, 'Saying what is known: alone, or two at once')
+  finish(ax, 'Saying what is known: alone, or two at once', 2)
 
 
 def steps(side, cell):
@@ -265,39 +313,42 @@ def steps(side, cell):
           ('hinted', True, 'with its own hint', plots.COLOURS[0]))
   for k, (what, hints, label, colour) in enumerate(bars):
     rows = [cell('shuffled', t, hints) for t in tasks]
-    side.bar([x + 0.27 * (k - 1) for x in range(len(tasks))],
-             [r[f'{what}_mean'] for r in rows], 0.26,
+    at = [x + 0.27 * (k - 1) for x in range(len(tasks))]
+    side.bar(at, [r[f'{what}_mean'] for r in rows], 0.26,
              yerr=[r[f'{what}_std'] for r in rows], color=colour,
              ecolor=plots.INK, capsize=2, error_kw={'linewidth': 0.8},
              label=label)
+    told_by_paper(side, at, 'shuffled', tasks, hints, what == 'hinted')
   for x, t in enumerate(tasks):
     r = cell('shuffled', t, True)
     side.plot([x - 0.42, x + 0.14], [r.chance_mean] * 2, color=plots.INK,
               linewidth=1, linestyle=':')
-    side.plot([x + 0.27], [r.law_mean], 'D', color='white', markersize=5,
-              markeredgecolor=plots.INK, zorder=5)
+    side.plot([x + 0.15, x + 0.39], [r.law_mean] * 2, color=plots.INK,
+              linewidth=2, zorder=5)
   side.set_xticks(range(len(tasks)), [NAMES[t] for t in tasks], fontsize=8)
-  side.set_ylim(0, 118)
-  side.legend(frameon=False, fontsize=8, loc='upper center', ncols=3,
-              columnspacing=1, handlelength=1.2)
-  side.set_ylabel('right about held-out people, %', fontsize=9)
-  plots.title(side, 'One step more than saying it')
+  finish(side, 'One step more than saying it', 3)
 
 
 def verdict(df) -> list[Claim]:
   """Results 1 to 5 of the paper."""
   cell, out = cells(df), []
 
-  def add(statement, paper, rows, text, holds):
+  def add(statement, paper, rows, text, holds, tested=lambda *rows: True):
     if any(r is None or r.n < 3 for r in rows):
       out.append(Claim(statement, paper, 'not run with three seeds',
                        'not tested at this scale'))
       return
-    out.append(Claim(statement, paper, text(*rows) + (
-        f' (n = {int(rows[0].n)} seeds of {int(rows[0].people)} held-out '
-        'people)'), 'yes' if holds(*rows) else 'no'))
+    found = 'not tested at this scale'
+    if tested(*rows):
+      found = 'yes' if holds(*rows) else 'no'
+    out.append(Claim(statement, paper, held_out(text(*rows), rows[0]), found))
 
-  each = lambda *rows: ' against '.join(plus_minus(r, 'plain') for r in rows)
+  def each(*names):
+    """'the day 20.4 ± 3.1 [14.4, 26.9], ...'"""
+    return lambda *rows: ', '.join(
+        f'{name} {accuracy(r, "plain")}' for name, r in zip(names, rows)
+        ) + ' %'
+
   error = lambda a, b, x, y: 2 * (
       (a[f'{x}_std']**2 + b[f'{y}_std']**2) / min(a.n, b.n))**0.5
   beats = lambda a, b, x='plain', y='plain': (
@@ -305,15 +356,20 @@ def verdict(df) -> list[Claim]:
   of = lambda task, hints=False, order='shuffled': cell(order, task, hints)
   add('Two attributes at once, in either order, are said about as well as one '
       '(Result 1: within 10 points of the worse one)', 'near 100 %',
-      [of(BOTH[4]), of(BOTH[5]), of('employer'), of('company_city')], each,
+      [of(BOTH[4]), of(BOTH[5]), of('employer'), of('company_city')],
+      each('city and company', 'company and city', 'the company alone',
+           'its city alone'),
       lambda a, b, c, d: min(a.plain_mean, b.plain_mean) >= min(
           c.plain_mean, d.plain_mean) - 10)
   add('Where texts name the company before its city, city then company is said '
       'worse than company then city (Result 1)', 'near 100 % falls drastically',
-      [of(BOTH[5], order='ordered'), of(BOTH[4], order='ordered')], each, beats)
-  add('The year alone is said worse than the whole date (Result 2)',
-      'poor against near 100 %', [of('birth_date'), of('birth_year')], each,
-      beats)
+      [of(BOTH[5], order='ordered'), of(BOTH[4], order='ordered')],
+      each('company, then city', 'city, then company'), beats)
+  for part, number in (('year', 'poor'), ('day', '82.3')):
+    add(f'The {part} alone is said worse than the whole date (Result 2)',
+        f'{number} against near 100 %',
+        [of('birth_date'), of(f'birth_{part}')],
+        each('the date', f'the {part}'), beats)
   mean = lambda rows, what: sum(r[f'{what}_mean'] for r in rows) / len(rows)
   for who, tasks, numbers in (
       ('one person', HINTED[:3], (
@@ -325,6 +381,7 @@ def verdict(df) -> list[Claim]:
     tasks = [t for t in tasks if of(t, True) is not None] or tasks
     hinted, never = ([of(t, h) for t in tasks] for h in (True, False))
     about, k = f'{len(tasks)} tasks about {who}', len(tasks)
+    enough = lambda *rows, k=k: mean(rows[:k], 'hint') >= LEAST
     add(f'Without hints tasks are at most 5 points above chance (Result 3, '
         f'mean over {about}; few people here)', numbers[0], never,
         lambda *rows: f'{mean(rows, "plain"):.1f} % (chance '
@@ -335,23 +392,44 @@ def verdict(df) -> list[Claim]:
         lambda *rows: f'{mean(rows, "hinted"):.1f} % (hints right '
         f'{mean(rows, "hint"):.1f}, law {mean(rows, "law"):.1f}; farthest '
         f'{max(abs(r.hinted_mean - r.law_mean) for r in rows):.1f} points)',
-        lambda *rows: all(abs(r.hinted_mean - r.law_mean) <= 5 for r in rows))
+        lambda *rows: all(abs(r.hinted_mean - r.law_mean) <= 5 for r in rows),
+        enough)
     add(f'With its own hint the model is better than without (Result 4, each '
         f'of {about})', numbers[2], hinted,
         lambda *rows: f'{mean(rows, "hinted"):.1f} against '
         f'{mean(rows, "plain"):.1f} %',
-        lambda *rows: all(beats(r, r, 'hinted', 'plain') for r in rows))
+        lambda *rows: all(beats(r, r, 'hinted', 'plain') for r in rows), enough)
     add('Hints in training do not help without one (Result 4: at most 5 '
         f'points more, mean over {about})', numbers[3], [*hinted, *never],
         lambda *rows, k=k: f'{mean(rows[:k], "plain"):.1f} against '
         f'{mean(rows[k:], "plain"):.1f} %',
         lambda *rows, k=k: mean(rows[:k], 'plain') <= mean(
-            rows[k:], 'plain') + 5)
-  rank = of('luck_rank')
+            rows[k:], 'plain') + 5, enough)
+  over = lambda *rows: ', '.join(
+      f'{accuracy(r, "plain")} % (chance {r.chance_mean:.1f})' for r in rows)
+  no_better = lambda *rows: all(
+      r.plain_mean <= r.chance_mean + 5 for r in rows)
   add('Whose major is luckier is not said without a hint (Result 3: at most '
-      '5 points above chance)', 'about chance, 50 %', [rank],
-      lambda r: f'{plus_minus(r, "plain")} % (chance {r.chance_mean:.1f})',
-      lambda r: r.plain_mean <= r.chance_mean + 5)
+      '5 points above chance)', 'about chance, 50 %', [of('luck_rank')],
+      over, no_better)
+  add('nor the luck of a major mod 20 (Result 3)', 'in a figure, without '
+      'digits', [of('luck_mod20')], over, no_better)
+  add('nor who was born on a later day, or by how many (Result 3)', 'in a '
+      'figure, without digits', [of('day_rank'), of('day_minus')], over,
+      no_better)
+  for task, fact, what in (
+      ('month_mod12', 'birth_month', 'The month in numerals (mod 12)'),
+      ('luck_mod100', 'major', "The number of a major (luck mod 100)")):
+    add(f'{what} is said as well as its name (Result 3: within 10 points)',
+        'works well', [of(task), of(fact)], each('its number', 'its name'),
+        lambda a, b: a.plain_mean >= b.plain_mean - 10)
+  for task, people, number, what in (
+      ('month_mod2', 10_000, 75, 'Parity of the month'),
+      ('month_rank', 50_000, 85, 'The later month')):
+    add(f'{what} takes {people:,} training people (Result 3: that many, '
+        'without hints, within 10 points of the paper)', f'{number} %',
+        [cells(df, asked=people)('shuffled', task, False)], over,
+        lambda r, number=number: abs(r.plain_mean - number) <= 10)
   few = [t for t in HINTED[:3] if of(t, True) is not None] or HINTED[:3]
   with_, without = ([of(t, True, order) for t in few]
                     for order in ('shuffled', 'switched'))

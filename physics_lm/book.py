@@ -138,6 +138,11 @@ class Book:
         a + int(b) for a, b in zip(self.meta['entries'], counts)]
     self.meta['window'] = metrics.add(self.meta['window'], sums)
 
+  def answered(self, name: str, step: int) -> bool:
+    """Whether an evaluation was answered before: asked then in other words,
+    its answer has been taken back."""
+    return (self.folder / f'evals/{name}/{step}.json').exists()
+
   def evaluate(self, name: str, step: int, params, cfg):
     values = suite.run(name, params, self.config, cfg, self.folder, step,
                        self.writes)

@@ -5,6 +5,7 @@ import ast
 import copy
 import importlib.util
 import inspect
+import os
 import signal
 import sys
 import threading
@@ -141,10 +142,11 @@ def parser(prog: str, text: str) -> argparse.ArgumentParser:
 
 class Stop:
   """Inside: SIGTERM and Ctrl-C are noted in `asked`, so that a loop can save
-  and leave; a second one kills. Only a main thread can listen."""
+  and leave; a second one kills. Only a main thread can listen. `promise`:
+  what will happen, told at once."""
 
-  def __init__(self):
-    self.asked = ''
+  def __init__(self, promise: str = 'it will save and stop'):
+    self.asked, self._promise = '', promise
 
   def __enter__(self):
     self._before = {}
@@ -160,6 +162,9 @@ class Stop:
   def _note(self, number, frame):
     self.asked = signal.Signals(number).name
     signal.signal(number, signal.SIG_DFL)
+    # print() would fail where the signal came in the middle of another one.
+    os.write(2, f'{self.asked}: {self._promise}; once more to end at once\n'
+             .encode())
 
 
 class Progress:

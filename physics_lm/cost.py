@@ -79,15 +79,17 @@ def cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
     exposures[task.name] = drawn / task.people * fewer
   work = flops.per_token(form, c.data.length) * tokens
   # What it takes from a trunk is the trunk's cost.
-  own = work * (1 - shape.knee(c) / c.steps if run.trunk else 1)
+  own = work * (1 - shape.knee(c) / c.steps if run.trunk and c.steps else 1)
   return {'parameters': flops.parameters(form).total,
           'tokens': tokens, 'exposures': exposures, 'flops': work,
           'seconds': STARTUP + own / DEVICES[device].speed / devices,
           'bytes': memory(c, form, devices)}
 
 
-def table(runs, folder: Path, device: str, devices: int = 1) -> str:
-  """The text of --list."""
+def table(asked, folder: Path, device: str, devices: int = 1) -> str:
+  """The text of --list: of the runs asked about and those they start from.
+  State 'ask' is one that is trained, and asked anew."""
+  runs, finished = sweep.ordered(asked), sweep.finished(asked, folder)
   total, lines, big = {'tokens': 0, 'flops': 0.0, 'seconds': 0.0}, [], []
   each, queued = [r.changes for r in runs], slurm.states(runs, folder)
   common = {k: v for k, v in each[0].items()
@@ -98,12 +100,15 @@ def table(runs, folder: Path, device: str, devices: int = 1) -> str:
       total[key] += k[key]
     if k['bytes'] > DEVICES[device].memory:
       big.append(run.id)
+    state = store.state(folder / run.id)
+    if state == 'done' and not finished(run):
+      state = 'ask'
     cells = [run.id, ' '.join(f'{a}={b}' for a, b in run.tags.items()),
              short(k['parameters']), short(k['tokens']),
              ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
              f'{k["flops"]:.1e}', cli.clock(k['seconds']),
              f'{short(k["bytes"])}B',
-             queued.get(run.id, store.state(folder / run.id)).lower(),
+             queued.get(run.id, state).lower(),
              overrides(
                  {k: v for k, v in run.changes.items() if k not in common})]
     lines.append(cells)
@@ -117,7 +122,7 @@ def table(runs, folder: Path, device: str, devices: int = 1) -> str:
            f'{len(runs)} runs, {short(total["tokens"])} tokens, '
            f'{total["flops"]:.1e} FLOPs, about {cli.clock(total["seconds"])} '
            f'of {workers} in all ({total["seconds"] * devices / 3600:.2g} '
-           'device-hours)')
+           'device-hours); evaluations are not counted')
   if big:
     text += (f'\n{len(big)} of {len(runs)} runs want more than the '
              f'{short(DEVICES[device].memory)}B of a {device}: more devices '

@@ -14,6 +14,7 @@ program (a population).
 
 import argparse
 import contextlib
+import ctypes
 import itertools
 import os
 import shlex
@@ -29,6 +30,8 @@ from physics_lm.errors import BadInput, command
 
 MOST = 64  # runs of one program: one thread makes the rows of all
 BUSY = 3  # exit status of a trainer whose folder another process holds
+_LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def environment(cores: set[int] | None) -> dict[str, str]:
@@ -62,14 +65,11 @@ class Worker:
     self._log = (self.folders[0] / 'log.txt').open('a', encoding='utf-8')
     self._log.write('$ ' + shlex.join(arguments) + '\n')
     self._log.flush()
-    pin = None
-    if cores is not None:
-      pin = lambda: os.sched_setaffinity(0, cores)
     # A group of its own: Ctrl-C reaches the launcher, which then asks.
     self.process = subprocess.Popen(
         arguments, cwd=sweep.ROOT, env=environment(cores), stdout=self._log,
-        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, preexec_fn=pin,
-        start_new_session=True)
+        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        preexec_fn=lambda: _begin(cores), start_new_session=True)
 
   @property
   def label(self) -> str:
@@ -95,6 +95,15 @@ class Worker:
     lines = (self.folders[0] / 'log.txt').read_text(
         errors='replace').splitlines()
     return lines[-1][:300] if lines else ''
+
+
+def _begin(cores: set[int] | None):
+  """In a trainer's process, before its program: should the launcher die, it
+  saves and stops, rather than train on for nobody."""
+  if _LIBC is not None:
+    _LIBC.prctl(_DEATH_SIGNAL, signal.SIGTERM)
+  if cores is not None:
+    os.sched_setaffinity(0, cores)
 
 
 class Board:
@@ -198,12 +207,25 @@ def borrow(runs: list[sweep.Run], folder: Path):
   """Links, in place of training it again, each of the runs that another
   experiment, beside this one's folder, has finished."""
   for run in runs:
+    at = folder / run.id
+    if at.is_symlink() and not at.exists():  # whose it was has deleted it
+      at.unlink()
     done = [p for p in sorted(folder.parent.glob(f'*/{run.id}'))
             if store.is_done(p) and not p.is_symlink()]
-    if done and not (folder / run.id).exists():
+    if done and not at.exists():
       folder.mkdir(parents=True, exist_ok=True)
-      (folder / run.id).symlink_to(os.path.relpath(done[0], folder))
+      with contextlib.suppress(FileExistsError):  # another launcher's link
+        at.symlink_to(os.path.relpath(done[0], folder))
       print(f'{label(run)} is there already: {done[0]}')
+
+
+def parents_and(asked: list[sweep.Run], folder: Path) -> list[sweep.Run]:
+  """The runs and those they start from, in order; of the latter what other
+  experiments have done is borrowed. What a report reads was asked this
+  experiment's questions; what is only started from may be anybody's."""
+  runs, own = sweep.ordered(asked), {r.id for r in asked}
+  borrow([r for r in runs if r.id not in own], folder)
+  return runs
 
 
 def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
@@ -211,14 +233,15 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
   """Brings every run to done; {run id: 'done', 'failed', 'blocked' or
   'stopped'}. Blocked: the run it starts from failed. `together`: the most
   runs of one program."""
-  runs = sweep.ordered(runs)
-  ends = {r.id: 'done' for r in runs if store.is_done(folder / r.id)}
+  finished, runs = sweep.finished(runs, folder), parents_and(runs, folder)
+  ends = {r.id: 'done' for r in runs if finished(r)}
   waiting = [r for r in runs if r.id not in ends]
   print(f'{len(runs)} runs, {len(ends)} done already; in {folder}', flush=True)
   free, workers, tries, held, most = shares(jobs), [], {}, {}, {}
   accelerated = on_accelerator()
   board = Board(runs, folder)
-  with contextlib.closing(board), cli.Stop() as stop:
+  with contextlib.closing(board), cli.Stop(
+      'the trainers save and stop') as stop:
     while waiting or workers:
       ready = []
       for run in list(waiting):
@@ -229,7 +252,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
         elif stop.asked or parent == 'stopped':
           ends[run.id] = 'stopped'
           waiting.remove(run)
-        elif store.is_done(folder / run.id):  # by another launcher
+        elif finished(run):  # by another launcher
           ends[run.id] = 'done'
           waiting.remove(run)
         elif free and (run.parent is None or parent == 'done') and (
@@ -260,7 +283,7 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
           continue
         workers.remove(w)
         free.append(w.cores)
-        left = [r for r in w.runs if not store.is_done(folder / r.id)]
+        left = [r for r in w.runs if not finished(r)]
         ends |= {r.id: 'done' for r in w.runs if r not in left}
         if not left:
           continue
@@ -290,6 +313,13 @@ def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
       board.show(workers, done, sum(e == 'failed' for e in ends.values()))
       time.sleep(0.3)
   return ends
+
+
+def line(program: str, experiment: str, scale: str, runs: Path) -> str:
+  """A command to type."""
+  elsewhere = [] if runs == sweep.ROOT / 'runs' else [f'--runs={runs}']
+  return shlex.join(['python', '-m', f'physics_lm.{program}', experiment,
+                     f'--scale={scale}', *elsewhere])
 
 
 def common_flags(p: argparse.ArgumentParser, nargs=None):
@@ -326,11 +356,10 @@ def main(argv=None):
   if a.devices < 1:
     raise BadInput(f'--devices is {a.devices}, wanted at least 1')
   module = sweep.experiment(a.experiment)
-  asked = module.runs(a.scale)
-  runs, folder = sweep.ordered(asked), a.runs / module.name
+  asked, folder = module.runs(a.scale), a.runs / module.name
   if a.list:
     device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
-    print(cost.table(runs, folder, device, a.devices))
+    print(cost.table(asked, folder, device, a.devices))
     return
   if a.slurm and a.executor != 'slurm':
     raise BadInput(f'--slurm {a.slurm[0]} with --executor={a.executor}, wanted '
@@ -338,12 +367,9 @@ def main(argv=None):
   if a.population and a.executor == 'slurm':
     raise BadInput('--population with --executor=slurm, wanted one or the '
                    'other: a job is one run')
-  # What a report reads was asked this experiment's questions; what is only
-  # started from may be anybody's.
-  reported = {r.id for r in asked}
-  borrow([r for r in runs if r.id not in reported], folder)
   if a.executor == 'slurm':
-    ends = slurm.submit(runs, folder, a.jobs, a.slurm)
+    parents_and(asked, folder)
+    ends = slurm.submit(asked, folder, a.jobs, a.slurm)
     new = [j for j in ends.values() if j not in ('done', 'queued')]
     print(f'{len(new)} jobs queued'
           + (f' ({new[0]} to {new[-1]})' if new else '')
@@ -351,15 +377,16 @@ def main(argv=None):
           f'{list(ends.values()).count("queued")} in the queue; in {folder}; '
           'see --list, and the same command again for what is left')
     return
-  ends = launch(runs, folder, a.jobs, a.population)
+  ends = launch(asked, folder, a.jobs, a.population)
   count = {e: list(ends.values()).count(e) for e in dict.fromkeys(
       ends.values())}
   print(', '.join(f'{n} {e}' for e, n in count.items()) + f'; in {folder}')
-  again = f'python -m physics_lm.launch {a.experiment} --scale={a.scale}'
-  if count.get('done') == len(runs):
-    print(f'next: {again.replace("launch", "report", 1)}')
+  if count.get('done') == len(ends):
+    print('next: ' + line('report', a.experiment, a.scale, a.runs))
   else:
-    print(f'to go on: {again}')
+    given = sys.argv[1:] if argv is None else argv
+    print('to go on: ' + shlex.join(['python', '-m', 'physics_lm.launch',
+                                     *given]))
     sys.exit(1 if count.get('failed') else 0)
 
 

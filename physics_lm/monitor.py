@@ -3,7 +3,7 @@
 A band is a JSON file {"tokens": [...], "low": [...], "high": [...], "from":
 "what it was predicted from"}: the loss expected after so many tokens, nats a
 token, tokens rising. Between two points it runs straight in log tokens; beyond
-them nothing is expected. experiments/scaling_prediction.py writes one.
+them nothing is expected. `python -m physics_lm.scaling forecast` writes one.
 """
 
 from pathlib import Path

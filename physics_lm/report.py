@@ -9,6 +9,7 @@ A report refuses when runs are missing. It writes <scale>.csv, .png and .json
 
 import dataclasses
 import functools
+import os
 from pathlib import Path
 
 from physics_lm import cli, launch, metrics, store, sweep
@@ -33,14 +34,18 @@ def gather(module, scale: str, folder: Path) -> tuple[list[dict], dict]:
   """(a dict for each run: tags, id, last metrics; provenance). Raises
   BadInput when a run is missing."""
   runs = module.runs(scale)
+  again = launch.line('launch', os.path.relpath(module.__file__), scale,
+                      folder.parent)
   missing = [r for r in sweep.ordered(runs)
              if not store.is_done(folder / r.id)]
   if missing:
     raise BadInput(
         f'{len(missing)} of {len(sweep.ordered(runs))} runs are not done '
-        f'(first: {launch.label(missing[0])}, {missing[0].id}); run python -m '
-        f'physics_lm.launch experiments/{module.name}.py --scale={scale}')
+        f'(first: {launch.label(missing[0])}, {missing[0].id}); run {again}')
   for r in runs:
+    if anew := sweep.unanswered(r, folder):
+      raise BadInput(f'run {r.id} was asked other questions: '
+                     f'{anew}; run {again}')
     for name in r.config.evals:
       if not (folder / r.id / f'evals/{name}/{r.config.steps}.json').exists():
         raise BadInput(f'run {r.id} was not evaluated by {name!r}; run python '
@@ -168,6 +173,29 @@ def spread(df, by: list[str], columns: list[str]):
     out[f'{c}_mean'] = groups[c].mean()
     out[f'{c}_std'] = groups[c].std(ddof=1)
   return out.reset_index()
+
+
+BY_PERSON = 'in brackets 95 % by person'
+
+
+def accuracy(row, what: str = 'exact') -> str:
+  """'61.2 ± 3.4 [52.0, 70.1]': mean and standard deviation over seeds (of one
+  seed no deviation) and, where the table has it, the interval by person of one
+  seed: columns what_mean, what_std, what_low_mean, what_high_mean and n."""
+  text = percent(row[f'{what}_mean'])
+  if row['n'] > 1:
+    text += f' ± {percent(row[f"{what}_std"])}'
+  low, high = (row.get(f'{what}_{end}_mean', float('nan'))
+               for end in ('low', 'high'))
+  return text if low != low else f'{text} [{percent(low)}, {percent(high)}]'
+
+
+def held_out(said: str, row, more: str = '') -> str:
+  """`said` of accuracies, and of whom: '... (n = 3 seeds of 100 held-out
+  people, in brackets 95 % by person)'."""
+  brackets = f', {BY_PERSON}' if '[' in said else ''
+  return (f'{said} (n = {int(row["n"])} seeds of {int(row["people"])} held-out '
+          f'people{brackets}{more})')
 
 
 def best_rate(df, by: list[str], column: str = 'bits'):

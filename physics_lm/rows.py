@@ -26,6 +26,7 @@ from physics_lm.worlds import base
 
 LOSSES = ('all', 'answers')
 _GOLDEN = (math.sqrt(5) - 1) / 2
+PATIENCE = 1000  # examples too long for a row, in a world without bounds
 
 
 class Task(NamedTuple):
@@ -173,7 +174,7 @@ def row(data: Data, index: int) -> dict[str, np.ndarray]:
   task = data.tasks[which]
   rng = np.random.Generator(np.random.Philox(key=[data.seed, index]))
   out = new_row(data.length)
-  used = entries = 0
+  used, entries, left = 0, 0, PATIENCE
   while used < data.length:
     for draw in rng.integers(0, task.size, 16).tolist():
       item = encode(data, task.world.example(task.split, draw),
@@ -181,7 +182,7 @@ def row(data: Data, index: int) -> dict[str, np.ndarray]:
       end = used + len(item[0])
       if end > data.length:
         if len(item[0]) > data.length:
-          if task.world.unbounded:
+          if task.world.unbounded and (left := left - 1):
             continue
           raise BadInput(too_long(data, task.name, len(item[0])))
         used = data.length

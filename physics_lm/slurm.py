@@ -83,9 +83,10 @@ def submit(runs: list[sweep.Run], folder: Path, jobs: int | None,
   ends, ids = {}, {}
   queued = states(runs, folder)
   waiting = []
+  finished = sweep.finished(runs, folder)
   for run in sweep.ordered(runs):
     at = folder / run.id
-    if store.is_done(at):
+    if finished(run):
       ends[run.id] = 'done'
     elif run.id in queued:
       ends[run.id], ids[run.id] = 'queued', store.read_json(at / NOTE)['job']

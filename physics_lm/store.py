@@ -15,10 +15,16 @@ import subprocess
 import time
 from pathlib import Path
 
+from configs import default
 from physics_lm.errors import BadInput
 
 # Sections that do not change what is computed, and so not the run's id.
 NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
+# Keys that came when runs were there already, and what was done before them:
+# an absent key has this value, and at this value it does not count.
+LATER = {'biographies': {'first': 0, 'power': 0.0}, 'bitworld': {'power': 0.0},
+         'manipulation': {'power': 0.0}}  # of worlds, by kind
+LATER_DATA = {'masked': 0.0}
 
 
 def plain(config) -> dict:
@@ -35,14 +41,32 @@ def computation(config: dict) -> dict:
     kept['init_from'] = Path(kept['init_from']).name
   if kept.get('adapter', {}).get('kind') == 'none':
     del kept['adapter']
-  if kept.get('data', {}).get('masked') == 0.0:
-    kept['data'] = {k: v for k, v in kept['data'].items() if k != 'masked'}
+  without = lambda tree, neutral: {
+      k: v for k, v in tree.items() if k not in neutral or v != neutral[k]}
+  if 'data' in kept:
+    kept['data'] = without(kept['data'], LATER_DATA)
   if 'worlds' in kept:
-    kept['worlds'] = {
-        name: {k: v for k, v in w.items() if (k, v) != ('power', 0.0) and (
-            (k, v) != ('first', 0) or w['kind'] != 'biographies')}
-        for name, w in kept['worlds'].items()}
+    kept['worlds'] = {name: without(w, LATER.get(w['kind'], {}))
+                      for name, w in kept['worlds'].items()}
   return kept
+
+
+def completed(stored: dict) -> dict:
+  """A plain config of a run of before, with the keys that came later."""
+  known, out = plain(default.get_config()), dict(stored)
+  out['adapter'] = stored.get('adapter', known['adapter'])
+  if 'data' in out:
+    out['data'] = LATER_DATA | out['data']
+  if 'worlds' in out:
+    out['worlds'] = {name: LATER.get(w.get('kind'), {}) | w
+                     for name, w in out['worlds'].items()}
+  for section in {'runtime', 'log', 'checkpoint'} & out.keys():
+    out[section] = known[section] | out[section]
+  if 'evals' in out:
+    out['evals'] = {
+        name: plain(default.evaluation(spec.get('kind', ''))) | spec
+        for name, spec in out['evals'].items()}
+  return out
 
 
 def run_id(config: dict) -> str:
@@ -64,10 +88,25 @@ def flat(tree: dict, prefix: str = '') -> dict:
 
 def difference(stored: dict, current: dict) -> list[str]:
   """'key: stored -> current' for each difference in what is computed."""
-  a, b = flat(computation(stored)), flat(computation(current))
+  return _changes(flat(computation(stored)), flat(computation(current)))
+
+
+def _changes(a: dict, b: dict) -> list[str]:
   return [f'{k}: {a.get(k, "absent")} -> {b.get(k, "absent")}'
           for k in sorted(a.keys() | b.keys())
           if a.get(k, '__absent') != b.get(k, '__absent')]
+
+
+def unanswered(folder: Path, evals: dict) -> dict[str, str]:
+  """{name: what differs} of the plain evaluations that the run in `folder`
+  was not asked in these words. When they are asked on the way does not
+  count."""
+  asked = completed(read_json(folder / 'config.json'))['evals']
+  words = lambda spec: {k: v for k, v in spec.items() if k != 'every'}
+  return {name: '; '.join(f'evals.{name}.{d}' for d in _changes(
+              words(asked.get(name, {})), words(spec)))
+          for name, spec in evals.items()
+          if words(asked.get(name, {})) != words(spec)}
 
 
 def write(path: Path, text: str):
@@ -92,7 +131,7 @@ def read_json(path: Path):
   except FileNotFoundError:
     raise BadInput(f'no {path.name} in {path.parent}: not a run folder of '
                    'physics_lm') from None
-  except json.JSONDecodeError as e:
+  except ValueError as e:  # no JSON, or no text at all
     raise BadInput(f'{path} is not JSON: {e}') from None
 
 

@@ -107,6 +107,21 @@ def ordered(runs: list[Run]) -> list[Run]:
   return list(out.values())
 
 
+def finished(asked: list[Run], folder: Path):
+  """A predicate of runs: whether `folder` has it done and, of those asked
+  about, with answers to what is asked. Of a run that others only start from
+  the answers do not matter."""
+  own = {r.id for r in asked}
+  return lambda run: store.is_done(folder / run.id) and (
+      run.id not in own or not unanswered(run, folder))
+
+
+def unanswered(run: Run, folder: Path) -> str:
+  """What a done run was asked otherwise, or not at all."""
+  return '; '.join(store.unanswered(
+      folder / run.id, store.plain(run.config)['evals']).values())
+
+
 def pick(scales: dict, scale: str):
   """The entry of a scale. Raises BadInput."""
   if scale not in scales:

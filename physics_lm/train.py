@@ -102,10 +102,22 @@ def finished(job: Job) -> bool:
       raise BadInput(f'{job.folder} holds another computation: '
                      + '; '.join(differs) + '. Wanted the same, or a new '
                      '--workdir')
+    ask_anew(job)
   if store.is_done(job.folder):
     print(f'already done: {job.folder}')
     return True
   return False
+
+
+def ask_anew(job: Job):
+  """Takes back the answers to what was asked in other words."""
+  asked = store.unanswered(job.folder, store.plain(job.config)['evals'])
+  for name in asked:
+    (job.folder / f'evals/{name}/{job.config.steps}.json').unlink(
+        missing_ok=True)
+  if asked and store.is_done(job.folder):
+    print('asked anew: ' + '; '.join(asked.values()))
+    (job.folder / 'done').unlink(missing_ok=True)
 
 
 def train(jobs: list[Job], stop):
@@ -219,16 +231,20 @@ def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
         for j, book in well():
           own = trainer.take(state, j)
           for name in due:
-            book.evaluate(name, i, trainer.whole(own), trainer.cfg)
-          if save and i != first:
+            leaving = leaving or stop.asked
+            if not leaving and not (i == first and book.answered(name, i)):
+              book.evaluate(name, i, trainer.whole(own), trainer.cfg)
+          if (save or leaving) and i != first:
             book.save(i, own, share(), streams)
           del own
       if leaving:
         for _, book in well():
           book.saved.wait()
+          held = book.saved.newest(i + 1)
           print(f'stopped by {stop.asked or "the cluster"} at step {i}; '
-                f'{book.folder} holds step {book.saved.newest(i + 1)}; run the '
-                'same command again to resume')
+                f'{book.folder} holds '
+                + ('no step yet' if held is None else f'step {held}')
+                + '; run the same command again to resume')
         if wrong():
           raise BadInput(wrong())
         return

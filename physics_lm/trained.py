@@ -30,14 +30,7 @@ def config(folder: Path) -> ConfigDict:
 def of_plain(stored: dict, folder='a foreign folder') -> ConfigDict:
   """The config that was written as plain JSON. Raises BadInput."""
   known = default.get_config()
-  # Runs of before these were there:
-  stored = {'adapter': store.plain(known)['adapter']} | stored
-  stored.get('data', {}).setdefault('masked', 0.0)
-  for world in stored.get('worlds', {}).values():
-    if world.get('kind') == 'biographies':
-      world.setdefault('first', 0)
-    if world.get('kind') in ('biographies', 'bitworld', 'manipulation'):
-      world.setdefault('power', 0.0)
+  stored = store.completed(stored)
   foreign = sorted(set(store.plain(known)) - set(stored))
   if foreign:
     raise BadInput(f'{folder}/config.json lacks {", ".join(foreign)}: not '

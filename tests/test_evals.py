@@ -159,3 +159,9 @@ def test_interval_takes_people_as_the_unit():
   assert np.mean(six) == pytest.approx(known.mean(), abs=0.02)
   uneven = scoring.interval([0] * 90 + [1] * 10, [True] * 90 + [False] * 10)
   assert uneven == (0, 1)  # only two people were asked
+  # Ninety questions of one kind count for no more than ten of another.
+  people, right = np.arange(100), np.arange(100) < 90
+  kinds = np.repeat(['much', 'little'], (90, 10))
+  even = scoring.interval(people, right, kinds)
+  assert even == pytest.approx((0.5, 0.5))
+  assert scoring.interval(people, right)[0] > 0.8

@@ -26,7 +26,7 @@ NOTEBOOKS = [p.with_suffix('.ipynb')
 @pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: p.stem)
 def test_smoke_scale_ends_in_a_report(path, tmp_path):
   module = sweep.experiment(str(path))
-  ends = launch.launch(sweep.ordered(module.runs('smoke')),
+  ends = launch.launch(module.runs('smoke'),
                        tmp_path / module.name)
   assert set(ends.values()) == {'done'}
   text = report.report(module, 'smoke', tmp_path / module.name,

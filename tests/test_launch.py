@@ -1,5 +1,6 @@
 """Sweeps, run identity, the launcher and the report."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -77,6 +78,34 @@ def test_what_another_experiment_has_done_is_not_done_again(tmp_path):
   (tmp_path / 'more' / parent.id).mkdir(parents=True)
   launch.borrow([parent], tmp_path / 'more')
   assert not (tmp_path / 'more' / parent.id).is_symlink()  # begun here
+  shutil.rmtree(tmp_path / 'theirs')
+  launch.borrow([parent], tmp_path / 'mine')
+  assert not at.is_symlink()  # a link to nowhere would be in the way
+
+
+def test_a_run_that_is_done_was_asked_what_is_asked(tmp_path):
+  """Evaluations are not the run's identity; its answers are theirs."""
+  before, now = run({}), run({}, **{'evals.extraction.people': 3})
+  assert before.id == now.id
+  at = tmp_path / before.id
+  store.write_json(at / 'config.json', store.plain(before.config))
+  store.write_json(at / 'done', {})
+  assert sweep.finished([before], tmp_path)(before)
+  assert not sweep.finished([now], tmp_path)(now)
+  assert sweep.finished([], tmp_path)(now)  # only started from
+  assert 'evals.extraction.people: 2 -> 3' in sweep.unanswered(now, tmp_path)
+  state = lambda run: cost.table([run], tmp_path, 'cpu').splitlines()[1].split()
+  assert state(now)[-1] == 'ask' and state(before)[-1] == 'done'
+  # On the way or not is no other question.
+  assert not sweep.unanswered(run({}, **{'evals.loss.every': 2}), tmp_path)
+  # Neither is a key that came later.
+  old = store.plain(before.config)
+  del old['evals']['loss']['problems'], old['data']['masked'], old['adapter']
+  del old['worlds']['bios']['power'], old['log']['band']
+  store.write_json(at / 'config.json', old)
+  assert not sweep.unanswered(before, tmp_path)
+  assert store.completed(old) == store.plain(before.config)
+  assert store.run_id(old) == before.id
 
 
 def test_list_shows_every_column(tmp_path):
@@ -208,7 +237,7 @@ def test_a_trainer_that_was_told_to_stop_leaves_its_child(
       [sys.executable, '-c', ''], **k))  # exits 0, not done
   parent = run({'n': 0})
   child = run({'n': 1}, parent)
-  assert launch.launch([child], tmp_path, 1) == {
+  assert launch.launch([child], tmp_path / 'sweep', 1) == {
       parent.id: 'stopped', child.id: 'stopped'}
 
 
@@ -222,8 +251,9 @@ ends = launch.launch([run({{'n': 0}}, **{{'steps': 100000,
     'checkpoint.every': 100000}})], Path(r'{tmp_path}'), 1)
 print(sorted(ends.values()))
 '''
-  process = subprocess.Popen([sys.executable, '-c', code], cwd=ROOT,
-                             stdout=subprocess.PIPE, text=True)
+  command = [sys.executable, '-c', code]
+  process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE,
+                             text=True)
   folder = tmp_path / run({'n': 0}, **{'steps': 100000}).id
   until = time.time() + 60
   while store.step_reached(folder) < 4:
@@ -234,7 +264,20 @@ print(sorted(ends.values()))
   out = process.communicate(timeout=60)[0]
   assert out.splitlines()[-1] == "['stopped']"
   assert store.state(folder) == 'stopped'
-  assert list((folder / 'checkpoints').iterdir())
+  saved = list((folder / 'checkpoints').iterdir())
+  assert saved
+  # A launcher that is killed leaves no trainer behind, and nothing is lost.
+  step = store.step_reached(folder)
+  process = subprocess.Popen(command, cwd=ROOT)
+  while store.step_reached(folder) == step:
+    assert process.poll() is None and time.time() < until + 60
+    time.sleep(0.1)
+  process.kill()
+  process.wait()
+  while store.state(folder) == 'running':
+    assert time.time() < until + 60
+    time.sleep(0.1)
+  assert list((folder / 'checkpoints').iterdir()) != saved
 
 
 def test_report_refuses_when_runs_are_missing(tmp_path):
@@ -255,6 +298,23 @@ def test_the_best_learning_rate_is_by_the_mean_over_seeds():
   # The highest bits are of another rate; of a tie only one is taken.
   assert list(best.bits[best.data == 'a']) == [5, 6]
   assert best.rate[best.data == 'b'].nunique() == 1
+
+
+def test_an_accuracy_is_said_with_what_its_table_has():
+  import pandas as pd
+  runs = pd.DataFrame({'data': 'a', 'people': 50, 'exact': [10.0, 14.0],
+                       'exact_low': [6.0, 8.0], 'exact_high': [15.0, 19.0]})
+  columns = ['exact', 'exact_low', 'exact_high']
+  both = report.spread(runs, ['data', 'people'], columns).iloc[0]
+  assert report.accuracy(both) == '12.0 ± 2.8 [7.0, 17.0]'
+  one = report.spread(runs[:1], ['data', 'people'], columns).iloc[0]
+  assert report.accuracy(one) == '10.0 [6.0, 15.0]'
+  older = report.spread(runs, ['data', 'people'], columns[:1]).iloc[0]
+  assert report.accuracy(older) == '12.0 ± 2.8'
+  text = report.held_out(report.accuracy(both), both, '; guess 3.0')
+  assert text.endswith('(n = 2 seeds of 50 held-out people, in brackets 95 % '
+                       'by person; guess 3.0)')
+  assert 'brackets' not in report.held_out(report.accuracy(older), older)
 
 
 def test_the_readmes_scoreboard_is_the_committed_results():

@@ -25,6 +25,8 @@ def test_shares_sum_to_one_and_entropy_is_theirs(n, a):
   law = power.Power(n, a)
   p = law.share(np.arange(1, n + 1))
   assert p.sum() == pytest.approx(1, rel=1e-9)
+  assert law.deviation()**2 == pytest.approx(
+      (p * np.log(p)**2).sum() - (p * np.log(p)).sum()**2, rel=1e-6, abs=1e-9)
   assert law.entropy == pytest.approx(-(p * np.log(p)).sum(), rel=1e-8,
                                       abs=1e-12)
   for count in (0, 1, n // 2, n - 1, n):

@@ -38,9 +38,11 @@ def test_a_p_probe_looks_just_before_each_attribute(variant):
       if variant == 'single':
         assert ATTRIBUTES[part.place[r, k]] in seen
       assert person % 2 == (half == 'test')
-      for i, a in enumerate(ATTRIBUTES):
-        text = world.value(person, a).strip()
-        assert text.startswith(classes[a][part.label[i, r, k]])
+      for i, t in enumerate(probes.TARGETS):
+        text = world.value(person, t.removeprefix('first_')).strip()
+        told = classes[t][part.label[i, r, k]]
+        whole = t in ATTRIBUTES and t != 'birth_date'
+        assert text == told if whole else text.split()[0].startswith(told)
     assert np.bincount(part.place[part.real > 0]).tolist() == [
         12 * versions[half]] * 6
 
@@ -78,6 +80,9 @@ def test_probes_learn_what_is_there_and_no_more(kind):
   assert metrics[f'test/major{end}'] > 0.7
   assert metrics[f'test/employer{end}'] < 0.5
   assert metrics['majority/major'] < 0.5
+  for what in ('major', 'first_major'):  # known or not, here, by its first word
+    low, high = (metrics[f'test_{x}/{what}{end}'] for x in ('low', 'high'))
+    assert low < metrics[f'test/{what}{end}'] <= high
   assert metrics['people/test'] == 60
   rows._load.cache_clear(), rows._world.cache_clear()  # it was changed
 

@@ -172,3 +172,10 @@ def test_eval_packing_finds_every_answer(tiny):
     target = packed['targets'][span.row, span.start:span.stop]
     assert tuple(target) == data.vocab.encode(piece)
   assert cli.clock(3700) == '1h01m'
+
+
+def test_no_example_that_fits_is_told_rather_than_sought_for_ever():
+  from configs import igsm
+  config = cli.override(igsm.get_config('med'), {'data.length': 32})
+  with pytest.raises(BadInput, match=r'data\.length=32'):
+    rows.row(rows.load(config), 0)

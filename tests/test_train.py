@@ -1,6 +1,7 @@
 """The step and the loop: accumulation, learning, NaN, logging, population."""
 
 import json
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -124,6 +125,41 @@ def test_training_learns_and_writes_its_folder(one_device, tmp_path):
   assert abs(np.mean(test) - found['extraction/exact/test']) < 1e-9
   train.run(config, folder)  # done: returns at once
   assert len(store.read_rows(folder / 'metrics.jsonl')) == len(written)
+
+
+def test_a_trained_run_is_asked_anew_and_only_what_is_new(
+    one_device, tmp_path, monkeypatch, capsys):
+  folder, asked = tmp_path / 'run', []
+  answer = train.suite.run
+
+  def told(name, *rest):
+    asked.append(name)
+    if len(asked) == 1:
+      signal.raise_signal(signal.SIGTERM)
+    return answer(name, *rest)
+
+  monkeypatch.setattr(train.suite, 'run', told)
+  config = one_device({'steps': 4, 'evals.loss.rows': 2})
+  train.run(config, folder)
+  first = list(asked)
+  assert len(first) == 1 and not store.is_done(folder)  # heard in between
+  assert 'holds step 4' in capsys.readouterr().out
+  train.run(config, folder)
+  assert len(config.evals) == 2 and sorted(asked) == sorted(config.evals)
+  trained = [r for r in store.read_rows(folder / 'metrics.jsonl')
+             if r['kind'] == 'train']
+  before = store.results(folder)
+  asked[:] = [None]
+  anew = one_device({'steps': 4, 'evals.loss.rows': 3})
+  train.run(anew, folder)
+  assert asked == [None, 'loss'] and store.is_done(folder)
+  assert 'evals.loss.rows: 2 -> 3' in capsys.readouterr().out
+  after = store.results(folder)
+  assert before['loss/bio'] != after['loss/bio']
+  assert {k for k in before if before[k] != after[k]} <= {
+      k for k in before if k.startswith('loss/')}
+  assert trained == [r for r in store.read_rows(folder / 'metrics.jsonl')
+                     if r['kind'] == 'train']
 
 
 def test_nan_stops_with_the_step_and_the_last_good_checkpoint(

@@ -18,6 +18,13 @@ from physics_lm.evals import scoring
 from physics_lm.worlds.biographies import ATTRIBUTES
 
 HALVES = ('train', 'test')
+# What an interval is of: everything, each attribute, those whose words stand
+# alone and the others (Part 3.1, Result 7).
+ALONE = ('birth_date', 'major')
+GROUPS = {'': ATTRIBUTES, **{f'/{a}': (a,) for a in ATTRIBUTES},
+          '/alone': ALONE,
+          '/joined': tuple(a for a in ATTRIBUTES if a not in ALONE)}
+SIZED = ('major', 'employer')  # half of whose values have one word
 
 
 def inputs(config, spec):
@@ -51,7 +58,9 @@ def run(params, config, spec, cfg):
   """(metrics, raw outcomes). Metric names: exact/test, exact/test/major,
   exact/test/major/one_word (of values of one token) and .../more_words,
   first/test, bio_exact/test, bio_first/test, majority/test, people/test; and
-  exact_low/test, exact_high/test, the 95 % interval by person of exact/test."""
+  exact_low/test, exact_high/test, the 95 % interval by person of exact/test,
+  alike of each attribute and of the means over attributes of GROUPS and, of
+  SIZED, one_word and more_words; first_low/test, bio_exact_low/test, ..."""
   world, examples, kinds, packed, spans = inputs(config, spec)
   nll, right = scoring.outcomes(params, packed, cfg, config.data.batch)
 
@@ -69,7 +78,8 @@ def run(params, config, spec, cfg):
     raw.append({
         'half': half, 'text': 'biography' if kind else 'question',
         'person': examples[span.example].meta['person'],
-        'attribute': span.attribute, 'exact': exact, 'first': first,
+        'attribute': span.attribute, 'size': size, 'exact': exact,
+        'first': first,
         'nats': float(nll[span.row, span.start:span.stop].sum())})
 
   metrics = {}
@@ -83,10 +93,20 @@ def run(params, config, spec, cfg):
     for name in ('exact', 'first', 'bio_exact', 'bio_first', 'majority'):
       metrics[f'{name}/{half}'] = float(np.mean(
           [metrics[f'{name}/{half}/{a}'] for a in ATTRIBUTES]))
-    asked = [r for r in raw if (r['half'], r['text']) == (half, 'question')]
-    metrics[f'exact_low/{half}'], metrics[f'exact_high/{half}'] = (
-        scoring.interval([r['person'] for r in asked],
-                         [r['exact'] for r in asked]))
+    for kind, text, what in (('', 'question', 'exact'),
+                             ('', 'question', 'first'),
+                             ('bio_', 'biography', 'exact')):
+      asked = [r for r in raw if (r['half'], r['text']) == (half, text)]
+      groups = {k: [r for r in asked if r['attribute'] in g]
+                for k, g in GROUPS.items()} | {
+          f'/{size}': [r for r in asked if r['attribute'] in SIZED
+                       and r['size'] == size]
+          for size in ('one_word', 'more_words')}
+      for name, part in groups.items():
+        if part:
+          metrics[f'{kind}{what}_low/{half}{name}'], metrics[
+              f'{kind}{what}_high/{half}{name}'] = scoring.interval(*zip(*(
+                  (r['person'], r[what], r['attribute']) for r in part)))
   return metrics, raw
 
 

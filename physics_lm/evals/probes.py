@@ -14,12 +14,14 @@ is learnt by heart instead of read off the model (experiments/LOG.md, 30): with
 `names` False it reaches all tokens but those of names, of a q_probe the end
 token alone.
 
-Targets are the month of birth and the whole of the other five, as dates are
-too many to learn. Probes of all targets train together, in one program.
+Eleven targets: the month of birth, as whole dates are too many to learn, and
+of the other five attributes the whole and, `first_ATTRIBUTE`, the first token
+alone. Probes of all targets train together, in one program.
 """
 
 import collections
 import functools
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -35,6 +37,9 @@ from physics_lm.evals import scoring
 from physics_lm.worlds.biographies import ATTRIBUTES
 
 HALVES = ('train', 'test')
+TARGETS = (*ATTRIBUTES, *(f'first_{a}' for a in ATTRIBUTES[1:]))
+GROUPS = {t: [i] for i, t in enumerate(TARGETS)} | {  # of targets, by number
+    'whole': list(range(1, 6)), 'first': list(range(6, 11))}
 
 
 class Reading(NamedTuple):
@@ -50,9 +55,11 @@ class Reading(NamedTuple):
   label: np.ndarray  # [targets, R, K]
 
 
-def label(world, person: int, attribute: str) -> str:
-  text = world.value(person, attribute).strip()
-  return text.split(' ')[0] if attribute == 'birth_date' else text
+def label(world, vocab, person: int, target: str) -> str:
+  text = world.value(person, target.removeprefix('first_'))
+  if target.startswith('first_'):
+    return vocab.decode(vocab.encode(text)[:1]).strip()
+  return text.split()[0] if target == 'birth_date' else text.strip()
 
 
 def biographies(data, world, half: str, people: int, versions: int):
@@ -83,7 +90,8 @@ def names(data, world, half: str, people: int):
           for k in ('tokens', 'segments', 'positions')}, points
 
 
-def reading(world, packed, points, classes) -> Reading:
+def reading(labels, packed, points) -> Reading:
+  """`labels`: the class of each target and person, [targets, people]."""
   by_row = collections.defaultdict(list)
   for row, *rest in points:
     by_row[row].append(rest)
@@ -94,21 +102,22 @@ def reading(world, packed, points, classes) -> Reading:
     for k, (start, nth, who) in enumerate(items):
       at[row, k], place[row, k], person[row, k] = start, nth, who
       real[row, k] = 1
-  tell = np.array([[classes[a].index(label(world, p, a))
-                    for p in range(world.n)] for a in ATTRIBUTES], np.int32)
   return Reading(*(packed[k] for k in ('tokens', 'segments', 'positions')),
-                 at, real, place, person, tell[:, person])
+                 at, real, place, person, labels[:, person])
 
 
 def inputs(config, spec):
-  """(world, {half: Reading}, classes of each attribute). Raises BadInput."""
+  """(world, {half: Reading}, classes of each target). Raises BadInput."""
   for key in ('people', 'steps', 'rank', 'batch'):
     if spec[key] < 1:
       raise BadInput(f'evals: {key} is {spec[key]}, wanted at least 1')
   data = rows.load(config)
   world = data.worlds[spec.world]
-  classes = {a: sorted({label(world, p, a) for p in range(world.n)})
-             for a in ATTRIBUTES}
+  told = {t: [label(world, data.vocab, p, t) for p in range(world.n)]
+          for t in TARGETS}
+  classes = {t: sorted(set(values)) for t, values in told.items()}
+  labels = np.array([np.unique(v, return_inverse=True)[1]
+                     for v in told.values()], np.int32)
   out = {}
   for half in HALVES:
     people = min(world.people(f'qa_{half}'), spec.people)
@@ -117,7 +126,7 @@ def inputs(config, spec):
       got = biographies(data, world, half, people, versions)
     else:
       got = names(data, world, half, people)
-    out[half] = reading(world, *got, classes)
+    out[half] = reading(labels, *got)
   return world, out, classes
 
 
@@ -162,7 +171,7 @@ def trained(params, part: Reading, reach_V1, draws_SB, sizes, cfg, sort, rate,
             decay):
   """Probes of all targets after steps on rows draws_SB[0], [1], ...; the
   classes of target i are the first sizes[i]."""
-  A, M, D = len(ATTRIBUTES), int(sort[2]), cfg.width
+  A, M, D = len(TARGETS), int(sort[2]), cfg.width
   keys = jax.random.split(jax.random.key(0), A)
   probes = jax.vmap(lambda k: {
       'embedding': adapters.init(update(sort), cfg, k),
@@ -208,12 +217,13 @@ def answers(probes, params, part: Reading, reach_V1, sizes, cfg, sort,
 
 
 def run(params, config, spec, cfg):
-  """(metrics, raw outcomes). Metric names: test/ATTRIBUTE of a q_probe,
-  test/ATTRIBUTE/PLACE (and of all places together) of a p_probe; train/...,
-  majority/...; people/test."""
+  """(metrics, raw outcomes). Metric names: test/TARGET of a q_probe,
+  test/TARGET/PLACE (and of all places together) of a p_probe; test_low/...,
+  test_high/..., the 95 % interval by person; train/..., majority/...;
+  people/test. `whole` and `first` in place of a target: of all five."""
   world, parts, classes = inputs(config, spec)
   reach_V1 = reach(world, rows.load(config), cfg, spec.names)
-  sizes = jnp.array([len(classes[a]) for a in ATTRIBUTES])
+  sizes = jnp.array([len(classes[t]) for t in TARGETS])
   sort = spec.kind, spec.rank, int(sizes.max())
   rng = np.random.default_rng(0)
   draws = rng.integers(0, len(parts['train'].tokens), (spec.steps, spec.batch))
@@ -235,20 +245,28 @@ def run(params, config, spec, cfg):
       if spec.kind == 'q_probe' and half == 'train':
         moments = got
     real = part.real > 0
-    for i, a in enumerate(ATTRIBUTES):
-      metrics[f'{half}/{a}'] = float(right[i][real].mean())
-      for place in np.unique(part.place[real]).tolist():
-        here = real & (part.place == place)
-        if spec.kind == 'p_probe':
-          metrics[f'{half}/{a}/{place}'] = float(right[i][here].mean())
+    places = {'': real}
+    if spec.kind == 'p_probe':
+      places |= {f'/{n}': real & (part.place == n)
+                 for n in np.unique(part.place[real]).tolist()}
+    for (name, which), (end, here) in itertools.product(
+        GROUPS.items(), places.items()):
+      known = right[which][:, here]
+      metrics[f'{half}/{name}{end}'] = float(known.mean())
       if half == 'test':
-        raw += [{'person': int(p), 'attribute': a, 'place': int(n),
-                 'right': bool(ok)} for p, n, ok in zip(
-                     part.person[real], part.place[real], right[i][real])]
+        metrics[f'test_low/{name}{end}'], metrics[
+            f'test_high/{name}{end}'] = scoring.interval(
+                np.tile(part.person[here], len(which)), known.ravel())
+    if half == 'test':
+      raw = [{'person': int(p), 'target': target, 'place': int(n),
+              'right': bool(ok)} for target, found in zip(TARGETS, right)
+             for p, n, ok in zip(part.person[real], part.place[real],
+                                 found[real])]
     metrics[f'people/{half}'] = len(set(part.person[real].tolist()))
-  for i, a in enumerate(ATTRIBUTES):
-    train, test = parts['train'], parts['test']
-    guess = np.bincount(train.label[i][train.real > 0]).argmax()
-    metrics[f'majority/{a}'] = float(
-        (test.label[i][test.real > 0] == guess).mean())
-  return metrics, raw
+  train, test = parts['train'], parts['test']
+  guesses = [np.bincount(label[train.real > 0]).argmax()
+             for label in train.label]
+  guessed = np.array([label[test.real > 0] == guess
+                      for label, guess in zip(test.label, guesses)])
+  return metrics | {f'majority/{name}': float(guessed[which].mean())
+                    for name, which in GROUPS.items()}, raw

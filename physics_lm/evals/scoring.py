@@ -81,20 +81,32 @@ def outcomes(params, packed, cfg: Shape, batch: int):
   return nll, right
 
 
-def interval(people, right, draws: int = 1000) -> tuple[float, float]:
+def interval(people, right, kinds=None) -> tuple[float, float]:
   """The 95 % interval of a mean over questions, by bootstrap over people: what
   is asked about one person is known, or not, together. `people`: whom each
-  question is about. Always the same draws."""
+  question is about. `kinds`: what it asks for; given, the interval is that of
+  the mean over kinds of each kind's mean. Always the same draws."""
   _, who = np.unique(people, return_inverse=True)
-  asked = np.bincount(who)
-  known = np.bincount(who, np.asarray(right, float))
-  rng = np.random.default_rng(0)
-  means = []
-  for _ in range(draws):
-    drawn = rng.integers(0, len(asked), len(asked))
-    means.append(known[drawn].sum() / asked[drawn].sum())
+  _, kind = np.unique(np.zeros(len(who)) if kinds is None else kinds,
+                      return_inverse=True)
+  asked, known = np.zeros((2, kind.max() + 1, who.max() + 1), np.float32)
+  np.add.at(asked, (kind, who), 1)
+  np.add.at(known, (kind, who), np.asarray(right, np.float32))
+  drawn = _drawn(len(asked[0]))
+  asked, known = asked @ drawn, known @ drawn
+  # A kind may ask about nobody who is drawn: such a mean leaves it out.
+  means = np.where(asked > 0, known / np.maximum(asked, 1), 0).sum(0) / (
+      asked > 0).sum(0)
   low, high = np.percentile(means, (2.5, 97.5))
   return float(low), float(high)
+
+
+@functools.lru_cache(8)
+def _drawn(people: int, draws: int = 1000) -> np.ndarray:
+  """How often each is drawn, [people, draws]."""
+  rng = np.random.default_rng(0)
+  return np.stack([np.bincount(rng.integers(0, people, people), minlength=people
+                               ) for _ in range(draws)], 1).astype(np.float32)
 
 
 def _whole(x: jax.Array) -> np.ndarray:

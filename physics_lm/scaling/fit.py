@@ -237,6 +237,11 @@ def _errors(unpack, theta, cov) -> dict[str, float]:
   return dict(zip(_flat(unpack(theta)), np.sqrt(np.maximum(var, 0)).tolist()))
 
 
+def held(**known) -> dict:
+  """Bounds that hold parameters where they are known to be."""
+  return {k: (v * (1 - 1e-6), v * (1 + 1e-6)) for k, v in known.items()}
+
+
 def chinchilla(N, D, L, objective: str = 'huber_log', delta: float = 1e-3,
                weights=None, tie: bool = False, bounds=None, starts: int = 12,
                seed: int = 0, over: float = 1.0, asymptote: bool = True

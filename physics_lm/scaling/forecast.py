@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from physics_lm import cli, monitor, rows
-from physics_lm.errors import BadInput
+from physics_lm.errors import BadInput, disk_errors
 from physics_lm.scaling import fit, laws, runs
 
 GRID = np.geomspace(0.05, 1, 24)  # shares of a run
@@ -30,13 +30,13 @@ class Forecast(NamedTuple):
 
 
 def predict(N, D, L, n, d, draws: int = 1000, seed: int = 0,
-            level: float = 0.95) -> Forecast:
+            level: float = 0.95, floor: float | None = None) -> Forecast:
   """The losses at n, d (m,) from runs (N, D, L), (k,) each: the Chinchilla
   law by Huber. An interval is of a new run: bootstrap refits over the runs,
-  each with a residual drawn from the fit's own. Raises ValueError for too few
-  runs."""
+  each with a residual drawn from the fit's own. `floor`: E, where it is known;
+  few runs far above it do not tell. Raises ValueError for too few runs."""
   n, d = np.atleast_1d(n).astype(np.float64), np.atleast_1d(d)
-  f = fit.chinchilla(N, D, L)
+  f = fit.chinchilla(N, D, L, bounds=fit.held(E=floor) if floor else None)
   found = fit.bootstrap(f, draws, seed=seed)
   if not found.params:
     raise ValueError(f'none of {draws} resamples of {f.n} runs could be fitted')
@@ -112,7 +112,7 @@ def of_folder(folder: Path, config, column: str, below: float | None,
     raise BadInput(f'no column {column!r} in {folder}; found: '
                    f'{", ".join(map(str, df.columns))}')
   work = 6 * df.N * df.D
-  limit = below or np.inf
+  limit = np.inf if below is None else below
   df = df[(work <= limit) & df[column].notna()]
   try:
     f = predict(*(df[k].to_numpy(float) for k in ('N', 'D', column)),
@@ -126,7 +126,11 @@ def of_folder(folder: Path, config, column: str, below: float | None,
     own = curves[curves.run == name]
     each.append(((own.D / own.D.max()).to_numpy(float),
                  own.loss.to_numpy(float)))
-  return f, size['D'], band(f, size['D'], [c for c in each if len(c[0]) > 4])
+  each = [c for c in each if len(c[0]) > 4]
+  if not each:
+    raise BadInput(f'no run of {folder} has logged five rows, from which the '
+                   'shape of a curve is seen; wanted a smaller log.every')
+  return f, size['D'], band(f, size['D'], each)
 
 
 def main(argv):
@@ -142,7 +146,8 @@ def main(argv):
   config, _ = cli.parse_config(
       ['scaling', f'--config={a.config}', '--workdir=none', *rest])
   f, tokens, limits = of_folder(a.folder, config, a.loss, a.below)
-  monitor.write(a.out, *limits, f'{f.fit.n} runs of {a.folder}')
+  with disk_errors(a.out.parent):
+    monitor.write(a.out, *limits, f'{f.fit.n} runs of {a.folder}')
   print(f'{a.loss} after {tokens:.3g} tokens: {f.loss[0]:.4f}, 95 % between '
         f'{f.low[0]:.4f} and {f.high[0]:.4f}; from {f.fit.n} runs, '
         f'{f.fit.status}'

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from physics_lm import cli
-from physics_lm.errors import command
+from physics_lm.errors import BadInput, command
 from physics_lm.worlds import base
 
 SETTINGS = {
@@ -138,6 +138,9 @@ def main(argv=None):
   p.add_argument('--count', type=int, default=3000, help='problems a setting')
   p.add_argument('--seed', type=int, default=0)
   a = p.parse_args(argv)
+  if a.count < 2:
+    raise BadInput(f'--count is {a.count}, wanted two or more: their spread is '
+                   'the error')
   print(f'{"setting":15}{"what":24}{"theirs":>8}{"ours":>8}{"error":>8}'
         f'{"apart":>7}')
   for setting in SETTINGS:
