@@ -14,7 +14,8 @@ matched to the horizon (Haegele et al. 2024, arXiv 2405.18392).
   python -m physics_lm.launch experiments/scaling_sweep.py --scale=cpu
   python -m physics_lm.report experiments/scaling_sweep.py --scale=cpu
 
-Measured, `cpu`: 193 runs, SECONDS of a core that others used as well.
+Measured, `cpu`: 193 runs, 7,302 s of cores that others used as well (63
+core-minutes by `--list`).
 
 Ours at `cpu` scale: the grammar, and two worlds of 32,768 people told of by
 power laws. The grammar: six budgets C = 6 N D of 1e10 to 3e12 FLOP, each at
