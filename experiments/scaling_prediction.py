@@ -203,7 +203,7 @@ def verdict(df) -> list[Claim]:
 def _verdict(world: str, told, exact: bool) -> list[Claim]:
   out = []
   top = told[told.budget == told.budget.max()] if len(told) else told
-  enough = len(top) >= 5 and len(told) >= 10
+  enough = len(top) >= 3 and len(told) >= 10
 
   def add(statement, paper, ours, holds):
     out.append(Claim(f'{world}: {statement}', paper, ours() if enough else (

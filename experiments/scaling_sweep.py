@@ -29,7 +29,8 @@ Roles `trunk` and `branch`: one constant rate, and a decay of a fifth of the
 horizon off each knee. Role `shape`: as many parameters in 1 to 8 layers.
 People: five budgets of 3e9 to 3e11 FLOP at seven sizes of two layers, one row
 of 96 tokens a step, the same rule, one seed; added when the grammar's first
-seeds had been seen, after 16 runs to choose sizes.
+seeds had been seen, after 16 runs to choose sizes. Then three sizes at 1e12,
+their losses foretold and written down (LOG 45) before they ran.
 
 Loss, nats a token: of a grammar the entropy plus the mean relative entropy on
 256 strings (evals/grammar.py), so packing does not tilt it; of people that of
@@ -99,8 +100,8 @@ _GRAMMAR = {
     'knees': (3e10, 1e11, 3e11, 1e12), 'trunk': 32,
     'shapes': (1e11, ((56, 1), (40, 2), (22, 6), (20, 8)))}
 _PEOPLE = {
-    'budgets': _sevens((3e9, 1e10, 3e10, 1e11, 3e11), _FEW, (0, 1, 2, 2, 3)),
-    'depth': 2, 'batch': 1}
+    'budgets': _sevens((3e9, 1e10, 3e10, 1e11, 3e11), _FEW, (0, 1, 2, 2, 3))
+    | {1e12: (32, 48, 64)}, 'depth': 2, 'batch': 1}
 _GPU = {
     'budgets': _sevens((1e14, 1e15, 1e16, 1e17), _LARGE, (0, 1, 2, 3)),
     'depth': 8, 'batch': 64, 'seeds': {1e15: 3},
