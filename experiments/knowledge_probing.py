@@ -322,8 +322,8 @@ def verdict(df) -> list[Claim]:
         for (_, x), (_, y) in zip(a.iterrows(), b.iterrows()))
 
   for what, attributes, statement, paper in (
-      ('whole', five, 'every attribute', '93.5 against 4.5 %'),
-      ('first', FIRST, "every attribute's first word", '99.9 against 13.1 %')):
+      ('whole', five, 'each of five attributes', '93.5 against 4.5 %'),
+      ('first', FIRST, "each attribute's first word", '99.9 against 13.1 %')):
     add(f'Told five times, shuffled, {statement} can be read off at the name '
         'better than told once (Result 4)', paper,
         ['single', 'multi5_permute'],

@@ -165,3 +165,22 @@ def test_interval_takes_people_as_the_unit():
   even = scoring.interval(people, right, kinds)
   assert even == pytest.approx((0.5, 0.5))
   assert scoring.interval(people, right)[0] > 0.8
+
+
+def test_values_of_one_word_and_of_more_are_told_apart(trained):
+  config, _, params, cfg = trained
+  data = rows.load(config)
+  metrics, raw = extraction.run(params, config, config.evals.extraction, cfg)
+  world, found = data.worlds['bios'], collections.defaultdict(list)
+  for r in raw:
+    if (r['half'], r['text']) == ('test', 'question'):
+      words = len(data.vocab.encode(
+          world.value(r['person'], r['attribute'])))
+      found[r['attribute'], 'one_word' if words == 1 else 'more_words'].append(
+          r['exact'])
+  for (attribute, size), exact in found.items():
+    assert metrics[f'exact/test/{attribute}/{size}'] == np.mean(exact)
+  means = {k: np.mean(v) for k, v in found.items()}
+  assert any(means[a, 'one_word'] != means[a, 'more_words']
+             for a in ATTRIBUTES if (a, 'one_word') in means
+             and (a, 'more_words') in means)

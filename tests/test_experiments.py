@@ -49,6 +49,19 @@ def test_every_scale_lists(path, tmp_path):
   assert 'arXiv' in module.__doc__ and '--scale=cpu' in module.__doc__
 
 
+@pytest.mark.parametrize('name', [
+    'best_of_n', 'hidden_planning', 'regret', 'correction_by_finetuning'])
+def test_models_of_error_correction_are_trained_once(name):
+  """What these start from has the ids of its runs, so that it is found."""
+  load = lambda n: sweep.experiment(str(ROOT / f'experiments/{n}.py'))
+  for scale in ('cpu', 'gpu', 'paper'):
+    theirs = {r.id for r in load('error_correction').runs(scale)}
+    own = load(name).runs(scale)
+    parents = {r.init_from.id for r in own if r.init_from}
+    assert parents and parents <= theirs | {r.id for r in own}
+    assert parents & theirs
+
+
 @pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: p.stem)
 def test_committed_results_draw_and_judge(path):
   import pandas as pd

@@ -121,6 +121,16 @@ def test_list_shows_every_column(tmp_path):
   assert total.startswith('2 runs')
 
 
+def test_what_a_trunk_gives_is_not_paid_twice():
+  whole = run({}, **{'optim.schedule': 'wsd', 'optim.decay': 0.25, 'steps': 80})
+  trunk = run({}, **{'optim.schedule': 'constant', 'steps': 80})
+  branch = sweep.Run(whole.config_file, whole.overrides, {}, trunk=trunk)
+  full, own = (cost.cost(r, 'cpu') for r in (whole, branch))
+  assert own['flops'] == full['flops']
+  assert own['seconds'] - cost.STARTUP == pytest.approx(
+      0.25 * (full['seconds'] - cost.STARTUP))
+
+
 @pytest.mark.parametrize('jobs,wanted', [
     (None, [{0}, {1}, {2}, {5}, {6}]), (2, [{0, 1}, {2, 5}]),
     (1, [{0, 1, 2, 5, 6}]), (6, [None] * 6)])
