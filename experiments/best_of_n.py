@@ -36,7 +36,7 @@ are the problems that did not stand in the model's training word for word
 import math
 
 from physics_lm import plots
-from physics_lm.report import Claim
+from physics_lm.report import Claim, plus_minus
 from physics_lm.sweep import Run, pick
 
 CHOICES = {'first': 'no choice', 'majority': 'commonest answer',
@@ -128,10 +128,6 @@ def named(split: str) -> str:
 def hardest(df) -> str:
   """The split of most operations; of those that name none, the first."""
   return max(df.split.unique(), key=_op)
-
-
-def plus_minus(mean: float, std: float) -> str:
-  return f'{mean:.1f}' if math.isnan(std) else f'{mean:.1f} ± {std:.1f}'
 
 
 def show(df) -> str:

@@ -30,7 +30,7 @@ over seeds, sqrt((s1^2 + s2^2) / n).
 import itertools
 
 from physics_lm import plots
-from physics_lm.report import Claim, best_rate
+from physics_lm.report import Claim, best_rate, plus_minus
 from physics_lm.sweep import Run, pick
 
 _LLAMA = {'model.norm': 'rmsnorm', 'model.bias': False,
@@ -138,8 +138,8 @@ def points(df):
       people=('people', 'first'), n=('ratio', 'size'))
 
 
-def plus_minus(p) -> str:
-  return f'{p.R:.2f} ± {p["std"]:.2f}' if p.n > 1 else f'{p.R:.2f}'
+def shown(p) -> str:
+  return plus_minus(p.R, p['std'], 2)
 
 
 def show(df) -> str:
@@ -150,7 +150,7 @@ def show(df) -> str:
   for (which, exposed), r in p.iterrows():
     share = r.R / p.R['gpt2', exposed] if p.R['gpt2', exposed] else 0.0
     lines.append(f'{LABELS[which]:22}{exposed:>10}{r.parameters:>12.0f}'
-                 f'{r.rate:>8g}{plus_minus(r):>15}{share:>10.2f}'
+                 f'{r.rate:>8g}{shown(r):>15}{share:>10.2f}'
                  f'{r.R_max:>8.2f}{int(r.n):>7}')
   return '\n'.join(lines)
 
@@ -219,7 +219,7 @@ def verdict(df) -> list[Claim]:
                        'not tested at this scale'))
       return
     *others, base = (p.loc[c] for c in cells)
-    ours = ' against '.join(f'{plus_minus(p.loc[c])} ({c[0]})' for c in cells)
+    ours = ' against '.join(f'{shown(p.loc[c])} ({c[0]})' for c in cells)
     out.append(Claim(
         statement, paper, f'{ours} bits a parameter (n = {int(base.n)} seeds, '
         f'{int(base.people)} people)',

@@ -20,7 +20,7 @@ lies within 20 % of the base world's.
 """
 
 from physics_lm import plots
-from physics_lm.report import Claim
+from physics_lm.report import Claim, plus_minus
 from physics_lm.sweep import Run, pick
 
 LETTERS = {'K': 'attributes', 'C': 'chunks', 'D': 'diversity',
@@ -97,8 +97,8 @@ def points(df):
       parameters=('parameters', 'first'), n=('ratio', 'size')).reset_index()
 
 
-def plus_minus(p) -> str:
-  return f'{p.R:.2f} ± {p["std"]:.2f}' if p.n > 1 else f'{p.R:.2f}'
+def shown(p) -> str:
+  return plus_minus(p.R, p['std'], 2)
 
 
 def show(df) -> str:
@@ -107,7 +107,7 @@ def show(df) -> str:
            f'{"R":>15}{"R_max":>8}{"seeds":>7}']
   for _, p in points(df).iterrows():
     lines.append(''.join(f'{p[k]:>6}' for k in BASE)
-                 + f'{p.people:>8.0f}{p.parameters:>12.0f}{plus_minus(p):>15}'
+                 + f'{p.people:>8.0f}{p.parameters:>12.0f}{shown(p):>15}'
                  f'{p.R_max:>8.2f}{p.n:>7}')
   return '\n'.join(lines)
 
@@ -175,8 +175,8 @@ def verdict(df) -> list[Claim]:
     name = lambda r: 'base' if r.changed == 'base' else (
         f'{r.changed} = {r[r.changed]}')
     out.append(Claim(
-        statement, paper, f'{plus_minus(worst)} ({name(worst)}) to '
-        f'{plus_minus(best)} ({name(best)}), base {plus_minus(base)}, R_max '
+        statement, paper, f'{shown(worst)} ({name(worst)}) to '
+        f'{shown(best)} ({name(best)}), base {shown(base)}, R_max '
         f'{rows.R_max.min():.2f} to {rows.R_max.max():.2f} (n = {base.n} seeds '
         f'of {len(rows)} worlds)', 'yes' if holds(rows) else 'no'))
 

@@ -33,7 +33,7 @@ did.
 import math
 
 from physics_lm import plots
-from physics_lm.report import Claim
+from physics_lm.report import Claim, plus_minus
 from physics_lm.sweep import Run, pick
 
 LABELS = {'before': 'before', 'lora': 'LoRA,\nrank {}',
@@ -131,10 +131,6 @@ def judged(df) -> str:
   names = list(df.sort_values('place', kind='stable').split.unique())
   before = df[df.method == 'before'].groupby('split').full.mean()
   return next((s for s in reversed(names) if before[s] >= 50), names[0])
-
-
-def plus_minus(mean: float, std: float) -> str:
-  return f'{mean:.1f}' if math.isnan(std) else f'{mean:.1f} ± {std:.1f}'
 
 
 def named(split: str) -> str:

@@ -35,7 +35,7 @@ been judged by that, and before any had been judged by this.
 import math
 
 from physics_lm import plots
-from physics_lm.report import Claim
+from physics_lm.report import Claim, plus_minus
 from physics_lm.sweep import Run, pick
 
 # name: rate, kind of mistakes, what bears no loss
@@ -143,10 +143,6 @@ def hardest(df) -> str:
            if not s.endswith('_reask')]
   clean = df[df.data == 'clean'].groupby('split').full.mean()
   return next((s for s in reversed(asked) if clean[s] >= 50), asked[0])
-
-
-def plus_minus(mean: float, std: float) -> str:
-  return f'{mean:.1f}' if math.isnan(std) else f'{mean:.1f} ± {std:.1f}'
 
 
 def show(df) -> str:

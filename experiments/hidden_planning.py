@@ -37,10 +37,8 @@ above the untrained model's by more than twice the standard error over seeds,
 sqrt((s1^2 + s2^2) / n), and above 50 % by as much, at the last split.
 """
 
-import math
-
 from physics_lm import plots
-from physics_lm.report import Claim
+from physics_lm.report import Claim, plus_minus
 from physics_lm.sweep import Run, pick
 
 TASKS = {'nece': 'needed\nfor the\nanswer?', 'dep': 'does A\ndepend\non B?',
@@ -136,9 +134,8 @@ def points(df):
                     sort=False).value.agg(['mean', 'std', 'size']).sort_index()
 
 
-def plus_minus(c) -> str:
-  return f'{c["mean"]:.1f}' if math.isnan(c['std']) else (
-      f'{c["mean"]:.1f} ± {c["std"]:.1f}')
+def shown(c) -> str:
+  return plus_minus(c['mean'], c['std'])
 
 
 def probed(df) -> list[str]:
@@ -157,11 +154,11 @@ def show(df) -> str:
       for who in ('trained', 'untrained'):
         c = p.loc[(task, split, who, -1)]
         lines.append(f'  {task:10}{who:10}' + ''.join(
-            f'{plus_minus(c.loc[m]) if m in c.index else "":>{w}}'
+            f'{shown(c.loc[m]) if m in c.index else "":>{w}}'
             for m, w in columns))
     c = p.loc[('solution', split, 'trained', -1)]
     lines.append('  solutions: ' + ', '.join(
-        f'{k} {plus_minus(c.loc[k])}' for k in ('full', 'answer', *FAULTS)
+        f'{k} {shown(c.loc[k])}' for k in ('full', 'answer', *FAULTS)
         if k in c.index))
   return '\n'.join([*lines, 'balanced: mean of positive and negative labels, '
                     'guessing has 50; needless: the same, of quantities that '
@@ -263,7 +260,7 @@ def verdict(df) -> list[Claim]:
   def knows(task, measure):
     a, b = (p.loc[(task, split, who, -1, measure)]
             for who in ('trained', 'untrained'))
-    return (f'{plus_minus(a)} against {plus_minus(b)} % before training, mean '
+    return (f'{shown(a)} against {shown(b)} % before training, mean '
             'of positive and negative labels',
             a['mean'] - b['mean'] > 2 * ((a['std']**2 + b['std']**2) / n)**0.5
             and a['mean'] - 50 > 2 * a['std'] / n**0.5)

@@ -29,7 +29,7 @@ import itertools
 import math
 
 from physics_lm import plots
-from physics_lm.report import Claim
+from physics_lm.report import Claim, plus_minus
 from physics_lm.sweep import Run, pick
 
 # scale's shapes: layers, width, heads; 12 layers width^2 are about equal.
@@ -118,9 +118,8 @@ def judged(df) -> str:
   return next((s for s in reversed(names) if best[s] >= 50), names[0])
 
 
-def plus_minus(c) -> str:
-  return f'{c.full:.1f}' if math.isnan(c['std']) else (
-      f'{c.full:.1f} ± {c["std"]:.1f}')
+def shown(c) -> str:
+  return plus_minus(c.full, c['std'])
 
 
 def show(df) -> str:
@@ -131,7 +130,7 @@ def show(df) -> str:
   for depth in df.depth.unique():
     c = [p.loc[(s, depth)] for s in names]
     shape = f'{depth} x {int(c[0].width)}'
-    lines.append(f'{shape:16}' + ''.join(f'{plus_minus(x):>16}' for x in c)
+    lines.append(f'{shape:16}' + ''.join(f'{shown(x):>16}' for x in c)
                  + f'{int(c[0].n):>7}')
   lines.append(f'{"guess":16}' + ''.join(
       f'{p.loc[s].guess.mean():>16.1f}' for s in names)
@@ -191,7 +190,7 @@ def verdict(df) -> list[Claim]:
       continue
     error = 2 * ((a['std']**2 + b['std']**2) / min(a.n, b.n))**0.5
     out.append(Claim(
-        statement, paper, f'{plus_minus(a)} against {plus_minus(b)} % '
+        statement, paper, f'{shown(a)} against {shown(b)} % '
         f'({named(last)}; n = {int(a.n)} seeds, {int(a.problems)} new problems '
         'each)', 'yes' if a.full - b.full > error else 'no'))
   return out

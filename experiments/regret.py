@@ -38,7 +38,7 @@ probe and regression no longer learn from what is asked.
 import math
 
 from physics_lm import plots
-from physics_lm.report import Claim
+from physics_lm.report import Claim, plus_minus
 from physics_lm.sweep import Run, pick
 
 METHODS = {'none': 'greedy', 'beam4': 'beam 4', 'beam16': 'beam 16',
@@ -139,10 +139,6 @@ def judged(df) -> str:
   names = list(df.sort_values('place', kind='stable').split.unique())
   plain = df[df.method == 'none'].groupby('split').full.mean()
   return next((s for s in reversed(names) if plain[s] >= 50), names[0])
-
-
-def plus_minus(mean: float, std: float) -> str:
-  return f'{mean:.1f}' if math.isnan(std) else f'{mean:.1f} ± {std:.1f}'
 
 
 def op(split: str) -> str:

@@ -35,7 +35,7 @@ import itertools
 import math
 
 from physics_lm import plots
-from physics_lm.report import Claim, best_rate
+from physics_lm.report import Claim, best_rate, plus_minus
 from physics_lm.sweep import Run, pick
 
 # data: recipe, share of useful texts that carry the tag, share of tagged texts
@@ -143,8 +143,8 @@ def points(df):
       precision=('tag_precision', 'first'))
 
 
-def plus_minus(p) -> str:
-  return f'{p.R:.2f} ± {p["std"]:.2f}' if p.n > 1 else f'{p.R:.2f}'
+def shown(p) -> str:
+  return plus_minus(p.R, p['std'], 2)
 
 
 def show(df) -> str:
@@ -153,7 +153,7 @@ def show(df) -> str:
   lines = [f'{"data":14}{"exposures":>10}{"R of useful":>16}{"R_max":>8}'
            f'{"seeds":>7}']
   for (data, exposed), r in p.iterrows():
-    lines.append(f'{data:14}{exposed:>10}{plus_minus(r):>16}{r.R_max:>8.2f}'
+    lines.append(f'{data:14}{exposed:>10}{shown(r):>16}{r.R_max:>8.2f}'
                  f'{int(r.n):>7}')
   return '\n'.join(lines)
 
@@ -229,7 +229,7 @@ def verdict(df) -> list[Claim]:
       out.append(Claim(statement, paper, 'not run with three seeds',
                        'not tested at this scale'))
       return
-    ours = ' against '.join(map(plus_minus, cells)) + (
+    ours = ' against '.join(map(shown, cells)) + (
         f' bits a parameter (n = {int(cells[0].n)} seeds, '
         f'{int(cells[0].people)} people)')
     out.append(Claim(statement, paper, ours, 'yes' if holds(*cells) else 'no'))

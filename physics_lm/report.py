@@ -178,13 +178,17 @@ def spread(df, by: list[str], columns: list[str]):
 BY_PERSON = 'in brackets 95 % by person'
 
 
+def plus_minus(mean: float, std: float, digits: int = 1) -> str:
+  """'61.2 ± 3.4'; of one seed, whose deviation is nan, the mean alone."""
+  text = f'{mean:.{digits}f}'
+  return text if std != std else f'{text} ± {std:.{digits}f}'
+
+
 def accuracy(row, what: str = 'exact') -> str:
   """'61.2 ± 3.4 [52.0, 70.1]': mean and standard deviation over seeds (of one
   seed no deviation) and, where the table has it, the interval by person of one
   seed: columns what_mean, what_std, what_low_mean, what_high_mean and n."""
-  text = percent(row[f'{what}_mean'])
-  if row['n'] > 1:
-    text += f' ± {percent(row[f"{what}_std"])}'
+  text = plus_minus(row[f'{what}_mean'], row[f'{what}_std'])
   low, high = (row.get(f'{what}_{end}_mean', float('nan'))
                for end in ('low', 'high'))
   return text if low != low else f'{text} [{percent(low)}, {percent(high)}]'
