@@ -14,7 +14,7 @@ matched to the horizon (Haegele et al. 2024, arXiv 2405.18392).
   python -m physics_lm.launch experiments/scaling_sweep.py --scale=cpu
   python -m physics_lm.report experiments/scaling_sweep.py --scale=cpu
 
-Measured, `cpu`: 193 runs, 7,302 s of cores that others used as well (63
+Measured, `cpu`: 199 runs, 9,791 s of cores that others used as well (68
 core-minutes by `--list`).
 
 Ours at `cpu` scale: the grammar, and two worlds of 32,768 people told of by

@@ -138,14 +138,12 @@ class Book:
         a + int(b) for a, b in zip(self.meta['entries'], counts)]
     self.meta['window'] = metrics.add(self.meta['window'], sums)
 
-  def answered(self, name: str, step: int) -> bool:
-    """Whether an evaluation was answered before: asked then in other words,
-    its answer has been taken back."""
-    return (self.folder / f'evals/{name}/{step}.json').exists()
-
-  def evaluate(self, name: str, step: int, params, cfg):
-    values = suite.run(name, params, self.config, cfg, self.folder, step,
-                       self.writes)
+  def evaluate(self, name: str, step: int, params, cfg, again: bool):
+    """`again`: an answer that is there counts; asked then in other words, it
+    has been taken back."""
+    there = self.folder / f'evals/{name}/{step}.json'
+    values = store.read_json(there) if again and there.exists() else suite.run(
+        name, params, self.config, cfg, self.folder, step, self.writes)
     self.log.write('eval', step, **{f'{name}/{k}': v
                                     for k, v in values.items()})
 

@@ -232,8 +232,9 @@ def loop(trainer: program.Program, books: list[Book], state, data, began, stop):
           own = trainer.take(state, j)
           for name in due:
             leaving = leaving or stop.asked
-            if not leaving and not (i == first and book.answered(name, i)):
-              book.evaluate(name, i, trainer.whole(own), trainer.cfg)
+            if not leaving:
+              book.evaluate(name, i, trainer.whole(own), trainer.cfg,
+                            again=last and i == first)
           if (save or leaving) and i != first:
             book.save(i, own, share(), streams)
           del own

@@ -156,6 +156,9 @@ def test_a_trained_run_is_asked_anew_and_only_what_is_new(
   assert 'evals.loss.rows: 2 -> 3' in capsys.readouterr().out
   after = store.results(folder)
   assert before['loss/bio'] != after['loss/bio']
+  told = [k for r in store.read_rows(folder / 'metrics.jsonl')
+          if r['kind'] == 'eval' and r['step'] == 4 for k in r]
+  assert {k.split('/')[0] for k in told if '/' in k} == set(config.evals)
   assert {k for k in before if before[k] != after[k]} <= {
       k for k in before if k.startswith('loss/')}
   assert trained == [r for r in store.read_rows(folder / 'metrics.jsonl')
