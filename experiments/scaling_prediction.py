@@ -41,7 +41,7 @@ from physics_lm.sweep import Run
 
 NEAR = 0.02  # of the loss
 NONE = 1e-6  # nats a token
-DRAWS = 300
+DRAWS = 100
 
 
 @functools.cache
@@ -74,7 +74,7 @@ def foretold(df):
     data = [small[k].to_numpy(float) for k in ('N', 'D', 'loss')]
     best = small.loc[small.loss.idxmin()]
     new = [own[k].to_numpy(float) for k in ('N', 'D')]
-    f = forecast.predict(*data, *new, DRAWS)
+    f = _predict(*map(tuple, (*data, *new)))
     low = own.floor.iloc[0]
     given = fit.chinchilla(*data, bounds=fit.held(E=low)).predict(*new)
     exact = exact_given = np.nan
@@ -90,6 +90,11 @@ def foretold(df):
                        naive=best.loss, exact_naive=best.exact,
                        small=len(small)))
   return pd.concat(out, ignore_index=True) if out else pd.DataFrame()
+
+
+@functools.lru_cache(64)
+def _predict(*columns):  # verdict and figure ask the same
+  return forecast.predict(*map(np.asarray, columns), DRAWS)
 
 
 def _small(df, budget: float):

@@ -467,7 +467,8 @@ def figure(df):
       'relative entropy to the exact law); dotted on the left: the entropy. '
       'Diamonds: vertices of parabolas; bands: 95 % of bootstrap fits.\n'
       f'Means of {seeds.max()} seeds at {(seeds > 1).sum()} of '
-      f'{len(seeds)} points, else one seed. few_people_a: person k is told of with probability ~ k^-(1 + a)',
+      f'{len(seeds)} points, else one seed. few_people_a: person k is told of '
+      'with probability ~ k^-(1 + a)',
       x=0.01, ha='left', fontsize=8, color=plots.QUIET)
   return fig
 
