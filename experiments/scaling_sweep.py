@@ -96,13 +96,14 @@ def _sevens(budgets, widths, first) -> dict:
 
 
 # Of each world: budgets with their widths, layers, rows a step; then what is
-# run beside: seeds of a budget, learning rates, decays off a trunk, shapes.
+# run beside: seeds of a budget; learning rates (budget, widths, multiples of
+# the rule); decays off a trunk (knees, width, seeds); shapes.
 _GRAMMAR = {
     'budgets': _sevens((1e10, 3e10, 1e11, 3e11, 1e12), _SMALL, (0, 1, 2, 3, 4))
     | {3e12: (24, 32, 48, 64, 80, 96, 128)}, 'depth': 3, 'batch': 1,
-    'seeds': dict.fromkeys((1e10, 3e10, 1e11, 3e11), 3),
+    'seeds': dict.fromkeys((1e10, 3e10, 1e11, 3e11, 1e12), 3),
     'tune': (3e10, (8, 16, 32, 48), MULTIPLES),
-    'knees': (3e10, 1e11, 3e11, 1e12), 'trunk': 32,
+    'knees': ((3e10, 1e11, 3e11, 1e12), 32, 3),
     'shapes': (1e11, ((56, 1), (40, 2), (22, 6), (20, 8)))}
 _PEOPLE = {
     'budgets': _sevens((3e9, 1e10, 3e10, 1e11, 3e11), _FEW, (0, 1, 2, 2, 3))
@@ -111,7 +112,7 @@ _GPU = {
     'budgets': _sevens((1e14, 1e15, 1e16, 1e17), _LARGE, (0, 1, 2, 3)),
     'depth': 8, 'batch': 64, 'seeds': {1e15: 3},
     'tune': (1e14, (64, 128, 256), MULTIPLES),
-    'knees': (1e14, 1e15, 1e16), 'trunk': 192,
+    'knees': ((1e14, 1e15, 1e16), 192, 1),
     'shapes': (1e15, ((368, 2), (260, 4), (130, 16))),
     'common': {'model.dtype': 'bfloat16', 'runtime.workers': 8}}
 _PUBLISHED = {
@@ -123,7 +124,7 @@ _PUBLISHED = {
 SCALES = {
     'smoke': {
         'grammar': {'budgets': {1e7: (4, 6)}, 'depth': 1, 'batch': 2,
-                    'knees': (1e7,), 'trunk': 6,
+                    'knees': ((1e7,), 6, 1),
                     'common': {'evals.law.problems': 8}},
         'few_people_1': {'budgets': {1e7: (4,)}, 'depth': 1, 'batch': 2,
                          'common': {'evals.loss.rows': 8}}},
@@ -199,20 +200,23 @@ def runs(scale: str) -> list[Run]:
       budget, shapes = s['shapes']
       out += [run(s, tags('shape', w, d), budget) for w, d in shapes]
     if 'knees' in s:
-      out += trapezoid(s, tags, s['knees'], s['trunk'])
+      budgets, width, seeds = s['knees']
+      out += [r for k in range(seeds)
+              for r in trapezoid(s, tags, budgets, width, k)]
   return out
 
 
-def trapezoid(s: dict, tags, budgets, width: int) -> list[Run]:
+def trapezoid(s: dict, tags, budgets, width: int, seed: int) -> list[Run]:
   """A constant rate to the last knee, and a decay off each."""
-  first = run(s, tags('trunk', width), budgets[0])
+  first = run(s, tags('trunk', width, seed=seed), budgets[0])
   short = first.config.steps
-  trunk = run(s, tags('trunk', width), budgets[-1], schedule='constant')
+  trunk = run(s, tags('trunk', width, seed=seed), budgets[-1],
+              schedule='constant')
   trunk = Run(trunk.config_file, trunk.overrides | {
       'optim.warmup': first.config.optim.warmup, 'checkpoint.keep': 1000,
       'checkpoint.every': max(round(0.8 * short), 1)}, trunk.tags)
-  return [trunk, *(run(s, tags('branch', width), b, schedule='wsd',
-                       trunk=trunk) for b in budgets)]
+  return [trunk, *(run(s, tags('branch', width, seed=seed), b,
+                       schedule='wsd', trunk=trunk) for b in budgets)]
 
 
 @functools.cache
