@@ -101,7 +101,7 @@ def _sevens(budgets, widths, first) -> dict:
 _GRAMMAR = {
     'budgets': _sevens((1e10, 3e10, 1e11, 3e11, 1e12), _SMALL, (0, 1, 2, 3, 4))
     | {3e12: (24, 32, 48, 64, 80, 96, 128)}, 'depth': 3, 'batch': 1,
-    'seeds': dict.fromkeys((1e10, 3e10, 1e11, 3e11, 1e12), 3),
+    'seeds': dict.fromkeys((1e10, 3e10, 1e11, 3e11, 1e12, 3e12), 3),
     'tune': (3e10, (8, 16, 32, 48), MULTIPLES),
     'knees': ((3e10, 1e11, 3e11, 1e12), 32, 3),
     'shapes': (1e11, ((56, 1), (40, 2), (22, 6), (20, 8)))}
