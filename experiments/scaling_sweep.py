@@ -67,6 +67,8 @@ from physics_lm.worlds import base, power
 
 RATE, FALL = 3.5e-3, 0.5  # at width 32; rate ~ width^-FALL
 DRAWS = 400
+FAR = 3.0  # times the best size: limited by one thing alone
+POWERS = (0.5, 1.0)  # of people, whose theories are told apart or not
 MULTIPLES = (0.25, 0.5, 2.0, 4.0)  # of the rule, beside 1
 WORLDS = {  # name: config file, what differs, the world's key
     'grammar': ('configs/grammar.py', {}, 'cfg'),
@@ -78,12 +80,12 @@ WORLDS = {  # name: config file, what differs, the world's key
         'worlds.bits.name_alphabet': 32, 'worlds.bits.name_length': 3,
         'worlds.bits.symbols': 64, 'worlds.bits.diversity': 64,
         'data.length': 96, 'evals.bits.people': 200, 'evals.loss.rows': 4096,
-        'optim.weight_decay': 0.0}, 'bits') for a in (0.5, 1.0)},
+        'optim.weight_decay': 0.0}, 'bits') for a in POWERS},
     **{f'people_{a:g}': ('configs/bitworld.py', {
         'worlds.bits.power': a, 'worlds.bits.people': 16_000_000,
         'worlds.bits.name_length': 3, 'data.length': 480,
         'evals.bits.people': 2000, 'evals.loss.rows': 2048,
-        'optim.weight_decay': 0.0}, 'bits') for a in (0.5, 1.0)}}
+        'optim.weight_decay': 0.0}, 'bits') for a in POWERS}}
 _SMALL = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _FEW = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 _LARGE = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536)
@@ -277,9 +279,22 @@ def surface(df):
 
 
 @functools.lru_cache(8)
-def _surface(N, D, loss):
-  f = fit.chinchilla(N, D, loss)
+def _surface(N, D, loss, low=None):
+  f = fit.chinchilla(N, D, loss, bounds=fit.held(E=low) if low else None)
   return f, fit.bootstrap(f, DRAWS)
+
+
+def joint(df):
+  """(fit of laws.joint to the isoFLOP runs, bootstrap over runs): how the two
+  limits meet is fitted too, between p = 1/8 and 8."""
+  own = df[df.role == 'isoflop']
+  return _joint(*(tuple(own[k].astype(float)) for k in ('N', 'D', 'loss')))
+
+
+@functools.lru_cache(8)
+def _joint(N, D, loss):
+  f = fit.joint(N, D, loss, bounds={'p': (0.125, 8.0)})
+  return f, fit.bootstrap(f, DRAWS // 4)
 
 
 def isoflop(df, f=None):
@@ -305,11 +320,11 @@ def growth(found, name: str) -> tuple[float, float]:
 
 
 def pinned(df):
-  """The Chinchilla fit with E held at the floor: its exponents are of what is
-  above, for which theory speaks."""
-  own, low = df[df.role == 'isoflop'], df.floor.iloc[0]
-  return fit.chinchilla(*(own[k].to_numpy(float) for k in (
-      'N', 'D', 'loss')), bounds=fit.held(E=low))
+  """(Chinchilla fit with E held at the floor, bootstrap over runs): its
+  exponents are of what is above, for which theory speaks."""
+  own = df[df.role == 'isoflop']
+  return _surface(*(tuple(own[k].astype(float)) for k in ('N', 'D', 'loss')),
+                  low=float(df.floor.iloc[0]))
 
 
 def allocation(df, f, convention: str) -> float:
@@ -326,7 +341,7 @@ def allocation(df, f, convention: str) -> float:
     return D * np.exp(inside + min(x - n[0], 0) * slope(0, 1)
                       + max(x - n[-1], 0) * slope(-2, -1))
 
-  C = np.geomspace(*np.quantile(p[f'C_{convention}'], (0.1, 0.9)), 5)
+  C = np.geomspace(*np.quantile(points(df)[f'C_{convention}'], (0.1, 0.9)), 5)
   best, _, _ = laws.chinchilla_optimal(f.params, C, work)
   if convention.startswith('6n_ne'):
     best = np.exp(np.interp(np.log(best), n, np.log(p.N_ne.to_numpy(float))))
@@ -341,7 +356,7 @@ def power_laws(df) -> dict:
   p = points(df)
   best = {b.C: b.N for b in isoflop(df).budgets if b.status == 'ok'}
   against = p.N / p.budget.map(best)  # nan where no best is known
-  small, large = p[against < 2 / 3], p[against > 1.5]
+  small, large = p[against < 1 / FAR], p[against > FAR]
   rows = {'C': ('budget', p.loc[p.groupby('budget').loss.idxmin()]),
           'N': ('N', small.loc[small.groupby('N').D.idxmax()]),
           'D': ('D', large.loc[large.groupby('budget').N.idxmax()])}
@@ -356,15 +371,12 @@ def power_laws(df) -> dict:
 
 
 def schedules(df):
-  """One row a horizon of the trunk's size: matched, branch, and what a
-  horizon costs each, in tokens."""
-  own = points(df, 'branch')
-  if own.empty:
-    return own
-  both = own.merge(points(df), on=['budget', 'width', 'depth'],
-                   suffixes=('_branch', ''))
-  both['difference'] = both.loss_branch / both.loss - 1
-  return both
+  """One row a horizon and seed of the trunk's size: a decay off the trunk
+  (`loss_branch`) beside the run of the same seed whose schedule matches."""
+  own = df[df.role == 'branch']
+  both = own.merge(df[df.role == 'isoflop'], on=[
+      'budget', 'width', 'depth', 'seed'], suffixes=('_branch', ''))
+  return both.assign(difference=both.loss_branch / both.loss - 1)
 
 
 def tuning(df):
@@ -385,7 +397,8 @@ def moved(df) -> dict[str, float]:
   """What schedule and tuning move: the exponent of the loss above its floor in
   D by schedule; the vertex N* at the tuned budget with the rule's rates, with
   the best rates, and with one rate, the middle one, for all."""
-  out, both, low = {}, schedules(df), df.floor.iloc[0]
+  out, low = {}, df.floor.iloc[0]
+  both = schedules(df).groupby('budget').mean(numeric_only=True)
   for name, column in (('matched', 'loss'), ('branch', 'loss_branch')):
     if len(both) > 2 and (both[column] > low).all():
       law = fit.power(both.D.to_numpy(float), (both[column] - low).to_numpy())
@@ -553,19 +566,23 @@ def _envelope(ax, p, f, low):
 
 
 def _schedules(ax, df, low):
-  both = schedules(df)
-  if both.empty:
+  every = schedules(df)
+  if every.empty:
     return
-  ax.loglog(both.D, both.loss - low, 'o-', color=plots.COLOURS[0],
-            label='rate falls over its own horizon')
-  ax.loglog(both.D_branch, both.loss_branch - low, 's--',
-            color=plots.COLOURS[1], label='decay off one constant trunk')
+  both = every.groupby('budget').mean(numeric_only=True)
+  for own, column, marks, k, label in (
+      ('D', 'loss', 'o-', 0, 'rate falls over its own horizon'),
+      ('D_branch', 'loss_branch', 's--', 1, 'decay off one constant trunk')):
+    ax.loglog(both[own], both[column] - low, marks, color=plots.COLOURS[k],
+              label=label)
+    ax.plot(every[own], every[column] - low, marks[0], markersize=2.5,
+            alpha=0.6, color=plots.COLOURS[k])
   end = points(df, 'trunk').iloc[-1]
   ax.plot(end.D, end.loss - low, 'X', color=plots.COLOURS[5], markersize=8,
           label='the trunk, not decayed')
   ax.legend(frameon=False, fontsize=7)
   _named(ax, 'tokens D', 'loss - entropy',
-       f'Schedules, N = {both.N.iloc[0]:,.0f}')
+         f'Schedules, N = {both.N.iloc[0]:,.0f} (small: seeds)')
 
 
 def _rates(ax, df):
@@ -619,7 +636,7 @@ def _verdict(df) -> list[Claim]:
     add('the laws and their truth', 'see the docstring', None, None)
     return out
   f, draws = surface(df)
-  found, held = isoflop(df, f), pinned(df)
+  found, (held, freely) = isoflop(df, f), pinned(df)
   good, n = interior(found), (df.role == 'isoflop').sum()
   of = {k: draws.interval(lambda p, k=k: p[k]) for k in ('E', 'alpha', 'beta')}
   slack = 1.96 * df.floor_error.iloc[0]
@@ -632,14 +649,29 @@ def _verdict(df) -> list[Claim]:
   add('the fitted E is the entropy (95 % interval)', f'{low:.4f} nats a token, '
       'exact', lambda: f'{f.params["E"]:.4f}, {between(of["E"])} (n = {n} '
       'runs)', lambda: of['E'][0] - slack <= low <= of['E'][1] + slack)
+  bent, wide = joint(df)
+  low_e, high_e = wide.interval(lambda p: p['E'])
+  add('so is E where the way the two limits meet is fitted too (p; a rule made '
+      'after the runs)', f'{low:.4f} nats a token, exact', lambda: (
+          f'{bent.params["E"]:.4f}, {between((low_e, high_e))}; p '
+          f'{bent.params["p"]:.2f}, {between(wide.interval(lambda p: p["p"]))} '
+          f'(1: the sum); objective {bent.objective / f.objective:.2f} of the '
+          "sum's"), lambda: low_e - slack <= low <= high_e + slack)
   known = theory(world)
   for k, (name, what) in enumerate((('alpha', 'N'), ('beta', 'D'))):
     if known:
       add(f'the loss falls in {what} as theory says, {name}',
           f'{known[k]:.3f} (theory)', lambda name=name: (
-              f'{f.params[name]:.3f}, {between(of[name])}; with E held at the '
-              f'entropy {held.params[name]:.3f}'), lambda k=k, name=name: (
-                  of[name][0] <= known[k] <= of[name][1]))
+              f'{f.params[name]:.3f}, {between(of[name])}'),
+          lambda k=k, name=name: of[name][0] <= known[k] <= of[name][1])
+      ends_ = freely.interval(lambda p, name=name: p[name])
+      inside = [f'{a:g}' for a in POWERS if ends_[0] <= theory(
+          f'people_{a:g}')[k] <= ends_[1]]
+      add(f'the same with E held at the entropy, {name} (a rule made after the '
+          'runs)', f'{known[k]:.3f} (theory)', lambda name=name, ends_=ends_,
+          inside=inside: f'{held.params[name]:.3f}, {between(ends_)}; in it '
+          f'lies theory for a = {" and ".join(inside) or "neither"}',
+          lambda k=k, ends_=ends_: ends_[0] <= known[k] <= ends_[1])
   papers = (known[1] / sum(known),) * 2 if known else (0.46, 0.50)
   add('parameters grow as ' + ('theory says' if known else 'the papers say')
       + ', N* ~ C^a', f'{papers[0]:.3f} (theory)' if known else '0.46 to 0.50',
@@ -661,12 +693,14 @@ def _verdict(df) -> list[Claim]:
   if not (df.role == 'branch').any():
     return out
   both = schedules(df)
+  by = both.groupby('budget').difference.mean().abs()
+  each = both.groupby('seed').difference.mean()
   add('a decay off a constant trunk equals a matched schedule (1 %)', 'equal '
-      '(Haegele et al.)', lambda: f'{100 * both.difference.mean():+.2f} % of '
-      f'the loss in the mean, {100 * both.difference.abs().mean():.2f} % '
-      f'without sign, worst {100 * both.difference.abs().max():.2f} %, over '
-      f'{len(both)} horizons, branches of one seed', lambda: (
-          both.difference.abs().mean() < 0.01), tested=len(both) >= 3)
+      '(Haegele et al.)', lambda: f'{100 * both.difference.mean():+.2f} '
+      f'± {100 * each.std() / len(each)**0.5:.2f} % of the loss in the mean '
+      f'({len(each)} seeds, paired), {100 * by.mean():.2f} % without sign, '
+      f'worst {100 * by.max():.2f} %, over {len(by)} horizons',
+      lambda: by.mean() < 0.01, tested=len(by) >= 3)
   some = shapes(df)
   some = some[some.depth.between(2, 6)] if len(some) else some
   add('shape matters little at fixed N: 2 to 6 layers within 3 % of the loss',

@@ -540,6 +540,32 @@ def test_kaplan_table_2_is_recovered():
       1e-4 * np.linalg.norm(grad(theta)))
 
 
+@pytest.mark.parametrize('p', [0.3, 1.0, 4.0])
+def test_how_two_limits_meet_is_recovered(p):
+  """p of the joint law; at 1 it is Chinchilla's, and both fits agree."""
+  truth = {'E': 0.47, 'A': 30.0, 'B': 200.0, 'alpha': 0.45, 'beta': 0.6, 'p': p}
+  N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e3, 1e6, 8),
+                                         np.geomspace(1e5, 1e8, 8)))
+  L = laws.joint(N, D, **truth)
+  f = fit.joint(N, D, L)
+  assert f.status == 'converged'
+  for k, v in truth.items():
+    assert f.params[k] == pytest.approx(v, rel=1e-4)
+  np.testing.assert_allclose(f.predict(N, D), L)
+  theta = f.theta * 1.05
+  grad = f.problem.value(theta)[1]
+  assert check_grad(lambda t: f.problem.value(t)[0],
+                    lambda t: f.problem.value(t)[1], theta, epsilon=1e-7) < (
+                        1e-4 * np.linalg.norm(grad))
+  sum_ = fit.chinchilla(N, D, L)
+  if p == 1:
+    assert sum_.params['E'] == pytest.approx(0.47, rel=1e-5)
+  else:
+    assert sum_.objective > 1e3 * f.objective
+  given = fit.joint(N, D, L, bounds=fit.held(E=0.47))
+  assert given.params['p'] == pytest.approx(p, rel=1e-3)
+
+
 # The command.
 
 
@@ -553,7 +579,7 @@ def csv(tmp_path, noisy):
   return path
 
 
-@pytest.mark.parametrize('law', ['chinchilla', 'kaplan'])
+@pytest.mark.parametrize('law', ['chinchilla', 'joint', 'kaplan'])
 def test_command_writes_report_and_figures(csv, tmp_path, law, capsys):
   out = tmp_path / 'out'
   budget = ['--budget=C'] if law == 'chinchilla' else []
@@ -561,10 +587,10 @@ def test_command_writes_report_and_figures(csv, tmp_path, law, capsys):
                      f'--law={law}', '--bootstrap=20', f'--out={out}'])
   report = store.read_json(out / 'report.json')
   assert report['status'] == 'converged' and report['n'] == 75
-  low, high = report['interval_95']['alpha' if law == 'chinchilla'
-                                    else 'alpha_N']
+  low, high = report['interval_95']['alpha_N' if law == 'kaplan'
+                                    else 'alpha']
   assert low < high
-  assert len(report['holdout']) == 3 and len(report['laws']) == 4
+  assert len(report['holdout']) == 3 and len(report['laws']) == 5
   text = (out / 'report.md').read_text()
   assert 'Bootstrap by group, 20 draws' in text
   assert 'Without the highest losses' in text

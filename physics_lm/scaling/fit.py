@@ -7,6 +7,7 @@ of exponents the amplitudes are a non-negative linear problem. Float64.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ from scipy import optimize
 
 from physics_lm.scaling import laws, solve
 
-LAWS = {'chinchilla': laws.chinchilla, 'kaplan': laws.kaplan_nd,
+LAWS = {'chinchilla': laws.chinchilla, 'joint': laws.joint,
+        'kaplan': laws.kaplan_nd,
         'kaplan_ns': laws.kaplan_ns, 'mixing': laws.mixing,
         'dcpt': laws.dcpt, 'data_constrained': laws.data_constrained}
 
@@ -296,6 +298,49 @@ def chinchilla(N, D, L, objective: str = 'huber_log', delta: float = 1e-3,
                 amplitudes=count, starts=starts,
                 objective=objective, delta=delta, weights=weights, over=over,
                 bounds=bounds)
+
+
+def joint(N, D, L, seed: int = 0, **options) -> Fit:
+  """Fits L = E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p) to (n,) points, in
+  the units given: laws.joint. Options as chinchilla's: objective, delta,
+  weights, bounds, starts, over."""
+  N, D, L = checked(N, D, L, least=6)
+  _varied(N=N, D=D)
+  (x, x0), (y, y0) = _centred(N), _centred(D)
+  one, no = np.ones_like(x), np.zeros_like(x)
+  # Coordinates: p log A and p log B at the centre, p alpha, p beta, 1 / p,
+  # log E: the p-th power of what is above E is a sum of two terms.
+  inner = solve.log_sum(np.stack([np.stack((one, no, -x, no), 1),
+                                  np.stack((no, one, no, -y), 1)]))
+
+  def model(theta):
+    value, jacobian = inner(theta[:4])
+    above = theta[4] * value
+    out = np.logaddexp(above, theta[5])
+    share = np.exp(above - out)  # of L that is above E
+    return out, np.column_stack([
+        share[:, None] * np.column_stack([theta[4] * jacobian, value]),
+        np.exp(theta[5] - out)])
+
+  def unpack(theta):
+    a, b, alpha, beta, root, e = (float(t) for t in theta)
+    return {'E': float(np.exp(e)), 'A': float(np.exp(root * (a + alpha * x0))),
+            'B': float(np.exp(root * (b + beta * y0))), 'alpha': root * alpha,
+            'beta': root * beta, 'p': 1 / root}
+
+  def seeds(root):
+    grid = _grid(0.1, 1.5, seed, 8)
+    for low, p in itertools.product((0.3, 0.7, 0.95), (2.0, 1.0, 0.5, 0.25)):
+      above = L - low * L.min()
+      power_ = above**p  # linear in the amplitudes
+      for alpha, beta in itertools.product(p * grid[0], p * grid[1]):
+        columns = np.stack([np.exp(-alpha * x), np.exp(-beta * y)], 1)
+        yield [*_amplitudes(columns, power_, root * above / (p * power_)),
+               alpha, beta, 1 / p, np.log(low * L.min())]
+
+  return _solve('joint', model, (N, D), L, seeds, unpack,
+                watch=('alpha', 'beta'), narrow=_narrow(alpha=N, beta=D),
+                **options)
 
 
 def kaplan_nd(N, D, L, seed: int = 0, **options) -> Fit:

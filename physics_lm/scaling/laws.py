@@ -97,6 +97,15 @@ def chinchilla(N, D, E, A, B, alpha, beta):
   return E + A * N**-alpha + B * D**-beta
 
 
+def joint(N, D, E, A, B, alpha, beta, p):
+  """E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p): how the two limits meet.
+
+  p = 1 is Chinchilla's sum; p = 1 / alpha_D without E is Kaplan's L(N, D); the
+  greater p, the more the worse limit alone counts. Below 1, runs limited by
+  both lose more than the sum: a larger model also learns faster."""
+  return E + ((A * N**-alpha)**p + (B * D**-beta)**p)**(1 / p)
+
+
 def chinchilla_optimal(params: dict, C, flops=None):
   """(N*, D*, L*) that spend C FLOP best, each of C's shape, float64.
 
