@@ -239,7 +239,7 @@ def floor(world: str) -> tuple[float, float]:
 def table(results: list[dict]):
   """One row a run. C is 6 N D; C_<convention> as in scaling/flops.py; loss and
   floor in nats a token, exact: the share of strings all of whose forced tokens
-  are right; seconds: of this run alone."""
+  are right, kl_end: what of the loss above the floor is at ends; seconds: of this run alone."""
   import pandas as pd
   out = []
   for r in results:
@@ -257,7 +257,7 @@ def table(results: list[dict]):
             'floor': low, 'floor_error': error, 'train': r['train/loss'],
             'seconds': r['train/time/seconds']}
     row |= {k: r.get(f'law/{k}', math.nan)
-            for k in ('exact', 'forced', 'guess')}
+            for k in ('exact', 'forced', 'guess', 'kl_end')}
     out.append(row)
   return pd.DataFrame(out)
 

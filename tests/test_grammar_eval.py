@@ -33,6 +33,7 @@ def judged(config, monkeypatch, nats, right=lambda p: p > 0.5):
 def test_the_exact_law_loses_the_entropy_and_nothing_more(config, monkeypatch):
   m, raw, world, strings = judged(config, monkeypatch, lambda p: -np.log(p))
   assert m['kl'] == pytest.approx(0, abs=1e-9) and m['kl_error'] < 1e-9
+  assert m['kl_end'] == pytest.approx(0, abs=1e-9)
   assert m['nats'] == pytest.approx(
       -world.logp(strings).sum() / sum(len(s) + 1 for s in strings))
   assert m['exact'] == m['forced'] == 1.0
@@ -50,9 +51,14 @@ def test_the_exact_law_loses_the_entropy_and_nothing_more(config, monkeypatch):
 
 def test_what_a_model_loses_above_the_entropy_is_the_difference(
     config, monkeypatch):
-  m, *_ = judged(config, monkeypatch, lambda p: 0.25 - np.log(p))
+  m, raw, *_ = judged(config, monkeypatch, lambda p: 0.25 - np.log(p))
   assert m['kl'] == pytest.approx(0.25)
+  ends = len(raw) / sum(r['tokens'] for r in raw)
+  assert m['kl_end'] == pytest.approx(0.25 * ends)
   assert m['nats'] - m['entropy'] == pytest.approx(m['kl'])
+  last = lambda p: np.where(np.arange(len(p)) == len(p) - 1, 2.0, 0) - np.log(p)
+  only, *_ = judged(config, monkeypatch, last)
+  assert only['kl_end'] == pytest.approx(only['kl'])
   m, raw, *_ = judged(config, monkeypatch, lambda p: np.full(p.shape, 1.4))
   assert m['nats'] == pytest.approx(1.4)
   # Of a ratio of two sums over strings: by leaving out one string at a time.

@@ -55,17 +55,20 @@ def _exact(world, count: int):
 def run(params, config, spec, cfg):
   """(metrics, raw outcomes a string). Nats a token, the end counted as one:
   nats (the model's loss), entropy (of the same strings, exact), kl (their
-  difference) and kl_error (its standard error); forced (share of forced tokens
+  difference), kl_error (its standard error) and kl_end (what of kl is lost at
+  the end token: to know where strings end takes the root's own rules); forced
+  (share of forced tokens
   that are the model's first choice), exact, guess (of the commonest forced
   token always), forced_tokens (of a string), strings."""
   world, strings, packed, spans = inputs(config, spec)
   nll, right = scoring.outcomes(params, packed, cfg, config.data.batch)
   floor, chances = _exact(world, len(strings))
-  raw, forced, kinds = [], [], collections.Counter()
+  raw, forced, kinds, ends = [], [], collections.Counter(), 0.0
   for i, (span, s, chance) in enumerate(zip(spans, strings, chances)):
     row, at = span.row, slice(span.start, span.start + len(s) + 1)
     sure = chance > FORCED
     forced.append(right[row, at][sure])
+    ends += float(nll[row, at][-1] + np.log(chance[-1]))
     kinds.update(np.append(s, world.terminals)[sure].tolist())
     raw.append({'string': i, 'tokens': len(s) + 1,
                 'nats': float(nll[row, at].sum(dtype=np.float64)),
@@ -80,6 +83,7 @@ def run(params, config, spec, cfg):
       'nats': float(nats.sum() / tokens.sum()),
       'entropy': float(entropy.sum() / tokens.sum()), 'kl': float(kl),
       'kl_error': float(error / len(raw)**0.5),
+      'kl_end': ends / float(tokens.sum()),
       'forced': float(every.mean()) if len(every) else 1.0,
       'exact': float(np.mean([f.all() for f in forced])),
       'guess': max(kinds.values(), default=0) / max(sum(kinds.values()), 1),
