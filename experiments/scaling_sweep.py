@@ -239,7 +239,8 @@ def floor(world: str) -> tuple[float, float]:
 def table(results: list[dict]):
   """One row a run. C is 6 N D; C_<convention> as in scaling/flops.py; loss and
   floor in nats a token, exact: the share of strings all of whose forced tokens
-  are right, kl_end: what of the loss above the floor is at ends; seconds: of this run alone."""
+  are right; kl_end: what of the loss above the floor comes from where strings
+  end; seconds: of this run alone."""
   import pandas as pd
   out = []
   for r in results:

@@ -57,9 +57,8 @@ def run(params, config, spec, cfg):
   nats (the model's loss), entropy (of the same strings, exact), kl (their
   difference), kl_error (its standard error) and kl_end (what of kl is lost at
   the end token: to know where strings end takes the root's own rules); forced
-  (share of forced tokens
-  that are the model's first choice), exact, guess (of the commonest forced
-  token always), forced_tokens (of a string), strings."""
+  (share of forced tokens that are the model's first choice), exact, guess (of
+  the commonest forced token always), forced_tokens (of a string), strings."""
   world, strings, packed, spans = inputs(config, spec)
   nll, right = scoring.outcomes(params, packed, cfg, config.data.batch)
   floor, chances = _exact(world, len(strings))
