@@ -29,8 +29,8 @@ Roles `trunk` and `branch`: one constant rate, and a decay of a fifth of the
 horizon off each knee. Role `shape`: as many parameters in 1 to 8 layers.
 People: five budgets of 3e9 to 3e11 FLOP at seven sizes of two layers, one row
 of 96 tokens a step, the same rule, one seed; added when the grammar's first
-seeds had been seen, after 16 runs to choose sizes. Then three sizes at 1e12,
-their losses foretold and written down (LOG 45) before they ran.
+seeds had been seen, after 16 runs to choose sizes. Then three sizes at 1e12 and
+at 3e12, their losses foretold and written down (LOG 45, 47) before they ran.
 
 Loss, nats a token: of a grammar the entropy plus the mean relative entropy on
 256 strings (evals/grammar.py), so packing does not tilt it; of people that of
@@ -68,6 +68,7 @@ from physics_lm.worlds import base, power
 RATE, FALL = 3.5e-3, 0.5  # at width 32; rate ~ width^-FALL
 DRAWS = 400
 FAR = 3.0  # times the best size: limited by one thing alone
+SHARPNESS = {'p': (0.125, 8.0)}  # of how two limits meet, at most
 POWERS = (0.5, 1.0)  # of people, whose theories are told apart or not
 MULTIPLES = (0.25, 0.5, 2.0, 4.0)  # of the rule, beside 1
 WORLDS = {  # name: config file, what differs, the world's key
@@ -109,7 +110,7 @@ _GRAMMAR = {
     'shapes': (1e11, ((56, 1), (40, 2), (22, 6), (20, 8)))}
 _PEOPLE = {
     'budgets': _sevens((3e9, 1e10, 3e10, 1e11, 3e11), _FEW, (0, 1, 2, 2, 3))
-    | {1e12: (32, 48, 64)}, 'depth': 2, 'batch': 1}
+    | {1e12: (32, 48, 64), 3e12: (48, 64, 96)}, 'depth': 2, 'batch': 1}
 _GPU = {
     'budgets': _sevens((1e14, 1e15, 1e16, 1e17), _LARGE, (0, 1, 2, 3)),
     'depth': 8, 'batch': 64, 'seeds': {1e15: 3},
@@ -294,7 +295,7 @@ def joint(df):
 
 @functools.lru_cache(8)
 def _joint(N, D, loss):
-  f = fit.joint(N, D, loss, bounds={'p': (0.125, 8.0)})
+  f = fit.joint(N, D, loss, bounds=SHARPNESS)
   return f, fit.bootstrap(f, DRAWS // 4)
 
 
