@@ -250,8 +250,8 @@ def _verdict(world: str, told, exact: bool) -> list[Claim]:
           abs(at().given_error) <= NEAR))
   bent = lambda: float(top.joint_error.abs().max())
   add('the loss of every run of the largest budget is foretold within 2 % '
-      'where the way the two limits meet is fitted too (E free; a rule made after the '
-      'runs up to 1e12)', 'about 1 %', lambda: (
+      'where the way the two limits meet is fitted too (E free; a rule made '
+      'after the runs up to 1e12)', 'about 1 %', lambda: (
           f'worst {100 * bent():.2f} %, mean '
           f'{100 * top.joint_error.abs().mean():.2f} %; worst of all '
           f'{told.budget.nunique()} budgets '
