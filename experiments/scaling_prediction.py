@@ -26,8 +26,8 @@ largest budget no run is off by more than 2 % of its loss; at least 90 % of all
 runs foretold lie in their 95 % intervals; exact match through the loss is off
 by less in the mean (absolute, over the largest budget) than the best small
 run's, and by less than 0.1. Added when the runs had been seen, as their rows
-say: the same with E held at the entropy, and by the law that also fits how the
-limits of size and data meet (laws.joint, E free).
+say: the same with E held at the entropy, and by the p-norm of the limits of
+size and data (laws.p_norm, E free).
 """
 
 import functools
@@ -63,7 +63,7 @@ def table(results: list[dict]):
 def foretold(df):
   """One row a run of each budget that runs of a tenth of it foretell:
   predicted, low, high, error (relative); given, given_error: the same with E
-  held at the entropy; joint, joint_error: by laws.joint; exact_predicted and
+  held at the entropy; p_norm, p_norm_error: by laws.p_norm; exact_predicted and
   exact_given, through these losses (nan in a world of people); naive and
   exact_naive, of the best small run; small: how many there are."""
   import pandas as pd
@@ -78,7 +78,7 @@ def foretold(df):
     f = _predict(*map(tuple, (*data, *new)))
     low = own.floor.iloc[0]
     given = fit.chinchilla(*data, bounds=fit.held(E=low)).predict(*new)
-    joint = fit.joint(*data, bounds=_sweep().SHARPNESS).predict(*new)
+    bent = fit.p_norm(*data, bounds=_sweep().BOUNDS).predict(*new)
     exact = exact_given = np.nan
     if small.exact.notna().all():
       told = forecast.through(_above(small), small.exact)
@@ -87,8 +87,8 @@ def foretold(df):
     out.append(own[['world', 'budget', 'N', 'D', 'loss', 'floor', 'exact']]
                .assign(predicted=f.loss, low=f.low, high=f.high,
                        error=f.loss / own.loss - 1, given=given,
-                       given_error=given / own.loss - 1, joint=joint,
-                       joint_error=joint / own.loss - 1,
+                       given_error=given / own.loss - 1, p_norm=bent,
+                       p_norm_error=bent / own.loss - 1,
                        exact_predicted=exact, exact_given=exact_given,
                        naive=best.loss, exact_naive=best.exact,
                        small=len(small)))
@@ -115,14 +115,14 @@ def show(df) -> str:
   if told.empty:
     return 'nothing to foretell: no budget has runs of a tenth of it'
   lines = [f'{"world":16}{"C":>8}{"N":>9}{"loss":>9}{"foretold":>10}'
-           f'{"95 %":>18}{"error":>8}{"E known":>9}{"error":>8}{"joint":>9}'
+           f'{"95 %":>18}{"error":>8}{"E known":>9}{"error":>8}{"p norm":>9}'
            f'{"error":>8}{"exact":>7}'
            f'{"foretold":>10}{"E known":>9}']
   lines += [f'{r.world:16}{r.budget:>8.0e}{r.N:>9.0f}{r.loss:>9.4f}'
             f'{r.predicted:>10.4f}{r.low:>10.4f}{r.high:>8.4f}'
             f'{100 * r.error:>+7.2f}%{r.given:>9.4f}'
-            f'{100 * r.given_error:>+7.2f}%{r.joint:>9.4f}'
-            f'{100 * r.joint_error:>+7.2f}%{r.exact:>7.2f}'
+            f'{100 * r.given_error:>+7.2f}%{r.p_norm:>9.4f}'
+            f'{100 * r.p_norm_error:>+7.2f}%{r.exact:>7.2f}'
             f'{r.exact_predicted:>10.2f}{r.exact_given:>9.2f}'
             for r in told.itertuples()]
   return '\n'.join(lines)
@@ -143,7 +143,7 @@ def figure(df):
   fig.supxlabel(
       'each budget foretold from the runs of a tenth of it or less; bars are '
       'meant to hold 95 %; diamonds: with E held at the entropy (dotted); '
-      'triangles: by the law that also fits how the two limits meet;\n'
+      'triangles: by the p-norm of the limits of size and data;\n'
       'few_people_a: person k is told of with probability ~ k^-(1 + a). Whole '
       'strings right (the grammar): the share of 256 strings in which every '
       'token that the grammar forces is the first choice (a constant guess: '
@@ -159,10 +159,10 @@ def _foretold(ax, told, world):
           own.predicted - own.low, own.high - own.predicted])), fmt='o',
           color=colour, markersize=4, capsize=2, linewidth=0.7, alpha=0.7,
           label=f'{budget:.0e} FLOP'.replace('e+', 'e'))
-      for column, mark in (('given', 'D'), ('joint', '^')):
+      for column, mark in (('given', 'D'), ('p_norm', '^')):
         ax.plot(own.loss, own[column], mark, color='white', markersize=4.5,
                 markeredgecolor=colour, linestyle='', zorder=4)
-    for label, mark in (('entropy known', 'D'), ('joint law', '^')):
+    for label, mark in (('entropy known', 'D'), ('p-norm of the limits', '^')):
       ax.plot([], [], mark, color='white', markeredgecolor=plots.QUIET,
               linestyle='', label=label)
     ends = [told.loss.min(), told.loss.max()]
@@ -248,14 +248,14 @@ def _verdict(world: str, told, exact: bool) -> list[Claim]:
       f'{100 * top.given_error.abs().max():.2f} %, mean '
       f'{100 * top.given_error.abs().mean():.2f} %', lambda: (
           abs(at().given_error) <= NEAR))
-  bent = lambda: float(top.joint_error.abs().max())
-  add('the loss of every run of the largest budget is foretold within 2 % '
-      'where the way the two limits meet is fitted too (E free; a rule made '
-      'after the runs up to 1e12)', 'about 1 %', lambda: (
+  bent = lambda: float(top.p_norm_error.abs().max())
+  add('the loss of every run of the largest budget is foretold within 2 % when '
+      'p, how the limits of size and data combine, is fitted too (laws.p_norm, '
+      'E free; made after the runs up to 1e12)', 'about 1 %', lambda: (
           f'worst {100 * bent():.2f} %, mean '
-          f'{100 * top.joint_error.abs().mean():.2f} %; worst of all '
+          f'{100 * top.p_norm_error.abs().mean():.2f} %; worst of all '
           f'{told.budget.nunique()} budgets '
-          f'{100 * told.joint_error.abs().max():.1f} % (by the sum '
+          f'{100 * told.p_norm_error.abs().max():.1f} % (by the sum '
           f'{100 * told.error.abs().max():.1f} %)'), lambda: bent() <= NEAR)
   off = lambda: float((top.exact_predicted - top.exact).abs().mean())
   plain = lambda: float((top.exact_naive - top.exact).abs().mean())

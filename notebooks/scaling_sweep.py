@@ -172,14 +172,14 @@ pd.DataFrame([{'on the law': name} | refitted(shift) for name, shift in (
     + [{'on the law': 'the runs themselves', 'E': f.params['E']}])
 
 # %% [markdown]
-# Shapes inside budgets say how the two limits meet. `laws.joint` fits that as
+# Shapes inside budgets say how the two limits meet. `laws.p_norm` fits that as
 # well: E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p), where p = 1 is the sum. This law
 # was tried when the runs had been seen.
 
 # %%
 meet = []
 for world, own in every.groupby('world', sort=False):
-  (one, _), (bent, wide) = exp.surface(own), exp.joint(own)
+  (one, _), (bent, wide) = exp.surface(own), exp.p_norm(own)
   meet.append({'world': world, 'entropy': own.floor.iloc[0],
                'E, sum': one.params['E'], 'E': bent.params['E'],
                '95 %': '{:.3f} to {:.3f}'.format(*wide.interval(

@@ -64,9 +64,9 @@ def test_compare_prefers_the_law_that_made_the_data(truth, surface):
   L = L * np.exp(0.002 * np.random.default_rng(3).normal(size=len(L)))
   out = diagnose.compare(N, D, L)
   assert out[0]['law'] == truth, out
-  sharp = laws.joint(N, D, **surface, p=0.3)
+  sharp = laws.p_norm(N, D, **surface, p=0.3)
   sharp *= np.exp(0.002 * np.random.default_rng(3).normal(size=len(L)))
-  assert diagnose.compare(N, D, sharp)[0]['law'] == 'joint'
+  assert diagnose.compare(N, D, sharp)[0]['law'] == 'p_norm'
   kaplan = laws.kaplan_nd(N, D, **laws.KAPLAN.nd)
   kaplan *= np.exp(0.002 * np.random.default_rng(3).normal(size=len(L)))
   assert diagnose.compare(N, D, kaplan)[0]['law'] == 'kaplan'
@@ -95,7 +95,7 @@ def test_diagnostics_take_kaplan_fits():
   out = diagnose.leave_one_out(f, np.arange(75) % 5)
   assert len(out) == 5 and all(abs(row['moved']) < 0.1 for row in out)
   assert 0.2 < diagnose.holdout(f, by='N')[1]['a'] < 0.8
-  with pytest.raises(ValueError, match='wanted chinchilla or joint or kaplan'):
+  with pytest.raises(ValueError, match='wanted chinchilla or p_norm or kaplan'):
     diagnose.leave_one_out(fit.kaplan_ns(N, D, L), np.arange(75))
 
 
@@ -119,4 +119,4 @@ def test_compare_is_of_nested_least_squares():
     squares = {r['law']: r['squares'] for r in diagnose.compare(N, D, L)}
     assert squares['chinchilla'] <= squares['alpha = beta'] * (1 + 1e-9)
     assert squares['chinchilla'] <= squares['without E'] * (1 + 1e-9)
-    assert squares['joint'] <= squares['chinchilla'] * (1 + 1e-9)
+    assert squares['p_norm'] <= squares['chinchilla'] * (1 + 1e-9)

@@ -542,12 +542,12 @@ def test_kaplan_table_2_is_recovered():
 
 @pytest.mark.parametrize('p', [0.3, 1.0, 4.0])
 def test_how_two_limits_meet_is_recovered(p):
-  """p of the joint law; at 1 it is Chinchilla's, and both fits agree."""
+  """p of the p-norm; at 1 it is Chinchilla's, and both fits agree."""
   truth = {'E': 0.47, 'A': 30.0, 'B': 200.0, 'alpha': 0.45, 'beta': 0.6, 'p': p}
   N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e3, 1e6, 8),
                                          np.geomspace(1e5, 1e8, 8)))
-  L = laws.joint(N, D, **truth)
-  f = fit.joint(N, D, L)
+  L = laws.p_norm(N, D, **truth)
+  f = fit.p_norm(N, D, L)
   assert f.status == 'converged'
   for k, v in truth.items():
     assert f.params[k] == pytest.approx(v, rel=1e-4)
@@ -562,7 +562,7 @@ def test_how_two_limits_meet_is_recovered(p):
     assert sum_.params['E'] == pytest.approx(0.47, rel=1e-5)
   else:
     assert sum_.objective > 1e3 * f.objective
-  given = fit.joint(N, D, L, bounds=fit.held(E=0.47))
+  given = fit.p_norm(N, D, L, bounds=fit.held(E=0.47))
   assert given.params['p'] == pytest.approx(p, rel=1e-3)
 
 
@@ -579,7 +579,7 @@ def csv(tmp_path, noisy):
   return path
 
 
-@pytest.mark.parametrize('law', ['chinchilla', 'joint', 'kaplan'])
+@pytest.mark.parametrize('law', ['chinchilla', 'p_norm', 'kaplan'])
 def test_command_writes_report_and_figures(csv, tmp_path, law, capsys):
   out = tmp_path / 'out'
   budget = ['--budget=C'] if law == 'chinchilla' else []

@@ -55,6 +55,12 @@ def test_laws_equal_enumeration(seed, changes):
       np.testing.assert_allclose(
           law[t], [after[a] / total for a in range(g.terminals + 1)],
           atol=1e-12)
+  if g.longest <= 9:  # what is no string of the grammar is rejected
+    every = [t for n in range(1, g.longest + 1)
+             for t in itertools.product(range(g.terminals), repeat=n)]
+    for text, p in zip(every, g.logp(every)):
+      assert np.isfinite(p) == (text in all_), text
+    assert len(every) > len(all_)
   entropy = -sum(p * math.log(p) for p in all_.values())
   tokens = sum(p * (len(s) + 1) for s, p in all_.items())
   mean, error = g.entropy(2000)
@@ -87,7 +93,8 @@ def test_sampled_strings_are_accepted_and_corrupted_ones_rejected():
                             if p.strip() != words[at]])
     rejected += not g.check(e, ' '.join(words)).correct
   assert rejected > 70  # some neighbours are strings too
-  assert not g.check(e, e.text + ' a').correct or len(e.pieces) < g.longest
+  longer = ' '.join(['a'] * (g.longest + 1))
+  assert f'at most {g.longest}' in g.check(e, longer).reason
   assert 'symbols other' in g.check(e, ' z').reason
   assert not g.check(e, '').correct
 

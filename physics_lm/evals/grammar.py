@@ -55,8 +55,9 @@ def _exact(world, count: int):
 def run(params, config, spec, cfg):
   """(metrics, raw outcomes a string). Nats a token, the end counted as one:
   nats (the model's loss), entropy (of the same strings, exact), kl (their
-  difference), kl_error (its standard error) and kl_end (what of kl is lost at
-  the end token: to know where strings end takes the root's own rules); forced
+  difference), kl_error (its standard error) and kl_end (what of kl is at the
+  end tokens, where the root's own rules are needed; ends foretold where none
+  comes are not in it); forced
   (share of forced tokens that are the model's first choice), exact, guess (of
   the commonest forced token always), forced_tokens (of a string), strings."""
   world, strings, packed, spans = inputs(config, spec)

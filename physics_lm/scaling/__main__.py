@@ -1,7 +1,7 @@
 """Fit a scaling law to a table of runs. No JAX.
 
   python -m physics_lm.scaling fit runs.csv --n=COL --d=COL --loss=COL
-      [--law=chinchilla|joint|kaplan] [--objective=huber_log] [--delta=1e-3]
+      [--law=chinchilla|p_norm|kaplan] [--objective=huber_log] [--delta=1e-3]
       [--group=COL] [--budget=COL] [--bootstrap=1000] --out=DIR
   python -m physics_lm.scaling fit runs/EXPERIMENT --loss=loss/bio --out=DIR
   python -m physics_lm.scaling forecast --help    # a run before it runs
@@ -147,7 +147,7 @@ def main(argv=None):
   p.add_argument('--drop-highest', type=int, default=0, metavar='K',
                  help='leave out the K highest losses')
   p.add_argument('--law', default='chinchilla',
-                 choices=('chinchilla', 'joint', 'kaplan'))
+                 choices=('chinchilla', 'p_norm', 'kaplan'))
   p.add_argument('--objective', default='huber_log', choices=solve.OBJECTIVES)
   p.add_argument('--delta', type=float, default=1e-3, help='of Huber')
   p.add_argument('--over', type=float, default=1.0,
@@ -181,7 +181,7 @@ def main(argv=None):
     a.out.mkdir(parents=True, exist_ok=True)
   except OSError as e:
     raise BadInput(f'cannot write in {a.out}: {e.strerror}') from e
-  law = {'chinchilla': fit.chinchilla, 'joint': fit.joint,
+  law = {'chinchilla': fit.chinchilla, 'p_norm': fit.p_norm,
          'kaplan': fit.kaplan_nd}[a.law]
   draws = None
   try:

@@ -8,7 +8,7 @@ from physics_lm.scaling import fit
 # The exponent a of N* ~ C^a with C = 6 N D, by law.
 ALLOCATION = {
     'chinchilla': lambda p: p['beta'] / (p['alpha'] + p['beta']),
-    'joint': lambda p: p['beta'] / (p['alpha'] + p['beta']),  # whatever p is
+    'p_norm': lambda p: p['beta'] / (p['alpha'] + p['beta']),  # whatever p is
     'kaplan': lambda p: p['alpha_D'] / (p['alpha_N'] + p['alpha_D'])}
 
 
@@ -25,7 +25,7 @@ def _refit(f: fit.Fit, keep) -> fit.Fit:
              'weights': f.problem.weights[keep], 'over': f.problem.over,
              'bounds': f.bounds}
   if f.law != 'chinchilla':
-    law = {'kaplan': fit.kaplan_nd, 'joint': fit.joint}[f.law]
+    law = {'kaplan': fit.kaplan_nd, 'p_norm': fit.p_norm}[f.law]
     return law(N, D, L, **options)
   return fit.chinchilla(N, D, L, tie=f.params['alpha'] == f.params['beta'],
                         asymptote=f.params['E'] > 0, **options)
@@ -112,7 +112,7 @@ def trim(f: fit.Fit, counts=(1, 2, 5, 10)) -> list[dict]:
 
 
 def compare(N, D, L, weights=None) -> list[dict]:
-  """Chinchilla; with alpha = beta; without E; the joint law, of which it is a
+  """Chinchilla; with alpha = beta; without E; the p-norm, of which it is a
   case; and Kaplan's form on equal data: all by least squares of log loss, so
   that AICc (normal errors; lower is better) compares like with like. The best
   first."""
@@ -121,7 +121,7 @@ def compare(N, D, L, weights=None) -> list[dict]:
       'chinchilla': (fit.chinchilla(N, D, L, **options), 5),
       'alpha = beta': (fit.chinchilla(N, D, L, tie=True, **options), 4),
       'without E': (fit.chinchilla(N, D, L, asymptote=False, **options), 4),
-      'joint': (fit.joint(N, D, L, **options), 6),
+      'p_norm': (fit.p_norm(N, D, L, **options), 6),
       'kaplan': (fit.kaplan_nd(N, D, L, **options), 4)}
   out = []
   for name, (f, k) in fits.items():

@@ -16,7 +16,7 @@ from scipy import optimize
 
 from physics_lm.scaling import laws, solve
 
-LAWS = {'chinchilla': laws.chinchilla, 'joint': laws.joint,
+LAWS = {'chinchilla': laws.chinchilla, 'p_norm': laws.p_norm,
         'kaplan': laws.kaplan_nd,
         'kaplan_ns': laws.kaplan_ns, 'mixing': laws.mixing,
         'dcpt': laws.dcpt, 'data_constrained': laws.data_constrained}
@@ -300,30 +300,30 @@ def chinchilla(N, D, L, objective: str = 'huber_log', delta: float = 1e-3,
                 bounds=bounds)
 
 
-def joint(N, D, L, seed: int = 0, **options) -> Fit:
+def p_norm(N, D, L, seed: int = 0, **options) -> Fit:
   """Fits L = E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p) to (n,) points, in
-  the units given: laws.joint. Options as chinchilla's: objective, delta,
+  the units given: laws.p_norm. Options as chinchilla's: objective, delta,
   weights, bounds, starts, over."""
   N, D, L = checked(N, D, L, least=6)
   _varied(N=N, D=D)
   (x, x0), (y, y0) = _centred(N), _centred(D)
   one, no = np.ones_like(x), np.zeros_like(x)
-  # Coordinates: p log A and p log B at the centre, p alpha, p beta, 1 / p,
-  # log E: the p-th power of what is above E is a sum of two terms.
+  # Coordinates: log E, p log A and p log B at the centre, p alpha, p beta,
+  # 1 / p: the p-th power of what is above E is a sum of two terms.
   inner = solve.log_sum(np.stack([np.stack((one, no, -x, no), 1),
                                   np.stack((no, one, no, -y), 1)]))
 
   def model(theta):
-    value, jacobian = inner(theta[:4])
-    above = theta[4] * value
-    out = np.logaddexp(above, theta[5])
+    value, jacobian = inner(theta[1:5])
+    above = theta[5] * value
+    out = np.logaddexp(above, theta[0])
     share = np.exp(above - out)  # of L that is above E
     return out, np.column_stack([
-        share[:, None] * np.column_stack([theta[4] * jacobian, value]),
-        np.exp(theta[5] - out)])
+        np.exp(theta[0] - out),
+        share[:, None] * np.column_stack([theta[5] * jacobian, value])])
 
   def unpack(theta):
-    a, b, alpha, beta, root, e = (float(t) for t in theta)
+    e, a, b, alpha, beta, root = (float(t) for t in theta)
     return {'E': float(np.exp(e)), 'A': float(np.exp(root * (a + alpha * x0))),
             'B': float(np.exp(root * (b + beta * y0))), 'alpha': root * alpha,
             'beta': root * beta, 'p': 1 / root}
@@ -335,11 +335,12 @@ def joint(N, D, L, seed: int = 0, **options) -> Fit:
       power_ = above**p  # linear in the amplitudes
       for alpha, beta in itertools.product(p * grid[0], p * grid[1]):
         columns = np.stack([np.exp(-alpha * x), np.exp(-beta * y)], 1)
-        yield [*_amplitudes(columns, power_, root * above / (p * power_)),
-               alpha, beta, 1 / p, np.log(low * L.min())]
+        yield [np.log(low * L.min()), *_amplitudes(
+            columns, power_, root * above / (p * power_)), alpha, beta, 1 / p]
 
-  return _solve('joint', model, (N, D), L, seeds, unpack,
-                watch=('alpha', 'beta'), narrow=_narrow(alpha=N, beta=D),
+  return _solve('p_norm', model, (N, D), L, seeds, unpack,
+                watch=('alpha', 'beta', 'p'), amplitudes=1,
+                narrow=_narrow(alpha=N, beta=D),
                 **options)
 
 

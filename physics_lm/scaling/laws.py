@@ -97,12 +97,13 @@ def chinchilla(N, D, E, A, B, alpha, beta):
   return E + A * N**-alpha + B * D**-beta
 
 
-def joint(N, D, E, A, B, alpha, beta, p):
-  """E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p): how the two limits meet.
+def p_norm(N, D, E, A, B, alpha, beta, p):
+  """E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p): the limits of size and data,
+  A N^-alpha and B D^-beta, combined by their p-norm.
 
-  p = 1 is Chinchilla's sum; p = 1 / alpha_D without E is Kaplan's L(N, D); the
-  greater p, the more the worse limit alone counts. Below 1, runs limited by
-  both lose more than the sum: a larger model also learns faster."""
+  p = 1 is Chinchilla's sum; p = 1 / alpha_D without E is Kaplan's L(N, D). The
+  greater p, the more the worse limit alone counts; below 1, runs limited by
+  both lose more than the sum."""
   return E + ((A * N**-alpha)**p + (B * D**-beta)**p)**(1 / p)
 
 
