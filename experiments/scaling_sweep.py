@@ -14,7 +14,7 @@ matched to the horizon (Haegele et al. 2024, arXiv 2405.18392).
   python -m physics_lm.launch experiments/scaling_sweep.py --scale=cpu
   python -m physics_lm.report experiments/scaling_sweep.py --scale=cpu
 
-Measured, `cpu`: 237 runs, 13,405 s of cores that others used as well (93
+Measured, `cpu`: 243 runs, 14,160 s of cores that others used as well (99
 core-minutes by `--list`); of the grammar one seed of all roles 4,042 s.
 
 Ours at `cpu` scale: the grammar, and two worlds of 32,768 people told of by

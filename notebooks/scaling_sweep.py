@@ -143,38 +143,61 @@ pd.DataFrame(diagnose.compare(N, D, L))
 #
 # Take the surface with E held at the entropy for the truth, put on it one way in
 # which the runs differ from it, and fit again: which of them moves E? In logarithms
-# of the loss above the floor: what seeds differ by; each budget's mean; what is
-# left of each size at each budget, its shape inside a budget; the last two together.
+# of the loss above the floor: what seeds differ by, drawn by whole seeds of a
+# budget; with each budget's mean; with what is left at each size, the shape inside
+# a budget; with both. Last, the p-norm of the limits (next cell) as the truth. The
+# median and the middle 90 % of 60 tables.
 
 # %%
-held = exp.pinned(df)[0]
-off = pd.Series(np.log((L - low) / (held.predict(N, D) - low)))
-budget = off.groupby(C).transform('mean')
-point = off.groupby([C, N]).transform('mean')
-count = len(off) - off.groupby([C, N]).ngroups
-noise = float(((off - point)**2).sum() / count)**0.5
+sharp = exp.BOUNDS | fit.held(E=low)
+seed = iso.seed.to_numpy()
 rng = np.random.default_rng(0)
 
 
-def refitted(shift, tables=20):
-  """E of tables made so: median and the middle 90 %."""
+def departures(law):
+  """(log above the floor by the law, mean of each point about it, mean of each
+  budget, what is left of each run)."""
+  log = np.log(law.predict(N, D) - low)
+  off = pd.Series(np.log(L - low) - log)
+  point = off.groupby([C, N]).transform('mean')
+  return log, point, off.groupby(C).transform('mean'), off - point
+
+
+def refitted(law, shift=0.0, tables=60):
+  """Means over three seeds hold a third of their variance already."""
+  log, _, _, left = departures(law)
+  scale = 1.5**0.5 * (1 if np.ndim(shift) == 0 else (2 / 3)**0.5)
   made = []
   for _ in range(tables):
-    above = (held.predict(N, D) - low) * np.exp(
-        shift + rng.normal(0, noise, len(L)))
-    made.append(fit.chinchilla(N, D, low + above).params['E'])
+    noise = np.empty(len(L))
+    for budget in np.unique(C):
+      for k in np.unique(seed):
+        noise[(C == budget) & (seed == k)] = left[
+            (C == budget) & (seed == rng.choice(np.unique(seed)))]
+    made.append(fit.chinchilla(N, D, low + np.exp(
+        log + shift + scale * noise)).params['E'])
   return dict(zip(('E', '5 %', '95 %'), np.quantile(made, (0.5, 0.05, 0.95))))
 
 
-pd.DataFrame([{'on the law': name} | refitted(shift) for name, shift in (
-    (f'seeds alone ({noise:.2f})', 0 * off), ('and budgets', budget),
-    ('and shapes inside budgets', point - budget), ('and both', point))]
-    + [{'on the law': 'the runs themselves', 'E': f.params['E']}])
+held = exp.pinned(df)[0]
+_, point, budget, _ = departures(held)
+means = exp.points(df)
+rows = [{'truth': name} | refitted(law, shift) for name, law, shift in (
+    ('the sum, seeds', held, 0.0), ('the sum, seeds and budgets', held, budget),
+    ('the sum, seeds and shapes', held, point - budget),
+    ('the sum, seeds, budgets and shapes', held, point),
+    ('the p-norm, seeds', fit.p_norm(N, D, L, bounds=sharp), 0.0))]
+pd.DataFrame([*rows, {'truth': 'the runs themselves', 'E': f.params['E']},
+              {'truth': 'means over their seeds', 'E': fit.chinchilla(
+                  *(means[k].to_numpy(float) for k in ('N', 'D', 'loss'))
+                  ).params['E']}])
 
 # %% [markdown]
-# Shapes inside budgets say how the two limits meet. `laws.p_norm` fits that as
-# well: E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p), where p = 1 is the sum. This law
-# was tried when the runs had been seen.
+# Shapes inside budgets say how the limits of size and data combine. `laws.p_norm`
+# fits that as well: E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p), where p = 1 is the
+# sum. It was tried when the runs had been seen. Lack of fit: the mean square of the
+# points about the law over that of seeds about their point (1: none), in
+# logarithms of the loss, least squares.
 
 # %%
 meet = []
@@ -185,18 +208,29 @@ for world, own in every.groupby('world', sort=False):
                '95 %': '{:.3f} to {:.3f}'.format(*wide.interval(
                    lambda p: p['E'])), 'p': bent.params['p'],
                'p, 95 %': '{:.2f} to {:.2f}'.format(*wide.interval(
-                   lambda p: p['p'])), 'objective, of the sum\'s':
+                   lambda p: p['p'])), "objective, of the sum's":
                bent.objective / one.objective})
 pd.DataFrame(meet)
 
+# %%
+logs = pd.Series(np.log(L))
+pure = logs - logs.groupby([C, N]).transform('mean')
+points = logs.groupby([C, N]).ngroups
+lack = []
+for name, law, count in (('sum', fit.chinchilla, 5), ('p-norm', fit.p_norm, 6)):
+  squares = law(N, D, L, objective='squared_log').objective
+  lack.append({'law': name, 'lack of fit, F': (squares - (pure**2).sum()) / (
+      points - count) / ((pure**2).sum() / (len(L) - points))})
+pd.DataFrame(lack)
+
 # %% [markdown]
-# What is learned last: to know where a string ends takes the rules of the root.
-# Left, all of the relative entropy; right, what of it is lost at the end token.
+# What is learned last: to know that a string ends here takes the rules of the
+# root. Left, all of the relative entropy; right, what of it is at end tokens.
 
 # %%
 fig, axes = look.figure(columns=2, width=4.6, height=3.4)
 for ax, what, title in zip(axes[0], (iso.loss - low, iso.kl_end), (
-    'All tokens', 'Where strings end')):
+    'All tokens', 'End tokens')):
   ax.scatter(iso.C, what.clip(lower=1e-5), c=np.log10(iso.N), cmap='viridis',
              s=14)
   ax.set(xscale='log', yscale='log', xlabel='compute C, FLOP (yellow: large N)')
