@@ -154,6 +154,7 @@ def figure(df):
 
 def _foretold(ax, told, world):
   if len(told):
+    told = told.groupby(['budget', 'N'], as_index=False).mean(numeric_only=True)
     for (budget, own), colour in zip(told.groupby('budget'), plots.COLOURS):
       ax.errorbar(own.loss, own.predicted, yerr=np.abs(np.stack([
           own.predicted - own.low, own.high - own.predicted])), fmt='o',
@@ -169,8 +170,9 @@ def _foretold(ax, told, world):
     ax.plot(ends, ends, color=plots.INK, linewidth=0.9)
     ax.axhline(told.floor.iloc[0], color=plots.QUIET, linestyle=':',
                linewidth=1)
-    ax.legend(frameon=False, fontsize=7.5)
-  _named(ax, 'loss found, nats a token', 'loss foretold', world)
+    ax.legend(frameon=False, fontsize=7, loc='upper left')
+    ax.set_ylim(top=ax.get_ylim()[1] + 0.35 * np.ptp(ax.get_ylim()))
+  _named(ax, 'loss found (mean of seeds), nats a token', 'loss foretold', world)
 
 
 def _sharp(ax, df):
