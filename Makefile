@@ -22,6 +22,10 @@ quickstart: .venv/.ready
 PARALLEL := -n logical --maxprocesses=8 --dist=loadfile
 
 # Every test but those that take long, which have the four targets below.
+# A worker a core: threads of NumPy's linear algebra beside them only wait for
+# one another (ten times slower).
+test test-experiments test-interop: export OPENBLAS_NUM_THREADS = 1
+
 test: .venv/.ready
 	$(BIN)/python -m pytest $(PARALLEL)
 

@@ -42,7 +42,7 @@ from physics_lm.sweep import Run
 
 NEAR = 0.02  # of the loss
 NONE = 1e-6  # nats a token
-DRAWS = 300
+DRAWS = 100
 
 
 @functools.cache
