@@ -20,12 +20,11 @@ quickstart: .venv/.ready
 
 # A process a core; a file's tests share what they compile, so it stays whole.
 PARALLEL := -n logical --maxprocesses=8 --dist=loadfile
-
-# Every test but those that take long, which have the four targets below.
 # A worker a core: threads of NumPy's linear algebra beside them only wait for
 # one another (ten times slower).
 test test-experiments test-interop: export OPENBLAS_NUM_THREADS = 1
 
+# Every test but those that take long, which have the four targets below.
 test: .venv/.ready
 	$(BIN)/python -m pytest $(PARALLEL)
 
