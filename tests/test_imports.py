@@ -94,6 +94,8 @@ assert found
 for path in found:
   module = sweep.experiment(f'experiments/{{path.parent.name}}.py')
   df = pd.read_csv(path)
+  if hasattr(module, 'DRAWS'):
+    module.DRAWS = 20  # of bootstraps
   assert module.verdict(df)
   module.figure(df).savefig(r'{tmp_path}/x.png')
 print('LOADED', [m for m in ('jax', 'tensorflow') if m in sys.modules])
