@@ -69,7 +69,7 @@ from physics_lm.worlds import base, power
 
 RATE, FALL = 3.5e-3, 0.5  # at width 32; rate ~ width^-FALL
 DRAWS = 400
-FAR = 3.0  # times the best size: limited by one thing alone
+FAR = 3.0  # times the best size: limited mostly by one thing
 BOUNDS = {'p': (1 / 16, 16.0)}  # of the p-norm
 POWERS = (0.5, 1.0)  # of people, whose theories are told apart or not
 MULTIPLES = (0.25, 0.5, 2.0, 4.0)  # of the rule, beside 1
