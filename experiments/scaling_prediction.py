@@ -141,9 +141,10 @@ def figure(df):
   _sharp(axes[0][-2], exact)
   _smooth(axes[0][-1], exact, told[told.exact.notna()] if len(told) else told)
   fig.supxlabel(
-      'each budget foretold from the runs of a tenth of it or less; bars are '
-      'meant to hold 95 %; diamonds: with E held at the entropy (dotted); '
-      'triangles: by the p-norm of the limits of size and data;\n'
+      "each budget foretold from the runs of a tenth of it or less; dots: by "
+      "Chinchilla's sum, bars meant to hold 95 %; diamonds: with E held at the "
+      'entropy (dotted); triangles: by the p-norm of the limits of size and '
+      'data;\n'
       'few_people_a: person k is told of with probability ~ k^-(1 + a). Whole '
       'strings right (the grammar): the share of 256 strings in which every '
       'token that the grammar forces is the first choice (a constant guess: '
@@ -253,7 +254,8 @@ def _verdict(world: str, told, exact: bool) -> list[Claim]:
   bent = lambda: float(top.p_norm_error.abs().max())
   add('the loss of every run of the largest budget is foretold within 2 % when '
       'p, how the limits of size and data combine, is fitted too (laws.p_norm, '
-      'E free; made after the runs up to 1e12)', 'about 1 %', lambda: (
+      'E free; a law made after the runs of the grammar and those of people up '
+      'to 1e12)', 'about 1 %', lambda: (
           f'worst {100 * bent():.2f} %, mean '
           f'{100 * top.p_norm_error.abs().mean():.2f} %; worst of all '
           f'{told.budget.nunique()} budgets '
