@@ -101,22 +101,24 @@ def _sevens(budgets, widths, first) -> dict:
 
 
 # Of each world: budgets with their widths, layers, rows a step; then what is
-# run beside: seeds of a budget; learning rates (budget, widths, multiples of
-# the rule); decays off a trunk (knees, width, seeds); shapes.
+# run beside: seeds of a budget; learning rates around the rule's, of every
+# width of a budget; decays off a trunk (knees, width, seeds); shapes.
 _GRAMMAR = {
     'budgets': _sevens((1e10, 3e10, 1e11, 3e11, 1e12), _SMALL, (0, 1, 2, 3, 4))
     | {3e12: (24, 32, 48, 64, 80, 96, 128)}, 'depth': 3, 'batch': 1,
     'seeds': dict.fromkeys((1e10, 3e10, 1e11, 3e11, 1e12, 3e12), 3),
-    'tune': (3e10, (8, 16, 32, 48), MULTIPLES),
+    'tune': dict.fromkeys((1e10, 3e10, 1e11, 3e11, 1e12), MULTIPLES)
+    | {3e12: MULTIPLES[1:3]},
     'knees': ((3e10, 1e11, 3e11, 1e12), 32, 3),
     'shapes': (1e11, ((56, 1), (40, 2), (22, 6), (20, 8)))}
 _PEOPLE = {
     'budgets': _sevens((3e9, 1e10, 3e10, 1e11, 3e11), _FEW, (0, 1, 2, 2, 3))
-    | {1e12: (32, 48, 64), 3e12: (48, 64, 96)}, 'depth': 2, 'batch': 1}
+    | {1e12: (32, 48, 64), 3e12: (48, 64, 96)}, 'depth': 2, 'batch': 1,
+    'tune': {1e11: MULTIPLES}}
 _GPU = {
     'budgets': _sevens((1e14, 1e15, 1e16, 1e17), _LARGE, (0, 1, 2, 3)),
     'depth': 8, 'batch': 64, 'seeds': {1e15: 3},
-    'tune': (1e14, (64, 128, 256), MULTIPLES),
+    'tune': dict.fromkeys((1e14, 1e15), MULTIPLES),
     'knees': ((1e14, 1e15, 1e16), 192, 1),
     'shapes': (1e15, ((368, 2), (260, 4), (130, 16))),
     'common': {'model.dtype': 'bfloat16', 'runtime.workers': 8}}
@@ -197,10 +199,9 @@ def runs(scale: str) -> list[Run]:
       out += [run(s, tags('isoflop', w, seed=k), budget)
               for w, k in itertools.product(
                   widths, range(s.get('seeds', {}).get(budget, 1)))]
-    if 'tune' in s:
-      budget, widths, multiples = s['tune']
+    for budget, multiples in s.get('tune', {}).items():
       out += [run(s, tags('tune', w), budget, m)
-              for w, m in itertools.product(widths, multiples)]
+              for w, m in itertools.product(s['budgets'][budget], multiples)]
     if 'shapes' in s:
       budget, shapes = s['shapes']
       out += [run(s, tags('shape', w, d), budget) for w, d in shapes]
