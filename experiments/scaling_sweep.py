@@ -384,41 +384,64 @@ def schedules(df):
 
 
 def tuning(df):
-  """(budget, width): rates and losses around the rule, the rule's own run
-  among them, and `gain`: what the best would save, of the loss."""
-  tuned = points(df, 'tune')
-  if tuned.empty:
-    return tuned
+  """One row a (budget, width) at which rates were tried. Per budget the losses
+  of one seed are fitted, by least squares, as a level per width + c x^2 +
+  (b + d ln width) x, x the logarithm of the rate over the rule's; `best`: the
+  rate where this is least within those tried, `gain`: what it saves, nats;
+  `others`: what the middle width's rate would, of all. `least`: what the best
+  of the runs themselves saves, which takes luck for gain as well: seeds differ
+  as much as a factor of two in the rate does."""
   import pandas as pd
-  own = points(df).merge(tuned[['budget', 'width', 'depth']].drop_duplicates())
-  both = pd.concat([tuned, own]).sort_values(['width', 'rate'])
-  best = both.groupby('width').loss.transform('min')
-  ruled = both.width.map(own.set_index('width').loss)
-  return both.assign(best=both.loss == best, gain=ruled / best - 1)
+  size, own = ['budget', 'width', 'depth'], df[df.role == 'isoflop']
+  keys = [*size, 'seed']
+  tried = df[df.role == 'tune'].merge(own[[*keys, 'rate', 'loss']], on=keys,
+                                      suffixes=('', '_rule'))
+  out = []
+  for _, runs_ in tried.groupby('budget'):
+    at = runs_.drop_duplicates(keys)
+    every = pd.concat([runs_, at.assign(rate=at.rate_rule, loss=at.loss_rule)])
+    x = np.log(every.rate / every.rate_rule).to_numpy()
+    level = every.width.to_numpy()[:, None] == at.width.to_numpy()
+    *_, c, b, d = np.linalg.lstsq(np.column_stack([
+        level, x**2, x, x * np.log(every.width)]), every.loss.to_numpy())[0]
+    saved = lambda z, w: -(c * z**2 + (b + d * np.log(w)) * z)
+    middle = at.rate_rule.median()
+    for r in at.itertuples():
+      fine = np.linspace(x.min(), x.max(), 401)
+      best = fine[saved(fine, r.width).argmax()]
+      same = np.clip(math.log(middle / r.rate_rule), x.min(), x.max())
+      out.append({k: getattr(r, k) for k in (*size, 'N')} | {
+          'rule': r.rate_rule, 'best': r.rate_rule * math.exp(best),
+          'gain': saved(best, r.width), 'others': saved(same, r.width),
+          'least': r.loss_rule - every.loss[every.width == r.width].min(),
+          'of': r.loss_rule})
+  return pd.DataFrame(out, columns=[*size, 'N', 'rule', 'best', 'gain',
+                                    'others', 'least', 'of'])
+
+
+def retuned(df, column: str = 'gain'):
+  """The isoFLOP runs of the budgets at which rates were tried, their losses
+  less `column` of `tuning`."""
+  own = df[df.role == 'isoflop'].merge(
+      tuning(df)[['budget', 'width', 'depth', column]])
+  return own.assign(loss=own.loss - own[column])
 
 
 def moved(df) -> dict[str, float]:
   """What schedule and tuning move: the exponent of the loss above its floor in
-  D by schedule; the vertex N* at the tuned budget with the rule's rates, with
-  the best rates, and with one rate, the middle one, for all."""
+  D by schedule; a of N* ~ C^a (parabolas) by the rule's rates, by the best, and
+  by one rate for all sizes of a budget, the middle one."""
   out, low = {}, df.floor.iloc[0]
   both = schedules(df).groupby('budget').mean(numeric_only=True)
   for name, column in (('matched', 'loss'), ('branch', 'loss_branch')):
     if len(both) > 2 and (both[column] > low).all():
       law = fit.power(both.D.to_numpy(float), (both[column] - low).to_numpy())
       out[f'exponent in D, {name}'] = -law.exponent
-  tuned = tuning(df)
-  if len(tuned) and tuned.width.nunique() > 2:
-    ruled = tuned.merge(points(df)[['budget', 'width', 'rate']])
-    middle = np.median(tuned.rate)
-    near = (np.log(tuned.rate / middle)).abs()
-    for name, own in (('rule', ruled), ('best', tuned[tuned.best]), (
-        f'{middle:.2g} for all', tuned.loc[near.groupby(
-            tuned.width).idxmin()])):
-      x = np.log10(own.N.to_numpy(float))
-      p, q, _ = np.polyfit(x, own.loss.to_numpy(float), 2)
-      out[f'N*, rates: {name}'] = float(10**(-q / (2 * p))) if p > 0 else (
-          math.nan)
+  if df[df.role == 'tune'].budget.nunique() > 1:
+    own = retuned(df)
+    for name, table_ in (('rule', own.assign(loss=own.loss + own.gain)),
+                         ('best', own), ('one for all', retuned(df, 'others'))):
+      out[f'a, rates: {name}'] = growth(isoflop(table_), 'N')[0]
   return out
 
 
@@ -590,20 +613,18 @@ def _schedules(ax, df, low):
 
 
 def _rates(ax, df):
-  both = tuning(df)
-  if both.empty:
+  if not (df.role == 'tune').any():
     return
-  for (width, own), colour in zip(both.groupby('width'), plots.COLOURS):
-    ax.plot(own.rate, own.loss, 'o-', color=colour, markersize=3.5,
-            label=f'width {width:.0f}')
-    ruled = RATE * (32 / width)**FALL
-    at = own.iloc[(own.rate - ruled).abs().argsort()[:1]]
-    ax.plot(at.rate, at.loss, 'D', color='white', markeredgecolor=plots.INK,
-            markersize=6, zorder=4)
-  ax.set_xscale('log')
+  tuned = tuning(df)
+  for (budget, own), colour in zip(
+      tuned.groupby('budget'), _shades(tuned.budget.nunique())):
+    ax.loglog(own.width, own.best, 'o-', color=colour, markersize=3.5,
+              label=f'{budget:.0e} FLOP'.replace('e+', 'e'))
+  ruled = tuned.drop_duplicates('width').sort_values('width')
+  ax.plot(ruled.width, ruled.rule, color=plots.INK, linestyle='--',
+          label='the rule')
   ax.legend(frameon=False, fontsize=7)
-  _named(ax, 'learning rate (diamond: the rule)', 'loss', 'Learning rates, '
-       f'{both.budget.iloc[0]:.0e} FLOP'.replace('e+', 'e'))
+  _named(ax, 'width', 'learning rate', 'Best rates of small populations')
 
 
 def _shapes(ax, df):
@@ -665,6 +686,25 @@ def _verdict(df) -> list[Claim]:
           f'(1: the sum), at a bound in {100 * edge:.0f} % of refits; '
           f"objective {bent.objective / f.objective:.2f} of the sum's"),
       lambda: low_e - slack <= low <= high_e + slack)
+  tuned = tuning(df)
+  if len(tuned):
+    lost = 100 * tuned.gain / tuned.of
+    add("the rule's learning rates cost less than 1 % of the loss in the mean",
+        'tuned per size', lambda: (
+            f'{lost.mean():.2f} %, at most {lost.max():.2f} % (n = {len(lost)} '
+            f'populations of one seed at {tuned.budget.nunique()} '
+            f'budget{"s"[:tuned.budget.nunique() > 1]}); the best are '
+            f'{(tuned.best / tuned.rule).min():.2g} to '
+            f"{(tuned.best / tuned.rule).max():.2g} of the rule's"),
+        lambda: lost.mean() < 1)
+  if tuned.budget.nunique() >= 4:
+    best, wide_ = surface(retuned(df))
+    low_b, high_b = wide_.interval(lambda p: p['E'])
+    add('the fitted E is the entropy with the rates tuned at every size and '
+        'budget', f'{low:.4f} nats a token, exact', lambda: (
+            f'{best.params["E"]:.4f}, {between((low_b, high_b))} (n = '
+            f'{len(retuned(df))} runs, less what tuning saves)'),
+        lambda: low_b - slack <= low <= high_b + slack)
   known = theory(world)
   for k, (name, what) in enumerate((('alpha', 'N'), ('beta', 'D'))):
     if known:

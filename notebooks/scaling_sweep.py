@@ -278,7 +278,7 @@ exp.schedules(df)[['budget', 'N', 'D', 'loss', 'loss_branch', 'difference',
                    'seconds', 'seconds_branch']]
 
 # %%
-exp.tuning(df)[['width', 'rate', 'loss', 'best', 'gain']]
+exp.tuning(df).drop(columns=['depth', 'of'])
 
 # %%
 pd.DataFrame(exp.moved(df).items(), columns=['what', 'value'])
