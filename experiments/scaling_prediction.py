@@ -37,7 +37,7 @@ import numpy as np
 
 from physics_lm import plots, sweep
 from physics_lm.report import Claim
-from physics_lm.scaling import fit, forecast
+from physics_lm.scaling import analysis, fit, forecast
 from physics_lm.sweep import Run
 
 NEAR = 0.02  # of the loss
@@ -78,7 +78,7 @@ def foretold(df):
     f = _predict(*map(tuple, (*data, *new)))
     low = own.floor.iloc[0]
     given = fit.chinchilla(*data, bounds=fit.held(E=low)).predict(*new)
-    bent = fit.p_norm(*data, bounds=_sweep().BOUNDS).predict(*new)
+    bent = fit.p_norm(*data, bounds=analysis.BOUNDS).predict(*new)
     exact = exact_given = np.nan
     if small.exact.notna().all():
       told = forecast.through(_above(small), small.exact)

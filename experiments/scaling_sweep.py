@@ -62,15 +62,12 @@ import numpy as np
 
 from physics_lm import cli, plots, rows, sweep
 from physics_lm.report import Claim, plus_minus
-from physics_lm.scaling import approaches, fit, flops, laws
+from physics_lm.scaling import analysis, flops, laws
 from physics_lm.scaling import runs as tables
 from physics_lm.sweep import Run, pick
 from physics_lm.worlds import base, power
 
 RATE, FALL = 3.5e-3, 0.5  # at width 32; rate ~ width^-FALL
-DRAWS = 400
-FAR = 3.0  # times the best size: limited mostly by one thing
-BOUNDS = {'p': (1 / 16, 16.0)}  # of the p-norm
 POWERS = (0.5, 1.0)  # of people, whose theories are told apart or not
 MULTIPLES = (0.25, 0.5, 2.0, 4.0)  # of the rule, beside 1
 WORLDS = {  # name: config file, what differs, the world's key
@@ -267,196 +264,6 @@ def table(results: list[dict]):
   return pd.DataFrame(out)
 
 
-# What follows from the table.
-
-
-def points(df, role: str = 'isoflop'):
-  """Mean over seeds, by (budget, width, depth, rate)."""
-  own = df[df.role == role]
-  keys = ['budget', 'width', 'depth', 'rate']
-  return own.groupby(keys, as_index=False).mean(numeric_only=True)
-
-
-def surface(df):
-  """(Chinchilla fit of the isoFLOP runs, bootstrap over runs)."""
-  own = df[df.role == 'isoflop']
-  return _surface(*(tuple(own[k].astype(float)) for k in ('N', 'D', 'loss')))
-
-
-@functools.lru_cache(8)
-def _surface(N, D, loss, low=None):
-  f = fit.chinchilla(N, D, loss, bounds=fit.held(E=low) if low else None)
-  return f, fit.bootstrap(f, DRAWS)
-
-
-def p_norm(df):
-  """(fit of laws.p_norm to the isoFLOP runs, bootstrap over runs)."""
-  own = df[df.role == 'isoflop']
-  return _p_norm(*(tuple(own[k].astype(float)) for k in ('N', 'D', 'loss')))
-
-
-@functools.lru_cache(8)
-def _p_norm(N, D, loss):
-  f = fit.p_norm(N, D, loss, bounds=BOUNDS)
-  return f, fit.bootstrap(f, DRAWS // 2)
-
-
-def isoflop(df, f=None):
-  """Approach 2."""
-  p = points(df)
-  return approaches.approach2(*(p[k].to_numpy(float) for k in (
-      'budget', 'N', 'D', 'loss')), 'parabola', f)
-
-
-def interior(found) -> list:
-  """Of at least five sizes: through three a parabola always goes."""
-  return [b for b in found.budgets
-          if b.status == 'ok' and b.left and b.right and b.n >= 5]
-
-
-def growth(found, name: str) -> tuple[float, float]:
-  """(exponent, log coefficient) of N* or D* in C over interior minima."""
-  good = interior(found)
-  if len(good) < 2:
-    return math.nan, math.nan
-  return tuple(np.polyfit([math.log(b.C) for b in good],
-                          [math.log(getattr(b, name)) for b in good], 1))
-
-
-def pinned(df):
-  """(Chinchilla fit with E held at the floor, bootstrap over runs): its
-  exponents are of what is above, for which theory speaks."""
-  own = df[df.role == 'isoflop']
-  return _surface(*(tuple(own[k].astype(float)) for k in ('N', 'D', 'loss')),
-                  low=float(df.floor.iloc[0]))
-
-
-def allocation(df, f, convention: str) -> float:
-  """a of N* ~ C^a when C is counted by a convention: the fitted surface, and
-  FLOP a token between the sizes by interpolation."""
-  p = points(df).drop_duplicates('N').sort_values('N')
-  n = np.log(p.N.to_numpy(float))
-  each = np.log((p[f'C_{convention}'] / p.D).to_numpy(float))
-  slope = lambda i, j: (each[j] - each[i]) / (n[j] - n[i])
-
-  def work(N, D):  # straight on beyond the sizes
-    x = np.log(N)
-    inside = np.interp(x, n, each)
-    return D * np.exp(inside + min(x - n[0], 0) * slope(0, 1)
-                      + max(x - n[-1], 0) * slope(-2, -1))
-
-  C = np.geomspace(*np.quantile(points(df)[f'C_{convention}'], (0.1, 0.9)), 5)
-  best, _, _ = laws.chinchilla_optimal(f.params, C, work)
-  if convention.startswith('6n_ne'):
-    best = np.exp(np.interp(np.log(best), n, np.log(p.N_ne.to_numpy(float))))
-  return float(np.polyfit(np.log(C), np.log(best), 1)[0])
-
-
-def power_laws(df) -> dict:
-  """{'C', 'N', 'D': (x, loss above the floor, fit.Power, R2 of logarithms)}:
-  of the best run of each budget; of each size well below the best of its
-  budget, at its longest, where data abound; of the sizes well above, by
-  length, where only data are short (Kaplan et al., figure 1)."""
-  p = points(df)
-  best = {b.C: b.N for b in isoflop(df).budgets if b.status == 'ok'}
-  against = p.N / p.budget.map(best)  # nan where no best is known
-  small, large = p[against < 1 / FAR], p[against > FAR]
-  rows = {'C': ('budget', p.loc[p.groupby('budget').loss.idxmin()]),
-          'N': ('N', small.loc[small.groupby('N').D.idxmax()]),
-          'D': ('D', large.loc[large.groupby('budget').N.idxmax()])}
-  out = {}
-  for name, (key, own) in rows.items():
-    x, y = own[key].to_numpy(float), (own.loss - own.floor).to_numpy(float)
-    if len(np.unique(x)) > 2 and (y > 0).all():
-      law = fit.power(x, y)
-      r2 = np.corrcoef(np.log(x), np.log(y))[0, 1]**2
-      out[name] = x, y, law, float(r2)
-  return out
-
-
-def schedules(df):
-  """One row a horizon and seed of the trunk's size: a decay off the trunk
-  (`loss_branch`) beside the run of the same seed whose schedule matches."""
-  own = df[df.role == 'branch']
-  both = own.merge(df[df.role == 'isoflop'], on=[
-      'budget', 'width', 'depth', 'seed'], suffixes=('_branch', ''))
-  return both.assign(difference=both.loss_branch / both.loss - 1)
-
-
-def tuning(df):
-  """One row a (budget, width) at which rates were tried. Per budget the losses
-  of one seed are fitted, by least squares, as a level per width + c x^2 +
-  (b + d ln width) x, x the logarithm of the rate over the rule's; `best`: the
-  rate where this is least within those tried, `gain`: what it saves, nats;
-  `others`: what the middle width's rate would, of all. `least`: what the best
-  of the runs themselves saves, which takes luck for gain as well: seeds differ
-  as much as a factor of two in the rate does."""
-  import pandas as pd
-  size, own = ['budget', 'width', 'depth'], df[df.role == 'isoflop']
-  keys = [*size, 'seed']
-  tried = df[df.role == 'tune'].merge(own[[*keys, 'rate', 'loss']], on=keys,
-                                      suffixes=('', '_rule'))
-  out = []
-  for _, runs_ in tried.groupby('budget'):
-    at = runs_.drop_duplicates(keys)
-    every = pd.concat([runs_, at.assign(rate=at.rate_rule, loss=at.loss_rule)])
-    x = np.log(every.rate / every.rate_rule).to_numpy()
-    level = every.width.to_numpy()[:, None] == at.width.to_numpy()
-    *_, c, b, d = np.linalg.lstsq(np.column_stack([
-        level, x**2, x, x * np.log(every.width)]), every.loss.to_numpy())[0]
-    saved = lambda z, w: -(c * z**2 + (b + d * np.log(w)) * z)
-    middle = at.rate_rule.median()
-    for r in at.itertuples():
-      fine = np.linspace(x.min(), x.max(), 401)
-      best = fine[saved(fine, r.width).argmax()]
-      same = np.clip(math.log(middle / r.rate_rule), x.min(), x.max())
-      out.append({k: getattr(r, k) for k in (*size, 'N')} | {
-          'rule': r.rate_rule, 'best': r.rate_rule * math.exp(best),
-          'gain': saved(best, r.width), 'others': saved(same, r.width),
-          'least': r.loss_rule - every.loss[every.width == r.width].min(),
-          'of': r.loss_rule})
-  return pd.DataFrame(out, columns=[*size, 'N', 'rule', 'best', 'gain',
-                                    'others', 'least', 'of'])
-
-
-def retuned(df, column: str = 'gain'):
-  """The isoFLOP runs of the budgets at which rates were tried, their losses
-  less `column` of `tuning`."""
-  own = df[df.role == 'isoflop'].merge(
-      tuning(df)[['budget', 'width', 'depth', column]])
-  return own.assign(loss=own.loss - own[column])
-
-
-def moved(df) -> dict[str, float]:
-  """What schedule and tuning move: the exponent of the loss above its floor in
-  D by schedule; a of N* ~ C^a (parabolas) by the rule's rates, by the best, and
-  by one rate for all sizes of a budget, the middle one."""
-  out, low = {}, df.floor.iloc[0]
-  both = schedules(df).groupby('budget').mean(numeric_only=True)
-  for name, column in (('matched', 'loss'), ('branch', 'loss_branch')):
-    if len(both) > 2 and (both[column] > low).all():
-      law = fit.power(both.D.to_numpy(float), (both[column] - low).to_numpy())
-      out[f'exponent in D, {name}'] = -law.exponent
-  if df[df.role == 'tune'].budget.nunique() > 1:
-    own = retuned(df)
-    for name, table_ in (('rule', own.assign(loss=own.loss + own.gain)),
-                         ('best', own), ('one for all', retuned(df, 'others'))):
-      out[f'a, rates: {name}'] = growth(isoflop(table_), 'N')[0]
-  return out
-
-
-def shapes(df):
-  """Models of about one N at one budget, by depth."""
-  own = points(df, 'shape')
-  if own.empty:
-    return own
-  import pandas as pd
-  base_ = points(df)
-  base_ = base_[base_.budget == own.budget.iloc[0]]
-  like = base_.iloc[(np.log(base_.N / own.N.mean())).abs().argsort()[:1]]
-  return pd.concat([own, like]).sort_values('depth')
-
-
 def theory(world: str) -> tuple[float, float] | None:
   """Exponents of N and of D that theory gives; None for a grammar."""
   if 'people_' not in world:
@@ -488,10 +295,10 @@ def figure(df):
   fig, axes = plots.figure(columns=3, rows=len(worlds) + 1, width=4.6,
                            height=3.6)
   for (world, own), row in zip(worlds, [axes[0], *axes[2:]]):
-    p, low = points(own), own.floor.iloc[0]
+    p, low = analysis.points(own), own.floor.iloc[0]
     try:
-      f, draws = surface(own)
-      found = isoflop(own, f)
+      f, draws = analysis.surface(own)
+      found = analysis.isoflop(own, f)
     except ValueError:
       f = draws = found = None  # too few runs
     _curves(row[0], p, found, low, world)
@@ -553,13 +360,13 @@ def _curves(ax, p, found, low, world):
 def _frontier(ax, p, found, f, draws, known):
   if found is None:
     return
-  good = interior(found)
+  good = analysis.interior(found)
   C = np.geomspace(p.budget.min() / 2, p.budget.max() * 2, 40)
   for k, (name, colour) in enumerate((('N', plots.COLOURS[0]),
                                       ('D', plots.COLOURS[1]))):
     ax.loglog([b.C for b in good], [getattr(b, name) for b in good], 'D',
               color=colour, markersize=4.5)
-    slope, start = growth(found, name)
+    slope, start = analysis.growth(found, name)
     ax.plot(C, np.exp(start) * C**slope, color=colour, linewidth=1.1,
             label=f'{name}* ~ C^{slope:.2f} (parabolas)')
     ax.plot(C, f.optimal(C)[k], color=colour, linewidth=1.1, linestyle='--',
@@ -593,7 +400,7 @@ def _envelope(ax, p, f, low):
 
 
 def _schedules(ax, df, low):
-  every = schedules(df)
+  every = analysis.schedules(df)
   if every.empty:
     return
   both = every.groupby('budget').mean(numeric_only=True)
@@ -604,7 +411,7 @@ def _schedules(ax, df, low):
               label=label)
     ax.plot(every[own], every[column] - low, marks[0], markersize=2.5,
             alpha=0.6, color=plots.COLOURS[k])
-  end = points(df, 'trunk').iloc[-1]
+  end = analysis.points(df, 'trunk').iloc[-1]
   ax.plot(end.D, end.loss - low, 'X', color=plots.COLOURS[5], markersize=8,
           label='the trunk, not decayed')
   ax.legend(frameon=False, fontsize=7)
@@ -615,7 +422,7 @@ def _schedules(ax, df, low):
 def _rates(ax, df):
   if not (df.role == 'tune').any():
     return
-  tuned = tuning(df)
+  tuned = analysis.tuning(df)
   for (budget, own), colour in zip(
       tuned.groupby('budget'), _shades(tuned.budget.nunique())):
     ax.loglog(own.width, own.best, 'o-', color=colour, markersize=3.5,
@@ -628,7 +435,7 @@ def _rates(ax, df):
 
 
 def _shapes(ax, df):
-  both = shapes(df)
+  both = analysis.shapes(df)
   if both.empty:
     return
   ax.plot(both.depth, both.loss, 'o-', color=plots.COLOURS[2])
@@ -660,9 +467,9 @@ def _verdict(df) -> list[Claim]:
   if not enough:
     add('the laws and their truth', 'see the docstring', None, None)
     return out
-  f, draws = surface(df)
-  found, (held, freely) = isoflop(df, f), pinned(df)
-  good, n = interior(found), (df.role == 'isoflop').sum()
+  f, draws = analysis.surface(df)
+  found, (held, freely) = analysis.isoflop(df, f), analysis.pinned(df)
+  good, n = analysis.interior(found), (df.role == 'isoflop').sum()
   of = {k: draws.interval(lambda p, k=k: p[k]) for k in ('E', 'alpha', 'beta')}
   slack = 1.96 * df.floor_error.iloc[0]
   share = lambda p: p['beta'] / (p['alpha'] + p['beta'])
@@ -674,10 +481,10 @@ def _verdict(df) -> list[Claim]:
   add('the fitted E is the entropy (95 % interval)', f'{low:.4f} nats a token, '
       'exact', lambda: f'{f.params["E"]:.4f}, {between(of["E"])} (n = {n} '
       'runs)', lambda: of['E'][0] - slack <= low <= of['E'][1] + slack)
-  bent, wide = p_norm(df)
+  bent, wide = analysis.p_norm(df)
   low_e, high_e = wide.interval(lambda p: p['E'])
   edge = np.mean(np.abs(np.log(wide.params['p'])) > 0.999 * math.log(
-      BOUNDS['p'][1]))
+      analysis.BOUNDS['p'][1]))
   add('the fitted E is the entropy when p, how the limits of size and data '
       'combine, is fitted too (laws.p_norm; made after the runs)',
       f'{low:.4f} nats a token, exact', lambda: (
@@ -686,7 +493,7 @@ def _verdict(df) -> list[Claim]:
           f'(1: the sum), at a bound in {100 * edge:.0f} % of refits; '
           f"objective {bent.objective / f.objective:.2f} of the sum's"),
       lambda: low_e - slack <= low <= high_e + slack)
-  tuned = tuning(df)
+  tuned = analysis.tuning(df)
   if len(tuned):
     lost = 100 * tuned.gain / tuned.of
     add("the rule's learning rates cost less than 1 % of the loss in the mean",
@@ -698,12 +505,12 @@ def _verdict(df) -> list[Claim]:
             f"{(tuned.best / tuned.rule).max():.2g} of the rule's"),
         lambda: lost.mean() < 1)
   if tuned.budget.nunique() >= 4:
-    best, wide_ = surface(retuned(df))
+    best, wide_ = analysis.surface(analysis.retuned(df))
     low_b, high_b = wide_.interval(lambda p: p['E'])
     add('the fitted E is the entropy with the rates tuned at every size and '
         'budget', f'{low:.4f} nats a token, exact', lambda: (
             f'{best.params["E"]:.4f}, {between((low_b, high_b))} (n = '
-            f'{len(retuned(df))} runs, less what tuning saves)'),
+            f'{len(analysis.retuned(df))} runs, less what tuning saves)'),
         lambda: low_b - slack <= low <= high_b + slack)
   known = theory(world)
   for k, (name, what) in enumerate((('alpha', 'N'), ('beta', 'D'))):
@@ -726,9 +533,9 @@ def _verdict(df) -> list[Claim]:
   add('parameters grow as ' + ('theory says' if known else 'the papers say')
       + ', N* ~ C^a', f'{papers[0]:.3f} (theory)' if known else '0.46 to 0.50',
       lambda: f'a {a:.3f}, {between(ends)} (surface); '
-      f'{growth(found, "N")[0]:.3f} (parabolas)', lambda: (
+      f'{analysis.growth(found, "N")[0]:.3f} (parabolas)', lambda: (
           ends[0] <= papers[1] and ends[1] >= papers[0]))
-  for name, (x, _, law, r2) in power_laws(df).items():
+  for name, (x, _, law, r2) in analysis.power_laws(df).items():
     paper = {'C': 0.050, 'N': 0.076, 'D': 0.095}[name]
     if known:
       ideal = {'N': known[0], 'D': known[1],
@@ -739,14 +546,14 @@ def _verdict(df) -> list[Claim]:
         lambda x=x, law=law, r2=r2: f'exponent {-law.exponent:.3f} ± '
         f'{law.covariance[0, 0]**0.5:.3f}, R2 {r2:.3f} (n = {len(x)} points)',
         lambda r2=r2: r2 >= 0.98)
-  counts = {c: allocation(df, f, c) for c in flops.CONVENTIONS}
+  counts = {c: analysis.allocation(df, f, c) for c in flops.CONVENTIONS}
   add('what is counted as a FLOP moves a by more than 0.05', '0.50 to 0.63 '
       '(Gemstones)', lambda: ', '.join(f'{c} {v:.2f}' for c, v in (
           counts.items())), lambda: (
               max(counts.values()) - min(counts.values()) > 0.05))
   if not (df.role == 'branch').any():
     return out
-  both = schedules(df)
+  both = analysis.schedules(df)
   by = both.groupby('budget').difference.mean().abs()
   each = both.groupby('seed').difference.mean()
   add('a decay off a constant trunk equals a matched schedule (1 %)', 'equal '
@@ -756,7 +563,7 @@ def _verdict(df) -> list[Claim]:
       f'seed{"s"[:len(each) > 1]}, paired), {100 * by.mean():.2f} % without '
       f'sign, worst {100 * by.max():.2f} %, over {len(by)} horizons',
       lambda: by.mean() < 0.01, tested=len(by) >= 3)
-  some = shapes(df)
+  some = analysis.shapes(df)
   some = some[some.depth.between(2, 6)] if len(some) else some
   add('shape matters little at fixed N: 2 to 6 layers within 3 % of the loss',
       'a few per cent (Kaplan et al.)', lambda: (

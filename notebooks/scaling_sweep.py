@@ -30,7 +30,14 @@ from IPython.display import Markdown
 
 from physics_lm import plots as look
 from physics_lm import report, sweep
-from physics_lm.scaling import approaches, diagnose, fit, flops, plots
+from physics_lm.scaling import (
+    analysis,
+    approaches,
+    diagnose,
+    fit,
+    flops,
+    plots,
+)
 
 exp = sweep.experiment(str(sweep.ROOT / 'experiments/scaling_sweep.py'))
 results = report.RESULTS / 'scaling_sweep'
@@ -57,7 +64,7 @@ Markdown('\n'.join(f'* **{c.reproduced}**: {c.statement}. Paper: {c.paper}; '
 # %%
 truths = []
 for world, own in every.groupby('world', sort=False):
-  f, draws = exp.surface(own)
+  f, draws = analysis.surface(own)
   known = exp.theory(world)
   theory = {'E': own.floor.iloc[0]}
   if known:
@@ -67,7 +74,7 @@ for world, own in every.groupby('world', sort=False):
       'a': diagnose.ALLOCATION['chinchilla']}
   truths += [{'world': world, 'quantity': k, 'fitted': g(f.params),
               '95 %': '{:.3f} to {:.3f}'.format(*draws.interval(g)),
-              'E held at the truth': g(exp.pinned(own)[0].params),
+              'E held at the truth': g(analysis.pinned(own)[0].params),
               'truth': theory.get(k, np.nan)} for k, g in ask.items()]
 pd.DataFrame(truths)
 
@@ -98,11 +105,11 @@ pd.DataFrame([{k: v for k, v in b._asdict().items() if k in (
 a = diagnose.ALLOCATION['chinchilla']
 rows = [{'quantity': k, 'value': v, '95 %': '{:.4g} to {:.4g}'.format(
     *draws.interval(lambda p, k=k: p[k])), 'truth': low if k == 'E' else np.nan,
-    'E held at the truth': exp.pinned(df)[0].params[k]}
+    'E held at the truth': analysis.pinned(df)[0].params[k]}
     for k, v in f.params.items()]
 rows.append({'quantity': 'a', 'value': a(f.params),
              '95 %': '{:.4g} to {:.4g}'.format(*draws.interval(a)),
-             'E held at the truth': a(exp.pinned(df)[0].params)})
+             'E held at the truth': a(analysis.pinned(df)[0].params)})
 pd.DataFrame(rows)
 
 # %%
@@ -123,7 +130,7 @@ plots.residuals(f)
 # the middle of another's schedule.
 
 # %%
-p = exp.points(df)
+p = analysis.points(df)
 mean = fit.chinchilla(*(p[k].to_numpy(float) for k in ('N', 'D', 'loss')))
 sides = approaches.side_by_side(mean, 10 * C.max(), p.width.to_numpy(),
                                 p.budget.to_numpy(float))
@@ -149,7 +156,7 @@ pd.DataFrame(diagnose.compare(N, D, L))
 # median and the middle 90 % of 60 tables.
 
 # %%
-sharp = exp.BOUNDS | fit.held(E=low)
+sharp = analysis.BOUNDS | fit.held(E=low)
 seed = iso.seed.to_numpy()
 rng = np.random.default_rng(0)
 
@@ -179,9 +186,9 @@ def refitted(law, shift=0.0, tables=60):
   return dict(zip(('E', '5 %', '95 %'), np.quantile(made, (0.5, 0.05, 0.95))))
 
 
-held = exp.pinned(df)[0]
+held = analysis.pinned(df)[0]
 _, point, budget, _ = departures(held)
-means = exp.points(df)
+means = analysis.points(df)
 rows = [{'truth': name} | refitted(law, shift) for name, law, shift in (
     ('the sum, seeds', held, 0.0), ('the sum, seeds and budgets', held, budget),
     ('the sum, seeds and shapes', held, point - budget),
@@ -202,7 +209,7 @@ pd.DataFrame([*rows, {'truth': 'the runs themselves', 'E': f.params['E']},
 # %%
 meet = []
 for world, own in every.groupby('world', sort=False):
-  (one, _), (bent, wide) = exp.surface(own), exp.p_norm(own)
+  (one, _), (bent, wide) = analysis.surface(own), analysis.p_norm(own)
   meet.append({'world': world, 'entropy': own.floor.iloc[0],
                'E, sum': one.params['E'], 'E': bent.params['E'],
                '95 %': '{:.3f} to {:.3f}'.format(*wide.interval(
@@ -248,7 +255,7 @@ fig
 # %%
 fig, axes = look.figure(columns=3, width=3.8, height=3.3)
 names = {'C': 'compute C, FLOP', 'N': 'parameters N', 'D': 'tokens D'}
-for ax, (name, (x, y, law, r2)) in zip(axes[0], exp.power_laws(df).items()):
+for ax, (name, (x, y, law, r2)) in zip(axes[0], analysis.power_laws(df).items()):
   ax.loglog(x, y, 'o', color=look.COLOURS[0], markersize=4)
   line = np.geomspace(x.min(), x.max(), 20)
   ax.plot(line, law.coefficient * line**law.exponent, color=look.INK,
@@ -267,24 +274,24 @@ fig
 # holds the embeddings, differs.
 
 # %%
-pd.DataFrame([{'convention': c, 'a': exp.allocation(df, f, c)}
+pd.DataFrame([{'convention': c, 'a': analysis.allocation(df, f, c)}
               for c in flops.CONVENTIONS])
 
 # %% [markdown]
 # ## Schedules, learning rates, shapes
 
 # %%
-exp.schedules(df)[['budget', 'N', 'D', 'loss', 'loss_branch', 'difference',
+analysis.schedules(df)[['budget', 'N', 'D', 'loss', 'loss_branch', 'difference',
                    'seconds', 'seconds_branch']]
 
 # %%
-exp.tuning(df).drop(columns=['depth', 'of'])
+analysis.tuning(df).drop(columns=['depth', 'of'])
 
 # %%
-pd.DataFrame(exp.moved(df).items(), columns=['what', 'value'])
+pd.DataFrame(analysis.moved(df).items(), columns=['what', 'value'])
 
 # %%
-exp.shapes(df)[['depth', 'width', 'N', 'loss']]
+analysis.shapes(df)[['depth', 'width', 'N', 'loss']]
 
 # %% [markdown]
 # ## The largest runs, foretold

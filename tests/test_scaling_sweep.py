@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from physics_lm import sweep
-from physics_lm.scaling import flops, laws
+from physics_lm.scaling import analysis, flops, laws
 from tests.conftest import ROOT
 
 TRUTH = {'E': 0.47, 'A': 40.0, 'B': 220.0, 'alpha': 0.55, 'beta': 0.5}
@@ -16,9 +16,9 @@ def found(name):
 
 @pytest.fixture(scope='module')
 def exp():
-  module = sweep.experiment(str(found('scaling_sweep')))
-  module.DRAWS = 60
-  return module
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(analysis, 'DRAWS', 60)
+    yield sweep.experiment(str(found('scaling_sweep')))
 
 
 @pytest.fixture(scope='module')
@@ -87,23 +87,24 @@ def test_limits_that_meet_otherwise_bend_the_floor(exp, df):
 
 
 def test_allocation_by_convention_and_with_the_floor_given(exp, df):
-  f, _ = exp.surface(df)
+  f, _ = analysis.surface(df)
   a = TRUTH['beta'] / (TRUTH['alpha'] + TRUTH['beta'])
-  assert exp.allocation(df, f, '6n') == pytest.approx(a, abs=0.02)
+  assert analysis.allocation(df, f, '6n') == pytest.approx(a, abs=0.02)
   # Attention is the dearer, a parameter, the smaller the model.
-  assert exp.allocation(df, f, 'detailed') > exp.allocation(df, f, '6n')
-  held = exp.pinned(df)[0].params
+  assert analysis.allocation(df, f, 'detailed') > analysis.allocation(
+      df, f, '6n')
+  held = analysis.pinned(df)[0].params
   assert held['E'] == pytest.approx(TRUTH['E'], rel=1e-4)
   assert held['alpha'] == pytest.approx(TRUTH['alpha'], abs=0.03)
 
 
 def test_the_rule_is_the_best_of_the_rates(exp, df):
-  tuned = exp.tuning(df)
+  tuned = analysis.tuning(df)
   assert tuned.groupby('budget').size().tolist() == [7] * 6
   np.testing.assert_allclose(tuned.best, tuned.rule, rtol=0.1)
   assert (tuned.gain < 0.002).all()
-  assert exp.shapes(df).depth.tolist() == [1, 2, 3, 6, 8]
-  moved = exp.moved(df)
+  assert analysis.shapes(df).depth.tolist() == [1, 2, 3, 6, 8]
+  moved = analysis.moved(df)
   assert moved['a, rates: rule'] == pytest.approx(
       moved['a, rates: best'], abs=0.01)
   assert moved['exponent in D, matched'] == pytest.approx(
@@ -117,15 +118,16 @@ def test_better_rates_are_found_where_the_rule_is_wrong(exp, df):
   bottom = lambda width: np.log2(width / 16) / 3
   wrong = df.assign(loss=df.loss - 0.02 * df.loss * off**2
                     + 0.05 * (off - bottom(df.width))**2)
-  tuned = exp.tuning(wrong)
+  tuned = analysis.tuning(wrong)
   five = tuned[tuned.budget < 3e12]
   np.testing.assert_allclose(
       five.best, five.rule * 2**bottom(five.width), rtol=0.1)
   np.testing.assert_allclose(five.gain, 0.05 * bottom(five.width)**2, atol=3e-3)
   iso = wrong[wrong.role == 'isoflop']
   by = lambda own: own.groupby(['budget', 'width']).loss.mean().to_numpy()
-  np.testing.assert_allclose(by(iso) - by(exp.retuned(wrong)), tuned.sort_values(
-      ['budget', 'width']).gain, atol=1e-9)
+  saved = by(iso) - by(analysis.retuned(wrong))
+  np.testing.assert_allclose(
+      saved, tuned.sort_values(['budget', 'width']).gain, atol=1e-9)
   text = "rule's learning rates"
   assert said(exp.verdict(df), text) == 'yes'
   assert said(exp.verdict(wrong), text) == 'no'
