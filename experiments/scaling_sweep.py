@@ -105,7 +105,7 @@ _GRAMMAR = {
     | {3e12: (24, 32, 48, 64, 80, 96, 128)}, 'depth': 3, 'batch': 1,
     'seeds': dict.fromkeys((1e10, 3e10, 1e11, 3e11, 1e12, 3e12), 3),
     'tune': dict.fromkeys((1e10, 3e10, 1e11, 3e11, 1e12), MULTIPLES)
-    | {3e12: MULTIPLES[1:3]},
+    | {3e12: MULTIPLES[:2]},
     'knees': ((3e10, 1e11, 3e11, 1e12), 32, 3),
     'shapes': (1e11, ((56, 1), (40, 2), (22, 6), (20, 8)))}
 _PEOPLE = {

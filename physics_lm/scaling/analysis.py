@@ -133,8 +133,9 @@ def schedules(df):
 
 def tuning(df):
   """One row a (budget, width) at which rates were tried. Per budget the losses
-  of one seed are fitted, by least squares, as a level per width + c x^2 +
-  (b + d ln width) x, x the logarithm of the rate over the rule's; `best`: the
+  of one seed are fitted, by least squares, as a level per width + e x^3 +
+  c x^2 + (b + d ln width) x, x the logarithm of the rate over the rule's (e:
+  too high a rate costs more than too low a one; 0 of three rates); `best`: the
   rate where this is least within those tried, `gain`: what it saves, nats;
   `others`: what the middle width's rate would, of all. `least`: what the best
   of the runs themselves saves, which takes luck for gain as well: seeds differ
@@ -150,18 +151,18 @@ def tuning(df):
     every = pd.concat([runs_, at.assign(rate=at.rate_rule, loss=at.loss_rule)])
     x = np.log(every.rate / every.rate_rule).to_numpy()
     level = every.width.to_numpy()[:, None] == at.width.to_numpy()
-    *_, c, b, d = np.linalg.lstsq(np.column_stack([
-        level, x**2, x, x * np.log(every.width)]), every.loss.to_numpy())[0]
+    cubic = x**3 * (every.groupby('width').size().min() > 3)
+    *_, e, c, b, d = np.linalg.lstsq(np.column_stack([
+        level, cubic, x**2, x, x * np.log(every.width)]), every.loss)[0]
     fine = np.linspace(x.min(), x.max(), 401)
     middle = at.rate_rule.median()
     for r in at.itertuples():
-      slope = b + d * math.log(r.width)
-      saved = -(slope + c * fine) * fine
+      saved = -((e * fine + c) * fine + b + d * math.log(r.width)) * fine
       best = saved.argmax()
       same = np.clip(math.log(middle / r.rate_rule), x.min(), x.max())
       out.append({k: getattr(r, k) for k in (*size, 'N')} | {
           'rule': r.rate_rule, 'best': r.rate_rule * math.exp(fine[best]),
-          'gain': saved[best], 'others': -(slope + c * same) * same,
+          'gain': saved[best], 'others': np.interp(same, fine, saved),
           'least': r.loss_rule - every.loss[every.width == r.width].min(),
           'of': r.loss_rule})
   return pd.DataFrame(out, columns=[*size, 'N', 'rule', 'best', 'gain',
