@@ -97,13 +97,15 @@ def _sevens(budgets, widths, first) -> dict:
   return {c: widths[i:i + 7] for c, i in zip(budgets, first, strict=True)}
 
 
-# Of each world: budgets with their widths, layers, rows a step; then what is
-# run beside: seeds of a budget; learning rates around the rule's, of every
-# width of a budget; decays off a trunk (knees, width, seeds); shapes.
+# Of each world: budgets with their widths, layers, rows a step; multiples of
+# the rule's rate of a budget, where not 1; then what is run beside: seeds of a
+# budget; other multiples, of every width of a budget; decays off a trunk
+# (knees, width, seeds); shapes.
 _GRAMMAR = {
     'budgets': _sevens((1e10, 3e10, 1e11, 3e11, 1e12), _SMALL, (0, 1, 2, 3, 4))
     | {3e12: (24, 32, 48, 64, 80, 96, 128)}, 'depth': 3, 'batch': 1,
     'seeds': dict.fromkeys((1e10, 3e10, 1e11, 3e11, 1e12, 3e12), 3),
+    'rates': dict.fromkeys((3e11, 1e12, 3e12), 0.5),
     'tune': dict.fromkeys((1e10, 3e10, 1e11, 3e11, 1e12), MULTIPLES)
     | {3e12: MULTIPLES[:2]},
     'knees': ((3e10, 1e11, 3e11, 1e12), 32, 3),
@@ -192,16 +194,21 @@ def runs(scale: str) -> list[Run]:
     tags = lambda role, width, depth=s['depth'], seed=0, world=world: {
         'role': role, 'world': world, 'width': width, 'depth': depth,
         'seed': seed}
+    own = lambda budget, s=s: s.get('rates', {}).get(budget, 1.0)
+    seeds = lambda budget, s=s: range(s.get('seeds', {}).get(budget, 1))
     for budget, widths in s['budgets'].items():
-      out += [run(s, tags('isoflop', w, seed=k), budget)
-              for w, k in itertools.product(
-                  widths, range(s.get('seeds', {}).get(budget, 1)))]
+      out += [run(s, tags('isoflop', w, seed=k), budget, own(budget))
+              for w, k in itertools.product(widths, seeds(budget))]
     for budget, multiples in s.get('tune', {}).items():
-      out += [run(s, tags('tune', w), budget, m)
-              for w, m in itertools.product(s['budgets'][budget], multiples)]
+      # The rule itself, where it is not the budget's own, by all its seeds.
+      others = [(m, k) for m in sorted({*multiples, 1.0} - {own(budget)})
+                for k in (seeds(budget) if m == 1 else (0,))]
+      out += [run(s, tags('tune', w, seed=k), budget, m)
+              for w, (m, k) in itertools.product(s['budgets'][budget], others)]
     if 'shapes' in s:
       budget, shapes = s['shapes']
-      out += [run(s, tags('shape', w, d), budget) for w, d in shapes]
+      out += [run(s, tags('shape', w, d), budget, own(budget))
+              for w, d in shapes]
     if 'knees' in s:
       budgets, width, seeds = s['knees']
       out += [r for k in range(seeds)
@@ -423,15 +430,16 @@ def _rates(ax, df):
   if not (df.role == 'tune').any():
     return
   tuned = analysis.tuning(df)
-  for (budget, own), colour in zip(
-      tuned.groupby('budget'), _shades(tuned.budget.nunique())):
-    ax.loglog(own.width, own.best, 'o-', color=colour, markersize=3.5,
-              label=f'{budget:.0e} FLOP'.replace('e+', 'e'))
-  ruled = tuned.drop_duplicates('width').sort_values('width')
-  ax.plot(ruled.width, ruled.rule, color=plots.INK, linestyle='--',
-          label='the rule')
+  of = RATE * (32 / tuned.width)**FALL
+  marks = ax.scatter(tuned.budget, tuned.best / of, c=np.log2(tuned.width),
+                     cmap='viridis', s=16)
+  ax.figure.colorbar(marks, ax=ax, label='log2 width', fraction=0.05)
+  ax.plot(tuned.budget, tuned.used / of, color=plots.INK, linestyle='--',
+          linewidth=1, label='used')
+  ax.set(xscale='log', yscale='log')
   ax.legend(frameon=False, fontsize=7)
-  _named(ax, 'width', 'learning rate', 'Best rates of small populations')
+  _named(ax, 'compute C, FLOP', f'learning rate / {RATE:g} (32 / width)^'
+         f'{FALL:g}', 'Best rates of small populations')
 
 
 def _shapes(ax, df):
@@ -496,13 +504,13 @@ def _verdict(df) -> list[Claim]:
   tuned = analysis.tuning(df)
   if len(tuned):
     lost = 100 * tuned.gain / tuned.of
-    add("the rule's learning rates cost less than 1 % of the loss in the mean",
+    add('the learning rates used cost less than 1 % of the loss in the mean',
         'tuned per size', lambda: (
             f'{lost.mean():.2f} %, at most {lost.max():.2f} % (n = {len(lost)} '
             f'populations of one seed at {tuned.budget.nunique()} '
             f'budget{"s"[:tuned.budget.nunique() > 1]}); the best are '
-            f'{(tuned.best / tuned.rule).min():.2g} to '
-            f"{(tuned.best / tuned.rule).max():.2g} of the rule's"),
+            f'{(tuned.best / tuned.used).min():.2g} to '
+            f'{(tuned.best / tuned.used).max():.2g} of those used'),
         lambda: lost.mean() < 1)
   if tuned.budget.nunique() >= 4:
     best, wide_ = analysis.surface(analysis.retuned(df))

@@ -124,48 +124,50 @@ def power_laws(df) -> dict:
 
 def schedules(df):
   """One row a horizon and seed of the trunk's size: a decay off the trunk
-  (`loss_branch`) beside the run of the same seed whose schedule matches."""
+  (`loss_branch`) beside the run of the same seed and rate whose schedule
+  matches."""
   own = df[df.role == 'branch']
-  both = own.merge(df[df.role == 'isoflop'], on=[
-      'budget', 'width', 'depth', 'seed'], suffixes=('_branch', ''))
+  both = own.merge(df[df.role.isin(['isoflop', 'tune'])], on=[
+      'budget', 'width', 'depth', 'seed', 'rate'], suffixes=('_branch', ''))
   return both.assign(difference=both.loss_branch / both.loss - 1)
 
 
 def tuning(df):
   """One row a (budget, width) at which rates were tried. Per budget the losses
-  of one seed are fitted, by least squares, as a level per width + e x^3 +
-  c x^2 + (b + d ln width) x, x the logarithm of the rate over the rule's (e:
-  too high a rate costs more than too low a one; 0 of three rates); `best`: the
-  rate where this is least within those tried, `gain`: what it saves, nats;
-  `others`: what the middle width's rate would, of all. `least`: what the best
-  of the runs themselves saves, which takes luck for gain as well: seeds differ
-  as much as a factor of two in the rate does."""
+  are fitted, by least squares, as a level per width and seed + e x^3 + c x^2 +
+  (b + d ln width) x, x the logarithm of the rate over that used (e: too high a
+  rate costs more than too low a one; 0 of three rates). `best`: the rate where
+  this is least within those tried, `gain`: what it saves, nats; `others`: what
+  the middle width's rate would, of all. `least`: what the best of one seed's
+  runs saves, which takes luck for gain as well: seeds differ as much as a
+  factor of two in the rate does."""
   import pandas as pd
   size, own = ['budget', 'width', 'depth'], df[df.role == 'isoflop']
   keys = [*size, 'seed']
   tried = df[df.role == 'tune'].merge(own[[*keys, 'rate', 'loss']], on=keys,
-                                      suffixes=('', '_rule'))
+                                      suffixes=('', '_used'))
   out = []
-  for _, runs_ in tried.groupby('budget'):
-    at = runs_.drop_duplicates(keys)
-    every = pd.concat([runs_, at.assign(rate=at.rate_rule, loss=at.loss_rule)])
-    x = np.log(every.rate / every.rate_rule).to_numpy()
-    level = every.width.to_numpy()[:, None] == at.width.to_numpy()
-    cubic = x**3 * (every.groupby('width').size().min() > 3)
+  for _, runs in tried.groupby('budget'):
+    at = runs.drop_duplicates(keys)
+    every = pd.concat([runs, at.assign(rate=at.rate_used, loss=at.loss_used)])
+    x = np.log(every.rate / every.rate_used).to_numpy()
+    level = (every[['width', 'seed']].to_numpy()[:, None]
+             == at[['width', 'seed']].to_numpy()).all(-1)
+    cubic = x**3 * (every.groupby('width').rate.nunique().min() > 3)
     *_, e, c, b, d = np.linalg.lstsq(np.column_stack([
         level, cubic, x**2, x, x * np.log(every.width)]), every.loss)[0]
     fine = np.linspace(x.min(), x.max(), 401)
-    middle = at.rate_rule.median()
-    for r in at.itertuples():
+    middle = at.rate_used.median()
+    for r in at.drop_duplicates(size).itertuples():
       saved = -((e * fine + c) * fine + b + d * math.log(r.width)) * fine
       best = saved.argmax()
-      same = np.clip(math.log(middle / r.rate_rule), x.min(), x.max())
+      same = np.clip(math.log(middle / r.rate_used), x.min(), x.max())
+      one = every[(every.width == r.width) & (every.seed == r.seed)]
       out.append({k: getattr(r, k) for k in (*size, 'N')} | {
-          'rule': r.rate_rule, 'best': r.rate_rule * math.exp(fine[best]),
+          'used': r.rate_used, 'best': r.rate_used * math.exp(fine[best]),
           'gain': saved[best], 'others': np.interp(same, fine, saved),
-          'least': r.loss_rule - every.loss[every.width == r.width].min(),
-          'of': r.loss_rule})
-  return pd.DataFrame(out, columns=[*size, 'N', 'rule', 'best', 'gain',
+          'least': r.loss_used - one.loss.min(), 'of': r.loss_used})
+  return pd.DataFrame(out, columns=[*size, 'N', 'used', 'best', 'gain',
                                     'others', 'least', 'of'])
 
 
@@ -179,7 +181,7 @@ def retuned(df, column: str = 'gain'):
 
 def moved(df) -> dict[str, float]:
   """What schedule and tuning move: the exponent of the loss above its floor in
-  D by schedule; a of N* ~ C^a (parabolas) by the rule's rates, by the best, and
+  D by schedule; a of N* ~ C^a (parabolas) by the rates used, by the best, and
   by one rate for all sizes of a budget, the middle one."""
   out, low = {}, df.floor.iloc[0]
   both = schedules(df).groupby('budget').mean(numeric_only=True)
@@ -189,7 +191,7 @@ def moved(df) -> dict[str, float]:
       out[f'exponent in D, {name}'] = -law.exponent
   if df[df.role == 'tune'].budget.nunique() > 1:
     own = retuned(df)
-    for name, table_ in (('rule', own.assign(loss=own.loss + own.gain)),
+    for name, table_ in (('used', own.assign(loss=own.loss + own.gain)),
                          ('best', own), ('one for all', retuned(df, 'others'))):
       out[f'a, rates: {name}'] = growth(isoflop(table_), 'N')[0]
   return out
