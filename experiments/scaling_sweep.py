@@ -22,13 +22,16 @@ power laws. The grammar: six budgets C = 6 N D of 1e10 to 3e12 FLOP, each at
 seven sizes of three layers; one row of 128 tokens a step (four cost small
 budgets a third of what they learn: too few steps), the rate falling linearly
 to 0 at the run's own end. The rate is a rule in the width, chosen on single
-runs; five rates at four widths (role `tune`) tell what the rule costs. Three
-seeds of parameters and data (planned: at one budget; then its runs were seen to
-differ by 10 to 50 % of the relative entropy); the grammar is one.
-Roles `trunk` and `branch`: one constant rate, and a decay of a fifth of the
-horizon off each knee. Role `shape`: as many parameters in 1 to 8 layers.
+runs, and half of it from 3e11 FLOP on, chosen by small populations, which came
+last (LOG 48): the rates of role `tune` stand around it at every size of every
+budget (of people at 1e11 FLOP) and tell what is left to gain. Three seeds of
+parameters and data (planned: at one budget; then its runs were seen to differ
+by 10 to 50 % of the relative entropy); the grammar is one.
+Roles `trunk` and `branch`: one constant rate, the rule's, and a decay of a
+fifth of the horizon off each knee, beside a matched run of the same rate. Role
+`shape`: as many parameters in 1 to 8 layers.
 People: five budgets of 3e9 to 3e11 FLOP at seven sizes of two layers, one row
-of 96 tokens a step, the same rule, one seed; added when the grammar's first
+of 96 tokens a step, the rule at all of them, one seed; added when the grammar's first
 seeds had been seen, after 16 runs to choose sizes. Then three sizes at 1e12 and
 at 3e12, their losses foretold and written down (LOG 45, 47) before they ran.
 

@@ -284,8 +284,16 @@ pd.DataFrame([{'convention': c, 'a': analysis.allocation(df, f, c)}
 analysis.schedules(df)[['budget', 'N', 'D', 'loss', 'loss_branch', 'difference',
                    'seconds', 'seconds_branch']]
 
+# %% [markdown]
+# Learning rates, means over the sizes of a budget: the rate where the fitted bowl
+# is lowest, over that used; what it would save of the loss, in per cent; what the
+# best single run would (with luck in it); what one rate for all sizes would.
+
 # %%
-analysis.tuning(df).drop(columns=['depth', 'of'])
+tuned = analysis.tuning(df)
+pd.DataFrame({'best / used': tuned.best / tuned.used} | {
+    k: 100 * tuned[k] / tuned.of for k in ('gain', 'least', 'others')}).groupby(
+        tuned.budget).mean()
 
 # %%
 pd.DataFrame(analysis.moved(df).items(), columns=['what', 'value'])
