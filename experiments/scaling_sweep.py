@@ -31,9 +31,10 @@ Roles `trunk` and `branch`: one constant rate, the rule's, and a decay of a
 fifth of the horizon off each knee, beside a matched run of the same rate. Role
 `shape`: as many parameters in 1 to 8 layers.
 People: five budgets of 3e9 to 3e11 FLOP at seven sizes of two layers, one row
-of 96 tokens a step, the rule at all of them, one seed; added when the grammar's first
-seeds had been seen, after 16 runs to choose sizes. Then three sizes at 1e12 and
-at 3e12, their losses foretold and written down (LOG 45, 47) before they ran.
+of 96 tokens a step, the rule at all of them, one seed; added when the grammar's
+first seeds had been seen, after 16 runs to choose sizes. Then three sizes at
+1e12 and at 3e12, their losses foretold and written down (LOG 45, 47) before
+they ran.
 
 Loss, nats a token: of a grammar the entropy plus the mean relative entropy on
 256 strings (evals/grammar.py), so packing does not tilt it; of people that of
