@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
-from physics_lm.scaling import fit
+from physics_lm.scaling import fit, fitting
 
 
 class Frontier(NamedTuple):
@@ -63,7 +63,7 @@ def approach1(C, N, D, L, run, method: str = 'hull', points: int = 1500
   'hull': the decreasing part of the lower convex hull of (log C, log L).
   'grid': at `points` log-spaced C, the run with the least interpolated loss.
   """
-  C, N, D, L = fit.checked(C, N, D, L, least=3)
+  C, N, D, L = fitting.checked(C, N, D, L, least=3)
   run = np.asarray(run)
   if method == 'hull':
     chosen = np.array(_lower_hull(np.log(C), np.log(L)))
@@ -122,7 +122,7 @@ def approach2(C, N, D, L, method: str = 'parabola', surface=None,
   """
   if method not in ('parabola', 'akima', 'surface'):
     raise ValueError(f'method {method!r}, wanted parabola, akima or surface')
-  C, N, D, L = fit.checked(C, N, D, L, least=3)
+  C, N, D, L = fitting.checked(C, N, D, L, least=3)
   if method == 'surface' and surface is None:
     surface = fit.chinchilla(N, D, L)
   rng, budgets = np.random.default_rng(seed), []

@@ -1,247 +1,19 @@
-"""Fitting scaling laws: seeded starts, honest status, bootstrap.
-
-A law is fitted in the logarithms of its amplitudes and in its exponents, on
-centred log N and log D: most laws are sums of power laws, so the logarithm of
-each term is linear in these. Starts come from variable projection: on a grid
-of exponents the amplitudes are a non-negative linear problem. Float64.
-"""
+"""Fits of scaling laws, a function a law: see fitting.py for how."""
 
 import dataclasses
 import itertools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
 
-from physics_lm.scaling import laws, solve
-
-LAWS = {'chinchilla': laws.chinchilla, 'p_norm': laws.p_norm,
-        'kaplan': laws.kaplan_nd,
-        'kaplan_ns': laws.kaplan_ns, 'mixing': laws.mixing,
-        'dcpt': laws.dcpt, 'data_constrained': laws.data_constrained}
-
-
-@dataclasses.dataclass(frozen=True)
-class Fit:
-  """A fitted law, in the units of the data it was given."""
-
-  law: str
-  params: dict[str, float]
-  objective: float  # the sum, without scaling
-  objective_name: str
-  delta: float
-  n: int
-  status: str  # 'converged', 'bound', 'degenerate' or 'failed'
-  starts: int
-  agree: int  # starts that end within 1e-4 of the best
-  gradient_norm: float  # of the scaled objective, in the fit's coordinates
-  bounds_hit: tuple[str, ...]  # parameters held by a bound
-  errors: dict[str, float]  # rough standard errors, by linearisation
-  loose: tuple[str, ...]  # not identified: error beyond half the value, or
-  # an exponent of something that spans less than SPAN
-  residuals: np.ndarray  # (n,) fit - seen, on the objective's scale
-  data: tuple[np.ndarray, ...]  # what predict() takes, then L, (n,) each
-  theta: np.ndarray  # the solution in the fit's own coordinates
-  bounds: dict | None = dataclasses.field(repr=False)
-  problem: solve.Problem = dataclasses.field(repr=False)
-  unpack: Callable = dataclasses.field(repr=False)  # theta -> params
-
-  def predict(self, *x) -> np.ndarray:
-    """Loss at the law's arguments, (m,)."""
-    return LAWS[self.law](*(np.asarray(v, np.float64) for v in x),
-                          **self.params)
-
-  def optimal(self, C, flops=None):
-    """(N*, D*, L*) for C FLOP; a Chinchilla fit only."""
-    if self.law != 'chinchilla':
-      raise ValueError(f'optimal() of a {self.law} fit, wanted chinchilla')
-    return laws.chinchilla_optimal(self.params, C, flops)
-
-  def reweighted(self, weights) -> dict[str, float] | None:
-    """Parameters of the minimum nearest to this one with the rows' weights
-    multiplied by (n,): 0 leaves a row out. None where there is none, or the
-    rows left are too few or too alike to fit."""
-    left = self.problem.weights * weights > 0
-    columns = [c for c in self.data[:-1] if c.ndim == 1]
-    if left.sum() < len(self.theta) or any(
-        len(np.unique(c[left])) < min(3, len(np.unique(c))) for c in columns):
-      return None
-    problem = self.problem._replace(weights=self.problem.weights * weights)
-    theta, value, gradient = solve.refine(problem, self.theta, problem.scale())
-    ok = np.isfinite(value) and gradient < 1e-2
-    return self.unpack(theta) if ok else None
-
-
-def checked(*columns, least: int) -> list[np.ndarray]:
-  """Columns as float64 (n,). Raises ValueError for unequal lengths, values
-  that are not positive and finite, or fewer points than parameters."""
-  out = [np.asarray(c, np.float64) for c in columns]
-  if len({c.shape for c in out}) != 1 or out[0].ndim != 1:
-    raise ValueError(f'shapes {[c.shape for c in out]}, wanted equal (n,)')
-  for c in out:
-    bad = np.flatnonzero(~(np.isfinite(c) & (c > 0)))
-    if len(bad):
-      raise ValueError(f'value {c[bad[0]]} at row {bad[0]}, wanted all '
-                       'positive and finite')
-  if len(out[0]) < least:
-    raise ValueError(f'{len(out[0])} points, wanted at least {least}')
-  return out
-
-
-def _weights(weights, L) -> np.ndarray:
-  """(n,) float64, ones for None. Raises ValueError for negative ones."""
-  if weights is None:
-    return np.ones_like(L)
-  w = np.asarray(weights, np.float64)
-  if w.shape != L.shape or not (np.isfinite(w) & (w >= 0)).all() or (
-      not w.any()):
-    raise ValueError(f'weights of shape {w.shape}, wanted {L.shape}, finite, '
-                     'none negative and not all zero')
-  return w
-
-
-def _varied(**columns):
-  for name, c in columns.items():
-    if len(np.unique(c)) < 3:
-      raise ValueError(f'{len(np.unique(c))} distinct {name}, wanted 3')
-
-
-SPAN = 4.0  # an exponent over a narrower range is not identified
-
-
-def _narrow(**columns) -> tuple[str, ...]:
-  """Names of exponents whose variable spans too little: models of one width,
-  say, where the loss varies with shape as much as with size."""
-  return tuple(k for k, c in columns.items() if c.max() / c.min() < SPAN)
-
-
-def _centred(c):
-  """(log c - mean, mean)."""
-  x = np.log(c)
-  return x - x.mean(), x.mean()
-
-
-def _grid(low: float, high: float, seed: int, count: int = 12):
-  """(two grids of exponents, slightly moved by the seed)."""
-  noise = np.random.default_rng(seed).normal(size=(2, count))
-  return np.geomspace(low, high, count) * np.exp(0.05 * noise)
-
-
-def _amplitudes(columns, L, root) -> list[float]:
-  """log of the non-negative amplitudes of columns (n, k) that fit L best;
-  those at zero, which have no logarithm, are small."""
-  found, _ = optimize.nnls(columns * root[:, None], L * root)
-  return list(np.log(np.maximum(found, 1e-8 * L.mean())))
-
-
-def _solve(law: str, model, data, L, seeds, unpack, *, watch, amplitudes=0,
-           narrow=(), starts: int = 12, objective: str = 'huber_log',
-           delta: float = 1e-3, weights=None, over: float = 1.0, bounds=None
-           ) -> Fit:
-  """Fits `model` (of log L) from seeds(root of the rows' weights, L). `watch`
-  names the parameters without which the law means little; the first
-  `amplitudes` coordinates are logarithms of terms at the centre; `narrow`
-  names exponents known not to be identified."""
-  if objective not in solve.OBJECTIVES:
-    raise ValueError(f'objective {objective!r}, wanted one of '
-                     f'{solve.OBJECTIVES}')
-  if starts < 1:
-    raise ValueError(f'{starts} starts, wanted at least 1')
-  w = _weights(weights, L)
-  logs = objective.endswith('_log')
-  model = model if logs else solve.exponential(model)
-  problem = solve.Problem(model, np.log(L) if logs else L, w, objective, delta,
-                          over)
-  if bounds:
-    problem = problem._replace(limits=_limits(bounds, unpack))
-  with np.errstate(over='ignore', invalid='ignore', divide='ignore'):
-    return _finish(law, problem, data, L, seeds, unpack, watch, amplitudes,
-                   narrow, starts, bounds)
-
-
-def _finish(law, problem, data, L, seeds, unpack, watch, amplitudes, narrow,
-            starts, bounds) -> Fit:
-  """Minimises, and says what the minimum is worth."""
-  w, logs = problem.weights, problem.objective.endswith('_log')
-  best = solve.minimise(
-      problem, seeds(np.sqrt(w) / (L if logs else 1.0)), starts)
-  params = unpack(best.theta)
-  errors = _errors(unpack, best.theta,
-                   solve.covariance(problem, best.theta))
-  loose = tuple(k for k, v in _flat(params).items()
-                # u of a mixing law is a logarithm, and may be zero
-                if k in narrow or not np.isfinite(v)
-                or errors[k] > 0.5 * (1 if k.startswith('u[') else abs(v)))
-  hit = tuple(k for k, pair in (bounds or {}).items()
-              if any(limit and abs(np.log(params[k] / limit)) < 1e-6
-                     for limit in pair))
-  small = min((params[k] for k in watch if k in params), default=1.0)
-  shares = np.exp(best.theta[:amplitudes]) / L.mean()
-  if not np.isfinite(best.value) or best.gradient > 1e-3:
-    status = 'failed'
-  elif hit or small < 1e-3:  # an exponent of zero is a second constant
-    status = 'bound'
-  elif (shares < 1e-6).any() or set(loose) & set(watch):
-    status = 'degenerate'  # a term has gone, or could be anything
-  else:
-    status = 'converged'
-  return Fit(law, params, best.value, problem.objective, problem.delta, len(L),
-             status, best.starts, best.agree, best.gradient, hit, errors, loose,
-             problem.model(best.theta)[0] - problem.seen, (*data, L),
-             best.theta, bounds, problem, unpack)
-
-
-def _limits(bounds, unpack):
-  """theta -> distances in logarithms from each bound, negative outside."""
-  for name, pair in bounds.items():
-    ends = [b for b in pair if b is not None] if np.ndim(pair) == 1 else [-1]
-    if len(pair if np.ndim(pair) else ()) != 2 or not all(
-        np.isfinite(b) and b > 0 for b in ends) or ends != sorted(set(ends)):
-      raise ValueError(f'bounds of {name} are {pair}, wanted (low, high), low '
-                       'below high, each positive or None')
-
-  def distances(theta):
-    params = unpack(theta)
-    single = [k for k, v in params.items() if np.ndim(v) == 0 and v != 0]
-    if bounds.keys() - set(single):
-      raise ValueError(f'bounds of {sorted(bounds)}, wanted some of {single}')
-    out = []
-    for name, (low, high) in bounds.items():
-      at = np.log(max(params[name], 1e-300))
-      out += [at - np.log(low)] if low else []
-      out += [np.log(high) - at] if high else []
-    return np.array(out)
-
-  return distances
-
-
-def _flat(params) -> dict[str, float]:
-  """{'c': 1.0, 'u[0]': ...}: arrays by element."""
-  out = {}
-  for k, v in params.items():
-    out |= {k: v} if np.ndim(v) == 0 else {
-        f'{k}[{i}]': float(x) for i, x in enumerate(v)}
-  return out
-
-
-def _errors(unpack, theta, cov) -> dict[str, float]:
-  """Standard errors of the natural parameters, by finite differences."""
-  step, columns = 1e-6, []
-  values = lambda t: np.array(list(_flat(unpack(t)).values()))
-  with np.errstate(all='ignore'):
-    for i in range(len(theta)):
-      move = np.zeros(len(theta))
-      move[i] = step
-      columns.append((values(theta + move) - values(theta - move)) / (2 * step))
-    slope = np.stack(columns, 1)
-    var = np.einsum('ip,pq,iq->i', slope, cov, slope)
-  return dict(zip(_flat(unpack(theta)), np.sqrt(np.maximum(var, 0)).tolist()))
-
-
-def held(**known) -> dict:
-  """Bounds that hold parameters where they are known to be."""
-  return {k: (v * (1 - 1e-6), v * (1 + 1e-6)) for k, v in known.items()}
+from physics_lm.scaling import fitting, solve
+# By this module's name too: fit.bootstrap(fit.chinchilla(...)).
+from physics_lm.scaling.fitting import (  # noqa: F401
+    Bootstrap,
+    Fit,
+    bootstrap,
+    held,
+)
 
 
 def chinchilla(N, D, L, objective: str = 'huber_log', delta: float = 1e-3,
@@ -260,9 +32,9 @@ def chinchilla(N, D, L, objective: str = 'huber_log', delta: float = 1e-3,
   projection replace its 4,500 blind ones.
   """
   free = 5 - tie - (not asymptote)
-  N, D, L = checked(N, D, L, least=free)
-  _varied(N=N, D=D)
-  (x, x0), (y, y0) = _centred(N), _centred(D)
+  N, D, L = fitting.checked(N, D, L, least=free)
+  fitting.varied(N=N, D=D)
+  (x, x0), (y, y0) = fitting.centred(N), fitting.centred(D)
   one, no = np.ones_like(x), np.zeros_like(x)
   # Coordinates: log A and log B at the centre, log E, alpha, beta.
   design = np.stack([np.stack(row, 1) for row in (
@@ -284,29 +56,29 @@ def chinchilla(N, D, L, objective: str = 'huber_log', delta: float = 1e-3,
             'B': float(np.exp(theta[1] + beta * y0)),
             'alpha': float(alpha), 'beta': float(beta)}
 
-  grid = _grid(0.05, 1.5, seed)
+  grid = fitting.exponents(0.05, 1.5, seed)
   pairs = [(g,) for g in np.geomspace(0.05, 1.5, 144)] if tie else [
       (g, h) for g in grid[0] for h in grid[1]]
 
   def seeds(root):
     for pair in pairs:
       terms = [np.exp(-pair[0] * x), np.exp(-pair[-1] * y), one][:count]
-      yield [*_amplitudes(np.stack(terms, 1), L, root), *pair]
+      yield [*fitting.amplitudes_of(np.stack(terms, 1), L, root), *pair]
 
-  return _solve('chinchilla', solve.log_sum(design), (N, D), L, seeds, unpack,
-                watch=('alpha', 'beta'), narrow=_narrow(alpha=N, beta=D),
-                amplitudes=count, starts=starts,
-                objective=objective, delta=delta, weights=weights, over=over,
-                bounds=bounds)
+  return fitting.solved(
+      'chinchilla', solve.log_sum(design), (N, D), L, seeds, unpack,
+      watch=('alpha', 'beta'), narrow=fitting.too_narrow(alpha=N, beta=D),
+      amplitudes=count, starts=starts, objective=objective, delta=delta,
+      weights=weights, over=over, bounds=bounds)
 
 
 def p_norm(N, D, L, seed: int = 0, **options) -> Fit:
   """Fits L = E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p) to (n,) points, in
   the units given: laws.p_norm. Options as chinchilla's: objective, delta,
   weights, bounds, starts, over."""
-  N, D, L = checked(N, D, L, least=6)
-  _varied(N=N, D=D)
-  (x, x0), (y, y0) = _centred(N), _centred(D)
+  N, D, L = fitting.checked(N, D, L, least=6)
+  fitting.varied(N=N, D=D)
+  (x, x0), (y, y0) = fitting.centred(N), fitting.centred(D)
   one, no = np.ones_like(x), np.zeros_like(x)
   # Coordinates: log E, p log A and p log B at the centre, p alpha, p beta,
   # 1 / p: the p-th power of what is above E is a sum of two terms.
@@ -329,28 +101,27 @@ def p_norm(N, D, L, seed: int = 0, **options) -> Fit:
             'beta': root * beta, 'p': 1 / root}
 
   def seeds(root):
-    grid = _grid(0.1, 1.5, seed, 8)
+    grid = fitting.exponents(0.1, 1.5, seed, 8)
     for low, p in itertools.product((0.3, 0.7, 0.95), (2.0, 1.0, 0.5, 0.25)):
       above = L - low * L.min()
       power_ = above**p  # linear in the amplitudes
       for alpha, beta in itertools.product(p * grid[0], p * grid[1]):
         columns = np.stack([np.exp(-alpha * x), np.exp(-beta * y)], 1)
-        yield [np.log(low * L.min()), *_amplitudes(
+        yield [np.log(low * L.min()), *fitting.amplitudes_of(
             columns, power_, root * above / (p * power_)), alpha, beta, 1 / p]
 
-  return _solve('p_norm', model, (N, D), L, seeds, unpack,
-                watch=('alpha', 'beta', 'p'), amplitudes=1,
-                narrow=_narrow(alpha=N, beta=D),
-                **options)
+  return fitting.solved(
+      'p_norm', model, (N, D), L, seeds, unpack, watch=('alpha', 'beta', 'p'),
+      narrow=fitting.too_narrow(alpha=N, beta=D), amplitudes=1, **options)
 
 
 def kaplan_nd(N, D, L, seed: int = 0, **options) -> Fit:
   """Fits L = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D to (n,) points
   (Kaplan et al. 2020, equation 1.5). Options as chinchilla's: objective,
   delta, weights, bounds, starts, over."""
-  N, D, L = checked(N, D, L, least=4)
-  _varied(N=N, D=D)
-  (x, x0), (y, y0) = _centred(N), _centred(D)
+  N, D, L = fitting.checked(N, D, L, least=4)
+  fitting.varied(N=N, D=D)
+  (x, x0), (y, y0) = fitting.centred(N), fitting.centred(D)
   one, no = np.ones_like(x), np.zeros_like(x)
   # Coordinates: two log amplitudes, alpha_N / alpha_D, alpha_D.
   inner = solve.log_sum(
@@ -368,26 +139,26 @@ def kaplan_nd(N, D, L, seed: int = 0, **options) -> Fit:
             'alpha_D': alpha_d}
 
   def seeds(root):
-    grid = _grid(0.02, 0.8, seed)
+    grid = fitting.exponents(0.02, 0.8, seed)
     for alpha_n in grid[0]:
       for alpha_d in grid[1]:  # L^(1 / alpha_D) is linear in the amplitudes
         power_ = np.exp(np.log(L) / alpha_d)
         columns = np.stack([np.exp(-alpha_n / alpha_d * x), np.exp(-y)], 1)
-        yield [*_amplitudes(columns, power_, root * L / power_),
+        yield [*fitting.amplitudes_of(columns, power_, root * L / power_),
                alpha_n / alpha_d, alpha_d]
 
-  return _solve('kaplan', model, (N, D), L, seeds, unpack,
-                watch=('alpha_N', 'alpha_D'),
-                narrow=_narrow(alpha_N=N, alpha_D=D), **options)
+  return fitting.solved(
+      'kaplan', model, (N, D), L, seeds, unpack, watch=('alpha_N', 'alpha_D'),
+      narrow=fitting.too_narrow(alpha_N=N, alpha_D=D), **options)
 
 
 def kaplan_ns(N, S, L, seed: int = 0, **options) -> Fit:
   """Fits L = (N_c / N)^alpha_N + (S_c / S)^alpha_S to (n,) points; S: steps
   at an unlimited batch, laws.batch_adjust (Kaplan et al. 2020, equation 1.6).
   Options as chinchilla's."""
-  N, S, L = checked(N, S, L, least=4)
-  _varied(N=N, S=S)
-  (x, x0), (y, y0) = _centred(N), _centred(S)
+  N, S, L = fitting.checked(N, S, L, least=4)
+  fitting.varied(N=N, S=S)
+  (x, x0), (y, y0) = fitting.centred(N), fitting.centred(S)
   one, no = np.ones_like(x), np.zeros_like(x)
   design = np.stack([np.stack((one, no, -x, no), 1),
                      np.stack((no, one, no, -y), 1)])
@@ -399,15 +170,16 @@ def kaplan_ns(N, S, L, seed: int = 0, **options) -> Fit:
             'alpha_S': alpha_s}
 
   def seeds(root):
-    grid = _grid(0.02, 1.5, seed)
+    grid = fitting.exponents(0.02, 1.5, seed)
     for alpha_n in grid[0]:
       for alpha_s in grid[1]:
         columns = np.stack([np.exp(-alpha_n * x), np.exp(-alpha_s * y)], 1)
-        yield [*_amplitudes(columns, L, root), alpha_n, alpha_s]
+        yield [*fitting.amplitudes_of(columns, L, root), alpha_n, alpha_s]
 
-  return _solve('kaplan_ns', solve.log_sum(design), (N, S), L, seeds, unpack,
-                watch=('alpha_N', 'alpha_S'),
-                narrow=_narrow(alpha_N=N, alpha_S=S), amplitudes=2, **options)
+  return fitting.solved(
+      'kaplan_ns', solve.log_sum(design), (N, S), L, seeds, unpack,
+      watch=('alpha_N', 'alpha_S'), amplitudes=2,
+      narrow=fitting.too_narrow(alpha_N=N, alpha_S=S), **options)
 
 
 def data_constrained(N, D, U, L, base: dict | None = None, **options) -> Fit:
@@ -419,7 +191,7 @@ def data_constrained(N, D, U, L, base: dict | None = None, **options) -> Fit:
   that runs away (status 'degenerate') means that these rows show no loss of
   worth. (Muennighoff et al. 2023, section 6 and appendix A: two stages.)
   """
-  N, D, U, L = checked(N, D, U, L, least=2)
+  N, D, U, L = fitting.checked(N, D, U, L, least=2)
   if base is None:
     fresh, first = D <= U, {k: v for k, v in options.items()
                             if k in ('objective', 'delta', 'over', 'weights')}
@@ -461,8 +233,8 @@ def data_constrained(N, D, U, L, base: dict | None = None, **options) -> Fit:
     rates = np.log(np.geomspace(0.5, 200, 8))
     return [(d, n) for d in rates for n in rates]
 
-  f = _solve('data_constrained', model, (N, D, U), L, seeds, unpack,
-             watch=('R_D', 'R_N'), **options)
+  f = fitting.solved('data_constrained', model, (N, D, U), L, seeds, unpack,
+                     watch=('R_D', 'R_N'), **options)
   # Far beyond the most repeated row a constant could be anything.
   seen = {'R_D': (D / unique).max() - 1, 'R_N': (N / wanted).max() - 1}
   gone = {k for k, most in seen.items() if f.params[k] > 100 * most}
@@ -477,13 +249,13 @@ def dcpt(N, D, r, L, starts: int = 24, seed: int = 0, **options) -> Fit:
   the share of the corpus whose loss it is. Options as chinchilla's. (Que et
   al. 2024.) eps and gamma, or E and C, may trade against each other: see
   `loose`; the predictions stand."""
-  N, D, L = checked(N, D, L, least=9)
+  N, D, L = fitting.checked(N, D, L, least=9)
   r = np.asarray(r, np.float64)
   if r.shape != L.shape or not ((r >= 0) & (r <= 1)).all():
     raise ValueError(f'shares r of shape {r.shape}, wanted {L.shape}, each '
                      'from 0 to 1')
-  _varied(N=N, D=D, r=r)
-  (x, x0), (y, y0) = _centred(N), _centred(D)
+  fitting.varied(N=N, D=D, r=r)
+  (x, x0), (y, y0) = fitting.centred(N), fitting.centred(D)
   one, no = np.ones_like(x), np.zeros_like(x)
   log_r = np.log(np.maximum(r, 1e-300))
   # Coordinates: log E, A, B (at the centre), C; alpha, beta, eta; gamma, log
@@ -518,12 +290,12 @@ def dcpt(N, D, r, L, starts: int = 24, seed: int = 0, **options) -> Fit:
           np.log([0.05, 0.05, 0.05, 0.05, 0.01]), np.log([1, 1, 2, 2, 1])))
       columns = np.stack([one, np.exp(-alpha * x), np.exp(-beta * y) * r**eta,
                           (r + eps)**-gamma], 1)
-      yield [*_amplitudes(columns, L, root), alpha, beta, eta, gamma,
+      yield [*fitting.amplitudes_of(columns, L, root), alpha, beta, eta, gamma,
              np.log(eps)]
 
-  return _solve('dcpt', model, (N, D, r), L, seeds, unpack,
-                watch=('alpha', 'beta'), amplitudes=4, starts=starts,
-                **options)
+  return fitting.solved(
+      'dcpt', model, (N, D, r), L, seeds, unpack, watch=('alpha', 'beta'),
+      amplitudes=4, starts=starts, **options)
 
 
 def mixing(r, L, delta: float = 0.05, starts: int = 60, seed: int = 0,
@@ -538,7 +310,7 @@ def mixing(r, L, delta: float = 0.05, starts: int = 60, seed: int = 0,
                  for column in np.asarray(L).T)
   if r.ndim != 2:
     raise ValueError(f'shares of shape {r.shape}, wanted (n, M)')
-  L, = checked(L, least=r.shape[1] + 1)
+  L, = fitting.checked(L, least=r.shape[1] + 1)
   if r.shape[0] != len(L) or not (r >= 0).all() or (
       np.abs(r.sum(1) - 1).max() > 1e-3):
     raise ValueError(f'shares {r.shape} for {len(L)} losses, wanted rows '
@@ -557,9 +329,9 @@ def mixing(r, L, delta: float = 0.05, starts: int = 60, seed: int = 0,
       u, *_ = np.linalg.lstsq(r, np.log(np.maximum(L - c, 1e-3)), rcond=None)
       yield np.concatenate([[np.log(c)], u + rng.normal(size=r.shape[1])])
 
-  return _solve('mixing', solve.log_sum(design), (r,), L, seeds, unpack,
-                watch=('c',), starts=starts, objective=objective, delta=delta,
-                **options)
+  return fitting.solved(
+      'mixing', solve.log_sum(design), (r,), L, seeds, unpack, watch=('c',),
+      starts=starts, objective=objective, delta=delta, **options)
 
 
 class Power(NamedTuple):
@@ -574,8 +346,8 @@ class Power(NamedTuple):
 def power(x, y, offset: bool | float = False, weights=None) -> Power:
   """Weighted least squares in log y, (n,) each. offset: False for none, a
   number to pin it, True to fit it, with y falling towards it."""
-  x, y = checked(x, y, least=3 if offset is True else 2)
-  w = _weights(weights, x)
+  x, y = fitting.checked(x, y, least=3 if offset is True else 2)
+  w = fitting.row_weights(weights, x)
   if len(np.unique(x[w > 0])) < (3 if offset is True else 2):
     raise ValueError(f'{len(np.unique(x[w > 0]))} distinct x, wanted at least '
                      f'{3 if offset is True else 2}')
@@ -594,12 +366,12 @@ def power(x, y, offset: bool | float = False, weights=None) -> Power:
 
 
 def _offset_power(x, y, w) -> Power:
-  z, z0 = _centred(x)
+  z, z0 = fitting.centred(x)
   one, no = np.ones_like(z), np.zeros_like(z)
   design = np.stack([np.stack((one, no, no), 1), np.stack((no, one, -z), 1)])
   problem = solve.Problem(solve.log_sum(design), np.log(y), w, 'squared_log',
                           0.0, 1.0)
-  seeds = ([*_amplitudes(np.stack([one, np.exp(-g * z)], 1), y,
+  seeds = ([*fitting.amplitudes_of(np.stack([one, np.exp(-g * z)], 1), y,
                          np.sqrt(w) / y), g]
            for g in np.geomspace(0.02, 2, 60))
   c, k, alpha = solve.minimise(problem, seeds, 8).theta
@@ -609,42 +381,3 @@ def _offset_power(x, y, w) -> Power:
   to = np.array([[0, 0, -1], [0, 1, z0], [np.exp(c), 0, 0]])
   return Power(float(-alpha), float(np.exp(k + alpha * z0)), float(np.exp(c)),
                to @ cov @ to.T)
-
-
-@dataclasses.dataclass(frozen=True)
-class Bootstrap:
-  """Parameters of refits to resampled data."""
-
-  params: dict[str, np.ndarray]  # (K,) each
-  failures: int
-
-  def interval(self, fn: Callable[[dict], np.ndarray], level: float = 0.95
-               ) -> tuple[float, float]:
-    """The central percentile interval of any quantity derived from the
-    parameters: fn takes the dict of draws (K,) and returns (K,)."""
-    low, high = np.quantile(fn(self.params), [(1 - level) / 2,
-                                              (1 + level) / 2])
-    return float(low), float(high)
-
-
-def bootstrap(fit: Fit, draws: int = 1000, groups=None, seed: int = 0,
-              progress: Callable[[int], None] = lambda done: None
-              ) -> Bootstrap:
-  """Refits from the optimum to resampled rows, or whole groups when labels
-  (n,) are given: checkpoints of one run are not independent."""
-  rng = np.random.default_rng(seed)
-  labels = np.arange(fit.n) if groups is None else np.unique(
-      np.asarray(groups), return_inverse=True)[1]
-  if len(labels) != fit.n:
-    raise ValueError(f'{len(labels)} group labels for {fit.n} points')
-  kinds, kept = labels.max() + 1, []
-  if kinds < 3:
-    raise ValueError(f'{kinds} groups, wanted at least 3 to resample')
-  for k in range(draws):
-    counts = np.bincount(rng.integers(0, kinds, kinds), minlength=kinds)
-    params = fit.reweighted(counts[labels])
-    if params is not None:
-      kept.append(params)
-    progress(k + 1)
-  return Bootstrap({k: np.array([p[k] for p in kept]) for k in kept[0]}
-                   if kept else {}, draws - len(kept))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from physics_lm.scaling import approaches, diagnose, fit
+from physics_lm.scaling import approaches, diagnose, fit, fitting
 
 
 def summary(f: fit.Fit, draws: fit.Bootstrap | None = None, groups=None,
@@ -160,8 +160,8 @@ def warnings(s: dict) -> list[str]:
   if s['not_identified']:
     out.append(f'Not identified by these runs: {", ".join(s["not_identified"])}'
                ' (standard error beyond half the value, or sizes that span '
-               'less than '
-               f'x{fit.SPAN:g}); predictions inside the range may still hold.')
+               f'less than x{fitting.SPAN:g}); predictions inside the range '
+               'may still hold.')
   if s['agree'] < s['starts'] / 2:
     out.append(f'Only {s["agree"]} of {s["starts"]} starts end at the best '
                'value: other minima are near.')
