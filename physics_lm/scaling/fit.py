@@ -7,12 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from physics_lm.scaling import fitting, solve
+
 # By this module's name too: fit.bootstrap(fit.chinchilla(...)).
 from physics_lm.scaling.fitting import (  # noqa: F401
-    Bootstrap,
-    Fit,
-    bootstrap,
-    held,
+  Bootstrap,
+  Fit,
+  bootstrap,
+  held,
 )
 
 
