@@ -505,6 +505,14 @@ def _verdict(df) -> list[Claim]:
           f'(1: the sum), at a bound in {100 * edge:.0f} % of refits; '
           f"objective {bent.objective / f.objective:.2f} of the sum's"),
       lambda: low_e - slack <= low <= high_e + slack)
+  crossed, wide_ = analysis.crossed(df)
+  low_c, high_c = wide_.interval(lambda p: p['E'])
+  add('the fitted E is the entropy when each size has an exponent in D of its '
+      'own, linear in ln N, and no floor (laws.crossed; made after the runs)',
+      f'{low:.4f} nats a token, exact', lambda: (
+          f'{crossed.params["E"]:.4f}, {between((low_c, high_c))}; objective '
+          f"{crossed.objective / f.objective:.2f} of the sum's"),
+      lambda: low_c - slack <= low <= high_c + slack)
   tuned = analysis.tuning(df)
   if len(tuned):
     lost = 100 * tuned.gain / tuned.of

@@ -67,6 +67,9 @@ def test_compare_prefers_the_law_that_made_the_data(truth, surface):
   sharp = laws.p_norm(N, D, **surface, p=0.3)
   sharp *= np.exp(0.002 * np.random.default_rng(3).normal(size=len(L)))
   assert diagnose.compare(N, D, sharp)[0]['law'] == 'p_norm'
+  crossed = laws.crossed(N, D, 1.7, 1e4, 0.2, 0.1, 0.01)
+  crossed *= np.exp(0.002 * np.random.default_rng(3).normal(size=len(L)))
+  assert diagnose.compare(N, D, crossed)[0]['law'] == 'crossed'
   kaplan = laws.kaplan_nd(N, D, **laws.KAPLAN.nd)
   kaplan *= np.exp(0.002 * np.random.default_rng(3).normal(size=len(L)))
   assert diagnose.compare(N, D, kaplan)[0]['law'] == 'kaplan'

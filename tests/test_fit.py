@@ -566,6 +566,23 @@ def test_how_two_limits_meet_is_recovered(p):
   assert given.params['p'] == pytest.approx(p, rel=1e-3)
 
 
+@pytest.mark.parametrize('gamma', [0.08, -0.03, 0.0])
+def test_crossed_recovers_its_truth(gamma):
+  """gamma, by which an exponent in D grows with ln N, also below zero."""
+  truth = {'E': 0.47, 'K': 40.0, 'alpha': 0.2, 'beta': 0.3, 'gamma': gamma}
+  if gamma > 0:
+    truth |= {'K': 1e-3, 'alpha': -0.8, 'beta': -0.3}
+  N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e3, 1e5, 8),
+                                         np.geomspace(1e5, 1e8, 8)))
+  L = laws.crossed(N, D, **truth)
+  f = fit.crossed(N, D, L)
+  assert f.status == 'converged'
+  for k, v in truth.items():
+    assert f.params[k] == pytest.approx(v, rel=1e-3, abs=1e-5)
+  np.testing.assert_allclose(f.predict(N, D), L)
+  assert fit.chinchilla(N, D, L).objective > 100 * f.objective
+
+
 # The command.
 
 
@@ -590,7 +607,7 @@ def test_command_writes_report_and_figures(csv, tmp_path, law, capsys):
   low, high = report['interval_95']['alpha_N' if law == 'kaplan'
                                     else 'alpha']
   assert low < high
-  assert len(report['holdout']) == 3 and len(report['laws']) == 5
+  assert len(report['holdout']) == 3 and len(report['laws']) == 6
   text = (out / 'report.md').read_text()
   assert 'Bootstrap by group, 20 draws' in text
   assert 'Without the highest losses' in text

@@ -21,6 +21,8 @@ K = laws.KAPLAN
                 1 / 0.103), 2.419652),
     (laws.p_norm(1e9, 1e10, **laws.HOFFMANN, p=1),
      laws.chinchilla(1e9, 1e10, **laws.HOFFMANN)),
+    (laws.crossed(100.0, 1000.0, 0.5, 2.0, 0.5, 0.25, 0.1 / np.log(10)),
+     0.5 + 2.0 / 10 / 1000**0.45),
     (laws.kaplan_nd(1e9, np.inf, **K.nd), 2.318834),
     (laws.kaplan_nd(7.08e8, 2.2e10, **K.nd), 2.421479),
     (laws.kaplan_ns(1e8, 1e4, **K.ns), 3.108227),

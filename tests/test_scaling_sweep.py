@@ -92,6 +92,20 @@ def test_limits_that_meet_otherwise_bend_the_floor(exp, df):
   assert said(claims, 'entropy when p') == 'yes'
 
 
+def test_sizes_with_exponents_of_their_own_bend_the_floor(exp, df):
+  law = {'E': TRUTH['E'], 'K': 5e-3, 'alpha': -0.75, 'beta': -0.3,
+         'gamma': 0.08}
+  noise = np.exp(0.003 * np.random.default_rng(3).normal(size=len(df)))
+  own = df.assign(loss=noise * laws.crossed(df.N, df.D, **law))
+  claims = exp.verdict(own)
+  assert said(claims, 'entropy (95') == 'no'
+  assert said(claims, 'an exponent in D of its own') == 'yes'
+  sizes = analysis.by_size(df.assign(loss=laws.crossed(df.N, df.D, **law)))
+  assert len(sizes) == 8 and sizes.horizons.min() == 3
+  np.testing.assert_allclose(
+      sizes.exponent, law['beta'] + law['gamma'] * np.log(sizes.N), rtol=1e-6)
+
+
 def test_allocation_by_convention_and_with_the_floor_given(exp, df):
   f, _ = analysis.surface(df)
   a = TRUTH['beta'] / (TRUTH['alpha'] + TRUTH['beta'])

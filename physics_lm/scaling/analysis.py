@@ -27,26 +27,36 @@ def points(df, role: str = 'isoflop'):
 
 def surface(df):
   """(Chinchilla fit of the isoFLOP runs, bootstrap over runs)."""
-  own = df[df.role == 'isoflop']
-  return _surface(*(tuple(own[k].astype(float)) for k in ('N', 'D', 'loss')))
+  return _fitted('chinchilla', *_columns(df))
 
 
-@functools.lru_cache(8)
-def _surface(N, D, loss, low=None):
-  f = fit.chinchilla(N, D, loss, bounds=fit.held(E=low) if low else None)
-  return f, fit.bootstrap(f, DRAWS)
+def pinned(df):
+  """The same with E held at the floor: its exponents are of what is above, for
+  which theory speaks."""
+  return _fitted('chinchilla', *_columns(df), low=float(df.floor.iloc[0]))
 
 
 def p_norm(df):
-  """(fit of laws.p_norm to the isoFLOP runs, bootstrap over runs)."""
+  """The same of laws.p_norm."""
+  return _fitted('p_norm', *_columns(df))
+
+
+def crossed(df):
+  """The same of laws.crossed."""
+  return _fitted('crossed', *_columns(df))
+
+
+def _columns(df) -> list[tuple]:
   own = df[df.role == 'isoflop']
-  return _p_norm(*(tuple(own[k].astype(float)) for k in ('N', 'D', 'loss')))
+  return [tuple(own[k].astype(float)) for k in ('N', 'D', 'loss')]
 
 
-@functools.lru_cache(8)
-def _p_norm(N, D, loss):
-  f = fit.p_norm(N, D, loss, bounds=BOUNDS)
-  return f, fit.bootstrap(f, DRAWS // 2)
+@functools.lru_cache(32)
+def _fitted(law: str, N, D, loss, low=None):
+  bent = law == 'p_norm'
+  f = getattr(fit, law)(N, D, loss, bounds=BOUNDS if bent else (
+      fit.held(E=low) if low else None))
+  return f, fit.bootstrap(f, DRAWS // (1 + bent))
 
 
 def isoflop(df, f=None):
@@ -69,14 +79,6 @@ def growth(found, name: str) -> tuple[float, float]:
     return math.nan, math.nan
   return tuple(np.polyfit([math.log(b.C) for b in good],
                           [math.log(getattr(b, name)) for b in good], 1))
-
-
-def pinned(df):
-  """(Chinchilla fit with E held at the floor, bootstrap over runs): its
-  exponents are of what is above, for which theory speaks."""
-  own = df[df.role == 'isoflop']
-  return _surface(*(tuple(own[k].astype(float)) for k in ('N', 'D', 'loss')),
-                  low=float(df.floor.iloc[0]))
 
 
 def allocation(df, f, convention: str) -> float:
@@ -120,6 +122,22 @@ def power_laws(df) -> dict:
       r2 = np.corrcoef(np.log(x), np.log(y))[0, 1]**2
       out[name] = x, y, law, float(r2)
   return out
+
+
+def by_size(df):
+  """One row a size at three horizons or more: exponent of the loss above its
+  floor in D, by least squares of logarithms over means of seeds, and its
+  standard error."""
+  import pandas as pd
+  out = []
+  for N, own in points(df).groupby('N'):
+    above = (own.loss - own.floor).to_numpy(float)
+    if len(own) > 2 and (above > 0).all():
+      law = fit.power(own.D.to_numpy(float), above)
+      out.append({'N': N, 'width': own.width.iloc[0], 'horizons': len(own),
+                  'exponent': -law.exponent,
+                  'error': law.covariance[0, 0]**0.5})
+  return pd.DataFrame(out)
 
 
 def schedules(df):

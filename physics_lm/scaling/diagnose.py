@@ -113,15 +113,16 @@ def trim(f: fit.Fit, counts=(1, 2, 5, 10)) -> list[dict]:
 
 def compare(N, D, L, weights=None) -> list[dict]:
   """Chinchilla; with alpha = beta; without E; the p-norm, of which it is a
-  case; and Kaplan's form on equal data: all by least squares of log loss, so
-  that AICc (normal errors; lower is better) compares like with like. The best
-  first."""
+  case; exponents in D that grow with N; and Kaplan's form on equal data: all by
+  least squares of log loss, so that AICc (normal errors; lower is better)
+  compares like with like. The best first."""
   options = {'objective': 'squared_log', 'weights': weights}
   fits = {
       'chinchilla': (fit.chinchilla(N, D, L, **options), 5),
       'alpha = beta': (fit.chinchilla(N, D, L, tie=True, **options), 4),
       'without E': (fit.chinchilla(N, D, L, asymptote=False, **options), 4),
       'p_norm': (fit.p_norm(N, D, L, **options), 6),
+      'crossed': (fit.crossed(N, D, L, **options), 5),
       'kaplan': (fit.kaplan_nd(N, D, L, **options), 4)}
   out = []
   for name, (f, k) in fits.items():

@@ -116,6 +116,36 @@ def p_norm(N, D, L, seed: int = 0, **options) -> Fit:
       narrow=fitting.too_narrow(alpha=N, beta=D), amplitudes=1, **options)
 
 
+def crossed(N, D, L, seed: int = 0, **options) -> Fit:
+  """Fits L = E + K N^-alpha D^-(beta + gamma ln N) to (n,) points, in the
+  units given: laws.crossed. Options as chinchilla's: objective, delta, weights,
+  bounds, starts, over."""
+  N, D, L = fitting.checked(N, D, L, least=5)
+  fitting.varied(N=N, D=D)
+  (x, x0), (y, y0) = fitting.centred(N), fitting.centred(D)
+  one, no = np.ones_like(x), np.zeros_like(x)
+  # Coordinates: log E; log K, alpha and beta at the centre; gamma.
+  design = np.stack([np.stack((one, no, no, no, no), 1),
+                     np.stack((no, one, -x, -y, -x * y), 1)])
+
+  def unpack(theta):
+    e, k, alpha, beta, gamma = (float(t) for t in theta)
+    return {'E': float(np.exp(e)),
+            'K': float(np.exp(k + alpha * x0 + beta * y0 - gamma * x0 * y0)),
+            'alpha': alpha - gamma * y0, 'beta': beta - gamma * x0,
+            'gamma': gamma}
+
+  def seeds(root):
+    grid = fitting.exponents(0.1, 1.5, seed, 8)
+    for alpha, beta, gamma in itertools.product(*grid, (0.0, 0.1)):
+      above = np.exp(-alpha * x - beta * y - gamma * x * y)
+      yield [*fitting.amplitudes_of(np.stack([one, above], 1), L, root), alpha,
+             beta, gamma]
+
+  return fitting.solved('crossed', solve.log_sum(design), (N, D), L, seeds,
+                        unpack, watch=(), amplitudes=2, **options)
+
+
 def kaplan_nd(N, D, L, seed: int = 0, **options) -> Fit:
   """Fits L = ((N_c / N)^(alpha_N / alpha_D) + D_c / D)^alpha_D to (n,) points
   (Kaplan et al. 2020, equation 1.5). Options as chinchilla's: objective,

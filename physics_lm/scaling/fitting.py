@@ -15,6 +15,7 @@ from scipy import optimize
 from physics_lm.scaling import laws, solve
 
 LAWS = {'chinchilla': laws.chinchilla, 'p_norm': laws.p_norm,
+        'crossed': laws.crossed,
         'kaplan': laws.kaplan_nd,
         'kaplan_ns': laws.kaplan_ns, 'mixing': laws.mixing,
         'dcpt': laws.dcpt, 'data_constrained': laws.data_constrained}

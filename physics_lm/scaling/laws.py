@@ -107,6 +107,13 @@ def p_norm(N, D, E, A, B, alpha, beta, p):
   return E + ((A * N**-alpha)**p + (B * D**-beta)**p)**(1 / p)
 
 
+def crossed(N, D, E, K, alpha, beta, gamma):
+  """E + K N^-alpha D^-(beta + gamma ln N): each size falls to the same floor,
+  with an exponent in D of its own; none has a floor from its size."""
+  xp = _xp(N, D, K)
+  return E + K * N**-alpha * D**-(beta + gamma * xp.log(N))
+
+
 def chinchilla_optimal(params: dict, C, flops=None):
   """(N*, D*, L*) that spend C FLOP best, each of C's shape, float64.
 
