@@ -15,6 +15,7 @@ from physics_lm.scaling import approaches, fit, laws
 
 DRAWS = 400  # bootstrap refits; of the p-norm half as many
 FAR = 3.0  # times the best size: limited mostly by one thing
+NEAR = 2.2  # of learning rates: as far as a parabola serves
 BOUNDS = {'p': (1 / 16, 16.0)}  # of the p-norm
 
 
@@ -152,13 +153,13 @@ def schedules(df):
 
 def tuning(df):
   """One row a (budget, width) at which rates were tried. Per budget the losses
-  are fitted, by least squares, as a level per width and seed + e x^3 + c x^2 +
-  (b + d ln width) x, x the logarithm of the rate over that used (e: too high a
-  rate costs more than too low a one; 0 of three rates). `best`: the rate where
-  this is least within those tried, `gain`: what it saves, nats; `others`: what
-  the middle width's rate would, of all. `least`: what the best of one seed's
-  runs saves, which takes luck for gain as well: seeds differ as much as a
-  factor of two in the rate does."""
+  at rates within a factor NEAR of that used are fitted, by least squares, as a
+  level per width and seed + c x^2 + (b + d ln width) x, x the logarithm of the
+  rate over that used. `best`: the rate where this is least within those,
+  `gain`: what it saves, nats; `others`: what the middle width's rate would, of
+  all. `least`: what the best of one seed's runs at any rate saves, which takes
+  luck for gain as well: seeds differ as much as a factor of two in the rate
+  does."""
   import pandas as pd
   size, own = ['budget', 'width', 'depth'], df[df.role == 'isoflop']
   keys = [*size, 'seed']
@@ -168,16 +169,17 @@ def tuning(df):
   for _, runs in tried.groupby('budget'):
     at = runs.drop_duplicates(keys)
     every = pd.concat([runs, at.assign(rate=at.rate_used, loss=at.loss_used)])
-    x = np.log(every.rate / every.rate_used).to_numpy()
-    level = (every[['width', 'seed']].to_numpy()[:, None]
+    every['x'] = np.log(every.rate / every.rate_used)
+    near = every[every.x.abs() < math.log(NEAR)]
+    x = near.x.to_numpy()
+    level = (near[['width', 'seed']].to_numpy()[:, None]
              == at[['width', 'seed']].to_numpy()).all(-1)
-    cubic = x**3 * (every.groupby('width').rate.nunique().min() > 3)
-    *_, e, c, b, d = np.linalg.lstsq(np.column_stack([
-        level, cubic, x**2, x, x * np.log(every.width)]), every.loss)[0]
+    *_, c, b, d = np.linalg.lstsq(np.column_stack([
+        level, x**2, x, x * np.log(near.width)]), near.loss)[0]
     fine = np.linspace(x.min(), x.max(), 401)
     middle = at.rate_used.median()
     for r in at.drop_duplicates(size).itertuples():
-      saved = -((e * fine + c) * fine + b + d * math.log(r.width)) * fine
+      saved = -(c * fine + b + d * math.log(r.width)) * fine
       best = saved.argmax()
       same = np.clip(math.log(middle / r.rate_used), x.min(), x.max())
       one = every[(every.width == r.width) & (every.seed == r.seed)]
