@@ -140,10 +140,20 @@ def test_better_rates_are_found_where_those_used_are_wrong(exp, df):
   wrong = df.assign(loss=df.loss - 0.02 * df.loss * off**2
                     + 0.05 * (off - bottom(df.width))**2)
   tuned = analysis.tuning(wrong)
-  five = tuned[tuned.budget < 3e12]
   np.testing.assert_allclose(
-      five.best, five.used * 2**bottom(five.width), rtol=0.1)
-  np.testing.assert_allclose(five.gain, 0.05 * bottom(five.width)**2, atol=3e-3)
+      tuned.best, tuned.used * 2**bottom(tuned.width), rtol=0.1)
+  np.testing.assert_allclose(
+      tuned.gain, 0.05 * bottom(tuned.width)**2, atol=3e-3)
+  assert (tuned.least >= 0).all()
+  # The middle width's rate for all, where that is within the rates tried.
+  middle = tuned.groupby('budget').used.transform('median') / tuned.used
+  near = np.abs(np.log2(middle)) < 1
+  np.testing.assert_allclose(tuned.others[near], 0.05 * (
+      bottom(tuned.width)**2 - (np.log2(middle) - bottom(tuned.width))**2)[
+          near], atol=6e-3)
+  few = analysis.tuning(wrong[(wrong.role != 'tune') | (wrong.budget == 1e11)])
+  assert len(few) == 7 and 'a, rates: used' not in analysis.moved(
+      wrong[(wrong.role != 'tune') | (wrong.budget == 1e11)])
   iso = wrong[wrong.role == 'isoflop']
   by = lambda own: own.groupby(['budget', 'width']).loss.mean().to_numpy()
   saved = by(iso) - by(analysis.retuned(wrong))

@@ -193,7 +193,7 @@ def tuning(df):
 
 def retuned(df, column: str = 'gain'):
   """The isoFLOP runs of the budgets at which rates were tried, their losses
-  less `column` of `tuning`."""
+  less `column` of `tuning`, which intervals then take as known."""
   own = df[df.role == 'isoflop'].merge(
       tuning(df)[['budget', 'width', 'depth', column]])
   return own.assign(loss=own.loss - own[column])

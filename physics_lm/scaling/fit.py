@@ -118,8 +118,9 @@ def p_norm(N, D, L, seed: int = 0, **options) -> Fit:
 
 def crossed(N, D, L, seed: int = 0, **options) -> Fit:
   """Fits L = E + K N^-alpha D^-(beta + gamma ln N) to (n,) points, in the
-  units given: laws.crossed. Options as chinchilla's: objective, delta, weights,
-  bounds, starts, over."""
+  units given: laws.crossed. K, alpha and beta are those at ln N = ln D = 0, far
+  from any run. Options as chinchilla's: objective, delta, weights, bounds,
+  starts, over."""
   N, D, L = fitting.checked(N, D, L, least=5)
   fitting.varied(N=N, D=D)
   (x, x0), (y, y0) = fitting.centred(N), fitting.centred(D)
@@ -132,8 +133,8 @@ def crossed(N, D, L, seed: int = 0, **options) -> Fit:
     e, k, alpha, beta, gamma = (float(t) for t in theta)
     return {'E': float(np.exp(e)),
             'K': float(np.exp(k + alpha * x0 + beta * y0 - gamma * x0 * y0)),
-            'alpha': alpha - gamma * y0, 'beta': beta - gamma * x0,
-            'gamma': gamma}
+            'alpha': float(alpha - gamma * y0),
+            'beta': float(beta - gamma * x0), 'gamma': gamma}
 
   def seeds(root):
     grid = fitting.exponents(0.1, 1.5, seed, 8)
@@ -143,7 +144,8 @@ def crossed(N, D, L, seed: int = 0, **options) -> Fit:
              beta, gamma]
 
   return fitting.solved('crossed', solve.log_sum(design), (N, D), L, seeds,
-                        unpack, watch=(), amplitudes=2, **options)
+                        unpack, watch=(), amplitudes=2,
+                        narrow=fitting.too_narrow(alpha=N, beta=D), **options)
 
 
 def kaplan_nd(N, D, L, seed: int = 0, **options) -> Fit:
