@@ -275,6 +275,24 @@ pd.DataFrame({'width': large.width, 'error': cross.predict(
 # Each size alone, the floor at the entropy: its exponent in D.
 
 # %%
+fig, axes = look.figure(columns=1, width=6, height=3.6)
+ax = axes[0][0]
+for (world, own), colour in zip(
+    every.groupby('world', sort=False), look.COLOURS):
+  sizes = analysis.by_size(own)
+  ax.errorbar(sizes.N, sizes.exponent, 1.96 * sizes.error, fmt='o-', capsize=2,
+              color=colour, markersize=4, label=world)
+  if known := exp.theory(world):
+    ax.axhline(known[1], color=colour, linestyle=':', linewidth=1)
+ax.set_xscale('log')
+ax.set_ylim(0, None)
+ax.legend(frameon=False, fontsize=8)
+look.title(ax, 'Each size has an exponent of its own')
+ax.set_xlabel('parameters N (bars: 95 %; dotted: theory)', fontsize=9)
+ax.set_ylabel('exponent of loss - entropy in D', fontsize=9)
+fig
+
+# %%
 pd.concat([analysis.by_size(own).assign(world=world)
            for world, own in every.groupby('world', sort=False)]).drop(
                columns='N').pivot(index='width', columns='world')
