@@ -14,7 +14,7 @@ matched to the horizon (Haegele et al. 2024, arXiv 2405.18392).
   python -m physics_lm.launch experiments/scaling_sweep.py --scale=cpu
   python -m physics_lm.report experiments/scaling_sweep.py --scale=cpu
 
-Measured, `cpu`: 479 runs, 24,900 s of cores that others used as well (204
+Measured, `cpu`: 479 runs, 25,640 s of cores that others used as well (204
 core-minutes by `--list`), half of it to tune rates; of the grammar one seed of
 the other roles, 51 runs, 2,580 s.
 
