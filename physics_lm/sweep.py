@@ -132,10 +132,10 @@ def pick(scales: dict, scale: str):
 def experiment(path: str):
   """The module of an experiment file, checked. Raises BadInput."""
   module = cli.load_module(path, 'experiment')
-  missing = [name for name in ('runs', 'table', 'figure', 'verdict')
+  missing = [name for name in ('runs', 'table', 'summary', 'figure', 'CLAIMS')
              if not hasattr(module, name)]
   if missing:
-    raise BadInput(f'{path} has no {", ".join(missing)}(): not an '
+    raise BadInput(f'{path} has no {", ".join(missing)}: not an '
                        'experiment file')
   module.name = Path(path).stem
   return module

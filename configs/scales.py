@@ -1,0 +1,33 @@
+"""Override sets that several experiments share: {dotted key: value}.
+
+Experiments merge them with `|` in their SCALES; `smoke`, `cpu`, `day`, `gpu`
+and `paper` are explained in docs/results/index.md.
+"""
+
+# Shares of rows of biographies and of questions in the three trainings.
+BIO_QA = {
+    'mixed': {},
+    'pretrain': {'data.tasks.bio.weight': 1.0, 'data.tasks.qa.weight': 0.0},
+    'finetune': {'data.tasks.bio.weight': 0.0, 'data.tasks.qa.weight': 1.0,
+                 'data.tasks.qa.loss': 'answers'}}
+BIOS_500 = {  # 500 people and pools to match
+    'worlds.bios.people': 500, 'worlds.bios.first_names': 100,
+    'worlds.bios.middle_names': 100, 'worlds.bios.last_names': 200,
+    'worlds.bios.years': 100, 'worlds.bios.templates': 20,
+    'data.length': 160, 'data.batch': 12, 'optim.learning_rate': 4e-3,
+    'optim.b2': 0.95}
+SMOKE_BIOS = {'worlds.bios.people': 20, 'model.width': 32, 'model.depth': 2,
+              'data.batch': 4}
+SMOKE_20 = {'steps': 20, 'optim.warmup': 5}
+ROWS_512 = {'model.dtype': 'bfloat16', 'data.length': 512, 'data.batch': 96,
+            'optim.learning_rate': 1e-3}
+# Part 3.1, appendices C and D.
+PAPER_BIOS = {'worlds.bios.people': 100_000, 'model.dropout': 0.1,
+              'data.isolate': False}
+PAPER_FINETUNE = {'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
+                  'optim.weight_decay': 0.01, 'optim.learning_rate': 3e-4}
+
+
+def seeds(seed: int) -> dict[str, int]:
+  """One seed for parameters, rows and world."""
+  return {f'seed.{k}': seed for k in ('init', 'data', 'world')}

@@ -1,0 +1,499 @@
+"""Claims as data, and the one rule by which all of them are judged. No JAX.
+
+A claim names cells of an experiment's table and a rule. A cell has a value a
+seed. From the cells follows an effect (a difference, a ratio, a mean) with its
+95 % interval over seeds, and from the interval the outcome:
+
+  supported       the interval lies on the claim's side
+  direction only  supported, but the effect is less than half of the paper's
+  contradicted    the interval lies wholly on the other side
+  inconclusive    the interval holds both
+  at floor        no cell is above the baseline, or the claim could not have
+                  failed: nothing is tested
+  not run         a cell is missing or has fewer than three seeds
+
+Intervals are Student's t: of differences paired by seed where both cells have
+the same seeds, else Welch's. Seeds draw their own test items, so the spread
+over seeds contains that over items. Two cells are equal when the whole
+interval of their difference lies inside a margin, never because a difference
+was not found.
+
+`held` is the older rule of the first experiments, fixed before their runs:
+means against a number, or a difference against two standard errors.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+OUTCOMES = ('supported', 'direction only', 'contradicted', 'inconclusive',
+            'at floor', 'not run')
+MIN_SEEDS = 3
+Cell = Mapping[str, Any]
+
+
+class Sample(NamedTuple):
+  """One cell of a table.
+
+  `by_seed` maps seeds to values; None where only mean and standard deviation
+  over `n` seeds were kept. `items` is the number of test items of one seed.
+  """
+
+  mean: float
+  std: float  # over seeds, ddof 1; nan for one seed
+  n: int
+  by_seed: dict | None = None
+  items: float = math.nan
+
+
+class Effect(NamedTuple):
+  """A number with its 95 % interval. `n`: seeds, or points of a fit."""
+
+  value: float
+  low: float
+  high: float
+  n: int
+  method: str  # 'paired t', 'Welch t', 't', 'Fisher z', 'bootstrap'
+
+
+def sample_of(values: Mapping, items: float = math.nan) -> Sample:
+  """The sample of {seed: value}."""
+  x = np.array(list(values.values()), float)
+  std = float(x.std(ddof=1)) if len(x) > 1 else math.nan
+  return Sample(float(x.mean()), std, len(x), dict(values), items)
+
+
+def quantile(degrees: float) -> float:
+  """Of Student's t, for a two-sided interval of 95 %."""
+  from scipy.special import stdtrit
+  return float(stdtrit(degrees, 0.975))
+
+
+def paired(a: Sample, b: Sample) -> bool:
+  """Whether both have a value for each of the same seeds."""
+  return (a.by_seed is not None and b.by_seed is not None
+          and a.by_seed.keys() == b.by_seed.keys())
+
+
+def mean_effect(a: Sample) -> Effect:
+  """The mean of a cell with its t interval."""
+  half = quantile(a.n - 1) * a.std / a.n**0.5
+  return Effect(a.mean, a.mean - half, a.mean + half, a.n, 't')
+
+
+def contrast(a: Sample, b: Sample, factor: float = 1.0) -> Effect:
+  """a - factor * b with its interval: paired t, or Welch's."""
+  if paired(a, b):
+    e = mean_effect(sample_of({
+        s: v - factor * b.by_seed[s] for s, v in a.by_seed.items()}))
+    return e._replace(method='paired t')
+  u, v = a.std**2 / a.n, (factor * b.std)**2 / b.n
+  value = a.mean - factor * b.mean
+  n = min(a.n, b.n)
+  if u + v == 0:
+    return Effect(value, value, value, n, 'Welch t')
+  degrees = (u + v)**2 / (u**2 / (a.n - 1) + v**2 / (b.n - 1))
+  half = quantile(degrees) * (u + v)**0.5
+  return Effect(value, value - half, value + half, n, 'Welch t')
+
+
+def ratio(a: Sample, b: Sample) -> Effect:
+  """a / b with Fieller's interval: the factors k for which the interval of
+  a - k b holds zero. Unbounded when b cannot be told from zero."""
+  e = contrast(a, b)
+  if paired(a, b):
+    x, y = (np.array([s.by_seed[k] for k in a.by_seed]) for s in (a, b))
+    (xx, xy), (_, yy) = np.cov(x, y, ddof=1) / a.n
+    t2 = quantile(a.n - 1)**2
+  else:
+    xx, yy, xy = a.std**2 / a.n, b.std**2 / b.n, 0.0
+    t2 = quantile(min(a.n, b.n) - 1)**2  # at most Welch's degrees
+  p, q, r = b.mean**2 - t2 * yy, a.mean * b.mean - t2 * xy, a.mean**2 - t2 * xx
+  if p <= 0:
+    return Effect(a.mean / b.mean if b.mean else math.nan, -math.inf, math.inf,
+                  e.n, e.method)
+  root = max(q * q - p * r, 0.0)**0.5
+  return Effect(a.mean / b.mean, (q - root) / p, (q + root) / p, e.n, e.method)
+
+
+def standard_error(a: Sample, b: Sample) -> float:
+  """Of a difference of means over seeds, as the first experiments had it."""
+  return ((a.std**2 + b.std**2) / min(a.n, b.n))**0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+  """What a claim says of its cells. `low`, `high`: where the effect must lie.
+  """
+
+  low: float = -math.inf
+  high: float = math.inf
+  strict = False  # whether the effect must lie above `low`, not at it
+  compares = True  # cells with one another, not with a number
+
+  def effect(self, cells: Sequence[Sample]) -> Effect:
+    raise NotImplementedError
+
+  def held(self, cells: Sequence[Sample]) -> bool:
+    """By the older rule."""
+    return self.low <= self.effect(cells).value <= self.high
+
+  def outcome(self, e: Effect) -> str:
+    """Of an effect's interval."""
+    above = e.low > self.low if self.strict else e.low >= self.low
+    if above and e.high <= self.high:
+      return 'supported'
+    if e.high < self.low or e.low > self.high:
+      return 'contradicted'
+    return 'inconclusive'
+
+  def strength(self, e: float) -> float:
+    """The size of an effect, to set beside the paper's."""
+    return abs(e)
+
+
+class Greater(Rule):
+  """The first cell is above the second."""
+
+  strict = True
+
+  def effect(self, cells):
+    return contrast(*cells)
+
+  def held(self, cells):
+    a, b = cells
+    if self.low:  # a margin was stated: means decide
+      return a.mean - b.mean >= self.low
+    return a.mean - b.mean > 2 * standard_error(a, b)
+
+
+class GreaterPaired(Greater):
+  """As Greater; held by twice the standard error of paired differences."""
+
+  def held(self, cells):
+    d = sample_of({s: v - cells[1].by_seed[s]
+                   for s, v in cells[0].by_seed.items()})
+    return d.mean > 2 * d.std / d.n**0.5
+
+
+class Equal(Rule):
+  """Two cells differ by less than a margin."""
+
+  def effect(self, cells):
+    return contrast(*cells)
+
+
+class EqualWithinError(Equal):
+  """As Equal; held when no difference was found, which is no evidence."""
+
+  def held(self, cells):
+    a, b = cells
+    return abs(a.mean - b.mean) <= 2 * standard_error(a, b)
+
+
+class Bound(Rule):
+  """One cell's mean against a number."""
+
+  compares = False
+
+  def effect(self, cells):
+    return mean_effect(*cells)
+
+
+class Ratio(Rule):
+  """The first cell over the second lies between two factors."""
+
+  def effect(self, cells):
+    return ratio(*cells)
+
+  def held(self, cells):
+    a, b = cells
+    return self.low * b.mean <= a.mean and (
+        math.isinf(self.high) or a.mean <= self.high * b.mean)
+
+  def strength(self, e):
+    return abs(math.log(e)) if e > 0 else math.inf
+
+
+@dataclasses.dataclass(frozen=True)
+class Correlated(Rule):
+  """Over cells, column and `other` of a claim are correlated at least `low`.
+
+  `other`: another column, or a number for each cell. The interval is
+  Fisher's, over cells.
+  """
+
+  other: Any = ''
+  ranks: bool = False
+
+  def effect(self, cells):
+    x, y = (np.array([c.mean for c in part]) for part in zip(*cells))
+    if self.ranks:
+      x, y = (np.argsort(np.argsort(v)).astype(float) for v in (x, y))
+    r = float(np.corrcoef(x, y)[0, 1])
+    half = 1.959964 * ((1.06 if self.ranks else 1) / max(len(x) - 3, 1))**0.5
+    z = math.atanh(max(min(r, 1 - 1e-12), -1 + 1e-12))
+    return Effect(r, math.tanh(z - half), math.tanh(z + half), len(x),
+                  'Fisher z')
+
+
+def greater(margin: float = 0.0) -> Rule:
+  """a - b > margin (in the table's unit). A negative margin: no worse by
+  more than that."""
+  return Greater(margin)
+
+
+def equal(margin: float) -> Rule:
+  """|a - b| <= margin: equivalence."""
+  return Equal(-margin, margin)
+
+
+def at_least(bound: float) -> Rule:
+  return Bound(bound)
+
+
+def at_most(bound: float) -> Rule:
+  return Bound(-math.inf, bound)
+
+
+def between(low: float, high: float) -> Rule:
+  return Bound(low, high)
+
+
+def ratio_between(low: float = -math.inf, high: float = math.inf) -> Rule:
+  """low <= a / b <= high."""
+  return Ratio(low, high)
+
+
+def correlated(bound: float, other: Any, ranks: bool = False) -> Rule:
+  """Correlation over the cells of the claim's column with `other`."""
+  return Correlated(bound, other=other, ranks=ranks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+  """A statement that an experiment can support or contradict.
+
+  `cells` are {column: value or tuple of values, over which the mean is taken};
+  several tuples of cells are cases of one claim, all of which must hold (or
+  `quorum` of them). A cell {'measure': name} is an effect that the
+  experiment's measures() computes, say from a fit.
+  """
+
+  id: str
+  statement: str
+  source: str  # 'Part 3.1, Result 2'
+  paper: str  # the paper's number, as printed
+  cells: tuple
+  rule: Rule
+  column: str = 'accuracy'
+  unit: str = '%'
+  baseline: Any = None  # a column or a number: what no effect looks like
+  control: tuple = ()  # cells that must be above the baseline
+  paper_effect: float | None = None  # in the effect's unit
+  quorum: int | None = None
+  post_hoc: bool = False  # written after the runs had been seen
+  headline: bool = False
+  decided_by: str = ''  # what would decide it, and its cost
+
+  @property
+  def cases(self) -> tuple[tuple[Cell, ...], ...]:
+    first = self.cells[0] if self.cells else None
+    return self.cells if isinstance(first, tuple) else (self.cells,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+  """A claim, its outcome, and the case that is weakest for it."""
+
+  claim: Claim
+  outcome: str
+  held: bool | None = None  # by the older rule; None: not run
+  effect: Effect | None = None
+  samples: tuple[Sample, ...] = ()
+  cases: int = 1
+
+  @property
+  def seeds(self) -> int:
+    return min((s.n for s in self.samples), default=0)
+
+  @property
+  def ours(self) -> str:
+    """'30.0 ± 5.8 vs 1.0 ± 0.1 %' of the weakest case."""
+    if self.effect is None:
+      return 'not run'
+    unit = f' {self.claim.unit}'.rstrip()
+    if self.samples and not isinstance(self.claim.rule, Correlated):
+      return ' vs '.join(
+          shown(s, self._digits) for s in self.samples) + unit
+    return f'{number(self.effect.value, self._digits)}{unit}'
+
+  @property
+  def _digits(self) -> int | None:
+    return 1 if self.claim.unit == '%' else None
+
+  @property
+  def interval(self) -> str:
+    """'29.0 [14.5, 43.5]': the effect and its 95 % interval."""
+    if self.effect is None:
+      return ''
+    e = self.effect
+    digits = None if isinstance(self.claim.rule, (Ratio, Correlated)) else (
+        self._digits)
+    value, low, high = (number(x, digits) for x in (e.value, e.low, e.high))
+    return f'{value} [{low}, {high}]'
+
+
+def number(x: float, digits: int | None = None) -> str:
+  """With so many digits after the point; by default three significant ones,
+  without an exponent where it can be avoided."""
+  if digits is not None and math.isfinite(x):
+    return f'{x:.{digits}f}'
+  if not math.isfinite(x):
+    return {math.inf: 'inf', -math.inf: '-inf'}.get(x, 'nan')
+  if x == 0 or 0.01 <= abs(x) < 1e5:
+    digits = 2 if abs(x) < 10 else 1 if abs(x) < 1000 else 0
+    digits = 3 if 0 < abs(x) < 1 else digits
+    return f'{x:.{digits}f}'
+  return f'{x:.2g}'
+
+
+def shown(s: Sample, digits: int | None = None) -> str:
+  """'61.2 ± 3.4': mean and standard deviation over seeds."""
+  text = number(s.mean, digits)
+  return text if math.isnan(s.std) else f'{text} ± {number(s.std, digits)}'
+
+
+def select(df, cell: Cell):
+  """The rows of a table that a cell names."""
+  mask = np.ones(len(df), bool)
+  for name, wanted in cell.items():
+    if name not in df:
+      return df[:0]
+    mask &= (df[name].isin(wanted) if isinstance(wanted, (tuple, list))
+             else df[name] == wanted).to_numpy()
+  return df[mask]
+
+
+def sample(df, cell: Cell, column: str) -> Sample | None:
+  """A cell's values by seed: means over the rows of a seed. None when there
+  is no such row. Where the table keeps no seeds, `column` is a mean, with
+  `<column>_std` and `n_seeds` beside it; of a mean over several rows the
+  deviation is then bounded from above by the mean deviation."""
+  rows = select(df, cell)
+  if column not in rows:
+    return None
+  rows = rows[rows[column].notna()]
+  if rows.empty:
+    return None
+  items = float(rows['n_items'].mean()) if 'n_items' in rows else math.nan
+  if 'seed' in rows and rows['seed'].notna().all():
+    values = rows.groupby('seed')[column].mean()
+    return sample_of(dict(values), items)
+  return Sample(float(rows[column].mean()), float(rows[f'{column}_std'].mean()),
+                int(rows['n_seeds'].min()), None, items)
+
+
+def judge(claim: Claim, df, measures: Mapping[str, Effect] | None = None
+          ) -> Judged:
+  """The claim's outcome on a table, and on what measures() gave."""
+  judged = [_judge_case(claim, case, df, measures or {})
+            for case in claim.cases if case]
+  if not judged or any(j.outcome == 'not run' for j in judged):
+    return Judged(claim, 'not run', cases=len(claim.cases))
+  outcome, need = 'inconclusive', claim.quorum or len(judged)
+  count = {o: sum(j.outcome == o for j in judged) for o in OUTCOMES}
+  if count['supported'] + count['direction only'] >= need:
+    outcome = ('supported' if count['supported'] >= need
+               else 'direction only')
+  elif count['contradicted'] > len(judged) - need:
+    outcome = 'contradicted'
+  elif count['at floor'] == len(judged):
+    outcome = 'at floor'
+  weakest = min(judged, key=lambda j: _margin(claim.rule, j))
+  return dataclasses.replace(
+      weakest, outcome=outcome, cases=len(judged),
+      held=sum(bool(j.held) for j in judged) >= need)
+
+
+def judge_all(claims: Sequence[Claim], df, measures=None) -> list[Judged]:
+  """Every claim of an experiment."""
+  return [judge(c, df, measures) for c in claims]
+
+
+def _margin(rule: Rule, j: Judged) -> float:
+  """How far the effect is inside the rule's region, in its half intervals."""
+  e = j.effect
+  inside = min(e.value - rule.low, rule.high - e.value)
+  return inside / max(e.high - e.low, 1e-12)
+
+
+def _judge_case(claim: Claim, case: tuple[Cell, ...], df, measures) -> Judged:
+  """One case of a claim."""
+  rule = claim.rule
+  if 'measure' in case[0]:
+    e = measures.get(case[0]['measure'])
+    if e is None:
+      return Judged(claim, 'not run')
+    return Judged(claim, _with_size(claim, rule.outcome(e), e),
+                  rule.low <= e.value <= rule.high, e)
+  cells = [sample(df, c, claim.column) for c in case]
+  if any(c is None or c.n < MIN_SEEDS for c in cells):
+    return Judged(claim, 'not run')
+  given = cells
+  if isinstance(rule, Correlated):
+    given = list(zip(cells, _others(rule, case, df)))
+  effect = rule.effect(given)
+  outcome = _with_size(claim, rule.outcome(effect), effect)
+  if _untested(claim, case, cells, df):
+    outcome = 'at floor'
+  return Judged(claim, outcome, rule.held(given), effect, tuple(cells))
+
+
+def _others(rule: Correlated, case, df) -> list[Sample]:
+  if isinstance(rule.other, str):
+    return [sample(df, c, rule.other) for c in case]
+  return [Sample(v, 0.0, MIN_SEEDS) for v in rule.other]
+
+
+def _with_size(claim: Claim, outcome: str, e: Effect) -> str:
+  """'direction only' for a supported effect under half of the paper's."""
+  if outcome != 'supported' or claim.paper_effect is None:
+    return outcome
+  small = claim.rule.strength(e.value) < 0.5 * claim.rule.strength(
+      claim.paper_effect)
+  return 'direction only' if small else outcome
+
+
+def _untested(claim: Claim, case, cells: list[Sample], df) -> bool:
+  """Whether nothing is tested: no cell above the baseline, a control that is
+  not, or a bound that the baseline itself keeps."""
+  if claim.baseline is None:
+    return False
+  for c in claim.control:
+    at = sample(df, c, claim.column)
+    if at is None or not _above(at, _baseline(claim, c, df)):
+      return True
+  bases = [_baseline(claim, c, df) for c in case]
+  if claim.rule.compares:
+    return not any(map(_above, cells, bases))
+  return not claim.control and all(
+      claim.rule.low <= b.mean <= claim.rule.high for b in bases)
+
+
+def _baseline(claim: Claim, cell: Cell, df) -> Sample:
+  """The baseline's sample at a cell; raises KeyError for an unknown column."""
+  if isinstance(claim.baseline, str):
+    found = sample(df, cell, claim.baseline)
+    if found is None:
+      raise KeyError(f'{claim.id}: no column {claim.baseline!r} at {cell}')
+    return found
+  return Sample(float(claim.baseline), 0.0, MIN_SEEDS)
+
+
+def _above(cell: Sample, base: Sample) -> bool:
+  """Whether a cell's interval lies above the baseline."""
+  return contrast(cell, base).low > 0

@@ -1,0 +1,230 @@
+"""The look of every figure, and the panels that figures are made of. No JAX.
+
+A panel is a function of axes and of a summary (results.summarise): means with
+95 % intervals over seeds. Functions read no files and set no global style.
+Colours belong to the values of variables, so that one condition has one colour
+in all figures.
+"""
+
+from collections.abc import Mapping, Sequence
+
+INK, QUIET, GRID = '#222222', '#8a8a8a', '#e6e6e6'
+COLOURS = ('#3b6fb6', '#d1782c', '#4b9b5a', '#a34a8f', '#b5a02b', '#5c5c5c')
+# Values of variables that several figures show.
+COLOUR_OF = {
+    'single': '#b8c4d6', 'multi5': '#7f9cc7', 'multi5_permute': '#3b6fb6',
+    'multi5_permute_fullname': '#1f3f70',
+    'mixed': '#3b6fb6', 'finetune': '#d1782c', 'pretrain': '#8a8a8a',
+    'clean': '#5c5c5c', 'untrained': '#b9b9b9', 'trained': '#3b6fb6',
+    'junk': '#d1782c', 'tagged': '#4b9b5a'}
+
+
+def grid(columns: int = 1, rows: int = 1, width: float = 4.6,
+         height: float = 3.4, **kwargs):
+  """(figure, array of axes [rows, columns]); width and height in inches, of
+  one panel."""
+  from matplotlib.figure import Figure  # slow: only when something is drawn
+  fig = Figure(figsize=(width * columns, height * rows), layout='constrained')
+  axes = fig.subplots(rows, columns, squeeze=False, **kwargs)
+  for ax in axes.flat:
+    clean(ax)
+  return fig, axes
+
+
+def clean(ax):
+  """No box, light horizontal lines, quiet ticks."""
+  for side in ('top', 'right'):
+    ax.spines[side].set_visible(False)
+  for side in ('left', 'bottom'):
+    ax.spines[side].set_color(QUIET)
+  ax.tick_params(labelcolor=INK, labelsize=8.5, length=2.5, color=QUIET)
+  ax.grid(axis='y', color=GRID, linewidth=0.7)
+  ax.set_axisbelow(True)
+
+
+def colour(value, position: int = 0) -> str:
+  """Of a variable's value: its own, else by position."""
+  return COLOUR_OF.get(value, COLOURS[position % len(COLOURS)])
+
+
+def title(ax, text: str):
+  """A panel's title: what is shown, not what it means."""
+  ax.set_title(text, loc='left', fontsize=10, color=INK, fontweight='bold')
+
+
+def labels(ax, x: str = '', y: str = ''):
+  """Axis labels, with units."""
+  ax.set_xlabel(x, fontsize=9)
+  ax.set_ylabel(y, fontsize=9)
+
+
+def finish(fig, heading: str, caption: str):
+  """The one line on top, and at most two lines below: error bars, n, what
+  marks mean."""
+  fig.suptitle(heading, x=0.01, ha='left', fontsize=11)
+  fig.supxlabel(caption, x=0.01, ha='left', fontsize=8, color=QUIET)
+
+
+def seeds_note(summary) -> str:
+  """'mean and 95 % interval over 3 seeds'; of one seed, that it is one."""
+  low, high = int(summary.n_seeds.min()), int(summary.n_seeds.max())
+  if high == 1:
+    return 'one seed'
+  return ('mean and 95 % interval over '
+          + (f'{low}' if low == high else f'{low} to {high}') + ' seeds')
+
+
+def percent_axis(ax, top: float = 104):
+  """A y axis of percent; room above 100 for marks."""
+  ax.set_ylim(0, top)
+  ax.set_yticks(range(0, 101, 20))
+
+
+def legend(ax, **kwargs):
+  """A legend without a frame."""
+  ax.legend(**{'frameon': False, 'fontsize': 8} | kwargs)
+
+
+def errors(rows, y: str) -> list[list[float]]:
+  """[below, above] of the interval of y, never negative; 0 where there is
+  none (one seed)."""
+  below = [max(m - low, 0) if low == low else 0
+           for m, low in zip(rows[f'{y}_mean'], rows[f'{y}_low'])]
+  above = [max(high - m, 0) if high == high else 0
+           for m, high in zip(rows[f'{y}_mean'], rows[f'{y}_high'])]
+  return [below, above]
+
+
+def bars(ax, rows, y: str, names: Sequence[str], colours=None, paper=(),
+         offset: float = 0.0, width: float = 0.62, label: str = '',
+         horizontal: bool = False, numbers: bool = True, digits: int = 0):
+  """A bar for each row of a summary, at 0, 1, ... + offset, with its interval
+  and number; `paper`: the paper's values (None where it has none), as
+  diamonds."""
+  at = [i + offset for i in range(len(rows))]
+  means, error = list(rows[f'{y}_mean']), errors(rows, y)
+  draw, whisker = (ax.barh, 'xerr') if horizontal else (ax.bar, 'yerr')
+  draw(at, means, width, color=colours or COLOURS[0], label=label or None,
+       ecolor=INK, capsize=2, error_kw={'linewidth': 0.8}, **{whisker: error})
+  for i, mean in enumerate(means if numbers else ()):
+    if mean != mean:
+      continue
+    end = mean + error[1][i]
+    ax.annotate(f'{mean:.{digits}f}', (end, at[i]) if horizontal else (
+        at[i], end), xytext=(3, 0) if horizontal else (0, 2),
+        textcoords='offset points', fontsize=8, color=INK,
+        ha='left' if horizontal else 'center',
+        va='center' if horizontal else 'bottom')
+  marks = [(x, v) for x, v in zip(at, paper) if v is not None]
+  if marks:
+    xs, vs = zip(*marks)
+    # Beside the bar, so that neither number hides the other.
+    x_y = (vs, xs) if horizontal else ([x + 0.4 * width for x in xs], vs)
+    ax.plot(*x_y, 'D', color='white', markersize=5, markeredgecolor=INK,
+            markeredgewidth=1.1, clip_on=False, zorder=5)
+  if names:
+    if horizontal:
+      ax.set_yticks(range(len(rows)), names, fontsize=8.5)
+      ax.set_ylim(len(rows) - 0.4, -0.6)
+      ax.grid(axis='x', color=GRID, linewidth=0.7)
+      ax.grid(axis='y', visible=False)
+    else:
+      ax.set_xticks(range(len(rows)), names)
+
+
+def grouped_bars(ax, summary, x: str, hue: str, y: str,
+                 x_names: Mapping[str, str], hue_names: Mapping[str, str],
+                 paper: Mapping | None = None, digits: int = 0,
+                 numbers: bool = True):
+  """A group of bars for each value of x, a colour for each value of hue.
+  `paper`: {(x, hue): value}."""
+  width = 0.84 / len(hue_names)
+  cells = summary.set_index([x, hue])
+  for k, (value, name) in enumerate(hue_names.items()):
+    rows = cells.reindex([(v, value) for v in x_names])
+    bars(ax, rows, y, list(x_names.values()),
+         colours=colour(value, k), label=name, width=0.92 * width,
+         offset=width * (k - (len(hue_names) - 1) / 2), digits=digits,
+         numbers=numbers,
+         paper=[(paper or {}).get((v, value)) for v in x_names])
+
+
+def curves(ax, summary, x: str, hue: str | None, y: str,
+           names: Mapping | None = None, band: bool = True, **kwargs):
+  """A line over x for each value of hue, with the interval as a band (or as
+  bars)."""
+  groups = ([(None, summary)] if hue is None else
+            list(summary.groupby(hue, sort=False)))
+  if names is not None and hue is not None:
+    known = dict(groups)
+    groups = [(v, known[v]) for v in names if v in known]
+  for k, (value, rows) in enumerate(groups):
+    rows = rows.sort_values(x)
+    style = {'color': colour(value, k), 'marker': 'o', 'markersize': 3.5,
+             'linewidth': 1.5, 'label': (names or {}).get(value, value)}
+    if band:
+      ax.plot(rows[x], rows[f'{y}_mean'], **style | kwargs)
+      ax.fill_between(rows[x], rows[f'{y}_low'], rows[f'{y}_high'],
+                      color=style['color'], alpha=0.18, linewidth=0)
+    else:
+      ax.errorbar(rows[x], rows[f'{y}_mean'], yerr=errors(rows, y),
+                  capsize=2, elinewidth=0.8, **style | kwargs)
+
+
+def scatter(ax, rows, x: str, y: str, name: str = '', position: int = 0,
+            value=None, **kwargs):
+  """Means of two columns against each other, with both intervals."""
+  ax.errorbar(rows[f'{x}_mean'], rows[f'{y}_mean'], xerr=errors(rows, x),
+              yerr=errors(rows, y), fmt='o', markersize=4, linewidth=0.8,
+              color=colour(value, position), label=name or None, **kwargs)
+
+
+def heatmap(ax, matrix, row_names: Sequence[str], column_names: Sequence[str],
+            low: float = 0, high: float = 100, digits: int = 0):
+  """A matrix [rows, columns] of numbers, written into its cells."""
+  ax.grid(False)
+  ax.imshow(matrix, vmin=low, vmax=high, cmap='Blues', aspect='auto')
+  for i, line in enumerate(matrix):
+    for j, v in enumerate(line):
+      if v == v:
+        dark = (v - low) > 0.6 * (high - low)
+        ax.annotate(f'{v:.{digits}f}', (j, i), ha='center', va='center',
+                    fontsize=8, color='white' if dark else INK)
+  ax.set_xticks(range(len(column_names)), column_names, fontsize=8)
+  ax.set_yticks(range(len(row_names)), row_names, fontsize=8)
+
+
+def level(ax, value: float, text: str = '', style: str = ':', **kwargs):
+  """A horizontal reference line (a baseline, a bound), named at its left
+  end."""
+  if value != value:
+    return
+  ax.axhline(value, **{'color': INK, 'linewidth': 0.9, 'linestyle': style}
+             | kwargs)
+  if text:
+    ax.annotate(text, (0, value), xycoords=('axes fraction', 'data'),
+                xytext=(3, 2), textcoords='offset points', fontsize=7.5,
+                color=QUIET, backgroundcolor='#ffffffa0', zorder=4)
+
+
+def plain_ticks(ax):
+  """On logarithmic axes of little range: few labels, as plain numbers."""
+  from matplotlib import ticker
+  for axis in (ax.xaxis, ax.yaxis):
+    low, high = axis.get_view_interval()
+    if axis.get_scale() != 'log' or high > 50 * low:
+      continue
+    subs = (1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 4, 5, 7)
+    axis.set_major_locator(ticker.LogLocator(subs=subs, numticks=99))
+    axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter(ticker.FuncFormatter(_plain))
+
+
+def _plain(x: float, _) -> str:
+  return f'{x:g}' if 1e-3 < x < 1e4 else f'{x:.0e}'.replace('e+0', 'e')
+
+
+OUTCOME_COLOUR = {
+    'supported': '#4b9b5a', 'direction only': '#a9c98f',
+    'contradicted': '#b5443c', 'inconclusive': '#b5a02b',
+    'at floor': '#8a8a8a', 'not run': '#cccccc'}

@@ -1,0 +1,188 @@
+"""Finished runs as records, records as tables, tables as summaries. No JAX.
+
+A record is one run as a plain dict: id, tags, overrides, seed, what every
+evaluator measured (rows with named slices), cost and provenance. Records are
+committed as JSON lines (experiments/results/<experiment>/<scale>.runs.jsonl);
+table, figure and claims of an experiment are functions of them alone.
+
+Some older records stand for several seeds of which only mean and standard
+deviation were kept: their rows have 'std', they have `n_seeds` in place of a
+seed and `id` None.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from physics_lm import claims, store, sweep
+
+Record = dict[str, Any]
+
+
+def record(run: sweep.Run, folder: Path) -> Record:
+  """The record of a finished run; `folder` is its run folder. Raises BadInput
+  when it is not one."""
+  meta = store.read_json(folder / 'meta.json')
+  train, evals = store.results(folder)
+  return {
+      'id': run.id, 'tags': run.tags, 'config': run.config_file,
+      'overrides': run.changes,
+      'seed': {k: run.config.seed[k] for k in run.config.seed},
+      'step': run.config.steps, 'train': train,
+      'evals': {name: evals[name] for name in run.config.evals},
+      'seconds': store.read_json(folder / 'done')['seconds'],
+      **{k: meta[k] for k in ('device', 'devices', 'cores', 'python',
+                              'versions', 'git', 'git_dirty')},
+      'finished': meta['time']}
+
+
+def read_records(path: Path) -> list[Record]:
+  """The records of a file; none where there is no file."""
+  return store.read_rows(path)
+
+
+def write_records(path: Path, records: Sequence[Record]):
+  """Writes the file whole or not at all, a line a record."""
+  store.write(path, ''.join(json.dumps(r) + '\n' for r in records))
+
+
+def recorded_ids(path: Path) -> set[str]:
+  """Ids of the runs whose records the file holds."""
+  return {r['id'] for r in read_records(path) if r['id']}
+
+
+def merge(old: Sequence[Record], new: Sequence[Record]) -> list[Record]:
+  """`new`, and of `old` those of other runs, each where it stood."""
+  fresh = {r['id']: r for r in new}
+  kept = [fresh.pop(r['id'], r) if r['id'] else r for r in old]
+  return kept + list(fresh.values())
+
+
+def wide(records: Sequence[Record], evaluation: str,
+         columns: Mapping[str, str] | Sequence[str], slices: Sequence[str] = (),
+         where: Mapping[str, Any] | None = None, percent: bool = False):
+  """A table with one row a record and combination of slices.
+
+  `columns`: metrics, or {new column: metric}. `where` keeps rows whose slice
+  has a value (or one of a tuple of values). Beside column c stand c_low and
+  c_high (95 % by test item) where the evaluator gives them, c_std where seeds
+  were not kept, and n_items of the first column. `percent` multiplies all by
+  100. Columns: run, the tags, seed or n_seeds, the slices, then those.
+  """
+  import pandas as pd
+  if not isinstance(columns, Mapping):
+    columns = {c: c for c in columns}
+  of_metric = {m: c for c, m in columns.items()}
+  out, factor = {}, 100 if percent else 1
+  for i, r in enumerate(records):
+    for row in r['evals'].get(evaluation, ()):
+      if row['metric'] not in of_metric or not matches(row, where or {}):
+        continue
+      key = (i, *(row.get(s) for s in slices))
+      cell = out.setdefault(key, about(r) | {s: row.get(s) for s in slices})
+      column = of_metric[row['metric']]
+      for end in ('', '_low', '_high', '_std'):
+        value = row.get(end[1:] or 'value')
+        if value is not None:
+          cell[column + end] = factor * value
+      if column == next(iter(columns)) and 'n' in row:
+        cell['n_items'] = row['n']
+  frame = pd.DataFrame(list(out.values()))
+  for c in columns:  # of a metric that no run has
+    if c not in frame:
+      frame[c] = math.nan
+  return frame
+
+
+def beside(df, other, column: str):
+  """`df` with a column of another table of the same runs and slices (and its
+  _low, _high and _std)."""
+  extra = [c for c in other if c == column or c.startswith(f'{column}_')]
+  keys = [c for c in other if c in df and c not in (*extra, 'n_items')]
+  return df.merge(other[keys + extra], on=keys, how='left')
+
+
+def about(r: Record) -> dict:
+  """The columns of a table that say which run a row is of."""
+  seeds = {} if r['id'] or 'n_seeds' not in r else {'n_seeds': r['n_seeds']}
+  return {'run': r['id'], **r['tags'], **seeds}
+
+
+def matches(row: Mapping, where: Mapping) -> bool:
+  """Whether a row has the wanted value, or one of them, of every slice."""
+  return all(row.get(k) in v if isinstance(v, (tuple, list, set))
+             else row.get(k) == v for k, v in where.items())
+
+
+def train_columns(records: Sequence[Record], columns: Mapping[str, str]):
+  """A table run, {column: key of the last training row}: join it by `run`."""
+  import pandas as pd
+  return pd.DataFrame([{'run': r['id'], **{
+      c: r['train'].get(k, math.nan) for c, k in columns.items()}}
+      for r in records])
+
+
+def summarise(df, by: Sequence[str], columns: Sequence[str]):
+  """Over seeds, by group and in order of appearance: c_mean, c_std, c_low and
+  c_high (95 % t interval) of each column, and n_seeds."""
+  import pandas as pd
+  out = []
+  for key, rows in df.groupby(list(by), sort=False, dropna=False):
+    line = dict(zip(by, key if isinstance(key, tuple) else (key,)))
+    line['n_seeds'] = 0
+    for c in columns:
+      s = claims.sample(rows, {}, c)
+      low = high = std = mean = math.nan
+      if s is not None:
+        line['n_seeds'] = max(line['n_seeds'], s.n)
+        mean, std = s.mean, s.std
+        if s.n > 1:
+          _, low, high, *_ = claims.mean_effect(s)
+      line |= {f'{c}_mean': mean, f'{c}_std': std, f'{c}_low': low,
+               f'{c}_high': high}
+    out.append(line)
+  return pd.DataFrame(out)
+
+
+def best_by(df, by: Sequence[str], over: str, column: str):
+  """The rows whose `over` (a learning rate, say) has the highest mean of
+  `column` over seeds within its group."""
+  import pandas as pd
+  kept = []
+  for _, rows in df.groupby(list(by), sort=False, dropna=False):
+    means = rows.groupby(over, sort=False)[column].mean()
+    kept.append(rows[rows[over] == means.idxmax()])
+  return pd.concat(kept) if kept else df
+
+
+def text_table(frame) -> str:
+  """A summary for the terminal: c_mean and c_std become one column c, as
+  '61.2 ± 3.4'."""
+  shown = frame.copy()
+  for name in [c for c in frame if c.endswith('_mean')]:
+    stem = name.removesuffix('_mean')
+    stds = frame.get(f'{stem}_std', [math.nan] * len(frame))
+    at = shown.columns.get_loc(name)
+    shown.insert(at, stem, [
+        '' if m != m else claims.shown(claims.Sample(m, s, 0))
+        for m, s in zip(frame[name], stds)])
+    shown = shown.drop(columns=[c for c in (
+        name, f'{stem}_std', f'{stem}_low', f'{stem}_high') if c in shown])
+  return shown.to_string(index=False)
+
+
+def provenance(records: Sequence[Record], experiment: str, scale: str) -> dict:
+  """Who computed a table, on what: the <scale>.json beside it."""
+  def distinct(key):
+    return sorted({str(r[key]) for r in records if r.get(key) is not None})
+  return {
+      'experiment': experiment, 'scale': scale, 'runs': len(records),
+      'run_seconds': round(sum(r.get('seconds') or 0 for r in records)),
+      **{k: distinct(k) for k in ('device', 'devices', 'cores', 'python',
+                                  'git')},
+      'git_dirty': any(r.get('git_dirty') for r in records),
+      'finished': max(distinct('finished'), default=None),
+      'versions': next((r['versions'] for r in records if r.get('versions')),
+                       {})}
