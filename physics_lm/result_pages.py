@@ -1,0 +1,231 @@
+"""docs/results/ and README's headline table, from the committed records.
+
+A page an experiment (question, claims, figure, set-up, provenance), an index,
+and claims.csv with a row a claim. Nothing here is written by hand: the words
+are those of the experiment's docstring and CLAIMS, the numbers its records'.
+"""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from physics_lm import claims, report, results, store, sweep
+from physics_lm.errors import BadInput
+
+SCALES = ('paper', 'gpu', 'day', 'cpu', 'smoke')  # largest first
+BEGIN, END = '<!-- headline results -->', '<!-- /headline results -->'
+DOCS = sweep.ROOT / 'docs' / 'results'
+MAX_HEADLINES = 12
+
+
+class Evidence(NamedTuple):
+  """What one scale of an experiment showed."""
+
+  scale: str
+  judged: list[claims.Judged]
+  made_by: dict  # results.provenance
+  notes: list[str]  # of records: say, that seeds were not kept
+
+
+class Experiment(NamedTuple):
+  """An experiment and its evidence, the largest scale first."""
+
+  name: str
+  question: str  # first line of the docstring
+  set_up: str  # its rest
+  evidence: list[Evidence]
+
+  @property
+  def part(self) -> str:
+    """'Part 3.1' or what else its first claim is a claim of."""
+    return self.evidence[0].judged[0].claim.source.split(',')[0]
+
+  def best(self) -> list[tuple[Evidence, claims.Judged]]:
+    """Each claim at the largest scale where it was run."""
+    out = []
+    for i, first in enumerate(self.evidence[0].judged):
+      found = [(e, e.judged[i]) for e in self.evidence
+               if e.judged[i].outcome != 'not run']
+      out.append(found[0] if found else (self.evidence[0], first))
+    return out
+
+
+def experiments(committed: Path) -> Iterator[Experiment]:
+  """Every experiment with committed records, in order of part and name."""
+  found = []
+  for path in sorted((sweep.ROOT / 'experiments').glob('*.py')):
+    scales = [s for s in SCALES
+              if report.records_path(committed, path.stem, s).exists()]
+    if scales:
+      found.append(_read(path, scales, committed))
+  return iter(sorted(found, key=lambda e: (e.part, e.name)))
+
+
+def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
+  module = sweep.experiment(str(path))
+  question, _, rest = module.__doc__.strip().partition('\n')
+  evidence = []
+  for scale in scales:
+    records = results.read_records(
+        report.records_path(committed, module.name, scale))
+    evidence.append(Evidence(
+        scale, report.judge(module, module.table(records)),
+        results.provenance(records, module.name, scale),
+        list(dict.fromkeys(r['note'] for r in records if r.get('note')))))
+  return Experiment(module.name, question, rest.strip(), evidence)
+
+
+def write_all(committed: Path = report.RESULTS, docs: Path = DOCS,
+              readme: Path = sweep.ROOT / 'README.md') -> list[Path]:
+  """Writes every page, index, claims.csv and README's table; returns the files
+  that changed. Raises BadInput when README has no place for the table."""
+  found = list(experiments(committed))
+  files = {docs / f'{e.name}.md': page(e, committed, docs) for e in found}
+  files |= {docs / 'index.md': index(found), docs / 'claims.csv': table(found)}
+  text = readme.read_text(encoding='utf-8')
+  if text.count(BEGIN) != 1 or text.count(END) != 1:
+    raise BadInput(f'{readme} has not one {BEGIN} ... {END}')
+  before, rest = text.split(BEGIN)
+  files[readme] = (f'{before}{BEGIN}\n{headlines(found)}\n{END}'
+                   + rest.split(END)[1])
+  changed = []
+  for path, new in files.items():
+    if not path.exists() or path.read_text(encoding='utf-8') != new:
+      store.write(path, new)
+      changed.append(path)
+  for path in docs.glob('*.md'):
+    if path not in files:  # of an experiment that is gone
+      path.unlink()
+  return changed
+
+
+def headlines(found: list[Experiment]) -> str:
+  """The table of headline claims, the unflattering ones too."""
+  lines = ['| claim | paper | ours | outcome | evidence |',
+           '|---|---|---|---|---|']
+  rows = [(x, e, j) for x in found for e, j in x.best() if j.claim.headline]
+  for x, e, j in rows[:MAX_HEADLINES]:
+    lines.append(
+        f'| {j.claim.statement} | {j.claim.paper} | {j.ours} | **{j.outcome}** '
+        f'| [{x.name}](docs/results/{x.name}.md), {where(e, j)} |')
+  return '\n'.join(lines)
+
+
+def where(e: Evidence, j: claims.Judged) -> str:
+  """'cpu, 3 seeds'."""
+  n = f', {j.seeds} seeds' if j.seeds else ''
+  return f'{e.scale}{n}'
+
+
+def conclusion(x: Experiment) -> str:
+  """One line: the headline claims and their outcomes."""
+  rows = [j for _, j in x.best() if j.claim.headline] or [
+      j for _, j in x.best()][:1]
+  return '; '.join(f'**{j.outcome}**: {j.claim.statement} ({j.ours})'
+                   for j in rows)
+
+
+def index(found: list[Experiment]) -> str:
+  """docs/results/index.md: a line an experiment, counts of outcomes."""
+  lines = [
+      '# Results', '',
+      'Written by `python -m physics_lm.report --all` from the records in '
+      '`experiments/results/`. An outcome follows from the 95 % interval of '
+      'the effect over seeds ([how](../../physics_lm/claims.py)); '
+      '[claims.csv](claims.csv) has every claim, '
+      '[LOG.md](../../experiments/LOG.md) what was tried and failed.', '',
+      'Scales: `smoke` (seconds, in the tests), `cpu` (an experiment within 45 '
+      'minutes on two cores), `day` (within 8 hours on two cores), `gpu` (each '
+      'run within ten minutes of one data-centre GPU), `paper` (the published '
+      'sizes).', '',
+      '| part | experiment | headline | ' + ' | '.join(claims.OUTCOMES) + ' |',
+      '|---|---|---|' + '---|' * len(claims.OUTCOMES)]
+  for x in found:
+    outcomes = [j.outcome for _, j in x.best()]
+    counts = ' | '.join(str(outcomes.count(o) or '') for o in claims.OUTCOMES)
+    lines.append(f'| {x.part} | [{x.name}]({x.name}.md) | {conclusion(x)} | '
+                 f'{counts} |')
+  return '\n'.join(lines) + '\n'
+
+
+def page(x: Experiment, committed: Path, docs: Path) -> str:
+  """One experiment's page."""
+  lines = [f'# {x.name}', '', f'**{x.question}**', '', conclusion(x) + '.', '']
+  for e in x.evidence:
+    figure = os.path.relpath(committed / x.name / f'{e.scale}.png', docs)
+    lines += [f'## Scale `{e.scale}`', '', f'![{x.name}, {e.scale}]({figure})',
+              '', *claim_table(e), *undecided(e), _provenance(e), '']
+  return '\n'.join([*lines, '## Set-up', '', _markdown(x.set_up), '',
+                    f'Code: [experiments/{x.name}.py](../../experiments/'
+                    f'{x.name}.py)']) + '\n'
+
+
+def claim_table(e: Evidence) -> list[str]:
+  """Rows of the claims that were run, then those that were not."""
+  lines = [
+      '| claim | source | paper | ours | effect, 95 % interval | outcome | '
+      'older rule |', '|---|---|---|---|---|---|---|']
+  for j in sorted(e.judged, key=lambda j: j.outcome == 'not run'):
+    c, mark = j.claim, ' (post hoc)' * j.claim.post_hoc
+    by = j.effect and f'{j.interval}, {j.effect.method}, n = {j.effect.n}'
+    held = {True: 'held', False: 'did not hold', None: ''}[j.held]
+    lines.append(f'| {c.statement}{mark} | {c.source} | {c.paper} | {j.ours} | '
+                 f'{by or ""} | **{j.outcome}** | {held} |')
+  return [*lines, '']
+
+
+def undecided(e: Evidence) -> list[str]:
+  """What would decide the claims that say so."""
+  open_ = [j for j in e.judged if j.claim.decided_by and j.outcome in (
+      'inconclusive', 'at floor', 'not run')]
+  return [*(f'* {j.claim.statement} ({j.outcome}): {j.claim.decided_by}'
+            for j in open_), ''] if open_ else []
+
+
+def _provenance(e: Evidence) -> str:
+  m = e.made_by
+  versions = ', '.join(f'{k} {v}' for k, v in m['versions'].items())
+  seconds = f'{m["run_seconds"]:,} s, ' if m['run_seconds'] else ''
+  return (f'Provenance: {m["runs"]} records, {seconds}device '
+          f'{"/".join(m["device"])}, {"/".join(m["cores"])} cores, '
+          f'{versions}, commit {"/".join(g[:8] for g in m["git"])}, finished '
+          f'{m["finished"]}. ' + '. '.join(n[0].upper() + n[1:]
+                                           for n in e.notes)).strip()
+
+
+def _markdown(text: str) -> str:
+  """A docstring as Markdown: indented blocks become code blocks."""
+  out, code = [], False
+  for line in text.splitlines():
+    indented = bool(re.match(r' {2,}\S', line))
+    if code and not indented:
+      out.append('```')
+    if indented and not code:
+      out.append('```')
+    code = indented
+    out.append(line[2:] if code else line)
+  return '\n'.join(out + ['```'] * code)
+
+
+def table(found: list[Experiment]) -> str:
+  """claims.csv: a row an experiment, scale and claim."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(['experiment', 'scale', 'id', 'statement', 'source', 'paper',
+                   'ours', 'effect', 'low', 'high', 'n', 'method', 'outcome',
+                   'held', 'post_hoc', 'headline', 'device'])
+  for x in found:
+    for e in x.evidence:
+      for j in e.judged:
+        c, effect = j.claim, j.effect
+        numbers = [''] * 5 if effect is None else [
+            *(f'{v:.4g}' for v in effect[:3]), effect.n, effect.method]
+        writer.writerow([
+            x.name, e.scale, c.id, c.statement, c.source, c.paper, j.ours,
+            *numbers, j.outcome, '' if j.held is None else j.held, c.post_hoc,
+            c.headline, '/'.join(e.made_by['device'])])
+  return text.getvalue()
