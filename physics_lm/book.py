@@ -36,7 +36,7 @@ class Book:
   def __init__(self, config, folder: Path, command: str, data: rows.Data,
                closing):
     self.config, self.folder, self.command = config, folder, command
-    self.data, self.plain = data, store.identified(config, folder)
+    self.data, self.plain = data, store.canonical_config(config, folder)
     if (folder / 'meta.json').exists():  # a library may train another tokenizer
       store.check_vocab(folder, data.vocab, f'{folder}')
     self.saved = closing(checkpoint.Checkpoints(
@@ -71,7 +71,7 @@ class Book:
     """The trunk's newest state up to the knee, with its counts and its log:
     what this run would have come to by itself. Raises BadInput."""
     name, own = self.config.runtime.trunk, self.meta
-    trunk = store.place(name, self.folder)
+    trunk = store.find_run(name, self.folder)
     differs = [d for d in store.difference(
         store.read_json(trunk / 'config.json'), self.plain)
         if d.split(':')[0] not in MAY_DIFFER]
@@ -96,7 +96,8 @@ class Book:
   def origin(self, abstract: program.State):
     """The parameters of the run that this one starts from. Raises
     BadInput."""
-    parent = store.parent(self.config.init_from, self.folder, self.data.vocab)
+    parent = store.require_parent(self.config.init_from, self.folder,
+                                  self.data.vocab)
     like = abstract.base or abstract.params
     params, _ = trained.parameters(parent, like)
     if jax.tree.structure(params) != jax.tree.structure(like):
@@ -114,7 +115,7 @@ class Book:
           self.config, self.data.vocab, self.command,
           trainer.mesh.devices.flat[0], trainer.mesh.size, members,
           self.config.init_from and os.path.relpath(
-              store.place(self.config.init_from, self.folder).absolute(),
+              store.find_run(self.config.init_from, self.folder).absolute(),
               self.folder.absolute())))
     self.log = closing(metrics.Writer(
         self.folder, self.plain, self.meta['step']) if self.writes

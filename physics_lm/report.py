@@ -60,7 +60,7 @@ def _recorded(run: sweep.Run, known: set, runs: Sequence[sweep.Run]) -> bool:
 
 
 def _check_evaluated(run: sweep.Run, folder: Path, again: str):
-  if stale := sweep.unanswered(run, folder):
+  if stale := sweep.stale_evals(run, folder):
     raise BadInput(f'run {run.id} was evaluated by another specification: '
                    f'{stale}; run {again}')
   for name in run.config.evals:

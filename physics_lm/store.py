@@ -1,8 +1,8 @@
 """Run folders: identity, atomic files, locks, reading back. No JAX.
 
 runs/<experiment>/<run id>/{config.json, meta.json, metrics.jsonl, evals/,
-checkpoints/, done}. `done` is written last, by rename: without it a run does
-not count.
+checkpoints/, done}. `done` is written last, by rename: a run without it is
+not finished.
 """
 
 import contextlib
@@ -13,15 +13,18 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from configs import default
 from physics_lm.errors import BadInput
 
-# Sections that do not change what is computed, and so not the run's id.
+# Sections that change nothing that is computed, and so not the run's id.
 NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
-# Keys that came when runs were there already, and what was done before them:
-# an absent key has this value, and at this value it does not count.
+# Keys that were added after the first runs, with the value that describes those
+# runs: where the key is absent it has this value, and this value is left out of
+# the id.
 LATER = {'biographies': {'first': 0, 'power': 0.0}, 'bitworld': {'power': 0.0},
          'manipulation': {'power': 0.0}}  # of worlds, by kind
 LATER_DATA = {'masked': 0.0}
@@ -35,24 +38,28 @@ def plain(config) -> dict:
 def computation(config: dict) -> dict:
   """The part of a plain config that decides the result. A parent run counts
   by its folder's name, which for a launched run is its id. Sections and keys
-  that came later do not count while they say what was done before them."""
+  that were added later are left out while they have their old value."""
   kept = {k: v for k, v in config.items() if k not in NOT_COMPUTED}
   if kept.get('init_from'):  # a foreign file may lack it
     kept['init_from'] = Path(kept['init_from']).name
   if kept.get('adapter', {}).get('kind') == 'none':
     del kept['adapter']
-  without = lambda tree, neutral: {
-      k: v for k, v in tree.items() if k not in neutral or v != neutral[k]}
   if 'data' in kept:
-    kept['data'] = without(kept['data'], LATER_DATA)
+    kept['data'] = _without(kept['data'], LATER_DATA)
   if 'worlds' in kept:
-    kept['worlds'] = {name: without(w, LATER.get(w['kind'], {}))
+    kept['worlds'] = {name: _without(w, LATER.get(w['kind'], {}))
                       for name, w in kept['worlds'].items()}
   return kept
 
 
+def _without(tree: Mapping, neutral: Mapping) -> dict:
+  """`tree` less the keys that have their neutral value."""
+  return {k: v for k, v in tree.items()
+          if k not in neutral or v != neutral[k]}
+
+
 def completed(stored: dict) -> dict:
-  """A plain config of a run of before, with the keys that came later."""
+  """The plain config of an older run, with the keys that were added later."""
   known, out = plain(default.get_config()), dict(stored)
   out['adapter'] = stored.get('adapter', known['adapter'])
   if 'data' in out:
@@ -97,20 +104,25 @@ def _changes(a: dict, b: dict) -> list[str]:
           if a.get(k, '__absent') != b.get(k, '__absent')]
 
 
-def unanswered(folder: Path, evals: dict) -> dict[str, str]:
-  """{name: what differs} of the plain evaluations that the run in `folder`
-  was not asked in these words. When they are asked on the way does not
-  count."""
-  asked = completed(read_json(folder / 'config.json'))['evals']
-  words = lambda spec: {k: v for k, v in spec.items() if k != 'every'}
-  return {name: '; '.join(f'evals.{name}.{d}' for d in _changes(
-              words(asked.get(name, {})), words(spec)))
-          for name, spec in evals.items()
-          if words(asked.get(name, {})) != words(spec)}
+def stale_evals(folder: Path, evals: dict) -> dict[str, str]:
+  """{name: what differs} of the plain evaluations whose specification is not
+  the one with which the run in `folder` was evaluated. `every`, when they run
+  during training, does not count."""
+  before = completed(read_json(folder / 'config.json'))['evals']
+  changes = {name: _changes(_specification(before.get(name, {})),
+                            _specification(spec))
+             for name, spec in evals.items()}
+  return {name: '; '.join(f'evals.{name}.{c}' for c in found)
+          for name, found in changes.items() if found}
 
 
-def write(path: Path, text: str):
-  """Writes a file whole or not at all."""
+def _specification(evaluation: Mapping) -> dict:
+  """What decides the results of an evaluation."""
+  return {k: v for k, v in evaluation.items() if k != 'every'}
+
+
+def write(path: Path, text: str) -> None:
+  """Writes a file completely or not at all."""
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}')
   with temporary.open('w', encoding='utf-8') as f:
@@ -120,11 +132,12 @@ def write(path: Path, text: str):
   temporary.replace(path)
 
 
-def write_json(path: Path, value):
+def write_json(path: Path, value: Any) -> None:
+  """Writes a JSON file completely or not at all."""
   write(path, json.dumps(value, indent=1) + '\n')
 
 
-def read_json(path: Path):
+def read_json(path: Path) -> Any:
   """Raises BadInput when there is no such file, or no JSON in it."""
   try:
     return json.loads(path.read_text(encoding='utf-8'))
@@ -147,9 +160,9 @@ def read_rows(path: Path) -> list[dict]:
   return out
 
 
-def identified(config, folder: Path) -> dict:
-  """The plain config of a run in `folder`, its parent given by the id of what
-  the parent computed: two parents of one name are two parents."""
+def canonical_config(config, folder: Path) -> dict:
+  """The plain config of a run in `folder`, with its parent named by the id of
+  what the parent computed: two folders of one name may hold different runs."""
   out = plain(config)
   if config.init_from:
     for path in (Path(config.init_from), folder.parent / config.init_from):
@@ -159,25 +172,22 @@ def identified(config, folder: Path) -> dict:
   return out
 
 
-def provenance(config, vocab, command: str, device, devices: int,
+def provenance(config, vocab, command: str, device: Any, devices: int,
                members: int = 1, origin: str | None = None) -> dict:
-  """What meta.json holds: who computed this, with what, on what. `origin`:
-  from the run's folder to that of the run it started from."""
+  """What meta.json holds: the code, the command, the device and the versions
+  that computed a run.
+
+  Args:
+    device: a JAX device; `devices` of its kind were used.
+    members: runs that trained in the same program.
+    origin: the path from the run's folder to that of the run it started from.
+  """
   from importlib import metadata
-  root = Path(__file__).resolve().parents[1]
-
-  def git(*args):
-    try:
-      return subprocess.run(['git', *args], capture_output=True, text=True,
-                            cwd=root, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-      return None  # no git, or no repository: unknown
-
-  changed = git('status', '--porcelain', '--', 'physics_lm', 'configs',
-                ':(glob)experiments/*.py')
+  changed = _git('status', '--porcelain', '--', 'physics_lm', 'configs',
+                 ':(glob)experiments/*.py')
   return {
       'init_from': origin,
-      'git': git('rev-parse', 'HEAD'),
+      'git': _git('rev-parse', 'HEAD'),
       'git_dirty': None if changed is None else bool(changed),
       'command': command,
       'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
@@ -194,11 +204,21 @@ def provenance(config, vocab, command: str, device, devices: int,
   }
 
 
-def parent(name: str, folder: Path, vocab) -> Path:
+def _git(*arguments: str) -> str | None:
+  """What git prints in the repository; None without git or a repository."""
+  try:
+    return subprocess.run(
+        ['git', *arguments], capture_output=True, text=True, check=True,
+        cwd=Path(__file__).resolve().parents[1]).stdout.strip()
+  except (OSError, subprocess.CalledProcessError):
+    return None
+
+
+def require_parent(name: str, folder: Path, vocab) -> Path:
   """The finished run that a run in `folder` starts from: a path, or the id of
-  a run beside it. Raises BadInput when it is not finished, or when its
-  tokens mean other words."""
-  path = place(name, folder)
+  a run beside it. Raises BadInput when it is not finished, or was trained with
+  another vocabulary."""
+  path = find_run(name, folder)
   if not is_done(path):
     raise BadInput(f'init_from is {name!r}, wanted the folder or id of a '
                    f'finished run (no `done` in {path})')
@@ -206,26 +226,27 @@ def parent(name: str, folder: Path, vocab) -> Path:
   return path
 
 
-def place(name: str, folder: Path) -> Path:
-  """Where the run is that one in `folder` starts from."""
+def find_run(name: str, folder: Path) -> Path:
+  """The folder of the run that a run in `folder` calls `name`: a path, or the
+  id of a run beside it."""
   return Path(name) if Path(name).is_dir() else folder.parent / name
 
 
-def ancestor(folder: Path) -> Path:
+def find_parent(folder: Path) -> Path:
   """The finished run whose parameters the run in `folder` adapts or only
-  evaluates, wherever the two have moved together. Raises BadInput when it is
-  not there."""
+  evaluates, also when the two were moved together. Raises BadInput when it is
+  missing."""
   wanted = read_json(folder / 'config.json')['init_from']
-  told = read_json(folder / 'meta.json').get('init_from') or wanted
-  for path in (folder / told, folder.parent / wanted):
+  recorded = read_json(folder / 'meta.json').get('init_from') or wanted
+  for path in (folder / recorded, folder.parent / wanted):
     if is_done(path) and run_id(read_json(path / 'config.json')) == wanted:
       return path
-  raise BadInput(f'{folder} lacks what it took from run {wanted}, which is '
-                 f'neither in {folder / told} nor beside it')
+  raise BadInput(f'{folder} needs the parameters of run {wanted}, which is '
+                 f'neither in {folder / recorded} nor beside it')
 
 
-def check_vocab(folder: Path, vocab, what: str):
-  """Raises BadInput when the run in `folder` was made with another one."""
+def check_vocab(folder: Path, vocab, what: str) -> None:
+  """Raises BadInput when the run in `folder` was trained with another one."""
   theirs = read_json(folder / 'meta.json')['vocab']
   if theirs['sha256'] != vocab.hash:
     raise BadInput(
@@ -239,12 +260,12 @@ class Locked(Exception):
 
 
 @contextlib.contextmanager
-def lock(folder: Path):
-  """Holds the run folder for this process; the system lets go when the
-  process ends, however it ends. Raises Locked."""
+def lock(folder: Path) -> Iterator[None]:
+  """Locks the run folder for this process. The operating system releases the
+  lock when the process ends, however it ends. Raises Locked."""
   folder.mkdir(parents=True, exist_ok=True)
   with (folder / '.lock').open('a') as f:
-    for attempt in range(5):  # `state` below looks in for an instant
+    for attempt in range(5):  # `state` below takes the lock for an instant
       try:
         fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         break
@@ -256,6 +277,7 @@ def lock(folder: Path):
 
 
 def is_done(folder: Path) -> bool:
+  """Whether the run in `folder` has finished."""
   return (folder / 'done').exists()
 
 

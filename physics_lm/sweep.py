@@ -113,12 +113,12 @@ def finished(asked: list[Run], folder: Path):
   the answers do not matter."""
   own = {r.id for r in asked}
   return lambda run: store.is_done(folder / run.id) and (
-      run.id not in own or not unanswered(run, folder))
+      run.id not in own or not stale_evals(run, folder))
 
 
-def unanswered(run: Run, folder: Path) -> str:
+def stale_evals(run: Run, folder: Path) -> str:
   """What a done run was asked otherwise, or not at all."""
-  return '; '.join(store.unanswered(
+  return '; '.join(store.stale_evals(
       folder / run.id, store.plain(run.config)['evals']).values())
 
 

@@ -97,7 +97,7 @@ def finished(job: Job) -> bool:
   another computation."""
   if (job.folder / 'config.json').exists():
     differs = store.difference(store.read_json(job.folder / 'config.json'),
-                               store.identified(job.config, job.folder))
+                               store.canonical_config(job.config, job.folder))
     if differs:
       raise BadInput(f'{job.folder} holds another computation: '
                      + '; '.join(differs) + '. Wanted the same, or a new '
@@ -111,12 +111,12 @@ def finished(job: Job) -> bool:
 
 def ask_anew(job: Job):
   """Takes back the answers to what was asked in other words."""
-  asked = store.unanswered(job.folder, store.plain(job.config)['evals'])
+  asked = store.stale_evals(job.folder, store.plain(job.config)['evals'])
   for name in asked:
     (job.folder / f'evals/{name}/{job.config.steps}.json').unlink(
         missing_ok=True)
   if asked and store.is_done(job.folder):
-    print('asked anew: ' + '; '.join(asked.values()))
+    print('re-running evals (spec changed): ' + '; '.join(asked.values()))
     (job.folder / 'done').unlink(missing_ok=True)
 
 

@@ -66,11 +66,11 @@ def parameters(folder: Path, like):
   abstract tree; an adapter merged into what it adapts. Raises BadInput."""
   c = config(folder)
   if not c.steps:  # only evaluated: the parameters are those it started from
-    return parameters(store.ancestor(folder), like)[0], 0
+    return parameters(store.find_parent(folder), like)[0], 0
   if c.adapter.kind == 'none':
     return checkpoint.load_params(folder, like)
   cfg = shape.make(c, store.read_json(folder / 'meta.json')['vocab']['size'])
-  base, _ = parameters(store.ancestor(folder), like)
+  base, _ = parameters(store.find_parent(folder), like)
   adapter, step = checkpoint.load_params(folder, on_one_device(
       lambda: adapters.init(c.adapter, cfg, jax.random.key(0))))
   merged = jax.jit(lambda p, a: adapters.merge(p, a, c.adapter, cfg))(

@@ -53,7 +53,7 @@ def test_identity_is_what_is_computed(tmp_path):
   at = tmp_path / 'parents' / 'mine'
   store.write_json(at / 'config.json', store.plain(base.config))
   named = cli.override(child.config, {'init_from': str(at)})
-  assert store.run_id(store.identified(named, tmp_path)) == child.id
+  assert store.run_id(store.canonical_config(named, tmp_path)) == child.id
 
 
 def test_parents_come_first_and_doubles_are_refused():
@@ -95,17 +95,17 @@ def test_a_run_that_is_done_was_asked_what_is_asked(tmp_path):
   assert sweep.finished([before], tmp_path)(before)
   assert not sweep.finished([now], tmp_path)(now)
   assert sweep.finished([], tmp_path)(now)  # only started from
-  assert 'evals.extraction.people: 2 -> 3' in sweep.unanswered(now, tmp_path)
+  assert 'evals.extraction.people: 2 -> 3' in sweep.stale_evals(now, tmp_path)
   state = lambda run: cost.table([run], tmp_path, 'cpu').splitlines()[1].split()
   assert state(now)[-1] == 'ask' and state(before)[-1] == 'done'
   # On the way or not is no other question.
-  assert not sweep.unanswered(run({}, **{'evals.loss.every': 2}), tmp_path)
+  assert not sweep.stale_evals(run({}, **{'evals.loss.every': 2}), tmp_path)
   # Neither is a key that came later.
   old = store.plain(before.config)
   del old['evals']['loss']['problems'], old['data']['masked'], old['adapter']
   del old['worlds']['bios']['power'], old['log']['band']
   store.write_json(at / 'config.json', old)
-  assert not sweep.unanswered(before, tmp_path)
+  assert not sweep.stale_evals(before, tmp_path)
   assert store.completed(old) == store.plain(before.config)
   assert store.run_id(old) == before.id
 

@@ -16,7 +16,7 @@ def config():
 
 def folder(path, config, parent=None):
   """A finished run's, as far as it is asked for here."""
-  store.write_json(path / 'config.json', store.identified(config, path))
+  store.write_json(path / 'config.json', store.canonical_config(config, path))
   store.write_json(path / 'meta.json', {
       'init_from': parent and f'../{parent}'})
   store.write_json(path / 'done', {})

@@ -52,7 +52,7 @@ def lineage(config, folder: Path, step: int):
   read = [(config, step)]
   with contextlib.suppress(BadInput):
     while config.init_from:
-      folder = store.ancestor(folder)
+      folder = store.find_parent(folder)
       config = trained.config(folder)
       read.append((config, config.steps))
     return [(c, steps * c.data.batch) for c, steps in read if tasks(c)]
