@@ -4,6 +4,9 @@ Experiments merge them with `|` in their SCALES; `smoke`, `cpu`, `day`, `gpu`
 and `paper` are explained in docs/results/index.md.
 """
 
+from configs.manipulation import SMALL
+from configs.sizes import size
+
 # Shares of rows of biographies and of questions in the three trainings.
 BIO_QA = {
     'mixed': {},
@@ -21,11 +24,30 @@ SMOKE_BIOS = {'worlds.bios.people': 20, 'model.width': 32, 'model.depth': 2,
 SMOKE_20 = {'steps': 20, 'optim.warmup': 5}
 ROWS_512 = {'model.dtype': 'bfloat16', 'data.length': 512, 'data.batch': 96,
             'optim.learning_rate': 1e-3}
+PAPER_POOLS = {  # of bioS; the paper has 46 to 52 templates an attribute
+    'worlds.bios.first_names': 400, 'worlds.bios.middle_names': 400,
+    'worlds.bios.last_names': 1000, 'worlds.bios.years': 200,
+    'worlds.bios.cities': 200, 'worlds.bios.universities': 300,
+    'worlds.bios.majors': 100, 'worlds.bios.employers': 263,
+    'worlds.bios.templates': 50}
 # Part 3.1, appendices C and D.
 PAPER_BIOS = {'worlds.bios.people': 100_000, 'model.dropout': 0.1,
               'data.isolate': False}
 PAPER_FINETUNE = {'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
                   'optim.weight_decay': 0.01, 'optim.learning_rate': 3e-4}
+SMALL_POOLS = {f'worlds.bios.{k}': v for k, v in SMALL.items()}
+BIOS_200 = SMALL_POOLS | {  # 200 people, three templates an attribute
+    'worlds.bios.people': 200, 'worlds.bios.templates': 3, 'model.depth': 3,
+    'data.length': 160, 'data.batch': 12, 'optim.learning_rate': 5e-3,
+    'optim.b2': 0.95, 'checkpoint.every': 1000}
+GPU_BIOS = size('d512') | ROWS_512 | {'worlds.bios.people': 20_000}
+GPT2_BIOS = size('gpt2') | ROWS_512 | PAPER_BIOS
+TINY_MODEL = {'model.width': 16, 'model.depth': 2, 'model.heads': 2,
+              'data.batch': 4}
+SMOKE_TINY = TINY_MODEL | {'worlds.bios.people': 20, 'optim.warmup': 2}
+GPU_FINETUNE = {'steps': 1500, 'optim.warmup': 20,
+                'optim.learning_rate': 3e-4}
+LORA_8 = {'adapter.kind': 'lora', 'adapter.rank': 8}
 
 
 def seeds(seed: int) -> dict[str, int]:

@@ -218,6 +218,27 @@ class Ratio(Rule):
     return abs(math.log(e)) if e > 0 else math.inf
 
 
+class TimesMore(Ratio):
+  """The first cell is more than `low` times the second; held by the standard
+  error of their difference."""
+
+  strict = True
+
+  def held(self, cells):
+    a, b = cells
+    return a.mean - b.mean > 2 * standard_error(a, b)
+
+
+class Excess(Rule):
+  """The first cell exceeds the second by at most `high`. Such a claim cannot
+  fail where nothing can be done at all: give it a control."""
+
+  compares = False
+
+  def effect(self, cells):
+    return contrast(*cells)
+
+
 @dataclasses.dataclass(frozen=True)
 class Correlated(Rule):
   """Over cells, column and `other` of a claim are correlated at least `low`.
@@ -268,6 +289,16 @@ def ratio_between(low: float = -math.inf, high: float = math.inf) -> Rule:
   return Ratio(low, high)
 
 
+def times_more() -> Rule:
+  """a / b > 1. The paper's effect is then a factor."""
+  return TimesMore(1.0)
+
+
+def exceeds_by_at_most(margin: float) -> Rule:
+  """a - b <= margin."""
+  return Excess(-math.inf, margin)
+
+
 def correlated(bound: float, other: Any, ranks: bool = False) -> Rule:
   """Correlation over the cells of the claim's column with `other`."""
   return Correlated(bound, other=other, ranks=ranks)
@@ -279,7 +310,8 @@ class Claim:
 
   `cells` are {column: value or tuple of values, over which the mean is taken};
   several tuples of cells are cases of one claim, all of which must hold (or
-  `quorum` of them). A cell {'measure': name} is an effect that the
+  `quorum` of them). A cell may name a column of its own, {'column': name}: so
+  two columns are compared. A cell {'measure': name} is an effect that the
   experiment's measures() computes, say from a fit.
   """
 
@@ -293,7 +325,7 @@ class Claim:
   unit: str = '%'
   baseline: Any = None  # a column or a number: what no effect looks like
   control: tuple = ()  # cells that must be above the baseline
-  paper_effect: float | None = None  # in the effect's unit
+  paper_effect: Any = None  # in the effect's unit; a tuple: of each case
   quorum: int | None = None
   post_hoc: bool = False  # written after the runs had been seen
   headline: bool = False
@@ -303,6 +335,12 @@ class Claim:
   def cases(self) -> tuple[tuple[Cell, ...], ...]:
     first = self.cells[0] if self.cells else None
     return self.cells if isinstance(first, tuple) else (self.cells,)
+
+  def of_case(self, i: int) -> 'Claim':
+    """The claim with the paper's effect of its case i."""
+    if not isinstance(self.paper_effect, tuple):
+      return self
+    return dataclasses.replace(self, paper_effect=self.paper_effect[i])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -362,8 +400,11 @@ def number(x: float, digits: int | None = None) -> str:
 
 
 def shown(s: Sample, digits: int | None = None) -> str:
-  """'61.2 ± 3.4': mean and standard deviation over seeds."""
+  """'61.2 ± 3.4': mean and standard deviation over seeds, to as many digits
+  after the point."""
   text = number(s.mean, digits)
+  if digits is None and 'e' not in text and math.isfinite(s.mean):
+    digits = len(text.partition('.')[2])
   return text if math.isnan(s.std) else f'{text} ± {number(s.std, digits)}'
 
 
@@ -383,7 +424,8 @@ def sample(df, cell: Cell, column: str) -> Sample | None:
   is no such row. Where the table keeps no seeds, `column` is a mean, with
   `<column>_std` and `n_seeds` beside it; of a mean over several rows the
   deviation is then bounded from above by the mean deviation."""
-  rows = select(df, cell)
+  column = cell.get('column', column)
+  rows = select(df, _rows_of(cell))
   if column not in rows:
     return None
   rows = rows[rows[column].notna()]
@@ -397,11 +439,16 @@ def sample(df, cell: Cell, column: str) -> Sample | None:
                 int(rows['n_seeds'].min()), None, items)
 
 
+def _rows_of(cell: Cell) -> Cell:
+  """A cell less the column that it may name."""
+  return {k: v for k, v in cell.items() if k != 'column'}
+
+
 def judge(claim: Claim, df, measures: Mapping[str, Effect] | None = None
           ) -> Judged:
   """The claim's outcome on a table, and on what measures() gave."""
-  judged = [_judge_case(claim, case, df, measures or {})
-            for case in claim.cases if case]
+  judged = [_judge_case(claim.of_case(i), case, df, measures or {})
+            for i, case in enumerate(claim.cases) if case]
   if not judged or any(j.outcome == 'not run' for j in judged):
     return Judged(claim, 'not run', cases=len(claim.cases))
   outcome, need = 'inconclusive', claim.quorum or len(judged)
@@ -415,7 +462,7 @@ def judge(claim: Claim, df, measures: Mapping[str, Effect] | None = None
     outcome = 'at floor'
   weakest = min(judged, key=lambda j: _margin(claim.rule, j))
   return dataclasses.replace(
-      weakest, outcome=outcome, cases=len(judged),
+      weakest, claim=claim, outcome=outcome, cases=len(judged),
       held=sum(bool(j.held) for j in judged) >= need)
 
 
@@ -487,7 +534,7 @@ def _untested(claim: Claim, case, cells: list[Sample], df) -> bool:
 def _baseline(claim: Claim, cell: Cell, df) -> Sample:
   """The baseline's sample at a cell; raises KeyError for an unknown column."""
   if isinstance(claim.baseline, str):
-    found = sample(df, cell, claim.baseline)
+    found = sample(df, _rows_of(cell), claim.baseline)
     if found is None:
       raise KeyError(f'{claim.id}: no column {claim.baseline!r} at {cell}')
     return found

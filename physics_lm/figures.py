@@ -52,8 +52,10 @@ def title(ax, text: str):
   ax.set_title(text, loc='left', fontsize=10, color=INK, fontweight='bold')
 
 
-def labels(ax, x: str = '', y: str = ''):
-  """Axis labels, with units."""
+def labels(ax, x: str = '', y: str = '', heading: str = ''):
+  """Axis labels, with units, and the panel's title."""
+  if heading:
+    title(ax, heading)
   ax.set_xlabel(x, fontsize=9)
   ax.set_ylabel(y, fontsize=9)
 
@@ -110,11 +112,8 @@ def bars(ax, rows, y: str, names: Sequence[str], colours=None, paper=(),
     if mean != mean:
       continue
     end = mean + error[1][i]
-    ax.annotate(f'{mean:.{digits}f}', (end, at[i]) if horizontal else (
-        at[i], end), xytext=(3, 0) if horizontal else (0, 2),
-        textcoords='offset points', fontsize=8, color=INK,
-        ha='left' if horizontal else 'center',
-        va='center' if horizontal else 'bottom')
+    _number(ax, f'{mean:.{digits}f}',
+            (end, at[i]) if horizontal else (at[i], end), horizontal)
   marks = [(x, v) for x, v in zip(at, paper) if v is not None]
   if marks:
     xs, vs = zip(*marks)
@@ -130,6 +129,16 @@ def bars(ax, rows, y: str, names: Sequence[str], colours=None, paper=(),
       ax.grid(axis='y', visible=False)
     else:
       ax.set_xticks(range(len(rows)), names)
+
+
+def _number(ax, text: str, end: tuple, horizontal: bool):
+  """At the end of a bar, legible on top of lines."""
+  from matplotlib import patheffects
+  ax.annotate(text, end, xytext=(3, 0) if horizontal else (0, 2),
+              textcoords='offset points', fontsize=8, color=INK, zorder=6,
+              ha='left' if horizontal else 'center',
+              va='center' if horizontal else 'bottom', path_effects=[
+                  patheffects.withStroke(linewidth=2.5, foreground='white')])
 
 
 def grouped_bars(ax, summary, x: str, hue: str, y: str,
@@ -180,31 +189,65 @@ def scatter(ax, rows, x: str, y: str, name: str = '', position: int = 0,
 
 
 def heatmap(ax, matrix, row_names: Sequence[str], column_names: Sequence[str],
-            low: float = 0, high: float = 100, digits: int = 0):
-  """A matrix [rows, columns] of numbers, written into its cells."""
+            low: float = 0, high: float = 100, digits: int = 0,
+            paper: Mapping | None = None):
+  """A matrix [rows, columns] of numbers, written into its cells; `paper`: the
+  paper's values by (row, column), in brackets below."""
   ax.grid(False)
   ax.imshow(matrix, vmin=low, vmax=high, cmap='Blues', aspect='auto')
   for i, line in enumerate(matrix):
     for j, v in enumerate(line):
-      if v == v:
-        dark = (v - low) > 0.6 * (high - low)
-        ax.annotate(f'{v:.{digits}f}', (j, i), ha='center', va='center',
-                    fontsize=8, color='white' if dark else INK)
+      if v != v:
+        continue
+      style = {'ha': 'center', 'va': 'center', 'color': 'white' if (
+          v - low) > 0.6 * (high - low) else INK,
+          'textcoords': 'offset points'}
+      theirs = (paper or {}).get((i, j))
+      ax.annotate(f'{v:.{digits}f}', (j, i), fontsize=8, **style,
+                  xytext=(0, 0 if theirs is None else 5))
+      if theirs is not None:
+        ax.annotate(f'({theirs:.{digits}f})', (j, i), fontsize=7, **style,
+                    xytext=(0, -5))
   ax.set_xticks(range(len(column_names)), column_names, fontsize=8)
   ax.set_yticks(range(len(row_names)), row_names, fontsize=8)
 
 
-def level(ax, value: float, text: str = '', style: str = ':', **kwargs):
-  """A horizontal reference line (a baseline, a bound), named at its left
-  end."""
+def level(ax, value: float, text: str = '', style: str = ':',
+          vertical: bool = False, **kwargs):
+  """A reference line (a baseline, a bound) across the panel, named beside the
+  panel: right of it, or above it when the line is vertical."""
   if value != value:
     return
-  ax.axhline(value, **{'color': INK, 'linewidth': 0.9, 'linestyle': style}
-             | kwargs)
+  draw = ax.axvline if vertical else ax.axhline
+  draw(value, **{'color': INK, 'linewidth': 0.9, 'linestyle': style} | kwargs)
   if text:
-    ax.annotate(text, (0, value), xycoords=('axes fraction', 'data'),
-                xytext=(3, 2), textcoords='offset points', fontsize=7.5,
-                color=QUIET, backgroundcolor='#ffffffa0', zorder=4)
+    xy, coords, offset, align = (
+        ((value, 1), ('data', 'axes fraction'), (0, 2),
+         {'ha': 'center', 'va': 'bottom'}) if vertical else
+        ((1, value), ('axes fraction', 'data'), (3, 0),
+         {'ha': 'left', 'va': 'center'}))
+    ax.annotate(text if vertical else text.replace(' ', '\n', 1), xy,
+                xycoords=coords, xytext=offset, textcoords='offset points',
+                fontsize=7.5, color=QUIET, annotation_clip=False, **align)
+
+
+def group_levels(ax, values: Sequence[float], half_width: float = 0.45,
+                 label: str = 'majority baseline'):
+  """A short reference line across each group of bars at 0, 1, ...; one entry
+  of the legend."""
+  for i, value in enumerate(values):
+    if value == value:
+      ax.plot([i - half_width, i + half_width], [value] * 2, color=INK,
+              linewidth=1, linestyle=':', label=label, zorder=4)
+      label = None
+
+
+def paper_points(ax, xs: Sequence[float], ys: Sequence[float], colour=INK,
+                 line: bool = False):
+  """The paper's values as diamonds, joined by a dotted line if wanted."""
+  ax.plot(xs, ys, 'D:' if line else 'D', color=colour, markerfacecolor='white',
+          markeredgecolor=colour, markersize=4.5, linewidth=0.9,
+          markeredgewidth=1.1, clip_on=False, zorder=5)
 
 
 def plain_ticks(ax):

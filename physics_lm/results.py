@@ -104,6 +104,23 @@ def beside(df, other, column: str):
   return df.merge(other[keys + extra], on=keys, how='left')
 
 
+def extraction(records: Sequence[Record], evaluation: str = 'extraction',
+               by: Sequence[str] = ('person_split', 'attribute'),
+               where: Mapping[str, Any] | None = None):
+  """A row a run and combination of `by`, percent, of an evaluation of kind
+  'extraction': accuracy of answers to questions and of their first token, of
+  the same values inside biographies (bio_accuracy), and the majority
+  baseline."""
+  where = {'value_tokens': 'all'} | (where or {})
+  answers, texts = (
+      wide(records, evaluation, columns, by, where | {'text': text}, True)
+      for text, columns in (
+          ('question', ('accuracy', 'first_token_accuracy',
+                        'majority_baseline')),
+          ('biography', {'bio_accuracy': 'accuracy'})))
+  return beside(answers, texts, 'bio_accuracy')
+
+
 def about(r: Record) -> dict:
   """The columns of a table that say which run a row is of."""
   seeds = {} if r['id'] or 'n_seeds' not in r else {'n_seeds': r['n_seeds']}
