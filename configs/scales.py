@@ -30,6 +30,10 @@ PAPER_POOLS = {  # of bioS; the paper has 46 to 52 templates an attribute
     'worlds.bios.cities': 200, 'worlds.bios.universities': 300,
     'worlds.bios.majors': 100, 'worlds.bios.employers': 263,
     'worlds.bios.templates': 50}
+CAPACITY_GPU = {'model.dtype': 'bfloat16', 'optim.warmup': 1000,
+                'runtime.workers': 8}
+CAPACITY_PAPER = {'model.dtype': 'bfloat16', 'optim.warmup': 1000,
+                  'data.isolate': False}
 # Part 3.1, appendices C and D.
 PAPER_BIOS = {'worlds.bios.people': 100_000, 'model.dropout': 0.1,
               'data.isolate': False}

@@ -118,7 +118,9 @@ def bars(ax, rows, y: str, names: Sequence[str], colours=None, paper=(),
   if marks:
     xs, vs = zip(*marks)
     # Beside the bar, so that neither number hides the other.
-    x_y = (vs, xs) if horizontal else ([x + 0.4 * width for x in xs], vs)
+    shift = (0.6 if horizontal else 0.4) * width
+    beside = [x + shift for x in xs]
+    x_y = (vs, beside) if horizontal else (beside, vs)
     ax.plot(*x_y, 'D', color='white', markersize=5, markeredgecolor=INK,
             markeredgewidth=1.1, clip_on=False, zorder=5)
   if names:
@@ -212,11 +214,12 @@ def heatmap(ax, matrix, row_names: Sequence[str], column_names: Sequence[str],
   ax.set_yticks(range(len(row_names)), row_names, fontsize=8)
 
 
-def level(ax, value: float, text: str = '', style: str = ':',
+def level(ax, value: float | None, text: str = '', style: str = ':',
           vertical: bool = False, **kwargs):
   """A reference line (a baseline, a bound) across the panel, named beside the
-  panel: right of it, or above it when the line is vertical."""
-  if value != value:
+  panel: right of it, or above it when the line is vertical. Nothing for None
+  or nan."""
+  if value is None or value != value:
     return
   draw = ax.axvline if vertical else ax.axhline
   draw(value, **{'color': INK, 'linewidth': 0.9, 'linestyle': style} | kwargs)
@@ -248,6 +251,14 @@ def paper_points(ax, xs: Sequence[float], ys: Sequence[float], colour=INK,
   ax.plot(xs, ys, 'D:' if line else 'D', color=colour, markerfacecolor='white',
           markeredgecolor=colour, markersize=4.5, linewidth=0.9,
           markeredgewidth=1.1, clip_on=False, zorder=5)
+
+
+def diagonal(ax, end: float, text: str = ''):
+  """The line y = x from 0 to `end`, named at its end."""
+  ax.plot([0, end], [0, end], color=QUIET, linewidth=0.9, linestyle='--')
+  if text:
+    ax.annotate(text, (end, end), xytext=(6, -4), textcoords='offset points',
+                fontsize=7.5, color=QUIET, va='top')
 
 
 def plain_ticks(ax):

@@ -19,6 +19,9 @@ from typing import Any
 from physics_lm import claims, store, sweep
 
 Record = dict[str, Any]
+CAPACITY_COLUMNS = (
+    'bits_per_param', 'bits_per_param_max', 'parameters', 'bits', 'bits_max',
+    'bits_unclipped', 'name_nats', 'value_nats')
 
 
 def record(run: sweep.Run, folder: Path) -> Record:
@@ -163,15 +166,27 @@ def summarise(df, by: Sequence[str], columns: Sequence[str]):
   return pd.DataFrame(out)
 
 
-def best_by(df, by: Sequence[str], over: str, column: str):
-  """The rows whose `over` (a learning rate, say) has the highest mean of
-  `column` over seeds within its group."""
+def best_by(df, by: Sequence[str], over: str | list[str], column: str):
+  """The rows whose `over` (a learning rate, say, or several columns) has the
+  highest mean of `column` over seeds within its group. A mark in a table:
+  df.index.isin(best_by(df, ...).index)."""
   import pandas as pd
   kept = []
   for _, rows in df.groupby(list(by), sort=False, dropna=False):
-    means = rows.groupby(over, sort=False)[column].mean()
-    kept.append(rows[rows[over] == means.idxmax()])
+    choice = rows.groupby(over, sort=False).ngroup()
+    kept.append(rows[choice == rows[column].groupby(choice).mean().idxmax()])
   return pd.concat(kept) if kept else df
+
+
+def capacity(records: Sequence[Record], evaluation: str = 'bits',
+             tasks: Sequence[str] = ('bio',)):
+  """A row a run: bits of knowledge, in all and a parameter, what they follow
+  from, and exposures_actual, those that training had of `tasks` together."""
+  df = wide(records, evaluation, CAPACITY_COLUMNS, where={'term': 'all'})
+  df['parameters'] = df.parameters.astype(int)
+  made = train_columns(records, {t: f'exposures/{t}' for t in tasks})
+  made['exposures_actual'] = made[list(tasks)].sum(axis=1)
+  return df.merge(made[['run', 'exposures_actual']], on='run', how='left')
 
 
 def text_table(frame) -> str:
