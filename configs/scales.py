@@ -52,6 +52,24 @@ SMOKE_TINY = TINY_MODEL | {'worlds.bios.people': 20, 'optim.warmup': 2}
 GPU_FINETUNE = {'steps': 1500, 'optim.warmup': 20,
                 'optim.learning_rate': 3e-4}
 LORA_8 = {'adapter.kind': 'lora', 'adapter.rank': 8}
+# iGSM: a tiny model on a few problems; the paper's evaluation (Part 2.1, 2.4).
+SMOKE_IGSM = {
+    'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup': 2,
+    'data.batch': 4, 'log.every': 2, 'evals.reasoning.problems': 4,
+    'evals.reasoning.tokens': 16, 'evals.loss.rows': 4}
+CPU_SOLUTIONS = {'evals.reasoning.problems': 300, 'evals.reasoning.tokens': 128}
+PAPER_SOLUTIONS = {'evals.reasoning.problems': 4096,
+                   'evals.reasoning.tokens': 2048}
+
+
+def retry_data(variant: str) -> dict:
+  """iGSM's training data: 'clean', or kind and rate, as in 'retry_weak 0.5';
+  'retry_masked': retry without loss on the names of erroneous quantities."""
+  kind, _, rate = variant.partition(' ')
+  own = kind in ('retry_weak', 'retry_miss')
+  return {'worlds.igsm.retry_rate': float(rate or 0),
+          'worlds.igsm.retry': kind if own else 'retry',
+          'worlds.igsm.retry_mask': 'name' if 'masked' in kind else 'none'}
 
 
 def seeds(seed: int) -> dict[str, int]:

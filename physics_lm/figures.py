@@ -16,7 +16,10 @@ COLOUR_OF = {
     'multi5_permute_fullname': '#1f3f70',
     'mixed': '#3b6fb6', 'finetune': '#d1782c', 'pretrain': '#8a8a8a',
     'clean': '#5c5c5c', 'untrained': '#b9b9b9', 'trained': '#3b6fb6',
-    'junk': '#d1782c', 'tagged': '#4b9b5a'}
+    'junk': '#d1782c', 'tagged': '#4b9b5a',
+    'retry 0.05': '#b8c4d6', 'retry 0.2': '#7f9cc7', 'retry 0.5': '#3b6fb6',
+    'retry_masked 0.5': '#4b9b5a', 'retry_weak 0.5': '#d1782c',
+    'retry_miss 0.5': '#a34a8f'}
 
 
 def grid(columns: int = 1, rows: int = 1, width: float = 4.6,
@@ -125,10 +128,7 @@ def bars(ax, rows, y: str, names: Sequence[str], colours=None, paper=(),
             markeredgewidth=1.1, clip_on=False, zorder=5)
   if names:
     if horizontal:
-      ax.set_yticks(range(len(rows)), names, fontsize=8.5)
-      ax.set_ylim(len(rows) - 0.4, -0.6)
-      ax.grid(axis='x', color=GRID, linewidth=0.7)
-      ax.grid(axis='y', visible=False)
+      row_names(ax, names)
     else:
       ax.set_xticks(range(len(rows)), names)
 
@@ -180,6 +180,49 @@ def curves(ax, summary, x: str, hue: str | None, y: str,
     else:
       ax.errorbar(rows[x], rows[f'{y}_mean'], yerr=errors(rows, y),
                   capsize=2, elinewidth=0.8, **style | kwargs)
+
+
+def accuracy_by_op(ax, summary, hue: str, names: Mapping):
+  """Accuracy of whole solutions over the operations of a split's problems, a
+  line for each value of hue; dotted: of problems that occurred in training.
+  For summaries of results.solutions, by hue and split."""
+  op = summary.split.map(lambda s: int(''.join(filter(str.isdigit, s)) or 0))
+  rows = summary.assign(op=op)[op.gt(0) & ~summary.split.str.endswith('_reask')]
+  ax.set_xticks(sorted(set(rows.op)))
+  for k, (value, name) in enumerate(names.items()):
+    mine = rows[rows[hue] == value].sort_values('op')
+    x, line = mine.op + 0.04 * k, {'color': colour(value, k), 'linewidth': 1.5}
+    ax.errorbar(x, mine.accuracy_mean, yerr=errors(mine, 'accuracy'),
+                marker='o', markersize=3.5, elinewidth=0.8, capsize=2,
+                label=name, **line)
+    if 'accuracy_contaminated_mean' in mine:
+      ax.plot(x, mine.accuracy_contaminated_mean, ':', **line)
+  percent_axis(ax)
+  legend(ax, loc='lower left')
+  labels(ax, 'operations of the problem (op)', 'whole solutions correct, %',
+         'Accuracy by op')
+
+
+def stacked_bars(ax, rows, columns: Mapping[str, str], names: Sequence[str]):
+  """A horizontal bar for each row of a summary, in parts: the mean of each of
+  `columns` ({column: legend}), in percent."""
+  left = 0 * rows[f'{next(iter(columns))}_mean'].to_numpy()
+  for k, (column, label) in enumerate(columns.items()):
+    values = rows[f'{column}_mean'].fillna(0).to_numpy()
+    ax.barh(range(len(rows)), values, 0.62, left=left, label=label,
+            color=(COLOURS[4], QUIET, '#d4d4d4', *COLOURS)[k])
+    left = left + values
+  row_names(ax, names)
+  ax.set_xlim(0, 108)
+  legend(ax, loc='center right', handlelength=1)
+
+
+def row_names(ax, names: Sequence[str]):
+  """Names of horizontal bars, the first on top; the grid across them."""
+  ax.set_yticks(range(len(names)), names, fontsize=8.5)
+  ax.set_ylim(len(names) - 0.4, -0.6)
+  ax.grid(axis='x', color=GRID, linewidth=0.7)
+  ax.grid(axis='y', visible=False)
 
 
 def scatter(ax, rows, x: str, y: str, name: str = '', position: int = 0,
