@@ -9,8 +9,9 @@ seed. From the cells follows an effect (a difference, a ratio, a mean) with its
   contradicted    the interval lies wholly on the other side
   inconclusive    the interval holds both
   at floor        no cell is above the baseline, or the claim could not have
-                  failed: nothing is tested
-  not run         a cell is missing or has fewer than three seeds
+                  failed and did not: nothing is tested
+  not run         a cell (or a control) is missing or has fewer than three
+                  seeds
 
 Intervals are Student's t: of differences paired by seed where both cells have
 the same seeds, else Welch's. Seeds draw their own test items, so the spread
@@ -84,39 +85,59 @@ def mean_effect(a: Sample) -> Effect:
   return Effect(a.mean, a.mean - half, a.mean + half, a.n, 't')
 
 
+def same_for_all(a: Sample) -> Effect:
+  """As mean_effect, of a cell in percent whose every test item of every seed
+  came out alike, at 0 or 100 %. Seeds then show no spread; the interval is
+  Clopper and Pearson's for none of so many items."""
+  e = mean_effect(a)
+  if a.std or a.mean not in (0, 100) or math.isnan(a.items):
+    return e
+  most = 100 * (1 - 0.025**(1 / (a.n * a.items)))
+  return e._replace(low=max(a.mean - most, 0.0), high=min(a.mean + most, 100.0),
+                    method='Clopper-Pearson')
+
+
 def contrast(a: Sample, b: Sample, factor: float = 1.0) -> Effect:
   """a - factor * b with its interval: paired t, or Welch's."""
   if paired(a, b):
     e = mean_effect(sample_of({
         s: v - factor * b.by_seed[s] for s, v in a.by_seed.items()}))
     return e._replace(method='paired t')
-  u, v = a.std**2 / a.n, (factor * b.std)**2 / b.n
   value = a.mean - factor * b.mean
-  n = min(a.n, b.n)
-  if u + v == 0:
-    return Effect(value, value, value, n, 'Welch t')
-  degrees = (u + v)**2 / (u**2 / (a.n - 1) + v**2 / (b.n - 1))
-  half = quantile(degrees) * (u + v)**0.5
-  return Effect(value, value - half, value + half, n, 'Welch t')
+  half = quantile(welch_degrees(a, b, factor)) * (
+      a.std**2 / a.n + (factor * b.std)**2 / b.n)**0.5
+  return Effect(value, value - half, value + half, min(a.n, b.n), 'Welch t')
+
+
+def welch_degrees(a: Sample, b: Sample, factor: float = 1.0) -> float:
+  """Welch's and Satterthwaite's degrees of freedom of a - factor * b."""
+  u, v = a.std**2 / a.n, (factor * b.std)**2 / b.n
+  if u + v == 0:  # no spread at all: any number will do
+    return min(a.n, b.n) - 1
+  return (u + v)**2 / (u**2 / (a.n - 1) + v**2 / (b.n - 1))
 
 
 def ratio(a: Sample, b: Sample) -> Effect:
   """a / b with Fieller's interval: the factors k for which the interval of
-  a - k b holds zero. Unbounded when b cannot be told from zero."""
-  e = contrast(a, b)
+  a - k b holds zero. Unbounded when b cannot be told from zero.
+
+  Without pairs the degrees of freedom are Welch's at k = a / b.
+  """
+  k = a.mean / b.mean if b.mean else math.nan
   if paired(a, b):
+    method, degrees = 'paired t', a.n - 1
     x, y = (np.array([s.by_seed[k] for k in a.by_seed]) for s in (a, b))
     (xx, xy), (_, yy) = np.cov(x, y, ddof=1) / a.n
-    t2 = quantile(a.n - 1)**2
   else:
+    method, degrees = 'Welch t', welch_degrees(a, b, k)
     xx, yy, xy = a.std**2 / a.n, b.std**2 / b.n, 0.0
-    t2 = quantile(min(a.n, b.n) - 1)**2  # at most Welch's degrees
+  t2, n = quantile(degrees)**2, min(a.n, b.n)
   p, q, r = b.mean**2 - t2 * yy, a.mean * b.mean - t2 * xy, a.mean**2 - t2 * xx
-  if p <= 0:
-    return Effect(a.mean / b.mean if b.mean else math.nan, -math.inf, math.inf,
-                  e.n, e.method)
+  if not p > 0:
+    return Effect(k, -math.inf, math.inf, n, method)
   root = max(q * q - p * r, 0.0)**0.5
-  return Effect(a.mean / b.mean, (q - root) / p, (q + root) / p, e.n, e.method)
+  return Effect(k, float(q - root) / float(p), float(q + root) / float(p), n,
+                method)
 
 
 def standard_error(a: Sample, b: Sample) -> float:
@@ -155,9 +176,11 @@ class Rule:
     return abs(e)
 
 
+@dataclasses.dataclass(frozen=True)
 class Greater(Rule):
-  """The first cell is above the second."""
+  """The first cell is above the second, by more than `low`."""
 
+  low: float = 0.0
   strict = True
 
   def effect(self, cells):
@@ -239,6 +262,12 @@ class Excess(Rule):
     return contrast(*cells)
 
 
+def average_ranks(x: np.ndarray) -> np.ndarray:
+  """0, 1, ... by size; equal values share the mean of their ranks."""
+  below, equal_ = (f(x[:, None], x).sum(1) for f in (np.greater, np.equal))
+  return below + (equal_ - 1) / 2
+
+
 @dataclasses.dataclass(frozen=True)
 class Correlated(Rule):
   """Over cells, column and `other` of a claim are correlated at least `low`.
@@ -253,7 +282,7 @@ class Correlated(Rule):
   def effect(self, cells):
     x, y = (np.array([c.mean for c in part]) for part in zip(*cells))
     if self.ranks:
-      x, y = (np.argsort(np.argsort(v)).astype(float) for v in (x, y))
+      x, y = average_ranks(x), average_ranks(y)
     r = float(np.corrcoef(x, y)[0, 1])
     half = 1.959964 * ((1.06 if self.ranks else 1) / max(len(x) - 3, 1))**0.5
     z = math.atanh(max(min(r, 1 - 1e-12), -1 + 1e-12))
@@ -487,15 +516,18 @@ def _judge_case(claim: Claim, case: tuple[Cell, ...], df, measures) -> Judged:
       return Judged(claim, 'not run')
     return Judged(claim, _with_size(claim, rule.outcome(e), e),
                   rule.low <= e.value <= rule.high, e)
-  cells = [sample(df, c, claim.column) for c in case]
-  if any(c is None or c.n < MIN_SEEDS for c in cells):
+  cells, controls = ([sample(df, c, claim.column) for c in part]
+                     for part in (case, claim.control))
+  if any(c is None or c.n < MIN_SEEDS for c in (*cells, *controls)):
     return Judged(claim, 'not run')
   given = cells
   if isinstance(rule, Correlated):
     given = list(zip(cells, _others(rule, case, df)))
   effect = rule.effect(given)
+  if isinstance(rule, Bound) and claim.unit == '%':
+    effect = same_for_all(*cells)
   outcome = _with_size(claim, rule.outcome(effect), effect)
-  if _untested(claim, case, cells, df):
+  if _untested(claim, case, cells, df, outcome):
     outcome = 'at floor'
   return Judged(claim, outcome, rule.held(given), effect, tuple(cells))
 
@@ -515,19 +547,19 @@ def _with_size(claim: Claim, outcome: str, e: Effect) -> str:
   return 'direction only' if small else outcome
 
 
-def _untested(claim: Claim, case, cells: list[Sample], df) -> bool:
+def _untested(claim: Claim, case, cells: list[Sample], df, outcome: str
+              ) -> bool:
   """Whether nothing is tested: no cell above the baseline, a control that is
-  not, or a bound that the baseline itself keeps."""
+  not, or a bound that the baseline itself keeps and the cell too."""
   if claim.baseline is None:
     return False
-  for c in claim.control:
-    at = sample(df, c, claim.column)
-    if at is None or not _above(at, _baseline(claim, c, df)):
-      return True
+  if not all(_above(sample(df, c, claim.column), _baseline(claim, c, df))
+             for c in claim.control):
+    return True
   bases = [_baseline(claim, c, df) for c in case]
   if claim.rule.compares:
     return not any(map(_above, cells, bases))
-  return not claim.control and all(
+  return not claim.control and outcome != 'contradicted' and all(
       claim.rule.low <= b.mean <= claim.rule.high for b in bases)
 
 

@@ -1,0 +1,460 @@
+"""Claims: intervals that cover, rules with power, every outcome reached."""
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from physics_lm import claims
+from physics_lm.claims import (
+  Claim,
+  Effect,
+  at_least,
+  at_most,
+  between,
+  correlated,
+  equal,
+  greater,
+  judge,
+  ratio_between,
+)
+
+DRAWS = 3000  # simulated experiments behind each rate
+A, B, C = ({'variant': v} for v in 'abc')
+
+
+def sample(values, first_seed=0):
+  """The sample of values, of seeds from the first one on."""
+  return claims.sample_of(dict(enumerate(map(float, values), first_seed)))
+
+
+def normal(rng, mean, std, seeds, draws=DRAWS):
+  """Simulated experiments, [draws, seeds]."""
+  return rng.normal(mean, std, (draws, seeds))
+
+
+def coverage(effects, truth):
+  return np.mean([e.low <= truth <= e.high for e in effects])
+
+
+def rate(rule, effects, outcome='supported'):
+  return np.mean([rule.outcome(e) == outcome for e in effects])
+
+
+def error(p, draws=DRAWS):
+  """Four standard errors of a simulated rate whose true value is p."""
+  return 4 * (p * (1 - p) / draws)**0.5
+
+
+def t_effects(rng, seeds):
+  """One cell of mean 5."""
+  return [claims.mean_effect(sample(x)) for x in normal(rng, 5, 2, seeds)], 5
+
+
+def paired_effects(rng, seeds):
+  """Two cells that differ by 4, a seed's values moving together."""
+  shared = normal(rng, 0, 3, seeds)
+  a, b = (shared + normal(rng, m, 1, seeds) for m in (4, 0))
+  return [claims.contrast(sample(x), sample(y)) for x, y in zip(a, b)], 4
+
+
+def paired_ratio_effects(rng, seeds):
+  """Two cells of ratio 0.7, a seed's values moving together."""
+  shared = normal(rng, 0, 1, seeds)
+  a, b = 7 + shared + normal(rng, 0, 0.5, seeds), 10 + shared
+  return [claims.ratio(sample(x), sample(y)) for x, y in zip(a, b)], 0.7
+
+
+def welch_effects(rng, seeds, spread=1.0):
+  """Two cells of other seeds that differ by 4; `spread` times as noisy."""
+  a, b = normal(rng, 4, spread, seeds), normal(rng, 0, 1, seeds)
+  return [claims.contrast(sample(x), sample(y, 50)) for x, y in zip(a, b)], 4
+
+
+def ratio_effects(rng, seeds):
+  """Two cells of other seeds, of ratio 0.7."""
+  a, b = normal(rng, 7, 1, seeds), normal(rng, 10, 1, seeds)
+  return [claims.ratio(sample(x), sample(y, 50)) for x, y in zip(a, b)], 0.7
+
+
+@pytest.mark.parametrize('seeds', [3, 5])
+@pytest.mark.parametrize('simulate', [
+    t_effects, paired_effects, paired_ratio_effects])
+def test_intervals_cover_in_95_percent(simulate, seeds):
+  effects, truth = simulate(np.random.default_rng(1), seeds)
+  assert coverage(effects, truth) == pytest.approx(0.95, abs=error(0.95))
+
+
+@pytest.mark.parametrize('seeds,low,high', [(3, 0.940, 0.968),
+                                            (5, 0.945, 0.957)])
+@pytest.mark.parametrize('simulate', [
+    welch_effects, functools.partial(welch_effects, spread=5.0),
+    functools.partial(welch_effects, spread=100.0), ratio_effects],
+    ids=['equal', '5 times', '100 times', 'ratio'])
+def test_unpaired_intervals_cover_nearly_in_95_percent(
+    simulate, seeds, low, high):
+  """Welch's degrees of freedom are an approximation. With 20,000 draws the
+  coverage of three seeds is 0.942 (spreads of 1 and 5) to 0.966 (equal
+  spreads), that of five 0.945 to 0.956; a ratio's is the same."""
+  effects, truth = simulate(np.random.default_rng(2), seeds)
+  assert low - error(low) <= coverage(effects, truth) <= high + error(high)
+
+
+def test_unpaired_ratio_is_not_more_careful_than_welch():
+  """With the fewest degrees of freedom, n - 1, it covers 0.985 at n = 3."""
+  effects, truth = ratio_effects(np.random.default_rng(3), 3)
+  assert coverage(effects, truth) < 0.975
+
+
+def test_ratio_interval_is_unbounded_when_the_denominator_may_be_zero():
+  e = claims.ratio(sample([5, 6, 7]), sample([-1, 0.2, 1.1]))
+  assert (e.low, e.high) == (-math.inf, math.inf)
+  assert ratio_between(0.5, 2).outcome(e) == 'inconclusive'
+
+
+def test_paired_interval_is_scipys():
+  from scipy import stats
+  a, b = [4.0, 7.0, 5.5, 9.0], [3.0, 6.5, 4.0, 6.0]
+  e = claims.contrast(sample(a), sample(b))
+  wanted = stats.ttest_rel(a, b).confidence_interval(0.95)
+  assert (e.low, e.high) == pytest.approx(tuple(wanted))
+  e = claims.contrast(sample(a), sample(b[:3]))  # not the same seeds: Welch
+  wanted = stats.ttest_ind(a, b[:3], equal_var=False).confidence_interval(0.95)
+  assert (e.low, e.high) == pytest.approx(tuple(wanted))
+
+
+def effects_at(rule, mean, other, seeds, draws):
+  """A rule's effects when its cells have these true means and a standard
+  deviation of 1 over seeds."""
+  rng = np.random.default_rng(4)
+  cells = [normal(rng, m, 1, seeds, draws) for m in (mean, other)]
+  return [rule.effect([sample(x) for x in xs[:1 + rule.compares]])
+          for xs in zip(*cells)]
+
+
+@pytest.mark.parametrize('seeds', [3, 5])
+@pytest.mark.parametrize('rule,other,true,border', [
+    (greater(), 0, 12, 0), (greater(5), 0, 17, 5), (greater(-5), 0, 7, -5),
+    (equal(12), 0, 0, 12), (equal(12), 0, 0, -12),
+    (at_least(0), 0, 9, 0), (at_most(0), 0, -9, 0), (between(-9, 9), 0, 0, 9),
+    (ratio_between(0.9, 1.1), 100, 100, 110)])
+def test_rules_have_power_and_keep_their_error_rate(
+    rule, other, true, border, seeds):
+  """`true`: the first cell's mean where the claim holds by nine or more
+  standard deviations; `border`: where it just does not."""
+  found = effects_at(rule, true, other, seeds, 300)
+  assert rate(rule, found) > 0.93
+  assert rate(rule, found, 'contradicted') == 0
+  found = effects_at(rule, border, other, seeds, 2000)
+  assert rate(rule, found) == pytest.approx(0.025, abs=error(0.025, 2000))
+
+
+@pytest.mark.parametrize('seeds', [3, 5])
+def test_a_true_zero_is_contradicted_as_seldom_as_supported(seeds):
+  effects, _ = welch_effects(np.random.default_rng(5), seeds)
+  null = [Effect(e.value - 4, e.low - 4, e.high - 4, e.n, e.method)
+          for e in effects]
+  for outcome in ('supported', 'contradicted'):
+    assert rate(greater(), null, outcome) <= 0.025 + error(0.025)
+  assert rate(greater(), null, 'inconclusive') >= 0.95 - error(0.95)
+
+
+@pytest.mark.parametrize('first_seed', [0, 50])
+@pytest.mark.parametrize('accuracy', [0.01, 0.03, 0.1])
+def test_few_test_items_near_zero_give_no_false_difference(
+    accuracy, first_seed):
+  """Counts of right answers among 50 are often the same for all seeds."""
+  x = np.random.default_rng(6).binomial(50, accuracy, (2, 3000, 3)) * 2.0
+  effects = [claims.contrast(sample(a), sample(b, first_seed))
+             for a, b in zip(*x)]
+  assert rate(greater(), effects) <= 0.025 + error(0.025, 3000)
+
+
+def test_no_right_answer_in_any_seed_leaves_the_rate_open():
+  """0 of 150 leaves 2.4 % open; over seeds alone the spread would be zero."""
+  cell = claims.Sample(0.0, 0.0, 3, None, 50)
+  e = claims.same_for_all(cell)
+  assert (e.low, e.high) == (0, pytest.approx(2.43, abs=0.01))
+  all_right = claims.same_for_all(cell._replace(mean=100.0))
+  assert (all_right.low, all_right.high) == (pytest.approx(97.57, abs=0.01),
+                                             100)
+  some = cell._replace(mean=2.0, std=2.0)
+  assert claims.same_for_all(some) == claims.mean_effect(some)
+  df = table({'a': [0, 0, 0]}).assign(n_items=50)
+  for bound, outcome in ((10, 'supported'), (1, 'inconclusive')):
+    assert judge(claim(at_most(bound), (A,)), df).outcome == outcome
+
+
+def test_correlation_interval_covers_in_95_percent():
+  rng, hits = np.random.default_rng(7), 0
+  for _ in range(2000):
+    x = rng.normal(size=20)
+    y = 0.6 * x + 0.8 * rng.normal(size=20)
+    e = correlated(0.0, tuple(y)).effect([
+        (claims.Sample(v, 0.0, 3), claims.Sample(w, 0.0, 3))
+        for v, w in zip(x, y)])
+    hits += e.low <= 0.6 <= e.high
+  assert hits / 2000 == pytest.approx(0.95, abs=error(0.95, 2000))
+
+
+def test_rank_correlation_shares_ranks_of_equal_values():
+  from scipy import stats
+  x, y = [1, 1, 1, 2, 3, 3], [4, 2, 3, 5, 5, 9]
+  e = correlated(0.0, tuple(y), ranks=True).effect([
+      (claims.Sample(v, 0.0, 3), claims.Sample(w, 0.0, 3))
+      for v, w in zip(x, y)])
+  assert e.value == pytest.approx(stats.spearmanr(x, y).statistic)
+  assert list(claims.average_ranks(np.array([5, 1, 5]))) == [1.5, 0, 1.5]
+
+
+# Outcomes of constructed tables.
+
+
+def table(cells, baseline=0.0):
+  """A table of {variant: values by seed}."""
+  return pd.DataFrame([
+      {'variant': v, 'seed': s, 'accuracy': float(x),
+       'majority_baseline': baseline}
+      for v, values in cells.items() for s, x in enumerate(values)])
+
+
+def claim(rule, cells=(A, B), **changes):
+  return Claim('an_id', 'a > b', 'Part 1', '90 vs 10 %', cells, rule,
+               **changes)
+
+
+HIGH, LOW, NOISY = [90, 91, 92], [10, 12, 11], [10, 60, 95]
+
+
+@pytest.mark.parametrize('outcome,cells,changes', [
+    ('supported', {'a': HIGH, 'b': LOW}, {}),
+    ('supported', {'a': HIGH, 'b': LOW}, {'paper_effect': 100.0}),
+    ('direction only', {'a': [20, 21, 22], 'b': LOW}, {'paper_effect': 80.0}),
+    ('contradicted', {'a': LOW, 'b': HIGH}, {}),
+    ('contradicted', {'a': LOW, 'b': HIGH}, {'paper_effect': 80.0}),
+    ('inconclusive', {'a': NOISY, 'b': [11, 30, 20]}, {}),
+    ('inconclusive', {'a': HIGH, 'b': HIGH}, {}),  # not above: the same
+    ('at floor', {'a': [5.2, 5.1, 5.3], 'b': [4.6, 4.9, 4.7]},
+     {'baseline': 6.0}),
+    ('supported', {'a': HIGH, 'b': [5, 6, 5.5]},
+     {'baseline': 'majority_baseline'}),
+    ('not run', {'a': HIGH}, {}),
+    ('not run', {'a': HIGH, 'b': LOW[:2]}, {}),
+])
+def test_every_outcome_of_a_comparison(outcome, cells, changes):
+  found = judge(claim(greater(), **changes), table(cells))
+  assert found.outcome == outcome
+  assert (found.effect is None) == (found.held is None) == (
+      outcome == 'not run')
+
+
+@pytest.mark.parametrize('outcome,rule,cells', [
+    ('supported', equal(5), {'a': HIGH, 'b': [91, 92, 93]}),
+    ('contradicted', equal(5), {'a': HIGH, 'b': LOW}),
+    ('inconclusive', equal(5), {'a': NOISY, 'b': HIGH}),
+    ('inconclusive', equal(5), {'a': HIGH, 'b': [94, 96, 98]}),
+    ('supported', ratio_between(0.9, 1.1), {'a': HIGH, 'b': [91, 92, 93]}),
+    ('contradicted', ratio_between(0.9, 1.1), {'a': HIGH, 'b': LOW}),
+    ('inconclusive', ratio_between(0.9, 1.1), {'a': NOISY, 'b': HIGH}),
+    ('inconclusive', greater(78), {'a': HIGH, 'b': LOW}),
+    ('contradicted', greater(85), {'a': HIGH, 'b': LOW}),
+])
+def test_margins(outcome, rule, cells):
+  assert judge(claim(rule), table(cells)).outcome == outcome
+
+
+@pytest.mark.parametrize('outcome,rule,values,changes', [
+    ('supported', at_most(10), [1, 2, 3], {}),
+    ('contradicted', at_most(10), HIGH, {}),
+    ('inconclusive', at_most(10), LOW, {}),
+    ('supported', at_least(50), HIGH, {}),
+    ('supported', between(80, 100), HIGH, {}),
+    # Guessing keeps the bound too: it could not have failed.
+    ('at floor', at_most(10), [1, 2, 3], {'baseline': 4.0}),
+    # But what fails, fails.
+    ('contradicted', at_most(10), HIGH, {'baseline': 4.0}),
+    ('supported', at_least(50), HIGH, {'baseline': 4.0}),
+    # A control off the floor shows that the bound could have failed.
+    ('supported', at_most(10), [1, 2, 3], {'baseline': 4.0, 'control': (B,)}),
+    ('at floor', at_most(10), [1, 2, 3], {'baseline': 4.0, 'control': (C,)}),
+    ('not run', at_most(10), [1, 2, 3],
+     {'baseline': 4.0, 'control': ({'variant': 'none'},)}),
+])
+def test_every_outcome_of_a_bound(outcome, rule, values, changes):
+  df = table({'a': values, 'b': HIGH, 'c': [3, 4, 5]})
+  assert judge(claim(rule, (A,), **changes), df).outcome == outcome
+
+
+def test_a_comparison_without_a_control_above_the_baseline_is_at_floor():
+  df = table({'a': HIGH, 'b': LOW, 'c': [3, 4, 5]})
+  for control, outcome in ((A, 'supported'), (C, 'at floor')):
+    c = claim(greater(), baseline=4.0, control=(control,))
+    assert judge(c, df).outcome == outcome
+
+
+def test_an_unknown_baseline_is_an_error():
+  with pytest.raises(KeyError, match='no column'):
+    judge(claim(greater(), baseline='chance'), table({'a': HIGH, 'b': LOW}))
+
+
+CASES = ((A, B), (B, C), (A, C))
+
+
+@pytest.mark.parametrize('outcome,quorum,cells', [
+    ('supported', None, (HIGH, [50, 51, 52], LOW)),
+    ('inconclusive', None, (HIGH, NOISY, LOW)),
+    ('contradicted', None, (HIGH, LOW, [50, 51, 52])),
+    ('supported', 2, (HIGH, LOW, [50, 51, 52])),
+    ('contradicted', 2, (LOW, [50, 51, 52], HIGH)),
+    ('supported', 1, (HIGH, NOISY, LOW)),
+    ('not run', 1, (HIGH, LOW, [])),
+])
+def test_cases_and_quorum(outcome, quorum, cells):
+  df = table(dict(zip('abc', cells)))
+  found = judge(claim(greater(), CASES, quorum=quorum), df)
+  assert found.outcome == outcome and found.cases == 3
+
+
+def test_cases_at_floor_count_only_together():
+  low = [4.1, 4.0, 3.9]
+  c = claim(greater(), CASES, baseline=4.0)
+  assert judge(c, table(dict(a=low, b=low, c=low))).outcome == 'at floor'
+  assert judge(c, table(dict(a=HIGH, b=low, c=low))).outcome == 'inconclusive'
+
+
+def test_one_case_of_direction_only_makes_the_claim_so():
+  df = table({'a': HIGH, 'b': [20, 21, 22], 'c': LOW})
+  c = claim(greater(), CASES, paper_effect=60.0)
+  assert judge(c, df).outcome == 'direction only'
+
+
+def test_the_weakest_case_is_shown():
+  df = table({'a': HIGH, 'b': [20, 40, 60], 'c': LOW})
+  found = judge(claim(greater(), CASES), df)
+  assert found.ours == '40.0 ± 20.0 vs 11.0 ± 1.0 %'
+  assert found.effect.value == pytest.approx(29)
+
+
+def test_pairs_need_the_same_seeds():
+  df = table({'a': [10, 30, 50], 'b': [5, 25, 44]})
+  paired = judge(claim(greater()), df)
+  assert paired.outcome == 'supported'
+  assert paired.effect.method == 'paired t'
+  moved = df.assign(seed=df.seed + 1 * (df.variant == 'b'))
+  unpaired = judge(claim(greater()), moved)
+  assert unpaired.outcome == 'inconclusive'
+  assert unpaired.effect.method == 'Welch t'
+  assert unpaired.effect.value == pytest.approx(paired.effect.value)
+
+
+def test_tables_without_seeds_give_what_welch_gives_with_them():
+  cells = {'a': HIGH, 'b': LOW}
+  kept = table(cells)
+  lost = pd.DataFrame([
+      {'variant': v, 'accuracy': np.mean(x), 'accuracy_std': np.std(x, ddof=1),
+       'n_seeds': 3} for v, x in cells.items()])
+  e = judge(claim(greater()), lost).effect
+  wanted = judge(claim(greater()),
+                 kept.assign(seed=kept.seed + 9 * (kept.variant == 'b'))).effect
+  assert e.method == 'Welch t' and e == pytest.approx(wanted)
+  assert judge(claim(greater()), lost.assign(n_seeds=2)).outcome == 'not run'
+
+
+def test_rows_of_one_seed_are_averaged():
+  df = pd.concat([table({'a': HIGH}).assign(op=1),
+                  table({'a': LOW}).assign(op=2)])
+  s = claims.sample(df, {'variant': 'a', 'op': (1, 2)}, 'accuracy')
+  assert s.n == 3 and s.by_seed == {0: 50.0, 1: 51.5, 2: 51.5}
+  assert claims.sample(df, {'variant': 'a', 'op': 3}, 'accuracy') is None
+  assert claims.sample(df, {'variant': 'a', 'depth': 3}, 'accuracy') is None
+  assert claims.sample(df, {'variant': 'a'}, 'bits') is None
+
+
+def test_measures_are_judged_by_their_intervals():
+  c = claim(between(0.4, 0.6), ({'measure': 'exponent'},), unit='')
+  for low, high, outcome in ((0.45, 0.55, 'supported'),
+                             (0.45, 0.65, 'inconclusive'),
+                             (0.7, 0.8, 'contradicted')):
+    e = Effect((low + high) / 2, low, high, 12, 'bootstrap')
+    found = judge(c, table({}), {'exponent': e})
+    assert (found.outcome, found.effect) == (outcome, e)
+    assert found.held == (0.4 <= e.value <= 0.6)
+  assert judge(c, table({}), {}).outcome == 'not run'
+
+
+def test_correlation_is_over_cells():
+  cells = {v: [10 * i, 10 * i + 1, 10 * i - 1] for i, v in enumerate('abcdef')}
+  df = table(cells).assign(size=lambda d: d.variant.map(ord))
+  where = tuple({'variant': v} for v in cells)
+  for other in ('size', (1, 2, 3, 4, 5, 6)):
+    found = judge(claim(correlated(0.9, other), where), df)
+    assert found.outcome == 'supported' and found.effect.n == 6
+  found = judge(claim(correlated(0.9, (6, 5, 4, 3, 2, 1)), where), df)
+  assert found.outcome == 'contradicted'
+
+
+def test_the_older_rules_are_kept_beside_the_outcome():
+  """Two standard errors and point margins, as the first experiments had."""
+  df = table({'a': [10, 30, 50], 'b': [9, 11, 13]})
+  old = dict(greater=greater(), by_5=greater(5), same=equal(25),
+             no_difference=claims.EqualWithinError(-5, 5),
+             bound=at_least(25), factor=ratio_between(2, 3),
+             paired=claims.GreaterPaired())
+  held = {k: judge(claim(r, (A,) if k == 'bound' else (A, B)), df).held
+          for k, r in old.items()}
+  assert held == dict(greater=False, by_5=True, same=True, no_difference=True,
+                      bound=True, factor=True, paired=False)
+  assert judge(claim(equal(25)), df).outcome == 'inconclusive'
+
+
+def test_claims_without_cells_are_not_run():
+  found = judge(claim(greater(), ()), table({'a': HIGH}))
+  assert found.outcome == 'not run' and found.ours == 'not run'
+  assert found.interval == '' and found.seeds == 0
+
+
+def test_what_is_printed():
+  found = judge(claim(greater()), table({'a': HIGH, 'b': LOW}))
+  assert found.ours == '91.0 ± 1.0 vs 11.0 ± 1.0 %'
+  assert found.interval == '80.0 [77.5, 82.5]' and found.seeds == 3
+  assert [claims.number(x) for x in (0, 0.1234, 1.5, 24.68, 12345.6, 1e7,
+                                     math.inf, math.nan)] == [
+      '0.00', '0.123', '1.50', '24.7', '12346', '1e+07', 'inf', 'nan']
+
+
+def test_claims_cannot_be_changed():
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    claim(greater()).statement = 'b > a'
+
+
+def test_a_cell_may_name_a_column_of_its_own():
+  df = table({'a': HIGH}).assign(with_cot=[99.0, 98.0, 99.5])
+  found = judge(claim(greater(), (A | {'column': 'with_cot'}, A)), df)
+  assert found.outcome == 'supported' and found.effect.method == 'paired t'
+  assert found.effect.value == pytest.approx(98.83 - 91, abs=0.01)
+
+
+def test_the_papers_effect_may_differ_by_case():
+  df = table({'a': HIGH, 'b': [70, 71, 72], 'c': LOW})
+  for effects, outcome in (((30.0, 60.0, 80.0), 'supported'),
+                           ((60.0, 60.0, 80.0), 'direction only')):
+    c = claim(greater(), CASES, paper_effect=effects)
+    assert judge(c, df).outcome == outcome
+    assert judge(c, df).claim is c
+
+
+def test_times_more_and_excess():
+  df = table({'a': HIGH, 'b': LOW, 'c': [91, 90, 91]})
+  times, excess = claims.times_more(), claims.exceeds_by_at_most(5)
+  assert judge(claim(times, paper_effect=9.0), df).outcome == 'supported'
+  assert judge(claim(times, paper_effect=99.0), df).outcome == 'direction only'
+  assert judge(claim(times, (B, A)), df).outcome == 'contradicted'
+  assert judge(claim(excess, (B, A)), df).outcome == 'supported'
+  assert judge(claim(excess, (A, C)), df).outcome == 'supported'
+  assert judge(claim(excess), df).outcome == 'contradicted'
+  nothing = table({'a': [0, 0, 0], 'b': [1, 0, 1], 'c': [2, 1, 2]})
+  c = claim(excess, baseline=5.0, control=(C,))
+  assert judge(c, nothing).outcome == 'at floor'
