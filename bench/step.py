@@ -1,7 +1,7 @@
 """Tokens/s of our train step for a shape, on random tokens.
 
   python bench/step.py --shape=V512,D64,L4,N4,T64,B64 [--seconds=10]
-      [--dtype=bfloat16] [--attention=cudnn] [--json]
+      [--dtype=bfloat16] [--attention=cudnn] [--members=M] [--json]
 
 V vocabulary, D width, L layers, N heads, T tokens a row, B rows a step. Prints
 a line for each repeat, then the median; with --json one JSON object. The same
@@ -68,6 +68,8 @@ def main():
   p = arguments(__doc__)
   p.add_argument('--attention', default='xla')
   p.add_argument('--remat', action='store_true')
+  p.add_argument('--members', type=int, default=1,
+                 help='runs in one program; tokens/s are of all together')
   a = p.parse_args()
 
   from physics_lm import environment
@@ -79,12 +81,15 @@ def main():
   from physics_lm import cli, program, rows
   from physics_lm.scaling import flops
   s = a.shape
+  M = a.members
   config = cli.override(default.get_config(), {
       'model.width': s['D'], 'model.depth': s['L'], 'model.heads': s['N'],
       'model.dtype': a.dtype, 'data.length': s['T'], 'data.batch': s['B'],
       'runtime.attention': a.attention, 'runtime.remat': a.remat})
   data = rows.load(config)._replace(vocab=range(s['V']))
-  made = program.build(config, data)
+  members = [cli.override(config, {'seed.init': i}) for i in range(M)]
+  made = program.build(config, data, shared=False,
+                       members=members if M > 1 else ())
   state = made.init()
   tokens = np.random.default_rng(0).integers(
       2, s['V'], (s['B'], s['T'] + 1), dtype=np.int32)
@@ -94,6 +99,8 @@ def main():
           'weights': ones.astype(np.float32),
           'task': np.zeros(s['B'], np.int32),
           'entries': np.ones(s['B'], np.int32)}
+  if M > 1:
+    host = {k: np.stack([v] * M) for k, v in host.items()}
   batch = jax.device_put(host, made.batch_shardings)
 
   def step(n: int):
@@ -106,7 +113,7 @@ def main():
     began = time.perf_counter()
     step(1)
     compiled = time.perf_counter() - began
-    speeds = measure(step, s['B'] * s['T'], a.seconds)
+    speeds = measure(step, M * s['B'] * s['T'], a.seconds)
   device = jax.devices()[0]
   stats = device.memory_stats() or {}
   tell(a, 'physics_lm', speeds, devices=jax.device_count(),
