@@ -229,6 +229,7 @@ def get_config() -> ConfigDict:
   c.adapter.length = 16  # vectors of 'prefix' and 'prompt'
 
   c.optim = ConfigDict()
+  c.optim.name = 'adamw'  # or 'muon', on the layers' matrices: optim.py
   c.optim.learning_rate = 3e-3  # peak
   c.optim.schedule = 'cosine'  # 'cosine', 'linear', 'constant' or 'wsd'
   c.optim.warmup = 100  # steps, linear from 0

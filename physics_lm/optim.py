@@ -1,12 +1,34 @@
-"""Optimizer and learning-rate schedule from config."""
+"""Optimizer and learning-rate schedule from config.
+
+AdamW, or Muon for the matrices of the layers and AdamW for the rest:
+embeddings, unembedding, norms, biases, routers, low-rank adapters. Muon
+(Jordan 2024) moves a matrix by its momentum with all singular values set to
+about 1. Times 0.2 sqrt(larger side), such an update has the root mean square
+of Adam's (Liu et al. 2025, arXiv 2502.16982), so that one learning rate, one
+weight decay and one schedule serve both.
+"""
+
+import math
 
 import jax
 import optax
+from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
 from physics_lm import shape
 from physics_lm.errors import BadInput
 
 SCHEDULES = ('cosine', 'linear', 'constant', 'wsd')
+OPTIMIZERS = ('adamw', 'muon')
+MOMENTUM = 0.95  # of Muon, with Nesterov's step; five Newton-Schulz iterations
+ADAM_RMS = 0.2  # of Adam's updates over the learning rate, in training
+# Muon's matrices: input and output axes, counted from the last. What stands
+# before them, layers and experts, are matrices of their own.
+_PLAIN = MuonDimensionNumbers((-2,), (-1,))
+_PROJECTION = MuonDimensionNumbers((-3,), (-2, -1))  # D to all heads together
+MATRICES = {
+    'query': _PROJECTION, 'key': _PROJECTION, 'value': _PROJECTION,
+    'out': MuonDimensionNumbers((-3, -2), (-1,)),
+    'up': _PLAIN, 'gate': _PLAIN, 'down': _PLAIN}
 
 
 def schedule(config, peak=None) -> optax.Schedule:
@@ -52,13 +74,68 @@ def decays(params):
       lambda path, _: not name(path).startswith(('scale', 'bias')), params)
 
 
+def _matrix(path) -> MuonDimensionNumbers | None:
+  """The axes of the parameter at (part, name), or of an adapter's at (part,
+  name, role); None: it is not Muon's. Of an adapter, only a `difference` is a
+  matrix, like the one that it is added to."""
+  _, name, *role = (key.key for key in path)
+  return MATRICES.get(name) if role in ([], ['difference']) else None
+
+
+def _of_muon(params, wanted: bool = True):
+  """True for the parameters that Muon moves (or those that it does not)."""
+  return jax.tree_util.tree_map_with_path(
+      lambda path, _: (_matrix(path) is not None) == wanted, params)
+
+
+def _axes(params):
+  return jax.tree_util.tree_map_with_path(
+      lambda path, _: _matrix(path), params)
+
+
+def _like_adam(updates, _):
+  """Orthogonal updates, scaled to the root mean square of Adam's."""
+
+  def scaled(path, x):
+    sides = [math.prod(x.shape[a] for a in axes) for axes in _matrix(path)]
+    return ADAM_RMS * max(sides)**0.5 * x
+
+  return jax.tree_util.tree_map_with_path(scaled, updates)
+
+
+def _direction(config) -> optax.GradientTransformation:
+  """Where to, before weight decay and learning rate. Raises BadInput."""
+  o = config.optim
+  adam = optax.scale_by_adam(o.b1, o.b2, o.eps)
+  if o.name == 'adamw':
+    return adam
+  if o.name != 'muon':
+    raise BadInput(f'optim.name is {o.name!r}, wanted one of '
+                   f'{", ".join(OPTIMIZERS)}')
+  muon = optax.chain(
+      scale_by_muon(beta=MOMENTUM, weight_dimension_numbers=_axes),
+      optax.stateless(_like_adam))
+  return optax.chain(optax.masked(muon, _of_muon), optax.masked(
+      adam, lambda params: _of_muon(params, wanted=False)))
+
+
 def make(config, learning_rate=None, weight_decay=None
          ) -> optax.GradientTransformation:
-  """AdamW with decoupled weight decay, after global-norm clipping. Peak
-  learning rate and weight decay: config's, or traced scalars."""
+  """The optimizer of config.optim with decoupled weight decay, after
+  global-norm clipping. Peak learning rate and weight decay: config's, or
+  traced scalars. Raises BadInput."""
   o = config.optim
   decay = o.weight_decay if weight_decay is None else weight_decay
-  adamw = optax.adamw(schedule(config, learning_rate), o.b1, o.b2, o.eps,
-                      weight_decay=decay, mask=decays)
   return optax.chain(
-      optax.clip_by_global_norm(o.clip) if o.clip else optax.identity(), adamw)
+      optax.clip_by_global_norm(o.clip) if o.clip else optax.identity(),
+      _direction(config), optax.add_decayed_weights(decay, decays),
+      optax.scale_by_learning_rate(schedule(config, learning_rate)))
+
+
+def state_like(config, state, like, others):
+  """A tree of the optimizer state's structure: of each moment, the leaf that
+  `like`, a tree as of parameters, has for its parameter; else `others`."""
+  absent = lambda x: isinstance(x, optax.MaskedNode)  # moved by the other rule
+  return optax.tree_utils.tree_map_params(
+      make(config), lambda x, own: x if absent(x) else own, state, like,
+      transform_non_params=lambda _: others, is_leaf=absent)

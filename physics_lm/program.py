@@ -159,9 +159,7 @@ def build(config, data: rows.Data, devices=None, members=(),
   if adapted:
     params, base = placed(adapters.axes(config.adapter, cfg)), params
   everywhere = sharding.named(mesh, ())
-  opt = optax.tree_utils.tree_map_params(
-      optim.make(config), lambda _, s: s, shapes.opt, params,
-      transform_non_params=lambda _: everywhere)
+  opt = optim.state_like(config, shapes.opt, params, everywhere)
   lone = where = State(everywhere, params, opt, base)
   abstract = jax.tree.map(
       lambda s, w: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=w),

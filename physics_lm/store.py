@@ -27,7 +27,7 @@ NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
 # the id.
 LATER = {'biographies': {'first': 0, 'power': 0.0}, 'bitworld': {'power': 0.0},
          'manipulation': {'power': 0.0}}  # of worlds, by kind
-LATER_DATA = {'masked': 0.0}
+LATER_SECTIONS = {'data': {'masked': 0.0}, 'optim': {'name': 'adamw'}}
 
 
 def plain(config) -> dict:
@@ -44,8 +44,8 @@ def computation(config: dict) -> dict:
     kept['init_from'] = Path(kept['init_from']).name
   if kept.get('adapter', {}).get('kind') == 'none':
     del kept['adapter']
-  if 'data' in kept:
-    kept['data'] = _without(kept['data'], LATER_DATA)
+  for section in LATER_SECTIONS.keys() & kept.keys():
+    kept[section] = _without(kept[section], LATER_SECTIONS[section])
   if 'worlds' in kept:
     kept['worlds'] = {name: _without(w, LATER.get(w['kind'], {}))
                       for name, w in kept['worlds'].items()}
@@ -62,8 +62,8 @@ def completed(stored: dict) -> dict:
   """The plain config of an older run, with the keys that were added later."""
   known, out = plain(default.get_config()), dict(stored)
   out['adapter'] = stored.get('adapter', known['adapter'])
-  if 'data' in out:
-    out['data'] = LATER_DATA | out['data']
+  for section in LATER_SECTIONS.keys() & out.keys():
+    out[section] = LATER_SECTIONS[section] | out[section]
   if 'worlds' in out:
     out['worlds'] = {name: LATER.get(w.get('kind'), {}) | w
                      for name, w in out['worlds'].items()}

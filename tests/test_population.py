@@ -89,7 +89,8 @@ def test_members_equal_lone_runs(tiny, tmp_path, mesh, base, lone):
 
 
 def test_members_that_share_rows_get_one_batch(one_device, tmp_path):
-  rates = [{'optim.learning_rate': r} for r in (1e-3, 3e-3, 1e-2)]
+  rates = [{'optim.learning_rate': r, 'optim.weight_decay': 20 * r,
+            'optim.name': 'muon'} for r in (1e-3, 3e-3, 1e-2)]
   together = jobs(one_device, tmp_path / 'all', rates)
   data = rows.load(together[0].config)
   assert all(rows.load(j.config) is data for j in together)

@@ -17,7 +17,7 @@ from physics_lm.errors import BadInput, disk_errors
 from tests.conftest import ROOT, TINY
 
 MORE = {'runtime.mesh.data': 1, 'steps': 12, 'checkpoint.every': 3,
-        'evals.loss.every': 4}
+        'evals.loss.every': 4, 'optim.name': 'muon'}  # and AdamW for the rest
 
 
 def final(folder, config, devices=None):

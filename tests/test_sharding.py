@@ -41,7 +41,7 @@ def reference():
 
 
 LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-         'model.tied': False, 'model.dropout': 0.1}
+         'model.tied': False, 'model.dropout': 0.1, 'optim.name': 'muon'}
 
 
 EXPERTS = {'model.experts': 4, 'model.mlp_ratio': 1.0}
@@ -66,18 +66,26 @@ def test_every_mesh_computes_the_same(tiny, mesh, changes, reference):
   assert trainer.step.func._cache_size() == 1  # one compilation
 
 
-def test_parameters_and_moments_are_cut_alike(tiny):
-  config = tiny(keys((2, 2, 2)))
+def named(tree):
+  """[(name as in a tree of parameters, array)] of every leaf."""
+  return [('/'.join(k.key for k in path if hasattr(k, 'key')), x)
+          for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]]
+
+
+@pytest.mark.parametrize('optimizer,count', [('adamw', 2), ('muon', 1)])
+def test_parameters_and_moments_are_cut_alike(tiny, optimizer, count):
+  config = tiny(keys((2, 2, 2)) | {'optim.name': optimizer})
   trainer = program.build(config, rows.load(config))
   state = trainer.init()
-  is_adam = lambda x: hasattr(x, 'mu')
-  adam = next(filter(is_adam, jax.tree.leaves(state.opt, is_leaf=is_adam)))
   up = state.params['layers']['up']
   assert up.sharding.spec == sharding.spec(('layers', 'embed', 'mlp'))
   assert up.addressable_shards[0].data.size == up.size // 4
-  for moments in (adam.mu, adam.nu):
-    jax.tree.map(lambda p, m: p.sharding == m.sharding or pytest.fail(
-        f'{p.sharding} {m.sharding}'), state.params, moments)
+  params = dict(named(state.params))
+  moments = [(name, x) for name, x in named(state.opt) if name]
+  for name, x in moments:
+    assert x.sharding == params[name].sharding, name
+  moved = [name for name, _ in moments]
+  assert moved.count('layers/up') == count and set(moved) == params.keys()
   whole = sum(x.nbytes for x in jax.tree.leaves(state))
   on_first = sum(s.data.nbytes for x in jax.tree.leaves(state)
                  for s in x.addressable_shards

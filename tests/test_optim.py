@@ -1,0 +1,134 @@
+"""Muon: the matrices of the layers one by one, everything else by AdamW."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import default
+from physics_lm import adapters, cli, compress, model, optim, shape
+from physics_lm.errors import BadInput
+from tests.conftest import TINY
+
+RATE, DECAY = 1e-2, 0.5
+MUON = TINY | {
+    'optim.name': 'muon', 'optim.learning_rate': RATE,
+    'optim.weight_decay': DECAY, 'optim.clip': 0.0, 'optim.warmup': 0,
+    'optim.schedule': 'constant', 'model.mlp': 'gated_gelu', 'model.depth': 3,
+    'model.kv_heads': 1, 'model.tied': False}
+
+
+def config_of(changes=None):
+  return cli.override(default.get_config(), MUON | (changes or {}))
+
+
+def shape_of(changes=None):
+  return shape.make(config_of(changes), 40)
+
+
+def spread(tree):
+  """Normal numbers in the tree's shapes, a spread of their own for each
+  layer."""
+  at, form = jax.tree.flatten(tree)
+  rng = np.random.default_rng(0)
+  return jax.tree.unflatten(form, [jnp.asarray(
+      rng.normal(size=x.shape) * np.exp(rng.normal(size=x.shape[:1])).reshape(
+          -1, *[1] * (len(x.shape) - 1)), jnp.float32) for x in at])
+
+
+def trees(cfg):
+  """Parameters and gradients of a model, all numbers drawn."""
+  both = jax.eval_shape(lambda: (model.init(cfg, jax.random.key(0)),) * 2)
+  return spread(both)
+
+
+def updates_of(config, params, grads):
+  tx = optim.make(config)
+  return jax.jit(tx.update)(grads, tx.init(params), params)[0]
+
+
+def orthogonal(g_IO):
+  """Jordan's five quintic iterations: what stands in his blog, in NumPy."""
+  x = g_IO / np.linalg.norm(g_IO)
+  x = x.T if g_IO.shape[0] > g_IO.shape[1] else x
+  for _ in range(5):
+    a = x @ x.T
+    x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+  return x.T if g_IO.shape[0] > g_IO.shape[1] else x
+
+
+def matrices_of(cfg):
+  """(name, inputs, outputs) of each matrix of a layer."""
+  D, F, wide = cfg.width, cfg.mlp_width, cfg.heads * cfg.head
+  return [('query', D, wide), ('key', D, cfg.kv_heads * cfg.head),
+          ('value', D, cfg.kv_heads * cfg.head), ('out', wide, D),
+          ('up', D, F), ('gate', D, F), ('down', F, D)]
+
+
+@pytest.mark.parametrize('experts', [1, 2])
+def test_muon_moves_each_layers_matrix_by_itself(experts):
+  cfg = shape_of({'model.experts': experts})
+  params, grads = trees(cfg)
+  updates = updates_of(config_of(), params, grads)['layers']
+  for name, I, O in matrices_of(cfg):
+    g, w, u = (np.asarray(t[name], np.float64).reshape(-1, I, O)
+               for t in (grads['layers'], params['layers'], updates))
+    assert len(g) == cfg.depth * (experts if name in (
+        'up', 'gate', 'down') else 1)
+    for g_IO, w_IO, u_IO in zip(g, w, u):
+      # The first momentum is the gradient's multiple; scale does not matter.
+      direction = orthogonal(g_IO)
+      wanted = -RATE * (0.2 * max(I, O)**0.5 * direction + DECAY * w_IO)
+      np.testing.assert_allclose(u_IO, wanted, atol=2e-5 * np.abs(wanted).max())
+      # All its singular values are about 1: the iteration's own tolerance.
+      singular = np.linalg.svd(direction, compute_uv=False)
+      real = np.linalg.svd(g_IO, compute_uv=False) > 0.02 * np.linalg.norm(g_IO)
+      assert 0.6 < singular[real].min() and singular.max() < 1.25, name
+
+
+def test_the_rest_moves_as_under_adamw():
+  params, grads = trees(shape_of({'model.experts': 2}))
+  muon, adamw = (updates_of(config_of({'optim.name': name}), params, grads)
+                 for name in optim.OPTIMIZERS[::-1])
+  same = jax.tree.map(lambda a, b: bool((a == b).all()), muon, adamw)
+  names = {name for name, _, _ in matrices_of(shape_of())}
+  assert all(same['ends'].values()) and {'embedding', 'output'} <= {
+      *same['ends']}
+  assert {k for k, v in same['layers'].items() if not v} == names
+  assert 'router' in same['layers']
+  assert names == optim.MATRICES.keys() == compress.INPUTS.keys()
+
+
+def test_matrices_are_read_from_inputs_to_outputs():
+  """Of a text of two tokens, a linear map's gradient is a sum of two outer
+  products, of an input and of what comes back: its rank tells the reading."""
+  cfg = shape_of()
+  params, _ = trees(cfg)
+  T, near = 2, 1e-4
+  batch = {'tokens': jnp.array([[3, 5]]), 'targets': jnp.array([[5, 7]]),
+           'segments': jnp.ones((1, T), jnp.int32),
+           'positions': jnp.arange(T)[None], 'weights': jnp.ones((1, T))}
+  grads = jax.jit(jax.grad(lambda p: model.loss(p, batch, cfg)[0]))(params)
+  for name, I, O in matrices_of(cfg):
+    for g_IO in np.asarray(grads['layers'][name]).reshape(cfg.depth, I, O):
+      rank = np.linalg.matrix_rank(g_IO, near * np.linalg.norm(g_IO))
+      assert 1 <= rank <= T < min(I, O), name
+
+
+def test_of_adapters_only_differences_are_matrices():
+  cfg = shape_of()
+  moved = {}
+  for kind, changes in (('lora', {'matrices': 'query,out'}), ('bottleneck', {}),
+                        ('whole', {'matrices': 'query,embedding'})):
+    spec = config_of({f'adapter.{k}': v
+                      for k, v in {'kind': kind, **changes}.items()}).adapter
+    moved[kind] = optim._of_muon(jax.eval_shape(
+        lambda spec=spec: adapters.init(spec, cfg, jax.random.key(0))))
+  assert not any(jax.tree.leaves((moved['lora'], moved['bottleneck'])))
+  assert moved['whole'] == {'layers': {'query': {'difference': True}},
+                            'ends': {'embedding': {'difference': False}}}
+
+
+def test_unknown_optimizer():
+  with pytest.raises(BadInput, match="is 'sgd', wanted one of"):
+    optim.make(config_of({'optim.name': 'sgd'}))
