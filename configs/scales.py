@@ -49,9 +49,10 @@ GPT2_BIOS = size('gpt2') | ROWS_512 | PAPER_BIOS
 TINY_MODEL = {'model.width': 16, 'model.depth': 2, 'model.heads': 2,
               'data.batch': 4}
 SMOKE_TINY = TINY_MODEL | {'worlds.bios.people': 20, 'optim.warmup': 2}
+CPU_FINETUNE = {'optim.warmup': 10, 'optim.learning_rate': 5e-4}
 GPU_FINETUNE = {'steps': 1500, 'optim.warmup': 20,
                 'optim.learning_rate': 3e-4}
-LORA_8 = {'adapter.kind': 'lora', 'adapter.rank': 8}
+PAPER_LORA = PAPER_FINETUNE | {'adapter.kind': 'lora', 'adapter.rank': 8}
 # iGSM: a tiny model on a few problems; the paper's evaluation (Part 2.1, 2.4).
 SMOKE_IGSM = {
     'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup': 2,

@@ -24,6 +24,7 @@ means against a number, or a difference against two standard errors.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -435,6 +436,11 @@ def shown(s: Sample, digits: int | None = None) -> str:
   if digits is None and 'e' not in text and math.isfinite(s.mean):
     digits = len(text.partition('.')[2])
   return text if math.isnan(s.std) else f'{text} ± {number(s.std, digits)}'
+
+
+def descending(*cells: Cell) -> tuple[tuple[Cell, Cell], ...]:
+  """Cases of a claim that each cell is above the next."""
+  return tuple(itertools.pairwise(cells))
 
 
 def select(df, cell: Cell):

@@ -12,7 +12,7 @@ INK, QUIET, GRID = '#222222', '#8a8a8a', '#e6e6e6'
 COLOURS = ('#3b6fb6', '#d1782c', '#4b9b5a', '#a34a8f', '#b5a02b', '#5c5c5c')
 # Values of variables that several figures show.
 COLOUR_OF = {
-    'single': '#b8c4d6', 'multi5': '#7f9cc7', 'multi5_permute': '#3b6fb6',
+    'single': '#a5b4cb', 'multi5': '#7f9cc7', 'multi5_permute': '#3b6fb6',
     'multi5_permute_fullname': '#1f3f70',
     'mixed': '#3b6fb6', 'finetune': '#d1782c', 'pretrain': '#8a8a8a',
     'clean': '#5c5c5c', 'untrained': '#b9b9b9', 'trained': '#3b6fb6',
@@ -161,9 +161,11 @@ def grouped_bars(ax, summary, x: str, hue: str, y: str,
 
 
 def curves(ax, summary, x: str, hue: str | None, y: str,
-           names: Mapping | None = None, band: bool = True, **kwargs):
+           names: Mapping | None = None, band: bool = True,
+           paper: Mapping | None = None, **kwargs):
   """A line over x for each value of hue, with the interval as a band (or as
-  bars)."""
+  bars); `paper`: {hue: {x: the paper's value}}, as diamonds on a dotted
+  line."""
   groups = ([(None, summary)] if hue is None else
             list(summary.groupby(hue, sort=False)))
   if names is not None and hue is not None:
@@ -180,6 +182,8 @@ def curves(ax, summary, x: str, hue: str | None, y: str,
     else:
       ax.errorbar(rows[x], rows[f'{y}_mean'], yerr=errors(rows, y),
                   capsize=2, elinewidth=0.8, **style | kwargs)
+    if paper and value in paper:
+      paper_points(ax, *zip(*paper[value].items()), style['color'], True)
 
 
 def accuracy_by_op(ax, summary, hue: str, names: Mapping):
@@ -259,22 +263,18 @@ def heatmap(ax, matrix, row_names: Sequence[str], column_names: Sequence[str],
 
 def level(ax, value: float | None, text: str = '', style: str = ':',
           vertical: bool = False, **kwargs):
-  """A reference line (a baseline, a bound) across the panel, named beside the
-  panel: right of it, or above it when the line is vertical. Nothing for None
-  or nan."""
+  """A reference line (a baseline, a bound) across the panel, named right of
+  the panel; a vertical one is for the caption to name. Nothing for None or
+  nan."""
   if value is None or value != value:
     return
   draw = ax.axvline if vertical else ax.axhline
   draw(value, **{'color': INK, 'linewidth': 0.9, 'linestyle': style} | kwargs)
-  if text:
-    xy, coords, offset, align = (
-        ((value, 1), ('data', 'axes fraction'), (0, 2),
-         {'ha': 'center', 'va': 'bottom'}) if vertical else
-        ((1, value), ('axes fraction', 'data'), (3, 0),
-         {'ha': 'left', 'va': 'center'}))
-    ax.annotate(text if vertical else text.replace(' ', '\n', 1), xy,
-                xycoords=coords, xytext=offset, textcoords='offset points',
-                fontsize=7.5, color=QUIET, annotation_clip=False, **align)
+  if text and not vertical:
+    ax.annotate(text.replace(' ', '\n', 1), (1, value),
+                xycoords=('axes fraction', 'data'), xytext=(3, 0),
+                textcoords='offset points', fontsize=7.5, color=QUIET,
+                ha='left', va='center', annotation_clip=False)
 
 
 def group_levels(ax, values: Sequence[float], half_width: float = 0.45,
