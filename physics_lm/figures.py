@@ -121,8 +121,7 @@ def bars(ax, rows, y: str, names: Sequence[str], colours=None, paper=(),
   if marks:
     xs, vs = zip(*marks)
     # Beside the bar, so that neither number hides the other.
-    shift = (0.6 if horizontal else 0.4) * width
-    beside = [x + shift for x in xs]
+    beside = [x + 0.4 * width for x in xs]
     x_y = (vs, beside) if horizontal else (beside, vs)
     ax.plot(*x_y, 'D', color='white', markersize=5, markeredgecolor=INK,
             markeredgewidth=1.1, clip_on=False, zorder=5)
