@@ -30,6 +30,7 @@ PAPER_POOLS = {  # of bioS; the paper has 46 to 52 templates an attribute
     'worlds.bios.cities': 200, 'worlds.bios.universities': 300,
     'worlds.bios.majors': 100, 'worlds.bios.employers': 263,
     'worlds.bios.templates': 50}
+SMOKE_LOG = {'optim.warmup': 2, 'log.every': 5}
 CAPACITY_GPU = {'model.dtype': 'bfloat16', 'optim.warmup': 1000,
                 'runtime.workers': 8}
 CAPACITY_PAPER = {'model.dtype': 'bfloat16', 'optim.warmup': 1000,

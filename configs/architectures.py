@@ -1,0 +1,17 @@
+"""Architectures of Part 3.3, sections 7 and 9: {name: {key: value}}.
+
+Without any: GPT-2 with rotary embeddings on a quarter of each head. `moe` wants
+model.experts beside it.
+"""
+
+_LLAMA = {'model.norm': 'rmsnorm', 'model.bias': False,
+          'model.rotary_fraction': 1.0}
+ARCHITECTURES = {
+    'gpt2': {},
+    'llama': _LLAMA | {'model.mlp': 'gated_silu', 'model.mlp_ratio': 8 / 3},
+    'llama_plain': _LLAMA | {'model.mlp': 'silu'},
+    'mistral': _LLAMA | {'model.mlp': 'gated_silu', 'model.mlp_ratio': 3.5,
+                         'model.kv_heads': 1},
+    'mlp_quarter': {'model.mlp_ratio': 1.0},
+    'no_mlp': {'model.mlp_ratio': 0.0},
+    'moe': {'model.mlp_ratio': 1.0}}
