@@ -188,10 +188,11 @@ def curves(ax, summary, x: str, hue: str | None, y: str,
       paper_points(ax, *zip(*paper[value].items()), style['color'], True)
 
 
-def accuracy_by_op(ax, summary, hue: str, names: Mapping):
+def accuracy_by_op(ax, summary, hue: str, names: Mapping, dotted: bool = True,
+                   key: bool = True):
   """Accuracy of whole solutions over the operations of a split's problems, a
   line for each value of hue; dotted: of problems that occurred in training.
-  For summaries of results.solutions, by hue and split."""
+  For summaries of results.solutions, by hue and split. `key`: with legend."""
   op = summary.split.map(lambda s: int(''.join(filter(str.isdigit, s)) or 0))
   rows = summary.assign(op=op)[op.gt(0) & ~summary.split.str.endswith('_reask')]
   ax.set_xticks(sorted(set(rows.op)))
@@ -201,10 +202,11 @@ def accuracy_by_op(ax, summary, hue: str, names: Mapping):
     ax.errorbar(x, mine.accuracy_mean, yerr=errors(mine, 'accuracy'),
                 marker='o', markersize=3.5, elinewidth=0.8, capsize=2,
                 label=name, **line)
-    if 'accuracy_contaminated_mean' in mine:
+    if dotted:
       ax.plot(x, mine.accuracy_contaminated_mean, ':', **line)
   percent_axis(ax)
-  legend(ax, loc='lower left')
+  if key:
+    legend(ax, loc='lower left')
   labels(ax, 'operations of the problem (op)', 'whole solutions correct, %',
          'Accuracy by op')
 
