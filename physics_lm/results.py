@@ -248,10 +248,11 @@ def best_by(df, by: Sequence[str], over: str | list[str], column: str):
 
 
 def capacity(records: Sequence[Record], evaluation: str = 'bits',
-             tasks: Sequence[str] = ('bio',)):
+             tasks: Sequence[str] = ('bio',),
+             columns: Sequence[str] = CAPACITY_COLUMNS):
   """A row a run: bits of knowledge, in all and a parameter, what they follow
   from, and exposures_actual, those that training had of `tasks` together."""
-  df = wide(records, evaluation, CAPACITY_COLUMNS, where={'term': 'all'})
+  df = wide(records, evaluation, columns, where={'term': 'all'})
   df['parameters'] = df.parameters.astype(int)
   made = train_columns(records, {t: f'exposures/{t}' for t in tasks})
   made['exposures_actual'] = made[list(tasks)].sum(axis=1)
