@@ -1,0 +1,351 @@
+"""What must stay as it is while names change: texts, rows, steps, verdicts.
+
+The expected values are in tests/goldens/*.json, under names of their own:
+renaming a module, a class or a config key changes how this file makes a value,
+never a JSON file. To record new values after an intended change of behaviour
+(about two minutes):
+
+  python -m tests.test_goldens
+
+  worlds.json       of every variant and split: sha256 of the first 20 texts;
+                    of 20 spread evenly over the split (the first 20 may be
+                    one version, or one question); of where pieces, answers
+                    and loss are in all 40. Of a variant's vocabulary: sha256
+                    of its pieces, in order.
+  train_steps.json  sums of each of three steps, and sha256 of their batches
+  trees.json        path and shape of every parameter
+  verdicts.json     rows of the scoreboard, in the README's order
+"""
+
+import functools
+import hashlib
+import itertools
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import default
+from physics_lm import (
+  adapters,
+  cli,
+  model,
+  optim,
+  program,
+  report,
+  rows,
+  shape,
+  sweep,
+)
+from physics_lm.worlds import base
+from tests.conftest import TINY
+
+GOLDENS = Path(__file__).parent / 'goldens'
+COUNT = 20  # texts in a hash
+SEED = 7  # of the worlds
+# Sums of float32 differ in the last bits between CPUs and compilers: by 3e-7
+# with and without XLA's optimizations.
+RTOL = 1e-5
+SLOW = ('scaling_prediction', 'scaling_sweep')  # bootstraps: 16 s and 27 s
+
+# The name of a variant in worlds.json -> (world kind, keys that differ).
+BIOGRAPHIES = {
+    'single': {'variant': 'single'},
+    'multi5': {'variant': 'multi5'},
+    'multi5_permute': {'variant': 'multi5_permute'},
+    'multi5_permute_fullname': {'variant': 'multi5_permute_fullname'},
+    'single_permute5': {'variant': 'single_permute5'},
+    'multi2_couple3': {'variant': 'multi2_couple3'},
+    'fresh_permute': {'variant': 'fresh_permute'},
+    'single_reverse3': {'variant': 'single_reverse3'},
+    'single_reverse6': {'variant': 'single_reverse6'},
+    'multi5_permute_offset': {'variant': 'multi5_permute', 'first': 300},
+    'multi5_permute_zipf': {'variant': 'multi5_permute', 'power': 0.2},
+    'fresh_permute_zipf': {'variant': 'fresh_permute', 'power': 1.0},
+    'small_pools': {'variant': 'multi5', 'first_names': 20,
+                    'middle_names': 20, 'last_names': 20, 'years': 20,
+                    'months': 6, 'days': 9, 'cities': 10, 'universities': 10,
+                    'majors': 10, 'employers': 10, 'templates': 5},
+}
+BIOD = {
+    'one_chunk': {},
+    'two_chunks': {'chunks': 2, 'diversity': 100, 'chunk_length': 3,
+                   'symbols': 11, 'name_length': 3, 'attributes': 20},
+    'offset': {'first': 2000},
+    'zipf': {'power': 0.5},
+}
+RETRY = {'retry_rate': 0.5}
+IGSM = {
+    'med': {},
+    'med_qp_redundant_alphabetical': {
+        'order': 'qp', 'solution': 'redundant', 'letters': 'alphabetical'},
+    'med_retry': RETRY | {'retry': 'retry'},
+    'med_retry_weak': RETRY | {'retry': 'retry_weak'},
+    'med_retry_miss': RETRY | {'retry': 'retry_miss', 'solution': 'redundant'},
+    'med_retry_mask_name': RETRY | {'retry_mask': 'name'},
+    'med_retry_mask_sentence': RETRY | {'retry_mask': 'sentence'},
+    'small': {'max_op': 4, 'max_edge': 6, 'modulus': 5, 'max_depth': 3,
+              'max_width': 3, 'chains': 'park,town', 'subcategories': 2,
+              'names': 6},
+}
+IGSM_SPLITS = {'small': ('train_op3', 'train_op3_reask', 'test_op4_reask',
+                         'test_reask')}
+GRAMMAR = {
+    'cfg3': {},
+    'deep': {'levels': 6, 'symbols': 4, 'max_rules': 4, 'max_children': 2},
+}
+WORLDS = {
+    **{f'biographies/{k}': ('biographies', v) for k, v in BIOGRAPHIES.items()},
+    **{f'biod/{k}': ('bitworld', v) for k, v in BIOD.items()},
+    'manipulation/multi5_permute': ('manipulation', {}),
+    'manipulation/train_people': ('manipulation', {'asked': 50}),
+    **{f'grammar/{k}': ('grammar', v) for k, v in GRAMMAR.items()},
+    **{f'igsm/{k}': ('igsm', v) for k, v in IGSM.items()},
+}
+# Of variants with dozens of splits, those that the variant changes.
+SOME_SPLITS = {'manipulation/train_people': (
+    'birth_month_train', 'month_rank_train', 'month_rank_hint_train',
+    'month_rank_test', 'all_full_train')}
+TEXT = {'plain': {'shuffle': 8},
+        'fim': {'shuffle': 8, 'fim_rate': 0.7, 'fim_spm': 0.5}}
+
+# The name of an architecture in train_steps.json -> keys that differ.
+SMALL = TINY | {'data.length': 64, 'data.batch': 4, 'model.dtype': 'float32',
+                'model.dropout': 0.0, 'runtime.mesh.data': 1,
+                # Adam's first steps divide a gradient by itself: without a
+                # large eps, rounding of the smallest would be all of a step.
+                'optim.eps': 1e-3}
+LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
+         'model.bias': False, 'model.tied': False, 'model.kv_heads': 1,
+         'model.rotary_fraction': 1.0, 'model.qk_norm': True}
+ARCHITECTURES = {
+    'gpt2_rope': {},
+    # As the papers pack rows: no boundaries between examples.
+    'gpt2_one_segment': {
+        'model.rotary_fraction': 0.0, 'data.isolate': False,
+        'data.tasks.qa.loss': 'answers', 'data.tasks.bio.tag': ' wiki'},
+    'llama': LLAMA,
+    'mixture_of_experts': {'model.experts': 4, 'model.capacity': 1.0,
+                           'model.balance': 0.1},
+    'masked_lm': {'data.masked': 0.15},
+}
+# Adapters, all on the llama-like model.
+ADAPTERS = {
+    'lora': {'kind': 'lora', 'rank': 2, 'embedding_rank': 3,
+             'matrices': 'query,down'},
+    'full_difference': {'kind': 'whole', 'matrices': 'embedding,query'},
+    'prefix': {'kind': 'prefix', 'length': 3},
+    'prompt': {'kind': 'prompt', 'length': 3},
+    'bottleneck': {'kind': 'bottleneck', 'rank': 2},
+}
+CASES = [*ARCHITECTURES, *(f'adapter_{k}' for k in ADAPTERS)]
+# Compiling is nearly all of the time; with these it takes an eighth.
+FAST = {'xla_backend_optimization_level': 0,
+        'xla_llvm_disable_expensive_passes': True,
+        'xla_cpu_use_fusion_emitters': False}
+
+
+@functools.cache
+def golden(name: str):
+  return json.loads((GOLDENS / f'{name}.json').read_text(encoding='utf-8'))
+
+
+def sha(value) -> str:
+  """Of a value as JSON: nested lists of strings and numbers."""
+  return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def hashes(first, spread) -> dict[str, str]:
+  """What worlds.json holds of a split, of two lists of examples."""
+  layout = [[list(e.pieces), [i for _, i in e.answers], list(e.loss),
+             list(e.masked)] for e in (*first, *spread)]
+  return {'first': sha([e.text for e in first]),
+          'spread': sha([e.text for e in spread]), 'layout': sha(layout)}
+
+
+def world(name: str):
+  kind, changes = WORLDS[name]
+  return base.make(cli.override(getattr(default, kind)(), changes), SEED)
+
+
+def world_hashes(name: str) -> dict:
+  """{split: hashes} of a variant, and its pieces."""
+  w, out = world(name), {}
+  splits = SOME_SPLITS.get(name, (*w.splits, *IGSM_SPLITS.get(
+      name.removeprefix('igsm/'), ())))
+  for split in splits:
+    size = w.size(split)
+    count = min(COUNT, size)
+    out[split] = hashes([w.example(split, i) for i in range(count)],
+                        [w.example(split, i * size // count)
+                         for i in range(count)])
+  return out | {'pieces': sha(list(dict.fromkeys(w.pieces())))}
+
+
+def text_hashes(changes: dict, folder: Path) -> dict:
+  """{split: hashes} of a world of text files, written to the folder: in the
+  files' order, and the stream of two epochs and more."""
+  for f in range(3):
+    (folder / f'{f}.txt').write_text('\n---\n'.join(
+        f'Document {i} of file {f}.' + f' Word {i * i % 17}.' * (i % 7)
+        for i in range(30)), encoding='utf-8')
+  config = cli.override(default.text(), changes | {
+      'files': str(folder / '*.txt'), 'separator': '\n---\n',
+      'held_out': 0.2})
+  w = base.make(config, SEED)
+  return {s: hashes(list(itertools.islice(w.in_order(s), COUNT)),
+                    list(itertools.islice(w.documents(s, seed=SEED), 250)))
+          for s in w.splits}
+
+
+def case(name: str):
+  """(config, data, model's shape, adapter's config or None) of a case."""
+  kind = name.removeprefix('adapter_')
+  changes = ARCHITECTURES.get(name, LLAMA)
+  if kind in ADAPTERS:
+    changes = changes | {f'adapter.{k}': v for k, v in ADAPTERS[kind].items()}
+  config = cli.override(default.get_config(), SMALL | changes)
+  data = rows.load(config)
+  return (config, data, shape.make(config, len(data.vocab)),
+          config.adapter if kind in ADAPTERS else None)
+
+
+def trainable(cfg, adapter):
+  """What trains at first: the model's parameters, or an adapter's."""
+  if adapter is None:
+    return model.init(cfg, jax.random.key(0))
+  return adapters.init(adapter, cfg, jax.random.key(1))
+
+
+@functools.cache
+def options() -> dict:
+  """Those of FAST that this version of XLA knows."""
+  def known(option):
+    try:
+      jax.jit(jnp.negative, compiler_options=dict([option]))(1.0)
+    except jax.errors.JaxRuntimeError:
+      return False
+    return True
+  return dict(filter(known, FAST.items()))
+
+
+def fast(function):
+  return jax.jit(function, compiler_options=options())
+
+
+def batches(data, size: int):
+  """Three batches, of the first rows."""
+  for step in range(3):
+    made = [rows.row(data, step * size + i) for i in range(size)]
+    yield {k: np.stack([r[k] for r in made]) for k in made[0]}
+
+
+@functools.cache
+def three_steps(name: str) -> dict:
+  """{'batches': sha256, 'sums': [sums of each step]} of a case."""
+  config, data, cfg, adapter = case(name)
+  tx, tasks = optim.make(config), len(data.tasks)
+  params = fast(lambda: trainable(cfg, adapter))()
+  # Of every adapter the same program: compiled once.
+  frozen = fast(lambda: trainable(cfg, None))() if adapter else None
+  state = program.State(jnp.int32(0), params, tx.init(params), frozen)
+  step = fast(program.make_step(cfg, tx, tasks, adapter=adapter))
+  contents, sums = [], []
+  for batch in batches(data, config.data.batch):
+    contents.append([batch[k].tolist() for k in (
+        'tokens', 'targets', 'segments', 'positions', 'weights', 'task',
+        'entries')])
+    state, out = step(state, batch)
+    sums.append({'loss': out['loss'].tolist(),
+                 'weight': out['weight'].tolist(),
+                 'examples': out['entries'].tolist(),
+                 'grad_norm': float(out['grad_norm'])})
+  return {'batches': sha(contents), 'sums': sums}
+
+
+def tree(name: str) -> dict[str, list[int]]:
+  """{path: shape} of what trains in a case."""
+  _, _, cfg, adapter = case(name)
+  params = jax.eval_shape(lambda: trainable(cfg, adapter))
+  return {'/'.join(k.key for k in path): list(x.shape)
+          for path, x in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def verdicts(experiment: str) -> list[dict]:
+  """Rows of the scoreboard, of one experiment's committed results."""
+  import pandas as pd
+  folder = report.RESULTS / experiment
+  module = sweep.experiment(str(sweep.ROOT / f'experiments/{experiment}.py'))
+  scale = next(s for s in report.SCALES if (folder / f'{s}.csv').exists())
+  return [{'experiment': experiment, 'scale': scale, 'claim': c.statement,
+           'paper': c.paper, 'ours': c.ours, 'reproduced': c.reproduced}
+          for c in module.verdict(pd.read_csv(folder / f'{scale}.csv'))]
+
+
+def experiments() -> list[str]:
+  """Those with results, in the README's order."""
+  return sorted(p.name for p in report.RESULTS.glob('*') if p.is_dir())
+
+
+def test_every_golden_has_its_test():
+  assert list(golden('worlds')) == [*WORLDS, *(f'text/{k}' for k in TEXT)]
+  assert list(golden('train_steps')) == list(golden('trees')) == CASES
+  rows_of = golden('verdicts')
+  assert len(rows_of) == 190
+  assert list(dict.fromkeys(r['experiment'] for r in rows_of)) == experiments()
+
+
+@pytest.mark.parametrize('name', WORLDS)
+def test_world(name):
+  assert world_hashes(name) == golden('worlds')[name]
+
+
+@pytest.mark.parametrize('name', TEXT)
+def test_text(name, tmp_path):
+  assert text_hashes(TEXT[name], tmp_path) == golden('worlds')[f'text/{name}']
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_train_step(name):
+  found, wanted = three_steps(name), golden('train_steps')[name]
+  assert found['batches'] == wanted['batches']
+  assert len(found['sums']) == len(wanted['sums']) == 3
+  for ours, theirs in zip(found['sums'], wanted['sums']):
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+      np.testing.assert_allclose(ours[key], value, rtol=RTOL, err_msg=key)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_parameter_tree(name):
+  assert tree(name) == golden('trees')[name]
+
+
+@pytest.mark.parametrize('experiment',
+                         [e for e in experiments() if e not in SLOW])
+def test_verdicts(experiment):
+  assert verdicts(experiment) == [
+      r for r in golden('verdicts') if r['experiment'] == experiment]
+
+
+def record():
+  """Writes every golden, from this code."""
+  import tempfile
+  worlds = {name: world_hashes(name) for name in WORLDS}
+  for name, changes in TEXT.items():
+    with tempfile.TemporaryDirectory() as folder:
+      worlds[f'text/{name}'] = text_hashes(changes, Path(folder))
+  GOLDENS.mkdir(exist_ok=True)
+  for name, value in {
+      'worlds': worlds, 'trees': {name: tree(name) for name in CASES},
+      'train_steps': {name: three_steps(name) for name in CASES},
+      'verdicts': [r for e in experiments() for r in verdicts(e)]}.items():
+    (GOLDENS / f'{name}.json').write_text(json.dumps(
+        value, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
+
+
+if __name__ == '__main__':
+  record()
