@@ -6,7 +6,7 @@ example and starts the next, as the papers' end-of-text token does: the ids of
 a tokenizer from elsewhere are renumbered.
 
   word          closed: the words of the worlds
-  piece         closed: every piece of the worlds is one token
+  piece         closed: every piece that the worlds list is one token
   byte          UTF-8
   bpe:SIZE      byte-level BPE of SIZE entries, trained on the worlds' texts
   gpt2          GPT-2's byte-level BPE, 50,257 entries
@@ -50,7 +50,7 @@ class Word:
   kind = 'word'
 
   def __init__(self, pieces: Iterable[str]):
-    words = {w for piece in pieces for w in self._split(piece)}
+    words = {w for piece in pieces for w in self._entries(piece)}
     self.words = _SPECIAL + tuple(sorted(words))
     self._id = {w: i for i, w in enumerate(self.words)}
     self._cache: dict[str, tuple[int, ...]] = {}
@@ -58,8 +58,12 @@ class Word:
   def __len__(self) -> int:
     return len(self.words)
 
-  @staticmethod
-  def _split(piece: str) -> list[str]:
+  def _entries(self, piece: str) -> list[str]:
+    """What a listed piece adds to the vocabulary."""
+    return _WORD.findall(piece)
+
+  def _split(self, piece: str) -> list[str]:
+    """The entries that make up a piece."""
     return _WORD.findall(piece)
 
   def encode(self, piece: str) -> tuple[int, ...]:
@@ -85,14 +89,27 @@ class Word:
 
 
 class Piece(Word):
-  """Closed vocabulary: every piece is one token, however many words it has.
-  The shortest rows; for worlds whose examples are made of listed pieces."""
+  """Closed vocabulary: every listed piece is one token, however many words it
+  has: a name, a value, the words of a sentence between subject and value. The
+  shortest rows. A piece that is not listed is cut into listed ones, from the
+  left, the longest first: an answer into its value and the full stop, a date
+  out of too many to be listed into month, day, comma and year."""
 
   kind = 'piece'
 
-  @staticmethod
-  def _split(piece: str) -> list[str]:
+  def _entries(self, piece: str) -> list[str]:
     return [piece]
+
+  def _split(self, piece: str) -> list[str]:
+    if piece in self._id:
+      return [piece]
+    parts, rest = [], piece
+    while rest:
+      end = next((e for e in range(len(rest), 0, -1) if rest[:e] in self._id),
+                 len(rest))
+      parts.append(rest[:end])
+      rest = rest[end:]
+    return parts
 
 
 class Byte:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import cli
+from physics_lm import cli, vocab
 from physics_lm.errors import BadInput
 from physics_lm.worlds import base, biographies
 
@@ -196,6 +196,44 @@ def test_halves_and_questions():
   assert q.text.endswith(w.value(4, 'employer') + '.')
   with pytest.raises(IndexError):
     w.example('qa_test', 60)
+
+
+@pytest.mark.parametrize('variant,tokens', [
+    ('single', 26), ('multi5_permute', 26), ('multi5_permute_fullname', 36),
+    ('multi2_permute_reverse6', 29), ('fresh_couple', 26)])
+def test_a_listed_piece_is_one_token(variant, tokens):
+  """Name parts, values, the words between; few dates are values, too."""
+  w = world(40, variant=variant, years=4, days=2)
+  v = vocab.make('piece', w.pieces())
+  for i in range(min(w.size('bio'), 300)):
+    e = w.example('bio', i)
+    ids = [v.encode(piece) for piece in e.pieces]
+    assert {*map(len, ids)} == {1} and len(ids) == tokens, e.pieces
+    assert v.decode(sum(ids, ())) == e.text
+  for i in range(w.size('qa_train')):
+    e = w.example('qa_train', i)
+    ids = [v.encode(piece) for piece in e.pieces]
+    assert [*map(len, ids)] == [1, 1, 1, 1, 1, 2]  # the value, its full stop
+    assert v.decode(sum(ids, ())) == e.text
+    assert ids[-1] == v.encode(e.pieces[-1][:-1]) + v.encode('.')
+
+
+def test_dates_too_many_to_list_are_months_days_and_years():
+  w = world(300)
+  v = vocab.make('piece', w.pieces())
+  assert len(v) < 6000 < math.prod(w.dates)
+  for person in range(300):
+    date = v.encode(w.value(person, 'birth_date'))
+    assert len(date) == 4
+    q = w.question(person, 'birth_date')
+    assert v.encode(q.pieces[-1]) == date + v.encode('.')
+    e = w.biography(person, 0)
+    for example in (q, e):
+      ids = sum(map(v.encode, example.pieces), ())
+      assert v.decode(ids) == example.text
+    assert len(ids) == len(e.pieces) + 3
+  with pytest.raises(BadInput, match='31'):
+    v.encode(' May 31, 1900')
 
 
 def test_answer_checker():

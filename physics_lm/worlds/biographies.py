@@ -76,6 +76,7 @@ STRANGER = (' The person',)  # who is not named yet
 NAMING = " The person's name is"
 FRESH = 1 << 20  # versions of a person: as good as without end
 DRAWS = 1 << 20  # under a power law, of each version in the mean
+LISTED_DATES = 500  # more dates than this are not pieces, but made of pieces
 _VARIANT = re.compile(r'(?:single|multi(\d+)|(fresh))'
                       r'(?:_(permute|couple)(\d+)?)?'
                       r'(?:(_fullname)|_reverse([1-6]))?')
@@ -335,6 +336,10 @@ class Biographies:
     i = int(self.value_of[attribute][person])
     if attribute != 'birth_date':
       return ' ' + self.lists[attribute][i]
+    return self.date(i)
+
+  def date(self, i: int) -> str:
+    """Birth date `i` of all that there are, with its leading space."""
     rest, year = divmod(i, self.dates[2])
     month, day = divmod(rest, self.dates[1])
     return f' {MONTHS[month]} {day + 1}, {1900 + year}'
@@ -352,6 +357,8 @@ class Biographies:
     for pool in self.lists.values():
       yield from (' ' + value for value in pool)
     months, days, years = self.dates
+    if math.prod(self.dates) <= LISTED_DATES:
+      yield from map(self.date, range(math.prod(self.dates)))
     yield from (' ' + month for month in MONTHS[:months])
     yield from (f' {day + 1}' for day in range(days))
     yield from (f' {1900 + year}' for year in range(years))
