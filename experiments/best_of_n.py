@@ -1,216 +1,145 @@
-"""Many solutions sampled, one kept: what does choosing well give?
+"""Many solutions sampled, one chosen: what does choosing well give?
 
-Test-time scaling on iGSM, where every solution can be judged to the letter. A
-model writes n solutions of a problem; kept is the one with the commonest answer
-(Wang et al. 2022, arXiv 2203.11171), or the one that a verifier prefers: one
-that learned whether whole solutions are right (outcome; Cobbe et al. 2021,
-arXiv 2110.14168) or where they go wrong (process; Lightman et al. 2023, arXiv
-2305.20050). Everything judged is the whole solution, not its answer alone.
+Test-time compute on iGSM, where every solution is checked step by step. A model
+samples N solutions of a problem; chosen is the one with the majority answer
+(Wang et al. 2022, arXiv 2203.11171), or the one that a verifier scores highest,
+trained on whether whole solutions are correct (outcome; Cobbe et al. 2021,
+arXiv 2110.14168) or on where they go wrong (process; Lightman et al. 2023,
+arXiv 2305.20050). oracle: a correct one where there is one (pass@N).
 
-Paper (Lightman et al., MATH, best of 1,860): answers right 78 % chosen by
-process, 72 % by outcome, 70 % by majority. Part 2.2 (Ye et al., arXiv
-2408.16293): trying again where a perfect detector sees an error takes the
-error-free model from 77 to 84 %.
+Paper (Lightman et al., MATH, best of 1,860): answers correct 78 % chosen by
+process, 72 % by outcome, 70 % by majority.
 
   python -m physics_lm.launch experiments/best_of_n.py --scale=cpu
   python -m physics_lm.report experiments/best_of_n.py --scale=cpu
 
-Measured, `cpu`: three models of error_correction.py (3 minutes each), and
-887 s for what is reported here, of cores that others used as well.
+Measured, `cpu`: the three error-free models of error_correction.py (3 minutes
+each; trained once: the launcher takes them from there), and 887 s of a shared
+core for what is evaluated here. Deviations: judged are whole solutions, not
+answers alone; temperature 1; verifiers are the model itself with one more head,
+both trained on the same own solutions of other problems; at `cpu` scale all
+problems are of op 3 and of training templates: too few to hold any out.
 
-Ours: the models of error_correction.py that saw no mistakes (trained once: the
-launcher takes them from there), temperature 1; verifiers are the model itself
-with one more head, trained on its own solutions of other problems, the same for
-both. At `cpu` scale all problems are of op 3, of which the models solve about
-60 %, 40 % of new ones, and of training templates, of which there are too few to
-hold any out.
-
-Rules, fixed before the runs, n >= 3 seeds: better means by more than twice the
-standard error over seeds, of differences seed by seed (the problems are the
-same), in full solutions right at the hardest op with the most samples. Judged
-are the problems that did not stand in the model's training word for word
-(evals/seen.py): this replaced a first rule, of all that were asked, of which at
-`cpu` scale about half did; and verifiers no longer learn from what is asked.
+Rules, fixed before the runs: at the hardest op with the most samples,
+differences seed by seed, on problems not in training (at `cpu` half are); this
+replaced a first rule, of all problems.
 """
 
-import math
-
-from physics_lm import plots
-from physics_lm.report import Claim, plus_minus
+from configs import scales
+from physics_lm import figures, results
+from physics_lm.claims import Claim, GreaterPaired
 from physics_lm.sweep import Run, pick
 
-CHOICES = {'first': 'no choice', 'majority': 'commonest answer',
-           'outcome': 'outcome verifier', 'process': 'process verifier',
-           'oracle': 'oracle'}
+CHOICES = {'oracle': 'oracle (pass@N)', 'majority': 'majority answer',
+           'outcome': 'outcome verifier', 'process': 'process verifier'}
 SCALES = {
-    # scale: recipe, seeds, splits asked, of training, of asking
-    'smoke': ('small', 1, ('train_op2',), {
-        'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup': 2,
-        'data.batch': 4, 'log.every': 2, 'evals.reasoning.problems': 4,
-        'evals.reasoning.tokens': 16}, {
-            'evals.best_of.problems': 4, 'evals.best_of.tokens': 16,
-            'evals.best_of.samples': 4, 'evals.best_of.learn_problems': 4,
-            'evals.best_of.learn_samples': 2}),
-    'cpu': ('small', 3, ('train_op3',), {'evals.reasoning.tokens': 96}, {
-        'evals.best_of.learn_split': 'train_op3',
-        'evals.best_of.learn_problems': 750, 'evals.best_of.problems': 200,
-        'evals.best_of.tokens': 96, 'evals.reasoning.problems': 200}),
-    'gpu': ('gpu', 3, ('test_op10', 'test_op13'), {}, {
-        'evals.best_of.learn_split': 'train_op10',
-        'evals.best_of.learn_problems': 2000}),
-    'paper': ('med', 1, ('test_op15', 'test_op20', 'test_op23'), {}, {
-        'evals.best_of.samples': 64, 'evals.best_of.problems': 1024,
-        'evals.best_of.tokens': 2048, 'evals.reasoning.tokens': 2048,
-        'evals.best_of.learn_split': 'train_op15',
-        'evals.best_of.learn_problems': 10_000}),
+    'smoke': dict(
+        recipe='small', seeds=1, splits='train_op2', train=scales.SMOKE_IGSM,
+        evaluate=dict(problems=4, tokens=16, samples=4, learn_problems=4,
+                      learn_samples=2)),
+    'cpu': dict(
+        recipe='small', seeds=3, splits='train_op3',
+        train={'evals.reasoning.tokens': 96, 'evals.reasoning.problems': 200},
+        evaluate=dict(problems=200, tokens=96, learn_split='train_op3',
+                      learn_problems=750)),
+    'gpu': dict(
+        recipe='gpu', seeds=3, splits='test_op10,test_op13', train={},
+        evaluate=dict(learn_split='train_op10', learn_problems=2000)),
+    'paper': dict(
+        recipe='med', seeds=1, splits='test_op15,test_op20,test_op23',
+        train={'evals.reasoning.tokens': 2048},
+        evaluate=dict(problems=1024, tokens=2048, samples=64,
+                      learn_split='train_op15', learn_problems=10_000)),
 }
 
 
 def runs(scale: str) -> list[Run]:
-  """Every seed: a trained model, and the run that only asks it."""
-  recipe, seeds, splits, training, asking = pick(SCALES, scale)
-  out = []
-  for seed in range(seeds):
-    same = training | {f'seed.{k}': seed for k in ('init', 'data', 'world')} | {
-        'evals.reasoning.splits': ','.join(splits)}
-    model = Run(f'configs/igsm.py:{recipe}', same,
-                {'data': 'clean', 'seed': seed})
-    out.append(Run(f'configs/igsm.py:{recipe}_best_of',
-                   same | {'steps': 0} | asking | {
-                       'evals.best_of.splits': ','.join(splits)},
-                   {'seed': seed}, model))
+  """Every seed: a run that evaluates a trained model."""
+  s, out = pick(SCALES, scale), []
+  file = f'configs/igsm.py:{s["recipe"]}'
+  for seed in range(s['seeds']):
+    same = s['train'] | scales.seeds(seed) | {
+        'evals.reasoning.splits': s['splits']}
+    evaluate = s['evaluate'] | {'splits': s['splits']}
+    out.append(Run(
+        f'{file}_best_of', same | {'steps': 0} | {
+            f'evals.best_of.{k}': v for k, v in evaluate.items()},
+        {'seed': seed}, Run(file, same, {'variant': 'clean', 'seed': seed})))
   return out
 
 
-def table(results: list[dict]):
-  """One row a (run, split, choice, n), of the `problems` that did not stand in
-  training (where it is not known which did: all); full_asked of all, %."""
-  import pandas as pd
-  rows = []
-  for r in results:
-    for key, value in r.items():
-      if not key.startswith('best_of/full/'):
-        continue
-      split, choice, n = key.split('/')[2:]
-      new = '_unseen' * (f'best_of/problems_unseen/{split}' in r)
-      get = lambda key, new=new, r=r: r.get(key.replace('@', new), math.nan)
-      rows.append({
-          'seed': r['seed'], 'split': split, 'choice': choice,
-          'n': int(n[1:]), 'full_asked': 100 * value,
-          'full': 100 * get(f'best_of/full@/{split}/{choice}/{n}'),
-          'answer': 100 * get(f'best_of/answer@/{split}/{choice}/{n}'),
-          'greedy': 100 * get(f'reasoning/full@/{split}'),
-          'auc': get(f'best_of/auc@/{split}/{choice}'),
-          'problems': get(f'best_of/problems@/{split}'),
-          'learned': r['best_of/learn/solutions'],
-          'learned_right': 100 * r['best_of/learn/full']})
-  return pd.DataFrame(rows)
+def table(records):
+  """A row a run, split, choice and n_samples, percent (results.uncontaminated),
+  with the accuracy of greedy decoding, a verifier's AUC over pairs of samples,
+  and what verifiers were trained on. judged, most_samples: of the claims."""
+  by = ['split', 'choice', 'n_samples', 'contaminated']
+  df = results.wide(records, 'best_of', ('accuracy', 'answer_accuracy'), by,
+                    percent=True)
+  auc = results.wide(records, 'best_of', ('auc',), by).drop(columns='n_samples')
+  df = results.uncontaminated(results.beside(df, auc, 'auc'), by[:3])
+  greedy = results.solutions(records)[['run', 'split', 'accuracy']]
+  verifiers = results.wide(records, 'best_of', (
+      'verifier_accuracy', 'verifier_solutions'), percent=(
+          'verifier_accuracy',)).drop(columns='n_items')
+  df = df.merge(greedy.rename(columns={'accuracy': 'greedy_accuracy'}),
+                how='left').merge(verifiers, how='left')
+  df['judged'] = df.split == results.hardest_split(df, solved=0)
+  df['most_samples'] = df.n_samples == df.n_samples.max()
+  return df
 
 
-def points(df):
-  """Mean, std over seeds and their count, by (split, choice, n)."""
-  return df.groupby(['split', 'choice', 'n'], sort=False).agg(
-      full=('full', 'mean'), std=('full', 'std'), seeds=('full', 'size'),
-      answer=('answer', 'mean'), greedy=('greedy', 'mean'),
-      auc=('auc', 'mean'), problems=('problems', 'mean'),
-      asked=('full_asked', 'mean')).sort_index()
-
-
-def _op(split: str) -> int:
-  return int(''.join(c for c in split if c.isdigit()) or 0)
-
-
-def named(split: str) -> str:
-  return (f'op {_op(split)}' if _op(split) else 'as trained') + (
-      ', asked anew' if split.endswith('_reask') else '')
-
-
-def hardest(df) -> str:
-  """The split of most operations; of those that name none, the first."""
-  return max(df.split.unique(), key=_op)
-
-
-def show(df) -> str:
-  """Full solutions right, %, by choice and n."""
-  p, lines = points(df), []
-  sizes = sorted(df.n.unique())
-  for split in df.split.unique():
-    lines.append(f'{split:22}' + ''.join(f'{f"n = {n}":>14}' for n in sizes)
-                 + f'{"AUC":>7}{"seeds":>7}')
-    for choice in CHOICES:
-      cells = [p.loc[(split, choice, n)] for n in sizes]
-      auc = cells[0].auc
-      lines.append(f'  {CHOICES[choice]:20}' + ''.join(
-          f'{plus_minus(c.full, c["std"]):>14}' for c in cells)
-          + (' ' * 7 if math.isnan(auc) else f'{auc:>7.2f}')
-          + f'{int(cells[0].seeds):>7}')
-    lines.append(f'  greedy: {cells[0].greedy:.1f}')
-    lines.append('  of all problems asked, those that stood in training too, n '
-                 f'= {sizes[-1]}: ' + ', '.join(
-                     f'{CHOICES[c]} {p.loc[(split, c, sizes[-1])].asked:.1f}'
-                     for c in CHOICES))
-  return '\n'.join(lines)
+def summary(df):
+  """By split, choice and number of samples."""
+  return results.summarise(
+      df, ['split', 'choice', 'n_samples', 'judged'],
+      ['accuracy', 'answer_accuracy', 'greedy_accuracy', 'auc'])
 
 
 def figure(df):
-  """Accuracy against n, a panel an op."""
-  p, splits = points(df), list(df.split.unique())
-  fig, axes = plots.figure(columns=len(splits), width=5.4, height=4.0)
-  for ax, split in zip(axes[0], splits):
-    for choice, colour in zip(CHOICES, (
-        plots.COLOURS[5], plots.COLOURS[4], plots.COLOURS[1],
-        plots.COLOURS[0], plots.QUIET)):
-      c = p.loc[(split, choice)].sort_index()
-      ax.errorbar(c.index, c.full, yerr=c['std'].fillna(0), color=colour,
-                  marker='o', markersize=3.5, capsize=2, linewidth=1.4,
-                  linestyle=':' if choice in ('first', 'oracle') else '-',
-                  label=CHOICES[choice])
-    greedy = p.loc[split].greedy.iloc[0]
-    ax.axhline(greedy, color=plots.QUIET, linewidth=0.8)
-    ax.annotate('greedy', (1, greedy), xytext=(0, 2), fontsize=8,
-                textcoords='offset points', color=plots.QUIET)
+  """Accuracy over the number of samples, by choice: of whole solutions, and at
+  the judged op of answers."""
+  s = summary(df)
+  splits = list(dict.fromkeys(s.split))
+  panels = [(split, 'accuracy') for split in splits] + [
+      (s[s.judged].split.iloc[0], 'answer_accuracy')]
+  fig, axes = figures.grid(len(panels), width=4.4, height=3.8, sharey=True)
+  for ax, (split, column) in zip(axes[0], panels):
+    rows = s[s.split == split]
+    figures.curves(ax, rows, 'n_samples', 'choice', column, CHOICES)
     ax.set_xscale('log', base=2)
-    sizes = sorted(df.n.unique())
-    ax.set_xticks(sizes, sizes)
-    ax.set_ylim(0, 105)
-    ax.set_xlabel('solutions sampled', fontsize=9)
-    ax.set_ylabel('solutions wholly right, %', fontsize=9)
-    plots.title(ax, f'{named(split)}, by how one of the samples is chosen')
-  axes[0][0].legend(fontsize=8, frameon=False)
-  seeds = int(p.seeds.min())
-  fig.supxlabel(
-      f'mean and standard deviation of {seeds} seed{"s"[:seeds > 1]}, '
-      f'{int(p.problems.min())} problems each that did not stand in '
-      'training', x=0.01, ha='left',
-      fontsize=8, color=plots.QUIET)
+    ax.set_xticks(sizes := sorted(set(s.n_samples)), sizes)
+    figures.percent_axis(ax)
+    what = {'accuracy': 'whole solutions', 'answer_accuracy': 'answers'}[column]
+    figures.labels(ax, 'samples N', f'{what} correct, %',
+                   f'{results.split_label(split)}: {what}')
+    if column == 'accuracy':
+      figures.level(ax, rows.greedy_accuracy_mean.mean(), 'greedy\ndecoding')
+  figures.legend(axes[0, 0], loc='upper left')
+  figures.finish(
+      fig, 'Best of N samples: which one to choose?',
+      f'{figures.seeds_note(s)}; problems not in training\nLightman et al. on '
+      'MATH, N = 1,860, answers: majority 70, outcome 72, process 78 %')
   return fig
 
 
-def verdict(df) -> list[Claim]:
-  """Which choice is better than which."""
-  last, most, out = hardest(df), df.n.max(), []
-  here = df[(df.split == last)]
-  full = here.pivot(index='seed', columns=['choice', 'n'], values='full')
-  seeds, problems = len(full), int(here.problems.mean())
-  shown = lambda x: plus_minus(x.mean(), x.std())
+def cell(choice: str, **which) -> dict:
+  """Of the table, with the most samples if nothing else is said."""
+  return {'choice': choice, 'judged': True} | (which or {'most_samples': True})
 
-  def add(statement, paper, a, b):
-    x, y = full[a], full[b]
-    if seeds < 3:
-      out.append(Claim(statement, paper, 'not run with three seeds',
-                       'not tested at this scale'))
-      return
-    gain = x - y
-    out.append(Claim(
-        statement, paper, f'{shown(x)} against {shown(y)} % ({named(last)}, '
-        f'best of {most}; n = {seeds} seeds, '
-        f'{problems} new problems each)',
-        'yes' if gain.mean() > 2 * gain.std() / seeds**0.5 else 'no'))
 
-  add('The commonest answer beats a single sample', 'not asked of iGSM',
-      ('majority', most), ('majority', 1))
-  add('An outcome verifier beats the commonest answer',
-      '72 against 70 % (MATH)', ('outcome', most), ('majority', most))
-  add('A process verifier beats an outcome verifier', '78 against 72 % (MATH)',
-      ('process', most), ('outcome', most))
-  return out
+MORE = '5 seeds and 1,000 problems not in training: 15 core-minutes a run'
+SAME = dict(rule=GreaterPaired(0.0), baseline=0, decided_by=MORE)
+CLAIMS = (
+    Claim('majority_above_single', 'Best of N by majority answer > a single '
+          'sample (whole solutions)', 'test-time compute, Wang et al. 2022',
+          'not measured on iGSM',
+          (cell('majority'), cell('majority', n_samples=1)), **SAME),
+    Claim('outcome_above_majority', 'Best of N by outcome verifier > by '
+          'majority answer', 'test-time compute, Lightman et al. 2023',
+          '72 vs 70 % (MATH)', (cell('outcome'), cell('majority')),
+          paper_effect=2, **SAME),
+    Claim('process_above_outcome', 'Best of N by process verifier > by outcome '
+          'verifier', 'test-time compute, Lightman et al. 2023',
+          '78 vs 72 % (MATH)', (cell('process'), cell('outcome')),
+          paper_effect=6, headline=True, **SAME),
+)

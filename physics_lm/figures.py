@@ -17,6 +17,8 @@ COLOUR_OF = {
     'mixed': '#3b6fb6', 'finetune': '#d1782c', 'pretrain': '#8a8a8a',
     'clean': '#5c5c5c', 'untrained': '#b9b9b9', 'trained': '#3b6fb6',
     'junk': '#d1782c', 'tagged': '#4b9b5a',
+    'oracle': '#8a8a8a', 'majority': '#b5a02b', 'outcome': '#d1782c',
+    'process': '#3b6fb6',
     'retry 0.05': '#b8c4d6', 'retry 0.2': '#7f9cc7', 'retry 0.5': '#3b6fb6',
     'retry_masked 0.5': '#4b9b5a', 'retry_weak 0.5': '#d1782c',
     'retry_miss 0.5': '#a34a8f',

@@ -158,9 +158,10 @@ def uncontaminated(df, by: Sequence[str]):
   accuracy_contaminated of those that did occur."""
   import pandas as pd
   key = ['run', *by]
+  order = df.set_index(key).index.unique()
   every, new = (df[df.contaminated == c].set_index(key) for c in ('all', 'no'))
-  out = pd.concat([new, every[~every.index.isin(new.index)]])
-  out = out.reindex(every.index)
+  out = pd.concat([new, every[~every.index.isin(new.index)]]).reindex(order)
+  every = every.reindex(order)
   others = (every.n_items - out.n_items).astype(float)
   out['accuracy_all'], out['n_all'] = every.accuracy, every.n_items
   out['accuracy_contaminated'] = (
