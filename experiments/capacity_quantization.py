@@ -1,180 +1,135 @@
-"""How much knowledge survives with fewer bits a weight, or fewer weights?
+"""How much knowledge survives with fewer bits per weight, or fewer weights?
 
-Part 3.3 (Allen-Zhu & Li, arXiv 2404.05405), section 8, Result 8: trained
-models are quantised afterwards. Paper (GPTQ, bioS): int8 loses nothing; int4
-loses more than half (0.7 bits a parameter instead of 2). Beyond the paper:
-bits between, plain rounding beside GPTQ, and pruning by magnitude, of single
-weights and of whole units.
+Part 3.3 (Allen-Zhu & Li, arXiv 2404.05405), section 8, Result 8: models are
+quantised after training. Paper (GPTQ, bioS): int8 loses nothing; int4 loses
+more than half (0.7 bits per parameter instead of 2). Beyond the paper: the bits
+between, rounding to nearest beside GPTQ, and pruning by magnitude, of single
+weights and of whole units (MLP units and heads).
 
   python -m physics_lm.launch experiments/capacity_quantization.py --scale=cpu
   python -m physics_lm.report experiments/capacity_quantization.py --scale=cpu
 
 Measured, `cpu`: 3 runs, four minutes of one core in all.
 
-Ours at `cpu` scale: bioD, 500 people, of whom the model knows nearly all, 1,000
-exposures, 13 thousand parameters, groups of 32 inputs a scale. The embedding,
-half of such a model, is compressed too (rounded to nearest, also under gptq).
-Storage counts scales, and which weights are kept.
-
-Rule for a verdict, fixed before the runs: means over n >= 3 seeds against the
-number stated.
+Deviations at `cpu` scale: bioD, 500 people, of whom nearly everything is
+memorised, 1,000 exposures, 13 thousand parameters, one scale for 32 inputs of
+an output (as wide as most matrices). The embedding, half of such a model, is
+compressed too (rounded to nearest, also under GPTQ); the paper's quantiser
+leaves it alone. Storage counts scales, and which weights are kept.
 """
 
+from configs import scales
 from configs.bitworld import COMPRESSIONS
-from physics_lm import plots
-from physics_lm.report import Claim
+from physics_lm import figures, results
+from physics_lm.claims import Claim, greater, ratio_between
 from physics_lm.sweep import Run, pick
 
+QUANTISERS = {'gptq': 'GPTQ', 'nearest': 'rounding to nearest'}
+PRUNINGS = {'prune': 'smallest weights pruned',
+            'prune_units': 'weakest MLP units and heads pruned'}
+PAPER = {8: 1.0, 4: 0.35}  # bits per weight: R over that of float32
 SCALES = {
-    # scale: people, width, exposures, rows a step, seeds, common
-    'smoke': ((40,), 16, 10, 2, 1, {'optim.warmup': 5, 'log.every': 5}),
-    'cpu': ((500,), 16, 1000, 8, 3, {}),
-    'gpu': ((20_000, 50_000), 64, 1000, 64, 3, {
-        'model.dtype': 'bfloat16', 'runtime.workers': 8}),
-    'paper': ((100_000, 200_000), 192, 1000, 1600, 1, {
-        'model.dtype': 'bfloat16', 'optim.warmup': 1000,
-        'optim.learning_rate': 1e-3}),
+    'smoke': dict(people=(40,), width=16, exposures=10, batch=2, seeds=1,
+                  common={'optim.warmup': 5, 'log.every': 5}),
+    'cpu': dict(people=(500,), width=16, exposures=1000, batch=8, seeds=3,
+                common={}),
+    'gpu': dict(people=(20_000, 50_000), width=64, exposures=1000, batch=64,
+                seeds=3, common={'model.dtype': 'bfloat16',
+                                 'runtime.workers': 8}),
+    'paper': dict(people=(100_000, 200_000), width=192, exposures=1000,
+                  batch=1600, seeds=1, common={
+                      'model.dtype': 'bfloat16', 'optim.warmup': 1000,
+                      'optim.learning_rate': 1e-3}),
 }
-METHODS = {'nearest': 'rounded to nearest', 'gptq': 'GPTQ',
-           'prune': 'smallest weights gone (%: kept)',
-           'prune_units': 'weakest units gone (%: kept)'}
 
 
 def runs(scale: str) -> list[Run]:
   """Every (people, seed); each is evaluated in all its compressions."""
-  wanted, width, exposures, batch, seeds, common = pick(SCALES, scale)
+  s = pick(SCALES, scale)
   sized = [f'evals.{k}.people' for k in ('bits', *COMPRESSIONS)]
   return [Run('configs/bitworld.py:compressed', {
       'worlds.bits.people': people, **dict.fromkeys(sized, people),
-      'model.width': width, 'model.heads': max(width // 64, 2),
       'worlds.bits.name_length': 3 if people > 60_000 else 2,
-      'data.batch': batch, 'steps': round(people * exposures / 8 / batch),
-      'checkpoint.every': 10_000} | common | {
-          f'seed.{k}': seed for k in ('init', 'data', 'world')},
-      {'people': people, 'seed': seed})
-      for people in wanted for seed in range(seeds)]
+      'model.width': s['width'], 'model.heads': max(s['width'] // 64, 2),
+      'data.batch': s['batch'], 'checkpoint.every': 10_000,
+      'steps': round(people * s['exposures'] / 8 / s['batch'])}
+      | s['common'] | scales.seeds(seed), {'n_people': people, 'seed': seed})
+      for people in s['people'] for seed in range(s['seeds'])]
 
 
-def table(results: list[dict]):
-  """One row for each (run, compression): bits held, the share of those before
-  compression, and bits of storage a parameter."""
+def table(records):
+  """A row a run and compression: R, and bits of storage per parameter."""
   import pandas as pd
-  rows = []
-  for r in results:
-    for name, keys in {'bits': {'compress': 'none'}, **COMPRESSIONS}.items():
-      kept = r[f'{name}/bits']
-      rows.append({
-          'people': r['people'], 'seed': r['seed'],
-          'method': keys['compress'], 'bits_a_weight': keys.get('bits'),
-          'keep': keys.get('keep'), 'parameters': r['bits/parameters'],
-          'ratio_max': r['bits/ratio_max'], 'ratio': r[f'{name}/ratio'],
-          'share': kept / r['bits/bits'] if r['bits/bits'] else 0.0,
-          'storage': r[f'{name}/storage_bits'] / r['bits/parameters']})
-  return pd.DataFrame(rows)
+  parts = []
+  for name, keys in {'bits': {'compress': 'none'}, **COMPRESSIONS}.items():
+    part = results.wide(records, name, (
+        R, f'{R}_max', 'parameters', 'storage_bits'), where={'term': 'all'})
+    part['method'], part['weight_bits'] = keys['compress'], keys.get('bits')
+    parts.append(part.assign(keep=keys.get('keep')))
+  df = pd.concat(parts).astype({
+      'parameters': int, 'weight_bits': float, 'keep': float})
+  df['storage_bits'] /= df.parameters
+  return df.rename(columns={'storage_bits': 'storage_bits_per_param'}
+                   ).sort_values(['n_people', 'seed'], kind='stable')
 
 
-def points(df):
-  """Mean, std and n over seeds."""
-  return df.groupby(['people', 'method', 'bits_a_weight', 'keep'], sort=False,
-                    dropna=False).agg(
-      R=('ratio', 'mean'), std=('ratio', 'std'), share=('share', 'mean'),
-      share_std=('share', 'std'), storage=('storage', 'mean'),
-      n=('ratio', 'size'), R_max=('ratio_max', 'mean'),
-      parameters=('parameters', 'first')).reset_index()
-
-
-def what(p) -> str:
-  if p.method == 'none':
-    return 'float32'
-  if p.keep == p.keep:
-    return f'{p.method}, {p.keep:.0%} kept'
-  return f'{p.method}, int{int(p.bits_a_weight)}'
-
-
-def show(df) -> str:
-  """The small table of the last screen."""
-  lines = [f'{"people":>7}  {"weights":26}{"storage bits":>13}{"R":>15}'
-           f'{"of float32":>12}{"seeds":>7}']
-  for p in points(df).itertuples():
-    R = f'{p.R:.2f} ± {p.std:.2f}' if p.n > 1 else f'{p.R:.2f}'
-    lines.append(f'{p.people:>7}  {what(p):26}{p.storage:>13.1f}{R:>15}'
-                 f'{p.share:>12.0%}{p.n:>7}')
-  return '\n'.join(lines)
+def summary(df):
+  """R and storage by compression."""
+  return results.summarise(
+      df, ['n_people', 'method', 'weight_bits', 'keep', 'parameters'],
+      [R, f'{R}_max', 'storage_bits_per_param'])
 
 
 def figure(df):
-  """Knowledge kept against bits of storage a parameter."""
-  p = points(df)
-  people = list(p.people.unique())
-  fig, axes = plots.figure(columns=len(people), height=4.0, sharey=True,
-                           width=4.8 if len(people) > 1 else 6.4)
-  for ax, count in zip(axes[0], people):
-    own = p[p.people == count]
-    full = own[own.method == 'none'].iloc[0]
-    for colour, (method, label) in zip(plots.COLOURS, METHODS.items()):
-      line = own[own.method == method].sort_values('storage')
-      ax.errorbar(line.storage, line.R, yerr=line['std'].fillna(0),
-                  color=colour, marker='o', markersize=4, linewidth=1.3,
-                  capsize=2, label=label)
-      if method != 'gptq':  # its points are of nearest's bits
-        for r in line.itertuples():
-          text = (f'int{int(r.bits_a_weight)}' if method == 'nearest'
-                  else f'{r.keep:.0%}')
-          ax.annotate(text, (r.storage, r.R),
-                      xytext=(4, 4 if r.R < 0.1 else -9),
-                      textcoords='offset points', fontsize=7.5, color=colour)
-    ax.axhline(full.R, color=plots.QUIET, linewidth=0.9, linestyle=':')
-    ax.annotate('float32', (0.99, full.R), xytext=(0, 3), ha='right',
-                xycoords=('axes fraction', 'data'),
-                textcoords='offset points', fontsize=8, color=plots.QUIET)
-    ax.set_ylim(bottom=0)
-    ax.set_xlabel('bits of storage a parameter', fontsize=9)
-    plots.title(ax, f'{count:,} people: R_max {full.R_max:.1f}')
-  axes[0][0].set_ylabel('bits of knowledge a parameter', fontsize=9)
-  axes[0][-1].legend(fontsize=8, frameon=False, loc='center',
-                     bbox_to_anchor=(0.55, 0.55))
-  fig.suptitle('What is still known when weights get fewer bits, or fewer',
-               x=0.01, ha='left', fontsize=11)
-  n = int(p.n.min())
-  fig.supxlabel(
-      f'mean and standard deviation of {n} seed{"s"[:n > 1]}; '
-      f'{int(p.parameters.iloc[0]):,} parameters; storage holds scales, and '
-      'which\nweights are kept, at 16 bits each', x=0.01, ha='left', fontsize=8,
-      color=plots.QUIET)
+  """R against bits per weight, and against the share of weights kept, of the
+  largest world."""
+  import pandas as pd
+  s = summary(df[df.n_people == df.n_people.max()])
+  none = s[s.method == 'none']
+  full = none.iloc[0]
+  # Both prunings begin with all weights kept.
+  s = pd.concat([s, *(none.assign(method=m, keep=1.0) for m in PRUNINGS)])
+  fig, axes = figures.grid(2, width=4.6, height=3.7, sharey=True)
+  for ax, methods, x, where in (
+      (axes[0][0], QUANTISERS, 'weight_bits', (0.45, 0.05)),
+      (axes[0][1], PRUNINGS, 'keep', (0, 0.5))):
+    rows = s[s.method.isin(methods)]
+    figures.curves(ax, rows, x, 'method', R, methods, band=False)
+    figures.level(ax, full[f'{R}_mean'], label='float32')
+    ax.set_xticks(sorted(set(rows[x])))
+    figures.legend(ax, loc='lower left', bbox_to_anchor=where)
+  figures.paper_points(axes[0][0], list(PAPER), [
+      r * full[f'{R}_mean'] for r in PAPER.values()])
+  axes[0][0].set_ylim(0, 1.1 * full[f'{R}_mean'])
+  figures.labels(axes[0][0], 'bits per weight', 'R: bits stored per parameter')
+  figures.labels(axes[0][1], 'share of weights, or of units, kept')
+  figures.title(axes[0][0], 'Quantised after training')
+  figures.title(axes[0][1], 'Pruned after training')
+  figures.finish(
+      fig, 'Capacity ratio R of compressed models (bioD, '
+      f'{full.n_people:,} people)', f'{figures.seeds_note(s)};  '
+      f'{full.parameters:,} parameters, R_max {full[f"{R}_max_mean"]:.2f};\n'
+      'diamonds: R of float32 times the share that the paper keeps (GPTQ)')
   return fig
 
 
-def verdict(df) -> list[Claim]:
-  """Result 8 of the paper, and what it did not ask."""
-  p, out = points(df), []
-  full = max(p.people)
-
-  def cell(method, bits=None, keep=None):
-    at = p[(p.people == full) & (p.method == method)]
-    if bits:
-      at = at[at.bits_a_weight == bits]
-    return (at[at.keep == keep] if keep else at).iloc[0]
-
-  def add(statement, paper, cells, holds):
-    if min(c.n for c in cells) < 3:
-      out.append(Claim(statement, paper, 'not run with three seeds',
-                       'not tested at this scale'))
-      return
-    ours = ' against '.join(f'{c.R:.2f} ± {c["std"]:.2f} ({what(c)})'
-                            for c in cells)
-    out.append(Claim(
-        statement, paper, f'{ours} (n = {cells[0].n} seeds, {full} people, '
-        f'R_max {cells[0].R_max:.2f})', 'yes' if holds(*cells) else 'no'))
-
-  none, gptq = cell('none'), lambda bits: cell('gptq', bits)
-  add('int8 after training loses nothing (Result 8: within 2 %)',
-      'no loss', [gptq(8), none], lambda a, b: a.R >= 0.98 * b.R)
-  add('int4 loses more than half (Result 8)', '0.7 of 2 bits a parameter',
-      [gptq(4), none], lambda a, b: a.R < b.R / 2)
-  add('At 4 bits GPTQ keeps more than rounding to nearest', 'not asked',
-      [gptq(4), cell('nearest', 4)], lambda a, b: a.R - b.R > 2 * (
-          (a['std']**2 + b['std']**2) / a.n)**0.5)
-  add('Knowledge lies in the small weights too: without the smaller half, more '
-      'than half is lost', 'not asked',
-      [cell('prune', keep=0.5), none], lambda a, b: a.R < b.R / 2)
-  return out
+R, BITS = 'bits_per_param', dict(column='bits_per_param', unit='bits/param')
+FLOAT, GPTQ8, GPTQ4, NEAREST4, HALF = (
+    {'method': 'none'}, *({'method': m, 'weight_bits': b} for m, b in (
+        ('gptq', 8), ('gptq', 4), ('nearest', 4))),
+    {'method': 'prune', 'keep': 0.5})
+CLAIMS = (
+    Claim('int8_free', 'GPTQ int8 keeps at least 98 % of R',
+          'Part 3.3, Result 8', 'no loss', (GPTQ8, FLOAT), ratio_between(0.98),
+          headline=True, **BITS),
+    Claim('int4_half', 'GPTQ int4 keeps at most half of R',
+          'Part 3.3, Result 8', '0.7 of 2 bits/param', (GPTQ4, FLOAT),
+          ratio_between(high=0.5), paper_effect=0.35, headline=True, **BITS),
+    Claim('gptq_above_nearest', 'At int4 GPTQ keeps more than rounding to '
+          'nearest', 'beyond Part 3.3', 'not in the paper', (GPTQ4, NEAREST4),
+          greater(), baseline=0.0, decided_by='some six seeds, 75 core-seconds '
+          'each', **BITS),
+    Claim('prune_half', 'Without the smaller half of the weights at most half '
+          'of R is left', 'beyond Part 3.3', 'not in the paper', (HALF, FLOAT),
+          ratio_between(high=0.5), **BITS),
+)
