@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from configs import default
+from configs import biographies, default
 from physics_lm import cli, pipeline, rows, vocab
 from physics_lm.errors import BadInput
 from physics_lm.evals import scoring
@@ -29,6 +29,29 @@ def test_pieces_encode_as_the_whole_text_would():
     example = world.example('bio', i)
     by_piece = rows.encode(data, example)[0][1:]
     assert tuple(by_piece) == data.vocab.encode(example.text)
+
+
+@pytest.mark.parametrize('variant,tokens', [
+    ('single', 27), ('multi5_permute', 27), ('multi5_permute_fullname', 37)])
+def test_compact_rows_are_full_of_texts_or_questions(variant, tokens):
+  stages = {}
+  for stage in ('', '_pretrain', '_finetune'):
+    config = biographies.get_config(f'compact_{variant}{stage}')
+    assert config.worlds.bios.variant == variant
+    data = rows.load(config)
+    rows.check(data)
+    made = [rows.row(data, i) for i in range(40)]
+    stages[stage] = {data.tasks[r['task']].name for r in made}
+    for r in made:
+      text = data.tasks[r['task']].name == 'bio'
+      length = tokens if text else 8
+      assert r['entries'] == 112 // length
+      assert (r['segments'] > 0).sum() == r['entries'] * length
+      # Of an answer: the value, the full stop, the end.
+      each = 3 if stage == '_finetune' else length
+      assert r['weights'].sum() == r['entries'] * each
+  assert stages == {'': {'bio', 'qa'}, '_pretrain': {'bio'},
+                    '_finetune': {'qa'}}
 
 
 def test_word_outside_the_vocabulary():
