@@ -6,8 +6,8 @@
 
 `both` reads of celebrities (five shuffled texts each) and of a minority (one
 shuffled text each), `minority` of the latter alone; `ask_celebrity` and
-`ask_minority` finetune on questions about half of either. The evaluation asks
-about the minority; `famous` about celebrities.
+`ask_minority` finetune on questions about half of either. The evaluations
+`minority` and `celebrity` are of questions about either.
 """
 
 from configs import default, manipulation
@@ -43,6 +43,7 @@ def get_config(variant: str = 'both'):
     t[variant.replace('ask', 'qa')].weight = 1.0
   c.optim.learning_rate, c.optim.b2 = 4e-3, 0.95
   c.evals = {'minority': default.evaluation('extraction'),
-             'famous': default.evaluation('extraction')}
-  c.evals.minority.world, c.evals.famous.world = 'minority', 'celebrity'
+             'celebrity': default.evaluation('extraction')}
+  for name, spec in c.evals.items():
+    spec.world = name
   return c

@@ -110,8 +110,7 @@ def figure(df):
                          PAPER if rows is after else None)
     figures.percent_axis(ax, 126)
     figures.labels(ax, '', 'accuracy, %' if rows is before else '', heading)
-  figures.group_levels(axes[0][1], list(after.groupby(
-      'attribute').majority_baseline_mean.mean()[list(ATTRIBUTES)]))
+  figures.group_levels(axes[0][1], after, 'attribute', ATTRIBUTES)
   figures.legend(axes[0][1], loc='upper center', ncols=3)
   figures.finish(
       fig, 'Knowledge extraction from a masked language model',

@@ -92,7 +92,7 @@ def percent_axis(ax, top: float = 104):
 
 def legend(ax, **kwargs):
   """A legend without a frame."""
-  ax.legend(**{'frameon': False, 'fontsize': 8} | kwargs)
+  ax.legend(**{'frameon': False, 'fontsize': 8, 'title_fontsize': 8} | kwargs)
 
 
 def errors(rows, y: str) -> list[list[float]]:
@@ -283,15 +283,16 @@ def level(ax, value: float | None, text: str = '', style: str = ':',
                 ha='left', va='center', annotation_clip=False)
 
 
-def group_levels(ax, values: Sequence[float], half_width: float = 0.45,
-                 label: str = 'majority baseline'):
-  """A short reference line across each group of bars at 0, 1, ...; one entry
-  of the legend."""
-  for i, value in enumerate(values):
-    if value == value:
-      ax.plot([i - half_width, i + half_width], [value] * 2, color=INK,
-              linewidth=1, linestyle=':', label=label, zorder=4)
-      label = None
+def group_levels(ax, summary, x: str, names: Sequence,
+                 y: str = 'majority_baseline', half_width: float = 0.45):
+  """A short line across each group of grouped_bars: y's mean over the rows of
+  each x in `names`. One entry of the legend."""
+  for i, value in enumerate(names):
+    level = summary[summary[x] == value][f'{y}_mean'].mean()
+    if level == level:
+      ax.plot([i - half_width, i + half_width], [level] * 2, color=INK,
+              linewidth=1, linestyle=':', zorder=4,
+              label=None if i else y.replace('_', ' '))
 
 
 def paper_points(ax, xs: Sequence[float], ys: Sequence[float], colour=INK,
