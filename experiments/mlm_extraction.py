@@ -7,7 +7,7 @@ tested on P_test.
 
 Paper (GPT-2 124M, 100,000 people; QA accuracy on P_test, percent): causal 96.2
 (multi5+permute+fullname); MLM 39.7 (multi2+permute+fullname, best of sixteen
-sets); mixed training at most 43.6. By attribute see PAPER. The reason given:
+sets); mixed training at most 43.6. By attribute see PAPER. The stated reason:
 words that depend on each other (of a city, of a university) are predicted from
 one another; those that stand alone (month, year, most majors) need the name.
 
@@ -136,9 +136,9 @@ CLAIMS = (
           (MLM | {'attribute': 'alone'}, MLM | {'attribute': 'joined'}),
           greater(), paper_effect=58.6, **FLOOR),
     Claim('mlm_one_word', 'MLM, QA: majors and employers of one word > of more '
-          'words', R7, 'given as the cause', (ONE, MORE), greater(), **SEEDS),
+          'words', R7, 'stated as the cause', (ONE, MORE), greater(), **SEEDS),
     Claim('mlm_one_word_in_text', 'MLM, masked in biographies: majors and '
-          'employers of one word > of more words', R7, 'given as the cause',
+          'employers of one word > of more words', R7, 'stated as the cause',
           tuple(c | {'training': 'pretrain'} for c in (ONE, MORE)), greater(),
           'bio_accuracy', **SEEDS),
     Claim('mlm_mixed', 'MLM, mixed training (16 sets, QA_r 0.2 and 0.8): at '
