@@ -127,7 +127,7 @@ CLAIMS = (
           ratio_between(high=0.5), paper_effect=0.35, headline=True, **BITS),
     Claim('gptq_above_nearest', 'At int4 GPTQ keeps more than rounding to '
           'nearest', 'beyond Part 3.3', 'not in the paper', (GPTQ4, NEAREST4),
-          greater(), baseline=0.0, decided_by='some six seeds, 75 core-seconds '
+          greater(), decided_by='some six seeds, 75 core-seconds '
           'each', **BITS),
     Claim('prune_half', 'Without the smaller half of the weights at most half '
           'of R is left', 'beyond Part 3.3', 'not in the paper', (HALF, FLOAT),
