@@ -64,6 +64,11 @@ PAPER_SOLUTIONS = {'evals.reasoning.problems': 4096,
                    'evals.reasoning.tokens': 2048}
 
 
+def evals(names: tuple[str, ...], **values) -> dict:
+  """The same keys for several evaluations."""
+  return {f'evals.{name}.{k}': v for name in names for k, v in values.items()}
+
+
 def retry_data(variant: str) -> dict:
   """iGSM's training data: 'clean', or kind and rate, as in 'retry_weak 0.5';
   'retry_masked': retry without loss on the names of erroneous quantities."""

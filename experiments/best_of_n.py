@@ -27,6 +27,7 @@ replaced a first rule, of all problems.
 
 from configs import scales
 from physics_lm import figures, results
+from physics_lm import igsm_tables as igsm
 from physics_lm.claims import Claim, GreaterPaired
 from physics_lm.sweep import Run, pick
 
@@ -69,21 +70,21 @@ def runs(scale: str) -> list[Run]:
 
 
 def table(records):
-  """A row a run, split, choice and n_samples, percent (results.uncontaminated),
+  """A row a run, split, choice and n_samples, percent (igsm_tables),
   with the accuracy of greedy decoding, a verifier's AUC over pairs of samples,
   and what verifiers were trained on. judged, most_samples: of the claims."""
   by = ['split', 'choice', 'n_samples', 'contaminated']
   df = results.wide(records, 'best_of', ('accuracy', 'answer_accuracy'), by,
                     percent=True)
   auc = results.wide(records, 'best_of', ('auc',), by).drop(columns='n_samples')
-  df = results.uncontaminated(results.beside(df, auc, 'auc'), by[:3])
-  greedy = results.solutions(records)[['run', 'split', 'accuracy']]
+  df = igsm.uncontaminated(results.beside(df, auc, 'auc'), by[:3])
+  greedy = igsm.solutions(records)[['run', 'split', 'accuracy']]
   verifiers = results.wide(records, 'best_of', (
       'verifier_accuracy', 'verifier_solutions'), percent=(
           'verifier_accuracy',)).drop(columns='n_items')
   df = df.merge(greedy.rename(columns={'accuracy': 'greedy_accuracy'}),
                 how='left').merge(verifiers, how='left')
-  df['judged'] = df.split == results.hardest_split(df, solved=0)
+  df['judged'] = df.split == igsm.hardest_split(df, solved=0)
   df['most_samples'] = df.n_samples == df.n_samples.max()
   return df
 
@@ -111,7 +112,7 @@ def figure(df):
     figures.percent_axis(ax)
     what = {'accuracy': 'whole solutions', 'answer_accuracy': 'answers'}[column]
     figures.labels(ax, 'samples N', f'{what} correct, %',
-                   f'{results.split_label(split)}: {what}')
+                   f'{igsm.split_label(split)}: {what}')
     if column == 'accuracy':
       figures.level(ax, rows.greedy_accuracy_mean.mean(), 'greedy\ndecoding')
   figures.legend(axes[0, 0], loc='upper left')

@@ -22,7 +22,8 @@ replaced a first rule, of all problems.
 
 from configs import scales
 from physics_lm import figures, results
-from physics_lm.claims import Claim, GreaterPaired
+from physics_lm import igsm_tables as igsm
+from physics_lm.claims import GreaterPaired, above
 from physics_lm.sweep import Run, pick
 
 LABELS = {'pretrained': 'error-free pretraining',
@@ -78,15 +79,15 @@ def runs(scale: str) -> list[Run]:
 
 
 def table(records):
-  """A row a run and split (results.solutions). rank_order: among LoRA's;
+  """A row a run and split (igsm_tables.solutions). rank_order: among LoRA's;
   judged: the split of the claims."""
-  df = results.solutions(records)
+  df = igsm.solutions(records)
   ranks = sorted(set(df['rank']) - {0})
   df['rank_order'] = df['rank'].map(
       dict.fromkeys(ranks, 'between') | {0: ''} | {
           ranks[-1]: 'highest', ranks[0]: 'lowest'})
   before = df[df.method == 'pretrained']
-  df['judged'] = df.split == results.hardest_split(before)
+  df['judged'] = df.split == igsm.hardest_split(before)
   tokens = results.train_columns(records, {'tokens': 'tokens'}).fillna(0)
   return df.merge(tokens, on='run')
 
@@ -109,7 +110,7 @@ def figure(df):
                [PAPER.get(r or m) for m, r in zip(at.method, at.rank_order)],
                horizontal=True)
   figures.labels(axes[0, 0], 'whole solutions correct, %', '',
-                 f'{results.split_label(at.split.iloc[0])}, by training')
+                 f'{igsm.split_label(at.split.iloc[0])}, by training')
   figures.accuracy_by_op(axes[0, 1], s, 'arm', {a: a for a in at.arm},
                          dotted=False, key=False)
   figures.finish(
@@ -123,27 +124,21 @@ BEFORE, LORA, RETRY, CLEAN, START = (
     {'method': m, 'judged': True} for m in LABELS)
 LOW, HIGH = (LORA | {'rank_order': r} for r in ('lowest', 'highest'))
 MORE = '5 seeds of 7M tokens where no problem recurs: 10 core-minutes a run'
-
-
-def above(id: str, statement: str, a: dict, b: dict, values=(), **more):
-  """The claim that a solves more than b; `values`: the paper's, %."""
-  return Claim(
-      id, statement, 'Part 2.2, Result 6', '{} vs {} %'.format(*values)
-      if values else 'not in the paper', (a, b), GreaterPaired(0.0), baseline=0,
-      paper_effect=values[0] - values[1] if values else None,
-      decided_by=MORE, **more)
-
-
+SAME = dict(source='Part 2.2, Result 6', rule=GreaterPaired(0.0), baseline=0,
+            decided_by=MORE)
 CLAIMS = (
     above('low_rank_hurts', 'LoRA of the lowest rank on retry data lowers the '
-          'accuracy of an error-free model', BEFORE, LOW, (77.7, 63.3)),
+          'accuracy of an error-free model', a=BEFORE, b=LOW,
+          values=(77.7, 63.3), **SAME),
     above('retry_pretraining_above_lora', 'Pretraining on retry data > LoRA of '
-          'the highest rank on it', START, HIGH, (91.6, 78.8)),
+          'the highest rank on it', a=START, b=HIGH, values=(91.6, 78.8),
+          **SAME),
     above('continued_pretraining_helps', 'Continued pretraining on retry data '
-          'raises the accuracy of an error-free model', RETRY, BEFORE,
-          (88.3, 77.7), headline=True),
+          'raises the accuracy of an error-free model', a=RETRY, b=BEFORE,
+          values=(88.3, 77.7), headline=True, **SAME),
     above('continued_above_lora', 'Continued pretraining on retry data > LoRA '
-          'of the highest rank on it', RETRY, HIGH, (88.3, 78.8)),
+          'of the highest rank on it', a=RETRY, b=HIGH, values=(88.3, 78.8),
+          **SAME),
     above('continued_retry_above_clean', 'Continued pretraining on retry data '
-          '> as many tokens of error-free data', RETRY, CLEAN),
+          '> as many tokens of error-free data', a=RETRY, b=CLEAN, **SAME),
 )

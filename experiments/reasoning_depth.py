@@ -23,6 +23,7 @@ training (at `cpu` about half are); this replaced a first rule, of all problems.
 
 from configs import scales
 from physics_lm import figures, results
+from physics_lm import igsm_tables as igsm
 from physics_lm.claims import Claim, greater
 from physics_lm.sweep import Run, pick
 
@@ -67,10 +68,10 @@ def runs(scale: str) -> list[Run]:
 
 
 def table(records):
-  """A row a run and split (results.solutions); judged: the split of the
+  """A row a run and split (igsm_tables.solutions); judged: the split of the
   claims."""
-  df = results.solutions(records, errors=('not_computable', 'arithmetic'))
-  df['judged'] = df.split == results.hardest_split(df, ['depth'])
+  df = igsm.solutions(records, errors=('not_computable', 'arithmetic'))
+  df['judged'] = df.split == igsm.hardest_split(df, ['depth'])
   return df
 
 
@@ -90,7 +91,7 @@ def figure(df):
                [figures.colour(d, k) for k, d in enumerate(at.depth)])
   figures.percent_axis(axes[0, 0])
   figures.labels(axes[0, 0], '', 'whole solutions correct, %',
-                 f'{results.split_label(at.split.iloc[0])}, equal parameters')
+                 f'{igsm.split_label(at.split.iloc[0])}, equal parameters')
   figures.accuracy_by_op(axes[0, 1], s, 'depth',
                          {d: f'{d} layers' for d in at.depth})
   axes[0, 2].plot(list(PAPER), list(PAPER.values()), 'D-', color=figures.INK,

@@ -227,6 +227,15 @@ class Bound(Rule):
     return mean_effect(*cells)
 
 
+class AboveByError(Bound):
+  """One cell is above `low`; held by twice its standard error."""
+
+  strict = True
+
+  def held(self, cells):
+    return cells[0].mean - self.low > 2 * cells[0].std / cells[0].n**0.5
+
+
 class Ratio(Rule):
   """The first cell over the second lies between two factors."""
 
@@ -371,6 +380,18 @@ class Claim:
     if not isinstance(self.paper_effect, tuple):
       return self
     return dataclasses.replace(self, paper_effect=self.paper_effect[i])
+
+
+def above(id: str, statement: str, source: str, a: Cell, b: Cell,
+          values: tuple[float, float] | None = None, unit: str = '%',
+          rule: Rule = Greater(0.0), **kwargs) -> Claim:
+  """The claim that cell a is above cell b. `values`: the paper's, from which
+  follow what is printed and its effect; None: it has none."""
+  effect = None if values is None else values[0] - values[1]
+  paper = 'not in the paper' if values is None else (
+      f'{values[0]} vs {values[1]} {unit}'.rstrip())
+  return Claim(id, statement, source, paper, (a, b), rule, unit=unit,
+               paper_effect=effect, **kwargs)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,99 @@
+"""Tables of iGSM experiments, from records: whole solutions, contamination.
+
+Records of evaluations of kinds 'solutions' and 'retry_upon_regret'
+(physics_lm/evals/igsm/). No JAX.
+"""
+
+from collections.abc import Sequence
+
+from physics_lm.results import Record, beside, wide
+
+SOLUTION_SHARES = ('accuracy', 'answer_accuracy', 'majority_baseline', 'ended')
+SOLUTION_COUNTS = ('op', 'retries', 'retries_wrong', 'extra_parameters',
+                   'extra_operations')
+
+
+def solutions(records: Sequence[Record], evaluation: str = 'reasoning',
+              errors: Sequence[str] = ()):
+  """A table with one row a run and split of iGSM problems, as uncontaminated()
+  has it: SOLUTION_SHARES in percent (accuracy: of whole solutions),
+  SOLUTION_COUNTS a problem (retries and extra_*: of correct solutions), and
+  each of `errors` the share of problems with such a first error, other_errors
+  with another."""
+  by, where = ('split', 'contaminated'), {'op': 'all', 'error_type': 'all'}
+  df = wide(records, evaluation, SOLUTION_SHARES + SOLUTION_COUNTS, by, where,
+            SOLUTION_SHARES)
+  for name in errors:
+    df = beside(df, wide(records, evaluation, {name: 'first_error'}, by,
+                         where | {'error_type': name}, True), name)
+  if errors:
+    df['other_errors'] = (
+        100 - df.accuracy - df[list(errors)].sum(axis=1)).round(6)
+  return uncontaminated(df, ['split'])
+
+
+def detection(records: Sequence[Record], evaluation: str = 'regret'):
+  """A table with one row a run, split and detector of retry upon regret, as
+  uncontaminated() has it, percent: accuracy of whole solutions and of answers,
+  ended; retries a solution. Of greedy solutions: false_alarm_rate on correct
+  sentences (right_sentences is their number), detected first wrong ones
+  (wrong_sentences), detected_early of those whose quantity could not be
+  computed yet (early_sentences). Of random queries to the probe: recall_
+  positive and recall_negative."""
+  by = ['split', 'detector', 'contaminated']
+  shares = ('accuracy', 'answer_accuracy', 'ended', 'false_alarm_rate',
+            'detected', 'detected_early')
+  df = wide(records, evaluation, (*shares, 'retries'), by, {'label': 'all'},
+            shares)
+  counts = wide(records, evaluation, (
+      'right_sentences', 'wrong_sentences', 'early_sentences'),
+                ('split', 'contaminated')).drop(columns='n_items')
+  df = df.merge(counts, how='left')
+  for label in ('positive', 'negative'):
+    df = beside(df, wide(records, evaluation, {
+        f'recall_{label}': 'probe_recall'}, by[:2], {'label': label}, True),
+                f'recall_{label}')
+  return uncontaminated(df, by[:2])
+
+
+def uncontaminated(df, by: Sequence[str]):
+  """For each run and values of `by` the row of test problems that did not
+  occur in training (contaminated 'no') or, where it is not known which did,
+  that of all. New columns: accuracy_all and n_all of all problems, and
+  accuracy_contaminated of those that did occur."""
+  import pandas as pd
+  key = ['run', *by]
+  order = df.set_index(key).index.unique()
+  every, new = (df[df.contaminated == c].set_index(key) for c in ('all', 'no'))
+  out = pd.concat([new, every[~every.index.isin(new.index)]]).reindex(order)
+  every = every.reindex(order)
+  others = (every.n_items - out.n_items).astype(float)
+  out['accuracy_all'], out['n_all'] = every.accuracy, every.n_items
+  out['accuracy_contaminated'] = (
+      every.n_items * every.accuracy - out.n_items * out.accuracy
+      ) / others.where(others > 0)
+  columns = [*df.columns, *(c for c in out if c not in df)]
+  return out.reset_index()[columns]
+
+
+def split_op(split: str) -> int:
+  """The number of operations of a split's problems; 0: as in training."""
+  return int(''.join(c for c in split if c.isdigit()) or 0)
+
+
+def split_label(split: str) -> str:
+  """'op 13', 'op 13, reask' or 'all op'."""
+  op = split_op(split)
+  return (f'op {op}' if op else 'all op') + (
+      ', reask' if split.endswith('_reask') else '')
+
+
+def hardest_split(df, groups: Sequence[str] = (), solved: float = 50) -> str:
+  """The split of most operations of which the rows (the best of `groups`)
+  have `solved` percent on average over seeds; else that of fewest. Splits
+  with changed questions (_reask) do not count."""
+  rows = df[~df.split.str.endswith('_reask')]
+  means = rows.groupby(['split', *groups]).accuracy.mean()
+  best = means.groupby('split').max()
+  order = sorted(best.index, key=split_op)
+  return next((s for s in reversed(order) if best[s] >= solved), order[0])
