@@ -194,6 +194,13 @@ class Greater(Rule):
     return a.mean - b.mean > 2 * standard_error(a, b)
 
 
+class GreaterMean(Greater):
+  """As Greater; held by means alone."""
+
+  def held(self, cells):
+    return cells[0].mean >= cells[1].mean
+
+
 class GreaterPaired(Greater):
   """As Greater; held by twice the standard error of paired differences."""
 

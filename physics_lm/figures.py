@@ -196,7 +196,8 @@ def accuracy_by_op(ax, summary, hue: str, names: Mapping, dotted: bool = True,
                    key: bool = True):
   """Accuracy of whole solutions over the operations of a split's problems, a
   line for each value of hue; dotted: of problems that occurred in training.
-  For summaries of results.solutions, by hue and split. `key`: with legend."""
+  For summaries of igsm_tables.solutions, by hue and split. `key`: with a
+  legend."""
   op = summary.split.map(lambda s: int(''.join(filter(str.isdigit, s)) or 0))
   rows = summary.assign(op=op)[op.gt(0) & ~summary.split.str.endswith('_reask')]
   ax.set_xticks(sorted(set(rows.op)))

@@ -56,6 +56,31 @@ def detection(records: Sequence[Record], evaluation: str = 'regret'):
   return uncontaminated(df, by[:2])
 
 
+def first_errors(records: Sequence[Record], evaluation: str = 'reasoning'):
+  """A table with one row a run, split and error_type, of all problems, percent:
+  first_error; where error_type is 'all', accuracy, answer_accuracy and
+  extra_parameters (a correct solution)."""
+  percent = ('accuracy', 'answer_accuracy', 'first_error')
+  return wide(records, evaluation, (*percent, 'extra_parameters'),
+              ('split', 'error_type'), {'op': 'all', 'contaminated': 'all'},
+              percent)
+
+
+def v_probes(records: Sequence[Record], tasks: Sequence[str]):
+  """A table with one row a run, task (a V-probe's name in the config) and
+  slice, percent: accuracy; where label is 'all' the majority baseline and the
+  share of positive labels. Layers and distances are strings."""
+  import pandas as pd
+  by, parts = ('split', 'model', 'layer', 'label', 'needed', 'distance'), []
+  for task in tasks:
+    shares = wide(records, task, ('majority_baseline', 'positive_share'),
+                  ('split', 'label'), percent=True).drop(columns='n_items')
+    parts.append(wide(records, task, ('accuracy',), by, percent=True)
+                 .merge(shares, how='left').assign(task=task))
+  df = pd.concat(parts, ignore_index=True)
+  return df.assign(layer=df.layer.map(str), distance=df.distance.map(str))
+
+
 def uncontaminated(df, by: Sequence[str]):
   """For each run and values of `by` the row of test problems that did not
   occur in training (contaminated 'no') or, where it is not known which did,

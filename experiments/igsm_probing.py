@@ -1,0 +1,150 @@
+"""Does a model know what it will need before it writes the first word?
+
+Part 2.1 (Ye, Xu, Li, Allen-Zhu, arXiv 2407.20311), sections 3 to 5, Results 3
+to 8. V-probes of a frozen model (evals/igsm/v_probe.py): is quantity A needed
+for the answer (nece, before the solution); does A depend on B (dep, before the
+question); during the solution: can A be computed next (can_next), is it known
+already, its value, is it needed and computable next (nece_next)?
+
+Paper (GPT2-12-12, iGSM-med, op <= 15, %; untrained model in brackets): nece
+99.8 (74.7), dep 99.7 (84.6), can_next 99.9 (65.8), known 100 (87.2), value 100
+(71.9), nece_next 99.9 (94.9); dep and can_next of unneeded quantities 97 and
+more; correct solutions compute nothing unneeded; first errors are mostly
+quantities that cannot be computed yet.
+
+  python -m physics_lm.launch experiments/igsm_probing.py --scale=cpu
+  python -m physics_lm.report experiments/igsm_probing.py --scale=cpu
+
+Measured, `cpu`: the three error-free models of error_correction.py (3 minutes
+each; trained once: launch takes them from there) and 1,559 s of a shared core.
+Deviations: only the embedding of the names between a probe's marks is trained;
+accuracy is balanced (mean of positive and negative labels; of values: known and
+not), over the quantities of a problem; half of the `cpu` problems are trained
+on. Rules, fixed before the runs: twice the standard error, at the last split.
+"""
+
+from configs import scales
+from physics_lm import claims, figures, igsm_tables, results
+from physics_lm.claims import Claim
+from physics_lm.sweep import Run, pick
+
+# Task: the paper's accuracies (trained, untrained), where.
+TASKS = {'nece': ((99.8, 74.7), 'Result 4'), 'dep': ((99.7, 84.6), 'Result 6'),
+         'can_next': ((99.9, 65.8), 'Result 5'),
+         'known': ((100, 87.2), 'Figure 7'), 'value': ((100, 71.9), 'Figure 7'),
+         'nece_next': ((99.9, 94.9), 'Figure 7')}
+LATER = ('known', 'value', 'nece_next')  # claimed when the others were seen
+ERRORS = {'not_computable': 'not computable yet', 'arithmetic': 'arithmetic',
+          'unknown_quantity': 'unknown quantity', 'duplicate': 'duplicate',
+          'end': 'ends too soon or late', 'unreadable': 'unreadable'}
+SCALES = {
+    'smoke': dict(
+        recipe='small', seeds=1, splits='train_op2', solutions={},
+        train=scales.SMOKE_IGSM | {'data.batch': 8},
+        probes=dict(steps=2, batch=8, problems=8)),
+    'cpu': dict(
+        recipe='small', seeds=3, splits='train_op2,train_op3',
+        train={'evals.reasoning.tokens': 96}, probes=dict(problems=200),
+        solutions={'evals.reasoning.problems': 400}),
+    'gpu': dict(
+        recipe='gpu', seeds=3, splits='test,test_op10,test_op13', train={},
+        probes=dict(steps=3000, batch=128, problems=500),
+        solutions={'evals.reasoning.problems': 500}),
+    'paper': dict(
+        recipe='med', seeds=1, splits='test,test_op15,test_op20,test_op23',
+        train={}, solutions=scales.PAPER_SOLUTIONS, probes=dict(
+            steps=100_000, batch=256, problems=4096, learning_rate=2e-3)),
+}
+
+
+def runs(scale: str) -> list[Run]:
+  """Every seed: a run that evaluates a trained model."""
+  s = pick(SCALES, scale)
+  file, splits = f'configs/igsm.py:{s["recipe"]}', {'splits': s['splits']}
+  models = [Run(file, s['train'] | scales.seeds(seed)
+                | scales.evals(('reasoning',), **splits),
+                {'variant': 'clean', 'seed': seed})
+            for seed in range(s['seeds'])]
+  return [Run(f'{file}_probes', m.overrides | {'steps': 0} | s['solutions']
+              | scales.evals(tuple(TASKS), **splits, **s['probes']),
+              {'seed': m.tags['seed']}, m) for m in models]
+
+
+def table(records):
+  """A row a run and slice of a probe, and a run and error_type of task
+  'solutions', percent (igsm_tables). judged: the split of the claims."""
+  import pandas as pd
+  df = pd.concat([igsm_tables.v_probes(records, TASKS),
+                  igsm_tables.first_errors(records).assign(task='solutions')])
+  df['judged'] = df.split == igsm_tables.hardest_split(df, solved=0)
+  return df
+
+
+def summary(df):
+  """At the judged split: probes of the last layer, balanced; solutions."""
+  last = df.label.eq('balanced') & df.layer.eq('last')
+  return results.summarise(df[df.judged & (last | df.task.eq('solutions'))], [
+      'split', 'task', 'needed', 'model', 'error_type'], [
+          'accuracy', 'first_error', 'extra_parameters'])
+
+
+def figure(df):
+  """Probes of the last layer; nece by layer and distance; first errors."""
+  s = summary(df)
+  fig, (axes,) = figures.grid(3, width=5.2, height=3.9)
+  figures.grouped_bars(
+      axes[0], s[s.needed == 'all'], 'task', 'model', 'accuracy',
+      {t: t for t in TASKS}, {m: m for m in ('trained', 'untrained')})
+  figures.level(axes[0], 50, 'chance')
+  figures.percent_axis(axes[0], 118)
+  figures.legend(axes[0], loc='upper left', ncols=2)
+  figures.labels(axes[0], '', 'balanced accuracy, %', 'V-probes, last layer')
+  far = df[df.judged & df.task.eq('nece') & df.layer.ne('last')
+           & df.distance.ne('all')].pivot_table(
+               'accuracy', ['model', 'distance'], 'layer')
+  figures.heatmap(axes[1], far.to_numpy(), [
+      f'{model}, {d} steps' for model, d in far.index], list(far.columns))
+  figures.labels(axes[1], 'layers below the probe', 'steps from the query',
+                 'nece: needed quantities found, %')
+  figures.bars(axes[2], s.set_index('error_type').loc[list(ERRORS)],
+               'first_error', list(ERRORS.values()), horizontal=True)
+  axes[2].set_xlim(0)
+  figures.labels(axes[2], '% of problems', '', 'First errors of solutions')
+  figures.finish(
+      fig, 'What a model knows before (nece, dep) and while it solves problems',
+      f'{figures.seeds_note(s)}; {igsm_tables.split_label(s.split.iloc[0])}\n'
+      'nece: needed for the answer; dep: A depends on B; can_next: computable '
+      'next; known: computed already; nece_next: needed and computable next')
+  return fig
+
+
+def knows(task: str, needed: str = 'all') -> Claim:
+  """The claim that a trained model's probe is above the untrained one's, and
+  above chance; needed 'no': of unneeded quantities."""
+  (high, low), source = TASKS[task]
+  paper, effect, of = f'{high} vs {low} %', high - low, ''
+  if needed == 'no':
+    paper, effect, of = '97 % or more', None, ' of unneeded quantities'
+    source = 'Result 7'
+  cell = dict(task=task, model='trained', layer='last', label='balanced',
+              needed=needed, distance='all', judged=True)
+  return Claim(
+      f'{task}_{needed}', f'{task} probe{of}: trained > untrained model',
+      f'Part 2.1, {source}', paper, (cell, cell | {'model': 'untrained'}),
+      claims.greater(), baseline=50, control=(cell,), paper_effect=effect,
+      post_hoc=task in LATER, headline=task == 'nece', decided_by=MORE)
+
+
+MORE = '5 seeds where an untrained model is near chance: 20 core-minutes each'
+SOLUTIONS = dict(task='solutions', judged=True)
+FIRST, *OTHERS = (SOLUTIONS | {'error_type': e} for e in ERRORS)
+CLAIMS = (
+    *map(knows, TASKS), knows('dep', 'no'), knows('can_next', 'no'),
+    Claim('shortest_solutions', 'Correct solutions compute less than 0.05 '
+          'unneeded quantities', 'Part 2.1, Result 3', '0.00', (SOLUTIONS,),
+          claims.at_most(0.05), 'extra_parameters', '', headline=True),
+    Claim('errors_not_computable', 'The most frequent first error is a '
+          'quantity that cannot be computed yet', 'Part 2.1, Result 8',
+          'most frequent', tuple((FIRST, other) for other in OTHERS),
+          claims.GreaterMean(0.0), 'first_error', decided_by=MORE),
+)
