@@ -10,7 +10,7 @@ Paper (GPT2-12-12, iGSM-med, op <= 15, %; untrained model in brackets): nece
 99.8 (74.7), dep 99.7 (84.6), can_next 99.9 (65.8), known 100 (87.2), value 100
 (71.9), nece_next 99.9 (94.9); dep and can_next of unneeded quantities 97 and
 more; correct solutions compute nothing unneeded; first errors are mostly
-quantities that cannot be computed yet.
+quantities that cannot be computed yet. Not done: probes on reask (Figure 8).
 
   python -m physics_lm.launch experiments/igsm_probing.py --scale=cpu
   python -m physics_lm.report experiments/igsm_probing.py --scale=cpu
