@@ -2,8 +2,7 @@
 
 The expected values are in tests/goldens/*.json, under names of their own:
 renaming a module, a class or a config key changes how this file makes a value,
-never a JSON file. To record new values after an intended change of behaviour
-(about two minutes):
+never a JSON file. To record new values after an intended change of behaviour:
 
   python -m tests.test_goldens
 
@@ -14,7 +13,9 @@ never a JSON file. To record new values after an intended change of behaviour
                     of its pieces, in order.
   train_steps.json  sums of each of three steps, and sha256 of their batches
   trees.json        path and shape of every parameter
-  verdicts.json     rows of the scoreboard, in the README's order
+  verdicts.json     the 190 rows of the README's scoreboard when claims were
+                    functions: text, and whether the claim was reproduced by
+                    the rule fixed before its runs. Not recorded again.
 """
 
 import functools
@@ -49,7 +50,6 @@ SEED = 7  # of the worlds
 # Sums of float32 differ in the last bits between CPUs and compilers: by 3e-7
 # with and without XLA's optimizations.
 RTOL = 1e-5
-SLOW = ('scaling_prediction', 'scaling_sweep')  # bootstraps: 16 s and 27 s
 
 # The name of a variant in worlds.json -> (world kind, keys that differ).
 BIOGRAPHIES = {
@@ -147,10 +147,29 @@ FAST = {'xla_backend_optimization_level': 0,
         'xla_llvm_disable_expensive_passes': True,
         'xla_cpu_use_fusion_emitters': False}
 
+# Experiments of verdicts.json -> their names now.
+RENAMED = {
+    'bidirectional': 'mlm_extraction',
+    'capacity_bitworld': 'capacity_biod',
+    'correction_by_finetuning': 'error_correction_finetuning',
+    'extraction_sets': 'knowledge_augmentation',
+    'hidden_planning': 'igsm_probing',
+    'regret': 'retry_upon_regret',
+    'source_tags': 'junk_data_domain_tags',
+}
+# (experiment, number of a claim that became several) -> how many.
+SPLIT = {('extraction_sets', 5): 2}
+
 
 @functools.cache
 def golden(name: str):
   return json.loads((GOLDENS / f'{name}.json').read_text(encoding='utf-8'))
+
+
+# The two about scaling laws draw bootstraps for 16 s and 27 s.
+EXPERIMENTS = [e for e in dict.fromkeys(
+    r['experiment'] for r in golden('verdicts'))
+    if not e.startswith('scaling_')]
 
 
 def sha(value) -> str:
@@ -274,28 +293,30 @@ def tree(name: str) -> dict[str, list[int]]:
           for path, x in jax.tree_util.tree_leaves_with_path(params)}
 
 
-def verdicts(experiment: str) -> list[dict]:
-  """Rows of the scoreboard, of one experiment's committed results."""
+def held(experiment: str, scale: str) -> list[str]:
+  """Of each claim, in order, what the older rule says of the committed table,
+  in the words of verdicts.json."""
   import pandas as pd
-  folder = report.RESULTS / experiment
-  module = sweep.experiment(str(sweep.ROOT / f'experiments/{experiment}.py'))
-  scale = next(s for s in report.SCALES if (folder / f'{s}.csv').exists())
-  return [{'experiment': experiment, 'scale': scale, 'claim': c.statement,
-           'paper': c.paper, 'ours': c.ours, 'reproduced': c.reproduced}
-          for c in module.verdict(pd.read_csv(folder / f'{scale}.csv'))]
+  module = sweep.experiment(str(experiment_file(experiment)))
+  table = pd.read_csv(report.RESULTS / module.name / f'{scale}.csv')
+  words = {True: 'yes', False: 'no', None: 'not tested at this scale'}
+  return [words[j.held] for j in report.judge(module, table)]
 
 
-def experiments() -> list[str]:
-  """Those with results, in the README's order."""
-  return sorted(p.name for p in report.RESULTS.glob('*') if p.is_dir())
+def experiment_file(experiment: str) -> Path:
+  return sweep.ROOT / f'experiments/{RENAMED.get(experiment, experiment)}.py'
+
+
+def experiment_text(experiment: str) -> str:
+  """Empty before the file has its new name."""
+  path = experiment_file(experiment)
+  return path.read_text(encoding='utf-8') if path.exists() else ''
 
 
 def test_every_golden_has_its_test():
   assert list(golden('worlds')) == [*WORLDS, *(f'text/{k}' for k in TEXT)]
   assert list(golden('train_steps')) == list(golden('trees')) == CASES
-  rows_of = golden('verdicts')
-  assert len(rows_of) == 190
-  assert list(dict.fromkeys(r['experiment'] for r in rows_of)) == experiments()
+  assert len(golden('verdicts')) == 190
 
 
 @pytest.mark.parametrize('name', WORLDS)
@@ -324,15 +345,24 @@ def test_parameter_tree(name):
   assert tree(name) == golden('trees')[name]
 
 
-@pytest.mark.parametrize('experiment',
-                         [e for e in experiments() if e not in SLOW])
+@pytest.mark.parametrize('experiment', EXPERIMENTS)
 def test_verdicts(experiment):
-  assert verdicts(experiment) == [
-      r for r in golden('verdicts') if r['experiment'] == experiment]
+  """The older rule says of every claim what it said; new claims come last."""
+  if '\nCLAIMS = ' not in experiment_text(experiment):
+    pytest.skip('its claims are not data yet')
+  old = [r for r in golden('verdicts') if r['experiment'] == experiment]
+  new = iter(held(experiment, old[0]['scale']))
+  for number, row in enumerate(old):
+    count = SPLIT.get((experiment, number), 1)
+    parts = list(itertools.islice(new, count))
+    assert len(parts) == count, row
+    # Claims that were one hold together or not at all.
+    assert next((p for p in parts if p != 'yes'), 'yes') == (
+        row['reproduced']), row
 
 
 def record():
-  """Writes every golden, from this code."""
+  """Writes every golden but the verdicts, from this code."""
   import tempfile
   worlds = {name: world_hashes(name) for name in WORLDS}
   for name, changes in TEXT.items():
@@ -341,8 +371,7 @@ def record():
   GOLDENS.mkdir(exist_ok=True)
   for name, value in {
       'worlds': worlds, 'trees': {name: tree(name) for name in CASES},
-      'train_steps': {name: three_steps(name) for name in CASES},
-      'verdicts': [r for e in experiments() for r in verdicts(e)]}.items():
+      'train_steps': {name: three_steps(name) for name in CASES}}.items():
     (GOLDENS / f'{name}.json').write_text(json.dumps(
         value, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
 
