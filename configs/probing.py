@@ -9,6 +9,11 @@ configs/manipulation.py.
 
 from configs import default, manipulation
 
+SMALL = {  # hundreds of people: learning rate x weight decay x steps / 2 is 4.5
+    'evals.p_probe.names': False, 'evals.q_probe.names': False,
+    'evals.p_probe.steps': 150, 'evals.p_probe.weight_decay': 6.0,
+    'evals.q_probe.steps': 300, 'evals.q_probe.weight_decay': 3.0}
+
 
 def get_config(variant: str = 'multi5_permute'):
   c = default.get_config()

@@ -82,3 +82,9 @@ def retry_data(variant: str) -> dict:
 def seeds(seed: int) -> dict[str, int]:
   """One seed for parameters, rows and world."""
   return {f'seed.{k}': seed for k in ('init', 'data', 'world')}
+
+
+def probes(**keys) -> dict:
+  """Keys of P- and Q-probes alike."""
+  return {f'evals.{probe}.{k}': v for probe in ('p_probe', 'q_probe')
+          for k, v in keys.items()}

@@ -109,8 +109,8 @@ def figure(df):
   figures.finish(
       fig, 'Inverse search: naming held-out people, by where their biographies '
       'have the name', f'{figures.seeds_note(s)};  reverse1: name first in '
-      'sentence 2;  reverse6: in the last one\nGPT-2 124M, 100,000 people: about 0 '
-      'on multi5+permute+fullname')
+      'sentence 2;  reverse6: in the last one\nGPT-2 124M, 100,000 people: about '
+      '0 on multi5+permute+fullname')
   return fig
 
 

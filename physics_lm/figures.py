@@ -301,6 +301,8 @@ def group_levels(ax, summary, x: str, names: Sequence,
 def paper_points(ax, xs: Sequence[float], ys: Sequence[float], colour=INK,
                  line: bool = False):
   """The paper's values as diamonds, joined by a dotted line if wanted."""
+  if not len(xs):  # an empty line that is not clipped upsets the layout
+    return
   ax.plot(xs, ys, 'D:' if line else 'D', color=colour, markerfacecolor='white',
           markeredgecolor=colour, markersize=4.5, linewidth=0.9,
           markeredgewidth=1.1, clip_on=False, zorder=5)

@@ -117,6 +117,17 @@ def below(df, *others):
                    ignore_index=True)
 
 
+def less_baseline(df, columns: Mapping[str, str],
+                  baseline: str = 'majority_baseline'):
+  """`df` with each {new column: column} less its baseline; where seeds were
+  not kept, deviations as of independent columns."""
+  out = df.assign(**{new: df[c] - df[baseline] for new, c in columns.items()})
+  if f'{baseline}_std' in df:
+    for new, c in columns.items():
+      out[f'{new}_std'] = (df[f'{c}_std']**2 + df[f'{baseline}_std']**2)**0.5
+  return out
+
+
 def extraction(records: Sequence[Record], evaluation: str = 'extraction',
                by: Sequence[str] = ('person_split', 'attribute'),
                where: Mapping[str, Any] | None = None):
@@ -132,6 +143,38 @@ def extraction(records: Sequence[Record], evaluation: str = 'extraction',
                         'majority_baseline')),
           ('biography', {'bio_accuracy': 'accuracy'})))
   return beside(answers, texts, 'bio_accuracy')
+
+
+PROBES = ('p_probe', 'q_probe')
+
+
+def probes(records: Sequence[Record], finetuned: Sequence[Record] = ()):
+  """A row a run, probe, target and position, percent, on P_test: accuracy,
+  and the target's majority baseline. `finetuned`: runs that started from the
+  probed ones, whose qa_accuracy stands beside the target (of the birth month
+  that of the first token of dates)."""
+  import pandas as pd
+  test, parts = {'person_split': 'test'}, []
+  for name in PROBES:
+    df, baselines = (wide(records, name, (metric,), slices, test, True)
+                     for metric, slices in (
+                         ('accuracy', ('target', 'position')),
+                         ('majority_baseline', ('target',))))
+    parts.append(beside(df, baselines, 'majority_baseline').assign(probe=name))
+  df = pd.concat(parts, ignore_index=True)
+  if finetuned:
+    qa = wide(finetuned, 'extraction', {
+        'qa_accuracy': 'accuracy', 'first': 'first_token_accuracy'},
+        ('attribute',), test | {'text': 'question', 'value_tokens': 'all'},
+        True)
+    month = qa.attribute == 'birth_date'
+    for end in ('', '_low', '_high', '_std'):
+      if f'first{end}' in qa:
+        qa.loc[month, f'qa_accuracy{end}'] = qa[f'first{end}']
+    qa = qa.drop(columns=['run', 'training']).rename(
+        columns={'attribute': 'target'})
+    df = beside(df, qa, 'qa_accuracy')
+  return df
 
 
 def about(r: Record) -> dict:
