@@ -133,11 +133,12 @@ def parser(prog: str, text: str) -> argparse.ArgumentParser:
   """An argument parser whose errors are one line and exit 2."""
 
   class Parser(argparse.ArgumentParser):
-    def error(self, message):
+    def error(self, message: str):
       raise BadInput(f'{message}; python -m {prog} --help lists the flags')
 
   return Parser(prog=f'python -m {prog}', description=text,
-                formatter_class=argparse.RawDescriptionHelpFormatter)
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+                allow_abbrev=False)
 
 
 class Stop:
@@ -163,7 +164,7 @@ class Stop:
     self.asked = signal.Signals(number).name
     signal.signal(number, signal.SIG_DFL)
     # print() would fail where the signal came in the middle of another one.
-    os.write(2, f'{self.asked}: {self._promise}; once more to end at once\n'
+    os.write(2, f'{self.asked}: {self._promise}; press again to kill\n'
              .encode())
 
 

@@ -2,14 +2,17 @@
 
 import math
 import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from physics_lm import cli, rows, shape, slurm, store, sweep
+from physics_lm import cli, rows, shape, slurm, sweep
 from physics_lm.scaling import flops
 
 
 class Device(NamedTuple):
+  """What one device can do."""
+
   speed: float  # effective training FLOP/s of one worker
   memory: float  # bytes
 
@@ -27,10 +30,9 @@ STARTUP = 15.0  # seconds: imports, compilation, last evaluation
 
 def memory(config, form: shape.Shape, devices: int = 1) -> float:
   """Bytes a device needs to train: parameters, gradients and two moments in
-  float32, cut over fsdp x tensor, experts' over expert too; what layers keep
-  for the way back; logits.
-  An estimate: the compiler reuses and pads. `devices`: in all; those that the
-  mesh leaves open (-1) go to its axis.
+  float32, sharded over fsdp x tensor, experts' over expert too; activations
+  kept for the backward pass; logits. An estimate: the compiler reuses and pads.
+  `devices`: in all; those that the mesh leaves open (-1) go to its axis.
   """
   m = config.runtime.mesh
   known = math.prod(s for s in (m.data, m.fsdp, m.tensor, m.expert) if s > 0)
@@ -86,52 +88,64 @@ def cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
           'bytes': memory(c, form, devices)}
 
 
-def table(asked, folder: Path, device: str, devices: int = 1) -> str:
-  """The text of --list: of the runs asked about and those they start from.
-  State 'ask' is one that is trained, and asked anew."""
-  runs, finished = sweep.ordered(asked), sweep.finished(asked, folder)
-  total, lines, big = {'tokens': 0, 'flops': 0.0, 'seconds': 0.0}, [], []
-  each, queued = [r.changes for r in runs], slurm.states(runs, folder)
-  common = {k: v for k, v in each[0].items()
-            if all(k in c and c[k] == v for c in each)}
-  for run in runs:
-    k = cost(run, device, devices)
-    for key in total:
-      total[key] += k[key]
-    if k['bytes'] > DEVICES[device].memory:
-      big.append(run.id)
-    state = store.state(folder / run.id)
-    if state == 'done' and not finished(run):
-      state = 'ask'
-    cells = [run.id, ' '.join(f'{a}={b}' for a, b in run.tags.items()),
-             short(k['parameters']), short(k['tokens']),
-             ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
-             f'{k["flops"]:.1e}', cli.clock(k['seconds']),
-             f'{short(k["bytes"])}B',
-             queued.get(run.id, state).lower(),
-             overrides(
-                 {k: v for k, v in run.changes.items() if k not in common})]
-    lines.append(cells)
-  head = ['id', 'run', 'params', 'tokens', 'exposures', 'FLOPs', 'time',
-          'memory', 'state', 'overrides']
-  widths = [max(len(r[i]) for r in [head, *lines]) for i in range(len(head))]
-  show = lambda r: '  '.join(x.ljust(w) for x, w in zip(r, widths)).rstrip()
-  text = '\n'.join(show(r) for r in [head, *lines])
+def table(runs: Sequence[sweep.Run], folder: Path, device: str,
+          devices: int = 1, recorded: Collection[str] = ()) -> str:
+  """The text of --list: the runs of an experiment and those they start from,
+  with their states (sweep.states, or a cluster's). `recorded`: ids of runs
+  whose record is committed."""
+  states = sweep.states(runs, folder, recorded)
+  queued, runs = slurm.queue_states(runs, folder), sweep.ordered(runs)
+  costs = [cost(run, device, devices) for run in runs]
+  changes = [run.changes for run in runs]
+  common = {k: v for k, v in changes[0].items()
+            if all(k in c and c[k] == v for c in changes)}
+  lines = [['id', 'run', 'params', 'tokens', 'exposures', 'FLOPs', 'time',
+            'memory', 'state', 'overrides']]
+  for run, k in zip(runs, costs):
+    lines.append([
+        run.id, ' '.join(f'{a}={b}' for a, b in run.tags.items()),
+        short(k['parameters']), short(k['tokens']),
+        ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
+        f'{k["flops"]:.1e}', cli.clock(k['seconds']), f'{short(k["bytes"])}B',
+        queued.get(run.id, states[run.id]).lower(),
+        overrides({k: v for k, v in run.changes.items() if k not in common})])
+  left = [k['seconds'] for run, k in zip(runs, costs)
+          if states[run.id] not in sweep.COMPLETE]
+  return '\n'.join([
+      *aligned(lines), f'every run: {overrides(common)}',
+      _total(costs, device, devices)
+      + (f'; {len(left)} left, about {cli.clock(sum(left))}' if left
+         else '; nothing left to run'), *_too_big(costs, device)])
+
+
+def _total(costs: Sequence[dict], device: str, devices: int) -> str:
+  """Tokens, FLOPs and time of all runs together."""
+  tokens, work, seconds = (sum(k[key] for k in costs)
+                           for key in ('tokens', 'flops', 'seconds'))
   workers = f'{devices} x {device}' if devices > 1 else f'one {device} worker'
-  text += (f'\nevery run: {overrides(common)}\n'
-           f'{len(runs)} runs, {short(total["tokens"])} tokens, '
-           f'{total["flops"]:.1e} FLOPs, about {cli.clock(total["seconds"])} '
-           f'of {workers} in all ({total["seconds"] * devices / 3600:.2g} '
-           'device-hours); evaluations are not counted')
-  if big:
-    text += (f'\n{len(big)} of {len(runs)} runs want more than the '
-             f'{short(DEVICES[device].memory)}B of a {device}: more devices '
-             '(--devices) over runtime.mesh.fsdp, runtime.remat, '
-             'runtime.accumulate')
-  return text
+  return (f'{len(costs)} runs, {short(tokens)} tokens, {work:.1e} FLOPs, about '
+          f'{cli.clock(seconds)} of {workers} in all '
+          f'({seconds * devices / 3600:.2g} device-hours); evaluations are not '
+          'counted')
 
 
-def overrides(changes: dict) -> str:
+def _too_big(costs: Sequence[dict], device: str) -> list[str]:
+  """A line when some runs do not fit the device's memory."""
+  room = DEVICES[device].memory
+  big = sum(k['bytes'] > room for k in costs)
+  return [f'{big} of {len(costs)} runs want more than the {short(room)}B of a '
+          f'{device}: more devices (--devices) over runtime.mesh.fsdp, '
+          'runtime.remat, runtime.accumulate'] if big else []
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+  """Rows of cells as lines of text with columns of equal width."""
+  widths = [max(map(len, column)) for column in zip(*lines)]
+  return ['  '.join(c.ljust(w) for c, w in zip(cells, widths)).rstrip()
+          for cells in lines]
+
+
+def overrides(changes: Mapping) -> str:
   """'model.depth=4 steps=100'; sections that only group are left out."""
   return ' '.join(f'{k.removeprefix("worlds.").removeprefix("data.tasks.")}={v}'
                   for k, v in changes.items())

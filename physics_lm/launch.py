@@ -1,18 +1,21 @@
 """Runs every run of an experiment, on the cores of this machine. No JAX.
 
   python -m physics_lm.launch experiments/knowledge_extraction.py --scale=cpu
-      [--list] [--jobs=N] [--population=N] [--runs=DIR] [--device=NAME]
-      [--devices=N]
+      [--list] [--again] [--jobs=N] [--vmap-runs=N] [--runs-dir=DIR]
+      [--device=NAME] [--devices=N]
       [--executor=slurm --slurm=partition=gpu --slurm=time=60]
 
-Skips what is done, resumes what was stopped, leaves alone what another
-launcher holds, tries a crashed run once more. On a CPU the default is one run
-a core, each pinned to its own: two such runs do 1.5 times the work of one run
-on two cores. On an accelerator, runs of one shape train together in one
-program (a population).
+Skips runs that are done or whose record is committed in experiments/results/,
+resumes those that were stopped, leaves alone those that another launcher is
+training, and tries a crashed run a second time. On a CPU the default is one
+run a core, each pinned to its own: two such runs do 1.5 times the work of one
+run on two cores. On an accelerator, runs of one shape train together in one
+program (vmap).
+
+When it ends, `python -m physics_lm.report` writes the records of the runs,
+with --partial also those of a sweep that was stopped.
 """
 
-import argparse
 import contextlib
 import ctypes
 import itertools
@@ -22,20 +25,32 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
+from collections.abc import Collection, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
-from physics_lm import cli, cost, population, slurm, store, sweep
-from physics_lm.errors import BadInput, command
+from physics_lm import (
+  cli,
+  cost,
+  population,
+  report,
+  results,
+  slurm,
+  store,
+  sweep,
+)
+from physics_lm.errors import BadInput, command, disk_errors
 
-MOST = 64  # runs of one program: one thread makes the rows of all
+MAX_VMAPPED_RUNS = 64  # of one program: one thread makes the rows of all
 BUSY = 3  # exit status of a trainer whose folder another process holds
 _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def environment(cores: set[int] | None) -> dict[str, str]:
-  """Of a trainer's process."""
+  """The environment variables of a trainer's process."""
   env = dict(os.environ)
   if cores is not None:
     env.setdefault('JAX_PLATFORMS', 'cpu')
@@ -45,14 +60,14 @@ def environment(cores: set[int] | None) -> dict[str, str]:
 
 
 class Worker:
-  """A trainer's process, of one run or of a population, on cores of its own
-  when there are some to pin to."""
+  """A trainer's process, of one run or of several in one program, on cores of
+  its own when there are some to pin to."""
 
-  def __init__(self, runs: list[sweep.Run], folder: Path,
+  def __init__(self, runs: Sequence[sweep.Run], folder: Path,
                cores: set[int] | None):
-    self.runs, self.cores = runs, cores
+    self.runs, self.cores = list(runs), cores
     self.folders = [folder / r.id for r in runs]
-    self._asked = False
+    self._stopping = False
     arguments = [sys.executable, '-m', 'physics_lm.train']
     for run, at in zip(runs, self.folders):
       at.mkdir(parents=True, exist_ok=True)
@@ -65,51 +80,62 @@ class Worker:
     self._log = (self.folders[0] / 'log.txt').open('a', encoding='utf-8')
     self._log.write('$ ' + shlex.join(arguments) + '\n')
     self._log.flush()
-    # A group of its own: Ctrl-C reaches the launcher, which then asks.
+    # A process group of its own: Ctrl-C reaches the launcher only, which then
+    # stops the trainers.
     self.process = subprocess.Popen(
         arguments, cwd=sweep.ROOT, env=environment(cores), stdout=self._log,
         stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-        preexec_fn=lambda: _begin(cores), start_new_session=True)
+        preexec_fn=lambda: _in_trainer(cores), start_new_session=True)
 
   @property
   def label(self) -> str:
-    return label(self.runs[0]) if len(self.runs) == 1 else (
-        f'{len(self.runs)} runs ({label(self.runs[0])} ...)')
+    """Its first run's label, and how many runs there are."""
+    first = self.runs[0].label
+    return first if len(self.runs) == 1 else (
+        f'{len(self.runs)} runs ({first} ...)')
 
-  def reached(self) -> int:
+  def step(self) -> int:
+    """The step that all of its runs have reached."""
     return min(map(store.step_reached, self.folders))
 
-  def ask_to_stop(self):
-    """Once: a trainer takes a second SIGTERM as an order to die."""
-    if not self._asked and self.process.poll() is None:
+  def stop(self) -> None:
+    """Asks the trainer to save and exit, once: a second SIGTERM kills it."""
+    if not self._stopping and self.process.poll() is None:
       self.process.send_signal(signal.SIGTERM)
-      self._asked = True
+      self._stopping = True
 
-  def ended(self) -> int | None:
+  def exit_status(self) -> int | None:
+    """None while it runs."""
     status = self.process.poll()
     if status is not None:
       self._log.close()
     return status
 
-  def last_words(self) -> str:
-    lines = (self.folders[0] / 'log.txt').read_text(
-        errors='replace').splitlines()
+  @property
+  def log(self) -> Path:
+    """Where its output goes."""
+    return self.folders[0] / 'log.txt'
+
+  def last_line(self) -> str:
+    """The last line of its output."""
+    lines = self.log.read_text(errors='replace').splitlines()
     return lines[-1][:300] if lines else ''
 
 
-def _begin(cores: set[int] | None):
-  """In a trainer's process, before its program: should the launcher die, it
-  saves and stops, rather than train on for nobody."""
+def _in_trainer(cores: set[int] | None) -> None:
+  """Called in a trainer's process before its program starts. Should the
+  launcher die, the trainer gets a SIGTERM: it saves and stops."""
   if _LIBC is not None:
     _LIBC.prctl(_DEATH_SIGNAL, signal.SIGTERM)
   if cores is not None:
     os.sched_setaffinity(0, cores)
 
 
-class Board:
-  """One bar for each run in hand and one for all; plain lines elsewhere."""
+class Display:
+  """A progress bar for each worker and one for all runs; plain lines where
+  there is no terminal."""
 
-  def __init__(self, runs, folder: Path):
+  def __init__(self, runs: Iterable[sweep.Run], folder: Path):
     self.steps = {r.id: r.config.steps for r in runs}
     self.folder, self._bars = folder, {}
     self._terminal = sys.stderr.isatty()
@@ -121,54 +147,54 @@ class Board:
                else min(store.step_reached(self.folder / r), n)
                for r, n in self.steps.items())
 
-  def show(self, workers, done: int, failed: int):
-    now = {w.runs[0].id: w for w in workers}
+  def show(self, workers: Sequence[Worker], done: int, failed: int) -> None:
+    """Updates all bars, or prints a line when it is time for one."""
     if self._terminal:
-      for gone in self._bars.keys() - now.keys():
-        self._bars.pop(gone).close()
-      for i, (run_id, w) in enumerate(now.items()):
-        if run_id not in self._bars:
-          from tqdm import tqdm
-          self._bars[run_id] = tqdm(
-              total=self.steps[run_id], position=i + 1, leave=False,
-              desc=w.label, unit='step', dynamic_ncols=True)
-        bar = self._bars[run_id]
-        bar.update(w.reached() - bar.n)
+      self._show_bars({w.runs[0].id: w for w in workers})
     note = f'{done}/{len(self.steps)} runs done'
     note += f', {failed} failed' if failed else ''
-    now_at = ', '.join(f'{w.label} {w.reached()}'
-                       f'/{self.steps[w.runs[0].id]}' for w in workers)
+    current = ', '.join(f'{w.label} {w.step()}/{self.steps[w.runs[0].id]}'
+                        for w in workers)
     self._all.update(self._reached(),
-                     note if self._terminal else f'{note}; now {now_at}')
+                     note if self._terminal else f'{note}; now {current}')
 
-  def say(self, text: str):
+  def _show_bars(self, workers: dict[str, Worker]) -> None:
+    from tqdm import tqdm
+    for gone in self._bars.keys() - workers.keys():
+      self._bars.pop(gone).close()
+    for i, (run_id, w) in enumerate(workers.items()):
+      if run_id not in self._bars:
+        self._bars[run_id] = tqdm(
+            total=self.steps[run_id], position=i + 1, leave=False,
+            desc=w.label, unit='step', dynamic_ncols=True)
+      self._bars[run_id].update(w.step() - self._bars[run_id].n)
+
+  def print(self, text: str) -> None:
+    """A line above the bars."""
     if self._terminal:
       from tqdm import tqdm
       tqdm.write(text)
     else:
       print(text, flush=True)
 
-  def close(self):
+  def close(self) -> None:
+    """Removes the bars."""
     for bar in self._bars.values():
       bar.close()
     self._all.close()
 
 
-def label(run: sweep.Run) -> str:
-  return ' '.join(map(str, run.tags.values())) or run.id
-
-
-def shares(jobs: int | None) -> list[set[int] | None]:
+def cpu_slices(jobs: int | None) -> list[set[int] | None]:
   """The cores of each worker. With an accelerator: one worker, unpinned; else
-  one a core, or as many as jobs says, with equal shares of the cores."""
-  mine = sorted(os.sched_getaffinity(0))
+  one a core, or `jobs` of them with equal shares of the cores."""
+  cores = sorted(os.sched_getaffinity(0))
   if on_accelerator():
     return [None] * (jobs or 1)
-  jobs = jobs or len(mine)
-  each = len(mine) // jobs
+  jobs = jobs or len(cores)
+  each = len(cores) // jobs
   if not each:
     return [None] * jobs
-  return [set(mine[i * each:(i + 1) * each]) for i in range(jobs)]
+  return [set(cores[i * each:(i + 1) * each]) for i in range(jobs)]
 
 
 def on_accelerator() -> bool:
@@ -181,20 +207,24 @@ def on_accelerator() -> bool:
       Path('/dev/accel0').exists() and 'libtpu' in names)
 
 
-def limit(run: sweep.Run, accelerated: bool, asked: int | None) -> int:
-  """How many runs like this one may train in one program: as asked, as its
-  config says, else one on a CPU, which gains nothing from more, and as many as
-  80 % of the smallest accelerator's memory holds elsewhere, at most MOST."""
-  asked = run.config.runtime.population if asked is None else asked
-  if asked is not None or not accelerated:
-    return asked or 1
+def limit(run: sweep.Run, accelerated: bool, vmap_runs: int | None) -> int:
+  """How many runs like this one may train in one program: `vmap_runs`, or what
+  its config has, else one on a CPU, which gains nothing from more, and
+  elsewhere as many as 80 % of the smallest accelerator's memory holds, at most
+  MAX_VMAPPED_RUNS."""
+  if vmap_runs is None:
+    vmap_runs = run.config.runtime.population
+  if vmap_runs is not None or not accelerated:
+    return vmap_runs or 1
   room = 0.8 * min(d.memory for k, d in cost.DEVICES.items() if k != 'cpu')
   fit = int(room / cost.cost(run, 'h200')['bytes'])
-  return min(max(fit, 1), MOST)
+  return min(max(fit, 1), MAX_VMAPPED_RUNS)
 
 
-def peers(run: sweep.Run, others, most: int) -> list[sweep.Run]:
-  """`run` and those of the others that can join its population."""
+def vmappable_with(run: sweep.Run, others: Iterable[sweep.Run], most: int
+                   ) -> list[sweep.Run]:
+  """`run` and those of the others that can train in one program with it, at
+  most `most` in all."""
   if most < 2:
     return [run]
   key = population.key(run.config)
@@ -203,12 +233,12 @@ def peers(run: sweep.Run, others, most: int) -> list[sweep.Run]:
        and population.key(o.config) == key), most - 1)]
 
 
-def borrow(runs: list[sweep.Run], folder: Path):
-  """Links, in place of training it again, each of the runs that another
-  experiment, beside this one's folder, has finished."""
+def link_finished_runs(runs: Iterable[sweep.Run], folder: Path) -> None:
+  """Links into `folder` each of the runs that another experiment, in a folder
+  beside it, has finished: it is not trained again."""
   for run in runs:
     at = folder / run.id
-    if at.is_symlink() and not at.exists():  # whose it was has deleted it
+    if at.is_symlink() and not at.exists():  # its target has been deleted
       at.unlink()
     done = [p for p in sorted(folder.parent.glob(f'*/{run.id}'))
             if store.is_done(p) and not p.is_symlink()]
@@ -216,132 +246,197 @@ def borrow(runs: list[sweep.Run], folder: Path):
       folder.mkdir(parents=True, exist_ok=True)
       with contextlib.suppress(FileExistsError):  # another launcher's link
         at.symlink_to(os.path.relpath(done[0], folder))
-      print(f'{label(run)} is there already: {done[0]}')
+      print(f'reusing finished run {done[0]}: {run.label}')
 
 
-def parents_and(asked: list[sweep.Run], folder: Path) -> list[sweep.Run]:
-  """The runs and those they start from, in order; of the latter what other
-  experiments have done is borrowed. What a report reads was asked this
-  experiment's questions; what is only started from may be anybody's."""
-  runs, own = sweep.ordered(asked), {r.id for r in asked}
-  borrow([r for r in runs if r.id not in own], folder)
-  return runs
+def prepare(runs: Sequence[sweep.Run], folder: Path,
+            recorded: Collection[str] = ()) -> dict[str, str]:
+  """The states of the runs and of those they start from (sweep.states), once
+  those of the latter that other experiments have finished are linked. An
+  experiment's own runs are never linked: they have evaluations of their own."""
+  own, states = {r.id for r in runs}, sweep.states(runs, folder, recorded)
+  link_finished_runs([r for r in sweep.ordered(runs) if r.id not in own
+                      and states[r.id] not in sweep.COMPLETE], folder)
+  return sweep.states(runs, folder, recorded)
 
 
-def launch(runs: list[sweep.Run], folder: Path, jobs: int | None = None,
-           together: int | None = None) -> dict[str, str]:
-  """Brings every run to done; {run id: 'done', 'failed', 'blocked' or
-  'stopped'}. Blocked: the run it starts from failed. `together`: the most
-  runs of one program."""
-  finished, runs = sweep.finished(runs, folder), parents_and(runs, folder)
-  ends = {r.id: 'done' for r in runs if finished(r)}
-  waiting = [r for r in runs if r.id not in ends]
-  print(f'{len(runs)} runs, {len(ends)} done already; in {folder}', flush=True)
-  free, workers, tries, held, most = shares(jobs), [], {}, {}, {}
-  accelerated = on_accelerator()
-  board = Board(runs, folder)
-  with contextlib.closing(board), cli.Stop(
-      'the trainers save and stop') as stop:
-    while waiting or workers:
-      ready = []
-      for run in list(waiting):
-        parent = run.parent and ends.get(run.parent.id)
-        if parent in ('failed', 'blocked'):
-          ends[run.id] = 'blocked'
-          waiting.remove(run)
-        elif stop.asked or parent == 'stopped':
-          ends[run.id] = 'stopped'
-          waiting.remove(run)
-        elif finished(run):  # by another launcher
-          ends[run.id] = 'done'
-          waiting.remove(run)
-        elif free and (run.parent is None or parent == 'done') and (
-            held.get(run.id, 0) < time.time()):
-          if store.state(folder / run.id) == 'running':
-            held[run.id] = time.time() + 5  # another launcher's; look again
-            continue
-          ready.append(run)
-      while free and ready:
-        run = ready[0]
-        if run.id not in most:
-          most[run.id] = limit(run, accelerated, together)
-        group = peers(run, ready, most[run.id])
-        if len(group) > 1:
-          board.say(f'{len(group)} runs in one program: '
-                    + ', '.join(label(r) for r in group))
-        for r in group:
-          ready.remove(r)
-          waiting.remove(r)
-          most[r.id] = most[run.id]
-        workers.append(Worker(group, folder, free.pop(0)))
-      if stop.asked:
-        for w in workers:
-          w.ask_to_stop()
-      for w in list(workers):
-        status = w.ended()
-        if status is None:
-          continue
-        workers.remove(w)
-        free.append(w.cores)
-        left = [r for r in w.runs if not finished(r)]
-        ends |= {r.id: 'done' for r in w.runs if r not in left}
-        if not left:
-          continue
-        if stop.asked or status == 0:
-          ends |= {r.id: 'stopped' for r in left}
-        elif status == BUSY:
-          waiting += left
-          held |= {r.id: time.time() + 5 for r in left}
-        elif len(w.runs) > 1:
-          # Perhaps too many for the memory: fewer at a time. Perhaps one that
-          # cannot be: each alone will tell.
-          fewer = 1 if status == 2 else (len(w.runs) + 1) // 2
-          most |= {r.id: fewer for r in left}
-          waiting[:0] = left
-          board.say(f'{w.label} ended with exit {status}, trying {fewer} at a '
-                    f'time: {w.last_words()}')
-        elif status != 2 and not tries.get(left[0].id):
-          tries[left[0].id] = 1
-          waiting[:0] = left
-          board.say(f'{w.label} crashed (exit {status}), trying once '
-                    f'more: {w.last_words()}')
+class Scheduler:
+  """Which runs wait, which train, and how each ended."""
+
+  def __init__(self, runs: Sequence[sweep.Run], folder: Path,
+               states: dict[str, str], jobs: int | None,
+               vmap_runs: int | None):
+    everything = sweep.ordered(runs)
+    self.folder, self._own = folder, {r.id for r in runs}
+    self.waiting = [r for r in everything
+                    if states[r.id] not in sweep.COMPLETE]
+    self.outcomes = {r.id: states[r.id] for r in everything
+                     if states[r.id] in ('done', 'recorded')}
+    self.workers: list[Worker] = []
+    self.display = Display([r for r in everything if states[r.id] not in (
+        'recorded', 'not needed')], folder)
+    self._free = cpu_slices(jobs)  # of workers that could start
+    self._vmap_runs, self._accelerated = vmap_runs, on_accelerator()
+    self._most: dict[str, int] = {}  # by run id: in one program with it
+    self._crashed: set[str] = set()  # ids of runs that get no third try
+    self._busy_until: dict[str, float] = {}  # another launcher has them
+
+  def step(self, stopping: bool) -> None:
+    """Starts what can start, then looks which workers have ended."""
+    self._start(self._ready(stopping))
+    if stopping:
+      for w in self.workers:
+        w.stop()
+    for w in list(self.workers):
+      if (status := w.exit_status()) is not None:
+        self.workers.remove(w)
+        self._free.append(w.cores)
+        self._ended(w, status, stopping)
+    count = list(self.outcomes.values()).count
+    self.display.show(self.workers, count('done'), count('failed'))
+
+  def _finished(self, run: sweep.Run) -> bool:
+    return sweep.is_finished(run, self.folder, self._own)
+
+  def _ready(self, stopping: bool) -> list[sweep.Run]:
+    """Those of the waiting runs that can start; those that need not or cannot
+    any more are taken off the list."""
+    ready = []
+    for run in list(self.waiting):
+      parent = run.parent and self.outcomes.get(run.parent.id)
+      if parent in ('failed', 'blocked'):
+        self._settle(run, 'blocked')
+      elif stopping or parent == 'stopped':
+        self._settle(run, 'stopped')
+      elif self._finished(run):  # by another launcher
+        self._settle(run, 'done')
+      elif (self._free and (run.parent is None or parent in sweep.COMPLETE)
+            and self._busy_until.get(run.id, 0) < time.time()):
+        if store.state(self.folder / run.id) == 'running':
+          self._leave([run])
         else:
-          ends |= {r.id: 'failed' for r in left}
-          board.say(f'{w.label} failed (exit {status}): {w.last_words()}; '
-                    f'all of it in {w.folders[0] / "log.txt"}')
-      done = sum(e == 'done' for e in ends.values())
-      board.show(workers, done, sum(e == 'failed' for e in ends.values()))
+          ready.append(run)
+    return ready
+
+  def _settle(self, run: sweep.Run, outcome: str) -> None:
+    self.outcomes[run.id] = outcome
+    self.waiting.remove(run)
+
+  def _leave(self, runs: Iterable[sweep.Run]) -> None:
+    """Leaves runs to another launcher for five seconds."""
+    self._busy_until |= {r.id: time.time() + 5 for r in runs}
+
+  def _start(self, ready: list[sweep.Run]) -> None:
+    while self._free and ready:
+      run = ready[0]
+      if run.id not in self._most:
+        self._most[run.id] = limit(run, self._accelerated, self._vmap_runs)
+      group = vmappable_with(run, ready, self._most[run.id])
+      if len(group) > 1:
+        self.display.print(f'{len(group)} runs in one program: '
+                           + ', '.join(r.label for r in group))
+      for r in group:
+        ready.remove(r)
+        self.waiting.remove(r)
+        self._most[r.id] = self._most[run.id]
+      self.workers.append(Worker(group, self.folder, self._free.pop(0)))
+
+  def _ended(self, w: Worker, status: int, stopping: bool) -> None:
+    """Decides what becomes of the runs of a worker that has ended."""
+    left = [r for r in w.runs if not self._finished(r)]
+    self.outcomes |= {r.id: 'done' for r in w.runs if r not in left}
+    if not left:
+      return
+    if stopping or status == 0:
+      self.outcomes |= {r.id: 'stopped' for r in left}
+    elif status == BUSY:
+      self.waiting += left
+      self._leave(left)
+    elif len(w.runs) > 1:
+      # Too many for the memory, perhaps: fewer at a time. Or one of them is at
+      # fault: each alone will show which.
+      fewer = 1 if status == 2 else (len(w.runs) + 1) // 2
+      self._most |= {r.id: fewer for r in left}
+      self.waiting[:0] = left
+      self.display.print(f'{w.label} ended with exit {status}, trying {fewer} '
+                         f'at a time: {w.last_line()}')
+    elif status != 2 and left[0].id not in self._crashed:
+      self._crashed.add(left[0].id)
+      self.waiting[:0] = left
+      self.display.print(f'{w.label} crashed (exit {status}), trying once '
+                         f'more: {w.last_line()}')
+    else:
+      self.outcomes |= {r.id: 'failed' for r in left}
+      self.display.print(f'{w.label} failed (exit {status}): {w.last_line()}; '
+                         f'its whole output is in {w.log}')
+
+
+def launch(runs: Sequence[sweep.Run], folder: Path, jobs: int | None = None,
+           vmap_runs: int | None = None, recorded: Collection[str] = ()
+           ) -> dict[str, str]:
+  """Brings every run to done.
+
+  Args:
+    jobs: workers at a time; None: one a core.
+    vmap_runs: the most runs of one program; None: see limit().
+    recorded: ids of runs whose record is committed, which are not run.
+  Returns:
+    {run id: 'done', 'recorded', 'failed', 'blocked' or 'stopped'}. Blocked:
+    the run it starts from failed.
+  """
+  states = prepare(runs, folder, recorded)
+  print(f'{counted(states.values())}; in {folder}', flush=True)
+  scheduler = Scheduler(runs, folder, states, jobs, vmap_runs)
+  with contextlib.closing(scheduler.display), cli.Stop(
+      'the trainers save and stop') as stop:
+    while scheduler.waiting or scheduler.workers:
+      scheduler.step(bool(stop.asked))
       time.sleep(0.3)
-  return ends
+  return scheduler.outcomes
 
 
-def line(program: str, experiment: str, scale: str, runs: Path) -> str:
-  """A command to type."""
-  elsewhere = [] if runs == sweep.ROOT / 'runs' else [f'--runs={runs}']
-  return shlex.join(['python', '-m', f'physics_lm.{program}', experiment,
-                     f'--scale={scale}', *elsewhere])
-
-
-def common_flags(p: argparse.ArgumentParser, nargs=None):
-  p.add_argument('experiment', nargs=nargs, help='an experiments/*.py file')
-  p.add_argument('--scale', default='cpu', help='smoke, cpu, gpu or paper')
-  p.add_argument('--runs', default=str(sweep.ROOT / 'runs'), type=Path,
-                 help='where run folders lie (default: runs/)')
+def counted(states: Iterable[str]) -> str:
+  """'6 runs: 4 done, 2 new'."""
+  states = list(states)
+  return f'{len(states)} runs: ' + ', '.join(
+      f'{states.count(s)} {s}' for s in dict.fromkeys(states))
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
   """The command line."""
+  a = _arguments(argv)
+  module = sweep.experiment(a.experiment)
+  runs, folder = module.runs(a.scale), a.runs_dir / module.name
+  recorded = set() if a.again else results.recorded_ids(
+      results.read_records(report.records_path(
+          report.RESULTS, module.name, a.scale)), runs)
+  if a.list:
+    device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
+    print(cost.table(runs, folder, device, a.devices, recorded))
+    return
+  with disk_errors(folder):
+    if a.executor == 'slurm':
+      _submit(runs, folder, a, recorded)
+    else:
+      _run_here(module, runs, folder, a, recorded,
+                sys.argv[1:] if argv is None else argv)
+
+
+def _arguments(argv: Sequence[str] | None) -> Namespace:
+  """The command line's arguments, checked. Raises BadInput."""
   p = cli.parser('physics_lm.launch', __doc__)
-  common_flags(p)
+  sweep.experiment_flags(p)
   p.add_argument('--list', action='store_true',
                  help='show the runs and their cost, run nothing')
+  p.add_argument('--again', action='store_true',
+                 help='also run those whose record is committed')
   p.add_argument('--executor', default='local', choices=('local', 'slurm'),
                  help="where runs run: this machine, or a cluster's jobs")
   p.add_argument('--slurm', action='append', default=[], metavar='KEY=VALUE',
                  help='of sbatch: partition, time (minutes), nodes, ...')
   p.add_argument('--jobs', type=int, help='runs at a time')
-  p.add_argument('--population', type=int, metavar='N',
+  p.add_argument('--vmap-runs', type=int, metavar='N',
                  help='at most N runs of one shape in one program (default: 1 '
                  'on a CPU, as many as fit on an accelerator)')
   p.add_argument('--device', choices=cost.DEVICES,
@@ -349,45 +444,50 @@ def main(argv=None):
   p.add_argument('--devices', type=int, default=1,
                  help='how many of them a run has, for --list')
   a = p.parse_args(argv)
-  if a.jobs is not None and a.jobs < 1:
-    raise BadInput(f'--jobs is {a.jobs}, wanted at least 1')
-  if a.population is not None and a.population < 1:
-    raise BadInput(f'--population is {a.population}, wanted at least 1')
-  if a.devices < 1:
-    raise BadInput(f'--devices is {a.devices}, wanted at least 1')
-  module = sweep.experiment(a.experiment)
-  asked, folder = module.runs(a.scale), a.runs / module.name
-  if a.list:
-    device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
-    print(cost.table(asked, folder, device, a.devices))
-    return
+  for name in ('jobs', 'vmap_runs', 'devices'):
+    value = getattr(a, name)
+    if value is not None and value < 1:
+      raise BadInput(f'--{name.replace("_", "-")} is {value}, wanted at least '
+                     '1')
   if a.slurm and a.executor != 'slurm':
     raise BadInput(f'--slurm {a.slurm[0]} with --executor={a.executor}, wanted '
                    '--executor=slurm')
-  if a.population and a.executor == 'slurm':
-    raise BadInput('--population with --executor=slurm, wanted one or the '
+  if a.vmap_runs and a.executor == 'slurm':
+    raise BadInput('--vmap-runs with --executor=slurm, wanted one or the '
                    'other: a job is one run')
-  if a.executor == 'slurm':
-    parents_and(asked, folder)
-    ends = slurm.submit(asked, folder, a.jobs, a.slurm)
-    new = [j for j in ends.values() if j not in ('done', 'queued')]
-    print(f'{len(new)} jobs queued'
-          + (f' ({new[0]} to {new[-1]})' if new else '')
-          + f', {list(ends.values()).count("done")} runs done, '
-          f'{list(ends.values()).count("queued")} in the queue; in {folder}; '
-          'see --list, and the same command again for what is left')
+  return a
+
+
+def _submit(runs: Sequence[sweep.Run], folder: Path, a: Namespace,
+            recorded: Collection[str]) -> None:
+  """Queues what is left on a cluster."""
+  states = prepare(runs, folder, recorded)
+  outcomes = slurm.submit(runs, folder, states, a.jobs, a.slurm)
+  new = [j for j in outcomes.values() if j not in (*sweep.COMPLETE, 'queued')]
+  count = list(outcomes.values()).count
+  print(f'{len(new)} jobs queued'
+        + (f' ({new[0]} to {new[-1]})' if new else '')
+        + f', {count("done")} runs done, {count("recorded")} recorded, '
+        f'{count("queued")} in the queue; in {folder}; see --list, and the '
+        'same command again for what is left')
+
+
+def _run_here(module: ModuleType, runs: Sequence[sweep.Run], folder: Path,
+              a: Namespace, recorded: Collection[str],
+              typed: Sequence[str]) -> None:
+  """Runs what is left on this machine; prints what to type next. `typed`: the
+  arguments of this command."""
+  outcomes = launch(runs, folder, a.jobs, a.vmap_runs, recorded)
+  print(f'{counted(outcomes.values())}; in {folder}')
+  report_line = sweep.command_line('report', a.experiment, a.scale, a.runs_dir)
+  if set(outcomes.values()) <= set(sweep.COMPLETE):
+    print(f'next: {report_line}')
     return
-  ends = launch(asked, folder, a.jobs, a.population)
-  count = {e: list(ends.values()).count(e) for e in dict.fromkeys(
-      ends.values())}
-  print(', '.join(f'{n} {e}' for e, n in count.items()) + f'; in {folder}')
-  if count.get('done') == len(ends):
-    print('next: ' + line('report', a.experiment, a.scale, a.runs))
-  else:
-    given = sys.argv[1:] if argv is None else argv
-    print('to go on: ' + shlex.join(['python', '-m', 'physics_lm.launch',
-                                     *given]))
-    sys.exit(1 if count.get('failed') else 0)
+  print('resume with: ' + shlex.join(['python', '-m', 'physics_lm.launch',
+                                      *typed]))
+  if 'done' in outcomes.values():
+    print(f'records of what is done: {report_line} --partial')
+  sys.exit(1 if 'failed' in outcomes.values() else 0)
 
 
 if __name__ == '__main__':

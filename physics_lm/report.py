@@ -3,17 +3,19 @@
   python -m physics_lm.report experiments/knowledge_extraction.py --scale=cpu
   python -m physics_lm.report --all     # docs/results/ and README's table
 
-A report refuses when runs are missing. A run counts when its folder is done
-here or its record is committed. It writes <scale>.runs.jsonl (a line a run),
-.csv, .png and .json (provenance) to experiments/results/<experiment>/.
+A report refuses when runs are missing (with --partial it writes what is
+there). A run counts when its folder is done here or its record is committed.
+It writes <scale>.runs.jsonl (a line a run), .csv, .png and .json (provenance)
+to experiments/results/<experiment>/.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 
-from physics_lm import claims, cli, launch, metrics, results, store, sweep
-from physics_lm.errors import BadInput, command
+from physics_lm import claims, cli, metrics, results, store, sweep
+from physics_lm.errors import BadInput, command, disk_errors
 
 RESULTS = sweep.ROOT / 'experiments' / 'results'
 
@@ -23,90 +25,121 @@ def records_path(out: Path, name: str, scale: str) -> Path:
   return out / name / f'{scale}.runs.jsonl'
 
 
-def gather(module, scale: str, folder: Path, out: Path = RESULTS
-           ) -> list[results.Record]:
-  """The records of every run of a scale: of those done in `folder` newly made,
-  else as committed in `out`. Raises BadInput when a run is missing or was
-  evaluated by another specification."""
-  runs = module.runs(scale)
-  old = results.read_records(records_path(out, module.name, scale))
-  known = {r['id'] for r in old}
-  wanted = sweep.ordered(runs)
-  done = {r.id for r in wanted if store.is_done(folder / r.id)}
-  missing = [r for r in wanted if r.id not in done and not _recorded(
-      r, known, runs)]
-  again = launch.line('launch', os.path.relpath(module.__file__), scale,
-                      folder.parent)
-  if missing and None in known and not done:
-    return old  # a table whose seeds were not kept: nothing to add to it
-  if missing:
-    raise BadInput(
-        f'{len(missing)} of {len(wanted)} runs are not done '
-        f'(first: {launch.label(missing[0])}, {missing[0].id}); run {again}')
-  for r in runs:
-    if r.id in done:
-      _check_evaluated(r, folder, again)
-  new = [results.record(r, folder / r.id) for r in runs if r.id in done]
-  return results.merge([r for r in old if r['id']], new)
+def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
+           partial: bool = False) -> list[results.Record]:
+  """The records of a scale's runs, in their order: newly made of runs that are
+  done in `folder`, else as committed in `out`.
+
+  Raises BadInput when a run is missing or was evaluated by another
+  specification; with `partial` only when all are missing.
+  """
+  runs, path = module.runs(scale), records_path(out, module.name, scale)
+  old = results.read_records(path)
+  states = sweep.states(runs, folder, results.recorded_ids(old, runs))
+  missing = [r for r in sweep.ordered(runs)
+             if states[r.id] not in sweep.COMPLETE]
+  without_seeds = any(r['id'] is None for r in old)
+  if missing and without_seeds and not any(
+      states[r.id] == 'done' for r in runs):
+    return old  # seeds were not kept: such a table is never added to
+  launch_line = sweep.command_line('launch', os.path.relpath(module.__file__),
+                                   scale, folder.parent)
+  if missing and not (partial and len(missing) < len(states)):
+    raise BadInput(_missing(missing, len(states), states, folder, launch_line))
+  if missing and without_seeds:
+    raise BadInput(f'{path} holds records of all seeds together, which a part '
+                   'of the runs would replace; wanted another --out')
+  new = [_record(r, folder, launch_line) for r in runs
+         if states[r.id] == 'done']
+  merged = {r['id']: r for r in results.merge(old, new)}
+  return [merged[r.id] | {'tags': r.tags} for r in runs
+          if states[r.id] in ('done', 'recorded')]
 
 
-def _recorded(run: sweep.Run, known: set, runs: Sequence[sweep.Run]) -> bool:
-  """Whether a run's record is known; of a run that others only start from,
-  whether those that do are."""
-  if run.id in known:
-    return True
-  return run not in runs and all(
-      r.id in known for r in runs if run in (r.init_from, r.trunk))
+def _missing(missing: Sequence[sweep.Run], total: int, states: Mapping,
+             folder: Path, launch_line: str) -> str:
+  """What a report lacks, in one line."""
+  first = missing[0]
+  if states[first.id] == 'stale-evals':
+    return (f'run {first.id} was evaluated by another specification: '
+            f'{sweep.stale_evals(first, folder)}; run {launch_line}')
+  part = '' if len(missing) == total else (
+      ', or report what is done with --partial')
+  return (f'{len(missing)} of {total} runs are not done (first: {first.label}, '
+          f'{first.id}); run {launch_line}{part}')
 
 
-def _check_evaluated(run: sweep.Run, folder: Path, again: str):
-  if stale := sweep.stale_evals(run, folder):
-    raise BadInput(f'run {run.id} was evaluated by another specification: '
-                   f'{stale}; run {again}')
+def _record(run: sweep.Run, folder: Path, launch_line: str) -> results.Record:
+  """The record of a done run. Raises BadInput when an evaluation is missing.
+  """
   for name in run.config.evals:
     if not (folder / run.id / f'evals/{name}/{run.config.steps}.json').exists():
-      raise BadInput(f'run {run.id} was not evaluated by {name!r}; run python '
-                     f'-m physics_lm.evals {folder / run.id} --eval={name}')
+      raise BadInput(f'run {run.id} has no results of the evaluation {name!r}; '
+                     f'run python -m physics_lm.evals {folder / run.id} '
+                     f'--eval={name}')
+  return results.record(run, folder / run.id)
 
 
-def judge(module, df) -> list[claims.Judged]:
+def judge(module: ModuleType, df) -> list[claims.Judged]:
   """Every claim of an experiment on its table."""
   measures = module.measures(df) if hasattr(module, 'measures') else {}
   return claims.judge_all(module.CLAIMS, df, measures)
 
 
-def report(module, scale: str, folder: Path, out: Path,
-           wandb: str = 'off') -> str:
+def report(module: ModuleType, scale: str, folder: Path, out: Path,
+           wandb: str = 'off', partial: bool = False) -> str:
   """Writes records, table, figure and provenance; returns what to print.
-  `wandb`: 'offline' or 'online' mirrors them."""
-  records = gather(module, scale, folder, out)
-  results.write_records(records_path(out, module.name, scale), records)
-  df = write_results(module, scale, records, out)
+
+  Args:
+    wandb: 'offline' or 'online' mirrors them.
+    partial: writes the records of the runs that are done when others are
+      missing; table and figure where they can be made from these.
+  """
+  records = gather(module, scale, folder, out, partial)
+  path = records_path(out, module.name, scale)
+  results.write_records(path, records)
+  lines = [f'records: {shown(path)}']
+  missing = 0
+  if all(r['id'] for r in records):
+    missing = len(module.runs(scale)) - len(records)
+  if missing:
+    lines.append(f'missing: {missing} of {missing + len(records)} runs')
+  try:
+    drawn = _draw(module, scale, records, folder, out, wandb)
+  except Exception as e:  # an experiment's functions may want all of its runs
+    if not missing:
+      raise
+    return '\n'.join([*lines, 'no table and figure: these runs are too few '
+                      f'({type(e).__name__}: {e})'])
   at = out / module.name
-  metrics.mirror_report(folder, wandb, store.read_json(at / f'{scale}.json'),
-                        df, at / f'{scale}.png')
   return '\n'.join([
-      results.text_table(module.summary(df)), '',
-      claims_text(judge(module, df)), '',
-      f'records: {shown(records_path(out, module.name, scale))}',
-      f'table:   {shown(at / f"{scale}.csv")}',
+      drawn, '', *lines, f'table:   {shown(at / f"{scale}.csv")}',
       f'figure:  {shown(at / f"{scale}.png")}'])
 
 
-def write_results(module, scale: str, records: Sequence[results.Record],
-                  out: Path):
+def _draw(module: ModuleType, scale: str, records: Sequence[results.Record],
+          folder: Path, out: Path, wandb: str) -> str:
+  """Writes table, figure and provenance; returns summary and claims."""
+  df, at = write_results(module, scale, records, out), out / module.name
+  metrics.mirror_report(folder, wandb, store.read_json(at / f'{scale}.json'),
+                        df, at / f'{scale}.png')
+  return '\n'.join([results.text_table(module.summary(df)), '',
+                    claims_text(judge(module, df))])
+
+
+def write_results(module: ModuleType, scale: str,
+                  records: Sequence[results.Record], out: Path):
   """Writes the csv, the figure and the provenance of records; returns the
   table."""
   import matplotlib
   matplotlib.use('agg')
-  at = out / module.name
-  df = module.table(records)
+  at, df = out / module.name, module.table(records)
+  figure = module.figure(df)  # drawn before anything is written
   store.write(at / f'{scale}.csv', df.to_csv(index=False, float_format='%.4g'))
   store.write_json(at / f'{scale}.json',
                    results.provenance(records, module.name, scale))
   # Fixed metadata: the same table gives the same file.
-  module.figure(df).savefig(at / f'{scale}.png', dpi=150,
-                            metadata={'Software': None})
+  figure.savefig(at / f'{scale}.png', dpi=150, metadata={'Software': None})
   return df
 
 
@@ -131,12 +164,14 @@ def claims_text(judged: Sequence[claims.Judged]) -> str:
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
   """The command line."""
   p = cli.parser('physics_lm.report', __doc__)
-  launch.common_flags(p, nargs='?')
+  sweep.experiment_flags(p, nargs='?')
   p.add_argument('--all', action='store_true',
                  help="rewrite docs/results/ and README's headline table")
+  p.add_argument('--partial', action='store_true',
+                 help='write what is done although runs are missing')
   p.add_argument('--out', type=Path, default=RESULTS,
                  help='where results go (default: experiments/results)')
   p.add_argument('--wandb', default='off',
@@ -151,7 +186,9 @@ def main(argv=None):
   if not a.experiment:
     raise BadInput('no experiment file; wanted experiments/NAME.py or --all')
   module = sweep.experiment(a.experiment)
-  print(report(module, a.scale, a.runs / module.name, a.out, a.wandb))
+  with disk_errors(a.out):
+    print(report(module, a.scale, a.runs_dir / module.name, a.out, a.wandb,
+                 a.partial))
 
 
 if __name__ == '__main__':

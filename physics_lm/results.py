@@ -28,13 +28,18 @@ def record(run: sweep.Run, folder: Path) -> Record:
   """The record of a finished run; `folder` is its run folder. Raises BadInput
   when it is not one."""
   meta = store.read_json(folder / 'meta.json')
-  train, evals = store.results(folder)
+  train = [r for r in store.read_rows(folder / 'metrics.jsonl')
+           if r['kind'] == 'train']
   return {
       'id': run.id, 'tags': run.tags, 'config': run.config_file,
       'overrides': run.changes,
       'seed': {k: run.config.seed[k] for k in run.config.seed},
-      'step': run.config.steps, 'train': train,
-      'evals': {name: evals[name] for name in run.config.evals},
+      'step': run.config.steps,
+      'train': {k: v for k, v in train[-1].items() if k != 'kind'}
+               if train else {},
+      'evals': {name: store.read_json(
+          folder / f'evals/{name}/{run.config.steps}.json')['rows']
+                for name in run.config.evals},
       'seconds': store.read_json(folder / 'done')['seconds'],
       **{k: meta[k] for k in ('device', 'devices', 'cores', 'python',
                               'versions', 'git', 'git_dirty')},
@@ -46,14 +51,24 @@ def read_records(path: Path) -> list[Record]:
   return store.read_rows(path)
 
 
-def write_records(path: Path, records: Sequence[Record]):
-  """Writes the file whole or not at all, a line a record."""
+def write_records(path: Path, records: Sequence[Record]) -> None:
+  """Writes a line a record; the file completely or not at all."""
   store.write(path, ''.join(json.dumps(r) + '\n' for r in records))
 
 
-def recorded_ids(path: Path) -> set[str]:
-  """Ids of the runs whose records the file holds."""
-  return {r['id'] for r in read_records(path) if r['id']}
+def recorded_ids(records: Sequence[Record], runs: Sequence[sweep.Run]
+                 ) -> set[str]:
+  """Ids of the runs that have a record, with the evaluations of today: what
+  the overrides set of `evals` is the same. (`every`, when they run during
+  training, may differ.)"""
+  known = {r['id']: r['overrides'] for r in records if r['id']}
+  return {run.id for run in runs if run.id in known and _of_evals(
+      known[run.id]) == _of_evals(run.changes)}
+
+
+def _of_evals(overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+  return {k: v for k, v in (overrides or {}).items()
+          if k.startswith('evals.') and not k.endswith('.every')}
 
 
 def merge(old: Sequence[Record], new: Sequence[Record]) -> list[Record]:

@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from physics_lm import cli, store, sweep
 from physics_lm.errors import BadInput
@@ -21,15 +23,15 @@ NOTE = 'slurm.json'  # in a run's folder: its job
 
 
 class Job:
-  """What a compute node runs: the trainer, asked to save when time is up."""
+  """What a compute node runs: the trainer, which saves when time is up."""
 
-  def __init__(self, arguments: list[str], folder: str):
+  def __init__(self, arguments: Sequence[str], folder: str):
     self.arguments, self.folder = arguments, folder
     self._process = None
 
   def __call__(self) -> str:
-    # Slurm's warning goes to every process of a job; it would end the trainer,
-    # which is asked to stop by checkpoint() instead.
+    # Slurm's warning goes to every process of a job and would kill the trainer,
+    # which checkpoint() stops instead.
     self._process = subprocess.Popen(
         self.arguments, cwd=sweep.ROOT, preexec_fn=lambda: signal.signal(
             signal.SIGUSR2, signal.SIG_IGN))
@@ -42,8 +44,8 @@ class Job:
     return 'done' if store.is_done(Path(self.folder)) else 'stopped'
 
   def checkpoint(self):
-    """Called by submitit before the job is taken away: saves, and says what
-    to queue in its place."""
+    """Called by submitit before the job is preempted: saves, and returns what
+    to queue in its place (a DelayedSubmission)."""
     from submitit.helpers import DelayedSubmission
     if self._process is not None:
       with contextlib.suppress(ProcessLookupError, ChildProcessError):
@@ -52,9 +54,9 @@ class Job:
     return DelayedSubmission(Job(self.arguments, self.folder))
 
 
-def options(given: list[str], known) -> dict:
+def options(given: Sequence[str], known: Collection[str]) -> dict[str, Any]:
   """{'partition': 'gpu', 'time': 60} of 'partition=gpu' and 'time=60'. Raises
-  BadInput for what submitit does not know."""
+  BadInput for a key that submitit does not know."""
   out = {'time': 24 * 60}  # minutes
   for item in given:
     name, equals, value = item.partition('=')
@@ -66,10 +68,46 @@ def options(given: list[str], known) -> dict:
   return out
 
 
-def submit(runs: list[sweep.Run], folder: Path, jobs: int | None,
-           given: list[str]) -> dict[str, str]:
-  """Queues every run that is neither done nor queued; {run id: 'done',
-  'queued' or job id}. Raises BadInput without Slurm or for a bad option."""
+def submit(runs: Sequence[sweep.Run], folder: Path, states: Mapping[str, str],
+           jobs: int | None, given: Sequence[str]) -> dict[str, str]:
+  """Queues every run that is neither complete nor queued.
+
+  Args:
+    states: of the runs and those they start from, by sweep.states().
+    jobs: the most jobs at a time.
+    given: KEY=VALUE options of sbatch.
+  Returns:
+    {run id: 'done', 'recorded', 'not needed', 'queued' or the job's id}.
+  Raises:
+    BadInput: without Slurm, or for a bad option.
+  """
+  executor = _executor(folder, jobs, given)
+  queued, out, ids, waiting = queue_states(runs, folder), {}, {}, []
+  for run in sweep.ordered(runs):
+    if states[run.id] in sweep.COMPLETE:
+      out[run.id] = states[run.id]
+    elif run.id in queued:
+      out[run.id] = 'queued'
+      ids[run.id] = store.read_json(folder / run.id / NOTE)['job']
+    else:
+      waiting.append(run)
+  later = [r for r in waiting if r.parent is not None
+           and out.get(r.parent.id) not in sweep.COMPLETE]
+  first = [r for r in waiting if r not in later]
+  with contextlib.ExitStack() as stack:
+    if len(first) > 1:
+      stack.enter_context(executor.batch())
+    made = [(r, executor.submit(_job(r, folder))) for r in first]
+  for run, job in made:
+    ids[run.id] = _note(run, folder, job)
+  for run in later:
+    executor.update_parameters(dependency=f'afterok:{ids[run.parent.id]}')
+    ids[run.id] = _note(run, folder, executor.submit(_job(run, folder)))
+  return {r.id: out.get(r.id) or ids[r.id] for r in sweep.ordered(runs)}
+
+
+def _executor(folder: Path, jobs: int | None, given: Sequence[str]):
+  """A submitit.SlurmExecutor with its options. Raises BadInput."""
   import submitit
   try:
     executor = submitit.SlurmExecutor(folder=folder.absolute() / '.slurm')
@@ -80,35 +118,7 @@ def submit(runs: list[sweep.Run], folder: Path, jobs: int | None,
   if jobs:
     settings['array_parallelism'] = jobs
   executor.update_parameters(**{'job_name': 'physics_lm'} | settings)
-  ends, ids = {}, {}
-  queued = states(runs, folder)
-  waiting = []
-  finished = sweep.finished(runs, folder)
-  for run in sweep.ordered(runs):
-    at = folder / run.id
-    if finished(run):
-      ends[run.id] = 'done'
-    elif run.id in queued:
-      ends[run.id], ids[run.id] = 'queued', store.read_json(at / NOTE)['job']
-    else:
-      waiting.append(run)
-  after = lambda run: run.parent is not None and (
-      ends.get(run.parent.id) != 'done')
-  first = [r for r in waiting if not after(r)]
-  with contextlib.ExitStack() as stack:
-    if len(first) > 1:
-      stack.enter_context(executor.batch())
-    made = [(r, executor.submit(_job(r, folder))) for r in first]
-  for run, job in made:
-    ids[run.id] = ends[run.id] = _note(run, folder, job)
-  for run in waiting:
-    if run in first:
-      continue
-    executor.update_parameters(
-        dependency=f'afterok:{ids[run.parent.id]}')
-    ids[run.id] = ends[run.id] = _note(
-        run, folder, executor.submit(_job(run, folder)))
-  return ends
+  return executor
 
 
 def _job(run: sweep.Run, folder: Path) -> Job:
@@ -123,8 +133,8 @@ def _note(run: sweep.Run, folder: Path, job) -> str:
   return job.job_id
 
 
-def states(runs: list[sweep.Run], folder: Path) -> dict[str, str]:
-  """{run id: 'PENDING', 'RUNNING', ...} of the runs that Slurm holds now."""
+def queue_states(runs: Sequence[sweep.Run], folder: Path) -> dict[str, str]:
+  """{run id: 'PENDING', 'RUNNING', ...} of the runs in Slurm's queue."""
   jobs = {}
   for run in sweep.ordered(runs):
     note = folder / run.id / NOTE

@@ -1,48 +1,60 @@
 """Runs of an experiment as data. No JAX.
 
 A sweep is a list of {dotted path: value}: it can be listed, counted, hashed
-and compared. Axes multiply and chain; merging two points that set the same
-key raises.
+and compared. Axes multiply and chain; two points that set the same key cannot
+be merged.
 """
 
+import argparse
 import dataclasses
 import functools
 import itertools
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from physics_lm import cli, store
 from physics_lm.errors import BadInput, nearest
 
 ROOT = Path(__file__).resolve().parents[1]  # of the repository
+# States of a run that has nothing left to do: see states().
+COMPLETE = ('done', 'recorded', 'not needed')
+Point = dict[str, Any]  # {dotted path: value}
 
 
-def axis(path: str, *values) -> list[dict]:
+def axis(path: str, *values: Any) -> list[Point]:
   """One key over several values."""
   return [{path: v} for v in values]
 
 
-def product(*sweeps: list[dict]) -> list[dict]:
-  """Every combination, the last axis fastest. Raises ValueError when two
-  sweeps set the same key."""
+def product(*sweeps: list[Point]) -> list[Point]:
+  """Every combination, the last axis fastest. Raises BadInput when two sweeps
+  set the same key."""
   return [_merge(points) for points in itertools.product(*sweeps)]
 
 
-def zipped(*sweeps: list[dict]) -> list[dict]:
-  """Point by point. Raises ValueError for unequal lengths."""
-  return [_merge(points) for points in zip(*sweeps, strict=True)]
+def zipped(*sweeps: list[Point]) -> list[Point]:
+  """Point by point. Raises BadInput for unequal lengths, or when two sweeps
+  set the same key."""
+  if len(lengths := {len(s) for s in sweeps}) > 1:
+    raise BadInput(f'zipped sweeps have {sorted(lengths)} points, wanted as '
+                   'many of each')
+  return [_merge(points) for points in zip(*sweeps)]
 
 
-def chain(*sweeps: list[dict]) -> list[dict]:
+def chain(*sweeps: list[Point]) -> list[Point]:
   """One after the other."""
   return [point for sweep in sweeps for point in sweep]
 
 
-def _merge(points) -> dict:
+def _merge(points: Iterable[Point]) -> Point:
   out = {}
   for point in points:
-    twice = out.keys() & point.keys()
-    if twice:
-      raise ValueError(f'two sweeps set {sorted(twice)}')
+    if twice := out.keys() & point.keys():
+      raise BadInput(f'two sweeps set {", ".join(sorted(twice))}, wanted each '
+                     'key in one of them')
     out |= point
   return out
 
@@ -71,6 +83,16 @@ class Run:
     """The run that must be done before."""
     return self.trunk or self.init_from  # a trunk has its parent's, too
 
+  @property
+  def parents(self) -> 'list[Run]':
+    """The runs that it takes parameters from."""
+    return [r for r in (self.init_from, self.trunk) if r]
+
+  @property
+  def label(self) -> str:
+    """The values of its tags, for progress and messages."""
+    return ' '.join(map(str, self.tags.values())) or self.id
+
   @functools.cached_property
   def config(self):
     """The locked config. Raises BadInput for an unknown key or wrong type."""
@@ -87,19 +109,18 @@ class Run:
         f'--config.{k}={v}' for k, v in self.changes.items()]
 
 
-def ordered(runs: list[Run]) -> list[Run]:
-  """The runs, parents before children and included; raises ValueError when
-  two are the same computation with other tags."""
+def ordered(runs: Sequence[Run]) -> list[Run]:
+  """The runs and those they start from, parents before children. Raises
+  BadInput when two are the same computation with other tags."""
   out: dict[str, Run] = {}
 
-  def visit(run: Run, wanted: bool):
-    for parent in (run.init_from, run.trunk):
-      if parent:
-        visit(parent, False)
+  def visit(run: Run, wanted: bool) -> None:
+    for parent in run.parents:
+      visit(parent, False)
     known = out.get(run.id)
     if wanted and known is not None and known.tags != run.tags:
-      raise ValueError(f'two runs are one computation ({run.id}): '
-                       f'{known.tags} and {run.tags}')
+      raise BadInput(f'two runs are one computation ({run.id}): {known.tags} '
+                     f'and {run.tags}; wanted each computation once')
     out.setdefault(run.id, run)
 
   for run in runs:
@@ -107,29 +128,56 @@ def ordered(runs: list[Run]) -> list[Run]:
   return list(out.values())
 
 
-def finished(asked: list[Run], folder: Path):
-  """A predicate of runs: whether `folder` has it done and, of those asked
-  about, with answers to what is asked. Of a run that others only start from
-  the answers do not matter."""
-  own = {r.id for r in asked}
-  return lambda run: store.is_done(folder / run.id) and (
+def is_finished(run: Run, folder: Path, own: Collection[str]) -> bool:
+  """Whether `folder` has the run done, evaluated as its config says. `own`:
+  ids of the experiment's runs; the evaluations of one that others only start
+  from do not matter."""
+  return store.is_done(folder / run.id) and (
       run.id not in own or not stale_evals(run, folder))
 
 
 def stale_evals(run: Run, folder: Path) -> str:
-  """What a done run was asked otherwise, or not at all."""
+  """In what the evaluations of a done run differ from those of its config, ''
+  for nothing."""
   return '; '.join(store.stale_evals(
       folder / run.id, store.plain(run.config)['evals']).values())
 
 
-def pick(scales: dict, scale: str):
+def states(runs: Sequence[Run], folder: Path,
+           recorded: Collection[str] = ()) -> dict[str, str]:
+  """{run id: state} of an experiment's runs and those they start from.
+
+  'done', 'running', 'stopped' or 'new' is the state of the run's folder;
+  'stale-evals' of one that is done, but evaluated otherwise than its config
+  says. 'recorded': its record is committed (`recorded`: ids of such runs), and
+  no run that is left needs its parameters. 'not needed': others only start
+  from it, and all of these are complete.
+  """
+  own, everything = {r.id for r in runs}, ordered(runs)
+  out, needed = {}, set()  # ids of runs whose parameters are needed
+  for run in reversed(everything):
+    state = store.state(folder / run.id)
+    done = state == 'done'
+    if done and is_finished(run, folder, own):
+      out[run.id] = 'done'
+    elif run.id in recorded and (done or run.id not in needed):
+      out[run.id] = 'recorded'
+    elif run.id not in own and run.id not in needed:
+      out[run.id] = 'not needed'
+    else:
+      out[run.id] = 'stale-evals' if done else state
+      needed |= {p.id for p in run.parents}
+  return {run.id: out[run.id] for run in everything}
+
+
+def pick(scales: Mapping[str, Any], scale: str) -> Any:
   """The entry of a scale. Raises BadInput."""
   if scale not in scales:
     raise BadInput(f'unknown scale {scale!r}; {nearest(scale, scales)}')
   return scales[scale]
 
 
-def experiment(path: str):
+def experiment(path: str) -> ModuleType:
   """The module of an experiment file, checked. Raises BadInput."""
   module = cli.load_module(path, 'experiment')
   missing = [name for name in ('runs', 'table', 'summary', 'figure', 'CLAIMS')
@@ -139,3 +187,20 @@ def experiment(path: str):
                        'experiment file')
   module.name = Path(path).stem
   return module
+
+
+def experiment_flags(p: argparse.ArgumentParser, nargs: str | None = None
+                     ) -> None:
+  """The flags of every command about an experiment."""
+  p.add_argument('experiment', nargs=nargs, help='an experiments/*.py file')
+  p.add_argument('--scale', default='cpu', help='smoke, cpu, gpu or paper')
+  p.add_argument('--runs-dir', default=ROOT / 'runs', type=Path,
+                 help='where run folders lie (default: runs/)')
+
+
+def command_line(program: str, experiment_file: str, scale: str, runs_dir: Path
+                 ) -> str:
+  """A command to type."""
+  elsewhere = [] if runs_dir == ROOT / 'runs' else [f'--runs-dir={runs_dir}']
+  return shlex.join(['python', '-m', f'physics_lm.{program}', experiment_file,
+                     f'--scale={scale}', *elsewhere])

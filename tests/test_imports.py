@@ -66,7 +66,7 @@ def test_only_sharding_names_mesh_axes():
 @pytest.mark.parametrize('module,arguments,said', [
     ('launch', ['experiments/knowledge_extraction.py', '--list'], '36 runs'),
     ('report', ['experiments/knowledge_extraction.py', '--scale=smoke',
-                '--runs=/nonexistent'], 'are not done')])
+                '--runs-dir=/nonexistent'], 'are not done')])
 def test_commands_load_no_accelerator(module, arguments, said):
   code = f'''
 import runpy, sys

@@ -1,6 +1,5 @@
-"""Sweeps, run identity, the launcher and the report."""
+"""Sweeps, run identity and the launcher."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -9,11 +8,10 @@ import time
 
 import pytest
 
-from physics_lm import cli, cost, launch, report, store, sweep
+from physics_lm import cli, cost, launch, report, results, store, sweep
 from physics_lm.errors import BadInput
 from tests.conftest import ROOT, TINY
 
-NUMBER = re.compile(r'[-+]?\d+(?:\.\d+)?')
 FAST = {k: v for k, v in TINY.items() if k != 'steps'} | {
     'evals.extraction.people': 2}
 
@@ -29,9 +27,10 @@ def test_sweep_algebra():
       {'x': 1, 'y': 3}, {'x': 1, 'y': 4}, {'x': 2, 'y': 3}, {'x': 2, 'y': 4}]
   assert sweep.zipped(a, b) == [{'x': 1, 'y': 3}, {'x': 2, 'y': 4}]
   assert sweep.chain(a, b) == [*a, *b]
-  with pytest.raises(ValueError, match='two sweeps set'):
-    sweep.product(a, a)
-  with pytest.raises(ValueError):
+  for both in (sweep.product, sweep.zipped):
+    with pytest.raises(BadInput, match='two sweeps set x, wanted'):
+      both(a, a)
+  with pytest.raises(BadInput, match=r'have \[1, 2\] points'):
     sweep.zipped(a, sweep.axis('y', 1))
 
 
@@ -56,58 +55,174 @@ def test_identity_is_what_is_computed(tmp_path):
   assert store.run_id(store.canonical_config(named, tmp_path)) == child.id
 
 
-def test_parents_come_first_and_doubles_are_refused():
+def test_ordered_puts_parents_first_and_refuses_doubles():
   parent = run({'kind': 'parent'})
   child = run({'kind': 'child'}, parent, steps=5)
   assert [r.tags for r in sweep.ordered([child, parent])] == [
       {'kind': 'parent'}, {'kind': 'child'}]
-  with pytest.raises(ValueError, match='one computation'):
+  with pytest.raises(BadInput, match='one computation'):
     sweep.ordered([parent, run({'kind': 'again'})])
 
 
-def test_what_another_experiment_has_done_is_not_done_again(tmp_path):
+def finish(folder, *runs):
+  """Run folders as of runs that are done, without what they learned."""
+  for r in runs:
+    store.write_json(folder / r.id / 'config.json', store.plain(r.config))
+    store.write_json(folder / r.id / 'done', {'steps': 4, 'seconds': 1.0})
+
+
+def test_link_finished_runs_links_what_another_experiment_has_done(tmp_path):
   parent = run({'kind': 'parent'})
   theirs = tmp_path / 'theirs' / parent.id
   store.write_json(theirs / 'config.json', store.plain(parent.config))
-  launch.borrow([parent], tmp_path / 'mine')
+  launch.link_finished_runs([parent], tmp_path / 'mine')
   assert not (tmp_path / 'mine').exists()  # it is not done
-  store.write_json(theirs / 'done', {})
-  launch.borrow([parent, run({'kind': 'other'}, steps=5)], tmp_path / 'mine')
+  finish(tmp_path / 'theirs', parent)
+  launch.link_finished_runs([parent, run({'kind': 'other'}, steps=5)],
+                            tmp_path / 'mine')
   at, = (tmp_path / 'mine').iterdir()
   assert at.name == parent.id and at.resolve() == theirs.resolve()
   assert store.is_done(at)
-  launch.borrow([parent], tmp_path / 'mine')  # once
+  launch.link_finished_runs([parent], tmp_path / 'mine')  # once
   (tmp_path / 'more' / parent.id).mkdir(parents=True)
-  launch.borrow([parent], tmp_path / 'more')
+  launch.link_finished_runs([parent], tmp_path / 'more')
   assert not (tmp_path / 'more' / parent.id).is_symlink()  # begun here
   shutil.rmtree(tmp_path / 'theirs')
-  launch.borrow([parent], tmp_path / 'mine')
+  launch.link_finished_runs([parent], tmp_path / 'mine')
   assert not at.is_symlink()  # a link to nowhere would be in the way
 
 
-def test_a_run_that_is_done_was_asked_what_is_asked(tmp_path):
-  """Evaluations are not the run's identity; its answers are theirs."""
+def state_in_list(r, folder):
+  return cost.table([r], folder, 'cpu').splitlines()[1].split()[-1]
+
+
+def test_a_done_run_with_other_evaluations_is_stale(tmp_path):
+  """Evaluations are no part of a run's identity, but of its results."""
   before, now = run({}), run({}, **{'evals.extraction.people': 3})
   assert before.id == now.id
-  at = tmp_path / before.id
-  store.write_json(at / 'config.json', store.plain(before.config))
-  store.write_json(at / 'done', {})
-  assert sweep.finished([before], tmp_path)(before)
-  assert not sweep.finished([now], tmp_path)(now)
-  assert sweep.finished([], tmp_path)(now)  # only started from
+  finish(tmp_path, before)
+  assert sweep.is_finished(before, tmp_path, {before.id})
+  assert not sweep.is_finished(now, tmp_path, {now.id})
+  assert sweep.is_finished(now, tmp_path, ())  # others only start from it
   assert 'evals.extraction.people: 2 -> 3' in sweep.stale_evals(now, tmp_path)
-  state = lambda run: cost.table([run], tmp_path, 'cpu').splitlines()[1].split()
-  assert state(now)[-1] == 'ask' and state(before)[-1] == 'done'
-  # On the way or not is no other question.
+  assert state_in_list(now, tmp_path) == 'stale-evals'
+  assert state_in_list(before, tmp_path) == 'done'
+  # When they run during training makes no other results.
   assert not sweep.stale_evals(run({}, **{'evals.loss.every': 2}), tmp_path)
-  # Neither is a key that came later.
-  old = store.plain(before.config)
+
+
+def test_keys_that_were_added_later_make_no_other_run(tmp_path):
+  r = run({})
+  old = store.plain(r.config)
   del old['evals']['loss']['problems'], old['data']['masked'], old['adapter']
   del old['worlds']['bios']['power'], old['log']['band']
-  store.write_json(at / 'config.json', old)
-  assert not sweep.stale_evals(before, tmp_path)
-  assert store.completed(old) == store.plain(before.config)
-  assert store.run_id(old) == before.id
+  store.write_json(tmp_path / r.id / 'config.json', old)
+  assert not sweep.stale_evals(r, tmp_path)
+  assert store.completed(old) == store.plain(r.config)
+  assert store.run_id(old) == r.id
+
+
+def family():
+  """A run that others only start from, two of these, and one of their own."""
+  parent = run({'kind': 'parent'})
+  children = [run({'kind': f'child{i}'}, parent, steps=5 + i)
+              for i in range(2)]
+  return parent, *children, run({'kind': 'alone'}, steps=9)
+
+
+def test_states_of_recorded_runs(tmp_path):
+  parent, one, two, alone = family()
+  runs = [one, two, alone]
+
+  def states(*recorded):
+    found = sweep.states(runs, tmp_path, {r.id for r in recorded})
+    return [found[r.id] for r in (parent, one, two, alone)]
+
+  assert states() == ['new'] * 4
+  assert states(one, alone) == ['new', 'recorded', 'new', 'recorded']
+  assert states(one, two) == ['not needed', 'recorded', 'recorded', 'new']
+  finish(tmp_path, two)
+  assert states(one) == ['not needed', 'recorded', 'done', 'new']
+  finish(tmp_path, parent)
+  assert states(one) == ['done', 'recorded', 'done', 'new']
+
+
+def test_a_recorded_run_is_run_when_its_parameters_are_needed(tmp_path):
+  parent, one, *_ = family()
+  runs, recorded = [parent, one], {parent.id}
+  assert sweep.states(runs, tmp_path, recorded) == {
+      parent.id: 'new', one.id: 'new'}
+  finish(tmp_path, one)
+  assert sweep.states(runs, tmp_path, recorded) == {
+      parent.id: 'recorded', one.id: 'done'}
+
+
+def test_a_record_with_other_evaluations_does_not_count():
+  r = run({'n': 0})
+  kept = {'id': r.id, 'overrides': r.changes}
+  for changes, wanted in (({}, {r.id}), ({'evals.loss.every': 2}, {r.id}),
+                          ({'evals.extraction.people': 3}, set()),
+                          ({'steps': 5}, set())):
+    assert results.recorded_ids([kept], [run({'n': 0}, **changes)]) == wanted
+  assert not results.recorded_ids([{'id': None, 'overrides': None}], [r])
+
+
+EXPERIMENT = '''"""A question. arXiv"""
+from tests.test_launch import run
+CLAIMS = ()
+def runs(scale):
+  parent = run({'n': 'parent'})
+  return [run({'n': i}, parent, steps=5 + i) for i in range(3)]
+def table(records): raise AssertionError
+summary = figure = table
+'''
+
+
+def test_launch_runs_only_what_is_neither_done_nor_recorded(
+    tmp_path, monkeypatch, capsys):
+  file = tmp_path / 'tiny.py'
+  file.write_text(EXPERIMENT)
+  runs = sweep.experiment(str(file)).runs('cpu')
+  monkeypatch.setattr(report, 'RESULTS', tmp_path / 'results')
+  finish(tmp_path / 'runs/tiny', runs[0])
+  records = [{'id': r.id, 'overrides': r.changes} for r in runs[1:]]
+  results.write_records(
+      report.records_path(tmp_path / 'results', 'tiny', 'cpu'), records)
+  command = [str(file), f'--runs-dir={tmp_path}/runs']
+  launch.main([*command, '--list'])
+  listed = capsys.readouterr().out.splitlines()
+  assert ['new' in line or 'recorded' in line for line in listed[1:5]] == [
+      False, False, True, True]
+  assert 'not needed' in listed[1] and 'done' in listed[2]
+  assert listed[-1].endswith('nothing left to run')
+  launch.main(command)  # nothing is trained: it would take seconds
+  out = capsys.readouterr().out
+  assert '3 runs: 1 done, 2 recorded; in' in out
+  assert f'next: python -m physics_lm.report {file} --scale=cpu' in out
+  launch.main([*command, '--list', '--again'])
+  again = capsys.readouterr().out
+  assert 'recorded' not in again and '; 3 left, about' in again
+
+
+@pytest.mark.parametrize('status,wanted,code', [
+    (0, '3 stopped', 0), (2, '1 failed', 1)])
+def test_launch_ends_with_the_line_that_resumes(
+    tmp_path, monkeypatch, capsys, status, wanted, code):
+  file = tmp_path / 'tiny.py'
+  file.write_text(EXPERIMENT)
+  monkeypatch.setattr(report, 'RESULTS', tmp_path / 'results')
+  popen = subprocess.Popen
+  monkeypatch.setattr(launch.subprocess, 'Popen', lambda arguments, **k: popen(
+      [sys.executable, '-c', f'raise SystemExit({status})'], **k))
+  runs = sweep.experiment(str(file)).runs('cpu')
+  finish(tmp_path / 'runs/tiny', runs[0])
+  command = [str(file), f'--runs-dir={tmp_path}/runs', '--jobs=1']
+  with pytest.raises(SystemExit) as e:
+    launch.main(command)
+  out = capsys.readouterr().out
+  assert e.value.code == code and wanted in out
+  assert f'resume with: python -m physics_lm.launch {file} ' in out
+  assert out.splitlines()[-1].endswith('--partial')
 
 
 def test_list_shows_every_column(tmp_path):
@@ -123,7 +238,7 @@ def test_list_shows_every_column(tmp_path):
   assert total.startswith('2 runs')
 
 
-def test_what_a_trunk_gives_is_not_paid_twice():
+def test_cost_of_a_branch_leaves_out_its_trunk():
   whole = run({}, **{'optim.schedule': 'wsd', 'optim.decay': 0.25, 'steps': 80})
   trunk = run({}, **{'optim.schedule': 'constant', 'steps': 80})
   branch = sweep.Run(whole.config_file, whole.overrides, {}, trunk=trunk)
@@ -136,13 +251,13 @@ def test_what_a_trunk_gives_is_not_paid_twice():
 @pytest.mark.parametrize('jobs,wanted', [
     (None, [{0}, {1}, {2}, {5}, {6}]), (2, [{0, 1}, {2, 5}]),
     (1, [{0, 1, 2, 5, 6}]), (6, [None] * 6)])
-def test_workers_share_the_cores_evenly(monkeypatch, jobs, wanted):
+def test_cpu_slices_share_the_cores_evenly(monkeypatch, jobs, wanted):
   monkeypatch.setattr(launch.os, 'sched_getaffinity', lambda _: {6, 5, 0, 1, 2})
   monkeypatch.setenv('JAX_PLATFORMS', 'cpu')
-  assert launch.shares(jobs) == wanted
+  assert launch.cpu_slices(jobs) == wanted
 
 
-def test_list_says_what_does_not_fit(tmp_path):
+def test_list_names_runs_that_do_not_fit(tmp_path):
   """774 million parameters in bfloat16: 12 GB of state, and what rows keep."""
   big = run({}, **{
       'model.width': 1280, 'model.depth': 36, 'model.heads': 20,
@@ -182,8 +297,8 @@ def test_memory_is_about_what_the_compiler_takes(changes):
     used = made.step.func.lower(
         *made.step.args, made.abstract, batch).compile().memory_analysis()
   taken = used.temp_size_in_bytes + used.argument_size_in_bytes
-  told = cost.memory(config, shape.make(config, len(data.vocab)))
-  assert 0.4 < told / taken < 2.5
+  estimate = cost.memory(config, shape.make(config, len(data.vocab)))
+  assert 0.4 < estimate / taken < 2.5
 
 
 def test_cost_estimates_exposures_well(tmp_path):
@@ -228,7 +343,7 @@ def test_two_launchers_retry_and_blocked_children(tmp_path, monkeypatch):
       r.id: 'done' for r in good}
 
 
-def test_a_crash_is_tried_once_more(tmp_path, monkeypatch):
+def test_a_crashed_run_is_tried_a_second_time(tmp_path, monkeypatch):
   script = tmp_path / 'crash.py'
   script.write_text('import pathlib, sys\n'
                     'at = pathlib.Path(sys.argv[1]); n = at / "tries"\n'
@@ -242,7 +357,7 @@ def test_a_crash_is_tried_once_more(tmp_path, monkeypatch):
   assert (tmp_path / r.id / 'tries').read_text() == 'xx'
 
 
-def test_a_trainer_that_was_told_to_stop_leaves_its_child(
+def test_a_stopped_trainer_leaves_its_child(
     tmp_path, monkeypatch):
   popen = subprocess.Popen
   monkeypatch.setattr(launch.subprocess, 'Popen', lambda arguments, **k: popen(
@@ -292,71 +407,21 @@ print(sorted(ends.values()))
   assert list((folder / 'checkpoints').iterdir()) != saved
 
 
-def test_report_refuses_when_runs_are_missing(tmp_path):
-  module = sweep.experiment(str(ROOT / 'experiments/knowledge_extraction.py'))
-  with pytest.raises(BadInput, match='6 of 6 runs are not done'):
-    report.gather(module, 'smoke', tmp_path)
-  with pytest.raises(BadInput, match='nearest: cpu'):
-    report.gather(module, 'cpuu', tmp_path)
-
-
-def test_the_best_learning_rate_is_by_the_mean_over_seeds():
-  import pandas as pd
-  df = pd.DataFrame({
-      'data': ['a'] * 4 + ['b'] * 4, 'size': [1] * 8,
-      'rate': [0.1, 0.1, 0.2, 0.2] * 2, 'seed': [0, 1] * 4,
-      'bits': [9, 0, 5, 6, 0, 0, 0, 0]})
-  best = df[report.best_rate(df, ['data', 'size'])]
-  # The highest bits are of another rate; of a tie only one is taken.
-  assert list(best.bits[best.data == 'a']) == [5, 6]
-  assert best.rate[best.data == 'b'].nunique() == 1
-
-
-def test_an_accuracy_is_said_with_what_its_table_has():
-  import pandas as pd
-  runs = pd.DataFrame({'data': 'a', 'people': 50, 'exact': [10.0, 14.0],
-                       'exact_low': [6.0, 8.0], 'exact_high': [15.0, 19.0]})
-  columns = ['exact', 'exact_low', 'exact_high']
-  both = report.spread(runs, ['data', 'people'], columns).iloc[0]
-  assert report.accuracy(both) == '12.0 ± 2.8 [7.0, 17.0]'
-  one = report.spread(runs[:1], ['data', 'people'], columns).iloc[0]
-  assert report.accuracy(one) == '10.0 [6.0, 15.0]'
-  older = report.spread(runs, ['data', 'people'], columns[:1]).iloc[0]
-  assert report.accuracy(older) == '12.0 ± 2.8'
-  text = report.held_out(report.accuracy(both), both, '; guess 3.0')
-  assert text.endswith('(n = 2 seeds of 50 held-out people, in brackets 95 % '
-                       'by person; guess 3.0)')
-  assert 'brackets' not in report.held_out(report.accuracy(older), older)
-
-
-def test_the_readmes_scoreboard_is_the_committed_results():
-  """To the letter, but for the last digits of bootstraps of fits (experiments
-  scaling_*), which another processor's arithmetic may move."""
-  text = (ROOT / 'README.md').read_text()
-  told = text.split(report.BEGIN)[1].split(report.END)[0].strip().splitlines()
-  made = report.scoreboard().splitlines()
-  again = 'run: python -m physics_lm.report --all'
-  assert len(told) == len(made), again
-  for said, found in zip(told, made):
-    if not said.startswith('| [scaling_'):
-      assert said == found, again
-    assert NUMBER.sub('#', said) == NUMBER.sub('#', found), again
-    for a, b in zip(NUMBER.findall(said), NUMBER.findall(found)):
-      digits = len(a.partition('.')[2])  # none: a count
-      assert a == b or (digits and float(a) == pytest.approx(
-          float(b), rel=0.02, abs=3 * 10.0**-digits)), again
-
-
 @pytest.mark.parametrize('arguments,message', [
     (['launch'], 'required: experiment'),
     (['launch', 'experiments/nowhere.py'], 'no experiment file'),
-    (['launch', 'configs/default.py'], 'has no runs, table, figure, verdict'),
+    (['launch', 'configs/default.py'],
+     'has no runs, table, summary, figure, CLAIMS'),
     (['launch', 'experiments/knowledge_extraction.py', '--scale=cpuu'],
      'nearest: cpu'),
     (['launch', 'experiments/knowledge_extraction.py', '--jobs=0'], '--jobs'),
     (['launch', 'experiments/knowledge_extraction.py', '--jbos=2'], '--jbos'),
+    (['launch', 'experiments/knowledge_extraction.py', '--vmap-runs=0'],
+     '--vmap-runs'),
+    (['launch', 'experiments/knowledge_extraction.py', '--scale=smoke',
+      '--runs-dir=README.md'], 'wanted a writable folder'),
     (['report', 'experiments/knowledge_extraction.py', '--scale=smoke',
-      '--runs=/nonexistent'], 'not done'),
+      '--runs-dir=/nonexistent'], 'not done'),
     (['report'], 'wanted experiments/NAME.py or --all'),
     (['worlds', 'biografies'], 'nearest: biographies'),
     (['worlds', 'biographies', '--shw=1'], 'shw'),

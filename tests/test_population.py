@@ -166,15 +166,16 @@ def make_runs(members):
                     {'n': i}) for i, m in enumerate(members)]
 
 
-def test_peers_are_what_may_train_together():
+def test_vmappable_with_finds_runs_of_one_shape():
   runs = make_runs([{}, {'seed.init': 1}, {'model.depth': 3},
                     {'seed.data': 2}, {'model.depth': 3, 'seed.init': 1}])
   child = sweep.Run('configs/default.py', TINY | {'steps': 4}, {}, runs[0])
   others = [*runs, child]
-  assert launch.peers(runs[0], others, 9) == [runs[0], runs[1], runs[3]]
-  assert launch.peers(runs[0], others, 2) == [runs[0], runs[1]]
-  assert launch.peers(runs[2], others, 9) == [runs[2], runs[4]]
-  assert launch.peers(runs[0], others, 1) == [runs[0]]
+  assert launch.vmappable_with(runs[0], others, 9) == [
+      runs[0], runs[1], runs[3]]
+  assert launch.vmappable_with(runs[0], others, 2) == [runs[0], runs[1]]
+  assert launch.vmappable_with(runs[2], others, 9) == [runs[2], runs[4]]
+  assert launch.vmappable_with(runs[0], others, 1) == [runs[0]]
   assert population.key(child.config) != population.key(runs[0].config)
 
 
@@ -182,7 +183,7 @@ def test_how_many_go_together():
   run, = make_runs([{}])
   assert launch.limit(run, False, None) == 1
   assert launch.limit(run, False, 5) == 5
-  assert launch.limit(run, True, None) == launch.MOST  # tiny ones
+  assert launch.limit(run, True, None) == launch.MAX_VMAPPED_RUNS  # tiny ones
   own, = make_runs([{'runtime.population': 3}])
   assert launch.limit(own, True, None) == 3
   assert launch.limit(own, True, 2) == 2
@@ -248,4 +249,4 @@ def test_streams_must_be_shared():
   base = {'data.source': 'seqio:a'}
   one, other, same = (sweep.Run('configs/default.py', base | c, {}) for c in (
       {'seed.data': 0}, {'seed.data': 1}, {'optim.learning_rate': 1e-3}))
-  assert launch.peers(one, [one, other, same], 9) == [one, same]
+  assert launch.vmappable_with(one, [one, other, same], 9) == [one, same]

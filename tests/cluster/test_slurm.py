@@ -46,9 +46,10 @@ def experiment(tmp_path):
 def launch(path, folder, *flags):
   return subprocess.run(
       [sys.executable, '-m', 'physics_lm.launch', str(path), '--scale=smoke',
-       f'--runs={folder}', *flags], capture_output=True, text=True, cwd=ROOT,
-      env={k: v for k, v in os.environ.items() if not k.startswith('SLURM')}
-      | {'JAX_PLATFORMS': 'cpu'}, timeout=120)
+       f'--runs-dir={folder}', *flags], capture_output=True, text=True,
+      cwd=ROOT, timeout=120, env={'JAX_PLATFORMS': 'cpu'} | {
+          k: v for k, v in os.environ.items()
+          if not k.startswith('SLURM') and k != 'JAX_PLATFORMS'})
 
 
 def wait(condition, folder, seconds=300):
