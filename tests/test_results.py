@@ -1,0 +1,399 @@
+"""Records of runs, tables of records, summaries of tables, and the report."""
+
+import json
+import math
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from physics_lm import claims, report, results, store, sweep
+from physics_lm.errors import BadInput
+from tests.conftest import TINY
+
+SLICES = {'person_split': 'test', 'text': 'question'}
+
+
+def row(metric, value, n=50, **slices):
+  return {'metric': metric, 'value': value, 'n': n, 'attribute': 'mean',
+          **SLICES, **slices}
+
+
+def record(seed, accuracy, variant='single', **changes):
+  """A record as a run of one seed has it."""
+  return {'id': f'{variant}{seed}', 'tags': {'variant': variant, 'seed': seed},
+          'overrides': {}, 'train': {'loss': 1.5 + seed},
+          'evals': {'extraction': [
+              row('accuracy', accuracy, low=accuracy - 0.1,
+                  high=accuracy + 0.1),
+              row('accuracy', accuracy / 2, attribute='major', n=20),
+              row('majority_baseline', 0.05),
+              row('accuracy', 1.0, text='biography')]}} | changes
+
+
+def without_seeds(variant='single'):
+  """A record as of an older table: mean and deviation of three seeds."""
+  return {'id': None, 'tags': {'variant': variant}, 'n_seeds': 3,
+          'overrides': None, 'train': {}, 'note': 'seeds not kept',
+          'evals': {'extraction': [row('accuracy', 0.3, std=0.06)]}}
+
+
+def accuracies(records, **kwargs):
+  return results.wide(records, 'extraction', ('accuracy', 'majority_baseline'),
+                      ('attribute',), {'text': 'question'}, **kwargs)
+
+
+# Records.
+
+
+def test_records_are_read_as_they_were_written(tmp_path):
+  path = tmp_path / 'one' / 'cpu.runs.jsonl'
+  assert results.read_records(path) == []
+  records = [record(0, 0.25), without_seeds(), record(1, 1 / 3)]
+  results.write_records(path, records)
+  assert results.read_records(path) == records
+  assert len(path.read_text().splitlines()) == 3
+  results.write_records(path, records[:1])  # writes anew, appends nothing
+  assert results.read_records(path) == records[:1]
+
+
+def test_merge_is_by_id():
+  old = [record(0, 0.1), record(1, 0.2), without_seeds()]
+  new = [record(2, 0.9), record(1, 0.8)]
+  merged = results.merge(old, new)
+  assert [r['id'] for r in merged] == ['single0', 'single1', None, 'single2']
+  assert merged[1] == new[1] and merged[0] == old[0] and merged[3] == new[0]
+  assert results.merge([], new) == new and results.merge(old, []) == old
+
+
+def test_provenance_names_all_devices_and_the_last_run():
+  records = [record(i, 0.1, device=d, devices=1, cores=2, python='3.11',
+                    git=f'{i}', git_dirty=i == 1, seconds=s, finished=f)
+             for i, (d, s, f) in enumerate([
+                 ('cpu', 10.4, '2025-01-02'), ('TPU v4', None, '2025-01-01')])]
+  found = results.provenance(records, 'an_experiment', 'cpu')
+  assert found['device'] == ['TPU v4', 'cpu'] and found['git'] == ['0', '1']
+  assert found['runs'] == 2 and found['run_seconds'] == 10
+  assert found['git_dirty'] and found['finished'] == '2025-01-02'
+
+
+# Tables.
+
+
+def test_wide_has_a_row_a_record_and_slice():
+  df = accuracies([record(0, 0.2), record(1, 0.4)], percent=True)
+  assert list(df.run) == ['single0', 'single0', 'single1', 'single1']
+  assert list(df.seed) == [0, 0, 1, 1]
+  assert list(df.attribute) == ['mean', 'major'] * 2
+  assert list(df.accuracy) == [20, 10, 40, 20]
+  assert df.accuracy_low[0] == pytest.approx(10)
+  assert df.accuracy_high[2] == pytest.approx(50)
+  assert math.isnan(df.accuracy_low[1])  # that row had no interval
+  assert list(df.n_items) == [50, 20, 50, 20]
+  assert df.majority_baseline[0] == 5 and math.isnan(df.majority_baseline[1])
+
+
+def test_wide_can_rename_scale_some_columns_and_lack_a_metric():
+  df = results.wide([record(0, 0.2)], 'extraction',
+                    {'acc': 'accuracy', 'base': 'majority_baseline',
+                     'none': 'no_such_metric'},
+                    where={'text': ('question',), 'attribute': 'mean'},
+                    percent=['acc'])
+  assert len(df) == 1 and df.acc[0] == 20 and df.base[0] == 0.05
+  assert math.isnan(df.none[0])
+  empty = results.wide([record(0, 0.2)], 'another', ('accuracy',))
+  assert len(empty) == 0 and 'accuracy' in empty
+
+
+def test_wide_of_records_without_seeds_has_deviations():
+  df = accuracies([without_seeds(), without_seeds('multi5')], percent=True)
+  assert list(df.run) == [None, None] and 'seed' not in df
+  assert list(df.n_seeds) == [3, 3]
+  assert list(df.accuracy_std) == pytest.approx([6, 6])
+
+
+def test_beside_adds_a_column_of_the_same_runs_and_slices():
+  records = [record(0, 0.2), record(1, 0.4)]
+  answers = accuracies(records)
+  texts = results.wide(records, 'extraction', {'bio_accuracy': 'accuracy'},
+                       ('attribute',), {'text': 'biography'})
+  both = results.beside(answers, texts, 'bio_accuracy')
+  assert list(both.accuracy) == list(answers.accuracy)
+  assert list(both.n_items) == list(answers.n_items)
+  assert list(both.bio_accuracy[both.attribute == 'mean']) == [1, 1]
+  assert both.bio_accuracy[both.attribute == 'major'].isna().all()
+
+
+def test_below_has_the_columns_of_the_first_table():
+  a, b = pd.DataFrame({'x': [1], 'y': [2]}), pd.DataFrame({'x': [3], 'z': [4]})
+  both = results.below(a, b)
+  assert list(both) == ['x', 'y'] and list(both.x) == [1, 3]
+
+
+def test_train_columns_are_of_the_last_training_row():
+  df = results.train_columns([record(0, 0.2), record(1, 0.4)],
+                             {'train_loss': 'loss', 'tokens': 'tokens'})
+  assert list(df.train_loss) == [1.5, 2.5] and df.tokens.isna().all()
+
+
+# Summaries.
+
+
+def test_summarise_gives_mean_deviation_and_interval_over_seeds():
+  df = accuracies([record(s, a) for s, a in enumerate((0.2, 0.3, 0.4))]
+                  + [record(0, 0.5, 'multi5')], percent=True)
+  s = results.summarise(df[df.attribute == 'mean'], ['variant'], ['accuracy'])
+  assert list(s.variant) == ['single', 'multi5'] and list(s.n_seeds) == [3, 1]
+  assert list(s.accuracy_mean) == pytest.approx([30, 50])
+  assert s.accuracy_std[0] == pytest.approx(10)
+  half = 4.302653 * 10 / 3**0.5  # Student's t with two degrees of freedom
+  assert s.accuracy_low[0] == pytest.approx(30 - half)
+  assert s.accuracy_high[0] == pytest.approx(30 + half)
+  assert s[['accuracy_std', 'accuracy_low']].iloc[1].isna().all()
+
+
+def test_summarise_of_records_without_seeds_is_the_same():
+  kept = accuracies([record(s, a) for s, a in enumerate((0.24, 0.3, 0.36))],
+                    percent=True)
+  lost = accuracies([without_seeds()], percent=True)
+  a, b = (results.summarise(df[df.attribute == 'mean'], ['variant'],
+                            ['accuracy']) for df in (kept, lost))
+  pd.testing.assert_frame_equal(a, b)
+
+
+def test_summarise_groups_by_missing_values_too():
+  df = accuracies([record(0, 0.2), record(1, 0.4)]).assign(
+      rank=[None, None, 8, 8])
+  s = results.summarise(df, ['variant', 'rank'], ['accuracy'])
+  assert list(s.n_seeds) == [1, 1]
+
+
+def test_best_by_takes_the_highest_mean_over_seeds():
+  df = pd.DataFrame({
+      'variant': ['a'] * 4 + ['b'] * 4,
+      'learning_rate': [0.1, 0.1, 0.2, 0.2] * 2, 'seed': [0, 1] * 4,
+      'bits': [9, 0, 5, 6, 0, 0, 0, 0]})
+  best = results.best_by(df, ['variant'], 'learning_rate', 'bits')
+  # The highest bits have another rate; of a tie only one is taken.
+  assert list(best.bits[best.variant == 'a']) == [5, 6]
+  assert best.learning_rate[best.variant == 'b'].nunique() == 1
+
+
+def test_text_table_shows_mean_and_deviation_in_one_column():
+  frame = pd.DataFrame({
+      'variant': ['single', 'multi5'], 'n_seeds': [3, 1],
+      'accuracy_mean': [61.234, 5.0], 'accuracy_std': [3.4, math.nan],
+      'accuracy_low': [1.0, 2.0], 'accuracy_high': [1.0, 2.0]})
+  head, first, second = results.text_table(frame).splitlines()
+  assert head.split() == ['variant', 'n_seeds', 'accuracy']
+  assert first.split() == ['single', '3', '61.2', '±', '3.4']
+  assert second.split() == ['multi5', '1', '5.00']
+
+
+# The report.
+
+
+def runs(scale, seeds=3):
+  """Three runs and one that they start from, of which nothing is reported."""
+  if scale != 'smoke':
+    raise BadInput(f'unknown scale {scale!r}; nearest: smoke')
+  small = {k: v for k, v in TINY.items() if k != 'steps'}
+  base = sweep.Run('configs/default.py', small | {'steps': 3}, {'base': True})
+  return [sweep.Run('configs/default.py', small | {
+      'steps': 4, 'seed.init': s, 'seed.data': s},
+      {'variant': 'single', 'seed': s}, base) for s in range(seeds)]
+
+
+def table(records):
+  if len(records) < 2:
+    raise KeyError('seed 1')  # as an experiment that wants pairs
+  return results.wide(records, 'extraction', ('accuracy',), ('attribute',),
+                      {'text': 'question'}, True)
+
+
+def figure(df):
+  fig = Figure()
+  ax = fig.subplots()
+  ax.plot(df.accuracy)
+  return fig
+
+
+@pytest.fixture
+def module():
+  return SimpleNamespace(
+      name='tiny', __file__='experiments/tiny.py', runs=runs, table=table,
+      figure=figure, CLAIMS=(claims.Claim(
+          'low', 'At most 50 %', 'Part 1', '7 %', ({'attribute': 'mean'},),
+          claims.at_most(50)),),
+      summary=lambda df: results.summarise(df, ['attribute'], ['accuracy']))
+
+
+def finish(folder, run, accuracy=0.2, without=()):
+  """A run folder as of a run that is done."""
+  at, steps = folder / run.id, run.config.steps
+  store.write_json(at / 'config.json', store.plain(run.config))
+  store.write_json(at / 'meta.json', {
+      'device': 'cpu', 'devices': 1, 'cores': 2, 'python': '3.11',
+      'versions': {'jax': '0.7'}, 'git': 'abc', 'git_dirty': False,
+      'time': '2025-01-01T00:00:00Z'})
+  store.write(at / 'metrics.jsonl', ''.join(json.dumps(r) + '\n' for r in (
+      {'kind': 'train', 'step': 2, 'loss': 9.0},
+      {'kind': 'train', 'step': 4, 'loss': 2.5},
+      {'kind': 'eval', 'step': 4, 'accuracy': 0.2})))
+  for name in run.config.evals:
+    if name not in without:
+      store.write_json(at / f'evals/{name}/{steps}.json', {'rows': [
+          row('accuracy', accuracy)]})
+      store.write_json(at / f'evals/{name}/2.json', {'rows': []})
+  store.write_json(at / 'done', {'steps': steps, 'seconds': 12.5})
+
+
+def test_record_holds_what_a_run_measured(tmp_path):
+  run = runs('smoke')[1]
+  finish(tmp_path, run)
+  found = results.record(run, tmp_path / run.id)
+  assert found['id'] == run.id and found['tags'] == run.tags
+  assert found['overrides'] == run.changes and found['seed']['data'] == 1
+  assert found['train'] == {'step': 4, 'loss': 2.5} and found['step'] == 4
+  assert set(found['evals']) == set(run.config.evals)
+  assert found['evals']['extraction'] == [row('accuracy', 0.2)]
+  assert (found['device'], found['seconds'], found['git']) == (
+      'cpu', 12.5, 'abc')
+  assert json.loads(json.dumps(found)) == found
+
+
+def committed(out, records):
+  results.write_records(report.records_path(out, 'tiny', 'smoke'), records)
+
+
+def test_gather_takes_done_runs_and_committed_records(module, tmp_path):
+  """The run that the others start from is neither: it is not needed."""
+  first, second, third = runs('smoke')
+  for r in (first, second, third):
+    finish(tmp_path / 'there', r, 0.1)
+  records = [results.record(r, tmp_path / 'there' / r.id)
+             for r in (third, second)]
+  committed(tmp_path / 'out', records)
+  finish(tmp_path / 'here', first, 0.3)
+  finish(tmp_path / 'here', second, 0.4)  # both: the folder here is newer
+  found = report.gather(module, 'smoke', tmp_path / 'here', tmp_path / 'out')
+  assert [r['id'] for r in found] == [first.id, second.id, third.id]
+  assert [r['evals']['extraction'][0]['value'] for r in found] == [
+      0.3, 0.4, 0.1]
+
+
+def test_gather_leaves_out_records_of_runs_of_another_sweep(module, tmp_path):
+  for r in runs('smoke'):
+    finish(tmp_path, r)
+  older = record(7, 0.5) | {'tags': {'variant': 'single', 'seed': 0}}
+  committed(tmp_path / 'out', [older])
+  found = report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
+  assert [r['id'] for r in found] == [r.id for r in runs('smoke')]
+
+
+def test_gather_gives_records_the_tags_of_today(module, tmp_path):
+  for r in runs('smoke'):
+    finish(tmp_path, r)
+  records = report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
+  committed(tmp_path / 'out', [r | {'tags': {'data': 'single'}}
+                               for r in records])
+  assert report.gather(
+      module, 'smoke', tmp_path / 'none', tmp_path / 'out') == records
+
+
+def one_line(error):
+  text = str(error.value)
+  assert '\n' not in text
+  return text
+
+
+def test_gather_names_what_is_missing(module, tmp_path):
+  with pytest.raises(BadInput) as e:
+    report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
+  text = one_line(e)
+  assert text.startswith('4 of 4 runs are not done') and text.endswith(
+      f'run python -m physics_lm.launch experiments/tiny.py --scale=smoke '
+      f'--runs-dir={tmp_path.parent}')
+  finish(tmp_path, runs('smoke')[0])
+  with pytest.raises(BadInput) as e:
+    report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
+  assert one_line(e).endswith('or report what is done with --partial')
+  with pytest.raises(BadInput, match='nearest: smoke'):
+    report.gather(module, 'smok', tmp_path, tmp_path / 'out')
+
+
+def test_gather_refuses_stale_evaluations(module, tmp_path):
+  first, *others = runs('smoke')
+  for r in others:
+    finish(tmp_path, r)
+  finish(tmp_path, first, without=('loss',))
+  with pytest.raises(BadInput, match="no results of the evaluation 'loss'"):
+    report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
+  config = store.plain(first.config)
+  config['evals']['loss']['rows'] = 99
+  store.write_json(tmp_path / first.id / 'config.json', config)
+  with pytest.raises(BadInput) as e:
+    report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
+  assert 'evals.loss.rows: 99 -> 4' in one_line(e)
+
+
+def test_gather_keeps_an_older_table_without_seeds(module, tmp_path):
+  old = [without_seeds()]
+  committed(tmp_path / 'out', old)
+  assert report.gather(module, 'smoke', tmp_path, tmp_path / 'out') == old
+  for r in runs('smoke')[:2]:
+    finish(tmp_path, r)
+  for partial, message in ((False, '2 of 4 runs'), (True, 'another --out')):
+    with pytest.raises(BadInput, match=message):
+      report.gather(module, 'smoke', tmp_path, tmp_path / 'out', partial)
+  finish(tmp_path, runs('smoke')[2])
+  found = report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
+  assert [r['id'] for r in found] == [r.id for r in runs('smoke')]
+
+
+def test_report_writes_records_table_figure_and_provenance(module, tmp_path):
+  for i, r in enumerate(runs('smoke')):
+    finish(tmp_path, r, 0.1 + 0.01 * i)
+  text = report.report(module, 'smoke', tmp_path, tmp_path / 'out')
+  at = tmp_path / 'out' / 'tiny'
+  assert {p.name for p in at.iterdir()} == {
+      'smoke.runs.jsonl', 'smoke.csv', 'smoke.png', 'smoke.json'}
+  assert '[supported] At most 50 % (Part 1): paper 7 %; ours 11.0' in text
+  assert '11.0 ± 1.0' in text and 'missing' not in text
+  assert store.read_json(at / 'smoke.json')['runs'] == 3
+  first = {p.name: p.read_bytes() for p in at.iterdir()}
+  # The records alone give the same files.
+  assert report.report(
+      module, 'smoke', tmp_path / 'none', tmp_path / 'out') == text
+  assert {p.name: p.read_bytes() for p in at.iterdir()} == first
+
+
+def test_a_partial_report_keeps_what_is_done(module, tmp_path):
+  here, out = tmp_path / 'here', tmp_path / 'out'
+  with pytest.raises(BadInput, match='4 of 4 runs are not done'):
+    report.report(module, 'smoke', here, out, partial=True)
+  first, *others = runs('smoke')
+  finish(here, first)
+  text = report.report(module, 'smoke', here, out, partial=True)
+  assert 'missing: 2 of 3 runs' in text
+  assert "too few (KeyError: 'seed 1')" in text
+  assert [p.name for p in (out / 'tiny').iterdir()] == ['smoke.runs.jsonl']
+  # On another machine, which has other runs: its records are added.
+  finish(tmp_path / 'there', others[0])
+  text = report.report(module, 'smoke', tmp_path / 'there', out, partial=True)
+  assert 'missing: 1 of 3 runs' in text and 'figure: ' in text
+  assert '1 of 1 claims are not run at this scale' in text
+  finish(tmp_path / 'there', others[1])
+  text = report.report(module, 'smoke', tmp_path / 'there', out)
+  assert 'missing' not in text and '[supported]' in text
+
+
+def test_an_error_in_a_complete_report_is_shown(module, tmp_path):
+  for r in runs('smoke'):
+    finish(tmp_path, r)
+  module.table = lambda records: table(records[:1])
+  for partial in (False, True):
+    with pytest.raises(KeyError):
+      report.report(module, 'smoke', tmp_path, tmp_path / 'out',
+                    partial=partial)
