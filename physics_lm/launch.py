@@ -271,7 +271,7 @@ class Scheduler:
     self.waiting = [r for r in everything
                     if states[r.id] not in sweep.COMPLETE]
     self.outcomes = {r.id: states[r.id] for r in everything
-                     if states[r.id] in ('done', 'recorded')}
+                     if states[r.id] in sweep.COMPLETE}
     self.workers: list[Worker] = []
     self.display = Display([r for r in everything if states[r.id] not in (
         'recorded', 'not needed')], folder)
@@ -392,7 +392,7 @@ def launch(runs: Sequence[sweep.Run], folder: Path, jobs: int | None = None,
     while scheduler.waiting or scheduler.workers:
       scheduler.step(bool(stop.asked))
       time.sleep(0.3)
-  return scheduler.outcomes
+  return {r: o for r, o in scheduler.outcomes.items() if o != 'not needed'}
 
 
 def counted(states: Iterable[str]) -> str:

@@ -166,8 +166,15 @@ def states(runs: Sequence[Run], folder: Path,
       out[run.id] = 'not needed'
     else:
       out[run.id] = 'stale-evals' if done else state
-      needed |= {p.id for p in run.parents}
+      if not done or _has_no_parameters(run):
+        needed |= {p.id for p in run.parents}
   return {run.id: out[run.id] for run in everything}
+
+
+def _has_no_parameters(run: Run) -> bool:
+  """Whether a run, though done, has only an adapter of those of the run that
+  it starts from, or none at all."""
+  return not run.config.steps or run.config.adapter.kind != 'none'
 
 
 def pick(scales: Mapping[str, Any], scale: str) -> Any:

@@ -157,6 +157,17 @@ def test_a_recorded_run_is_run_when_its_parameters_are_needed(tmp_path):
       parent.id: 'recorded', one.id: 'done'}
 
 
+def test_a_done_run_is_evaluated_anew_without_its_parent(tmp_path):
+  """Unless it is only an adapter of the parent's parameters."""
+  parent = run({'kind': 'parent'})
+  for adapter, wanted in (('none', 'not needed'), ('lora', 'new')):
+    now, before = (run({'kind': 'child'}, parent, **{
+        'adapter.kind': adapter, 'evals.loss.rows': n}) for n in (4, 5))
+    finish(tmp_path, before)
+    assert sweep.states([now], tmp_path) == {
+        parent.id: wanted, now.id: 'stale-evals'}
+
+
 def test_a_record_with_other_evaluations_does_not_count():
   r = run({'n': 0})
   kept = {'id': r.id, 'overrides': r.changes}
