@@ -14,10 +14,9 @@ and 99.9. Row by row, QA accuracy follows the Q-probe.
 
 Measured, `cpu`: 24 runs, 36 minutes of one shared core (six of eleven targets).
 Deviations: there 300 people, short lists, few probe steps (configs/probing.py);
-updates of the embedding leave names alone (the paper's people share theirs,
-ours would be memorised); full finetuning with loss on answers. `paper` scale
-lacks GPT-2's tokenizer (a word is a token), twelve data sets, one of two LoRA
-ranks. Rules fixed before the runs; claims on first tokens, before their probes.
+updates of the embedding leave names alone (ours would be memorised); full
+finetuning with loss on answers. `paper` scale lacks GPT-2's tokenizer, twelve
+sets, one of two LoRA ranks. Rules and claims were fixed before the probes.
 """
 
 from configs import probing, published, scales
@@ -40,8 +39,8 @@ SCALES = {
     'cpu': dict(
         variants=tuple(VARIANTS), seeds=3, common=scales.BIOS_200 | {
             'worlds.bios.people': 300, 'worlds.bios.templates': 10,
-            'data.length': 144}, pretrain=probing.SMALL | {'steps': 800},
-        finetune=scales.CPU_FINETUNE | {'steps': 250}),
+            'data.length': 144}, finetune=scales.CPU_FINETUNE | {'steps': 250},
+        pretrain=probing.SMALL | {'steps': 800}),
     'gpu': dict(
         variants=tuple(VARIANTS), seeds=3, common=scales.GPU_BIOS
         | scales.PAPER_POOLS, pretrain=scales.probes(
@@ -66,10 +65,9 @@ def runs(scale: str) -> list[Run]:
       tags = {'variant': variant, 'seed': seed}
       base = Run(f'configs/probing.py:{variant}', point | s['pretrain'],
                  tags | {'training': 'pretrain'})
-      out += [base, Run(
-          f'configs/biographies.py:{variant}', point
-          | scales.BIO_QA['finetune'] | s['finetune'],
-          tags | {'training': 'finetune'}, base)]
+      point |= scales.BIO_QA['finetune'] | s['finetune']
+      out += [base, Run(f'configs/biographies.py:{variant}', point,
+                        tags | {'training': 'finetune'}, base)]
   return out
 
 
@@ -80,19 +78,21 @@ def table(records):
       'above_baseline': 'accuracy', 'qa_above_baseline': 'qa_accuracy'})
 
 
-def summary(df):
-  """By variant, probe, target and position."""
-  return results.summarise(df, ['variant', 'probe', 'target', 'position'],
-                           ['accuracy', 'qa_accuracy', 'majority_baseline'])
+def summary(df, last: int = 0):
+  """P-probes at positions up to `last`, and Q-probes, of each attribute."""
+  return results.summarise(
+      df[df.target.isin(ATTRIBUTES) & ~(df.position > last)],
+      ['variant', 'probe', 'target', 'position'],
+      ['accuracy', 'qa_accuracy', 'majority_baseline'])
 
 
 def figure(df):
   """P-probes by position, a panel a variant; QA accuracy against Q-probes."""
-  s = summary(df)
+  s = summary(df, last=5)
   shown = [v for v in VARIANTS if v in set(s.variant)]
   fig, ((*axes, side),) = figures.grid(len(shown) + 1, width=3, height=3.2)
   for k, (ax, v) in enumerate(zip(axes, shown)):
-    rows = s[(s.variant == v) & s.target.isin(ATTRIBUTES)]
+    rows = s[s.variant == v]
     p = rows[rows.probe == 'p_probe'].pivot(
         index='target', columns='position', values='accuracy_mean')
     figures.heatmap(
@@ -100,8 +100,8 @@ def figure(df):
         [] if k else list(ATTRIBUTES.values()), range(6), paper={
             (i + 1, 0): x for i, x in enumerate(published.P_PROBE.get(v, ()))})
     figures.labels(ax, 'position', '', VARIANTS[v])
-    figures.scatter(side, rows[rows.probe == 'q_probe'], 'accuracy',
-                    'qa_accuracy', VARIANTS[v], k)
+    rows = rows[rows.probe == 'q_probe']
+    figures.scatter(side, rows, 'accuracy', 'qa_accuracy', VARIANTS[v], k)
     figures.paper_points(side, published.Q_PROBE.get(v, ()),
                          published.QA_BY_ATTRIBUTE.get(v, ()),
                          figures.COLOURS[k])

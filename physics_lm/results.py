@@ -177,6 +177,8 @@ def probes(records: Sequence[Record], finetuned: Sequence[Record] = ()):
                          ('majority_baseline', ('target',))))
     parts.append(beside(df, baselines, 'majority_baseline').assign(probe=name))
   df = pd.concat(parts, ignore_index=True)
+  # A number also when read from a file; nan: all positions.
+  df['position'] = pd.to_numeric(df.position, errors='coerce')
   if finetuned:
     qa = wide(finetuned, 'extraction', {
         'qa_accuracy': 'accuracy', 'first': 'first_token_accuracy'},
