@@ -225,6 +225,15 @@ class EqualWithinError(Equal):
     return abs(a.mean - b.mean) <= 2 * standard_error(a, b)
 
 
+class EqualNotBelow(Equal):
+  """As Equal; held when the first cell is not below the second by more than
+  the margin."""
+
+  def held(self, cells):
+    a, b = cells
+    return a.mean - b.mean >= self.low
+
+
 class Bound(Rule):
   """One cell's mean against a number."""
 
