@@ -131,6 +131,67 @@ def test_below_has_the_columns_of_the_first_table():
   assert list(both) == ['x', 'y'] and list(both.x) == [1, 3]
 
 
+def test_extraction_sets_answers_beside_the_same_values_in_biographies():
+  rows = [row('accuracy', 0.2, value_tokens='all'),
+          row('accuracy', 0.7, value_tokens='one'),
+          row('majority_baseline', 0.1, value_tokens='all'),
+          row('accuracy', 0.9, value_tokens='all', text='biography')]
+  r = {'id': 'a', 'tags': {'seed': 0}, 'evals': {'extraction': rows}}
+  (line,) = results.extraction([r]).to_dict('records')
+  assert line['accuracy'] == pytest.approx(20)
+  assert line['bio_accuracy'] == pytest.approx(90)
+  assert line['majority_baseline'] == pytest.approx(10)
+  both = results.extraction([r], by=('value_tokens',), where={
+      'value_tokens': ('all', 'one')}).set_index('value_tokens')
+  assert both.accuracy.to_dict() == pytest.approx({'all': 20, 'one': 70})
+
+
+def probed(seed):
+  """Records of a probed run and of one finetuned from it."""
+  def probe(metric, value, position='all', target='major'):
+    return {'metric': metric, 'value': value, 'n': 50, 'person_split': 'test',
+            'target': target, 'position': position}
+  pretrained = {'p_probe': [
+      probe('accuracy', 0.1 * (1 + position), position)
+      for position in range(2)] + [probe('majority_baseline', 0.1)],
+      'q_probe': [probe('accuracy', 0.4 + seed / 10), probe(
+          'accuracy', 0.6, target='birth_date'), probe('majority_baseline',
+                                                       0.1)]}
+  finetuned = {'extraction': [
+      row('accuracy', 0.5 + seed / 10, attribute='major', value_tokens='all'),
+      row('accuracy', 0.05, attribute='birth_date', value_tokens='all'),
+      row('first_token_accuracy', 0.7, attribute='birth_date',
+          value_tokens='all')]}
+  return [{'id': f'{training}{seed}', 'evals': evals,
+           'tags': {'training': training, 'seed': seed}}
+          for training, evals in (('pretrain', pretrained),
+                                  ('finetune', finetuned))]
+
+
+def test_probes_stand_beside_their_baseline_and_the_finetuned_answers():
+  records = probed(0) + probed(1)
+  df = results.probes(records, [r for r in records
+                                if r['tags']['training'] == 'finetune'])
+  p, q = (df[df.probe == name] for name in ('p_probe', 'q_probe'))
+  assert p.position.tolist() == [0, 1] * 2 and q.position.isna().all()
+  assert p.accuracy.tolist() == pytest.approx([10, 20] * 2)
+  assert p.majority_baseline.tolist() == pytest.approx([10] * 4)
+  major = q[q.target == 'major'].set_index('seed').qa_accuracy
+  assert major.to_dict() == pytest.approx({0: 50, 1: 60})
+  # Whole dates are not probed: their first token, the month, is.
+  assert q[q.target == 'birth_date'].qa_accuracy.tolist() == pytest.approx(
+      [70, 70])
+
+
+def test_less_baseline_has_deviations_where_seeds_were_not_kept():
+  df = pd.DataFrame({'x': [5.0], 'base': [2.0]})
+  out = results.less_baseline(df, {'above': 'x'}, 'base')
+  assert out.above.tolist() == [3] and 'above_std' not in out
+  out = results.less_baseline(df.assign(x_std=3.0, base_std=4.0),
+                              {'above': 'x'}, 'base')
+  assert out.above_std.tolist() == [5]
+
+
 def test_train_columns_are_of_the_last_training_row():
   df = results.train_columns([record(0, 0.2), record(1, 0.4)],
                              {'train_loss': 'loss', 'tokens': 'tokens'})
