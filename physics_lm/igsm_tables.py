@@ -47,7 +47,8 @@ def detection(records: Sequence[Record], evaluation: str = 'regret'):
             shares)
   counts = wide(records, evaluation, (
       'right_sentences', 'wrong_sentences', 'early_sentences'),
-                ('split', 'contaminated')).drop(columns='n_items')
+                ('split', 'contaminated')).drop(
+          columns='n_items', errors='ignore')
   df = df.merge(counts, how='left')
   for label in ('positive', 'negative'):
     df = beside(df, wide(records, evaluation, {
@@ -74,7 +75,8 @@ def v_probes(records: Sequence[Record], tasks: Sequence[str]):
   by, parts = ('split', 'model', 'layer', 'label', 'needed', 'distance'), []
   for task in tasks:
     shares = wide(records, task, ('majority_baseline', 'positive_share'),
-                  ('split', 'label'), percent=True).drop(columns='n_items')
+                  ('split', 'label'), percent=True).drop(
+          columns='n_items', errors='ignore')
     parts.append(wide(records, task, ('accuracy',), by, percent=True)
                  .merge(shares, how='left').assign(task=task))
   df = pd.concat(parts, ignore_index=True)
@@ -92,11 +94,11 @@ def uncontaminated(df, by: Sequence[str]):
   every, new = (df[df.contaminated == c].set_index(key) for c in ('all', 'no'))
   out = pd.concat([new, every[~every.index.isin(new.index)]]).reindex(order)
   every = every.reindex(order)
-  others = (every.n_items - out.n_items).astype(float)
+  others = (every.n_items - out.n_items).astype(float)  # 0 / 0 is nan
   out['accuracy_all'], out['n_all'] = every.accuracy, every.n_items
   out['accuracy_contaminated'] = (
       every.n_items * every.accuracy - out.n_items * out.accuracy
-      ) / others.where(others > 0)
+      ) / others
   columns = [*df.columns, *(c for c in out if c not in df)]
   return out.reset_index()[columns]
 

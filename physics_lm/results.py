@@ -110,7 +110,8 @@ def wide(records: Sequence[Record], evaluation: str,
           cell[column + end] = (100 if column in scaled else 1) * value
       if column == next(iter(columns)) and 'n' in row:
         cell['n_items'] = row['n']
-  frame = pd.DataFrame(list(out.values()))
+  known = [] if out or not records else [*about(records[0]), *slices]
+  frame = pd.DataFrame(list(out.values()), columns=known or None)
   for c in columns:  # of a metric that no run has
     if c not in frame:
       frame[c] = math.nan

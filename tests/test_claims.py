@@ -469,6 +469,30 @@ def test_times_more_and_excess():
   assert judge(c, nothing).outcome == 'at floor'
 
 
+def test_rules_of_one_mean_and_of_means_alone():
+  df = table({'a': [10, 30, 50], 'b': [9, 11, 13], 'c': [30, 30.5, 29.5]})
+  above, largest = claims.AboveByError(29), claims.GreaterMean(0)
+  held = {(k, v): judge(claim(above, ({'variant': v},)), df).held
+          for k, v in enumerate('abc')}
+  assert list(held.values()) == [False, False, True]
+  # 30.0 against 29: within the interval of three seeds all the same.
+  assert judge(claim(above, (C,)), df).outcome == 'inconclusive'
+  assert judge(claim(claims.AboveByError(28), (C,)), df).outcome == 'supported'
+  assert judge(claim(largest, (A, C)), df).held  # of equal means the first
+  assert not judge(claim(largest, (B, A)), df).held
+  assert judge(claim(largest, (A, B)), df).outcome == 'inconclusive'
+
+
+def test_above_prints_the_papers_values_and_takes_their_difference():
+  c = claims.above('a_b', 'a > b', 'Part 1', A, B, (90.5, 80), baseline=0)
+  assert (c.paper, c.paper_effect) == ('90.5 vs 80 %', 10.5)
+  df = table({'a': HIGH, 'b': LOW})
+  assert judge(c, df).outcome == 'supported'
+  assert judge(claims.above('b_a', 'b > a', '', B, A), df
+               ).outcome == 'contradicted'
+  assert claims.above('x', 'x', '', A, B).paper == 'not in the paper'
+
+
 # Committed claims.
 
 
