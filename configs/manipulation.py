@@ -19,6 +19,12 @@ SMALL = {  # lists that a model of 0.2 M parameters learns in two minutes
     'employers': 40, 'templates': 10}
 
 
+def variant(tasks: tuple[str, ...], cot: bool) -> str:
+  """The config file and variant of tasks; with CoT in half of their rows."""
+  splits = (*tasks, *(f'{t}_hint' for t in tasks if cot))
+  return f'configs/manipulation.py:{"+".join(splits)}'
+
+
 def get_config(variant: str = 'base'):
   c = default.get_config()
   c.worlds = {'bios': default.manipulation()}

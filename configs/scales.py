@@ -54,6 +54,28 @@ CPU_FINETUNE = {'optim.warmup': 10, 'optim.learning_rate': 5e-4}
 GPU_FINETUNE = {'steps': 1500, 'optim.warmup': 20,
                 'optim.learning_rate': 3e-4}
 PAPER_LORA = PAPER_FINETUNE | {'adapter.kind': 'lora', 'adapter.rank': 8}
+# Part 3.2: what all models share; a base model's training (without one, all is
+# trained on together); the tasks' training, of the base model if there is one.
+MANIPULATION = {
+    'smoke': dict(common=SMOKE_TINY,
+                  tasks={'steps': 5, 'evals.tasks.people': 10}),
+    'cpu': dict(
+        common={'worlds.bios.people': 300, 'worlds.bios.templates': 3,
+                'model.depth': 3, 'optim.learning_rate': 5e-3,
+                'optim.warmup': 100, 'checkpoint.every': 800},
+        tasks={'steps': 800, 'data.tasks.bio.weight': 1.0,
+               'data.tasks.qa.weight': 0.2, 'evals.tasks.people': 150}),
+    'gpu': dict(
+        common=GPU_BIOS | PAPER_POOLS,
+        base={'steps': 8000, 'optim.warmup': 500},
+        tasks={'steps': 2000, 'optim.learning_rate': 3e-4,
+               'evals.tasks.people': 2000}),
+    'paper': dict(
+        common=GPT2_BIOS | PAPER_POOLS | {
+            'worlds.bios.variant': 'multi5_permute'},
+        base=BIO_QA['pretrain'] | {'steps': 80_000, 'optim.warmup': 1000},
+        tasks=PAPER_LORA | {'optim.learning_rate': 1e-3, 'adapter.rank': 16,
+                            'evals.tasks.people': 2000})}
 # iGSM: a tiny model on a few problems; the paper's evaluation (Part 2.1, 2.4).
 SMOKE_IGSM = {
     'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup': 2,

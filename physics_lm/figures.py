@@ -287,15 +287,18 @@ def level(ax, value: float | None, text: str = '', style: str = ':',
 
 
 def group_levels(ax, summary, x: str, names: Sequence,
-                 y: str = 'majority_baseline', half_width: float = 0.45):
-  """A short line across each group of grouped_bars: y's mean over the rows of
-  each x in `names`. One entry of the legend."""
+                 y: str = 'majority_baseline', half_width: float = 0.45,
+                 offset: float = 0.0, style: str = ':', label: str = ''):
+  """A short line across each group of grouped_bars (or, with an offset, one of
+  its bars): y's mean over the rows of each x in `names`. One entry of the
+  legend."""
+  label = label or y.replace('_', ' ')
   for i, value in enumerate(names):
     level = summary[summary[x] == value][f'{y}_mean'].mean()
     if level == level:
-      ax.plot([i - half_width, i + half_width], [level] * 2, color=INK,
-              linewidth=1, linestyle=':', zorder=4,
-              label=None if i else y.replace('_', ' '))
+      ax.plot([i + offset - half_width, i + offset + half_width], [level] * 2,
+              color=INK, linewidth=1, linestyle=style, zorder=4, label=label)
+      label = None
 
 
 def paper_points(ax, xs: Sequence[float], ys: Sequence[float], colour=INK,
