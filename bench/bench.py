@@ -151,7 +151,7 @@ def start_up(repeats: int) -> list[float]:
         [sys.executable, '-m', 'physics_lm.train', f'--workdir={folder}',
          '--config=configs/default.py', '--config.steps=1',
          '--config.optim.warmup=0', '--config.evals.extraction.people=2',
-         '--config.evals.loss.rows=1'], check=True, cwd=sweep.ROOT,
+         '--config.evals.loss.num_rows=1'], check=True, cwd=sweep.ROOT,
         env=launch.environment(None), stdout=subprocess.DEVNULL)
     out.append(time.perf_counter() - began)
     shutil.rmtree(folder)

@@ -12,7 +12,7 @@ ENTRIES = 16  # a step: two rows of 88 tokens, each eight entries of 11
 COMPRESSIONS = {  # name: keys of the evaluation
     **{f'{m}{b}': {'compress': m, 'bits': b}
        for m in ('nearest', 'gptq') for b in (8, 6, 5, 4, 3)},
-    **{f'{m}{k:.0%}'.rstrip('%'): {'compress': m, 'keep': k}
+    **{f'{m}{k:.0%}'.rstrip('%'): {'compress': m, 'keep_fraction': k}
        for m in ('prune', 'prune_units') for k in (0.9, 0.75, 0.5)}}
 
 

@@ -132,40 +132,45 @@ def evaluation(kind: str):
   """One evaluation, run every `every` steps and always at the end."""
   e = ConfigDict()
   # 'loss', 'extraction', 'grammar', 'knowledge_bits', 'manipulation',
-  # 'p_probe', 'q_probe', 'v_probe', 'reasoning', 'best_of' or 'regret'
+  # 'p_probe', 'q_probe', 'v_probe', 'solutions', 'best_of_n' or
+  # 'retry_upon_regret': physics_lm/evals/registry.py
   e.kind = kind
   e.every = placeholder(int)  # steps; None: at the end only
-  e.world = 'bios'  # which world, but for 'loss'
-  e.people = 1000  # at most so many: of each half, for 'extraction'
-  e.rows = 64  # rows of each task, for 'loss'
-  e.tag = ''  # source tag before what is evaluated, for 'knowledge_bits'
+  e.world = 'bios'  # a key of `worlds`; 'loss' has none
+  e.people = 1000  # at most; of each split, except for 'knowledge_bits'
+  e.num_rows = 64  # of each task, for 'loss'
+  e.tag = ''  # domain tag before each example: 'knowledge_bits', 'solutions'
   e.tasks = ''  # by commas, for 'manipulation'
-  # Training of 'p_probe' and 'q_probe' (physics_lm/evals/probes.py), 'v_probe':
+  # Training of 'p_probe' and 'q_probe' (physics_lm/evals/pq_probe.py) and of
+  # 'v_probe' (physics_lm/evals/igsm/v_probe.py):
   e.steps = 400
-  e.batch = 10  # rows of biographies, or names, or questions
+  e.batch = 10  # rows of biographies, or names, or queries
   e.rank = 2  # of the embedding's update
   e.learning_rate = 1e-2  # falls linearly to 0
-  e.weight_decay = 0.3  # of 'p_probe' and 'q_probe', on matrices only
-  e.names = True  # their update of the embedding reaches names; False: a few
-  # people's names are not learnt by heart
-  # Weights compressed first, for 'knowledge_bits' (physics_lm/compress.py).
+  e.weight_decay = 0.3  # 'p_probe' and 'q_probe', on matrices only
+  e.names = True  # 'p_probe' and 'q_probe': the update of the embedding reaches
+  # the tokens of names; False: it cannot memorise who they belong to
+  # Weights are compressed first, for 'knowledge_bits' (physics_lm/compress.py):
   e.compress = 'none'  # 'none', 'nearest', 'gptq', 'prune' or 'prune_units'
-  e.bits = 8  # of a weight, 'nearest' and 'gptq'
+  e.bits = 8  # per weight, 'nearest' and 'gptq'
   e.group = 32  # inputs that share a scale
-  e.keep = 1.0  # share of weights or units that stay, 'prune...'
-  # For 'reasoning' (worlds/igsm.py).
-  e.splits = 'test'  # where problems come from, by commas: test, test_op20 ...
-  e.problems = 256  # of each split; strings, for 'grammar'
+  e.keep_fraction = 1.0  # of weights or units, 'prune' and 'prune_units'
+  # For 'solutions' (physics_lm/evals/igsm/solutions.py):
+  e.splits = 'test'  # of the problems, by commas: test, test_op20 ...
+  e.num_problems = 256  # of each split; strings, for 'grammar'
   e.decode = 'greedy'  # or 'sample:TEMPERATURE[:TOP_K]', 'beam:WIDTH'
-  e.tokens = 256  # of a solution, at most
-  # For 'best_of' (physics_lm/evals/best_of.py), with those of 'reasoning'.
-  e.samples = 16  # solutions of a problem
-  e.learn_split = 'train'  # what verifiers learn from: other problems of it
-  e.learn_problems = 500
-  e.learn_samples = 4  # solutions of each
-  # For 'regret' (physics_lm/evals/regret.py), with the probe's of 'v_probe'.
-  e.retries = 10  # steps of a solution that are taken back, at most
-  # For 'v_probe' (physics_lm/evals/v_probe.py), with splits and problems.
+  e.max_new_tokens = 256  # of a solution
+  # For 'best_of_n' (physics_lm/evals/igsm/best_of_n.py), with those of
+  # 'solutions':
+  e.num_samples = 16  # solutions of a problem
+  e.verifier_split = 'train'  # verifiers are trained on other problems, of it
+  e.verifier_problems = 500
+  e.verifier_samples = 4  # solutions of each
+  # For 'retry_upon_regret' (physics_lm/evals/igsm/retry_upon_regret.py), with
+  # those of 'best_of_n' and 'v_probe':
+  e.retries = 10  # sentences of a solution that are removed, at most
+  # For 'v_probe' (physics_lm/evals/igsm/v_probe.py), with splits and
+  # num_problems:
   e.probe = 'nece'  # or 'dep', 'known', 'can_next', 'nece_next', 'value'
   return e
 

@@ -11,8 +11,8 @@ parameters, two minutes of a core: about 80, 75 and 60 % of the problems solved
 at op 1, 2 and 3. `gpu` is for ten minutes of one data-centre
 GPU: op to 10, modulus 7, 14M parameters. `med` and `hard` are the paper's
 problems, model and steps, in tokens of whole phrases: about a day. With
-`_best_of`, `_probes` or `_regret` behind it, the same runs are also asked for
-the best of many solutions, probed, or let try again where they went wrong.
+`_best_of`, `_probes` or `_regret` behind it, the same runs are also evaluated
+by the best of many solutions, by probes, or by retrying upon regret.
 """
 
 from configs import default
@@ -20,16 +20,17 @@ from configs import default
 SIZES = {'gpu': (10, 12, 384, 192, 8000, 0.05),
          'med': (15, 20, 448, 512, 100_000, 0.05),
          'hard': (21, 28, 640, 256, 200_000, 0.03)}
-ASKED = {'': {}, 'best_of': {'best_of': 'best_of'},
+# Further evaluations of a variant: {name: kind}.
+EVALS = {'': {}, 'best_of': {'best_of': 'best_of_n'},
          'probes': {task: 'v_probe' for task in (
              'nece', 'dep', 'known', 'value', 'can_next', 'nece_next')},
-         'regret': {'beam4': 'reasoning', 'beam16': 'reasoning',
-                    'regret': 'regret'}}
+         'regret': {'beam4': 'solutions', 'beam16': 'solutions',
+                    'regret': 'retry_upon_regret'}}
 
 
 def get_config(variant='small'):
   size, _, more = variant.partition('_')
-  if size not in ('small', *SIZES) or more not in ASKED:
+  if size not in ('small', *SIZES) or more not in EVALS:
     raise ValueError(f'variant {variant!r}, wanted small, gpu, med or hard, '
                      'each also with _best_of, _probes or _regret')
   c = default.get_config()
@@ -37,10 +38,10 @@ def get_config(variant='small'):
   c.data.tasks = {'train': default.task('igsm', 'train', 1.0)}
   c.data.vocab = 'piece'
   c.evals = {'loss': default.evaluation('loss'),
-             'reasoning': default.evaluation('reasoning')}
-  for name, kind in ASKED[more].items():
+             'reasoning': default.evaluation('solutions')}
+  for name, kind in EVALS[more].items():
     e = c.evals[name] = default.evaluation(kind)
-    e.decode = f'beam:{name[4:]}' if kind == 'reasoning' else 'sample:1.0'
+    e.decode = f'beam:{name[4:]}' if kind == 'solutions' else 'sample:1.0'
     e.probe = name if kind == 'v_probe' else 'can_next'
     e.rank, e.batch, e.steps, e.learning_rate = 8, 64, 600, 1e-2
   for name in c.evals:

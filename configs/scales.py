@@ -79,11 +79,12 @@ MANIPULATION = {
 # iGSM: a tiny model on a few problems; the paper's evaluation (Part 2.1, 2.4).
 SMOKE_IGSM = {
     'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup': 2,
-    'data.batch': 4, 'log.every': 2, 'evals.reasoning.problems': 4,
-    'evals.reasoning.tokens': 16, 'evals.loss.rows': 4}
-CPU_SOLUTIONS = {'evals.reasoning.problems': 300, 'evals.reasoning.tokens': 128}
-PAPER_SOLUTIONS = {'evals.reasoning.problems': 4096,
-                   'evals.reasoning.tokens': 2048}
+    'data.batch': 4, 'log.every': 2, 'evals.reasoning.num_problems': 4,
+    'evals.reasoning.max_new_tokens': 16, 'evals.loss.num_rows': 4}
+CPU_SOLUTIONS = {'evals.reasoning.num_problems': 300,
+                 'evals.reasoning.max_new_tokens': 128}
+PAPER_SOLUTIONS = {'evals.reasoning.num_problems': 4096,
+                   'evals.reasoning.max_new_tokens': 2048}
 
 
 def evals(names: tuple[str, ...], **values) -> dict:

@@ -36,21 +36,22 @@ CHOICES = {'oracle': 'oracle (pass@N)', 'majority': 'majority answer',
 SCALES = {
     'smoke': dict(
         recipe='small', seeds=1, splits='train_op2', train=scales.SMOKE_IGSM,
-        evaluate=dict(problems=4, tokens=16, samples=4, learn_problems=4,
-                      learn_samples=2)),
+        evaluate=dict(num_problems=4, max_new_tokens=16, num_samples=4,
+                      verifier_problems=4, verifier_samples=2)),
     'cpu': dict(
         recipe='small', seeds=3, splits='train_op3',
-        train={'evals.reasoning.tokens': 96, 'evals.reasoning.problems': 200},
-        evaluate=dict(problems=200, tokens=96, learn_split='train_op3',
-                      learn_problems=750)),
+        train={'evals.reasoning.max_new_tokens': 96,
+               'evals.reasoning.num_problems': 200},
+        evaluate=dict(num_problems=200, max_new_tokens=96,
+                      verifier_split='train_op3', verifier_problems=750)),
     'gpu': dict(
         recipe='gpu', seeds=3, splits='test_op10,test_op13', train={},
-        evaluate=dict(learn_split='train_op10', learn_problems=2000)),
+        evaluate=dict(verifier_split='train_op10', verifier_problems=2000)),
     'paper': dict(
         recipe='med', seeds=1, splits='test_op15,test_op20,test_op23',
-        train={'evals.reasoning.tokens': 2048},
-        evaluate=dict(problems=1024, tokens=2048, samples=64,
-                      learn_split='train_op15', learn_problems=10_000)),
+        train={'evals.reasoning.max_new_tokens': 2048},
+        evaluate=dict(num_problems=1024, max_new_tokens=2048, num_samples=64,
+                      verifier_split='train_op15', verifier_problems=10_000)),
 }
 
 

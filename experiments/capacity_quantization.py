@@ -65,7 +65,7 @@ def table(records):
     part = results.wide(records, name, (
         R, f'{R}_max', 'parameters', 'storage_bits'), where={'term': 'all'})
     part['method'], part['weight_bits'] = keys['compress'], keys.get('bits')
-    parts.append(part.assign(keep=keys.get('keep')))
+    parts.append(part.assign(keep=keys.get('keep_fraction')))
   df = pd.concat(parts).astype({
       'parameters': int, 'weight_bits': float, 'keep': float})
   df['storage_bits'] /= df.parameters

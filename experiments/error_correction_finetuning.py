@@ -45,7 +45,7 @@ SCALES = {
     'gpu': dict(
         recipe='gpu', seeds=3, rate=0.5, ranks=(4, 32, 128), finetune={
             'steps': 8000}, splits='test_op10,test_op13',
-        common={'evals.reasoning.problems': 500}),
+        common={'evals.reasoning.num_problems': 500}),
     'paper': dict(
         recipe='med', seeds=1, rate=0.2, ranks=(4, 8, 16, 32, 64, 128, 256),
         splits='test,test_op15,test_op20,test_op23',

@@ -41,19 +41,19 @@ SCALES = {
     'smoke': dict(
         recipe='small', seeds=1, splits='train_op2', solutions={},
         train=scales.SMOKE_IGSM | {'data.batch': 8},
-        probes=dict(steps=2, batch=8, problems=8)),
+        probes=dict(steps=2, batch=8, num_problems=8)),
     'cpu': dict(
         recipe='small', seeds=3, splits='train_op2,train_op3',
-        train={'evals.reasoning.tokens': 96}, probes=dict(problems=200),
-        solutions={'evals.reasoning.problems': 400}),
+        train={'evals.reasoning.max_new_tokens': 96}, probes=dict(num_problems=200),
+        solutions={'evals.reasoning.num_problems': 400}),
     'gpu': dict(
         recipe='gpu', seeds=3, splits='test,test_op10,test_op13', train={},
-        probes=dict(steps=3000, batch=128, problems=500),
-        solutions={'evals.reasoning.problems': 500}),
+        probes=dict(steps=3000, batch=128, num_problems=500),
+        solutions={'evals.reasoning.num_problems': 500}),
     'paper': dict(
         recipe='med', seeds=1, splits='test,test_op15,test_op20,test_op23',
         train={}, solutions=scales.PAPER_SOLUTIONS, probes=dict(
-            steps=100_000, batch=256, problems=4096, learning_rate=2e-3)),
+            steps=100_000, batch=256, num_problems=4096, learning_rate=2e-3)),
 }
 
 

@@ -36,13 +36,13 @@ SCALES = {
     'cpu': dict(
         recipe='small', seeds=3, shapes=((2, 90, 5), (4, 64, 4)),
         splits='train_op1,train_op2,train_op3',
-        train={'evals.reasoning.tokens': 96},
-        evaluate={'evals.reasoning.problems': 300}),
+        train={'evals.reasoning.max_new_tokens': 96},
+        evaluate={'evals.reasoning.num_problems': 300}),
     'gpu': dict(
         recipe='gpu', seeds=3, shapes=((2, 768, 12), (4, 544, 8), (8, 384, 6),
                                        (16, 272, 4)), train={},
         splits='test,test_op10,test_op13,test_op15',
-        evaluate={'evals.reasoning.problems': 500}),
+        evaluate={'evals.reasoning.num_problems': 500}),
     'paper': dict(
         recipe='med', seeds=2, shapes=((4, 1344, 21), (8, 960, 15),
                                        (12, 768, 12), (16, 640, 10),

@@ -39,19 +39,19 @@ EVALS = ('regret', 'beam4', 'beam16')
 SCALES = {
     'smoke': dict(
         recipe='small', seeds=1, splits='train_op2,train_op3', evaluate=dict(
-            problems=4, tokens=16, steps=2, batch=8, learn_problems=2),
-        train=scales.SMOKE_IGSM),
+            num_problems=4, max_new_tokens=16, steps=2, batch=8,
+            verifier_problems=2), train=scales.SMOKE_IGSM),
     'cpu': dict(
         recipe='small', seeds=3, splits='train_op3',
-        train={'evals.reasoning.tokens': 96},
-        evaluate=dict(problems=150, tokens=96)),
+        train={'evals.reasoning.max_new_tokens': 96},
+        evaluate=dict(num_problems=150, max_new_tokens=96)),
     'gpu': dict(
         recipe='gpu', seeds=3, splits='test_op10,test_op13', train={},
-        evaluate=dict(problems=500, steps=3000, batch=128)),
+        evaluate=dict(num_problems=500, steps=3000, batch=128)),
     'paper': dict(
         recipe='med', seeds=1, splits='test,test_op15,test_op20,test_op23',
-        train={}, evaluate=dict(problems=4096, tokens=2048, steps=100_000,
-                                batch=256, learning_rate=2e-3)),
+        train={}, evaluate=dict(num_problems=4096, max_new_tokens=2048,
+                                steps=100_000, batch=256, learning_rate=2e-3)),
 }
 
 

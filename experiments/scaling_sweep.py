@@ -81,17 +81,18 @@ WORLDS = {  # name: config file, what differs, the world's key
     'grammar': ('configs/grammar.py', {}, 'cfg'),
     'grammar_large': ('configs/grammar.py', {
         'worlds.cfg.levels': 6, 'worlds.cfg.symbols': 6, 'data.length': 512,
-        'evals.law.problems': 64}, 'cfg'),
+        'evals.law.num_problems': 64}, 'cfg'),
     **{f'few_people_{a:g}': ('configs/bitworld.py', {
         'worlds.bits.power': a, 'worlds.bits.people': 32768,
         'worlds.bits.name_alphabet': 32, 'worlds.bits.name_length': 3,
         'worlds.bits.symbols': 64, 'worlds.bits.diversity': 64,
-        'data.length': 96, 'evals.bits.people': 200, 'evals.loss.rows': 4096,
+        'data.length': 96, 'evals.bits.people': 200,
+        'evals.loss.num_rows': 4096,
         'optim.weight_decay': 0.0}, 'bits') for a in POWERS},
     **{f'people_{a:g}': ('configs/bitworld.py', {
         'worlds.bits.power': a, 'worlds.bits.people': 16_000_000,
         'worlds.bits.name_length': 3, 'data.length': 480,
-        'evals.bits.people': 2000, 'evals.loss.rows': 2048,
+        'evals.bits.people': 2000, 'evals.loss.num_rows': 2048,
         'optim.weight_decay': 0.0}, 'bits') for a in POWERS}}
 _SMALL = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _FEW = (4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
@@ -139,9 +140,9 @@ SCALES = {
         'grammar': {'budgets': {1e7: (4, 6)}, 'depth': 1, 'batch': 2,
                     'rates': {1e7: 0.5}, 'tune': {1e7: (0.5,)},
                     'knees': ((1e7,), 6, 1),
-                    'common': {'evals.law.problems': 8}},
+                    'common': {'evals.law.num_problems': 8}},
         'few_people_1': {'budgets': {1e7: (4,)}, 'depth': 1, 'batch': 2,
-                         'common': {'evals.loss.rows': 8}}},
+                         'common': {'evals.loss.num_rows': 8}}},
     'cpu': {'grammar': _GRAMMAR, 'few_people_0.5': _PEOPLE,
             'few_people_1': _PEOPLE},
     'gpu': dict.fromkeys(('grammar_large', 'people_0.5', 'people_1'), _GPU),
@@ -247,7 +248,7 @@ def floor(world: str) -> tuple[float, float]:
   made = base.make(config.worlds[key], config.seed.world)
   if hasattr(made, 'laws'):
     return made.entropy(2048)
-  entries = config.evals.loss.rows * (config.data.length // made.tokens)
+  entries = config.evals.loss.num_rows * (config.data.length // made.tokens)
   return (made.floor() / made.tokens,
           made.law.deviation() / entries**0.5 / made.tokens)
 

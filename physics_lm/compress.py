@@ -5,8 +5,10 @@
                weighted with the mean square of each input on `batch`
   gptq         the same scales; rounding errors of one input are passed on to
                those not yet rounded (Frantar et al. 2022, arXiv 2210.17323)
-  prune        the share `keep` of each matrix's largest weights stays
-  prune_units  the share `keep` of whole MLP units and heads stays, by norm
+  prune        the share `keep_fraction` of each matrix's weights, the largest,
+               stays
+  prune_units  the share `keep_fraction` of whole MLP units and heads stays, by
+               norm
 
 Matrices of the layers and the embedding tables are compressed (Part 3.3's
 quantiser leaves embeddings alone, which in its models are a small share); the
@@ -47,8 +49,8 @@ def check(spec, experts: int = 1):
                     '16'),
                    (spec.group >= 1, f'group is {spec.group}, wanted at least '
                     '1'),
-                   (0 < spec.keep <= 1, f'keep is {spec.keep}, wanted above 0 '
-                    'and at most 1')):
+                   (0 < spec.keep_fraction <= 1, 'keep_fraction is '
+                    f'{spec.keep_fraction}, wanted above 0 and at most 1')):
     if not ok:
       raise BadInput(f'evals: {text}')
 
@@ -77,7 +79,7 @@ def compress(params, spec, cfg: Shape, batch, entries: int | None = None):
   for l in range(cfg.depth):
     own = {k: v[l] for k, v in layers.items()}  # views: changed in place
     if spec.compress == 'prune_units':
-      storage += units(own, spec.keep, cfg)
+      storage += units(own, spec.keep_fraction, cfg)
     else:
       _, seen = block.apply({'params': own}, x_BTD, *where, mutable=['inputs'])
       for name in (n for n in INPUTS if n in own):
@@ -102,12 +104,13 @@ def matrix(w_IO, spec, x_MI=None):
   if spec.compress == 'prune_units':
     return w_IO, PLAIN * w_IO.size
   if spec.compress == 'prune':
-    kept = round(spec.keep * w_IO.size)
+    kept = round(spec.keep_fraction * w_IO.size)
     order = np.argsort(-np.abs(w_IO), axis=None, kind='stable')
     new = np.zeros(w_IO.size)
     new[order[:kept]] = w_IO.flat[order[:kept]]
     # The kept ones, and which they are, at the entropy of the choice.
-    return new.reshape(I, O), PLAIN * kept + w_IO.size * entropy(spec.keep)
+    return new.reshape(I, O), PLAIN * kept + w_IO.size * entropy(
+        spec.keep_fraction)
   x_MI = np.eye(I) if x_MI is None else np.asarray(x_MI, np.float64)
   H_II = x_MI.T @ x_MI / len(x_MI)
   scales = -(-I // spec.group) * O * SCALE

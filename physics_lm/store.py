@@ -309,15 +309,15 @@ def step_reached(folder: Path) -> int:
   return 0
 
 
-def results(folder: Path) -> dict:
-  """{'extraction/exact/test': ...}: the last evaluations of a finished run,
-  beside 'train/...': its last logged training row."""
-  out, metrics = {}, read_rows(folder / 'metrics.jsonl')
-  train = [r for r in metrics if r['kind'] == 'train']
-  if train:
-    out |= {f'train/{k}': v for k, v in train[-1].items() if k != 'kind'}
+def results(folder: Path) -> tuple[dict, dict[str, list[dict]]]:
+  """(last training row, {evaluation: rows}) of a run: the last row of means in
+  the log, {} where there is none, and of each evaluation the rows of the last
+  step at which it ran (evals/records.py)."""
+  train = [r for r in read_rows(folder / 'metrics.jsonl')
+           if r['kind'] == 'train']
+  evals = {}
   for path in sorted((folder / 'evals').glob('*/')):
-    latest = max(path.glob('*.json'), key=lambda p: int(p.stem), default=None)
-    if latest:
-      out |= {f'{path.name}/{k}': v for k, v in read_json(latest).items()}
-  return out
+    steps = [int(p.stem) for p in path.glob('*.json')]
+    if steps:
+      evals[path.name] = read_json(path / f'{max(steps)}.json')['rows']
+  return train[-1] if train else {}, evals

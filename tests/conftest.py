@@ -41,7 +41,7 @@ TINY = {
     'worlds.bios.employers': 10, 'worlds.bios.templates': 5,
     'model.width': 16, 'model.depth': 2, 'model.heads': 2,
     'data.length': 96, 'data.batch': 8, 'steps': 6, 'optim.warmup': 2,
-    'log.every': 2, 'checkpoint.every': 2, 'evals.loss.rows': 4,
+    'log.every': 2, 'checkpoint.every': 2, 'evals.loss.num_rows': 4,
 }
 
 

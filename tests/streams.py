@@ -32,7 +32,7 @@ def stopped_once(config, folder, at, monkeypatch):
       signal.raise_signal(signal.SIGTERM)
     return put(*args)
 
-  monkeypatch.setattr(train.pipeline, 'to_devices', stopping)
+  monkeypatch.setattr(pipeline, 'to_devices', stopping)
   train.run(config, folder)
   assert not store.is_done(folder)
   train.run(config, folder)

@@ -11,7 +11,8 @@ import pytest
 from configs import default
 from physics_lm import cli, model, rows, shape
 from physics_lm.errors import BadInput
-from physics_lm.evals import knowledge_bits, scoring
+from physics_lm.evals import knowledge_bits, teacher_forcing
+from physics_lm.evals.records import find
 from physics_lm.worlds import base, bitworld
 from tests.conftest import TINY
 
@@ -105,39 +106,39 @@ def setup(tiny):
   return make
 
 
-def scored(config, cfg, monkeypatch, loss):
+def scored(config, monkeypatch, loss):
   """The eval of a model whose loss at a target is loss(attribute, which of
   the example's tokens of that attribute)."""
-  spec = config.evals.bits
-  _, _, packed, spans = knowledge_bits.inputs(config, spec)
-  nll, seen = np.full(packed['tokens'].shape, 99.0), {}
-  for s in spans:
+  evaluator = knowledge_bits.build(config, rows.load(config),
+                                   config.evals.bits)
+  nll, count = np.full(evaluator.packed['tokens'].shape, 99.0), {}
+  for s in evaluator.spans:
     for t in range(s.start, s.stop):
-      k = seen[s.example, s.attribute] = seen.get(
+      k = count[s.example, s.attribute] = count.get(
           (s.example, s.attribute), -1) + 1
       nll[s.row, t] = loss(s.attribute, k)
-  monkeypatch.setattr(scoring, 'outcomes', lambda *_: (nll, nll < 1))
-  return knowledge_bits.run(None, config, spec, cfg)[0]
+  monkeypatch.setattr(teacher_forcing, 'outcomes', lambda *_: (nll, nll < 1))
+  return evaluator(None).rows
 
 
 @pytest.mark.parametrize('name', ['bits', 'bios'])
 @pytest.mark.parametrize('chunks', [1, 3])
 def test_a_perfect_memory_reaches_the_most_and_ignorance_nothing(
     setup, monkeypatch, name, chunks):
-  config, cfg = setup(**{
+  config, _ = setup(**{
       'evals.bits.world': name, 'worlds.bits.chunks': chunks,
       'worlds.bits.symbols': 8, 'worlds.bios.variant': 'multi5_permute'})
   w = rows.load(config).worlds[name]
-  m = scored(config, cfg, monkeypatch, lambda a, k: math.log(w.n) if (
+  m = scored(config, monkeypatch, lambda a, k: math.log(w.n) if (
       a == 'name' and k == 0) else 0.0)
-  assert m['ratio'] == pytest.approx(m['ratio_max'], rel=1e-9)
-  assert m['bits_max'] > 0 and m['people'] == w.n
+  assert find(m, 'bits_per_param')['value'] == pytest.approx(
+      find(m, 'bits_per_param_max')['value'], rel=1e-9)
+  assert find(m, 'bits_max')['value'] > 0 and find(m, 'bits')['n'] == w.n
   if name == 'bits':  # uniform over names and over the sets
     uniform = lambda a, k: math.log(64 if a == 'name' else w.D)
-    m = scored(config, cfg, monkeypatch, uniform)
-    assert m['bits'] == pytest.approx(0, abs=1e-9)
-    assert m['bits/name'] == pytest.approx(0, abs=1e-9)
-    assert m['bits/value'] == pytest.approx(0, abs=1e-9)
+    m = scored(config, monkeypatch, uniform)
+    for term in ('all', 'name', 'value'):
+      assert find(m, 'bits', term=term)['value'] == pytest.approx(0, abs=1e-9)
 
 
 def test_bits_are_the_papers_numbers():
@@ -149,22 +150,23 @@ def test_bits_are_the_papers_numbers():
 
 
 def test_half_a_value_is_half_its_bits(setup, monkeypatch):
-  config, cfg = setup(**{'worlds.bits.chunks': 2, 'worlds.bits.symbols': 8})
+  config, _ = setup(**{'worlds.bits.chunks': 2, 'worlds.bits.symbols': 8})
   w = rows.load(config).worlds['bits']
-  m = scored(config, cfg, monkeypatch, lambda a, k: 0.0 if k == 0 else (
+  m = scored(config, monkeypatch, lambda a, k: 0.0 if k == 0 else (
       math.log(w.D)))  # knows the first chunk, not the second
-  assert m['bits/value'] == pytest.approx(w.n * w.K * math.log2(w.D))
-  assert m['first_nats'] == 0
+  assert find(m, 'bits', term='value')['value'] == pytest.approx(
+      w.n * w.K * math.log2(w.D))
+  assert find(m, 'first_nats')['value'] == 0
 
 
 def test_parameters_count_used_entries_only(setup, monkeypatch):
   config, cfg = setup()
-  m = scored(config, cfg, monkeypatch, lambda a, k: 0.0)
+  m = scored(config, monkeypatch, lambda a, k: 0.0)
   params = model.init(cfg, jax.random.key(0))
   total = sum(x.size for x in jax.tree.leaves(params))
   padding = cfg.vocab - len(rows.load(config).vocab)
   assert padding > 0
-  assert m['parameters'] == total - padding * cfg.width
+  assert find(m, 'parameters')['value'] == total - padding * cfg.width
 
 
 def test_an_employer_after_its_city_is_not_scored(setup):

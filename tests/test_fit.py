@@ -716,7 +716,8 @@ def test_a_folder_of_runs_is_a_table(tmp_path, capsys):
     at = tmp_path / f'run{k}'
     store.write_json(at / 'config.json', store.plain(config))
     store.write_json(at / 'meta.json', {'vocab': {'size': 500}})
-    store.write_json(at / 'evals/loss/2000.json', {'bio': 3.0 - k})
+    store.write_json(at / 'evals/loss/2000.json', {'rows': [
+        {'metric': 'loss', 'value': 3.0 - k, 'n': 9, 'task': 'bio'}]})
     (at / 'metrics.jsonl').write_text(''.join(
         f'{{"kind": "train", "step": {s}, "tokens": {s * 2048}, "loss": '
         f'{4 - s / 1000}}}\n' for s in (1000, 2000)))

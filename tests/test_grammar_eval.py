@@ -6,19 +6,21 @@ import pytest
 from configs import grammar as recipe
 from physics_lm import cli, rows
 from physics_lm.errors import BadInput
-from physics_lm.evals import grammar, scoring, suite
+from physics_lm.evals import grammar, teacher_forcing
 
 
 @pytest.fixture
 def config():
   return cli.override(recipe.get_config().lock(), {
-      'worlds.cfg.levels': 3, 'evals.law.problems': 40, 'data.batch': 2})
+      'worlds.cfg.levels': 3, 'evals.law.num_problems': 40, 'data.batch': 2})
 
 
 def judged(config, monkeypatch, nats, right=lambda p: p > 0.5):
   """Metrics of a model that gives a token nats(its exact probability), and
   has it as its first choice where right(that) holds."""
-  world, strings, packed, spans = grammar.inputs(config, config.evals.law)
+  evaluator = grammar.build(config, rows.load(config), config.evals.law)
+  world, strings, packed, spans = (
+      evaluator.world, evaluator.strings, evaluator.packed, evaluator.spans)
   nll = np.full(packed['tokens'].shape, 99.0)
   hit = np.zeros(nll.shape, bool)
   for span, string in zip(spans, strings):
@@ -26,23 +28,26 @@ def judged(config, monkeypatch, nats, right=lambda p: p > 0.5):
     p = law[np.arange(len(string) + 1), [*string, world.terminals]]
     at = slice(span.start, span.start + len(p))
     nll[span.row, at], hit[span.row, at] = nats(p), right(p)
-  monkeypatch.setattr(scoring, 'outcomes', lambda *_: (nll, hit))
-  return *grammar.run(None, config, config.evals.law, None), world, strings
+  monkeypatch.setattr(teacher_forcing, 'outcomes', lambda *_: (nll, hit))
+  found, raw = evaluator(None)
+  assert {r['n'] for r in found} == {len(strings)}
+  return {r['metric']: r['value'] for r in found}, raw, world, strings
 
 
 def test_the_exact_law_loses_the_entropy_and_nothing_more(config, monkeypatch):
   m, raw, world, strings = judged(config, monkeypatch, lambda p: -np.log(p))
   assert m['kl'] == pytest.approx(0, abs=1e-9) and m['kl_error'] < 1e-9
   assert m['kl_end'] == pytest.approx(0, abs=1e-9)
-  assert m['nats'] == pytest.approx(
+  assert m['nll'] == pytest.approx(
       -world.logp(strings).sum() / sum(len(s) + 1 for s in strings))
-  assert m['exact'] == m['forced'] == 1.0
-  assert 0 < m['guess'] < 1 and m['forced_tokens'] > 1
+  assert m['accuracy'] == m['forced_accuracy'] == 1.0
+  assert 0 < m['majority_baseline'] < 1 and m['forced_tokens'] > 1
   assert [r['tokens'] for r in raw] == [len(s) + 1 for s in strings]
   # The packed texts are those strings: each token of them stands there.
   data = rows.load(config)
-  _, _, packed, spans = grammar.inputs(config, config.evals.law)
-  for span, i in zip(spans, range(40)):
+  evaluator = grammar.build(config, data, config.evals.law)
+  packed = evaluator.packed
+  for span, i in zip(evaluator.spans, range(40)):
     ids, _ = rows.encode(data, world.example('test', i))
     np.testing.assert_array_equal(
         packed['targets'][span.row, span.start:span.start + len(ids) - 1],
@@ -55,12 +60,12 @@ def test_what_a_model_loses_above_the_entropy_is_the_difference(
   assert m['kl'] == pytest.approx(0.25)
   ends = len(raw) / sum(r['tokens'] for r in raw)
   assert m['kl_end'] == pytest.approx(0.25 * ends)
-  assert m['nats'] - m['entropy'] == pytest.approx(m['kl'])
+  assert m['nll'] - m['entropy'] == pytest.approx(m['kl'])
   last = lambda p: np.where(np.arange(len(p)) == len(p) - 1, 2.0, 0) - np.log(p)
   only, *_ = judged(config, monkeypatch, last)
   assert only['kl_end'] == pytest.approx(only['kl'])
   m, raw, *_ = judged(config, monkeypatch, lambda p: np.full(p.shape, 1.4))
-  assert m['nats'] == pytest.approx(1.4)
+  assert m['nll'] == pytest.approx(1.4)
   # Of a ratio of two sums over strings: by leaving out one string at a time.
   told = np.array([(r['nats'] - r['entropy'], r['tokens']) for r in raw])
   less = told.sum(0) - told
@@ -80,12 +85,12 @@ def test_one_forced_token_wrong_spoils_a_string(config, monkeypatch):
     return hit
 
   m, raw, _, _ = judged(config, monkeypatch, lambda p: p, right)
-  assert m['exact'] == 0.5
-  assert m['forced'] == pytest.approx(1 - 20 / sum(r['forced'] for r in raw))
+  assert m['accuracy'] == 0.5
+  assert m['forced_accuracy'] == pytest.approx(
+      1 - 20 / sum(r['forced'] for r in raw))
 
 
 def test_bad_input(config):
-  with pytest.raises(BadInput, match='problems is 1'):
-    grammar.inputs(config, cli.override(config, {
-        'evals.law.problems': 1}).evals.law)
-  suite.check(config)
+  with pytest.raises(BadInput, match='num_problems is 1'):
+    grammar.build(config, rows.load(config), cli.override(config, {
+        'evals.law.num_problems': 1}).evals.law)

@@ -37,7 +37,7 @@ def test_sweep_algebra():
 def test_identity_is_what_is_computed(tmp_path):
   base = run({})
   same = [{'runtime.remat': True}, {'log.every': 9}, {'checkpoint.every': 9},
-          {'evals.loss.rows': 9}, {'runtime.mesh.data': 1}]
+          {'evals.loss.num_rows': 9}, {'runtime.mesh.data': 1}]
   other = [{'seed.init': 1}, {'optim.learning_rate': 1e-4}, {'steps': 5},
            {'worlds.bios.variant': 'single'}]
   assert all(run({}, **c).id == base.id for c in same)
@@ -114,7 +114,8 @@ def test_a_done_run_with_other_evaluations_is_stale(tmp_path):
 def test_keys_that_were_added_later_make_no_other_run(tmp_path):
   r = run({})
   old = store.plain(r.config)
-  del old['evals']['loss']['problems'], old['data']['masked'], old['adapter']
+  del old['evals']['loss']['num_problems'], old['data']['masked']
+  del old['adapter']
   del old['worlds']['bios']['power'], old['log']['band']
   store.write_json(tmp_path / r.id / 'config.json', old)
   assert not sweep.stale_evals(r, tmp_path)
@@ -162,7 +163,7 @@ def test_a_done_run_is_evaluated_anew_without_its_parent(tmp_path):
   parent = run({'kind': 'parent'})
   for adapter, wanted in (('none', 'not needed'), ('lora', 'new')):
     now, before = (run({'kind': 'child'}, parent, **{
-        'adapter.kind': adapter, 'evals.loss.rows': n}) for n in (4, 5))
+        'adapter.kind': adapter, 'evals.loss.num_rows': n}) for n in (4, 5))
     finish(tmp_path, before)
     assert sweep.states([now], tmp_path) == {
         parent.id: wanted, now.id: 'stale-evals'}

@@ -10,6 +10,7 @@ from physics_lm import cli, model, rows, shape
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput
 from physics_lm.evals import manipulation as score
+from physics_lm.evals.records import find
 from physics_lm.worlds import base, manipulation
 from physics_lm.worlds.biographies import MONTHS
 
@@ -143,10 +144,10 @@ def test_scores_are_of_what_the_model_says(asked, monkeypatch):
   """A model that knows: forced and written answers agree with the truth, and
   one wrong word is one wrong answer."""
   data = rows.load(asked)
-  cfg = shape.make(asked, len(data.vocab))
   spec = asked.evals.tasks
   known = {}
-  for examples in score.inputs(asked, spec)[2].values():
+  evaluator = score.build(asked, data, spec)
+  for examples in evaluator.examples.values():
     for e in examples:
       ids = rows.encode(data, e)[0]
       for n in range(1, len(ids)):
@@ -178,14 +179,18 @@ def test_scores_are_of_what_the_model_says(asked, monkeypatch):
     return np.zeros(packed['tokens'].shape), right
 
   monkeypatch.setattr(score.decode, 'greedy', greedy)
-  monkeypatch.setattr(score.scoring, 'outcomes', outcomes)
-  metrics, raw = score.run(None, asked, spec, cfg)
-  assert metrics['hint/test/month_mod2'] == 0.9
-  assert metrics['hinted/test/month_mod2'] == 0.9
-  assert metrics['hinted/train/month_mod2'] == 1.0
-  assert 0.7 <= metrics['plain/test/luck_rank'] < 1
-  assert metrics['people/test'] == 10
-  assert 0.3 < metrics['majority/test/month_mod2'] < 1
+  monkeypatch.setattr(score.teacher_forcing, 'outcomes', outcomes)
+  found, raw = evaluator(None)
+
+  def value(metric, task, split='test'):
+    return find(found, metric, person_split=split, task=task)['value']
+
+  assert value('cot_fact_acc', 'month_mod2') == 0.9
+  assert value('acc_cot', 'month_mod2') == 0.9
+  assert value('acc_cot', 'month_mod2', 'train') == 1.0
+  assert 0.7 <= value('acc_no_cot', 'luck_rank') < 1
+  assert {r['n'] for r in found} == {10}  # people
+  assert 0.3 < value('majority_baseline', 'month_mod2') < 1
   assert {r['task'] for r in raw} == {'month_mod2', 'luck_rank'}
 
 
@@ -194,8 +199,9 @@ def test_runs_on_a_model(asked):
   data = rows.load(asked)
   cfg = shape.make(asked, len(data.vocab))
   params = jax.jit(lambda: model.init(cfg, jax.random.key(0)))()
-  metrics, raw = score.run(params, asked, asked.evals.tasks, cfg)
-  assert metrics['hinted/test/luck_rank'] <= 0.1
+  found, raw = score.build(asked, data, asked.evals.tasks)(params)
+  assert find(found, 'acc_cot', person_split='test', task='luck_rank')[
+      'value'] <= 0.1
   assert len(raw) == 2 * 2 * 2 * 10
 
 
@@ -207,4 +213,4 @@ def test_bad_input(asked, key, value, message):
   spec = asked.evals.tasks.copy_and_resolve_references()
   spec[key] = value
   with pytest.raises(BadInput, match=message):
-    score.inputs(asked, spec)
+    score.build(asked, rows.load(asked), spec)

@@ -7,7 +7,7 @@ import pytest
 
 from physics_lm import decode, model, rows, shape, store, vocab
 from physics_lm.errors import BadInput
-from physics_lm.evals import extraction, suite
+from physics_lm.evals import extraction, registry
 
 V = 50
 
@@ -79,11 +79,12 @@ def test_it_is_judged_on_what_it_cannot_see(tiny):
   """Answers are hidden whole, in texts one at a time; what stands there does
   not change what is told."""
   config = masked(tiny)
-  spec = config.evals.extraction
   data = rows.load(config)
-  _, examples, kinds, packed, spans = extraction.inputs(config, spec)
+  evaluator = extraction.build(config, data, config.evals.extraction)
+  examples, packed, spans = (evaluator.examples, evaluator.packed,
+                             evaluator.spans)
   hidden = packed['tokens'] != packed['targets']
-  assert len(examples) == len(kinds) == len(spans) == 12 * 12
+  assert len(examples) == len(evaluator.sources) == len(spans) == 12 * 12
   told = np.zeros_like(hidden)
   for s in spans:
     at = slice(s.start, s.stop)
@@ -106,5 +107,5 @@ def test_identity_and_refusals(tiny):
     decode.greedy(None, cfg, [[1, 2]], 3)
   with pytest.raises(BadInput, match=r'masked is 1.0, wanted \[0, 1\)'):
     rows.load(masked(tiny, {'data.masked': 1.0}))
-  with pytest.raises(BadInput, match="wanted 'loss' or 'extraction'"):
-    suite.check(masked(tiny, {'evals.loss.kind': 'knowledge_bits'}))
+  with pytest.raises(BadInput, match="wanted extraction or loss"):
+    registry.check(masked(tiny, {'evals.loss.kind': 'knowledge_bits'}))

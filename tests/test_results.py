@@ -396,7 +396,7 @@ def test_gather_refuses_stale_evaluations(module, tmp_path):
   store.write_json(tmp_path / first.id / 'config.json', config)
   with pytest.raises(BadInput) as e:
     report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
-  assert 'evals.loss.rows: 99 -> 4' in one_line(e)
+  assert 'evals.loss.num_rows: 99 -> 4' in one_line(e)
 
 
 def test_gather_keeps_an_older_table_without_seeds(module, tmp_path):

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from physics_lm import checkpoint, program, rows, store, train
+from physics_lm import checkpoint, pipeline, program, rows, store, train
 from physics_lm.errors import BadInput, disk_errors
 from tests.conftest import ROOT, TINY
 
@@ -58,7 +58,7 @@ def undisturbed(tmp_path_factory):
 
 def interrupted(config, folder, at, monkeypatch):
   """Trains until step `at` begins, then dies there without a word."""
-  put = train.pipeline.to_devices
+  put = pipeline.to_devices
   calls = [0]
 
   def dying(*args):
@@ -68,7 +68,7 @@ def interrupted(config, folder, at, monkeypatch):
     return put(*args)
 
   with monkeypatch.context() as m:
-    m.setattr(train.pipeline, 'to_devices', dying)
+    m.setattr(pipeline, 'to_devices', dying)
     with pytest.raises(KeyError, match='killed'):
       train.run(config, folder)
 

@@ -6,7 +6,7 @@ import pytest
 from configs import biographies, default
 from physics_lm import cli, pipeline, rows, vocab
 from physics_lm.errors import BadInput
-from physics_lm.evals import scoring
+from physics_lm.evals import teacher_forcing
 
 
 @pytest.mark.parametrize('kind', ['word', 'byte'])
@@ -187,7 +187,7 @@ def test_eval_packing_finds_every_answer(tiny):
   world = data.worlds['bios']
   examples = [world.example('bio', i) for i in range(5)] + [
       world.example('qa_test', i) for i in range(9)]
-  packed, spans = scoring.pack(data, examples)
+  packed, spans = teacher_forcing.pack(data, examples)
   assert len(spans) == 5 * 6 + 9
   for span in spans:
     piece = dict((a, examples[span.example].pieces[i])

@@ -24,7 +24,7 @@ OURS = f'{ROOT}/physics_lm/worlds/*.py,{ROOT}/README.md,{ROOT}/LICENSE'
 MODEL = {k: v for k, v in TINY.items() if not k.startswith('worlds')}
 KEYS = {'worlds.text.separator': '\n\n', 'worlds.text.shuffle': 8,
         'worlds.text.held_out': 0.2, 'runtime.mesh.data': 1,
-        'evals.loss.rows': 4}
+        'evals.loss.num_rows': 4}
 
 
 def config_of(changes=None, files=OURS):
@@ -205,10 +205,11 @@ def test_training_learns_and_a_stopped_run_ends_bitwise_the_same(
   written = store.read_rows(tmp_path / 'whole/metrics.jsonl')
   losses = [r['loss'] for r in written if r['kind'] == 'train']
   assert losses[-1] < losses[0] - 0.3
-  results = store.results(tmp_path / 'whole')
-  assert 0 < results['loss/text'] < 6
-  assert results['train/entries/text'] > 0
-  assert 'train/exposures/text' not in results
+  last, evals = store.results(tmp_path / 'whole')
+  assert 0 < evals['loss'][0]['value'] < 6
+  assert evals['loss'][0]['task'] == 'text'
+  assert last['entries/text'] > 0
+  assert 'exposures/text' not in last
   stopped_once(config, tmp_path / 'stopped', 17, monkeypatch)
   assert log(tmp_path / 'whole') == log(tmp_path / 'stopped')
 

@@ -1,5 +1,6 @@
 """The step and the loop: accumulation, learning, NaN, logging, population."""
 
+import functools
 import json
 import signal
 
@@ -12,6 +13,7 @@ from physics_lm import (
   metrics,
   model,
   optim,
+  pipeline,
   program,
   rows,
   shape,
@@ -20,6 +22,8 @@ from physics_lm import (
   trained,
 )
 from physics_lm.errors import BadInput
+from physics_lm.evals import registry
+from physics_lm.evals.records import find
 
 
 def batch_of(data, first, count):
@@ -116,51 +120,53 @@ def test_training_learns_and_writes_its_folder(one_device, tmp_path):
   assert meta['command'] == 'a command' and meta['worlds'] == {'bios': 1}
   assert meta['vocab']['sha256'] == data.vocab.hash
   assert store.is_done(folder)
-  found = store.results(folder)
-  assert found['extraction/people/test'] == 6
+  last, found = store.results(folder)
+  assert last == steps[-1]
   raw = store.read_rows(folder / 'evals/extraction/60.jsonl')
-  test = [r['exact'] for r in raw
-          if r['half'] == 'test' and r['text'] == 'question']
+  test = [r['correct'] for r in raw
+          if r['person_split'] == 'test' and r['text'] == 'question']
   assert len(test) == 36
-  assert abs(np.mean(test) - found['extraction/exact/test']) < 1e-9
+  row = find(found['extraction'], 'accuracy', person_split='test',
+             text='question', attribute='mean')
+  assert row['n'] == 6 and abs(np.mean(test) - row['value']) < 1e-9
   train.run(config, folder)  # done: returns at once
   assert len(store.read_rows(folder / 'metrics.jsonl')) == len(written)
 
 
-def test_a_trained_run_is_asked_anew_and_only_what_is_new(
+def test_only_stale_evaluations_are_run_again(
     one_device, tmp_path, monkeypatch, capsys):
-  folder, asked = tmp_path / 'run', []
-  answer = train.suite.run
+  folder, evaluated, build = tmp_path / 'run', [], registry.build
 
-  def told(name, *rest):
-    asked.append(name)
-    if len(asked) == 1:
+  def watched(name, evaluator, params, step):
+    evaluated.append(name)
+    if len(evaluated) == 1:
       signal.raise_signal(signal.SIGTERM)
-    return answer(name, *rest)
+    return evaluator(params, step)
 
-  monkeypatch.setattr(train.suite, 'run', told)
-  config = one_device({'steps': 4, 'evals.loss.rows': 2})
+  monkeypatch.setattr(registry, 'build', lambda *given: {
+      name: functools.partial(watched, name, e)
+      for name, e in build(*given).items()})
+  config = one_device({'steps': 4, 'evals.loss.num_rows': 2})
   train.run(config, folder)
-  first = list(asked)
-  assert len(first) == 1 and not store.is_done(folder)  # heard in between
+  # A signal during the first leaves out the second.
+  assert len(evaluated) == 1 and not store.is_done(folder)
   assert 'holds step 4' in capsys.readouterr().out
   train.run(config, folder)
-  assert len(config.evals) == 2 and sorted(asked) == sorted(config.evals)
+  assert len(config.evals) == 2 and sorted(evaluated) == sorted(config.evals)
   trained = [r for r in store.read_rows(folder / 'metrics.jsonl')
              if r['kind'] == 'train']
-  before = store.results(folder)
-  asked[:] = [None]
-  anew = one_device({'steps': 4, 'evals.loss.rows': 3})
-  train.run(anew, folder)
-  assert asked == [None, 'loss'] and store.is_done(folder)
-  assert 'evals.loss.rows: 2 -> 3' in capsys.readouterr().out
-  after = store.results(folder)
-  assert before['loss/bio'] != after['loss/bio']
-  told = [k for r in store.read_rows(folder / 'metrics.jsonl')
-          if r['kind'] == 'eval' and r['step'] == 4 for k in r]
-  assert {k.split('/')[0] for k in told if '/' in k} == set(config.evals)
-  assert {k for k in before if before[k] != after[k]} <= {
-      k for k in before if k.startswith('loss/')}
+  _, before = store.results(folder)
+  evaluated[:] = [None]
+  train.run(one_device({'steps': 4, 'evals.loss.num_rows': 3}), folder)
+  assert evaluated == [None, 'loss'] and store.is_done(folder)
+  out = capsys.readouterr().out
+  assert 're-running evals (spec changed): evals.loss.num_rows: 2 -> 3' in out
+  _, after = store.results(folder)
+  assert before['loss'] != after['loss']
+  assert before['extraction'] == after['extraction']
+  logged = [k for r in store.read_rows(folder / 'metrics.jsonl')
+            if r['kind'] == 'eval' and r['step'] == 4 for k in r]
+  assert {'loss/bio', 'extraction/accuracy/test/question/mean'} <= set(logged)
   assert trained == [r for r in store.read_rows(folder / 'metrics.jsonl')
                      if r['kind'] == 'train']
 
@@ -180,7 +186,7 @@ def test_nan_names_the_checkpoint_before_the_bad_parameters(
     one_device, tmp_path, monkeypatch):
   config = one_device({'checkpoint.every': 1, 'checkpoint.keep': 9})
   calls = []
-  put = train.pipeline.to_devices
+  put = pipeline.to_devices
 
   def poisoned(*args):
     calls.append(1)
@@ -189,7 +195,7 @@ def test_nan_names_the_checkpoint_before_the_bad_parameters(
       batch['weights'] = batch['weights'] * float('nan')
     return batch
 
-  monkeypatch.setattr(train.pipeline, 'to_devices', poisoned)
+  monkeypatch.setattr(pipeline, 'to_devices', poisoned)
   with pytest.raises(BadInput, match=r'at step 4 .*checkpoints/2$'):
     train.run(config, tmp_path / 'run')
 
@@ -200,17 +206,18 @@ def test_finetuning_starts_from_the_parents_parameters(one_device, tmp_path):
                       'optim.learning_rate': 0.0, 'seed.init': 5,
                       'data.tasks.bio.weight': 0.0})
   train.run(child, tmp_path / 'child')
-  a, b = (store.results(tmp_path / r) for r in ('parent', 'child'))
-  same = [k for k in a if k.startswith('extraction')]
-  assert same and all(a[k] == b[k] for k in same)
+  (_, a), (_, b) = (store.results(tmp_path / r) for r in ('parent', 'child'))
+  assert a['extraction'] == b['extraction'] != []
   # No step: it is only evaluated, and keeps no parameters of its own.
-  train.run(one_device({'init_from': 'parent', 'steps': 0}), tmp_path / 'seen')
-  c = store.results(tmp_path / 'seen')
-  assert same and all(a[k] == c[k] for k in same)
-  seen = trained.load(tmp_path / 'seen')
-  jax.tree.map(np.testing.assert_array_equal, seen.params,
+  train.run(one_device({'init_from': 'parent', 'steps': 0}),
+            tmp_path / 'evaluated')
+  _, c = store.results(tmp_path / 'evaluated')
+  assert a['extraction'] == c['extraction']
+  run = trained.load(tmp_path / 'evaluated')
+  jax.tree.map(np.testing.assert_array_equal, run.params,
                trained.load(tmp_path / 'parent').params)
-  assert seen.step == 0 and not list((tmp_path / 'seen').glob('checkpoints/*'))
+  assert run.step == 0
+  assert not list((tmp_path / 'evaluated').glob('checkpoints/*'))
   with pytest.raises(BadInput, match='steps is 0 and init_from None'):
     train.run(one_device({'steps': 0}), tmp_path / 'nothing')
   other = one_device({'init_from': 'parent', 'worlds.bios.cities': 9})
@@ -270,7 +277,7 @@ def test_wandb_mirror_offline_and_when_it_fails(tmp_path, monkeypatch):
     ({'evals.loss.kind': 'los'}, 'nearest: loss'),
     ({'evals.extraction.world': 'bio'}, 'nearest: bios'),
     ({'evals.extraction.people': 0}, 'people is 0'),
-    ({'evals.loss.rows': 0}, 'rows is 0'),
+    ({'evals.loss.num_rows': 0}, 'num_rows is 0'),
     ({'data.tasks.bio.weight': 0.0, 'data.length': 40}, 'task evals has'),
     ({'data.batch': 0}, 'data.batch is 0'),
     ({'checkpoint.every': 0}, 'checkpoint.every is 0'),

@@ -63,7 +63,7 @@ def test_the_launcher_lets_trunks_go_first(trunk, tmp_path):
   small = {k: v for k, v in store.flat(store.plain(make({}))).items()
            if k.startswith(('worlds', 'model.width', 'model.depth',
                             'model.heads', 'data.length', 'data.batch',
-                            'optim.warmup', 'evals.loss.rows'))}
+                            'optim.warmup', 'evals.loss.num_rows'))}
   root = sweep.Run(config, small | TRUNK, {'what': 'trunk'})
   run = sweep.Run(config, small | BRANCH, {'what': 'branch'}, trunk=root)
   assert [r.id for r in sweep.ordered([run])] == [root.id, run.id]

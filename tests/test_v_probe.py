@@ -1,4 +1,4 @@
-"""Probes ask what they say, and learn only what the states hold."""
+"""V-probes: what they are asked, and that they learn what states hold."""
 
 import dataclasses
 
@@ -10,8 +10,8 @@ import pytest
 from configs import igsm as recipe
 from physics_lm import adapters, cli, model, rows, shape
 from physics_lm.errors import BadInput
-from physics_lm.evals import reasoning, suite
-from physics_lm.evals import v_probe as probes
+from physics_lm.evals.igsm import solutions, v_probe
+from physics_lm.evals.records import find
 from physics_lm.worlds import igsm_check
 
 TEXT = (" The number of each Gull's Brig equals 3. The number of each Gull's "
@@ -30,53 +30,55 @@ def config():
   c = cli.override(c, {
       'worlds.igsm.max_op': 3, 'data.length': 192, 'model.width': 16,
       'model.depth': 2, 'model.heads': 2, 'worlds.igsm.retry_rate': 0.3,
-      'evals.reasoning.kind': 'v_probe', 'evals.reasoning.problems': 20,
+      'evals.reasoning.kind': 'v_probe', 'evals.reasoning.num_problems': 20,
       'evals.reasoning.steps': 4, 'evals.reasoning.batch': 16})
   return c
 
 
 def test_labels_of_a_problem():
   problem = igsm_check.Problem(TEXT, ITEMS)
-  assert set(probes.quantities(problem)) == {B, C, Y, T, ALL_G, ALL_T}
-  far = probes.distances(problem)
+  assert set(v_probe.quantities(problem)) == {B, C, Y, T, ALL_G, ALL_T}
+  far = v_probe.distances(problem)
   assert far == {C: 0, B: 1, Y: 1}
-  says = lambda task, told=frozenset(), b=None: {
-      a for a in probes.quantities(problem)
-      if probes.label(problem, task, a, b, told, far) == 1}
-  assert says('nece') == {B, C, Y}
-  assert says('dep', b=B) - {B} == {C, T, ALL_G, ALL_T}
-  assert says('known', {B, Y}) == {B, Y}
-  assert says('can_next') == {B, Y}
-  assert says('can_next', {B, Y}) == {C}
-  assert says('can_next', {B, C, Y}) == {T, ALL_G}
-  assert says('nece_next', {B, C, Y}) == set()
-  assert says('nece_next', {B}) == {Y}
-  value = lambda a: probes.label(problem, 'value', a, None, {B, C}, far)
-  assert (value(B), value(C), value(Y)) == (3, 7, 23)
+
+  def positives(task, computed=frozenset(), b=None):
+    return {a for a in v_probe.quantities(problem)
+            if v_probe.true_label(problem, task, a, b, computed, far) == 1}
+
+  assert positives('nece') == {B, C, Y}
+  assert positives('dep', b=B) - {B} == {C, T, ALL_G, ALL_T}
+  assert positives('known', {B, Y}) == {B, Y}
+  assert positives('can_next') == {B, Y}
+  assert positives('can_next', {B, Y}) == {C}
+  assert positives('can_next', {B, C, Y}) == {T, ALL_G}
+  assert positives('nece_next', {B, C, Y}) == set()
+  assert positives('nece_next', {B}) == {Y}
+  assert [v_probe.true_label(problem, 'value', a, None, {B, C}, far)
+          for a in (B, C, Y)] == [3, 7, 23]
 
 
-@pytest.mark.parametrize('task', probes.TASKS)
+@pytest.mark.parametrize('task', v_probe.TASKS)
 @pytest.mark.parametrize('order', ['pq', 'qp'])
-def test_questions_are_cut_where_they_say(config, task, order):
+def test_queries_are_cut_where_the_task_is_probed(config, task, order):
   config = cli.override(config, {'worlds.igsm.order': order})
   data = rows.load(config)
   world = data.worlds['igsm']
-  asked = probes.questions(data, world, task, 'train', 30)
-  assert asked == probes.questions(data, world, task, 'train', 30)
+  asked = v_probe.queries(data, world, task, 'train', 30)
+  assert asked == v_probe.queries(data, world, task, 'train', 30)
   V, seen = shape.make(config, len(data.vocab)).vocab, set()
   texts = [world.example('train', i).text for i in range(30)]
   for a in asked:
     text = data.vocab.decode(a.text[1:a.at])
     assert sum(t.startswith(text) for t in texts) == 1
     assert data.vocab.decode(a.text[1:]) in ' '.join(texts)
-    assert a.name[0] == V + probes.START and a.name[-1] == V + probes.END
-    assert (V + probes.MIDDLE in a.name) == (task == 'dep')
+    assert a.name[0] == V + v_probe.START and a.name[-1] == V + v_probe.END
+    assert (V + v_probe.MIDDLE in a.name) == (task == 'dep')
     assert ('How many' in text) == (task != 'dep' or order == 'qp')
-    assert ('Define' in text) <= (task not in probes.BEFORE)
+    assert ('Define' in text) <= (task not in v_probe.BEFORE)
     assert text.endswith(('.', '?'))
     seen.add(a.label)
   assert {0, 1} <= seen
-  if task == 'known':  # what stands as told in the text, no more
+  if task == 'known':  # what the text has computed, no more
     for a in asked:
       name = data.vocab.decode(a.name[1:-1])
       told = f'Define{name} as' in (
@@ -96,92 +98,121 @@ def test_a_probe_learns_what_states_hold_and_no_more(config):
   for _ in range(800):
     kind = int(rng.random() < 0.4)
     ids = rng.integers(*((2, 12) if kind else (12, 40)), 8).tolist()
-    asked.append(probes.Asked((1, *ids, 3), 9, [cfg.vocab + probes.END], kind,
-                              -1))
+    asked.append(v_probe.ProbeQuery(
+        (1, *ids, 3), 9, [cfg.vocab + v_probe.END], kind, -1))
   spec = config.evals.reasoning.copy_and_resolve_references()
   spec.steps, spec.batch = 50, 16
   params = model.init(cfg, jax.random.key(0))
   before = jax.tree.map(np.array, params)
-  pack = lambda asked: probes.packed(asked, 16, **probes.sizes(asked))
-  probe = probes.fit(params, cfg, pack(asked), 2, spec, jax.random.key(1))
+
+  def pack(part):
+    return v_probe.pack_queries(part, 16, **v_probe.packed_sizes(part))
+
+  probe = v_probe.train_probe(params, cfg, pack(asked), 2, spec,
+                              jax.random.key(1))
   held = asked[:150]
-  said = probes.answers(probe, params, pack(held), cfg, spec)
-  assert said.shape == (cfg.depth + 1, 150)
-  got = probes.summary(said, held, 'x', 0, 0)
-  assert got['layer0/accuracy/x'] == got['majority/x']
-  assert got['accuracy/x'] > got['majority/x'] + 0.1
+  predicted = v_probe.predict(probe, params, pack(held), cfg, spec)
+  assert predicted.shape == (cfg.depth + 1, 150)
+  found = v_probe.accuracy_rows(predicted, held, 'x', 'trained', 0)
+  baseline = v_probe.share_rows(held, 'x', 0, 0)[0]['value']
+  first, last = (find(found, 'accuracy', split='x', model='trained',
+                      layer=layer)['value'] for layer in (0, 'last'))
+  assert first == baseline < last - 0.1
   jax.tree.map(np.testing.assert_array_equal, before, params)
 
 
 @pytest.mark.parametrize('task', ['can_next', 'dep'])
-def test_a_text_read_once_says_what_reading_it_each_time_says(config, task):
+def test_logits_with_cached_texts_are_those_of_whole_texts(config, task):
   """The heads see the states of text and name in one, cut where asked."""
   data = rows.load(config)
   cfg = shape.make(config, len(data.vocab))
   params = model.init(cfg, jax.random.key(0))
-  asked = probes.questions(data, data.worlds['igsm'], task, 'train', 5)
+  asked = v_probe.queries(data, data.worlds['igsm'], task, 'train', 5)
   spec = config.evals.reasoning
   key = iter(jax.random.split(jax.random.key(1), 9))
-  draw = lambda *shape: 0.3 * jax.random.normal(next(key), shape)
-  probe = {'update': adapters.init(probes.update(spec.rank), cfg, next(key)),
-           'marks': draw(probes.MARKS, cfg.width),
+
+  def draw(*shape):
+    return 0.3 * jax.random.normal(next(key), shape)
+
+  probe = {'update': adapters.init(v_probe.embedding_update(spec.rank), cfg,
+                                   next(key)),
+           'marks': draw(v_probe.MARKS, cfg.width),
            'heads': draw(cfg.depth + 1, cfg.width, 2),
            'bias': draw(cfg.depth + 1, 2)}
   table = jnp.concatenate([params['ends']['embedding'], probe['marks']])
-  wide = dataclasses.replace(cfg, vocab=cfg.vocab + probes.MARKS)
-  seen = set()
-  say = jax.jit(probes.logits, static_argnums=(4, 5))
+  wide = dataclasses.replace(cfg, vocab=cfg.vocab + v_probe.MARKS)
+  compared = set()
+  logits = jax.jit(v_probe.probe_logits, static_argnums=(4, 5))
   read = jax.jit(model.forward, static_argnames=('cfg', 'taps'))
-  for part in probes.packed(asked, 5, **probes.sizes(asked)):
-    memories = probes.memory(params, part['texts'], cfg)
-    got = say(probe, params, memories, part, cfg, probes.update(spec.rank))
+  sizes = v_probe.packed_sizes(asked)
+  for part in v_probe.pack_queries(asked, 5, **sizes):
+    cache = v_probe.text_cache(params, part['texts'], cfg)
+    got = logits(probe, params, cache, part, cfg,
+                 v_probe.embedding_update(spec.rank))
     for i, (row, at) in enumerate(zip(part['row'], part['at'])):
       ids = [*part['texts'][row][:at], *part['names'][i]]
       _, stream = read(
           params | {'ends': params['ends'] | {'embedding': table}},
           np.array([[*ids, *[0] * (192 - len(ids))]]), cfg=wide, taps=True)
       wanted = jnp.einsum(
-          'LD,LDC->LC', probes.scaled(stream[:, 0, len(ids) - 1]),
+          'LD,LDC->LC', v_probe.standardized(stream[:, 0, len(ids) - 1]),
           probe['heads']) + probe['bias']
       np.testing.assert_allclose(got[:, i], wanted, atol=1e-4)
-      seen.add((int(row), int(at)))
-  assert len(seen) > (2 if task == 'dep' else 4)
-  assert sum(len(p['row']) for p in probes.packed(
-      asked, 2, **probes.sizes(asked))) == len(asked)
+      compared.add((int(row), int(at)))
+  assert len(compared) > (2 if task == 'dep' else 4)
+  assert sum(len(p['row']) for p in v_probe.pack_queries(
+      asked, 2, **sizes)) == len(asked)
 
 
-def test_metrics(config):
-  asked = [probes.Asked((), 0, [], *x) for x in
-           ((1, 0), (1, 2), (0, -1), (0, -1), (0, -1))]
-  said = np.array([[0, 0, 0, 0, 0], [1, 0, 0, 0, 1]])
-  got = probes.summary(said, asked, 's', 0, 0)
-  assert got['accuracy/s'] == got['majority/s'] == 0.6
-  assert got['positive/s'] == 0.5 and got['negative/s'] == pytest.approx(2 / 3)
-  assert got['needless_negative/s'] == pytest.approx(2 / 3)
-  assert 'needless_positive/s' not in got  # all of them are needed
-  assert got['layer1/distance0/s'] == 1 and got['layer1/distance2/s'] == 0
-  assert got['layer0/positive/s'] == 0 and 'layer0/distance1/s' not in got
+def test_accuracy_rows_by_label_layer_and_distance():
+  queries = [v_probe.ProbeQuery((), 0, [], *x) for x in
+             ((1, 0), (1, 2), (0, -1), (0, -1), (0, -1))]
+  predicted = np.array([[0, 0, 0, 0, 0], [1, 0, 0, 0, 1]])
+  found = v_probe.accuracy_rows(predicted, queries, 's', 'trained', 0)
+
+  def value(layer='last', **where):
+    return find(found, 'accuracy', split='s', model='trained', layer=layer,
+                **where)['value']
+
+  assert value() == value(0) == value(1) == 0.6
+  assert value(label='positive') == 0.5
+  assert value(label='negative') == pytest.approx(2 / 3)
+  assert value(label='balanced') == pytest.approx(7 / 12)
+  assert value(label='negative', needed='no') == pytest.approx(2 / 3)
+  assert value(1, label='positive', distance=0) == 1
+  assert value(1, label='positive', distance=2) == 0
+  assert value(0, label='positive') == 0
+  for absent in ({'label': 'positive', 'needed': 'no'},  # all are needed
+                 {'label': 'balanced', 'needed': 'no'},
+                 {'label': 'positive', 'distance': 1}):
+    with pytest.raises(KeyError):
+      value(**absent)
+  majority, positive = v_probe.share_rows(queries, 's', 0, 0)
+  assert majority['value'] == 0.6 and positive['value'] == 0.4
 
 
-def test_run(config):
-  suite.check(config)
-  cfg = shape.make(config, len(rows.load(config).vocab))
-  params = model.init(cfg, jax.random.key(3))
-  metrics, raw = probes.run(params, config, config.evals.reasoning, cfg)
-  assert {'accuracy/test', 'random/accuracy/test', 'layer2/distance0/test',
-          'positives/test'} <= metrics.keys()
-  n = metrics['questions/test']
+def test_evaluator_probes_the_trained_and_an_untrained_model(config):
+  evaluator = v_probe.build(config, rows.load(config), config.evals.reasoning)
+  params = model.init(evaluator.cfg, jax.random.key(3))
+  found, raw = evaluator(params)
+  n = len(evaluator.queries['test'])
   assert len(raw) == 2 * n and n >= 20 * 4
-  mine = [r for r in raw if r['model'] == 'trained']
-  assert metrics['accuracy/test'] == pytest.approx(
-      np.mean([r['said'][-1] == r['label'] for r in mine]))
+  for name in ('trained', 'untrained'):
+    mine = [r for r in raw if r['model'] == name]
+    row = find(found, 'accuracy', split='test', model=name, layer='last')
+    assert row['n'] == n and row['value'] == pytest.approx(
+        np.mean([r['predicted'][-1] == r['label'] for r in mine]))
+    assert row['low'] <= row['value'] <= row['high']
+  assert find(found, 'accuracy', split='test', model='trained', layer=2,
+              label='positive', distance=0)['n'] > 0
+  assert 0 < find(found, 'positive_share', split='test')['value'] < 1
 
 
 @pytest.mark.parametrize('changes,message', [
-    ({'probe': 'need'}, 'nearest: nece'), ({'steps': 0}, 'steps')])
+    ({'probe': 'need'}, 'nearest: nece'), ({'steps': 0}, 'steps is 0')])
 def test_bad_settings(config, changes, message):
   c = cli.override(config, {f'evals.reasoning.{k}': v
                             for k, v in changes.items()})
   with pytest.raises(BadInput, match=message):
-    suite.check(c)
-  assert reasoning.splits(c.evals.reasoning) == ['test']
+    v_probe.build(c, rows.load(c), c.evals.reasoning)
+  assert solutions.splits(c.evals.reasoning) == ['test']

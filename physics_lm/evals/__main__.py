@@ -1,4 +1,4 @@
-"""Evaluations of a run folder, by the functions the training loop uses.
+"""Evaluates a run folder with the evaluators that the training loop uses.
 
   python -m physics_lm.evals DIR [--eval=extraction]
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from physics_lm import cli, trained
 from physics_lm.errors import BadInput, command, nearest
-from physics_lm.evals import suite
+from physics_lm.evals import records, registry
 
 
 @command
-def main(argv=None):
+def main(argv: list[str] | None = None):
   """The command line."""
   p = cli.parser('physics_lm.evals', __doc__)
   p.add_argument('folder', type=Path, help='a run folder')
@@ -22,13 +22,19 @@ def main(argv=None):
   config = trained.config(a.folder)
   if a.eval and a.eval not in config.evals:
     raise BadInput(f'--eval is {a.eval!r}; {nearest(a.eval, config.evals)}')
-  suite.check(config)
+  registry.check(config)
   run = trained.load(a.folder)
-  for name in [a.eval] if a.eval else config.evals:
-    metrics = suite.run(name, run.params, config, run.cfg, a.folder, run.step)
+  names = [a.eval] if a.eval else list(config.evals)
+  for name, evaluator in registry.build(config, run.data, a.folder,
+                                        names).items():
+    found = evaluator(run.params, run.step)
+    registry.write(a.folder, name, run.step, found)
     print(f'{name}, step {run.step}:')
-    for key, value in sorted(metrics.items()):
-      print(f'  {key:36} {value:.4f}')
+    for row in found.rows:
+      interval = f' [{row["low"]:.4f}, {row["high"]:.4f}]' if (
+          'low' in row) else ''
+      print(f'  {records.flat_name(row):44} {row["value"]:.4f}{interval} '
+            f'(n = {row["n"]})')
     print(f'  raw outcomes: {a.folder}/evals/{name}/{run.step}.jsonl')
 
 

@@ -1,117 +1,138 @@
 """Knowledge extraction: are questions answered exactly (Part 3.1)?
 
-Four figures for each half of the people, 'train' (whose questions may be
-trained on) and 'test' (held out): the whole answer and its first token, in
-answers to questions and in the biography's own sentences; each by attribute
-and as the mean over the six. Beside them the majority baseline: what a
-constant guess, fixed on the training half, scores on the half.
+Accuracy of the whole answer and of its first token, in answers to questions
+and in the biography's own sentences, for both person splits: 'train' (people
+whose questions may be trained on) and 'test' (held out). The majority baseline
+is the accuracy of one constant answer: the most frequent value among the
+training people.
 """
 
 import collections
 import dataclasses
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm import rows
-from physics_lm.errors import BadInput
-from physics_lm.evals import scoring
+from physics_lm.evals import teacher_forcing
+from physics_lm.evals.records import Records, accuracy_row, row
+from physics_lm.evals.teacher_forcing import AnswerSpan
+from physics_lm.shape import Shape
+from physics_lm.worlds import base
 from physics_lm.worlds.biographies import ATTRIBUTES
 
-HALVES = ('train', 'test')
-# What an interval is of: everything, each attribute, those whose words stand
-# alone and the others (Part 3.1, Result 7).
+PERSON_SPLITS = ('train', 'test')
+# Means over attributes. Part 3.1, Result 7: the words of birth dates and
+# majors are independent of each other, those of the other four are not.
 ALONE = ('birth_date', 'major')
-GROUPS = {'': ATTRIBUTES, **{f'/{a}': (a,) for a in ATTRIBUTES},
-          '/alone': ALONE,
-          '/joined': tuple(a for a in ATTRIBUTES if a not in ALONE)}
-SIZED = ('major', 'employer')  # half of whose values have one word
+MEANS = {'mean': ATTRIBUTES, 'alone': ALONE,
+         'joined': tuple(a for a in ATTRIBUTES if a not in ALONE)}
+SIZED = ('major', 'employer')  # about every second value has one token
+METRICS = {'accuracy': 'correct', 'first_token_accuracy': 'first_correct'}
 
 
-def inputs(config, spec):
-  """(world, examples, (half, kind) of each, packed rows, spans). Raises
-  BadInput when there is nobody to ask or a row is too short.
+@dataclasses.dataclass(frozen=True)
+class Extraction:
+  """Metrics accuracy, first_token_accuracy, and of questions
+  majority_baseline. Slices: person_split, text ('question' or 'biography'),
+  attribute (also 'mean', 'alone' and 'joined', of MEANS, and 'sized': questions
+  about SIZED, pooled), value_tokens ('all'; of SIZED also 'one' and 'more').
+  n counts people, and intervals are by person."""
 
-  Every example is asked at the start of its own segment, also of a model that
-  was trained on rows without borders (data.isolate=False). Of a masked language
-  model every token of the answer is hidden.
-  """
-  if spec.people < 1:
-    raise BadInput(f'evals: people is {spec.people}, wanted at least 1')
-  data = rows.load(config)
+  cfg: Shape
+  batch_size: int
+  examples: list[base.Example]
+  sources: list[tuple[str, str]]  # (person_split, text) of each example
+  packed: dict[str, np.ndarray]
+  spans: list[AnswerSpan]
+  baseline_rows: list[dict]
+
+  def __call__(self, params: dict, step: int | None = None) -> Records:
+    nll, correct = teacher_forcing.outcomes(params, self.packed, self.cfg,
+                                            self.batch_size)
+    raw = []
+    for span in self.spans:
+      at = span.row, slice(span.start, span.stop)
+      person_split, text = self.sources[span.example]
+      # The last token of an answer to a question is its full stop.
+      tokens = span.stop - span.start - (text == 'question')
+      raw.append({
+          'person_split': person_split, 'text': text,
+          'person': self.examples[span.example].meta['person'],
+          'attribute': span.attribute,
+          'value_tokens': 'one' if tokens <= 1 else 'more',
+          'correct': bool(correct[at].all()),
+          'first_correct': bool(correct[at][0]), 'nats': float(nll[at].sum())})
+    return Records(accuracy_rows(raw) + self.baseline_rows, raw)
+
+
+def accuracy_rows(raw: list[dict]) -> list[dict]:
+  """Rows of accuracy and first_token_accuracy of raw outcomes."""
+  parts = collections.defaultdict(list)
+  for r in raw:
+    same = {'person_split': r['person_split'], 'text': r['text']}
+    names = [(r['attribute'], 'all'), *((m, 'all') for m, group in MEANS.items()
+                                        if r['attribute'] in group)]
+    if r['attribute'] in SIZED:
+      names += [('sized', 'all'), ('sized', r['value_tokens']),
+                (r['attribute'], r['value_tokens'])]
+    for attribute, value_tokens in names:
+      parts[*same.items(), ('attribute', attribute),
+            ('value_tokens', value_tokens)].append(r)
+  out = []
+  for key, part in parts.items():
+    names = dict(key)
+    groups = None
+    if names['attribute'] in MEANS:
+      groups = [r['attribute'] for r in part]
+    for metric, outcome in METRICS.items():
+      out.append(accuracy_row(metric, [r['person'] for r in part],
+                              [r[outcome] for r in part], groups, **names))
+  return out
+
+
+def build(config: ConfigDict, data: rows.Data, spec: ConfigDict) -> Extraction:
+  """At most spec.people people of each split. Raises BadInput when there are
+  none, or a row is shorter than an example."""
+  teacher_forcing.check_positive(spec, 'people')
   world = data.worlds[spec.world]
-  examples, kinds = [], []
-  for half in HALVES:
-    people = world.people(f'qa_{half}')
-    for k in range(min(people, spec.people)):
-      examples += [world.example(f'qa_{half}', a * people + k)
+  examples, sources, baselines = [], [], []
+  for person_split in PERSON_SPLITS:
+    people = world.people(f'qa_{person_split}')
+    count = min(people, spec.people)
+    for k in range(count):
+      questions = [world.example(f'qa_{person_split}', a * people + k)
                    for a in range(len(ATTRIBUTES))]
-      text = world.biography(2 * k + (half == 'test'), 0)
-      # One value is hidden at a time: the others may help to tell it.
+      text = world.biography(2 * k + (person_split == 'test'), 0)
+      # For a masked model one value is masked at a time: the others in the
+      # text may help to predict it.
       texts = [dataclasses.replace(text, answers=(a,)) for a in text.answers
                ] if data.masked else [text]
-      examples += texts
-      kinds += [(half, '')] * len(ATTRIBUTES) + [(half, 'bio_')] * len(texts)
-  return world, examples, kinds, *scoring.pack(data, examples)
+      examples += [*questions, *texts]
+      sources += [(person_split, 'question')] * len(questions) + [
+          (person_split, 'biography')] * len(texts)
+    baselines += baseline_rows(world, person_split, count)
+  return Extraction(teacher_forcing.evaluated_model(config, data),
+                    config.data.batch, examples, sources,
+                    *teacher_forcing.pack(data, examples), baselines)
 
 
-def run(params, config, spec, cfg):
-  """(metrics, raw outcomes). Metric names: exact/test, exact/test/major,
-  exact/test/major/one_word (of values of one token) and .../more_words,
-  first/test, bio_exact/test, bio_first/test, majority/test, people/test; and
-  exact_low/test, exact_high/test, the 95 % interval by person of exact/test,
-  alike of each attribute and of the means over attributes of GROUPS and, of
-  SIZED, one_word and more_words; first_low/test, bio_exact_low/test, ..."""
-  world, examples, kinds, packed, spans = inputs(config, spec)
-  nll, right = scoring.outcomes(params, packed, cfg, config.data.batch)
-
-  raw = []
-  hits = collections.defaultdict(list)
-  for span in spans:
-    half, kind = kinds[span.example]
-    tokens = right[span.row, span.start:span.stop]
-    exact, first = bool(tokens.all()), bool(tokens[0])
-    hits[f'{kind}exact/{half}', span.attribute].append(exact)
-    hits[f'{kind}first/{half}', span.attribute].append(first)
-    words = len(tokens) - (kind == '')  # an answer's last token is its stop
-    size = 'one_word' if words <= 1 else 'more_words'
-    hits[f'{kind}exact/{half}', f'{span.attribute}/{size}'].append(exact)
-    raw.append({
-        'half': half, 'text': 'biography' if kind else 'question',
-        'person': examples[span.example].meta['person'],
-        'attribute': span.attribute, 'size': size, 'exact': exact,
-        'first': first,
-        'nats': float(nll[span.row, span.start:span.stop].sum())})
-
-  metrics = {}
-  for (name, attribute), values in hits.items():
-    metrics[f'{name}/{attribute}'] = float(np.mean(values))
-  for half in HALVES:
-    metrics[f'people/{half}'] = min(world.people(f'qa_{half}'), spec.people)
-    for attribute in ATTRIBUTES:
-      metrics[f'majority/{half}/{attribute}'] = majority(
-          world, half, attribute, spec.people)
-    for name in ('exact', 'first', 'bio_exact', 'bio_first', 'majority'):
-      metrics[f'{name}/{half}'] = float(np.mean(
-          [metrics[f'{name}/{half}/{a}'] for a in ATTRIBUTES]))
-    for kind, text, what in (('', 'question', 'exact'),
-                             ('', 'question', 'first'),
-                             ('bio_', 'biography', 'exact')):
-      asked = [r for r in raw if (r['half'], r['text']) == (half, text)]
-      groups = {k: [r for r in asked if r['attribute'] in g]
-                for k, g in GROUPS.items()} | {
-          f'/{size}': [r for r in asked if r['attribute'] in SIZED
-                       and r['size'] == size]
-          for size in ('one_word', 'more_words')}
-      for name, part in groups.items():
-        if part:
-          metrics[f'{kind}{what}_low/{half}{name}'], metrics[
-              f'{kind}{what}_high/{half}{name}'] = scoring.interval(*zip(*(
-                  (r['person'], r[what], r['attribute']) for r in part)))
-  return metrics, raw
+def baseline_rows(world: base.World, person_split: str, count: int
+                  ) -> list[dict]:
+  """The majority baseline by attribute and as means over attributes."""
+  values = {a: majority_baseline(world, person_split, a, count)
+            for a in ATTRIBUTES}
+  values |= {name: float(np.mean([values[a] for a in group]))
+             for name, group in MEANS.items()}
+  return [row('majority_baseline', value, count, person_split=person_split,
+              text='question', attribute=attribute, value_tokens='all')
+          for attribute, value in values.items()]
 
 
-def majority(world, half: str, attribute: str, limit: int) -> float:
-  """Accuracy, on the half, of the commonest value among training people."""
+def majority_baseline(world: base.World, person_split: str, attribute: str,
+                      limit: int) -> float:
+  """Accuracy, on the first `limit` people of a split, of the value that is most
+  frequent among all training people."""
   a = ATTRIBUTES.index(attribute)
 
   def values(split, count):
@@ -120,5 +141,6 @@ def majority(world, half: str, attribute: str, limit: int) -> float:
             for k in range(min(people, count))]
 
   train = values('qa_train', world.people('qa_train'))
-  guess = collections.Counter(train).most_common(1)[0][0]
-  return float(np.mean([v == guess for v in values(f'qa_{half}', limit)]))
+  constant = collections.Counter(train).most_common(1)[0][0]
+  return float(np.mean([v == constant
+                        for v in values(f'qa_{person_split}', limit)]))

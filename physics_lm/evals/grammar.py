@@ -1,14 +1,15 @@
-"""How far is a model from the exact law of a grammar?
+"""How far is a model from the exact distribution of a grammar?
 
-Strings of the split 'test', each at the start of its own segment, none left
-out for its length: a training row drops what does not fit, so its losses are
-of somewhat shorter strings than the grammar's. Beside the model's loss on them
-stands log P, exact (worlds/grammar.py): their difference is the mean relative
-entropy, the loss above the floor, without the noise of drawing strings.
+The strings are of the split 'test', each in a segment of its own, and none is
+left out for its length. (A training row drops strings that do not fit, so
+training losses are of somewhat shorter strings than the grammar's.) Beside the
+model's loss on them is -log P, exact (worlds/grammar.py): their difference is
+the mean relative entropy, the excess loss L - H without the noise of drawing
+strings.
 
-A token is forced when the grammar allows no other there. `exact` is the share
-of strings whose forced tokens the model all has as its first choice: an
-accuracy that needs every one of them, while the loss is a mean.
+A token is forced when the grammar allows no other at this place. `accuracy`
+is the share of strings in which the model's first choice is right at all forced
+tokens: it needs every one of them, while the loss is a mean.
 """
 
 import collections
@@ -16,75 +17,94 @@ import dataclasses
 import functools
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm import rows
 from physics_lm.errors import BadInput
-from physics_lm.evals import scoring
+from physics_lm.evals import teacher_forcing
+from physics_lm.evals.records import Records, row
+from physics_lm.evals.teacher_forcing import AnswerSpan
+from physics_lm.shape import Shape
+from physics_lm.worlds import base
 
-FORCED = 1 - 1e-9  # probability, of the only symbol that may follow
+FORCED = 1 - 1e-9  # probability of the only symbol that may follow
 
 
-def inputs(config, spec):
-  """(world, strings, packed rows, spans). Raises BadInput."""
-  if spec.problems < 2:
-    raise BadInput(f'evals: problems is {spec.problems}, wanted at least 2')
-  data = rows.load(config)
-  world = data.worlds[spec.world]
-  if not hasattr(world, 'laws'):
-    raise BadInput(f'evals: world {spec.world!r} is no grammar')
-  strings = [world.string('test', i) for i in range(spec.problems)]
-  # A span of each first token, to find the strings by.
-  examples = [dataclasses.replace(world.example('test', i), answers=(
-      ('string', 0),)) for i in range(spec.problems)]
-  return world, strings, *scoring.pack(data, examples)
+@dataclasses.dataclass(frozen=True)
+class Grammar:
+  """Metrics, in nats per token with the end token counted as one: nll (the
+  model's), entropy (of the same strings, exact), kl (their difference),
+  kl_error (its standard error), kl_end (the part of kl at end tokens, where the
+  root's own rules are needed; ends predicted elsewhere are not in it). And
+  forced_accuracy (of forced tokens), accuracy (of strings),
+  majority_baseline (the most frequent forced token), forced_tokens (per
+  string). No slices; n counts strings."""
+
+  cfg: Shape
+  batch_size: int
+  world: object
+  strings: list
+  packed: dict[str, np.ndarray]
+  spans: list[AnswerSpan]  # of each string's first token
+
+  def __call__(self, params: dict, step: int | None = None) -> Records:
+    nll, correct = teacher_forcing.outcomes(params, self.packed, self.cfg,
+                                            self.batch_size)
+    exact = exact_probabilities(self.world, len(self.strings))
+    raw, forced, kinds, end_excess = [], [], collections.Counter(), 0.0
+    for i, (span, string, p) in enumerate(zip(self.spans, self.strings, exact)):
+      at = span.row, slice(span.start, span.start + len(string) + 1)
+      sure = p > FORCED
+      forced.append(correct[at][sure])
+      end_excess += float(nll[at][-1] + np.log(p[-1]))
+      kinds.update(np.append(string, self.world.terminals)[sure].tolist())
+      raw.append({'string': i, 'tokens': len(string) + 1,
+                  'nats': float(nll[at].sum(dtype=np.float64)),
+                  'entropy': float(-np.log(p).sum()),
+                  'forced': int(sure.sum()),
+                  'forced_correct': int(forced[-1].sum())})
+    tokens, nats, entropy = (np.array([r[k] for r in raw], np.float64)
+                             for k in ('tokens', 'nats', 'entropy'))
+    kl = (nats - entropy).sum() / tokens.sum()
+    error = (nats - entropy - kl * tokens).std(ddof=1) / tokens.mean()
+    every = np.concatenate(forced)
+    values = {
+        'nll': nats.sum() / tokens.sum(),
+        'entropy': entropy.sum() / tokens.sum(), 'kl': kl,
+        'kl_error': error / len(raw)**0.5, 'kl_end': end_excess / tokens.sum(),
+        'forced_accuracy': every.mean() if len(every) else 1.0,
+        'accuracy': np.mean([f.all() for f in forced]),
+        'majority_baseline': max(kinds.values(), default=0) / max(
+            sum(kinds.values()), 1),
+        'forced_tokens': len(every) / len(raw)}
+    return Records([row(k, v, len(raw)) for k, v in values.items()], raw)
 
 
 @functools.lru_cache(4)
-def _exact(world, count: int):
-  """(-log P of the strings [count], probability of each token and the end by
-  the law: a list of arrays)."""
-  nats, chances = np.zeros(count), []
+def exact_probabilities(world: base.World, count: int) -> list[np.ndarray]:
+  """The grammar's probability of each token and of the end, given those
+  before, for the first `count` test strings."""
+  out = []
   for at in range(0, count, 32):
     strings = [world.string('test', i) for i in range(at, min(at + 32, count))]
-    for k, (s, law) in enumerate(zip(strings, world.laws(strings))):
-      chances.append(law[np.arange(len(s) + 1), [*s, world.terminals]])
-      nats[at + k] = -np.log(chances[-1]).sum()
-  return nats, chances
+    out += [law[np.arange(len(s) + 1), [*s, world.terminals]]
+            for s, law in zip(strings, world.laws(strings))]
+  return out
 
 
-def run(params, config, spec, cfg):
-  """(metrics, raw outcomes a string). Nats a token, the end counted as one:
-  nats (the model's loss), entropy (of the same strings, exact), kl (their
-  difference), kl_error (its standard error) and kl_end (what of kl is at the
-  end tokens, where the root's own rules are needed; ends foretold where none
-  comes are not in it); forced
-  (share of forced tokens that are the model's first choice), exact, guess (of
-  the commonest forced token always), forced_tokens (of a string), strings."""
-  world, strings, packed, spans = inputs(config, spec)
-  nll, right = scoring.outcomes(params, packed, cfg, config.data.batch)
-  floor, chances = _exact(world, len(strings))
-  raw, forced, kinds, ends = [], [], collections.Counter(), 0.0
-  for i, (span, s, chance) in enumerate(zip(spans, strings, chances)):
-    row, at = span.row, slice(span.start, span.start + len(s) + 1)
-    sure = chance > FORCED
-    forced.append(right[row, at][sure])
-    ends += float(nll[row, at][-1] + np.log(chance[-1]))
-    kinds.update(np.append(s, world.terminals)[sure].tolist())
-    raw.append({'string': i, 'tokens': len(s) + 1,
-                'nats': float(nll[row, at].sum(dtype=np.float64)),
-                'entropy': float(floor[i]), 'forced': int(sure.sum()),
-                'right': int(forced[-1].sum())})
-  tokens, nats, entropy = (np.array([r[k] for r in raw], np.float64)
-                           for k in ('tokens', 'nats', 'entropy'))
-  kl = (nats - entropy).sum() / tokens.sum()
-  error = (nats - entropy - kl * tokens).std(ddof=1) / tokens.mean()
-  every = np.concatenate(forced)
-  return {
-      'nats': float(nats.sum() / tokens.sum()),
-      'entropy': float(entropy.sum() / tokens.sum()), 'kl': float(kl),
-      'kl_error': float(error / len(raw)**0.5),
-      'kl_end': ends / float(tokens.sum()),
-      'forced': float(every.mean()) if len(every) else 1.0,
-      'exact': float(np.mean([f.all() for f in forced])),
-      'guess': max(kinds.values(), default=0) / max(sum(kinds.values()), 1),
-      'forced_tokens': len(every) / len(raw), 'strings': len(raw)}, raw
+def build(config: ConfigDict, data: rows.Data, spec: ConfigDict) -> Grammar:
+  """The first spec.num_problems strings of the split 'test'. Raises
+  BadInput."""
+  if spec.num_problems < 2:
+    raise BadInput(f'evals: num_problems is {spec.num_problems}, wanted at '
+                   'least 2')
+  world = data.worlds[spec.world]
+  if not hasattr(world, 'laws'):
+    raise BadInput(f'evals: world {spec.world!r} is no grammar')
+  strings = [world.string('test', i) for i in range(spec.num_problems)]
+  # A span of each first token, to find the strings in the rows.
+  examples = [dataclasses.replace(world.example('test', i), answers=(
+      ('string', 0),)) for i in range(spec.num_problems)]
+  return Grammar(teacher_forcing.evaluated_model(config, data),
+                 config.data.batch, world, strings,
+                 *teacher_forcing.pack(data, examples))

@@ -1,33 +1,37 @@
-"""How many bits does a model know (Part 3.3)?
+"""How many bits of knowledge does a model store (Part 3.3)?
 
 With p1, p2, p3 the expected losses in nats, each the sum over its tokens, of a
 name (after the end token), of an attribute's whole value, and of its first
-chunk, a model on N people of bioD(N, K, C, D, L, T) holds at least
+chunk, a model on N people of bioD(N, K, C, D, L, T) stores at least
 
   bits = N log2(N0 / e^p1) + N K log2(D^C / e^p2) + K D log2(T^L / (D e^p3))
 
 (theorem 3.2, less lower-order terms): no shorter description of its weights
 could predict as well. The three terms are name, value and diversity. A
-perfect memory has p1 = ln N and p2 = p3 = 0 and holds bits_max. For bioS
+perfect memory has p1 = ln N and p2 = p3 = 0 and stores bits_max. For bioS
 (definition 4.3) the lists of values count as known:
 
   bits = N log2(N0 / e^p1) + N log2(S0 / e^p2)
 
 with p2 summed over birth date, birth city, university, major, employer and
-pronoun. A term below zero, of a model that predicts worse than one who knows
-the lists, counts as zero; `unclipped` is without that. `ratio` is bits per
-parameter; parameters count embeddings of the vocabulary's own entries only,
-not of the padding.
+pronoun. A term below zero (the model predicts worse than the lists alone do)
+counts as zero; bits_unclipped is without that. Parameters count embeddings of
+the vocabulary's own entries only, not of the padding.
 """
 
+import dataclasses
 import math
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm import compress, rows
-from physics_lm.errors import BadInput
-from physics_lm.evals import scoring
+from physics_lm.evals import teacher_forcing
+from physics_lm.evals.records import Records, row
+from physics_lm.evals.teacher_forcing import AnswerSpan
 from physics_lm.scaling import flops
+from physics_lm.shape import Shape
+from physics_lm.worlds import base
 
 LN2 = math.log(2)
 
@@ -46,7 +50,8 @@ def bio_s(p1: float, p2: float, N: int, N0: int, S0: int) -> dict[str, float]:
           'value': N * (math.log(S0) - p2) / LN2}
 
 
-def terms(world, p1: float, p2: float, p3: float) -> dict[str, float]:
+def terms(world: base.World, p1: float, p2: float, p3: float
+          ) -> dict[str, float]:
   """Bits of each term of a world; p3 counts in bioD only."""
   if hasattr(world, 'sets'):
     return bio_d(p1, p2, p3, world.n, world.N0, world.K, world.C, world.D,
@@ -54,67 +59,98 @@ def terms(world, p1: float, p2: float, p3: float) -> dict[str, float]:
   return bio_s(p1, p2, world.n, world.N0, world.S0)
 
 
-def inputs(config, spec):
-  """(world, entries, packed rows, spans): at most spec.people entries, each
-  at the start of its own segment. Raises BadInput for none."""
-  compress.check(spec, config.model.experts)
-  if spec.people < 1:
-    raise BadInput(f'evals: people is {spec.people}, wanted at least 1')
-  data = rows.load(config)
-  world = data.worlds[spec.world]
-  count = min(world.people('bio'), spec.people)
-  # Spread evenly: of a mixture of trained and held-out people, both.
-  people = [i * world.people('bio') // count for i in range(count)]
-  entries = [world.entry(p) for p in people]
-  return world, entries, *scoring.pack(data, entries, spec.tag)
+@dataclasses.dataclass(frozen=True)
+class KnowledgeBits:
+  """Metrics bits (slice term: 'name', 'value', 'diversity' as they are, 'all'
+  with negative terms counted as zero); bits_max, bits_unclipped, parameters,
+  bits_per_param, bits_per_param_max, storage_bits (of the weights), and in
+  nats name_nats, value_nats, first_nats (p1, p2, p3). n counts people."""
+
+  cfg: Shape
+  batch_size: int
+  spec: ConfigDict
+  world: object
+  entries: list[base.Example]
+  packed: dict[str, np.ndarray]
+  spans: list[AnswerSpan]
+  vocab_size: int  # entries; the tables' other rows are padding
+
+  def __call__(self, params: dict, step: int | None = None) -> Records:
+    params, storage = compress.compress(
+        params, self.spec, self.cfg, self._calibration(), self.vocab_size)
+    nll, _ = teacher_forcing.outcomes(params, self.packed, self.cfg,
+                                      self.batch_size)
+    name, value, first = losses(nll, self.spans, len(self.entries))
+    attributes = sorted({a for _, a in value})
+    # bioD counts the mean value's loss K times, bioS the sum over attributes.
+    by_attribute = [_mean_of(value, a) for a in attributes]
+    p1 = float(name.mean())
+    p2 = float(np.mean(by_attribute) if hasattr(self.world, 'sets')
+               else np.sum(by_attribute))
+    p3 = float(np.mean([_mean_of(first, a) for a in attributes]))
+    raw = [{'person': e.meta['person'], 'name_nats': float(n), **{
+        f'{a}_nats': value[i, a] for a in attributes if (i, a) in value}}
+        for i, (e, n) in enumerate(zip(self.entries, name))]
+    return Records(self._rows(p1, p2, p3, storage), raw)
+
+  def _calibration(self) -> dict[str, np.ndarray]:
+    """At most 256 rows (the paper: 1,000 entries), padded to whole batches,
+    which a mesh can divide."""
+    few = {k: v[:256] for k, v in self.packed.items()}
+    short = -len(few['tokens']) % self.batch_size
+    return {k: np.pad(v, ((0, short), (0, 0))) for k, v in few.items()}
+
+  def _rows(self, p1: float, p2: float, p3: float, storage: float
+            ) -> list[dict]:
+    by_term = terms(self.world, p1, p2, p3)
+    bits_max = sum(terms(self.world, math.log(self.world.n), 0, 0).values())
+    tables = (1 if self.cfg.tied else 2) * self.vocab_size * self.cfg.width
+    parameters = flops.parameters(self.cfg).rest + tables
+    bits = sum(max(v, 0.0) for v in by_term.values())
+    values = {
+        'bits': bits, 'bits_max': bits_max,
+        'bits_unclipped': sum(by_term.values()), 'parameters': parameters,
+        'bits_per_param': bits / parameters,
+        'bits_per_param_max': bits_max / parameters, 'storage_bits': storage,
+        'name_nats': p1, 'value_nats': p2, 'first_nats': p3}
+    n = len(self.entries)
+    return [row(k, v, n, term='all') for k, v in values.items()] + [
+        row('bits', v, n, term=k) for k, v in by_term.items()]
 
 
-def run(params, config, spec, cfg):
-  """(metrics, raw outcomes). Metric names: bits, bits_max, ratio, ratio_max,
-  parameters, storage_bits (of the weights), name_nats, value_nats, first_nats,
-  people, bits/name ..."""
-  world, entries, packed, spans = inputs(config, spec)
-  # At most 256 rows to calibrate on (the paper: 1,000 entries); whole batches,
-  # which a mesh can cut.
-  few = {k: v[:256] for k, v in packed.items()}
-  short = -len(few['tokens']) % config.data.batch
-  words = len(rows.load(config).vocab)  # the rest of a table is padding
-  params, storage = compress.compress(params, spec, cfg, {
-      k: np.pad(v, ((0, short), (0, 0))) for k, v in few.items()}, words)
-  nll, _ = scoring.outcomes(params, packed, cfg, config.data.batch)
-  name = np.zeros(len(entries))
+def losses(nll: np.ndarray, spans: list[AnswerSpan], count: int):
+  """Loss in nats of each entry's name [count], of each whole value and of its
+  first chunk, both {(entry, attribute): nats}."""
+  name = np.zeros(count)
   value: dict[tuple[int, str], float] = {}
   first: dict[tuple[int, str], float] = {}
   for s in spans:
-    lost = float(nll[s.row, s.start:s.stop].sum(dtype=np.float64))
+    nats = float(nll[s.row, s.start:s.stop].sum(dtype=np.float64))
     if s.attribute == 'name':
-      name[s.example] += lost
+      name[s.example] += nats
     else:
       key = s.example, s.attribute
-      value[key] = value.get(key, 0.0) + lost
-      first.setdefault(key, lost)
-  attributes = sorted({a for _, a in value})
-  mean = lambda losses, a: np.mean([v for (_, b), v in losses.items()
-                                    if b == a])
-  each = [mean(value, a) for a in attributes]
-  # bioD counts a mean value's loss K times, bioS the sum over attributes.
-  p1 = float(name.mean())
-  p2 = float(np.mean(each) if hasattr(world, 'sets') else np.sum(each))
-  p3 = float(np.mean([mean(first, a) for a in attributes]))
-  got, most = terms(world, p1, p2, p3), terms(world, math.log(world.n), 0, 0)
-  count = flops.parameters(cfg)
-  tables = (1 if cfg.tied else 2) * words * cfg.width
-  parameters = count.rest + tables
-  bits = sum(max(v, 0.0) for v in got.values())
-  metrics = {
-      'bits': bits, 'bits_max': sum(most.values()),
-      'unclipped': sum(got.values()), 'parameters': parameters,
-      'ratio': bits / parameters,
-      'ratio_max': sum(most.values()) / parameters,
-      'name_nats': p1, 'value_nats': p2, 'first_nats': p3,
-      'people': len(entries), 'storage_bits': storage} | {
-          f'bits/{k}': v for k, v in got.items()}
-  raw = [{'person': e.meta['person'], 'name_nats': float(n), **{
-      f'{a}_nats': value[i, a] for a in attributes if (i, a) in value}}
-      for i, (e, n) in enumerate(zip(entries, name))]
-  return metrics, raw
+      value[key] = value.get(key, 0.0) + nats
+      first.setdefault(key, nats)
+  return name, value, first
+
+
+def _mean_of(nats: dict[tuple[int, str], float], attribute: str) -> float:
+  return float(np.mean([v for (_, a), v in nats.items() if a == attribute]))
+
+
+def build(config: ConfigDict, data: rows.Data, spec: ConfigDict
+          ) -> KnowledgeBits:
+  """At most spec.people entries, each in a segment of its own. Raises BadInput
+  for none, and for a compression that cannot be."""
+  compress.check(spec, config.model.experts)
+  teacher_forcing.check_positive(spec, 'people')
+  world = data.worlds[spec.world]
+  count = min(world.people('bio'), spec.people)
+  # Spread evenly: of a mixture of trained and held-out people, both.
+  entries = [world.entry(i * world.people('bio') // count)
+             for i in range(count)]
+  return KnowledgeBits(
+      teacher_forcing.evaluated_model(config, data), config.data.batch, spec,
+      world, entries, *teacher_forcing.pack(data, entries, spec.tag),
+      len(data.vocab))

@@ -1,44 +1,57 @@
-"""Loss of each task of the mixture on rows that training never draws."""
+"""Loss of each task of the mixture on rows that training never draws.
+
+Tasks of weight 0 are left out. The model may have read the examples (a
+biography is one of M); only how they are drawn and packed is new. Of a stream
+of text the rows are held-out documents.
+"""
+
+import dataclasses
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm import pipeline, rows
-from physics_lm.errors import BadInput
-from physics_lm.evals import scoring
+from physics_lm.evals import teacher_forcing
+from physics_lm.evals.records import Records, row
+from physics_lm.shape import Shape
 
-_FRESH = 1 << 40  # rows so far on are drawn by no training run
+_HELD_OUT = 1 << 40  # no training run draws rows from this number on
 
 
-def inputs(config, spec):
-  """(data, packed rows of each task). Raises BadInput for no rows."""
-  if spec.rows < 1:
-    raise BadInput(f'evals: rows is {spec.rows}, wanted at least 1')
-  data, packed = rows.load(config), []
+@dataclasses.dataclass(frozen=True)
+class Loss:
+  """Metric loss (nats per token, n tokens); slice task."""
+
+  cfg: Shape
+  batch_size: int
+  packed: dict[str, dict[str, np.ndarray]]  # {task: arrays [R, T]}
+
+  def __call__(self, params: dict, step: int | None = None) -> Records:
+    out = Records([], [])
+    for task, packed in self.packed.items():
+      nll, _ = teacher_forcing.outcomes(params, packed, self.cfg,
+                                        self.batch_size)
+      sums = (nll * packed['weights']).sum(-1, dtype=np.float64)
+      counts = packed['weights'].sum(-1, dtype=np.float64)
+      out.rows.append(row('loss', sums.sum() / counts.sum(), counts.sum(),
+                          task=task))
+      out.raw.extend({'task': task, 'row': k, 'nats': float(s),
+                      'tokens': float(n)}
+                     for k, (s, n) in enumerate(zip(sums, counts)))
+    return out
+
+
+def build(config: ConfigDict, data: rows.Data, spec: ConfigDict) -> Loss:
+  """spec.num_rows rows of each task. Raises BadInput for none."""
+  teacher_forcing.check_positive(spec, 'num_rows')
+  packed, streams = {}, data.streams()
   for i, task in enumerate(data.tasks):
-    if i in data.streams():
-      batch = pipeline.judged_rows(data, i, spec.rows)
+    if i in streams:
+      batch = pipeline.judged_rows(data, i, spec.num_rows)
     else:
       alone = data._replace(tasks=(task,))
-      batch = [rows.row(alone, _FRESH + i * spec.rows + k)
-               for k in range(spec.rows)]
-    packed.append({k: np.stack([r[k] for r in batch]) for k in batch[0]})
-  return data, packed
-
-
-def run(params, config, spec, cfg):
-  """({'<task>': nats a token, ...}, raw outcomes a row).
-
-  Tasks of weight 0 do not count. The examples may be known to the model (a
-  biography is one of M); what is fresh is the drawing and packing. Of a text
-  it is the held-out documents.
-  """
-  metrics, raw = {}, []
-  data, each = inputs(config, spec)
-  for task, packed in zip(data.tasks, each):
-    nll, _ = scoring.outcomes(params, packed, cfg, config.data.batch)
-    sums = (nll * packed['weights']).sum(-1, dtype=np.float64)
-    counts = packed['weights'].sum(-1, dtype=np.float64)
-    metrics[task.name] = float(sums.sum() / counts.sum())
-    raw += [{'task': task.name, 'row': k, 'nats': float(s), 'tokens': float(n)}
-            for k, (s, n) in enumerate(zip(sums, counts))]
-  return metrics, raw
+      batch = [rows.row(alone, _HELD_OUT + i * spec.num_rows + k)
+               for k in range(spec.num_rows)]
+    packed[task.name] = {k: np.stack([r[k] for r in batch]) for k in batch[0]}
+  return Loss(teacher_forcing.evaluated_model(config, data), config.data.batch,
+              packed)

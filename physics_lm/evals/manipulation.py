@@ -1,104 +1,116 @@
 """Manipulation of knowledge: are tasks about it answered right (Part 3.2)?
 
-Of each task and half of the people: `plain`, the answer alone, asked with
-"Answer:"; for tasks whose answer follows from facts also `hinted`, the answer
-after the model's own hint, asked with "Hint:", and `hint`, whether the hint
-was right. Plain answers are scored teacher-forced, which is greedy exact
-match; with a hint the model writes for itself. `majority`: what the commonest
-answer to training questions scores.
+acc_no_cot is the accuracy of the answer alone, after "Answer:". For tasks
+whose answer follows from facts, acc_cot is the accuracy of the answer after a
+chain of thought that the model writes itself, after "Hint:", and cot_fact_acc
+that of the facts in the chain. Answers without a chain are scored
+teacher-forced, which is greedy exact match. majority_baseline is the accuracy
+of the most frequent answer to training questions.
 
-A person is first in the same number of questions as any other, so that means
-over questions are means over people; raw outcomes name the person.
+Each person is the first one of the same number of questions, so that means over
+questions are means over people.
 """
 
-import collections
+import dataclasses
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm import decode, rows
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput, nearest
-from physics_lm.evals import scoring
-from physics_lm.worlds import manipulation
+from physics_lm.evals import teacher_forcing
+from physics_lm.evals.records import Records, accuracy_row, row
+from physics_lm.evals.teacher_forcing import AnswerSpan
+from physics_lm.shape import Shape
+from physics_lm.worlds import base, manipulation
 
-HALVES = manipulation.HALVES
+PERSON_SPLITS = manipulation.HALVES
+ACCURACIES = ('acc_no_cot', 'acc_cot', 'cot_fact_acc')
 
 
-def inputs(config, spec):
-  """(data, world, {split: examples}). Raises BadInput for an unknown task,
-  another world, nobody to ask, or rows too short."""
-  data = rows.load(config)
+@dataclasses.dataclass(frozen=True)
+class Manipulation:
+  """Metrics acc_no_cot, acc_cot, cot_fact_acc, majority_baseline; slices
+  person_split, task. n counts people, and intervals are by person."""
+
+  cfg: Shape
+  batch_size: int
+  data: rows.Data
+  world: manipulation.Manipulation
+  examples: dict[str, list[base.Example]]  # by split of the world
+  packed: dict[str, tuple]  # (arrays, spans), of splits without CoT
+
+  def __call__(self, params: dict, step: int | None = None) -> Records:
+    raw, out = [], []
+    for split, examples in self.examples.items():
+      task, with_cot, person_split = self.world.task(split)
+      outcomes = self._generated(params, examples) if with_cot else (
+          self._forced(params, *self.packed[split]))
+      part = [{'person_split': person_split, 'task': task,
+               'person': e.meta['person'], **o}
+              for e, o in zip(examples, outcomes)]
+      people = [r['person'] for r in part]
+      names = {'person_split': person_split, 'task': task}
+      out += [accuracy_row(metric, people, [r[metric] for r in part], **names)
+              for metric in ACCURACIES if metric in part[0]]
+      if not with_cot:
+        constant = manipulation.majority(self.world, task)
+        out.append(row('majority_baseline', np.mean(
+            [e.pieces[-1] == constant for e in examples]), len(set(people)),
+                       **names))
+      raw += part
+    return Records(out, raw)
+
+  def _forced(self, params: dict, packed: dict[str, np.ndarray],
+              spans: list[AnswerSpan]) -> list[dict]:
+    """Whether each answer is what greedy decoding writes."""
+    _, correct = teacher_forcing.outcomes(params, packed, self.cfg,
+                                          self.batch_size)
+    return [{'acc_no_cot': bool(correct[s.row, s.start:s.stop].all())}
+            for s in spans]
+
+  def _generated(self, params: dict, examples: list[base.Example]
+                 ) -> list[dict]:
+    """Whether the chain of thought and the answer that the model writes are
+    right."""
+    prompts = [[vocabs.EOS, *self._ids(e.pieces[:-2])] for e in examples]
+    longest = max(len(self._ids(e.pieces[-2:])) for e in examples)
+    # Two tokens more than the longest: an answer that runs on is wrong.
+    texts = [self.data.vocab.decode(ids) for ids in decode.greedy(
+        params, self.cfg, prompts, longest + 2, len(self.data.vocab))]
+    return [{'cot_fact_acc': text.startswith(e.pieces[-2]),
+             'acc_cot': self.world.check(e, text).correct}
+            for e, text in zip(examples, texts)]
+
+  def _ids(self, pieces) -> list[int]:
+    return [t for piece in pieces for t in self.data.vocab.encode(piece)]
+
+
+def build(config: ConfigDict, data: rows.Data, spec: ConfigDict
+          ) -> Manipulation:
+  """Questions of spec.tasks about at most spec.people people of each split.
+  Raises BadInput for an unknown task, another world, no people, or rows too
+  short."""
   world = data.worlds[spec.world]
   if not isinstance(world, manipulation.Manipulation):
     raise BadInput(f'evals: world {spec.world!r} has no tasks, wanted one of '
                    'kind manipulation')
-  if spec.people < 1:
-    raise BadInput(f'evals: people is {spec.people}, wanted at least 1')
-  asked = {}
+  teacher_forcing.check_positive(spec, 'people')
+  examples, packed = {}, {}
   for task in filter(None, spec.tasks.split(',')):
     if task not in manipulation.TASKS:
       raise BadInput(f'evals: tasks names {task!r}; '
                      f'{nearest(task, manipulation.TASKS)}')
-    for half in HALVES:
-      for hint in ('', '_hint') if task in manipulation.HINTED else ('',):
-        split = f'{task}{hint}_{half}'
-        asked[split] = [world.example(split, i) for i in manipulation.pairs(
+    for person_split in PERSON_SPLITS:
+      for cot in ('', '_hint') if task in manipulation.HINTED else ('',):
+        split = f'{task}{cot}_{person_split}'
+        examples[split] = [world.example(split, i) for i in manipulation.pairs(
             world, split, spec.people)]
-  if not asked:
+        if not cot:
+          packed[split] = teacher_forcing.pack(data, examples[split])
+  if not examples:
     raise BadInput(f'evals: tasks is {spec.tasks!r}, wanted some of '
                    f'{", ".join(manipulation.TASKS)}')
-  return data, world, asked
-
-
-def run(params, config, spec, cfg):
-  """(metrics, raw outcomes). Metric names: plain/test/TASK, hinted/test/TASK,
-  hint/test/TASK, majority/test/TASK, people/test; and plain_low/test/TASK,
-  plain_high/test/TASK, ..., the 95 % interval by person."""
-  data, world, asked = inputs(config, spec)
-  score, raw = collections.defaultdict(list), []
-  for split, examples in asked.items():
-    task, hint, half = world.task(split)
-    if hint:
-      outcomes = _written(params, cfg, data, world, examples)
-    else:
-      guess = manipulation.majority(world, task)
-      score[f'majority/{half}/{task}'] = [e.pieces[-1] == guess
-                                          for e in examples]
-      outcomes = [{'plain': ok} for ok in _forced(
-          params, cfg, data, examples, config.data.batch)]
-    for e, o in zip(examples, outcomes):
-      raw.append({'half': half, 'task': task, 'person': e.meta['person'], **o})
-      for name, ok in o.items():
-        score[f'{name}/{half}/{task}'].append(ok)
-  metrics = {k: float(np.mean(v)) for k, v in score.items()}
-  for key in list(metrics):
-    name, half, task = key.split('/')
-    if name != 'majority':
-      asked = [r for r in raw if r['half'] == half and r['task'] == task
-               and name in r]
-      metrics[f'{name}_low/{half}/{task}'], metrics[
-          f'{name}_high/{half}/{task}'] = scoring.interval(
-              [r['person'] for r in asked], [r[name] for r in asked])
-  metrics |= {f'people/{half}': len({r['person'] for r in raw
-                                     if r['half'] == half}) for half in HALVES}
-  return metrics, raw
-
-
-def _forced(params, cfg, data, examples, batch: int) -> list[bool]:
-  """Whether each answer is the greedy one."""
-  packed, spans = scoring.pack(data, examples)
-  _, right = scoring.outcomes(params, packed, cfg, batch)
-  return [bool(right[s.row, s.start:s.stop].all()) for s in spans]
-
-
-def _written(params, cfg, data, world, examples) -> list[dict]:
-  """Whether hint and answer are right that the model writes."""
-  tokens = lambda e, part: [t for p in part for t in data.vocab.encode(p)]
-  prompts = [[vocabs.EOS, *tokens(e, e.pieces[:-2])] for e in examples]
-  longest = max(len(tokens(e, e.pieces[-2:])) for e in examples)
-  # A few words more than the longest: what runs on is wrong.
-  found = [data.vocab.decode(ids) for ids in decode.greedy(
-      params, cfg, prompts, longest + 2, len(data.vocab))]
-  return [{'hint': text.startswith(e.pieces[-2]),
-           'hinted': world.check(e, text).correct}
-          for e, text in zip(examples, found)]
+  return Manipulation(teacher_forcing.evaluated_model(config, data),
+                      config.data.batch, data, world, examples, packed)

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 from physics_lm import shape, store
 from physics_lm.errors import BadInput
+from physics_lm.evals import records
 from physics_lm.scaling import flops
 
 
@@ -24,8 +25,9 @@ def sizes(config: ConfigDict, vocab: int) -> dict[str, float]:
 
 def table(folder: Path, curves: bool = False):
   """A data frame of the finished runs in runs/<experiment>: `run` (its id),
-  sizes() and every last evaluation; with `curves` a row for each logged step,
-  its D and its training loss as 'loss'. Raises BadInput when none is done.
+  sizes() and every last evaluation, by flat names (records.flat_name); with
+  `curves` a row for each logged step, its D and its training loss as 'loss'.
+  Raises BadInput when none is done.
 
   A run that started from another counts its own tokens only.
   """
@@ -39,7 +41,11 @@ def table(folder: Path, curves: bool = False):
     row = {'run': at.name, **sizes(
         config, store.read_json(at / 'meta.json')['vocab']['size'])}
     if not curves:
-      out.append(row | store.results(at))
+      train, evals = store.results(at)
+      out.append(row | {f'train/{k}': v for k, v in train.items()
+                        if k != 'kind'} | {
+          k: v for name, rows in evals.items()
+          for k, v in records.flatten(rows, name).items()})
       continue
     for logged in store.read_rows(at / 'metrics.jsonl'):
       if logged['kind'] == 'train':

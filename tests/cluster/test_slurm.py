@@ -27,7 +27,7 @@ def figure(df): ...
 def verdict(df): ...
 '''
 SMALL = {k: v for k, v in TINY.items() if k != 'steps'} | {
-    'steps': 8, 'evals.extraction.people': 2, 'evals.loss.rows': 2,
+    'steps': 8, 'evals.extraction.people': 2, 'evals.loss.num_rows': 2,
     'checkpoint.every': 4, 'log.every': 1}
 
 

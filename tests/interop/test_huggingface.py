@@ -187,9 +187,8 @@ def test_an_imported_model_is_a_parent_and_can_be_evaluated(
   train.run(cli.override(config, {
       'init_from': str(tmp_path / 'back'), 'steps': 3,
       'optim.learning_rate': 0.0}), tmp_path / 'child')
-  a, b = store.results(trained_run), store.results(tmp_path / 'child')
-  same = [k for k in a if k.startswith('extraction/exact')]
-  assert same and all(a[k] == b[k] for k in same)
+  (_, a), (_, b) = (store.results(f) for f in (trained_run, tmp_path / 'child'))
+  assert a['extraction'] == b['extraction'] != []
 
 
 def test_a_foreign_llama(tmp_path):

@@ -1,0 +1,316 @@
+"""Best of n: which of many sampled solutions? (test-time scaling)
+
+For each problem the model writes n solutions at a temperature, and one is
+chosen:
+
+  first      the first one: what sampling gives
+  majority   the first of those with the most frequent answer
+  outcome    by an outcome verifier, which was trained on whether solutions are
+             right: the highest probability, after the last step, of that
+  process    by a process verifier, which was trained on where solutions go
+             wrong: the highest product, over the steps, of the probability that
+             all is right up to there
+  oracle     a right one if there is one
+
+A verifier is the model itself with one more head, trained on solutions that the
+model wrote of other problems (`verifier_split`) and the world's checker judged
+(Cobbe et al. 2021, arXiv 2110.14168; Lightman et al. 2023, arXiv 2305.20050).
+Both verifiers are trained on the same solutions, equally often. These problems
+should be as hard as the test problems: of easy ones, short solutions are right.
+"""
+
+import collections
+import dataclasses
+import functools
+import operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from physics_lm import decode, model, rows
+from physics_lm.errors import BadInput
+from physics_lm.evals import teacher_forcing
+from physics_lm.evals.igsm import contamination, solutions
+from physics_lm.evals.records import Records, accuracy_row, row
+from physics_lm.shape import Shape
+from physics_lm.worlds import igsm
+
+CHOICES = ('first', 'majority', 'outcome', 'process', 'oracle')
+VERIFIERS = ('outcome', 'process')
+LEARNING_RATE = 1e-3  # of a verifier
+EPOCHS = 2  # of a verifier, over its solutions
+
+
+def sample_solutions(params: dict, problems: solutions.Problems, n: int,
+                     seed: int, *, config: ConfigDict, spec: ConfigDict,
+                     data: rows.Data, cfg: Shape
+                     ) -> list[tuple[int, list[dict]]]:
+  """n judged solutions of each problem.
+
+  Returns:
+    [(index, outcomes)]. An outcome is that of solutions.judge_solution with
+    `text`, `ids` (prompt and solution), `sentence_ends` (of full stops, in ids)
+    and `correct_sentences` (how many are right before the first wrong one).
+  """
+  world = data.worlds[spec.world]
+  prompts = [solutions.prompt_ids(data, e) for _, e in problems
+             for _ in range(n)]
+  generated = decode.generate(
+      params, cfg, prompts, spec.max_new_tokens, decode.method(spec.decode),
+      entries=len(data.vocab),
+      batch=solutions.decode_batch(config, spec.num_problems), seed=seed)
+  stop, = data.vocab.encode('.')
+  out = []
+  for k, (index, example) in enumerate(problems):
+    problem, part = solutions.read_problem(world, example), []
+    for prompt, ids in zip(prompts[k * n:k * n + n],
+                           generated[k * n:k * n + n]):
+      text, ended = data.vocab.decode(ids), len(ids) < spec.max_new_tokens
+      judged = solutions.judge_solution(problem, text, ended)
+      ends = [len(prompt) + i for i, t in enumerate(ids) if t == stop]
+      part.append({
+          **judged, 'text': text, 'ids': [*prompt, *ids],
+          'sentence_ends': ends,
+          'correct_sentences': len(ends) if judged['correct'] else
+          judged['parameters'] + judged['retries']})
+    out.append((index, part))
+  return out
+
+
+def pack_solutions(solved: list[dict], length: int) -> dict[str, np.ndarray]:
+  """Rows of one solution each, [N, T]: tokens, `end` (1 at the end of a
+  sentence), and there the labels of both verifiers, `outcome` and `process`."""
+  out = {k: np.zeros((len(solved), length), np.int32)
+         for k in ('tokens', 'end', *VERIFIERS)}
+  for i, s in enumerate(solved):
+    out['tokens'][i, :len(s['ids'])] = s['ids']
+    for k, at in enumerate(s['sentence_ends']):
+      out['end'][i, at] = 1
+      out['outcome'][i, at] = s['correct']
+      out['process'][i, at] = k < s['correct_sentences']
+  return out
+
+
+def verifier_logits(verifier: dict, tokens_BT: jax.Array, cfg: Shape):
+  """Logits of being right at every token, [B, T] float32."""
+  h_BTD, *_ = model.hidden(verifier['model'], tokens_BT, cfg)
+  return h_BTD.astype(jnp.float32) @ verifier['head'] + verifier['bias']
+
+
+_verifier_logits = jax.jit(verifier_logits, static_argnums=2)
+
+
+def optimizer(steps: int) -> optax.GradientTransformation:
+  """Of a verifier."""
+  return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(
+      optax.warmup_cosine_decay_schedule(0.0, LEARNING_RATE, steps // 10,
+                                         steps), weight_decay=0.01))
+
+
+@functools.partial(jax.jit, static_argnames=('cfg', 'steps'))
+def _step(verifier: dict, opt, tokens_BT: jax.Array, end_BT, label_BT, cfg,
+          steps):
+  def loss(verifier):
+    nll_BT = optax.sigmoid_binary_cross_entropy(
+        verifier_logits(verifier, tokens_BT, cfg), label_BT.astype(jnp.float32))
+    # Each solution counts once, however many sentences it has.
+    return ((nll_BT * end_BT).sum(1) / jnp.maximum(end_BT.sum(1), 1)).mean()
+
+  updates, opt = optimizer(steps).update(jax.grad(loss)(verifier), opt,
+                                         verifier)
+  return optax.apply_updates(verifier, updates), opt
+
+
+def train_verifier(params: dict, cfg: Shape, packed: dict[str, np.ndarray],
+                   target: str, batch: int) -> dict:
+  """A verifier that starts from the model's parameters, trained on packed
+  solutions with the labels `target`."""
+  count = len(packed['tokens'])
+  steps = EPOCHS * (count // batch)
+  verifier = {'model': params, 'head': jnp.zeros(cfg.width),
+              'bias': jnp.float32(0)}
+  opt = optimizer(steps).init(verifier)
+  order = np.concatenate([
+      np.random.default_rng(i).permutation(count)[:count // batch * batch]
+      for i in range(EPOCHS)])
+  for i in range(steps):
+    at = order[i * batch:(i + 1) * batch]
+    verifier, opt = _step(verifier, opt, packed['tokens'][at],
+                          packed['end'][at], packed[target][at], cfg, steps)
+  return verifier
+
+
+def score_solutions(verifier: dict, packed: dict[str, np.ndarray], target: str,
+                    cfg: Shape, batch: int) -> np.ndarray:
+  """Log-probability of being right of each packed solution, [N]; -inf for a
+  solution without a sentence."""
+  found = []
+  count = len(packed['tokens'])
+  for at in range(0, count, batch):
+    part = packed['tokens'][at:at + batch]
+    short = batch - len(part)
+    found.append(np.asarray(_verifier_logits(verifier, np.pad(
+        part, ((0, short), (0, 0))), cfg)))
+  log_p = -np.logaddexp(0, -np.concatenate(found)[:count].astype(np.float64))
+  end = packed['end']
+  if target == 'process':
+    total = (log_p * end).sum(1)
+  else:
+    last = end.shape[1] - 1 - end[:, ::-1].argmax(1)
+    total = log_p[np.arange(count), last]
+  return np.where(end.any(1), total, -np.inf)
+
+
+def answer_text(solution: dict) -> str:
+  """The last number of a solution, as written."""
+  return solution['text'].rstrip('.').rpartition('= ')[2]
+
+
+def choose(part: list[dict], choice: str) -> dict:
+  """The solution of one problem that a choice of CHOICES takes."""
+  if choice == 'first':
+    return part[0]
+  if choice == 'oracle':
+    return next((s for s in part if s['correct']), part[0])
+  if choice == 'majority':
+    most = collections.Counter(map(answer_text, part)).most_common(1)[0][0]
+    return next(s for s in part if answer_text(s) == most)
+  return max(part, key=operator.itemgetter(f'{choice}_score'))
+
+
+@dataclasses.dataclass(frozen=True)
+class BestOfN:
+  """Metrics accuracy and answer_accuracy of the chosen solution (slices
+  choice, of CHOICES, and n_samples: of the first 1, 2, 4 ...), auc (how often a
+  right solution scores above a wrong one of the same problem; choice 'outcome'
+  or 'process', n_samples 'all'; n counts problems that have both), and of what
+  the verifiers were trained on verifier_solutions and verifier_accuracy (split
+  'verifier'). Slices: split, choice, n_samples, contaminated. n counts
+  problems."""
+
+  cfg: Shape
+  config: ConfigDict
+  spec: ConfigDict
+  data: rows.Data
+  problems: dict[str, solutions.Problems]  # by split
+  verifier_problems: solutions.Problems
+  training_set: contamination.TrainingSet | None
+
+  def __call__(self, params: dict, step: int | None = None) -> Records:
+    sample = functools.partial(sample_solutions, params, config=self.config,
+                               spec=self.spec, data=self.data, cfg=self.cfg)
+    train = [s for _, part in sample(
+        self.verifier_problems, self.spec.verifier_samples, 1) for s in part]
+    solved = {split: sample(part, self.spec.num_samples, 2)
+              for split, part in self.problems.items()}
+    self._score(params, train, [s for found in solved.values()
+                                for _, part in found for s in part])
+    occurred = contamination.contamination_checker(self.training_set, step)
+    out, raw = verifier_rows(train), []
+    for split, found in solved.items():
+      groups = []
+      for (index, part), (_, example) in zip(found, self.problems[split]):
+        known = occurred(split, self.data.worlds[self.spec.world].prompt(
+            example))
+        groups.append({'index': index, 'in_training_set': known,
+                       'solutions': part})
+        raw += [{'split': split, 'index': index, 'sample': i,
+                 'in_training_set': known, **raw_outcome(s)}
+                for i, s in enumerate(part)]
+      for contaminated, some in contamination.slices(groups):
+        out += choice_rows(some, self.spec.num_samples, split, contaminated)
+    return Records(out, raw)
+
+  def _score(self, params: dict, train: list[dict], test: list[dict]):
+    """Trains both verifiers and writes their scores into the test solutions."""
+    length = -(-max(len(s['ids']) for s in train + test) // 16) * 16
+    packed, batch = pack_solutions(train, length), self.config.data.batch
+    for target in VERIFIERS:
+      verifier = train_verifier(params, self.cfg, packed, target, batch)
+      for at in range(0, len(test), 1024):  # packed a few at a time
+        part = test[at:at + 1024]
+        for s, score in zip(part, score_solutions(
+            verifier, pack_solutions(part, length), target, self.cfg, batch)):
+          s[f'{target}_score'] = float(score)
+
+
+def raw_outcome(solution: dict) -> dict:
+  """What is stored of a solution. JSON has no -inf: the score of a solution
+  without a sentence is None."""
+  return {k: None if v == -np.inf else v for k, v in solution.items()
+          if k not in ('ids', 'sentence_ends')}
+
+
+def verifier_rows(train: list[dict]) -> list[dict]:
+  """How many solutions the verifiers were trained on, and how many of those
+  are right."""
+  names = {'split': 'verifier', 'choice': 'all', 'n_samples': 'all',
+           'contaminated': 'all'}
+  return [row('verifier_solutions', len(train), len(train), **names),
+          row('verifier_accuracy', np.mean([s['correct'] for s in train]),
+              len(train), **names)]
+
+
+def choice_rows(groups: list[dict], most: int, split: str, contaminated: str
+                ) -> list[dict]:
+  """Rows of one split. `groups`: of each problem, its index and solutions."""
+  out, n = [], 1
+  where = [g['index'] for g in groups]
+  parts = [g['solutions'] for g in groups]
+  while n <= most:
+    for choice in CHOICES:
+      chosen = [choose(part[:n], choice) for part in parts]
+      out += [accuracy_row(metric, where, [s[key] for s in chosen], split=split,
+                           choice=choice, n_samples=n,
+                           contaminated=contaminated)
+              for metric, key in (('accuracy', 'correct'),
+                                  ('answer_accuracy', 'answer_correct'))]
+    n *= 2
+  for choice in VERIFIERS:
+    wins = [pair_wins(part, f'{choice}_score') for part in parts]
+    if any(wins):
+      out.append(row('auc', np.mean([w for some in wins for w in some]),
+                     sum(bool(some) for some in wins), split=split,
+                     choice=choice, n_samples='all', contaminated=contaminated))
+  return out
+
+
+def pair_wins(part: list[dict], score: str) -> list[float]:
+  """For each pair of a right and a wrong solution of one problem: 1 where the
+  right one scores higher, 0.5 where both score the same, else 0."""
+  return [(a[score] > b[score]) + (a[score] == b[score]) / 2
+          for a in part for b in part if a['correct'] and not b['correct']]
+
+
+def build(config: ConfigDict, data: rows.Data, spec: ConfigDict,
+          training_set: contamination.TrainingSet | None = None) -> BestOfN:
+  """The test problems, and others for the verifiers. Raises BadInput."""
+  teacher_forcing.check_positive(
+      spec, 'num_problems', 'max_new_tokens', 'num_samples',
+      'verifier_problems', 'verifier_samples')
+  train = spec.verifier_problems * spec.verifier_samples
+  if train < config.data.batch:
+    raise BadInput(f'evals: verifiers are trained on {train} solutions '
+                   '(verifier_problems * verifier_samples), wanted at least '
+                   f'data.batch={config.data.batch}')
+  check_sampling(spec)
+  igsm.parse_split(spec.verifier_split)
+  world = solutions.igsm_world(config, data, spec)
+  test = {split: solutions.problems(data, world, split, spec.num_problems)
+          for split in solutions.splits(spec)}
+  return BestOfN(
+      teacher_forcing.evaluated_model(config, data), config, spec, data, test,
+      solutions.problems(data, world, spec.verifier_split,
+                         spec.verifier_problems,
+                         solutions.evaluated_texts(data, world, spec)),
+      training_set)
+
+
+def check_sampling(spec: ConfigDict):
+  """Raises BadInput when decoding is not by sampling."""
+  if not decode.method(spec.decode).temperature:
+    raise BadInput(f'evals: decode is {spec.decode!r}, wanted sample, '
+                   'sample:TEMPERATURE or sample:TEMPERATURE:TOP_K')

@@ -1,0 +1,152 @@
+"""Contamination: which test problems occurred in training, word for word?
+
+In a large world freshly drawn problems are new; in a small one many occurred
+before, and to have memorised them is not to reason. What a run read is a pure
+function of its config and step, so its rows are made once more (about 2,000
+rows of 160 tokens per second on a core), and those of the runs that it started
+from.
+"""
+
+import contextlib
+import functools
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from physics_lm import rows, store, trained, vocab
+from physics_lm.errors import BadInput
+from physics_lm.worlds.igsm import parse_split
+
+MAX_ROWS = 100_000  # rows made again: a minute of a core
+
+# (split, text of a problem) -> whether it occurred; None: not known.
+Checker = Callable[[str, str], bool | None]
+
+
+class Occurrences:
+  """The iGSM problems in the training rows of a config, made as far as they
+  are needed."""
+
+  def __init__(self, config: ConfigDict):
+    self._data = rows.load(config)
+    self._tags = {t.name: t.tag for t in self._data.tasks if config.worlds[
+        config.data.tasks[t.name].world].kind == 'igsm'}
+    self._first_row: dict[str, int] = {}  # of each problem's text
+    self._rows = 0  # made so far
+
+  def before(self, text: str, count: int) -> bool:
+    """Whether the first `count` rows hold the problem."""
+    for index in range(self._rows, count):
+      for problem in self._problems(index):
+        self._first_row.setdefault(problem, index)
+    self._rows = max(self._rows, count)
+    return self._first_row.get(text, count) < count
+
+  def _problems(self, index: int):
+    """The problems of a row, without solutions."""
+    data = self._data
+    name = data.tasks[rows.task_of(data, index)].name
+    if name not in self._tags:
+      return
+    tokens = rows.row(data, index)['tokens'].tolist()
+    starts = [i for i, t in enumerate(tokens) if t == vocab.EOS]
+    for start, stop in zip(starts, [*starts[1:], len(tokens)]):
+      text = data.vocab.decode(tokens[start + 1:stop])
+      yield text.removeprefix(self._tags[name]).partition(' Define')[0]
+
+
+@functools.lru_cache(8)
+def _occurrences(text: str) -> Occurrences:
+  """Shared by the evaluations of a run, and by runs that read the same."""
+  return Occurrences(ConfigDict(json.loads(text)))
+
+
+def occurrences(config: ConfigDict) -> Occurrences:
+  """The occurrences in what a config reads."""
+  relevant = ConfigDict({
+      'worlds': config.worlds, 'data': config.data,
+      'seed': {k: config.seed[k] for k in ('data', 'world')}})
+  return _occurrences(relevant.to_json_best_effort(sort_keys=True))
+
+
+class TrainingSet:
+  """What a run, and the runs that it started from, have read.
+
+  Args:
+    config: the run's.
+    folder: the run's; its parents are found from there.
+  """
+
+  def __init__(self, config: ConfigDict, folder: Path | None):
+    self._config, self._folder = config, folder
+
+  def contamination_checker(self, step: int) -> Checker:
+    """Whether a problem of a split occurred in what the run had read by
+    `step`, or in what its parents read.
+
+    It is not known, None, when that was more than MAX_ROWS rows, which are not
+    made again, or when a parent's folder is missing. Even then problems of
+    test templates are new to models that were trained on other templates;
+    those of a `_reask` split may have any template.
+    """
+    read = self._lineage(step)
+    known = read is not None and sum(n for _, n in read) <= MAX_ROWS
+    train_templates = read is not None and all(
+        t.split.startswith('train') for c, _ in read for t in igsm_tasks(c))
+
+    def occurred(split: str, text: str) -> bool | None:
+      if known:
+        return any(occurrences(c).before(text, n) for c, n in read)
+      bins, _, reask = parse_split(split)
+      new = train_templates and 0 not in bins and not reask
+      return False if new else None
+
+    return occurred
+
+  def _lineage(self, step: int) -> list[tuple] | None:
+    """[(config, rows read)] of the run and of those that it started from, if
+    they train on iGSM; None when one is missing."""
+    config, folder = self._config, self._folder
+    read = [(config, step)]
+    with contextlib.suppress(BadInput):
+      while config.init_from:
+        if folder is None:
+          return None
+        folder = store.find_parent(folder)
+        config = trained.config(folder)
+        read.append((config, config.steps))
+      return [(c, steps * c.data.batch) for c, steps in read if igsm_tasks(c)]
+    return None
+
+
+def contamination_checker(training_set: TrainingSet | None, step: int | None
+                          ) -> Checker:
+  """The checker of a training set; without one, or without a step, nothing is
+  known."""
+  if training_set is None or step is None:
+    return _unknown
+  return training_set.contamination_checker(step)
+
+
+def _unknown(split: str, text: str) -> None:
+  return None
+
+
+def igsm_tasks(config: ConfigDict) -> list:
+  """The tasks of a config that train on iGSM."""
+  return [t for t in config.data.tasks.values() if t.weight > 0
+          and config.worlds[t.world].kind == 'igsm'
+          and config.data.source == 'worlds']
+
+
+def slices(outcomes: Sequence[dict]) -> list[tuple[str, list[dict]]]:
+  """[(value of the slice `contaminated`, outcomes)]: 'all', and 'no', those
+  about problems that did not occur in training, where that is known of all
+  outcomes and there are some."""
+  out = [('all', list(outcomes))]
+  if all(r['in_training_set'] is not None for r in outcomes):
+    new = [r for r in outcomes if not r['in_training_set']]
+    out += [('no', new)] * bool(new)
+  return out

@@ -1,0 +1,407 @@
+"""Does it help to retry where a step was wrong (Part 2.2, section 3)?
+
+Retry upon regret: solutions are written sentence by sentence, greedily. After
+each sentence a detector decides whether its quantity could be computed at all;
+if not, the sentence is removed and sampled again, at most `retries` times per
+solution. Detectors:
+
+  none     never fires: plain greedy decoding
+  probe    the frozen model itself, by a can_next probe (v_probe.py) at the
+           start of the sentence
+  state    the frozen model itself, afterwards: logistic regression on its
+           states of all layers at the sentence's full stop, trained on its
+           own sampled solutions of training problems that are no test problems
+  ready    the true label of what the probe predicts: a perfect detector
+  checker  fires at every wrong sentence, wrong arithmetic too
+
+And error detection: how many of the first wrong sentences do probe and state
+detect, and at how many right sentences do they fire.
+
+The text is read again for each sentence: a batch of prompts in one pass is
+cheap beside the tokens that are written one by one.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from physics_lm import decode, model, rows
+from physics_lm.errors import BadInput
+from physics_lm.evals import teacher_forcing
+from physics_lm.evals.igsm import best_of_n, contamination, solutions, v_probe
+from physics_lm.evals.records import Records, accuracy_row, row
+from physics_lm.shape import Shape
+from physics_lm.worlds import igsm_check
+
+DETECTORS = ('none', 'probe', 'state', 'ready', 'checker')
+TRAINED = ('probe', 'state')
+
+
+@dataclasses.dataclass
+class PartialSolution:
+  """A solution that is being written."""
+
+  problem: igsm_check.Problem
+  prompt: list[int]
+  sentences: list[list[int]] = dataclasses.field(default_factory=list)
+  # What each sentence computes; None: nothing, or it cannot be read.
+  computed: list = dataclasses.field(default_factory=list)
+  retries: int = 0  # sentences removed
+  retrying: bool = False  # the last sentence was removed
+  done: bool = False
+  ended: bool = False  # by the end token
+
+  def ids(self, sentences: int | None = None) -> list[int]:
+    """Prompt and solution, or its first sentences."""
+    return [*self.prompt, *(i for s in self.sentences[:sentences] for i in s)]
+
+  def text(self, data: rows.Data) -> str:
+    return data.vocab.decode(self.ids()[len(self.prompt):])
+
+  def ready(self, k: int) -> bool:
+    """Whether what sentence k computes could be computed there; True when it
+    cannot be read."""
+    p, before = self.computed[k], self.computed[:k]
+    return p is None or (self.problem.has(p) and p not in before
+                         and set(before).issuperset(self.problem.sources(p)))
+
+  def correct(self, data: rows.Data) -> int:
+    """How many sentences are right, before the first wrong one."""
+    result = igsm_check.check(self.problem, self.text(data))
+    return result.parameters + result.retries
+
+
+# Whether sentence number [i] of partial solution [i] is wrong: flags.
+Flags = Callable[[list[PartialSolution], list[int]], Sequence[bool]]
+
+
+def generate_with_retries(params: dict, cfg: Shape, data: rows.Data,
+                          problems: list[tuple], spec: ConfigDict, batch: int,
+                          flags: Flags) -> list[PartialSolution]:
+  """A solution of each of `problems`, pairs of (problem, prompt ids)."""
+  partials = [PartialSolution(*p) for p in problems]
+  stop, = data.vocab.encode('.')
+  write = functools.partial(
+      decode.generate, params, cfg, steps=spec.max_new_tokens,
+      entries=len(data.vocab), batch=batch, stop=stop,
+      width=max(len(p.prompt) for p in partials) + spec.max_new_tokens)
+  turn = 0
+  while unfinished := [i for i, p in enumerate(partials) if not p.done]:
+    for retrying, how in ((False, decode.Method()),
+                          (True, decode.method(spec.decode))):
+      part = [i for i in unfinished if partials[i].retrying == retrying]
+      for i, ids in zip(part, write([partials[i].ids() for i in part], how=how,
+                                    seed=turn, numbers=part)):
+        extend(partials[i], data, ids, stop, spec.max_new_tokens)
+    written = [partials[i] for i in unfinished if partials[i].sentences]
+    last = [len(p.sentences) - 1 for p in written]
+    for p, wrong in zip(written, flags(written, last) if written else ()):
+      p.retrying = bool(wrong) and p.retries < spec.retries
+      if p.retrying:
+        p.sentences.pop()
+        p.computed.pop()
+        p.retries, p.done, p.ended = p.retries + 1, False, False
+    turn += 1
+  return partials
+
+
+def extend(partial: PartialSolution, data: rows.Data, ids: list[int], stop: int,
+           most: int):
+  """Adds the next sentence. One without a full stop is the end, or too
+  long."""
+  closed = bool(ids) and ids[-1] == stop
+  if ids:
+    partial.sentences.append(ids)
+    match = solutions.STEP.match(data.vocab.decode(ids).strip())
+    partial.computed.append(None if match is None or match[2] == 'BACK' else
+                            partial.problem.parameter(match[1]))
+  used = sum(map(len, partial.sentences))
+  partial.done = not closed or used >= most
+  partial.ended = not closed and used < most
+
+
+def probe_flags(predict: Callable, data: rows.Data,
+                partials: list[PartialSolution], at: list[int]) -> np.ndarray:
+  """Flags by a probe. `predict`: queries -> 0 (cannot be computed next) or
+  1."""
+  out = np.zeros(len(partials), bool)
+  read = [i for i, p in enumerate(partials) if p.computed[at[i]] is not None]
+  if read:
+    texts = [tuple(partials[i].ids(at[i])) for i in read]
+    out[read] = predict([
+        v_probe.ProbeQuery(text, len(text), v_probe.marked_names(
+            data, partials[i].computed[at[i]]), 0, -1)
+        for i, text in zip(read, texts)]) == 0
+  return out
+
+
+def no_flags(partials: list[PartialSolution], at: list[int]) -> list[bool]:
+  """The detector 'none'."""
+  return [False] * len(partials)
+
+
+def not_ready_flags(partials: list[PartialSolution], at: list[int]
+                    ) -> list[bool]:
+  """The detector 'ready'."""
+  return [not p.ready(k) for p, k in zip(partials, at)]
+
+
+def checker_flags(data: rows.Data, partials: list[PartialSolution],
+                  at: list[int]) -> list[bool]:
+  """The detector 'checker'."""
+  return [p.correct(data) <= k for p, k in zip(partials, at)]
+
+
+def detector_flags(detector: str, data: rows.Data, trained: dict[str, Flags]
+                   ) -> Flags:
+  """The flags of a detector. `trained`: those of TRAINED."""
+  return ({'none': no_flags, 'ready': not_ready_flags,
+           'checker': functools.partial(checker_flags, data)}
+          | trained)[detector]
+
+
+@functools.partial(jax.jit, static_argnames='cfg')
+def _states(params: dict, tokens_BT: jax.Array, at_BE, cfg):
+  _, _, stream_LBTD, _ = model.hidden(params, tokens_BT, cfg, taps=True)
+  h_LBED = stream_LBTD[:, jnp.arange(len(at_BE))[:, None], at_BE]
+  return jnp.moveaxis(v_probe.standardized(h_LBED), 0, 2).reshape(
+      *at_BE.shape, -1)
+
+
+def states(params: dict, cfg: Shape, texts: list[list[int]],
+           positions: list[list[int]], batch: int) -> np.ndarray:
+  """States of all layers at the positions of each text, one after the other,
+  [positions, (L + 1) D]."""
+  out, most = [], max(map(len, positions))
+  length = -(-max(map(len, texts)) // 64) * 64
+  for start in range(0, len(texts), batch):
+    tokens, at = np.zeros((batch, length), np.int32), np.zeros(
+        (batch, most), np.int32)
+    part = positions[start:start + batch]
+    for i, (ids, here) in enumerate(zip(texts[start:start + batch], part)):
+      tokens[i, :len(ids)], at[i, :len(here)] = ids, here
+    h_BEF = np.asarray(_states(params, tokens, at, cfg))
+    out += [h_BEF[i, :len(here)] for i, here in enumerate(part)]
+  return np.concatenate(out)
+
+
+@jax.jit
+def logistic(x_NF: jax.Array, y_N: jax.Array):
+  """(weights, bias) of a logistic regression with weight decay: 500 steps of
+  Adam on all of it."""
+  tx = optax.adamw(0.01, weight_decay=0.01)
+  w = jnp.zeros(x_NF.shape[1]), jnp.float32(0)
+
+  def loss(w):
+    return optax.sigmoid_binary_cross_entropy(x_NF @ w[0] + w[1], y_N).mean()
+
+  def step(carry, _):
+    w, opt = carry
+    updates, opt = tx.update(jax.grad(loss)(w), opt, w)
+    return (optax.apply_updates(w, updates), opt), None
+
+  return jax.lax.scan(step, (w, tx.init(w)), None, 500)[0][0]
+
+
+def train_state_detector(params: dict, cfg: Shape, solved: list[dict],
+                         batch: int) -> Flags:
+  """Flags by the states after a sentence, trained on judged solutions
+  (best_of_n.sample_solutions) up to the first wrong sentence of each."""
+  solved = [s for s in solved if s['sentence_ends']]
+  if not solved:  # not one sentence ends: nothing to train on
+    return no_flags
+  positions = [s['sentence_ends'][:s['correct_sentences'] + 1] for s in solved]
+  wrong = [float(k >= s['correct_sentences'])
+           for s, here in zip(solved, positions) for k in range(len(here))]
+  x_NF = states(params, cfg, [s['ids'] for s in solved], positions, batch)
+  weights, bias = map(np.asarray, logistic(x_NF, np.array(wrong, np.float32)))
+  return functools.partial(state_flags, params, cfg, batch, weights, bias)
+
+
+def state_flags(params: dict, cfg: Shape, batch: int, weights: np.ndarray,
+                bias: np.ndarray, partials: list[PartialSolution],
+                at: list[int]) -> np.ndarray:
+  """Flags by a linear map of the states at the end of a sentence."""
+  texts = [p.ids(k + 1) for p, k in zip(partials, at)]
+  x_NF = states(params, cfg, texts, [[len(ids) - 1] for ids in texts], batch)
+  return x_NF @ weights + bias > 0
+
+
+@dataclasses.dataclass(frozen=True)
+class RetryUponRegret:
+  """Metrics accuracy, answer_accuracy, ended, retries (per problem) of each
+  detector, n problems. Of greedy solutions, up to the first wrong sentence:
+  right_sentences, wrong_sentences and, of the latter, early_sentences (their
+  quantity cannot be computed yet) as counts; and by detector 'probe' and
+  'state' false_alarm_rate (of right sentences), detected (of wrong ones),
+  detected_early, n sentences. probe_recall: the probe's accuracy on random
+  queries, by label, n queries.
+
+  Slices: split, detector, label ('all'; of probe_recall 'positive',
+  'negative'), contaminated ('all' problems, or 'no': those that did not occur
+  in training, where that is known).
+  """
+
+  config: ConfigDict
+  spec: ConfigDict
+  data: rows.Data
+  probe: v_probe.VProbe
+  problems: dict[str, solutions.Problems]  # by split
+  state_problems: solutions.Problems  # that the state detector is trained on
+  training_set: contamination.TrainingSet | None
+
+  @property
+  def cfg(self) -> Shape:
+    return self.probe.cfg
+
+  def __call__(self, params: dict, step: int | None = None) -> Records:
+    predict = self._train_probe(params)
+    solved = best_of_n.sample_solutions(
+        params, self.state_problems, self.spec.verifier_samples, 1,
+        config=self.config, spec=self.spec, data=self.data, cfg=self.cfg)
+    state = train_state_detector(
+        params, self.cfg, [s for _, part in solved for s in part],
+        self.spec.batch)
+    occurred = contamination.contamination_checker(self.training_set, step)
+    out, raw = [], []
+    for split, problems in self.problems.items():
+      world = self.data.worlds[self.spec.world]
+      known = [occurred(split, world.prompt(e)) for _, e in problems]
+      part, label = self.probe.queries[split], [
+          q.label for q in self.probe.queries[split]]
+      # Solutions may be longer than true ones; one length, one compilation.
+      longest = max(len(solutions.prompt_ids(self.data, e))
+                    for _, e in problems) + self.spec.max_new_tokens
+      length = max(v_probe.packed_sizes(part)['length'], -(-longest // 16) * 16)
+      sized = functools.partial(predict, length=length)
+      trained = {'probe': functools.partial(probe_flags, sized, self.data),
+                 'state': state}
+      outcomes = self._solve(params, split, known, trained)
+      raw += [{k: v for k, v in o.items() if k != 'partial'} for o in outcomes]
+      for contaminated, some in contamination.slices(outcomes):
+        out += solution_rows(some, split, contaminated)
+        out += detection_rows([o['partial'] for o in some
+                               if o['detector'] == 'none'],
+                              self.data, trained, split, contaminated)
+      out += recall_rows(sized(part) == np.array(label), np.array(label), split)
+    return Records(out, raw)
+
+  def _train_probe(self, params: dict) -> Callable:
+    """predict(queries, length=...) of a probe trained for this model."""
+    train = self.probe.training.make()
+    sizes = v_probe.packed_sizes(train)
+    probe = v_probe.train_probe(
+        params, self.cfg, v_probe.pack_queries(
+            train, texts=self.spec.batch, **sizes), 2, self.spec,
+        jax.random.key(self.config.seed.init))
+
+    def predict(part: list[v_probe.ProbeQuery], length: int) -> np.ndarray:
+      packed = v_probe.pack_queries(part, self.spec.batch, length,
+                                    sizes['names'])
+      return v_probe.predict(probe, params, packed, self.cfg, self.spec)[-1]
+
+    return predict
+
+  def _solve(self, params: dict, split: str, known: list[bool | None],
+             trained: dict[str, Flags]) -> list[dict]:
+    """Outcomes of each detector and problem, with `partial`, the solution."""
+    world, out = self.data.worlds[self.spec.world], []
+    problems = [(solutions.read_problem(world, e),
+                 solutions.prompt_ids(self.data, e))
+                for _, e in self.problems[split]]
+    # Few at a time: of later sentences there are few.
+    batch = solutions.decode_batch(self.config, self.spec.num_problems, 64)
+    for detector in DETECTORS:
+      partials = generate_with_retries(
+          params, self.cfg, self.data, problems, self.spec, batch,
+          detector_flags(detector, self.data, trained))
+      for (index, _), p, in_training_set in zip(
+          self.problems[split], partials, known):
+        text = p.text(self.data)
+        judged = solutions.judge_solution(p.problem, text, p.ended)
+        out.append({'split': split, 'index': index, 'detector': detector,
+                    'in_training_set': in_training_set, 'text': text, **judged,
+                    'removed_sentences': p.retries, 'partial': p})
+    return out
+
+
+def solution_rows(outcomes: list[dict], split: str, contaminated: str
+                  ) -> list[dict]:
+  """Rows of what was written with each detector."""
+  out = []
+  for detector in DETECTORS:
+    part = [o for o in outcomes if o['detector'] == detector]
+    names = {'split': split, 'detector': detector, 'label': 'all',
+             'contaminated': contaminated}
+    out += [accuracy_row(metric, [o['index'] for o in part],
+                         [o[key] for o in part], **names)
+            for metric, key in (('accuracy', 'correct'),
+                                ('answer_accuracy', 'answer_correct'))]
+    out += [row(metric, np.mean([o[key] for o in part]), len(part), **names)
+            for metric, key in (('ended', 'ended'),
+                                ('retries', 'removed_sentences'))]
+  return out
+
+
+def detection_rows(partials: list[PartialSolution], data: rows.Data,
+                   trained: dict[str, Flags], split: str, contaminated: str
+                   ) -> list[dict]:
+  """How well detectors tell right sentences from the first wrong ones."""
+  right, wrong, early = [], [], []
+  for p in partials:
+    count = min(p.correct(data), len(p.sentences))
+    right += [(p, k) for k in range(count)]
+    if count < len(p.sentences):
+      wrong.append((p, count))
+      if not p.ready(count):
+        early.append((p, count))
+  names = {'split': split, 'detector': 'all', 'label': 'all',
+           'contaminated': contaminated}
+  out = [row(metric, len(part), len(partials), **names) for metric, part in (
+      ('right_sentences', right), ('wrong_sentences', wrong),
+      ('early_sentences', early))]
+  for metric, part in (('false_alarm_rate', right), ('detected', wrong),
+                       ('detected_early', early)):
+    for detector, flags in trained.items() if part else ():
+      out.append(row(metric, np.mean(flags(*map(list, zip(*part)))), len(part),
+                     **names | {'detector': detector}))
+  return out
+
+
+def recall_rows(right: np.ndarray, label: np.ndarray, split: str
+                ) -> list[dict]:
+  """The probe's accuracy on random queries with each label."""
+  return [row('probe_recall', right[label == value].mean(),
+              (label == value).sum(), split=split, detector='probe', label=name,
+              contaminated='all')
+          for name, value in (('positive', 1), ('negative', 0))
+          if (label == value).any()]
+
+
+def build(config: ConfigDict, data: rows.Data, spec: ConfigDict,
+          training_set: contamination.TrainingSet | None = None
+          ) -> RetryUponRegret:
+  """The test problems, the probe's queries, and training problems for the
+  state detector. Raises BadInput."""
+  if spec.probe != 'can_next':
+    raise BadInput(f"evals: probe is {spec.probe!r}, wanted 'can_next'")
+  if spec.retries < 0:
+    raise BadInput(f'evals: retries is {spec.retries}, wanted at least 0')
+  teacher_forcing.check_positive(spec, 'max_new_tokens', 'verifier_problems',
+                                 'verifier_samples')
+  best_of_n.check_sampling(spec)
+  probe = v_probe.build(config, data, spec)
+  world = data.worlds[spec.world]
+  return RetryUponRegret(
+      config, spec, data, probe,
+      {split: solutions.problems(data, world, split, spec.num_problems)
+       for split in solutions.splits(spec)},
+      solutions.problems(data, world, 'train', spec.verifier_problems,
+                         solutions.evaluated_texts(data, world, spec)),
+      training_set)

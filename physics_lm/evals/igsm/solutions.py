@@ -1,0 +1,257 @@
+"""Are problems solved, step by step (Parts 2.1 and 2.2)?
+
+The model writes a solution of each problem, and the world's own checker judges
+all of it: every definition, source, constant and value. The answer alone is
+judged too. Problems that occurred in training word for word are also set apart
+(contamination.py).
+
+Problems longer than a training row are left out, as in the papers, for models
+trained with and without retry data alike (solutions of test problems hold no
+retries).
+"""
+
+import collections
+import dataclasses
+import re
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from physics_lm import decode, rows
+from physics_lm.errors import BadInput
+from physics_lm.evals import teacher_forcing
+from physics_lm.evals.igsm import contamination
+from physics_lm.evals.records import Records, accuracy_row, row
+from physics_lm.shape import Shape
+from physics_lm.worlds import base, igsm_check
+from physics_lm.worlds.igsm import IGSM, parse_split
+
+OF_CORRECT = ('retries', 'extra_parameters', 'extra_operations')
+# What the first wrong sentence of a solution is: no step at all; a step for a
+# quantity that the problem does not have, that is computed already, or that
+# cannot be computed yet; a wrong computation. 'end': no sentence is wrong, and
+# the solution stops before the answer.
+ERROR_TYPES = ('unreadable', 'unknown_quantity', 'duplicate', 'not_computable',
+               'arithmetic', 'end')
+STEP = re.compile(r'Define (.+?) as (\w+)')
+
+Problems = list[tuple[int, base.Example]]  # (index in the split, example)
+
+
+def splits(spec: ConfigDict) -> list[str]:
+  """The splits that an evaluation takes its problems from."""
+  return [s.strip() for s in spec.splits.split(',')]
+
+
+def igsm_world(config: ConfigDict, data: rows.Data, spec: ConfigDict) -> IGSM:
+  """The world of the problems. Raises BadInput for another kind."""
+  if config.worlds[spec.world].kind != 'igsm':
+    raise BadInput(f'evals: {spec.world!r} is a world of '
+                   f'{config.worlds[spec.world].kind}, wanted igsm')
+  return data.worlds[spec.world]
+
+
+def problems(data: rows.Data, world: IGSM, split: str, count: int,
+             without: frozenset[str] = frozenset()) -> Problems:
+  """The first `count` problems of a split whose error-free solutions fit into
+  a row and whose texts are not among `without`. Raises BadInput when hardly any
+  problem is such."""
+  parse_split(split)
+  found, index, fit = [], 0, 0
+  while len(found) < count:
+    example = world.example(split, index)
+    if size_without_retries(data, example) <= data.length:
+      fit += 1
+      if world.prompt(example) not in without:
+        found.append((index, example))
+    index += 1
+    if index >= 50 and 10 * fit < index:
+      raise BadInput(f'{fit} of {index} problems of {split} fit into '
+                     f'rows of data.length={data.length}, wanted longer rows')
+    # The first ones may all be test problems.
+    if fit > 50 + 10 * len(without) and 10 * len(found) < fit:
+      raise BadInput(f'{fit - len(found)} of {fit} problems of {split}, to '
+                     'learn from, are among the test problems; wanted fewer '
+                     'test problems or a larger world')
+  return found
+
+
+def evaluated_texts(data: rows.Data, world: IGSM, spec: ConfigDict
+                    ) -> frozenset[str]:
+  """Texts of an evaluation's test problems: probes and verifiers are trained on
+  others. By text, because in a small world another index may be the same
+  problem."""
+  return frozenset(world.prompt(e) for split in splits(spec)
+                   for _, e in problems(data, world, split, spec.num_problems))
+
+
+def size_without_retries(data: rows.Data, example: base.Example) -> int:
+  """Tokens of a row that the example takes up without its retries."""
+  count, pieces = len(rows.encode(data, example)[0]), example.pieces
+  for i, piece in enumerate(pieces):
+    if piece == ' BACK':  # of ' Define', three of the name, ' as', ' BACK', '.'
+      count -= sum(len(data.vocab.encode(p)) for p in pieces[i - 5:i + 2])
+  return count
+
+
+def prompt_ids(data: rows.Data, example: base.Example, tag: str = ''
+               ) -> list[int]:
+  """The ids before the solution."""
+  ids, _ = rows.encode(data, example, tag=tag)
+  return ids[:len(ids) - sum(len(data.vocab.encode(example.pieces[i]))
+                             for i in example.loss)]
+
+
+def read_problem(world: IGSM, example: base.Example) -> igsm_check.Problem:
+  """The problem, for the checker."""
+  return igsm_check.Problem(world.prompt(example), world.hierarchy(
+      example.meta['chain']), world.modulus)
+
+
+def first_error_type(problem: igsm_check.Problem, text: str, correct: int
+                     ) -> str:
+  """Which of ERROR_TYPES a wrong solution has, whose first `correct` sentences
+  are right."""
+  computed, sentences = set(), text.split('.')
+  for sentence in sentences[:correct]:
+    name, letter = STEP.match(sentence.strip()).groups()
+    if letter != 'BACK':
+      computed.add(problem.parameter(name))
+  wrong = sentences[correct].strip() if correct < len(sentences) else ''
+  if not wrong and correct >= len(sentences) - 1:
+    return 'end'
+  match = STEP.match(wrong)
+  if not match:
+    return 'unreadable'
+  p = problem.parameter(match[1])
+  if p is None or not problem.has(p):
+    return 'unknown_quantity'
+  if p in computed:
+    return 'duplicate'
+  return 'arithmetic' if computed.issuperset(problem.sources(p)) else (
+      'not_computable')
+
+
+def judge_solution(problem: igsm_check.Problem, text: str, ended: bool) -> dict:
+  """The checker's result; a solution without an end token is not right."""
+  result = igsm_check.check(problem, text)
+  correct = result.correct and ended
+  error = '' if correct else first_error_type(
+      problem, text, result.parameters + result.retries)
+  return {'correct': correct, 'answer_correct': result.answer and ended,
+          'first_error': error,
+          'reason': result.reason if ended or not result.correct
+          else 'does not end', 'ended': ended,
+          **{k: getattr(result, k) for k in (
+              'operations', 'parameters', *OF_CORRECT)}}
+
+
+def decode_batch(config: ConfigDict, count: int, most: int = 256) -> int:
+  """Problems at a time: a multiple of a training batch, which the mesh
+  divides; few enough for a small memory."""
+  rows_ = config.data.batch
+  return rows_ * max(1, min(most, count) // rows_)
+
+
+def majority_baseline(world: IGSM, count: int = 500) -> int:
+  """The most frequent answer of training problems."""
+  return collections.Counter(
+      world.example('train', i).meta['answer']
+      for i in range(count)).most_common(1)[0][0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Solutions:
+  """Metrics accuracy, answer_accuracy, ended, majority_baseline, op (the
+  mean); of right solutions retries, extra_parameters, extra_operations (each);
+  of wrong ones retries_wrong; first_error, the share of all problems whose
+  first error is of an error_type.
+
+  Slices: split, op ('all', or the number of operations, for accuracies of
+  splits that have several), contaminated ('all' problems, or 'no': those that
+  did not occur in training, where that is known), error_type ('all' or, of
+  first_error, one of ERROR_TYPES). n counts problems.
+  """
+
+  cfg: Shape
+  batch_size: int
+  spec: ConfigDict
+  data: rows.Data
+  world: IGSM
+  decoding: decode.Method
+  problems: dict[str, Problems]  # by split
+  constant: int  # the majority baseline's answer
+  training_set: contamination.TrainingSet | None
+
+  def __call__(self, params: dict, step: int | None = None) -> Records:
+    flat = [(split, *p) for split, part in self.problems.items() for p in part]
+    outputs = decode.generate(
+        params, self.cfg,
+        [prompt_ids(self.data, e, self.spec.tag) for _, _, e in flat],
+        self.spec.max_new_tokens, self.decoding, entries=len(self.data.vocab),
+        batch=self.batch_size)
+    occurred = contamination.contamination_checker(self.training_set, step)
+    raw = []
+    for (split, index, e), ids in zip(flat, outputs):
+      text, problem = self.data.vocab.decode(ids), self.world.prompt(e)
+      raw.append({
+          'split': split, 'index': index, 'op': e.meta['op'],
+          **judge_solution(read_problem(self.world, e), text,
+                           len(ids) < self.spec.max_new_tokens),
+          'majority_correct': e.meta['answer'] == self.constant,
+          'in_training_set': occurred(split, problem), 'problem': problem,
+          'generated': text})
+    out = []
+    for split in self.problems:
+      mine = [r for r in raw if r['split'] == split]
+      for contaminated, part in contamination.slices(mine):
+        out += solution_rows(part, split, contaminated)
+    return Records(out, raw)
+
+
+def solution_rows(part: list[dict], split: str, contaminated: str
+                  ) -> list[dict]:
+  """Rows of the outcomes of one split."""
+
+  def mean(metric: str, key: str, some: list[dict]) -> list[dict]:
+    names = {'split': split, 'op': 'all', 'contaminated': contaminated,
+             'error_type': 'all'}
+    return [row(metric, np.mean([r[key] for r in some]), len(some), **names)
+            ] if some else []
+
+  def accuracies(op: str | int, some: list[dict]) -> list[dict]:
+    return [accuracy_row(metric, [r['index'] for r in some],
+                         [r[key] for r in some], split=split, op=op,
+                         contaminated=contaminated, error_type='all')
+            for metric, key in (('accuracy', 'correct'),
+                                ('answer_accuracy', 'answer_correct'))]
+
+  out = accuracies('all', part)
+  for metric, key in (('ended', 'ended'), ('op', 'op'),
+                      ('majority_baseline', 'majority_correct')):
+    out += mean(metric, key, part)
+  correct = [r for r in part if r['correct']]
+  for key in OF_CORRECT:
+    out += mean(key, key, correct)
+  out += mean('retries_wrong', 'retries', [r for r in part if not r['correct']])
+  out += [row('first_error', np.mean([r['first_error'] == kind for r in part]),
+              len(part), split=split, op='all', contaminated=contaminated,
+              error_type=kind) for kind in ERROR_TYPES]
+  ops = sorted({r['op'] for r in part})
+  for op in ops if len(ops) > 1 else ():
+    out += accuracies(op, [r for r in part if r['op'] == op])
+  return out
+
+
+def build(config: ConfigDict, data: rows.Data, spec: ConfigDict,
+          training_set: contamination.TrainingSet | None = None) -> Solutions:
+  """spec.num_problems problems of each of spec.splits. Raises BadInput for a
+  world of another kind, an unknown split, no problems."""
+  teacher_forcing.check_positive(spec, 'num_problems', 'max_new_tokens')
+  world = igsm_world(config, data, spec)
+  return Solutions(
+      teacher_forcing.evaluated_model(config, data),
+      decode_batch(config, spec.num_problems), spec, data, world,
+      decode.method(spec.decode),
+      {split: problems(data, world, split, spec.num_problems)
+       for split in splits(spec)}, majority_baseline(world), training_set)

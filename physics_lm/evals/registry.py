@@ -1,0 +1,86 @@
+"""All kinds of evaluation, and how one is built, run and stored.
+
+The training loop, `python -m physics_lm.evals` and notebooks use the same
+evaluators: `build` makes them once, before the first step, and each is called
+with parameters and the step that they are of.
+"""
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from physics_lm import rows, store
+from physics_lm.errors import BadInput, nearest
+from physics_lm.evals import (
+  extraction,
+  grammar,
+  knowledge_bits,
+  loss,
+  manipulation,
+  pq_probe,
+)
+from physics_lm.evals.igsm import (
+  best_of_n,
+  contamination,
+  retry_upon_regret,
+  solutions,
+  v_probe,
+)
+from physics_lm.evals.records import Evaluator, Records
+
+KINDS = {'best_of_n': best_of_n, 'extraction': extraction, 'grammar': grammar,
+         'knowledge_bits': knowledge_bits, 'loss': loss,
+         'manipulation': manipulation, 'p_probe': pq_probe,
+         'q_probe': pq_probe, 'retry_upon_regret': retry_upon_regret,
+         'solutions': solutions, 'v_probe': v_probe}
+OF_MASKED = ('extraction', 'loss')  # those of a masked language model
+# Those that set problems apart which occurred in training.
+OF_TRAINING_SET = ('best_of_n', 'retry_upon_regret', 'solutions')
+
+
+def check(config: ConfigDict):
+  """Raises BadInput for an unknown kind or world of an evaluation."""
+  for name, spec in config.evals.items():
+    if spec.kind not in KINDS:
+      raise BadInput(f'evals.{name}.kind is {spec.kind!r}; '
+                     f'{nearest(spec.kind, KINDS)}')
+    if spec.kind != 'loss' and spec.world not in config.worlds:
+      raise BadInput(f'evals.{name}.world is {spec.world!r}; '
+                     f'{nearest(spec.world, config.worlds)}')
+    if config.data.masked and spec.kind not in OF_MASKED:
+      raise BadInput(f'evals.{name}.kind is {spec.kind!r} of a masked language '
+                     f'model, wanted {" or ".join(OF_MASKED)}')
+
+
+def build(config: ConfigDict, data: rows.Data, folder: Path | None = None,
+          names: Collection[str] | None = None) -> dict[str, Evaluator]:
+  """The evaluators of config.evals by name.
+
+  Args:
+    data: rows.load(config).
+    folder: of the run, whose parents are found from there; None: which problems
+      occurred in training is not known of a run that has parents.
+    names: which of config.evals; None: all.
+
+  Raises:
+    BadInput: an evaluation that cannot be, before anything has run.
+  """
+  check(config)
+  training_set = contamination.TrainingSet(config, folder)
+  out = {}
+  for name in config.evals if names is None else names:
+    spec = config.evals[name]
+    more = (training_set,) if spec.kind in OF_TRAINING_SET else ()
+    out[name] = KINDS[spec.kind].build(config, data, spec, *more)
+  return out
+
+
+def write(folder: Path, name: str, step: int, records: Records):
+  """Writes evals/<name>/<step>.jsonl, the raw outcomes, and after them the
+  rows, <step>.json."""
+  at = folder / 'evals' / name
+  store.write(at / f'{step}.jsonl', ''.join(json.dumps(r) + '\n'
+                                            for r in records.raw))
+  store.write_json(at / f'{step}.json', {'rows': records.rows})

@@ -1,0 +1,120 @@
+"""Teacher-forced outcomes of examples, token by token.
+
+Teacher-forced exact match equals greedy exact match: if every token of an
+answer is the argmax after the true tokens before it, greedy decoding writes
+exactly these tokens.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from physics_lm import model, rows, shape
+from physics_lm.errors import BadInput
+from physics_lm.shape import Shape
+from physics_lm.worlds import base
+
+
+class AnswerSpan(NamedTuple):
+  """Which targets of packed rows are an answer: row, [start, stop)."""
+
+  example: int
+  attribute: str
+  row: int
+  start: int
+  stop: int
+
+
+def evaluated_model(config: ConfigDict, data: rows.Data) -> Shape:
+  """The model's shape in evaluation, where experts have more room than in
+  training. On CPUs layers are unrolled, as in training: probes and verifiers
+  are trained too."""
+  cfg = shape.evaluated(config, shape.make(config, len(data.vocab)))
+  if jax.default_backend() == 'cpu' and not cfg.remat:
+    cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
+  return cfg
+
+
+def check_positive(spec: ConfigDict, *keys: str):
+  """Raises BadInput when a key of an evaluation is below 1."""
+  for key in keys:
+    if spec[key] < 1:
+      raise BadInput(f'evals: {key} is {spec[key]}, wanted at least 1')
+
+
+def pack(data: rows.Data, examples: Sequence[base.Example], tag: str = ''
+         ) -> tuple[dict[str, np.ndarray], list[AnswerSpan]]:
+  """Packs examples in order into rows of data.length, none of them cut.
+
+  Each example is a segment of its own, also for a model that was trained on
+  rows without borders (data.isolate=False). For a masked language model all
+  tokens of the answers are masked.
+
+  Returns:
+    arrays [R, T], and the spans of all answers.
+
+  Raises:
+    BadInput: an example is longer than a row.
+  """
+  packed, spans, used, segment = [], [], data.length, 0
+  for i, example in enumerate(examples):
+    item = rows.encode(data, example, tag=tag)
+    if used + len(item[0]) > data.length:
+      if len(item[0]) > data.length:
+        raise BadInput(rows.too_long(data, 'evals', len(item[0])))
+      packed.append(rows.new_row(data.length))
+      used = segment = 0
+    segment += 1
+    rows.place(packed[-1], item, used, segment, data.isolate)
+    spans += [AnswerSpan(i, attribute, len(packed) - 1, used + a, used + b)
+              for attribute, a, b in rows.answer_spans(data, example, tag)]
+    used += len(item[0])
+  batch = {k: np.stack([r[k] for r in packed]) for k in packed[0]}
+  if data.masked:
+    predict = np.zeros(batch['tokens'].shape, bool)
+    for span in spans:
+      predict[span.row, span.start:span.stop] = True
+    rows.mask(batch, predict)
+  return batch, spans
+
+
+@functools.partial(jax.jit, static_argnames='cfg')
+def token_outcomes(params: dict, batch: dict, cfg: Shape
+                   ) -> tuple[jax.Array, jax.Array]:
+  """(nll in nats, whether the target is the argmax), both [B, T]."""
+  logits = model.forward(params, batch['tokens'], cfg, batch['segments'],
+                         batch['positions'])
+  targets = batch['targets'][..., None]
+  chosen = jnp.take_along_axis(logits, targets, -1)[..., 0]
+  nll = jax.nn.logsumexp(logits, -1) - chosen
+  return nll, logits.argmax(-1) == batch['targets']
+
+
+def outcomes(params: dict, packed: dict[str, np.ndarray], cfg: Shape, batch: int
+             ) -> tuple[np.ndarray, np.ndarray]:
+  """token_outcomes of all rows, `batch` at a time, [R, T]. Every process
+  scores every row: evaluation sets are small."""
+  count = len(packed['tokens'])
+  keys = ('tokens', 'segments', 'positions', 'targets')
+  parts = []
+  for at in range(0, count, batch):
+    part = {k: packed[k][at:at + batch] for k in keys}
+    short = batch - len(part['tokens'])  # one shape, one compilation
+    part = {k: np.pad(x, ((0, short), (0, 0))) for k, x in part.items()}
+    parts.append(token_outcomes(params, part, cfg))
+  nll, correct = (np.concatenate([_on_host(p[i]) for p in parts])[:count]
+                  for i in (0, 1))
+  return nll, correct
+
+
+def _on_host(x: jax.Array) -> np.ndarray:
+  if x.is_fully_addressable:
+    return np.asarray(x)
+  from jax.experimental import multihost_utils
+  return np.asarray(multihost_utils.process_allgather(x, tiled=True))

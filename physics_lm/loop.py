@@ -1,0 +1,204 @@
+"""The loop: evaluate? -> save? -> draw a batch -> step -> log?
+
+The order matters. Evaluations and checkpoints are of the state *before* a
+step, and rows are drawn after the save, so that a checkpoint of step i needs
+the rows from step i on. Sums are read before a save: a run whose loss is not
+finite saves no more. A run that receives a signal saves and does not evaluate;
+the resumed run does. The last turn evaluates and saves, but takes no step.
+"""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from physics_lm import hosts, optim, pipeline, program, rows
+from physics_lm.cli import Progress
+from physics_lm.errors import BadInput
+from physics_lm.recorder import RunRecorder
+from physics_lm.scaling import flops
+
+
+@dataclasses.dataclass
+class Group:
+  """Runs that train in one program (often a single one), and how far they
+  are. All are at the same step."""
+
+  trainer: program.Program
+  recorders: list[RunRecorder]
+  state: program.State
+  data: Sequence[rows.Data]  # of each run, or one that all read
+  stop: object  # its `asked` is a signal's name, or ''
+  began: float  # when, in seconds
+  unread_sums: list = dataclasses.field(default_factory=list)
+  logged_step: int = 0
+  logged_at: float = 0.0
+
+  def __post_init__(self):
+    config, trainer = self.config, self.trainer
+    self.num_members = len(self.recorders)
+    self.first_step = self.logged_step = self.leader.meta['step']
+    self.tokens_per_step = config.data.batch * config.data.length  # of each run
+    self.flops_per_step = self.tokens_per_step * flops.per_token(
+        trainer.cfg, config.data.length)
+    self.lr_schedules = [optim.schedule(r.config) for r in self.recorders]
+    self.local_rows = pipeline.local_rows(trainer.batch_shardings['task'],
+                                          trainer.lead)
+    self.batches = pipeline.host_batches(
+        self.data, config.data.batch, self.local_rows, self.first_step,
+        config.runtime.workers, config.runtime.prefetch,
+        self.leader.meta.get('streams'))
+
+  @property
+  def leader(self) -> RunRecorder:
+    """The run whose config holds for all but seeds and rates."""
+    return self.recorders[0]
+
+  @property
+  def config(self):
+    return self.leader.config
+
+
+def run(group: Group):
+  """Trains until done, until a signal, or until no run is left that can go on.
+  Raises BadInput for runs that failed, once the others are done."""
+  steps = group.config.steps
+  title = group.leader.folder.name if group.num_members == 1 else (
+      f'{group.num_members} runs')
+  group.logged_at = time.time()
+  with jax.set_mesh(group.trainer.mesh), contextlib.closing(
+      Progress(steps, group.first_step, title, 'step')) as progress:
+    for step in range(group.first_step, steps + 1):
+      stopping = stop_requested(group, step)
+      stopping = evaluate_if_due(group, step, stopping)
+      save_if_due(group, step, stopping)
+      if stopping:
+        report_stop(group, step)
+        break
+      if step == steps:
+        finish(group)
+        break
+      batch = draw_batch(group)
+      take_step(group, batch, step)
+      log_if_due(group, step + 1, progress)
+  raise_failures(group)
+
+
+def stop_requested(group: Group, step: int) -> bool:
+  """Whether a signal, or the cluster, asks the runs to stop at this step."""
+  return bool(group.stop.asked) or group.leader.checkpoints.preempted(step)
+
+
+def evaluate_if_due(group: Group, step: int, stopping: bool) -> bool:
+  """Runs the evaluations that are due. Returns whether the runs are to stop:
+  a signal during an evaluation leaves out those after it."""
+  last = step == group.config.steps
+  due = [name for name, spec in group.config.evals.items()
+         if last or (spec.every and step % spec.every == 0)]
+  if stopping or not due:
+    return stopping
+  read_sums(group)
+  for i, recorder in alive(group):
+    params = group.trainer.whole(group.trainer.take(group.state, i))
+    for name in due:
+      if group.stop.asked:
+        return True
+      recorder.evaluate(name, step, params,
+                        reuse=last and step == group.first_step)
+    del params
+  return False
+
+
+def save_if_due(group: Group, step: int, stopping: bool):
+  """Starts to save each run's state, unless it was just restored."""
+  due = stopping or step == group.config.steps or (
+      step % group.config.checkpoint.every == 0)
+  if not due or step == group.first_step:
+    return
+  read_sums(group)
+  streams = hosts.gathered(pipeline.place(group.batches))
+  for i, recorder in alive(group):
+    recorder.save(step, group.trainer.take(group.state, i),
+                  seconds_per_run(group), streams)
+
+
+def draw_batch(group: Group) -> dict[str, jax.Array]:
+  """The rows of the next step, on the devices."""
+  return pipeline.to_devices(next(group.batches), group.local_rows,
+                             group.trainer.lead, group.trainer.batch_shardings)
+
+
+def take_step(group: Group, batch: dict[str, jax.Array], step: int):
+  """One optimizer step of each run; its sums stay on the devices."""
+  group.state, sums = group.trainer.step(group.state, batch)
+  group.unread_sums.append((step + 1, sums))
+
+
+def log_if_due(group: Group, step: int, progress: Progress):
+  """Logs a row of each run after `step` steps."""
+  if step % group.config.log.every and step != group.config.steps:
+    return
+  read_sums(group)
+  now = time.time()
+  tokens = (step - group.logged_step) * group.tokens_per_step
+  speed = tokens * group.num_members / (now - group.logged_at)
+  for i, recorder in alive(group):
+    loss = recorder.log_step(step, {
+        'learning_rate': float(group.lr_schedules[i](step - 1)),
+        'tokens': step * group.tokens_per_step,
+        'flops': step * group.flops_per_step}, {
+        'time/seconds': recorder.meta['seconds'] + seconds_per_run(group),
+        'time/tokens_per_second': speed})
+  group.logged_step, group.logged_at = step, now
+  progress.update(step, f'loss {loss:.3f}')
+
+
+def read_sums(group: Group):
+  """Brings the sums of the steps since the last call to the host and counts
+  them. Raises BadInput when no run is left that can go on."""
+  if group.unread_sums:
+    steps = jax.device_get([sums for _, sums in group.unread_sums])
+    sums = {k: np.stack([s[k] for s in steps]) for k in steps[0]}
+    for i, recorder in alive(group):
+      recorder.accumulate(group.unread_sums[0][0], sums if (
+          group.num_members == 1) else {k: v[:, i] for k, v in sums.items()})
+    group.unread_sums.clear()
+  if not alive(group):
+    raise_failures(group)
+
+
+def alive(group: Group) -> list[tuple[int, RunRecorder]]:
+  """(index, recorder) of the runs that can go on."""
+  return [(i, r) for i, r in enumerate(group.recorders) if not r.failure]
+
+
+def seconds_per_run(group: Group) -> float:
+  """The time since the group began, shared equally between its runs."""
+  return (time.time() - group.began) / group.num_members
+
+
+def report_stop(group: Group, step: int):
+  """Waits for the checkpoints, and prints how to resume."""
+  for _, recorder in alive(group):
+    recorder.checkpoints.wait()
+    saved = recorder.checkpoints.newest(step + 1)
+    print(f'stopped by {group.stop.asked or "the cluster"} at step {step}; '
+          f'{recorder.folder} holds '
+          + ('no step yet' if saved is None else f'step {saved}')
+          + '; run the same command again to resume')
+
+
+def finish(group: Group):
+  """Marks the runs as done."""
+  for _, recorder in alive(group):
+    recorder.finish(seconds_per_run(group))
+
+
+def raise_failures(group: Group):
+  """Raises BadInput when a run has failed."""
+  failures = [f'{r.folder}: {r.failure}' for r in group.recorders if r.failure]
+  if failures:
+    raise BadInput('; '.join(failures))
