@@ -18,7 +18,7 @@ def config():
   del c.evals['reasoning']
   return cli.override(c, {
       'worlds.igsm.max_op': 3, 'worlds.igsm.names': 3, 'data.length': 192,
-      'data.batch': 8, 'model.width': 16, 'model.depth': 2, 'model.heads': 2,
+      'data.batch': 4, 'model.width': 16, 'model.depth': 1, 'model.heads': 2,
       **{f'evals.best_of.{k}': v for k, v in {
           'decode': 'sample', 'max_new_tokens': 24, 'num_problems': 5,
           'num_samples': 4, 'verifier_problems': 6,
@@ -158,7 +158,7 @@ def test_evaluator_samples_judges_and_sets_apart(config):
     ({'decode': 'greedy'}, 'wanted sample'),
     ({'num_samples': 0}, 'num_samples is 0'),
     ({'verifier_split': 'tset'}, 'unknown split'),
-    ({'verifier_problems': 2}, 'on 6 solutions')])
+    ({'verifier_problems': 1}, 'on 3 solutions')])
 def test_bad_settings(config, changes, message):
   with pytest.raises(BadInput, match=message):
     built(cli.override(config, {

@@ -100,9 +100,8 @@ def config_of(kind):
         'worlds.cfg.levels': 3, 'model.width': 16, 'model.depth': 1}
   elif kind == 'manipulation':
     c = manipulation_recipe.get_config('month_mod2+month_mod2_hint+luck_rank')
-    changes = {k: v for k, v in TINY.items()
-               if not k.startswith(('evals', 'data'))} | {
-                   'worlds.bios.people': 12, 'optim.warmup': 0}
+    changes = {'worlds.bios.people': 20, 'worlds.bios.templates': 3,
+               'model.width': 16, 'model.depth': 2, 'model.heads': 2}
   elif kind in ('solutions', 'best_of_n', 'retry_upon_regret', 'v_probe'):
     c, changes = igsm_recipe.get_config(), IGSM
   else:
@@ -114,6 +113,8 @@ def config_of(kind):
   e.world, e.splits, e.tasks = world, 'test,train', 'month_mod2,luck_rank'
   e.decode = 'greedy' if kind == 'solutions' else 'sample'
   e.probe = 'can_next'
+  if kind == 'manipulation':
+    e.people = 10  # as in test_manipulation: compiled once
   c.evals = {'it': e}
   return cli.override(c, changes)
 
