@@ -103,6 +103,7 @@ def test_correct_sentences_are_those_before_the_spoiled_one(
 
 def test_verifiers_learn_which_solutions_are_right(config):
   """A solution is right when token 2 is 5."""
+  config = cli.override(config, {'model.depth': 2})
   cfg = shape.make(config, len(rows.load(config).vocab))
   params = model.init(cfg, jax.random.key(0))
   rng, solved = np.random.default_rng(0), []
