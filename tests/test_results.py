@@ -392,7 +392,7 @@ def test_gather_refuses_stale_evaluations(module, tmp_path):
   with pytest.raises(BadInput, match="no results of the evaluation 'loss'"):
     report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
   config = store.plain(first.config)
-  config['evals']['loss']['rows'] = 99
+  config['evals']['loss']['num_rows'] = 99
   store.write_json(tmp_path / first.id / 'config.json', config)
   with pytest.raises(BadInput) as e:
     report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
