@@ -44,8 +44,8 @@ SCALES = {
         probes=dict(steps=2, batch=8, num_problems=8)),
     'cpu': dict(
         recipe='small', seeds=3, splits='train_op2,train_op3',
-        train={'evals.reasoning.max_new_tokens': 96}, solutions={
-            'evals.reasoning.num_problems': 400}, probes=dict(num_problems=200)),
+        train={'evals.reasoning.max_new_tokens': 96}, probes=dict(
+            num_problems=200), solutions={'evals.reasoning.num_problems': 400}),
     'gpu': dict(
         recipe='gpu', seeds=3, splits='test,test_op10,test_op13', train={},
         probes=dict(steps=3000, batch=128, num_problems=500),
