@@ -310,6 +310,7 @@ CASES = ((A, B), (B, C), (A, C))
     ('contradicted', None, (HIGH, LOW, [50, 51, 52])),
     ('supported', 2, (HIGH, LOW, [50, 51, 52])),
     ('contradicted', 2, (LOW, [50, 51, 52], HIGH)),
+    ('inconclusive', 2, (LOW, HIGH, NOISY)),  # one is contradicted
     ('supported', 1, (HIGH, NOISY, LOW)),
     ('not run', 1, (HIGH, LOW, [])),
 ])
@@ -409,6 +410,9 @@ def test_the_older_rules_are_kept_beside_the_outcome():
   assert held == dict(greater=False, by_5=True, same=True, no_difference=True,
                       bound=True, factor=True, paired=False)
   assert judge(claim(equal(25)), df).outcome == 'inconclusive'
+  below = judge(claim(claims.GreaterPaired(), (B, A)),
+                table({'a': HIGH, 'b': LOW}))
+  assert below.outcome == 'contradicted' and not below.held
 
 
 def test_equal_not_below_is_judged_on_both_sides():

@@ -1,14 +1,16 @@
 """Sweeps, run identity and the launcher."""
 
+import contextlib
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from physics_lm import cli, cost, launch, report, results, store, sweep
+from physics_lm import cli, cost, launch, report, results, slurm, store, sweep
 from physics_lm.errors import BadInput
 from tests.conftest import ROOT, TINY
 
@@ -248,6 +250,54 @@ def test_list_shows_every_column(tmp_path):
   assert 'model.width=16' in common and 'steps' not in common
   assert parent.id in first and 'kind=child' in second and 'new' in first
   assert total.startswith('2 runs')
+
+
+class Queue:
+  """In place of submitit's executor: numbers jobs, notes what they wait for.
+  """
+
+  def __init__(self):
+    self.jobs, self._after, self._array = [], None, None
+
+  @contextlib.contextmanager
+  def batch(self):
+    self._array = len(self.jobs)
+    yield
+    self._array = None
+
+  def update_parameters(self, dependency):
+    self._after = dependency
+
+  def submit(self, job):
+    self.jobs.append((job.folder.rpartition('/')[2], self._array, self._after))
+    return SimpleNamespace(job_id=str(len(self.jobs)))
+
+
+def test_submit_queues_what_is_left_and_children_after_parents(
+    tmp_path, monkeypatch):
+  queue, at = Queue(), tmp_path / 'sweep'
+  monkeypatch.setattr(slurm, '_executor', lambda *_: queue)
+  parent, one, two, alone = family()
+  done, recorded = run({'n': 'done'}, steps=7), run({'n': 'kept'}, steps=8)
+  finish(at, done)
+  runs = [one, two, alone, done, recorded]
+  states = launch.prepare(runs, at, {recorded.id})
+  out = slurm.submit(runs, at, states, None, ())
+  assert queue.jobs == [(parent.id, 0, None), (alone.id, 0, None),
+                        (one.id, None, 'afterok:1'),
+                        (two.id, None, 'afterok:1')]
+  assert out == {parent.id: '1', one.id: '3', two.id: '4', alone.id: '2',
+                 done.id: 'done', recorded.id: 'recorded'}
+  # Those in the queue are not queued again.
+  monkeypatch.setattr(slurm, 'queue_states', lambda *_: {
+      parent.id: 'RUNNING', one.id: 'PENDING'})
+  del queue.jobs[:]
+  finish(at, alone)
+  states = launch.prepare(runs, at, {recorded.id})
+  out = slurm.submit(runs, at, states, None, ())
+  assert queue.jobs == [(two.id, None, 'afterok:1')]
+  assert [out[r.id] for r in (parent, one, alone)] == [
+      'queued', 'queued', 'done']
 
 
 def test_cost_of_a_branch_leaves_out_its_trunk():

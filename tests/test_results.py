@@ -440,6 +440,10 @@ def test_a_partial_report_keeps_what_is_done(module, tmp_path):
   assert 'missing: 2 of 3 runs' in text
   assert "too few (KeyError: 'seed 1')" in text
   assert [p.name for p in (out / 'tiny').iterdir()] == ['smoke.runs.jsonl']
+  # A record with other evaluations is not what is wanted.
+  stale = results.read_records(report.records_path(out, 'tiny', 'smoke'))[0] | {
+      'id': others[1].id, 'overrides': {'evals.loss.rows': 99}}
+  committed(out, [results.record(first, here / first.id), stale])
   # On another machine, which has other runs: its records are added.
   finish(tmp_path / 'there', others[0])
   text = report.report(module, 'smoke', tmp_path / 'there', out, partial=True)
