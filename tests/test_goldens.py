@@ -159,6 +159,12 @@ RENAMED = {
 }
 # (experiment, number of a claim that became several) -> how many.
 SPLIT = {('extraction_sets', 5): 2}
+# (experiment, number of a claim) -> the experiment that has it now.
+MOVED = {('knowledge_manipulation', n): 'knowledge_retrieval'
+         for n in (0, 1, 2, 3, 15, 16)}
+# Claims about two people, whose facts models do not know: the older rule did
+# not test them, today's outcome is 'at floor'.
+SET_ASIDE = {('knowledge_manipulation', n) for n in (9, 10, 11)}
 
 
 @functools.cache
@@ -293,14 +299,18 @@ def tree(name: str) -> dict[str, list[int]]:
           for path, x in jax.tree_util.tree_leaves_with_path(params)}
 
 
-def held(experiment: str, scale: str) -> list[str]:
-  """Of each claim, in order, what the older rule says of the committed table,
-  in the words of verdicts.json."""
+def judged(experiment: str, scale: str):
+  """Of each claim, in order, how it is judged on the committed table."""
   import pandas as pd
   module = sweep.experiment(str(experiment_file(experiment)))
   table = pd.read_csv(report.RESULTS / module.name / f'{scale}.csv')
-  words = {True: 'yes', False: 'no', None: 'not tested at this scale'}
-  return [words[j.held] for j in report.judge(module, table)]
+  return report.judge(module, table)
+
+
+def held(judgement) -> str:
+  """What the older rule says of a claim, in the words of verdicts.json."""
+  return {True: 'yes', False: 'no', None: 'not tested at this scale'}[
+      judgement.held]
 
 
 def experiment_file(experiment: str) -> Path:
@@ -351,11 +361,16 @@ def test_verdicts(experiment):
   if '\nCLAIMS = ' not in experiment_text(experiment):
     pytest.skip('its claims are not data yet')
   old = [r for r in golden('verdicts') if r['experiment'] == experiment]
-  new = iter(held(experiment, old[0]['scale']))
-  for number, row in enumerate(old):
+  places = [MOVED.get((experiment, n), experiment) for n in range(len(old))]
+  new = {place: iter(judged(place, old[0]['scale'])) for place in set(places)}
+  for number, (row, place) in enumerate(zip(old, places)):
     count = SPLIT.get((experiment, number), 1)
-    parts = list(itertools.islice(new, count))
+    parts = list(itertools.islice(new[place], count))
     assert len(parts) == count, row
+    if (experiment, number) in SET_ASIDE:
+      assert parts[0].outcome == 'at floor', row
+      continue
+    parts = [held(p) for p in parts]
     # Claims that were one hold together or not at all.
     assert next((p for p in parts if p != 'yes'), 'yes') == (
         row['reproduced']), row
