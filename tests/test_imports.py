@@ -88,16 +88,13 @@ print('LOADED', bad)
 def test_report_on_finished_results_loads_no_jax(tmp_path):
   code = f'''
 import sys
-from physics_lm import report, sweep
-import pandas as pd
-found = sorted(report.RESULTS.glob('*/*.csv'))
+from physics_lm import report, results, sweep
+found = sorted(report.RESULTS.glob('*/*.runs.jsonl'))
 assert found
 for path in found:
   module = sweep.experiment(f'experiments/{{path.parent.name}}.py')
-  df = pd.read_csv(path)
-  if hasattr(module, 'DRAWS'):
-    module.DRAWS = 20  # of bootstraps
-  assert module.verdict(df)
+  df = module.table(results.read_records(path))
+  assert report.judge(module, df)
   module.figure(df).savefig(r'{tmp_path}/x.png')
 print('LOADED', [m for m in ('jax', 'tensorflow') if m in sys.modules])
 '''
