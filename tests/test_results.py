@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from physics_lm import claims, report, results, store, sweep
 from physics_lm.errors import BadInput
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 
 SLICES = {'person_split': 'test', 'text': 'question'}
 
@@ -462,3 +462,18 @@ def test_an_error_in_a_complete_report_is_shown(module, tmp_path):
     with pytest.raises(KeyError):
       report.report(module, 'smoke', tmp_path, tmp_path / 'out',
                     partial=partial)
+
+
+@pytest.mark.parametrize('path', sorted(
+    report.RESULTS.glob('*/*.runs.jsonl')), ids=lambda p: p.parent.name)
+def test_committed_records_are_of_the_runs_of_today(path):
+  """Else a launcher would run them again: a key that is renamed is renamed in
+  the records too."""
+  module = sweep.experiment(str(ROOT / f'experiments/{path.parent.name}.py'))
+  records = results.read_records(path)
+  ids = {r['id'] for r in records if r['id']}
+  today = module.runs(path.name.removesuffix('.runs.jsonl'))
+  assert results.recorded_ids(records, today) == ids
+  by_id = {r.id: r for r in today}
+  for r in records:
+    assert not r['id'] or r['tags'] == by_id[r['id']].tags
