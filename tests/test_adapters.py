@@ -227,7 +227,7 @@ def test_an_adapter_resumes_bitwise(lora, tmp_path, monkeypatch):
 def test_finds_its_base_again(base, lora, tmp_path):
   (tmp_path / 'runs').mkdir()
   moved = shutil.copytree(lora[0], tmp_path / 'runs' / 'lora')
-  with pytest.raises(BadInput, match='lacks what it took from run'):
+  with pytest.raises(BadInput, match='needs the parameters of run'):
     trained.load(moved)
   beside = store.run_id(store.read_json(base / 'config.json'))
   (moved.parent / beside).symlink_to(base)

@@ -99,7 +99,8 @@ def test_scales_are_fitted_to_what_matters():
 @pytest.mark.parametrize('keep', [1.0, 0.5, 0.1])
 def test_pruning_keeps_the_largest(made, keep):
   params, cfg, batch = made
-  new, size = compress.compress(params, spec('prune', keep=keep), cfg, batch)
+  new, size = compress.compress(params, spec('prune', keep_fraction=keep), cfg,
+                                batch)
   for name in ('query', 'down', 'embedding'):
     part = 'ends' if name == 'embedding' else 'layers'
     a, b = np.asarray(params[part][name]), np.asarray(new[part][name])
@@ -123,8 +124,8 @@ def test_units_go_as_a_whole(made):
     with pytest.raises(BadInput, match='experts'):
       compress.compress(params, spec('prune_units'), cfg, batch)
     return
-  new, size = compress.compress(params, spec('prune_units', keep=0.5), cfg,
-                                batch)
+  new, size = compress.compress(
+      params, spec('prune_units', keep_fraction=0.5), cfg, batch)
   layer = {k: np.asarray(v[0]) for k, v in new['layers'].items()}
   gone = np.abs(layer['down']).sum(1) == 0
   assert gone.sum() == cfg.mlp_width // 2
@@ -144,13 +145,15 @@ def test_nothing_changes_the_parameters_given(made):
   params, cfg, batch = made
   before = jax.tree.map(np.array, params)
   for method in ('nearest', 'prune'):
-    compress.compress(params, spec(method, bits=3, keep=0.3), cfg, batch)
+    compress.compress(params, spec(method, bits=3, keep_fraction=0.3), cfg,
+                      batch)
   jax.tree.map(np.testing.assert_array_equal, before, params)
 
 
 @pytest.mark.parametrize('keys,message', [
     ({'compress': 'gtpq'}, 'gptq'), ({'bits': 1}, 'bits is 1'),
-    ({'group': 0}, 'group is 0'), ({'keep': 0.0}, 'keep is 0.0')])
+    ({'group': 0}, 'group is 0'),
+    ({'keep_fraction': 0.0}, 'keep_fraction is 0.0')])
 def test_bad_input(keys, message):
   s = spec('nearest')
   s.update(keys)
