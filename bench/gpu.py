@@ -1,11 +1,11 @@
-"""Speed table of an accelerator: matmul peak, train steps, populations, decoding.
+"""Speed of an accelerator: matmul peak, train steps, populations, decoding.
 
   python bench/gpu.py [--out=bench/GPU.md] [--seconds=6] [--only=WORD]
 
-Each line is a process of its own (bench/step.py, bench/torch_step.py where torch
-is installed), so that one that fails, say for memory, costs only its line. MFU is
-training FLOPs by our own count (scaling/flops.py) over the matmul peak measured
-here, in the same dtype.
+Each line is a process of its own (bench/step.py, and bench/torch_step.py where
+torch is installed), so that one that fails, say for memory, costs only its
+line. The share of the peak is training FLOPs by our own count
+(scaling/flops.py) over the matmul rate measured here, in the same dtype.
 """
 
 import argparse
@@ -121,8 +121,8 @@ def main():
   p.add_argument('--only', default='', help='lines whose name holds this')
   a = p.parse_args()
   rows, raw = [], {}
-  code = (f'import sys; sys.path.insert(0, {str(HERE)!r}); import gpu, json, jax;'
-          f'print(json.dumps([gpu.matmul_peak({a.dtype!r}), '
+  code = (f'import sys; sys.path.insert(0, {str(HERE)!r}); import gpu, json;'
+          f'import jax; print(json.dumps([gpu.matmul_peak({a.dtype!r}), '
           'jax.devices()[0].device_kind, jax.__version__]))')
   # In a process of its own: this one must leave the memory to the others.
   peak, device, version = json.loads(subprocess.run(

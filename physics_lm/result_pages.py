@@ -17,7 +17,7 @@ from physics_lm import claims, report, results, store, sweep
 from physics_lm.errors import BadInput
 
 SCALES = ('paper', 'gpu', 'day', 'cpu', 'smoke')  # largest first
-BEGIN, END = '<!-- headline results -->', '<!-- /headline results -->'
+HEADLINES, EXPERIMENTS = 'headline results', 'experiments'  # README's marks
 DOCS = sweep.ROOT / 'docs' / 'results'
 MAX_HEADLINES = 12
 
@@ -87,11 +87,10 @@ def write_all(committed: Path = report.RESULTS, docs: Path = DOCS,
   files = {docs / f'{e.name}.md': page(e, committed, docs) for e in found}
   files |= {docs / 'index.md': index(found), docs / 'claims.csv': table(found)}
   text = readme.read_text(encoding='utf-8')
-  if text.count(BEGIN) != 1 or text.count(END) != 1:
-    raise BadInput(f'{readme} has not one {BEGIN} ... {END}')
-  before, rest = text.split(BEGIN)
-  files[readme] = (f'{before}{BEGIN}\n{headlines(found)}\n{END}'
-                   + rest.split(END)[1])
+  for mark, new in ((HEADLINES, headlines(found)),
+                    (EXPERIMENTS, by_part(found))):
+    text = filled(text, mark, new, readme)
+  files[readme] = text
   changed = []
   for path, new in files.items():
     if not path.exists() or path.read_text(encoding='utf-8') != new:
@@ -101,6 +100,24 @@ def write_all(committed: Path = report.RESULTS, docs: Path = DOCS,
     if path not in files:  # of an experiment that is gone
       path.unlink()
   return changed
+
+
+def filled(text: str, mark: str, new: str, path: Path) -> str:
+  """The text with what stands between its two marks replaced. Raises BadInput
+  when it has not one pair of them."""
+  begin, end = f'<!-- {mark} -->', f'<!-- /{mark} -->'
+  if text.count(begin) != 1 or text.count(end) != 1:
+    raise BadInput(f'{path} has not one {begin} ... {end}')
+  before, rest = text.split(begin)
+  return f'{before}{begin}\n{new}\n{end}{rest.split(end)[1]}'
+
+
+def by_part(found: list[Experiment]) -> str:
+  """README's index: a line an experiment, by part."""
+  lines = ['| part | experiment | question |', '|---|---|---|']
+  return '\n'.join(lines + [
+      f'| {x.part} | [{x.name}](docs/results/{x.name}.md) | {x.question} |'
+      for x in found])
 
 
 def headlines(found: list[Experiment]) -> str:

@@ -1,0 +1,68 @@
+"""Sizes that keep files readable: lines of files and functions, README, log."""
+
+import ast
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+
+CODE = sorted(p for part in ('physics_lm', 'configs', 'experiments')
+              for p in (ROOT / part).rglob('*.py'))
+FILE_LINES = {'physics_lm/model/decoder.py': 250, 'physics_lm/train.py': 250}
+LONG_FUNCTIONS = {'loop': 90, 'get_config': 90}  # others: 60
+
+
+def name(path) -> str:
+  return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize('path', CODE, ids=name)
+def test_files_and_functions_keep_their_budget(path):
+  text = path.read_text(encoding='utf-8')
+  budget = FILE_LINES.get(name(path), 150 if path.parent == (
+      ROOT / 'experiments') else 10_000)
+  assert text.count('\n') <= budget
+  for node in ast.walk(ast.parse(text)):
+    if isinstance(node, ast.FunctionDef):
+      lines = node.end_lineno - node.lineno + 1
+      assert lines <= LONG_FUNCTIONS.get(node.name, 60), (node.name, lines)
+
+
+@pytest.mark.parametrize('path', CODE, ids=name)
+def test_no_lambda_has_a_name(path):
+  for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+    if isinstance(node, (ast.Assign, ast.AnnAssign)):
+      assert not isinstance(node.value, ast.Lambda), node.lineno
+
+
+@pytest.mark.parametrize('path', CODE, ids=name)
+def test_public_functions_are_annotated_and_documented(path):
+  missing = []
+  for node in ast.parse(path.read_text(encoding='utf-8')).body:
+    if not isinstance(node, ast.FunctionDef) or node.name.startswith('_'):
+      continue
+    if not ast.get_docstring(node):
+      missing.append(f'{node.name}: docstring')
+  assert not missing
+
+
+def test_shelves_hold_at_most_ten_files():
+  """Subfolders of the package; the package itself is the list in README."""
+  for folder in {p.parent for p in CODE} - {
+      ROOT / 'physics_lm', ROOT / 'experiments', ROOT / 'configs'}:
+    files = [p for p in folder.glob('*.py') if not p.name.startswith('__')]
+    assert len(files) <= 10, folder
+
+
+def test_readme_is_short():
+  text = (ROOT / 'README.md').read_text(encoding='utf-8')
+  assert text.count('\n') <= 170 and len(text.encode()) <= 12 * 1024
+
+
+def test_log_entries_are_short_and_conclude():
+  text = (ROOT / 'experiments/LOG.md').read_text(encoding='utf-8')
+  for entry in re.split(r'^## ', text, flags=re.M)[1:]:
+    lines = entry.strip().splitlines()
+    assert 'Conclusion:' in entry, lines[0]
+    assert len(lines) - 1 <= 12, (lines[0], len(lines) - 1)
