@@ -1,22 +1,19 @@
-"""Every experiment runs at smoke scale, draws, and judges; notebooks show.
-
-What takes long runs by `make test-experiments`.
-"""
+"""Every experiment trains at smoke scale, draws and judges; committed records
+give the committed tables; notebooks execute."""
 
 import json
 
 import matplotlib
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from physics_lm import cost, launch, report, store, sweep
+from physics_lm import claims, cost, report, results, sweep, train
 from tests.conftest import ROOT
 
 EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
-# Written and not run yet: no result, so no experiment.
-DRAFTS = sorted((ROOT / 'experiments/drafts').glob('*.py'))
 # Each source beside its executed notebook; a missing one fails.
 NOTEBOOKS = [p.with_suffix('.ipynb')
              for p in sorted((ROOT / 'notebooks').glob('*.py'))]
@@ -24,66 +21,82 @@ NOTEBOOKS = [p.with_suffix('.ipynb')
 
 @pytest.mark.experiment
 @pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: p.stem)
-def test_smoke_scale_ends_in_a_report(path, tmp_path):
+def test_experiment_at_smoke_scale_ends_in_a_report(path, tmp_path):
+  """In this process, so that experiments share what they compile; the launcher
+  has tests of its own."""
   module = sweep.experiment(str(path))
-  ends = launch.launch(module.runs('smoke'),
-                       tmp_path / module.name)
-  assert set(ends.values()) == {'done'}
-  text = report.report(module, 'smoke', tmp_path / module.name,
-                       tmp_path / 'out')
-  for end in ('csv', 'png', 'json'):
-    assert (tmp_path / 'out' / module.name / f'smoke.{end}').stat().st_size
-  made_by = store.read_json(tmp_path / 'out' / module.name / 'smoke.json')
-  assert made_by['runs'] == len(ends) and made_by['device']
-  assert 'not tested at this scale' in text
+  folder, out = tmp_path / module.name, tmp_path / 'out'
+  runs = sweep.ordered(module.runs('smoke'))
+  for run in runs:
+    train.run(run.config, folder / run.id)
+  text = report.report(module, 'smoke', folder, out)
+  for end in ('runs.jsonl', 'csv', 'png', 'json'):
+    assert (out / module.name / f'smoke.{end}').stat().st_size
+  made_by = json.loads((out / module.name / 'smoke.json').read_text())
+  assert made_by['runs'] == len(module.runs('smoke')) and made_by['device']
+  assert f'{len(module.CLAIMS)} claims are not run' in text
+  # Recorded runs are as good as folders.
+  report.gather(module, 'smoke', tmp_path / 'gone', out)
 
 
-@pytest.mark.parametrize('path', EXPERIMENTS + DRAFTS, ids=lambda p: p.stem)
-def test_every_scale_lists(path, tmp_path):
+@pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: p.stem)
+def test_experiment_lists_every_scale(path):
   module = sweep.experiment(str(path))
   for scale in ('smoke', 'cpu', 'gpu', 'paper'):
     runs = sweep.ordered(module.runs(scale))
     assert len({r.id for r in runs}) == len(runs)
     for r in runs[:3]:
       assert (cost.cost(r, 'cpu')['flops'] > 0) == (r.config.steps > 0)
-  assert 'arXiv' in module.__doc__ and '--scale=cpu' in module.__doc__
+  assert '--scale=cpu' in module.__doc__
 
 
 @pytest.mark.parametrize('name', [
-    'best_of_n', 'hidden_planning', 'regret', 'correction_by_finetuning'])
-def test_models_of_error_correction_are_trained_once(name):
+    'best_of_n', 'igsm_probing', 'retry_upon_regret',
+    'error_correction_finetuning'])
+def test_igsm_experiments_share_the_models_of_error_correction(name):
   """What these start from has the ids of its runs, so that it is found."""
-  load = lambda n: sweep.experiment(str(ROOT / f'experiments/{n}.py'))
+  theirs, own = (sweep.experiment(str(ROOT / f'experiments/{n}.py'))
+                 for n in ('error_correction', name))
   for scale in ('cpu', 'gpu', 'paper'):
-    theirs = {r.id for r in load('error_correction').runs(scale)}
-    own = load(name).runs(scale)
-    parents = {r.init_from.id for r in own if r.init_from}
-    assert parents and parents <= theirs | {r.id for r in own}
-    assert parents & theirs
+    known, runs = {r.id for r in theirs.runs(scale)}, own.runs(scale)
+    parents = {r.init_from.id for r in runs if r.init_from}
+    assert parents and parents <= known | {r.id for r in runs}
+    assert parents & known
 
 
 @pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: p.stem)
-def test_committed_results_draw_and_judge(path):
-  import pandas as pd
+def test_committed_records_give_the_committed_table(path):
   module = sweep.experiment(str(path))
   if hasattr(module, 'DRAWS'):
-    module.DRAWS = 20  # of bootstraps; the scoreboard's test makes them all
-  committed = sorted((report.RESULTS / path.stem).glob('*.csv'))
+    module.DRAWS = 20  # of bootstraps; `report --all` makes them all
+  committed = sorted((report.RESULTS / path.stem).glob('*.runs.jsonl'))
   assert committed, 'an experiment without a committed result'
-  for csv in committed:
-    df = pd.read_csv(csv)
-    assert module.verdict(df)
+  for file in committed:
+    records = results.read_records(file)
+    df, scale = module.table(records), file.name.removesuffix('.runs.jsonl')
+    at = file.with_name(f'{scale}.csv')
+    rounded = df.to_csv(index=False, float_format='%.4g')
+    assert rounded == at.read_text(encoding='utf-8')
+    assert not any(r['git_dirty'] for r in records), 'by uncommitted code'
     assert isinstance(module.figure(df), matplotlib.figure.Figure)
-    made_by = json.loads(csv.with_suffix('.json').read_text())
-    assert made_by['git_dirty'] is False, f'{csv}: by uncommitted code'
-    assert csv.with_suffix('.png').exists()
+    assert isinstance(module.summary(df), pd.DataFrame)
+    for j in report.judge(module, df):
+      assert j.outcome in claims.OUTCOMES
+    assert at.with_suffix('.png').exists()
+
+
+@pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: p.stem)
+def test_claims_have_ids_sources_and_units(path):
+  module = sweep.experiment(str(path))
+  ids = [c.id for c in module.CLAIMS]
+  assert len(set(ids)) == len(ids)
+  for c in module.CLAIMS:
+    assert c.statement and c.source and c.paper and c.cells
 
 
 @pytest.fixture
 def stand_ins(tmp_path, monkeypatch):
   """Simulated tables in place of those that notebooks read from the web."""
-  import pandas as pd
-
   from physics_lm.scaling import laws
   rng = np.random.default_rng(0)
   N = np.geomspace(5e7, 1e10, 120)[rng.permutation(120)]
@@ -110,7 +123,7 @@ def stand_ins(tmp_path, monkeypatch):
 
 @pytest.mark.experiment
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
-def test_notebooks_execute_and_are_committed_executed(path, stand_ins):
+def test_notebook_executes_and_is_committed_executed(path, stand_ins):
   book = nbformat.read(path, as_version=4)
   cells = [c for c in book.cells if c.cell_type == 'code']
   assert all(c.execution_count for c in cells)
