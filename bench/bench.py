@@ -152,7 +152,7 @@ def start_up(repeats: int) -> list[float]:
          '--config=configs/default.py', '--config.steps=1',
          '--config.optim.warmup=0', '--config.evals.extraction.people=2',
          '--config.evals.loss.num_rows=1'], check=True, cwd=sweep.ROOT,
-        env=launch.environment(None), stdout=subprocess.DEVNULL)
+        env=launch.trainer_environment(None), stdout=subprocess.DEVNULL)
     out.append(time.perf_counter() - began)
     shutil.rmtree(folder)
   return out[1:]  # the first compiles

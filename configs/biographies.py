@@ -32,7 +32,7 @@ def get_config(variant: str = 'multi5_permute'):
   name, _, rest = variant.partition('_')
   if name == 'compact':
     variant, _, stage = rest.rpartition('_')
-    if stage not in ('pretrain', 'finetune'):
+    if stage not in ('mixed', 'pretrain', 'finetune'):
       variant, stage = rest, 'mixed'
     _compact(c, stage)
   c.worlds.bios.variant = variant or 'multi5_permute'

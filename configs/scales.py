@@ -102,6 +102,15 @@ def retry_data(variant: str) -> dict:
           'worlds.igsm.retry_mask': 'name' if 'masked' in kind else 'none'}
 
 
+def bio_training(variant: str, training: str, compact: bool = False
+                 ) -> tuple[str, dict]:
+  """(config file, shares of rows) of a training on a variant of bioS; the
+  compact recipe has its trainings in the config."""
+  if compact:
+    return f'configs/biographies.py:compact_{variant}_{training}', {}
+  return f'configs/biographies.py:{variant}', BIO_QA[training]
+
+
 def seeds(seed: int) -> dict[str, int]:
   """One seed for parameters, rows and world."""
   return {f'seed.{k}': seed for k in ('init', 'data', 'world')}

@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 # JAX's options for a compilation cache that runs share. On this host's own
@@ -28,11 +29,23 @@ _HUGE = 2 << 20  # bytes of a huge page
 RESERVE = 2**31 - 1  # bytes of address space, not of memory
 
 
+def on_accelerator() -> bool:
+  """Whether JAX would find and take one: a device and the plugin for it."""
+  if os.environ.get('JAX_PLATFORMS') == 'cpu':
+    return False
+  names = {(d.metadata['Name'] or '').lower() for d in metadata.distributions()}
+  cuda = any(n.startswith('jax-cuda') and n.endswith('plugin') for n in names)
+  return (Path('/dev/nvidia0').exists() and cuda) or (
+      Path('/dev/accel0').exists() and 'libtpu' in names)
+
+
 @functools.cache
 def keep_memory() -> bool:
   """Makes malloc keep what it has, in huge pages where the system allows;
-  once a process. True where that was possible (glibc on Linux)."""
-  if sys.platform != 'linux':
+  once a process. True where that was possible (glibc on Linux) and pays: not
+  beside an accelerator, whose compiler has a thread a core, all of which would
+  wait for the one arena."""
+  if sys.platform != 'linux' or on_accelerator():
     return False
   libc = ctypes.CDLL(None)
   if not hasattr(libc, 'mallopt') or not hasattr(libc, 'malloc_trim'):

@@ -27,13 +27,13 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Collection, Iterable, Sequence
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 from physics_lm import (
   cli,
   cost,
+  environment,
   population,
   report,
   results,
@@ -49,7 +49,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None
 _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
-def environment(cores: set[int] | None) -> dict[str, str]:
+def trainer_environment(cores: set[int] | None) -> dict[str, str]:
   """The environment variables of a trainer's process."""
   env = dict(os.environ)
   if cores is not None:
@@ -83,8 +83,8 @@ class Worker:
     # A process group of its own: Ctrl-C reaches the launcher only, which then
     # stops the trainers.
     self.process = subprocess.Popen(
-        arguments, cwd=sweep.ROOT, env=environment(cores), stdout=self._log,
-        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        arguments, cwd=sweep.ROOT, env=trainer_environment(cores),
+        stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         preexec_fn=lambda: _in_trainer(cores), start_new_session=True)
 
   @property
@@ -188,23 +188,13 @@ def cpu_slices(jobs: int | None) -> list[set[int] | None]:
   """The cores of each worker. With an accelerator: one worker, unpinned; else
   one a core, or `jobs` of them with equal shares of the cores."""
   cores = sorted(os.sched_getaffinity(0))
-  if on_accelerator():
+  if environment.on_accelerator():
     return [None] * (jobs or 1)
   jobs = jobs or len(cores)
   each = len(cores) // jobs
   if not each:
     return [None] * jobs
   return [set(cores[i * each:(i + 1) * each]) for i in range(jobs)]
-
-
-def on_accelerator() -> bool:
-  """Whether JAX would find and take one: a device and the plugin for it."""
-  if os.environ.get('JAX_PLATFORMS') == 'cpu':
-    return False
-  names = {(d.metadata['Name'] or '').lower() for d in metadata.distributions()}
-  cuda = any(n.startswith('jax-cuda') and n.endswith('plugin') for n in names)
-  return (Path('/dev/nvidia0').exists() and cuda) or (
-      Path('/dev/accel0').exists() and 'libtpu' in names)
 
 
 def limit(run: sweep.Run, accelerated: bool, vmap_runs: int | None) -> int:
@@ -276,7 +266,8 @@ class Scheduler:
     self.display = Display([r for r in everything if states[r.id] not in (
         'recorded', 'not needed')], folder)
     self._free = cpu_slices(jobs)  # of workers that could start
-    self._vmap_runs, self._accelerated = vmap_runs, on_accelerator()
+    self._vmap_runs = vmap_runs
+    self._accelerated = environment.on_accelerator()
     self._most: dict[str, int] = {}  # by run id: in one program with it
     self._crashed: set[str] = set()  # ids of runs that get no third try
     self._busy_until: dict[str, float] = {}  # another launcher has them
