@@ -241,6 +241,31 @@ def test_best_by_takes_the_highest_mean_over_seeds():
   assert best.learning_rate[best.variant == 'b'].nunique() == 1
 
 
+def test_best_by_of_two_columns_takes_one_pair():
+  df = pd.DataFrame({'world': 'bioD', 'people': [5, 5, 9, 9],
+                     'width': [16, 24, 16, 24], 'bits': [1.0, 3.0, 2.0, 3.0]})
+  best = results.best_by(df, ['world'], ['people', 'width'], 'bits')
+  assert best[['people', 'width']].values.tolist() == [[5, 24]]
+
+
+def test_capacity_adds_exposures_of_all_tasks_to_their_run():
+  def run(seed, bits, exposures):
+    metrics = {c: bits for c in results.CAPACITY_COLUMNS} | {
+        'parameters': 12_832.0}
+    return record(seed, 0.5, train=exposures, evals={'bits': [
+        {'metric': m, 'value': v, 'n': 500, 'term': 'all'}
+        for m, v in metrics.items()] + [
+            {'metric': 'bits', 'value': 9.0, 'n': 500, 'term': 'name'}]})
+  df = results.capacity(
+      [run(0, 1.5, {'exposures/useful': 60.0, 'exposures/tagged': 40.0}),
+       run(1, 2.5, {'exposures/useful': 90.0})], tasks=('useful', 'tagged'))
+  assert df.bits.tolist() == df.bits_per_param.tolist() == [1.5, 2.5]
+  assert df.parameters.tolist() == [12_832, 12_832]
+  assert df.parameters.dtype == int
+  assert df.exposures_actual.tolist() == [100.0, 90.0]
+  assert df.n_items.tolist() == [500, 500]
+
+
 def test_text_table_shows_mean_and_deviation_in_one_column():
   frame = pd.DataFrame({
       'variant': ['single', 'multi5'], 'n_seeds': [3, 1],
