@@ -105,7 +105,7 @@ def figure(df):
             base * PAPER[e][a] if e in PAPER and a in PAPER[e] and ran[a]
             else None for a in names], horizontal=True, digits=2)
     figures.level(ax, base, vertical=True)
-    ax.set_xlim(0, 1.2 * s[f'{R}_mean'].max())
+    ax.set_xlim(0, 1.2 * s[f'{R}_mean'].max() or 1)
     figures.labels(ax, 'R: bits stored per parameter')
     figures.title(ax, f'{e:,} exposures of {rows.n_items["gpt2"]:,.0f} people')
   figures.finish(

@@ -16,7 +16,7 @@ base world, with as many people as make R_max about 2.2 everywhere (saturated
 models): R is that of one model, not the peak over sizes, and 2 bits would be
 nine tenths of everything. Two layers, about 13 thousand parameters (T adds rows
 to the embedding), one learning rate, 1,000 exposures: where R is lower, slower
-learning is not told apart from less capacity (LOG 28).
+learning and less capacity are not separated (LOG 28).
 """
 
 from configs import scales

@@ -4,7 +4,7 @@ Part 3.3 (Allen-Zhu & Li, arXiv 2404.05405), section 8, Result 8: models are
 quantised after training. Paper (GPTQ, bioS): int8 loses nothing; int4 loses
 more than half (0.7 bits per parameter instead of 2). Beyond the paper: the bits
 between, rounding to nearest beside GPTQ, and pruning by magnitude, of single
-weights and of whole units (MLP units and heads).
+weights and of units (MLP units and heads).
 
   python -m physics_lm.launch experiments/capacity_quantization.py --scale=cpu
   python -m physics_lm.report experiments/capacity_quantization.py --scale=cpu
@@ -100,7 +100,7 @@ def figure(df):
     figures.legend(ax, loc='lower left', bbox_to_anchor=where)
   figures.paper_points(axes[0][0], list(PAPER), [
       r * full[f'{R}_mean'] for r in PAPER.values()])
-  axes[0][0].set_ylim(0, 1.1 * full[f'{R}_mean'])
+  axes[0][0].set_ylim(0, 1.1 * full[f'{R}_mean'] or 1)
   figures.labels(axes[0][0], 'bits per weight', 'R: bits stored per parameter')
   figures.labels(axes[0][1], 'share of weights, or of units, kept')
   figures.title(axes[0][0], 'Quantised after training')

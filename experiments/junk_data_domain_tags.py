@@ -105,7 +105,7 @@ def figure(df):
       [base / PAPER[v][e] if e in PAPER.get(v, ()) else None for v, e in cells],
       horizontal=True, digits=2)
   figures.level(ax, base, vertical=True)
-  ax.set_xlim(0, 1.3 * s[f'{R}_mean'].max())
+  ax.set_xlim(0, 1.3 * s[f'{R}_mean'].max() or 1)
   figures.labels(ax, 'R of the useful people: bits stored per parameter')
   figures.finish(
       fig, 'Junk data (7 of 8 biographies) and domain tags',

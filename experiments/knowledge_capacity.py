@@ -96,7 +96,7 @@ def summary(df):
 def figure(df):
   """R against R_max: on the diagonal everything is memorised."""
   s = summary(df)
-  s['r_max'], top = s[f'{R}_max_mean'], 1.3 * s[f'{R}_mean'].max()
+  s['r_max'], top = s[f'{R}_max_mean'], 1.3 * s[f'{R}_mean'].max() or 1
   fig, ((ax,),) = figures.grid(1, width=6.8, height=4.4)
   figures.diagonal(ax, top, 'R = R_max:\nall is memorised')
   lines = {e: f'{e:,} exposures' for e in sorted(set(s.exposures))}

@@ -15,7 +15,7 @@ only in training: 24.1 %. QA finetuning before makes no difference.
 Measured, `cpu`: 15 runs, 17 minutes of one shared core. Deviations there: 300
 people; biographies, QA and tasks trained on together, since such models forget
 in finetuning (LOG 22); CoT in half of the tasks' rows. `paper` lacks GPT-2's
-tokenizer. Rules preceded the seeds, but seed 0 of two-person tasks was seen.
+tokenizer. Rules preceded the seeds, but seed 0 of two-person tasks ran before.
 """
 
 from configs import manipulation, scales

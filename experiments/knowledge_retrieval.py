@@ -9,7 +9,7 @@ Paper (GPT-2 124M, 100,000 people, multi5+permute, LoRA): dual retrieval near
 100 % in any order; where biographies always name the company before its city,
 city then company drops drastically. The date near 100 %, its day alone 82.3 %,
 its year poor. The month as a number (mod 12) and the number of a major (luck
-mod 100) work well.
+mod 100) are retrieved, too.
 
   python -m physics_lm.launch experiments/knowledge_retrieval.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_retrieval.py --scale=cpu
@@ -20,7 +20,7 @@ Deviations: at `cpu` scale 300 people and small pools; biographies, questions
 and retrieval trained on together, because finetuning makes models of this size
 forget the other people (LOG 22). `paper` scale lacks GPT-2's tokenizer (here
 years and days are one token). Rules were fixed before the three seeds ran; seed
-0 was seen before the others. The claim about the day was added later.
+0 was looked at before the others ran. The claim about the day was added later.
 """
 
 from configs import manipulation, scales
@@ -75,9 +75,9 @@ def table(records):
   there is none of that of retrieval, also the six questions."""
   import pandas as pd
   trainings = {r['tags']['training'] for r in records}
-  asked = 'base' if 'base' in trainings else 'retrieval'
+  queried = 'base' if 'base' in trainings else 'retrieval'
   return pd.concat([
-      results.wide([r for r in records if r['tags']['training'] == asked],
+      results.wide([r for r in records if r['tags']['training'] == queried],
                    'extraction', ('accuracy', 'majority_baseline'),
                    ('person_split', 'attribute'), {
                        'text': 'question', 'value_tokens': 'all',
@@ -138,7 +138,7 @@ CLAIMS = (
           'near 100 vs 82.3 %', (DATE, _cell('birth_day')), greater(),
           paper_effect=17.7, post_hoc=True, decided_by=DATES, **GUESS),
     *(Claim(task, f'The number of the {fact} (mod {n}) is retrieved within 10 '
-            'points of its name', 'Part 3.2, Result 3', 'works well',
+            'points of its name', 'Part 3.2, Result 3', 'works',
             (_cell(task), _cell(name)), greater(-10), **GUESS)
       for (task, name), fact, n in zip(NUMBERS.items(), ('month', 'major'),
                                        (12, 100))),
