@@ -137,6 +137,8 @@ def bars(ax, rows, y: str, names: Sequence[str], colours=None, paper=(),
       row_names(ax, names)
     else:
       ax.set_xticks(range(len(rows)), names)
+      if len(rows) < 3:  # few bars are no wider
+        ax.set_xlim(-0.6, 2.4)
 
 
 def _number(ax, text: str, end: tuple, horizontal: bool):
