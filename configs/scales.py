@@ -91,6 +91,49 @@ def evals(names: tuple[str, ...], **values) -> dict:
   """The same keys for several evaluations."""
   return {f'evals.{name}.{k}': v for name in names for k, v in values.items()}
 
+# Worlds of known entropy for isoFLOP sweeps: config file, overrides, key of the
+# world, title. biod_zipf_<a>: person k is drawn with probability ~ k^-(1 + a).
+ZIPF = (0.5, 1)
+ENTROPY_WORLDS = {
+    'grammar': ('configs/grammar.py', {}, 'cfg', 'Grammar'),
+    'grammar_large': ('configs/grammar.py', {
+        'worlds.cfg.levels': 6, 'worlds.cfg.symbols': 6, 'data.length': 512,
+        'evals.law.num_problems': 64}, 'cfg', 'Large grammar'),
+    **{f'biod_zipf_{a}': ('configs/bitworld.py', {
+        'worlds.bits.power': float(a), 'worlds.bits.people': 32768,
+        'worlds.bits.name_alphabet': 32, 'worlds.bits.name_length': 3,
+        'worlds.bits.symbols': 64, 'worlds.bits.diversity': 64,
+        'data.length': 96, 'evals.bits.people': 200, 'evals.loss.num_rows': 4096,
+        'optim.weight_decay': 0.0}, 'bits', f'bioD, Zipf a = {a}')
+       for a in ZIPF},
+    **{f'biod_large_zipf_{a}': ('configs/bitworld.py', {
+        'worlds.bits.power': float(a), 'worlds.bits.people': 16_000_000,
+        'worlds.bits.name_length': 3, 'data.length': 480,
+        'evals.bits.people': 2000, 'evals.loss.num_rows': 2048,
+        'optim.weight_decay': 0.0}, 'bits', f'Large bioD, Zipf a = {a}')
+       for a in ZIPF}}
+
+RATE_MULTIPLES = (0.25, 0.5, 2.0, 4.0)  # of a sweep's learning rate, beside 1
+# Arguments of scaling.isoflop_plan.Plan.
+ISOFLOP_GPU = {
+    'budgets': {1e14: (64, 96, 128, 192, 256, 384, 512),
+                1e15: (96, 128, 192, 256, 384, 512, 768),
+                1e16: (128, 192, 256, 384, 512, 768, 1024),
+                1e17: (192, 256, 384, 512, 768, 1024, 1536)},
+    'depth': 8, 'batch_size': 64, 'seeds': {1e15: 3},
+    'tune': {1e14: RATE_MULTIPLES, 1e15: RATE_MULTIPLES},
+    'cooldowns': ((1e14, 1e15, 1e16), 192, 1),
+    'shapes': (1e15, ((368, 2), (260, 4), (130, 16))),
+    'common': {'model.dtype': 'bfloat16', 'runtime.workers': 8}}
+ISOFLOP_PAPER = {
+    'budgets': dict.fromkeys((6e18, 1e19, 3e19, 6e19), (
+        512, 640, 1024, 1280, 1792, 2048, 2560)) | dict.fromkeys(
+            (1e20, 3e20, 6e20, 1e21, 3e21), (
+                640, 1024, 1280, 1792, 2048, 2560, 3584)),
+    'depth': 24, 'batch_size': 1024,
+    'common': {'model.dtype': 'bfloat16', 'runtime.workers': 8,
+               'runtime.remat': True}}
+
 
 def retry_data(variant: str) -> dict:
   """iGSM's training data: 'clean', or kind and rate, as in 'retry_weak 0.5';

@@ -163,6 +163,10 @@ class Rule:
     """By the older rule."""
     return self.low <= self.effect(cells).value <= self.high
 
+  def held_effect(self, e: Effect) -> bool:
+    """By the older rule, of an effect that measures() computed."""
+    return self.low <= e.value <= self.high
+
   def outcome(self, e: Effect) -> str:
     """Of an effect's interval."""
     above = e.low > self.low if self.strict else e.low >= self.low
@@ -288,6 +292,18 @@ class Excess(Rule):
     return contrast(*cells)
 
 
+@dataclasses.dataclass(frozen=True)
+class EqualToKnown(Rule):
+  """A measured effect lies in a known range, or is a known value, within a
+  margin; held when its interval meets the range, as a wide one always does."""
+
+  known: tuple[float, float] = (0.0, 0.0)
+  compares = False
+
+  def held_effect(self, e):
+    return e.low <= self.known[1] and self.known[0] <= e.high
+
+
 def average_ranks(x: np.ndarray) -> np.ndarray:
   """0, 1, ... by size; equal values share the mean of their ranks."""
   below, equal_ = (f(x[:, None], x).sum(1) for f in (np.greater, np.equal))
@@ -337,6 +353,12 @@ def at_most(bound: float) -> Rule:
 
 def between(low: float, high: float) -> Rule:
   return Bound(low, high)
+
+
+def equals(known: float | tuple[float, float], margin: float) -> Rule:
+  """known - margin <= effect <= known + margin, of a known value or range."""
+  low, high = known if isinstance(known, tuple) else (known, known)
+  return EqualToKnown(low - margin, high + margin, (low, high))
 
 
 def ratio_between(low: float = -math.inf, high: float = math.inf) -> Rule:
@@ -558,7 +580,7 @@ def _judge_case(claim: Claim, case: tuple[Cell, ...], df, measures) -> Judged:
     if e is None:
       return Judged(claim, 'not run')
     return Judged(claim, _with_size(claim, rule.outcome(e), e),
-                  rule.low <= e.value <= rule.high, e)
+                  rule.held_effect(e), e)
   cells, controls = ([sample(df, c, claim.column) for c in part]
                      for part in (case, claim.control))
   if any(c is None or c.n < MIN_SEEDS for c in (*cells, *controls)):

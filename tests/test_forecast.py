@@ -1,4 +1,4 @@
-"""Runs foretold from smaller ones, where the law is known."""
+"""Runs predicted from smaller ones, where the law is known."""
 
 import json
 
@@ -24,7 +24,7 @@ def simulated(noise, seed=0, sizes=7):
       noise * rng.normal(size=len(C)))
 
 
-def test_a_run_of_ten_times_the_compute():
+def test_predict_extrapolates_to_ten_times_the_compute():
   f = forecast.predict(*simulated(0.0), 1e5, 5e6, draws=20)
   truth = laws.chinchilla(1e5, 5e6, **TRUTH)
   assert f.loss[0] == pytest.approx(truth, rel=1e-4)
@@ -34,7 +34,7 @@ def test_a_run_of_ten_times_the_compute():
   assert (f.low < f.loss).all() and (f.loss < f.high).all()
 
 
-def test_intervals_hold_what_they_say():
+def test_predict_has_intervals_of_95_percent():
   """Of new runs with the same noise, nearly 95 % in the range of the data."""
   rng, inside = np.random.default_rng(1), []
   for seed in range(4):
@@ -46,17 +46,17 @@ def test_intervals_hold_what_they_say():
   assert 0.86 < np.mean(inside) < 0.995
 
 
-def test_accuracy_through_the_loss():
-  truth = forecast.Through(0.07, 2.5)
+def test_accuracy_curve_is_recovered():
+  truth = forecast.AccuracyCurve(0.07, 2.5)
   above = np.geomspace(0.02, 0.5, 20)
-  found = forecast.through(above, truth(above))
+  found = forecast.accuracy_curve(above, truth(above))
   assert found == pytest.approx(truth, rel=1e-4)
   assert truth(0.07) == 0.5 and truth(0.01) > 0.99
   with pytest.raises(ValueError, match='above 0'):
-    forecast.through([0.0, 0.1, 0.2], [1, 1, 1])
+    forecast.accuracy_curve([0.0, 0.1, 0.2], [1, 1, 1])
 
 
-def test_curves_that_scale_collapse():
+def test_curves_collapse_when_they_scale():
   share = np.linspace(0.02, 1, 60)
   curves = [(share, 0.5 + k * share**-0.4) for k in (0.1, 0.3, 1.0)]
   shape = forecast.collapsed(curves, 0.5)
@@ -64,12 +64,12 @@ def test_curves_that_scale_collapse():
                              rtol=1e-9)
   np.testing.assert_allclose(shape[:, -1], 1)
   f = forecast.predict(*simulated(0.004), 1e5, 5e6, draws=30)
-  floor = f.fit.params['E']
-  curves = [(share, floor + share**-power) for power in (0.3, 0.4)]
+  entropy = f.fit.params['E']
+  curves = [(share, entropy + share**-power) for power in (0.3, 0.4)]
   tokens, low, high = forecast.band(f, 5e6, curves)
-  middle = f.loss[0] - floor
+  middle = f.loss[0] - entropy
   for power in (0.3, 0.4):  # both shapes lie inside
-    curve = floor + middle * forecast.GRID**-power
+    curve = entropy + middle * forecast.GRID**-power
     assert (low < curve).all() and (curve < high).all()
   assert tokens[-1] == 5e6 and (low < high).all()
   assert (low[-1], high[-1]) == pytest.approx((f.low[0], f.high[0]))
@@ -77,7 +77,7 @@ def test_curves_that_scale_collapse():
 
 def run_folders(root, config, words=4):
   """Finished runs of several sizes and lengths, their losses by the law."""
-  from physics_lm.scaling import runs
+  from physics_lm.scaling import run_table
   rng = np.random.default_rng(0)
   for width in (8, 16, 32, 64):
     for steps in (200, 800, 3200):
@@ -85,7 +85,7 @@ def run_folders(root, config, words=4):
       folder = root / store.run_id(store.plain(c))
       store.write_json(folder / 'config.json', store.plain(c))
       store.write_json(folder / 'meta.json', {'vocab': {'size': words}})
-      size = runs.sizes(c, words)
+      size = run_table.sizes(c, words)
       rows = []
       for s in np.linspace(0.05, 1, 20):
         loss = TRUTH['E'] + (laws.chinchilla(
@@ -98,18 +98,18 @@ def run_folders(root, config, words=4):
       store.write_json(folder / 'done', {'seconds': 1})
 
 
-def test_the_command_writes_a_band_that_training_reads(tmp_path, capsys):
-  from physics_lm.scaling import runs
+def test_command_writes_a_band_that_training_reads(tmp_path, capsys):
+  from physics_lm.scaling import run_table
   config = recipe.get_config().lock()
   run_folders(tmp_path / 'runs', config)
   out = tmp_path / 'band.json'
-  command.main(['forecast', str(tmp_path / 'runs'), '--below=1e12',
+  command.main(['forecast', str(tmp_path / 'runs'), '--max-flops=1e12',
                 '--config=configs/grammar.py', '--config.model.width=48',
                 '--config.steps=9000', f'--out={out}'])
   text = capsys.readouterr().out
   assert 'log.band' in text
   band = monitor.load(str(out))
-  size = runs.sizes(cli.override(config, {
+  size = run_table.sizes(cli.override(config, {
       'model.width': 48, 'steps': 9000}), 4)
   truth = laws.chinchilla(size['N'], size['D'], **TRUTH)
   assert float(text.split('tokens: ')[1].split(',')[0]) == pytest.approx(
@@ -119,6 +119,6 @@ def test_the_command_writes_a_band_that_training_reads(tmp_path, capsys):
     assert band.judge(share * size['D'], 1.2 * loss)
     assert not band.judge(share * size['D'], loss)
   with pytest.raises(BadInput, match='no column'):
-    forecast.of_folder(tmp_path / 'runs', config, 'law/nats', None)
+    forecast.from_folder(tmp_path / 'runs', config, 'law/nats', None)
   with pytest.raises(BadInput, match='wanted at least'):
-    forecast.of_folder(tmp_path / 'runs', config, 'train/loss', 1e9)
+    forecast.from_folder(tmp_path / 'runs', config, 'train/loss', 1e9)

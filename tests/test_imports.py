@@ -11,8 +11,7 @@ from tests.conftest import ROOT
 ACCELERATED = {'jax', 'flax', 'optax', 'orbax', 'grain'}
 NO_JAX = ['worlds', 'sweep', 'store', 'plots', 'scaling/laws', 'scaling/flops',
           'cli', 'errors', 'rows', 'vocab', 'shape', 'launch', 'report', 'cost',
-          'environment', 'evals/records', 'scaling/runs', 'scaling/report',
-          'scaling/forecast', 'monitor']
+          'environment', 'evals/records', 'scaling', 'monitor']
 
 
 def imported(path):

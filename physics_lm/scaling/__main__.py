@@ -7,36 +7,46 @@
   python -m physics_lm.scaling forecast --help    # a run before it runs
 
 Reads CSV, JSON lines (.jsonl) or a folder of finished runs of this project
-(columns: physics_lm/scaling/runs.py). Nothing is normalised: N is a count, D
-tokens, loss nats a token. Writes report.json, report.md and figures. With
---group the bootstrap resamples whole runs (checkpoints of one run are not
+(columns: physics_lm/scaling/run_table.py). Nothing is normalised: N is a count,
+D tokens, loss nats per token. Writes report.json, report.md and figures. With
+--group the bootstrap resamples runs, not rows (checkpoints of one run are not
 independent) and approach 1 is taken; with --budget approach 2.
 """
 
+import argparse
+import math
 import sys
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from physics_lm import cli, store
 from physics_lm.errors import BadInput, command, disk_errors
-from physics_lm.scaling import (
-  approaches,
-  fit,
-  forecast,
-  plots,
-  report,
-  runs,
-  solve,
-)
+from physics_lm.scaling import forecast, plots, run_table
+from physics_lm.scaling.fitting import approaches, fits, report, solve
+
+LAWS = {'chinchilla': fits.chinchilla, 'p_norm': fits.p_norm,
+        'kaplan': fits.kaplan_nd}
 
 
-def read(path: Path, curves: bool = False):
+class Columns(NamedTuple):
+  """What is fitted, (n,) each; None for columns that no flag names."""
+
+  N: np.ndarray
+  D: np.ndarray
+  L: np.ndarray
+  groups: np.ndarray | None  # labels of runs
+  budget: np.ndarray | None  # FLOP of isoFLOP curves
+  weights: np.ndarray | None
+
+
+def read(path: Path, per_step: bool = False):
   """The table as a data frame. Raises BadInput."""
   import pandas as pd
   if path.is_dir():
-    return runs.table(path, curves)
+    return run_table.table(path, per_step)
   if not path.is_file():
     raise BadInput(f'no file {str(path)!r}; wanted a .csv or .jsonl table, or '
                    'a folder of runs')
@@ -51,8 +61,8 @@ def read(path: Path, curves: bool = False):
 
 
 def numbers(df, name: str, path: Path) -> np.ndarray:
-  """A column (n,) float64, all positive and finite. Raises BadInput: names
-  the columns there are, or the row."""
+  """A column (n,) float64, all positive and finite. Raises BadInput, which
+  names the columns there are, or the row."""
   if name not in df:
     raise BadInput(f'no column {name!r} in {path}; found: '
                    f'{", ".join(str(c) for c in df.columns)}')
@@ -68,22 +78,25 @@ def numbers(df, name: str, path: Path) -> np.ndarray:
   return column
 
 
-def columns(a):
-  """(N, D, L, groups, budgets, weights), each (n,) or None, of the flags."""
-  df = read(a.table, a.curves)
-  get = lambda name: None if name is None else numbers(df, name, a.table)
-  N, L, budget, weights = (get(k) for k in (a.n, a.loss, a.budget, a.weight))
-  D = get(a.c) / (6 * N) if a.c else get(a.d or 'D')
+def columns(a: argparse.Namespace) -> Columns:
+  """The columns that the flags name, less the rows that they drop. Raises
+  BadInput."""
+  df = read(a.table, a.per_step)
+  N, L, budget, weights = (
+      None if name is None else numbers(df, name, a.table)
+      for name in (a.n, a.loss, a.budget, a.weight))
+  D = (numbers(df, a.c, a.table) / (6 * N) if a.c
+       else numbers(df, a.d or 'D', a.table))
   groups = None
   if a.group:
     if a.group not in df:
-      get(a.group)  # says which columns there are
+      numbers(df, a.group, a.table)  # lists the columns there are
     if df[a.group].isna().any():
       raise BadInput(f'column {a.group!r} of {a.table} has no label in row '
                      f'{int(df[a.group].isna().argmax()) + 1}')
     groups = df[a.group].astype(str).to_numpy()
   keep = np.ones(len(L), bool)
-  if a.best:
+  if a.best_per_nd:
     order = np.argsort(L, kind='stable')
     _, first = np.unique(np.stack([N, D], 1)[order], axis=0,
                          return_index=True)
@@ -91,12 +104,13 @@ def columns(a):
     keep[order[first]] = True
   if a.drop_highest:
     keep[np.argsort(-np.where(keep, L, -np.inf))[:a.drop_highest]] = False
-  return [None if x is None else x[keep]
-          for x in (N, D, L, groups, budget, weights)]
+  return Columns(*(None if x is None else x[keep]
+                   for x in (N, D, L, groups, budget, weights)))
 
 
-def figures(f: fit.Fit, draws, s: dict, groups, budget) -> dict:
-  """{'residuals': figure, ...}"""
+def figures(f: fits.Fit, draws: fits.Bootstrap | None, s: dict, c: Columns
+            ) -> dict:
+  """{'residuals': figure, ...} of a fit, its bootstrap and its report."""
   out = {'residuals': plots.residuals(f)}
   if any('error' in r for r in s['holdout']):
     out['holdout'] = plots.holdout(s['holdout'])
@@ -108,20 +122,92 @@ def figures(f: fit.Fit, draws, s: dict, groups, budget) -> dict:
     out |= {'frontier': plots.frontier(f, draws if some else None),
             'contours': plots.contours(f),
             'approaches': plots.approach_bars(
-                approaches.side_by_side(f, s['at'], groups, budget),
+                approaches.side_by_side(f, s['at'], c.groups, c.budget),
                 s.get('interval_95', {}).get('a'))}
   if some:
     out['pairs'] = plots.pairs(draws)
-  if budget is not None and isinstance(s.get('budgets'), list):
+  if c.budget is not None and isinstance(s.get('budgets'), list):
     out['isoflop'] = plots.isoflop(
-        approaches.approach2(budget, N, D, L, 'parabola', f), budget, N, L)
-  if groups is not None:
+        approaches.approach2(c.budget, N, D, L, 'parabola', f), c.budget, N, L)
+  if c.groups is not None:
     try:
-      result = approaches.approach1(6 * N * D, N, D, L, groups)
+      result = approaches.approach1(6 * N * D, N, D, L, c.groups)
     except ValueError:
-      return out  # the report says why
-    out['envelope'] = plots.envelope(result, 6 * N * D, L, groups)
+      return out  # the report has the reason
+    out['envelope'] = plots.envelope(result, 6 * N * D, L, c.groups)
   return out
+
+
+def parser() -> argparse.ArgumentParser:
+  """The flags of `fit`."""
+  p = cli.parser('physics_lm.scaling', __doc__)
+  p.add_argument('what', choices=('fit',))
+  p.add_argument('table', type=Path, help='.csv, .jsonl or runs/EXPERIMENT')
+  p.add_argument('--n', default='N', help='column: parameters (N)')
+  p.add_argument('--d', help='column: tokens (D)')
+  p.add_argument('--c', help='column: FLOP, in place of --d; D = C / 6 N')
+  p.add_argument('--loss', default='loss',
+                 help='column: nats per token (loss)')
+  p.add_argument('--group', help='column: which run a row is of')
+  p.add_argument('--budget', help="column: FLOP of the row's isoFLOP curve")
+  p.add_argument('--weight', help="column: weight of a row's penalty")
+  p.add_argument('--per-step', action='store_true',
+                 help='of a folder: a row for each logged step')
+  p.add_argument('--best-per-nd', action='store_true',
+                 help='keep the least loss of each (N, D)')
+  p.add_argument('--drop-highest', type=int, default=0, metavar='K',
+                 help='leave out the K highest losses')
+  p.add_argument('--law', default='chinchilla', choices=tuple(LAWS))
+  p.add_argument('--objective', default='huber_log', choices=solve.OBJECTIVES)
+  p.add_argument('--delta', type=float, default=1e-3, help='of Huber')
+  p.add_argument('--overestimate-cost', type=float, default=1.0,
+                 help='asymmetric_log: factor on the penalty of overestimates')
+  p.add_argument('--bootstrap', type=int, default=1000, metavar='DRAWS',
+                 help='0: none')
+  p.add_argument('--at', type=float, metavar='FLOP',
+                 help='compare allocations here (the most among the runs)')
+  p.add_argument('--seed', type=int, default=0)
+  p.add_argument('--out', type=Path, required=True)
+  return p
+
+
+def check(a: argparse.Namespace):
+  """Raises BadInput for flags that are out of range or do not go together."""
+  for name, ok, wanted in (
+      ('bootstrap', a.bootstrap >= 0, '>= 0'),
+      ('delta', 0 < a.delta < math.inf, 'positive and finite'),
+      ('overestimate-cost', 0 < a.overestimate_cost < math.inf,
+       'positive and finite'),
+      ('overestimate-cost',
+       a.overestimate_cost == 1 or a.objective == 'asymmetric_log',
+       '1, or --objective=asymmetric_log'),
+      ('drop-highest', a.drop_highest >= 0, '>= 0'),
+      ('at', a.at is None or 0 < a.at < math.inf, 'positive and finite'),
+      ('d', not (a.c and a.d), 'either --d or --c'),
+      ('law', a.law == 'chinchilla' or not (a.budget or a.at),
+       'chinchilla, for --budget and --at')):
+    if not ok:
+      raise BadInput(f'--{name} is {vars(a)[name.replace("-", "_")]}, wanted '
+                     f'{wanted}')
+  if a.per_step and not a.table.is_dir():
+    raise BadInput(f'--per-step reads a folder of runs, found {a.table}')
+
+
+def fit(a: argparse.Namespace, c: Columns
+        ) -> tuple[fits.Fit, fits.Bootstrap | None]:
+  """The fit and its bootstrap that the flags ask for. Raises BadInput."""
+  draws = None
+  try:
+    f = LAWS[a.law](c.N, c.D, c.L, objective=a.objective, delta=a.delta,
+                    seed=a.seed, weights=c.weights,
+                    overestimate_cost=a.overestimate_cost)
+    if a.bootstrap:
+      bar = cli.Progress(a.bootstrap, 0, 'bootstrap', 'draw')
+      draws = fits.bootstrap(f, a.bootstrap, c.groups, a.seed, bar.update)
+      bar.close()
+  except ValueError as e:
+    raise BadInput(f'{a.table}: {e}') from e
+  return f, draws
 
 
 @command
@@ -130,79 +216,24 @@ def main(argv=None):
   argv = sys.argv[1:] if argv is None else argv
   if argv[:1] == ['forecast']:
     return forecast.main(argv[1:])
-  p = cli.parser('physics_lm.scaling', __doc__)
-  p.add_argument('what', choices=('fit',))
-  p.add_argument('table', type=Path, help='.csv, .jsonl or runs/EXPERIMENT')
-  p.add_argument('--n', default='N', help='column: parameters (N)')
-  p.add_argument('--d', help='column: tokens (D)')
-  p.add_argument('--c', help='column: FLOP, in place of --d; D = C / 6 N')
-  p.add_argument('--loss', default='loss', help='column: nats a token (loss)')
-  p.add_argument('--group', help='column: which run a row is of')
-  p.add_argument('--budget', help="column: FLOP of the row's isoFLOP curve")
-  p.add_argument('--weight', help="column: weight of a row's penalty")
-  p.add_argument('--curves', action='store_true',
-                 help='of a folder: a row for each logged step')
-  p.add_argument('--best', action='store_true',
-                 help='keep the least loss of each (N, D)')
-  p.add_argument('--drop-highest', type=int, default=0, metavar='K',
-                 help='leave out the K highest losses')
-  p.add_argument('--law', default='chinchilla',
-                 choices=('chinchilla', 'p_norm', 'kaplan'))
-  p.add_argument('--objective', default='huber_log', choices=solve.OBJECTIVES)
-  p.add_argument('--delta', type=float, default=1e-3, help='of Huber')
-  p.add_argument('--over', type=float, default=1.0,
-                 help='asymmetric_log: how much dearer is an over-estimate')
-  p.add_argument('--bootstrap', type=int, default=1000, metavar='DRAWS',
-                 help='0: none')
-  p.add_argument('--at', type=float, metavar='FLOP',
-                 help='compare allocations here (the most among the runs)')
-  p.add_argument('--seed', type=int, default=0)
-  p.add_argument('--out', type=Path, required=True)
-  a = p.parse_args(argv)
-  finite = lambda x: np.isfinite(x) and x > 0
-  for name, ok, wanted in (
-      ('bootstrap', a.bootstrap >= 0, '>= 0'),
-      ('delta', finite(a.delta), 'positive and finite'),
-      ('over', finite(a.over), 'positive and finite'),
-      ('over', a.over == 1 or a.objective == 'asymmetric_log',
-       '1, or --objective=asymmetric_log'),
-      ('drop-highest', a.drop_highest >= 0, '>= 0'),
-      ('at', a.at is None or finite(a.at), 'positive and finite'),
-      ('d', not (a.c and a.d), 'either --d or --c'),
-      ('law', a.law == 'chinchilla' or not (a.budget or a.at),
-       'chinchilla, for --budget and --at')):
-    if not ok:
-      raise BadInput(f'--{name} is {vars(a)[name.replace("-", "_")]}, wanted '
-                     f'{wanted}')
-  if a.curves and not a.table.is_dir():
-    raise BadInput(f'--curves reads a folder of runs, found {a.table}')
-  N, D, L, groups, budget, weights = columns(a)
+  a = parser().parse_args(argv)
+  check(a)
+  c = columns(a)
   try:  # before, not after, the work
     a.out.mkdir(parents=True, exist_ok=True)
   except OSError as e:
     raise BadInput(f'cannot write in {a.out}: {e.strerror}') from e
-  law = {'chinchilla': fit.chinchilla, 'p_norm': fit.p_norm,
-         'kaplan': fit.kaplan_nd}[a.law]
-  draws = None
-  try:
-    f = law(N, D, L, objective=a.objective, delta=a.delta, seed=a.seed,
-            over=a.over, weights=weights)
-    if a.bootstrap:
-      bar = cli.Progress(a.bootstrap, 0, 'bootstrap', 'draw')
-      draws = fit.bootstrap(f, a.bootstrap, groups, a.seed, bar.update)
-      bar.close()
-  except ValueError as e:
-    raise BadInput(f'{a.table}: {e}') from e
-  # A law that is not identified overflows; the report says so.
+  f, draws = fit(a, c)
+  # A law that is not identified overflows, which the report mentions.
   with np.errstate(all='ignore'), warnings.catch_warnings(), (
       disk_errors(a.out)):
     warnings.simplefilter('ignore')
-    s = report.summary(f, draws, groups, budget, a.at)
+    s = report.summary(f, draws, c.groups, c.budget, a.at)
     text = report.markdown(s)
     store.write_json(a.out / 'report.json', s)
     store.write(a.out / 'report.md', text)
     print(text)
-    drawn = figures(f, draws, s, groups, budget)
+    drawn = figures(f, draws, s, c)
     for name, figure in drawn.items():
       figure.savefig(a.out / f'{name}.png', dpi=150)
   print(f'written: {a.out}/report.json, report.md, '

@@ -6,6 +6,7 @@ under jit, grad and vmap. Units: N parameters, D tokens, C FLOP, S steps, B
 tokens a batch, L nats a token. Arguments broadcast.
 """
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -107,14 +108,15 @@ def p_norm(N, D, E, A, B, alpha, beta, p):
   return E + ((A * N**-alpha)**p + (B * D**-beta)**p)**(1 / p)
 
 
-def crossed(N, D, E, K, alpha, beta, gamma):
-  """E + K N^-alpha D^-(beta + gamma ln N): each size falls to the same floor,
-  with an exponent in D of its own; none has a floor from its size."""
+def size_dependent_exponent(N, D, E, K, alpha, beta, gamma):
+  """E + K N^-alpha D^-(beta + gamma ln N): the excess loss of every size falls
+  to 0, with an exponent in D of its own; no size has a limit of its own."""
   xp = _xp(N, D, K)
   return E + K * N**-alpha * D**-(beta + gamma * xp.log(N))
 
 
-def chinchilla_optimal(params: dict, C, flops=None):
+def chinchilla_optimal(params: dict, C, flops: Callable | None = None
+                       ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """(N*, D*, L*) that spend C FLOP best, each of C's shape, float64.
 
   With C = 6 N D in closed form. `flops(N, D)`, increasing in both, for other
@@ -127,22 +129,28 @@ def chinchilla_optimal(params: dict, C, flops=None):
   N = G * (C / 6)**(beta / (alpha + beta))
   D = (C / 6)**(alpha / (alpha + beta)) / G
   if flops is not None:
-    from scipy.optimize import brentq, minimize_scalar
-
-    def tokens(log_n, c):
-      gap = lambda log_d: np.log(flops(np.exp(log_n), np.exp(log_d)) / c)
-      return brentq(gap, -50, np.log(c), xtol=1e-13)
-
-    def best(c, start):
-      loss = lambda log_n: chinchilla(np.exp(log_n), np.exp(tokens(log_n, c)),
-                                      **params)
-      found = minimize_scalar(loss, bracket=(start - 0.5, start + 0.5),
-                              options={'xtol': 1e-10})
-      return np.exp(found.x), np.exp(tokens(found.x, c))
-
-    pairs = [best(c, s) for c, s in zip(C.ravel(), np.log(N).ravel())]
+    pairs = [_best_pair(params, c, start, flops)
+             for c, start in zip(C.ravel(), np.log(N).ravel())]
     N, D = (np.reshape(x, C.shape) for x in zip(*pairs))
   return N, D, chinchilla(N, D, **params)
+
+
+def _best_pair(params: dict, c: float, start: float, flops: Callable):
+  """(N, D) of the least loss at c FLOP; the search starts at log N = start."""
+  from scipy.optimize import brentq, minimize_scalar
+
+  def gap(log_d, log_n):
+    return np.log(flops(np.exp(log_n), np.exp(log_d)) / c)
+
+  def tokens(log_n):
+    return np.exp(brentq(gap, -50, np.log(c), args=(log_n,), xtol=1e-13))
+
+  def loss(log_n):
+    return chinchilla(np.exp(log_n), tokens(log_n), **params)
+
+  log_n = minimize_scalar(loss, bracket=(start - 0.5, start + 0.5),
+                          options={'xtol': 1e-10}).x
+  return np.exp(log_n), tokens(log_n)
 
 
 def offset_power(x, c, k, alpha):
@@ -165,22 +173,25 @@ MUENNIGHOFF = {
 
 def data_constrained(N, D, U, E, A, B, alpha, beta, R_D, R_N):
   """Chinchilla with D tokens of which U are unique: repeated tokens, and
-  parameters beyond what U would want, are worth less and less."""
+  parameters in excess of what U tokens call for, are worth less and less."""
   xp = _xp(N, D, U, E, A, B, alpha, beta, R_D, R_N)
   U = xp.minimum(U, D)
   G = (alpha * A / (beta * B))**(1 / (alpha + beta))
   U_N = (U * G)**(beta / alpha) * G
   U_N = xp.minimum(N, U_N)
-  saturate = lambda unique, total, rate: unique * (
-      1 - rate * xp.expm1(-(total / unique - 1) / rate))
-  return chinchilla(saturate(U_N, N, R_N), saturate(U, D, R_D), E, A, B, alpha,
-                    beta)
+  return chinchilla(_saturating(xp, U_N, N, R_N), _saturating(xp, U, D, R_D),
+                    E, A, B, alpha, beta)
+
+
+def _saturating(xp, unique, total, rate):
+  """The effective amount of a total of which so much is unique."""
+  return unique * (1 - rate * xp.expm1(-(total / unique - 1) / rate))
 
 
 def mixing(r, c, u):
   """c + exp(r . u): loss of one domain for shares r [..., M] that sum to 1
-  (Ye et al. 2024, arXiv 2403.16952). The paper's k exp(t . r) has a freedom
-  that cannot be seen on the simplex; u = t + log k is what can."""
+  (Ye et al. 2024, arXiv 2403.16952). The paper's k exp(t . r) is not identified
+  on the simplex; u = t + log k is."""
   xp = _xp(r, c, u)
   return c + xp.exp(r @ u)
 

@@ -1,18 +1,21 @@
 """The compute-optimal frontier without a surface: Hoffmann et al. 2022,
 approaches 1 (envelope of training curves) and 2 (isoFLOP curves). Approach 3
-is fit.chinchilla(...).optimal(C). No JAX."""
+is fits.chinchilla(...).optimal(C). No JAX."""
 
 import collections
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
-from physics_lm.scaling import fit, fitting
+from physics_lm.scaling.fitting import core, fits
+from physics_lm.scaling.fitting.fits import Column
 
 
 class Frontier(NamedTuple):
-  """log N* = a log C + n_intercept, and D* likewise with b; natural logs."""
+  """log N* = a log C + n_intercept, and log D* = b log C + d_intercept;
+  natural logarithms."""
 
   a: float
   b: float
@@ -22,7 +25,7 @@ class Frontier(NamedTuple):
 
 
 class Budget(NamedTuple):
-  """One isoFLOP curve and what became of it; nan where unknown."""
+  """One isoFLOP curve and its optimum; nan where unknown."""
 
   C: float
   n: int  # points
@@ -56,39 +59,43 @@ def _lines(C, N, D, weights=None):
   return float(a), float(b), float(n0), float(d0)
 
 
-def approach1(C, N, D, L, run, method: str = 'hull', points: int = 1500
-              ) -> Frontier:
+def approach1(C: Column, N: Column, D: Column, L: Column, run: Sequence,
+              method: str = 'hull', points: int = 1500) -> Frontier:
   """The lower envelope of training curves, from (n,) points of labelled runs.
 
   'hull': the decreasing part of the lower convex hull of (log C, log L).
   'grid': at `points` log-spaced C, the run with the least interpolated loss.
+  Raises ValueError when the envelope is of one size.
   """
-  C, N, D, L = fitting.checked(C, N, D, L, least=3)
+  C, N, D, L = core.checked(C, N, D, L, least=3)
   run = np.asarray(run)
   if method == 'hull':
     chosen = np.array(_lower_hull(np.log(C), np.log(L)))
     picked = np.column_stack([C, N, D, L])[chosen]
   elif method == 'grid':
-    grid = np.geomspace(C.min(), C.max(), points)
-    found = []
-    for label in np.unique(run):
-      mine = np.flatnonzero(run == label)
-      mine = mine[np.argsort(C[mine])]
-      inside = (grid >= C[mine[0]]) & (grid <= C[mine[-1]])
-      at = lambda y, m=mine: np.exp(np.interp(
-          np.log(grid), np.log(C[m]), np.log(y[m])))
-      loss = np.where(inside, at(L), np.inf)
-      found.append(np.column_stack([grid, at(N), at(D), loss]))
-    found = np.stack(found)  # [runs, grid, 4]
-    best = found[:, :, 3].argmin(0)
-    picked = found[best, np.arange(points)]
-    picked = picked[np.isfinite(picked[:, 3])]
+    picked = _grid_envelope(C, N, D, L, run, points)
   else:
     raise ValueError(f'method {method!r}, wanted hull or grid')
   if len(np.unique(picked[:, 1])) < 2:
     raise ValueError(f'{len(picked)} points on the envelope, of one N: wanted '
-                     'runs of several sizes that take turns in leading')
+                     'runs of which several sizes are the best in turn')
   return Frontier(*_lines(*picked[:, :3].T), picked)
+
+
+def _grid_envelope(C, N, D, L, run, points: int) -> np.ndarray:
+  """(k, 4): C, N, D, L of the best interpolated run at log-spaced C."""
+  grid, curves = np.geomspace(C.min(), C.max(), points), []
+  for label in np.unique(run):
+    own = np.flatnonzero(run == label)
+    own = own[np.argsort(C[own])]
+    inside = (grid >= C[own[0]]) & (grid <= C[own[-1]])
+    n, d, loss = (np.exp(np.interp(np.log(grid), np.log(C[own]),
+                                   np.log(y[own]))) for y in (N, D, L))
+    curves.append(np.column_stack([grid, n, d,
+                                   np.where(inside, loss, np.inf)]))
+  curves = np.stack(curves)  # [runs, grid, 4]
+  picked = curves[curves[:, :, 3].argmin(0), np.arange(points)]
+  return picked[np.isfinite(picked[:, 3])]
 
 
 def _lower_hull(x, y) -> list[int]:
@@ -106,7 +113,8 @@ def _lower_hull(x, y) -> list[int]:
   return hull[:lowest + 1]
 
 
-def approach2(C, N, D, L, method: str = 'parabola', surface=None,
+def approach2(C: Column, N: Column, D: Column, L: Column,
+              method: str = 'parabola', surface: fits.Fit | None = None,
               noise: float = 0.0, draws: int = 200, seed: int = 0) -> IsoFlop:
   """isoFLOP curves: the best N and D of each budget, then a line through
   them in logarithms. Rows of one budget share their C within 0.1 %, (n,) each.
@@ -114,7 +122,7 @@ def approach2(C, N, D, L, method: str = 'parabola', surface=None,
   'parabola': vertex of L against log N, and of L against log D; one past the
   sizes tried by at most half their range is kept, and marked. 'akima':
   interior minimum of an Akima spline of log L; with `noise`, the standard
-  deviation of log L between seeds, the median over that many noisy draws, and
+  deviation of log L between seeds, the median over so many noisy draws, and
   budgets weigh by 1 / spread^2 (Porian et al. 2024). 'surface': each budget's
   closed-form optimum of a Chinchilla fit to all rows; `surface` gives one.
   Where there is a fit its exponents also predict the parabola's bias. Raises
@@ -122,40 +130,16 @@ def approach2(C, N, D, L, method: str = 'parabola', surface=None,
   """
   if method not in ('parabola', 'akima', 'surface'):
     raise ValueError(f'method {method!r}, wanted parabola, akima or surface')
-  C, N, D, L = fitting.checked(C, N, D, L, least=3)
+  C, N, D, L = core.checked(C, N, D, L, least=3)
   if method == 'surface' and surface is None:
-    surface = fit.chinchilla(N, D, L)
-  rng, budgets = np.random.default_rng(seed), []
-  order = np.argsort(C)
+    surface = fits.chinchilla(N, D, L)
+  rng, order = np.random.default_rng(seed), np.argsort(C)
   ends = np.flatnonzero(np.diff(np.log(C[order])) > 1e-3) + 1
-  for mine in np.split(order, ends):
-    c = np.median(C[mine])
-    mine = mine[np.lexsort((L[mine], N[mine]))]
-    n, d, loss = N[mine], D[mine], L[mine]
-    reason, best, spread = '', (np.nan,) * 3, np.nan
-    curve = _curve(n, loss)
-    if len(np.unique(n)) < 3:
-      reason = f'{len(np.unique(n))} sizes, wanted at least 3'
-    elif method == 'parabola':
-      reason, best = _vertex(n, d, loss)
-      spread = curve[0]
-    elif method == 'akima':
-      reason, best, spread = _akima_noisy(n, d, loss, noise, draws, rng)
-    else:
-      best = tuple(float(v) for v in surface.optimal(c))
-      if not n[0] < best[0] < n[-1]:
-        reason = f'the optimum N {best[0]:.3g} lies outside the sizes tried'
-    status = 'ok' if not reason else (
-        'extrapolated' if np.isfinite(best[0]) else 'dropped')
-    bias = np.nan
-    if surface is not None and status != 'dropped':
-      p = surface.params
-      bias = parabola_bias(p['alpha'], p['beta'],
-                           np.log10(n / surface.optimal(c)[0]))
-    budgets.append(Budget(
-        float(c), len(mine), status, reason, *best,
-        spread if status != 'dropped' else np.nan,
-        int((n < best[0]).sum()), int((n > best[0]).sum()), *curve[1:], bias))
+  budgets = []
+  for own in np.split(order, ends):
+    c, own = np.median(C[own]), own[np.lexsort((L[own], N[own]))]
+    budgets.append(_budget(float(c), N[own], D[own], L[own], method, surface,
+                           noise, draws, rng))
   good = [b for b in budgets if b.status != 'dropped']
   if len(good) < 2:
     raise ValueError(f'{len(good)} of {len(budgets)} budgets have an interior '
@@ -166,6 +150,36 @@ def approach2(C, N, D, L, method: str = 'parabola', surface=None,
       None)
   return IsoFlop(*_lines(*np.array([[b.C, b.N, b.D] for b in good]).T,
                          weights), budgets)
+
+
+def _budget(c: float, n, d, loss, method: str, surface, noise: float,
+            draws: int, rng) -> Budget:
+  """The optimum of one isoFLOP curve, its rows sorted by N."""
+  reason, best, spread = '', (np.nan,) * 3, np.nan
+  curve = _curve(n, loss)
+  if len(np.unique(n)) < 3:
+    reason = f'{len(np.unique(n))} sizes, wanted at least 3'
+  elif method == 'parabola':
+    reason, best = _vertex(n, d, loss)
+    spread = curve[0]
+  elif method == 'akima':
+    reason, best, spread = _akima_noisy(n, d, loss, noise, draws, rng)
+  else:
+    best = tuple(float(v) for v in surface.optimal(c))
+    if not n[0] < best[0] < n[-1]:
+      reason = f'the optimum N {best[0]:.3g} lies outside the sizes tried'
+  status = 'ok' if not reason else (
+      'extrapolated' if np.isfinite(best[0]) else 'dropped')
+  bias = np.nan
+  if status == 'dropped':
+    spread = np.nan
+  elif surface is not None:
+    p = surface.params
+    bias = parabola_bias(p['alpha'], p['beta'],
+                         np.log10(n / surface.optimal(c)[0]))
+  return Budget(c, len(n), status, reason, *best, spread,
+                int((n < best[0]).sum()), int((n > best[0]).sum()), *curve[1:],
+                bias)
 
 
 def _curve(n, loss):
@@ -203,7 +217,7 @@ def _vertex(n, d, loss):
 
 def _akima(n, d, loss):
   """(reason or '', (N, D, L)) at the least value of a spline of log L on a
-  grid 25 times finer than the sizes; of equal sizes the first counts."""
+  grid 25 times finer than the sizes; among equal sizes the first counts."""
   x, first = np.unique(np.log(n), return_index=True)
   fine = np.linspace(x[0], x[-1], 25 * len(x))
   values = Akima1DInterpolator(x, np.log(loss[first]))(fine)
@@ -233,7 +247,7 @@ def _akima_noisy(n, d, loss, noise, draws, rng):
       max(np.log(inside[:, 0]).std(ddof=1), step))
 
 
-def parabola_bias(alpha: float, beta: float, w) -> float:
+def parabola_bias(alpha: float, beta: float, w: Column) -> float:
   """Relative error of N* that a parabola makes on a noise-free Chinchilla
   curve sampled at w = log10(N / N*), (n,). Zero when alpha = beta and w is
   symmetric; closed form for any grid, by fitting the curve itself."""
@@ -254,7 +268,8 @@ class Row(NamedTuple):
   note: str
 
 
-def side_by_side(f: fit.Fit, at: float, run=None, budget=None) -> list[Row]:
+def side_by_side(f: fits.Fit, at: float, run: Sequence | None = None,
+                 budget: Column | None = None) -> list[Row]:
   """Approaches 3, 1 and 2 on the rows of a Chinchilla fit, N* and D* at `at`
   FLOP. run (n,): labels, for approach 1; budget (n,): FLOP of each row's
   isoFLOP curve, for approach 2. With C = 6 N D a + b is 1 but for error."""
@@ -262,22 +277,22 @@ def side_by_side(f: fit.Fit, at: float, run=None, budget=None) -> list[Row]:
   n, d, _ = f.optimal(at)
   a = f.params['beta'] / (f.params['alpha'] + f.params['beta'])
   out = [Row('3: surface', a, 1 - a, float(n), float(d), f.status)]
-  tries = [] if run is None else [
-      (f'1: envelope, {m}', lambda m=m: approach1(6 * N * D, N, D, L, run, m))
-      for m in ('hull', 'grid')]
-  tries += [] if budget is None else [
-      (f'2: isoFLOP, {m}', lambda m=m: approach2(budget, N, D, L, m, f))
-      for m in ('parabola', 'akima', 'surface')]
-  for name, take in tries:
+  methods = [] if run is None else [('1: envelope', 'hull'),
+                                    ('1: envelope', 'grid')]
+  methods += [] if budget is None else [
+      ('2: isoFLOP', m) for m in ('parabola', 'akima', 'surface')]
+  for approach, method in methods:
+    name = f'{approach}, {method}'
     try:
-      r = take()
+      r = (approach1(6 * N * D, N, D, L, run, method) if approach[0] == '1'
+           else approach2(budget, N, D, L, method, f))
     except ValueError as e:
       out.append(Row(name, *(np.nan,) * 4, str(e)))
       continue
     if isinstance(r, IsoFlop):
       kept = [b for b in r.budgets if b.status != 'dropped']
       note = f'{len(kept)} of {len(r.budgets)} budgets'
-      if name.endswith('parabola'):
+      if method == 'parabola':
         note += (', predicted bias of N* '
                  f'{100 * np.mean([b.bias for b in kept]):+.1f} %')
     else:

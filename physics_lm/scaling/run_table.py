@@ -1,5 +1,6 @@
 """A table of this project's own runs, for the fits. No JAX."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -11,9 +12,9 @@ from physics_lm.scaling import flops
 
 
 def sizes(config: ConfigDict, vocab: int) -> dict[str, float]:
-  """N (parameters, embeddings and all), N_ne (without embeddings), D (tokens
-  seen) and C_<convention> (training FLOPs by each of flops.CONVENTIONS) of a
-  config over a vocabulary of that many entries. Raises BadInput."""
+  """N (parameters with embeddings), N_ne (without), D (training tokens) and
+  C_<convention> (training FLOPs by each of flops.CONVENTIONS) of a config over
+  a vocabulary of so many entries. Raises BadInput."""
   form = shape.make(config, vocab)
   count = flops.parameters(form)
   tokens = config.steps * config.data.batch * config.data.length
@@ -23,10 +24,10 @@ def sizes(config: ConfigDict, vocab: int) -> dict[str, float]:
       for name in flops.CONVENTIONS}
 
 
-def table(folder: Path, curves: bool = False):
+def table(folder: Path, per_step: bool = False):
   """A data frame of the finished runs in runs/<experiment>: `run` (its id),
   sizes() and every last evaluation, by flat names (records.flat_name); with
-  `curves` a row for each logged step, its D and its training loss as 'loss'.
+  `per_step` a row for each logged step, its D and its training loss as 'loss'.
   Raises BadInput when none is done.
 
   A run that started from another counts its own tokens only.
@@ -40,7 +41,7 @@ def table(folder: Path, curves: bool = False):
     config = ConfigDict(store.read_json(path))
     row = {'run': at.name, **sizes(
         config, store.read_json(at / 'meta.json')['vocab']['size'])}
-    if not curves:
+    if not per_step:
       train, evals = store.results(at)
       out.append(row | {f'train/{k}': v for k, v in train.items()
                         if k != 'kind'} | {
@@ -49,10 +50,14 @@ def table(folder: Path, curves: bool = False):
       continue
     for logged in store.read_rows(at / 'metrics.jsonl'):
       if logged['kind'] == 'train':
-        share = logged['tokens'] / row['D']
-        out.append({k: v * share if k[0] in 'CD' else v
-                    for k, v in row.items()} | {'loss': logged['loss']})
+        out.append(_at(row, logged['tokens'] / row['D'])
+                   | {'loss': logged['loss']})
   if not out:
     raise BadInput(f'no finished run in {folder}; wanted a folder '
                    'runs/<experiment> of this project')
   return pd.DataFrame(out)
+
+
+def _at(row: Mapping, share: float) -> dict:
+  """A run's sizes after a share of its tokens."""
+  return {k: v * share if k[0] in 'CD' else v for k, v in row.items()}

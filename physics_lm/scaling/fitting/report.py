@@ -1,66 +1,85 @@
-"""report.json and report.md of a fit: everything a referee would ask for."""
+"""report.json and report.md of a fit: everything a referee would ask for. No
+JAX."""
+
+import operator
+from collections.abc import Sequence
 
 import numpy as np
 
-from physics_lm.scaling import approaches, diagnose, fit, fitting
+from physics_lm.scaling.fitting import approaches, core, diagnose, fits
 
 
-def summary(f: fit.Fit, draws: fit.Bootstrap | None = None, groups=None,
-            budget=None, at: float | None = None) -> dict:
+def summary(f: fits.Fit, draws: fits.Bootstrap | None = None,
+            groups: Sequence | None = None,
+            budget: np.ndarray | None = None, at: float | None = None) -> dict:
   """What report.json holds; f is a fit of L(N, D).
 
   groups, budget (n,): labels of runs and FLOP of isoFLOP curves, where the
   table has them. at: the FLOP at which allocations are compared, by default
   the most among the runs.
   """
-  a = diagnose.ALLOCATION[f.law]
-  derived = {'a': a, 'b': lambda p: 1 - a(p)}
+  N, D, _ = f.data
   out = {
       'law': f.law, 'status': f.status, 'n': f.n, 'params': f.params,
-      'derived': {k: float(fn(f.params)) for k, fn in derived.items()},
+      'derived': _derived(f.law, f.params),
       'objective': f.objective, 'objective_name': f.objective_name,
       'delta': f.delta, 'starts': f.starts, 'agree': f.agree,
       'gradient_norm': f.gradient_norm, 'bounds_hit': list(f.bounds_hit),
-      'not_identified': list(f.loose), 'standard_errors': f.errors,
+      'not_identified': list(f.not_identified), 'standard_errors': f.errors,
       'diagnosis': diagnose.diagnose(f), 'holdout': diagnose.holdout(f),
-      'without_highest': diagnose.trim(f),
-      'laws': _laws(f)}
+      'without_highest': diagnose.trim(f), 'laws': _laws(f),
+      'repeated': f.n - len(set(zip(N.tolist(), D.tolist())))}
   if draws is not None:
-    names = {k: (lambda p, k=k: p[k]) for k in f.params} | derived
-    out['bootstrap'] = {'draws': len(next(iter(draws.params.values()), ())),
-                        'failures': draws.failures,
-                        'by': 'row' if groups is None else 'group'}
-    if out['bootstrap']['draws']:
-      # A central 68 %, not a deviation: some draws run away.
-      spread = {k: (b - a_) / 2 for k, (a_, b) in (
-          (k, draws.interval(lambda p, k=k: p[k], 0.6827)) for k in f.params)}
-      out['standard_errors'] = spread
-      out['not_identified'] = [
-          k for k, v in f.params.items()
-          if k in f.loose or not spread[k] <= 0.5 * abs(v)]
-      out['interval_95'] = {k: draws.interval(fn) for k, fn in names.items()}
-      out['interval_80'] = {k: draws.interval(fn, 0.8)
-                            for k, fn in names.items()}
+    out |= _intervals(f, draws, 'row' if groups is None else 'group')
   if groups is not None:
     out['leave_one_out'] = diagnose.leave_one_out(f, groups)
-  N, D, L = f.data
-  pairs = len(set(zip(N.tolist(), D.tolist())))
-  out['repeated'] = f.n - pairs
   if f.law == 'chinchilla' and f.params['alpha'] > 0 < f.params['beta']:
-    at = float((6 * N * D).max()) if at is None else at
-    out['at'] = at
-    out['approaches'] = [r._asdict() for r in approaches.side_by_side(
-        f, at, groups, budget)]
-    if budget is not None:
-      try:
-        found = approaches.approach2(budget, N, D, L, 'parabola', f).budgets
-        out['budgets'] = [b._asdict() for b in found]
-      except ValueError as e:
-        out['budgets'] = str(e)
+    out |= _allocations(f, groups, budget, at)
   return _plain(out)
 
 
-def _laws(f: fit.Fit):
+def _derived(law: str, params: dict) -> dict:
+  """a and b of N* ~ C^a, D* ~ C^b."""
+  a = diagnose.allocation_exponent(law, params)
+  return {'a': a, 'b': 1 - a}
+
+
+def _intervals(f: fits.Fit, draws: fits.Bootstrap, unit: str) -> dict:
+  """What the bootstrap adds: intervals of everything, and errors by them."""
+  out = {'bootstrap': {'draws': len(next(iter(draws.params.values()), ())),
+                       'failures': draws.failures, 'by': unit}}
+  if not out['bootstrap']['draws']:
+    return out
+  every = fits.Bootstrap(draws.params | _derived(f.law, draws.params),
+                         draws.failures)
+  ends = {level: {k: every.interval(operator.itemgetter(k), level)
+                  for k in every.params} for level in (0.6827, 0.8, 0.95)}
+  # Half a central 68 %, not a deviation: some draws run away.
+  spread = {k: (ends[0.6827][k][1] - ends[0.6827][k][0]) / 2 for k in f.params}
+  return out | {
+      'standard_errors': spread,
+      'not_identified': [
+          k for k, v in f.params.items() if k in f.not_identified
+          or (k not in f.fixed and not spread[k] <= 0.5 * abs(v))],
+      'interval_95': ends[0.95], 'interval_80': ends[0.8]}
+
+
+def _allocations(f: fits.Fit, groups, budget, at: float | None) -> dict:
+  """The three approaches at one compute, and the isoFLOP curves."""
+  N, D, L = f.data
+  at = float((6 * N * D).max()) if at is None else at
+  out = {'at': at, 'approaches': [r._asdict() for r in approaches.side_by_side(
+      f, at, groups, budget)]}
+  if budget is not None:
+    try:
+      found = approaches.approach2(budget, N, D, L, 'parabola', f).budgets
+      out['budgets'] = [b._asdict() for b in found]
+    except ValueError as e:
+      out['budgets'] = str(e)
+  return out
+
+
+def _laws(f: fits.Fit) -> list[dict] | str:
   try:
     return diagnose.compare(*f.data, f.problem.weights)
   except ValueError as e:
@@ -80,6 +99,19 @@ def _plain(x):
 
 def markdown(s: dict) -> str:
   """report.md from report.json."""
+  lines = (_fit_lines(s) + _residual_lines(s['diagnosis'])
+           + _holdout_lines(s) + ['## Other forms on the same rows', ''])
+  lines += [s['laws'], ''] if isinstance(s['laws'], str) else table(
+      ['law', 'parameters', 'squares of log loss', 'AICc'],
+      [[r['law'], r['parameters'], _number(r['squares'], '.6g'),
+        _number(r['aicc'], '.1f')] for r in s['laws']])
+  if 'approaches' in s:
+    lines += _allocation_lines(s)
+  return '\n'.join(lines).rstrip() + '\n'
+
+
+def _fit_lines(s: dict) -> list[str]:
+  """The fit, what to know before believing it, and its parameters."""
   huber = f', delta {s["delta"]:g}' if s['objective_name'] in (
       'huber_log', 'huber', 'asymmetric_log') else ''
   lines = [f'# {s["law"]}: {s["n"]} points, {s["status"]}', '',
@@ -88,8 +120,11 @@ def markdown(s: dict) -> str:
            f'{s["starts"]} starts agree, gradient norm '
            f'{_number(s["gradient_norm"], ".1e")}.', '']
   lines += [f'* {w}' for w in warnings(s)] + ['']
-  ends = lambda k, level: ' to '.join(
-      _number(x, '.5g') for x in s.get(f'interval_{level}', {}).get(k, ()))
+
+  def ends(k, level):
+    return ' to '.join(_number(x, '.5g')
+                       for x in s.get(f'interval_{level}', {}).get(k, ()))
+
   lines += table(
       ['quantity', 'value', '80 % interval', '95 % interval'],
       [[k, _number(v, '.7g'), ends(k, 80), ends(k, 95)]
@@ -98,15 +133,23 @@ def markdown(s: dict) -> str:
     b = s['bootstrap']
     lines += [f'Bootstrap by {b["by"]}, {b["draws"]} draws, {b["failures"]} '
               'failed.', '']
-  d = s['diagnosis']
-  lines += ['## Residuals (fit - seen)', '',
-            'Mean {}, sd {}, median absolute deviation {}, largest {}; {} '
-            'inside delta. R2 {} of the loss, {} of its logarithm. Condition '
-            'number {}.'.format(*(_number(d[k], form) for k, form in (
-                ('mean', '.2g'), ('sd', '.2g'), ('mad', '.2g'),
-                ('largest', '.2g'), ('inside_delta', '.0%'), ('r2', '.5f'),
-                ('r2_log', '.5f'), ('condition', '.1e')))), '']
-  lines += ['## Predicting what was not fitted', '']
+  return lines
+
+
+def _residual_lines(d: dict) -> list[str]:
+  """How well it fits."""
+  return ['## Residuals (predicted - observed)', '',
+          'Mean {}, sd {}, median absolute deviation {}, largest {}; {} '
+          'inside delta. R2 {} of the loss, {} of its logarithm. Condition '
+          'number {}.'.format(*(_number(d[k], form) for k, form in (
+              ('mean', '.2g'), ('sd', '.2g'), ('mad', '.2g'),
+              ('largest', '.2g'), ('inside_delta', '.0%'), ('r2', '.5f'),
+              ('r2_log', '.5f'), ('condition', '.1e')))), '']
+
+
+def _holdout_lines(s: dict) -> list[str]:
+  """How it predicts, and on which runs it rests."""
+  lines = ['## Predicting rows that were not fitted', '']
   lines += table(
       ['fitted below C', 'rows', 'rows above', 'mean error', 'bias', 'a'],
       [[_number(r['cut'], '.2e'), r['below'], r['above'], *(
@@ -126,17 +169,16 @@ def markdown(s: dict) -> str:
                    [[r['left_out'], r['rows'], _number(r['a'], '.4f'),
                      _number(r['moved'], '+.4f')]
                     for r in s['leave_one_out'][:5]])
-  lines += ['## Other forms on the same rows', '']
-  lines += [s['laws'], ''] if isinstance(s['laws'], str) else table(
-      ['law', 'parameters', 'squares of log loss', 'AICc'],
-      [[r['law'], r['parameters'], _number(r['squares'], '.6g'),
-        _number(r['aicc'], '.1f')] for r in s['laws']])
-  if 'approaches' in s:
-    lines += [f'## Approaches, at {s["at"]:.3g} FLOP', '']
-    lines += table(['approach', 'a', 'b', 'N*', 'D*', 'note'],
-                   [[r['approach'], *(_number(r[k], f) for k, f in (
-                       ('a', '.4f'), ('b', '.4f'), ('N', '.3e'),
-                       ('D', '.3e'))), r['note']] for r in s['approaches']])
+  return lines
+
+
+def _allocation_lines(s: dict) -> list[str]:
+  """The approaches beside each other, and the isoFLOP curves."""
+  lines = [f'## Approaches, at {s["at"]:.3g} FLOP', '']
+  lines += table(['approach', 'a', 'b', 'N*', 'D*', 'note'],
+                 [[r['approach'], *(_number(r[k], f) for k, f in (
+                     ('a', '.4f'), ('b', '.4f'), ('N', '.3e'),
+                     ('D', '.3e'))), r['note']] for r in s['approaches']])
   if isinstance(s.get('budgets'), list):
     lines += ['isoFLOP parabolas:', '']
     lines += table(
@@ -149,25 +191,25 @@ def markdown(s: dict) -> str:
           _number(b['bias'], '+.1%'), ': '.join(
               t for t in (b['status'], b['reason']) if t)]
          for b in s['budgets']])
-  return '\n'.join(lines).rstrip() + '\n'
+  return lines
 
 
 def warnings(s: dict) -> list[str]:
   """What a reader must know before believing the numbers."""
   out = []
   if s['bounds_hit']:
-    out.append(f'Held by a bound: {", ".join(s["bounds_hit"])}.')
+    out.append(f'At a bound: {", ".join(s["bounds_hit"])}.')
   if s['not_identified']:
     out.append(f'Not identified by these runs: {", ".join(s["not_identified"])}'
                ' (standard error beyond half the value, or sizes that span '
-               f'less than x{fitting.SPAN:g}); predictions inside the range '
-               'may still hold.')
+               f'less than x{core.SPAN:g}); predictions inside the range may '
+               'still hold.')
   if s['agree'] < s['starts'] / 2:
     out.append(f'Only {s["agree"]} of {s["starts"]} starts end at the best '
                'value: other minima are near.')
   if s['repeated']:
     out.append(f'{s["repeated"]} rows repeat an (N, D) of another: where they '
-               'are worse-tuned runs, keep the best (--best).')
+               'are worse-tuned runs, keep the best (--best-per-nd).')
   b = s.get('bootstrap')
   if b and b['failures'] > 0.05 * (b['draws'] + b['failures']):
     out.append(f'{b["failures"]} of {b["draws"] + b["failures"]} resamples '
@@ -179,7 +221,7 @@ def warnings(s: dict) -> list[str]:
   return out
 
 
-def table(head, rows) -> list[str]:
+def table(head: Sequence, rows: Sequence[Sequence]) -> list[str]:
   """Lines of a Markdown table, and an empty one."""
   lines = [head, ['---'] * len(head), *rows]
   return [f'| {" | ".join(str(c) for c in row)} |' for row in lines] + ['']
@@ -187,4 +229,3 @@ def table(head, rows) -> list[str]:
 
 def _number(x, form: str) -> str:
   return 'none' if x is None else format(x, form)  # was not finite
-
