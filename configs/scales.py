@@ -103,8 +103,9 @@ ENTROPY_WORLDS = {
         'worlds.bits.power': float(a), 'worlds.bits.people': 32768,
         'worlds.bits.name_alphabet': 32, 'worlds.bits.name_length': 3,
         'worlds.bits.symbols': 64, 'worlds.bits.diversity': 64,
-        'data.length': 96, 'evals.bits.people': 200, 'evals.loss.num_rows': 4096,
-        'optim.weight_decay': 0.0}, 'bits', f'bioD, Zipf a = {a}')
+        'data.length': 96, 'optim.weight_decay': 0.0,
+        'evals.bits.people': 200, 'evals.loss.num_rows': 4096},
+        'bits', f'bioD, Zipf a = {a}')
        for a in ZIPF},
     **{f'biod_large_zipf_{a}': ('configs/bitworld.py', {
         'worlds.bits.power': float(a), 'worlds.bits.people': 16_000_000,
@@ -113,6 +114,7 @@ ENTROPY_WORLDS = {
         'optim.weight_decay': 0.0}, 'bits', f'Large bioD, Zipf a = {a}')
        for a in ZIPF}}
 
+EVAL_8_ROWS = {'evals.loss.num_rows': 8}
 RATE_MULTIPLES = (0.25, 0.5, 2.0, 4.0)  # of a sweep's learning rate, beside 1
 # Arguments of scaling.isoflop_plan.Plan.
 ISOFLOP_GPU = {

@@ -54,7 +54,7 @@ SCALES = {
     'smoke': {'grammar': Plan(
         {1e7: (4, 6)}, 1, 2, rates={1e7: 0.5}, tune={1e7: (0.5,)},
         cooldowns=((1e7,), 6, 1), common={'evals.law.num_problems': 8}),
-        'biod_zipf_1': Plan({1e7: (4,)}, 1, 2, common={'evals.loss.num_rows': 8})},
+        'biod_zipf_1': Plan({1e7: (4,)}, 1, 2, common=scales.EVAL_8_ROWS)},
     'cpu': {'grammar': GRAMMAR, 'biod_zipf_0.5': BIOD, 'biod_zipf_1': BIOD},
     'gpu': dict.fromkeys(('grammar_large', *tuple(THEORY)[2:]),
                          Plan(**scales.ISOFLOP_GPU)),

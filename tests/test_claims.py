@@ -387,6 +387,21 @@ def test_measures_are_judged_by_their_intervals():
   assert judge(c, table({}), {}).outcome == 'not run'
 
 
+@pytest.mark.parametrize('known,effect,outcome,held', [
+    (1.0, (1.01, 0.97, 1.04), 'supported', True),
+    (1.0, (1.02, 1.01, 1.03), 'supported', False),  # near, but not the same
+    (1.0, (0.9, 0.5, 1.2), 'inconclusive', True),  # a wide interval held
+    (1.0, (0.8, 0.7, 0.94), 'contradicted', False),
+    ((0.46, 0.5), (0.48, 0.42, 0.54), 'supported', True),
+    ((0.46, 0.5), (0.7, 0.56, 0.9), 'contradicted', False)])
+def test_effects_equal_to_a_known_value_are_within_a_margin(
+    known, effect, outcome, held):
+  c = claim(claims.equals(known, 0.05), ({'measure': 'E'},), unit='')
+  j = claims.judge(c, pd.DataFrame(), {'E': claims.Effect(
+      *effect, 40, 'bootstrap')})
+  assert (j.outcome, j.held) == (outcome, held)
+
+
 def test_correlation_is_over_cells():
   cells = {v: [10 * i, 10 * i + 1, 10 * i - 1] for i, v in enumerate('abcdef')}
   df = table(cells).assign(size=lambda d: d.variant.map(ord))
