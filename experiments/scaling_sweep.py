@@ -32,12 +32,11 @@ import re
 from configs import scales
 from physics_lm.claims import Claim, at_least, at_most, between, equals
 from physics_lm.scaling import isoflop_plan, plots, sweep_effects
-from physics_lm.scaling.isoflop_plan import Plan, World, sliding
-from physics_lm.scaling.sweep_effects import summary  # noqa: F401
+from physics_lm.scaling.isoflop_plan import Plan, SweepWorld, sliding
 from physics_lm.sweep import pick
 from physics_lm.worlds import power as zipf
 
-WORLDS = {k: World(*v) for k, v in scales.ENTROPY_WORLDS.items()}
+WORLDS = {k: SweepWorld(*v) for k, v in scales.ENTROPY_WORLDS.items()}
 THEORY = {f'biod{size}_zipf_{a}': (zipf.size_exponent(a), zipf.data_exponent(a))
           for size in ('', '_large') for a in scales.ZIPF}  # alpha, beta
 CPU, RATES = (1e10, 3e10, 1e11, 3e11, 1e12), scales.RATE_MULTIPLES
@@ -60,6 +59,7 @@ SCALES = {
                          Plan(**scales.ISOFLOP_GPU)),
     'paper': dict.fromkeys(('grammar_large', 'biod_large_zipf_0.5'),
                            Plan(**scales.ISOFLOP_PAPER))}
+summary = sweep_effects.budget_summary  # the last screen
 
 
 def runs(scale: str) -> list:
@@ -69,12 +69,12 @@ def runs(scale: str) -> list:
 
 def table(records):
   """A row a run: sizes, FLOPs by convention, loss, entropy, accuracy."""
-  return isoflop_plan.table(records, WORLDS)
+  return isoflop_plan.sweep_table(records, WORLDS)
 
 
 def measures(df):
   """{'<world> <quantity>': an effect with its interval}."""
-  return sweep_effects.measures(df, THEORY)
+  return sweep_effects.effects(df, THEORY)
 
 
 def figure(df):

@@ -94,7 +94,7 @@ def test_diagnostics_take_kaplan_fits():
   sizes = np.geomspace(1e3, 1e15, 400_001)
   best = [sizes[f.predict(sizes, C / (6 * sizes)).argmin()]
           for C in (1e18, 1e22)]
-  assert diagnose.allocation_exponent('kaplan', f.params) == pytest.approx(
+  assert diagnose.frontier_exponent('kaplan', f.params) == pytest.approx(
       np.log(best[1] / best[0]) / np.log(1e4), abs=1e-4)
   out = diagnose.leave_one_out(f, np.arange(75) % 5)
   assert len(out) == 5 and all(abs(row['moved']) < 0.1 for row in out)

@@ -413,8 +413,8 @@ def test_p_norm_recovers_its_parameters(p):
     assert sum_.params['E'] == pytest.approx(0.47, rel=1e-5)
   else:
     assert sum_.objective > 1e3 * f.objective
-  given = fits.p_norm(N, D, L, bounds=core.fixed_bounds(E=0.47))
-  assert given.params['p'] == pytest.approx(p, rel=1e-3)
+  known = fits.p_norm(N, D, L, bounds=core.fixed_bounds(E=0.47))
+  assert known.params['p'] == pytest.approx(p, rel=1e-3)
 
 
 @pytest.mark.parametrize('gamma', [0.08, -0.03, 0.0])

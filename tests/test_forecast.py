@@ -25,10 +25,11 @@ def simulated(noise, seed=0, sizes=7):
 
 
 def test_predict_extrapolates_to_ten_times_the_compute():
-  f = forecast.predict(*simulated(0.0), 1e5, 5e6, draws=20)
+  f = forecast.predict_losses(*simulated(0.0), 1e5, 5e6, draws=20)
   truth = laws.chinchilla(1e5, 5e6, **TRUTH)
   assert f.loss[0] == pytest.approx(truth, rel=1e-4)
-  f = forecast.predict(*simulated(0.004), [1e5, 2e4], [5e6, 2.5e7], draws=50)
+  f = forecast.predict_losses(*simulated(0.004), [1e5, 2e4], [5e6, 2.5e7],
+                              draws=50)
   assert f.loss.shape == f.low.shape == (2,)
   assert abs(f.loss[0] / truth - 1) < 0.02
   assert (f.low < f.loss).all() and (f.loss < f.high).all()
@@ -39,7 +40,7 @@ def test_predict_has_intervals_of_95_percent():
   rng, inside = np.random.default_rng(1), []
   for seed in range(4):
     N, D, L = simulated(0.01, seed)
-    f = forecast.predict(N, D, L, N, D, draws=60)
+    f = forecast.predict_losses(N, D, L, N, D, draws=60)
     fresh = laws.chinchilla(N, D, **TRUTH) * np.exp(
         0.01 * rng.normal(size=len(N)))
     inside += ((f.low < fresh) & (fresh < f.high)).tolist()
@@ -49,11 +50,11 @@ def test_predict_has_intervals_of_95_percent():
 def test_accuracy_curve_is_recovered():
   truth = forecast.AccuracyCurve(0.07, 2.5)
   above = np.geomspace(0.02, 0.5, 20)
-  found = forecast.accuracy_curve(above, truth(above))
+  found = forecast.fit_accuracy_curve(above, truth(above))
   assert found == pytest.approx(truth, rel=1e-4)
   assert truth(0.07) == 0.5 and truth(0.01) > 0.99
   with pytest.raises(ValueError, match='above 0'):
-    forecast.accuracy_curve([0.0, 0.1, 0.2], [1, 1, 1])
+    forecast.fit_accuracy_curve([0.0, 0.1, 0.2], [1, 1, 1])
 
 
 def test_curves_collapse_when_they_scale():
@@ -63,7 +64,7 @@ def test_curves_collapse_when_they_scale():
   np.testing.assert_allclose(shape, np.broadcast_to(shape[0], shape.shape),
                              rtol=1e-9)
   np.testing.assert_allclose(shape[:, -1], 1)
-  f = forecast.predict(*simulated(0.004), 1e5, 5e6, draws=30)
+  f = forecast.predict_losses(*simulated(0.004), 1e5, 5e6, draws=30)
   entropy = f.fit.params['E']
   curves = [(share, entropy + share**-power) for power in (0.3, 0.4)]
   tokens, low, high = forecast.band(f, 5e6, curves)

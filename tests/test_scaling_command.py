@@ -147,12 +147,12 @@ def test_run_table_reads_a_folder_of_runs(tmp_path, capsys):
         f'{4 - s / 1000}}}\n' for s in (1000, 2000)))
     if k < 2:
       store.write_json(at / 'done', {})  # the third is not finished
-  df = run_table.table(tmp_path)
+  df = run_table.read_runs(tmp_path)
   assert list(df['loss/bio']) == [3.0, 2.0] and list(df.run) == ['run0', 'run1']
   assert (df.D == 2000 * 16 * 128).all()
   assert df.N[1] == df.N_ne[1] + 504 * 64  # vocabulary of 500, padded to 8
   np.testing.assert_allclose(df.C_6n, 6 * df.N * df.D)
-  curves = run_table.table(tmp_path, per_step=True)
+  curves = run_table.read_runs(tmp_path, per_step=True)
   assert list(curves.D) == [2048e3, 4096e3] * 2
   assert list(curves.loss) == [3.0, 2.0] * 2
   np.testing.assert_allclose(curves.C_6n, 6 * curves.N * curves.D)

@@ -100,7 +100,7 @@ def test_exponents_are_compared_with_theory(exp, df):
   """alpha = 0.55 in truth: right in a world of a = 0.55, wrong at a = 1."""
   theory = {'near': (0.55, 0.5), 'far': (1.0, 0.5)}
   for world, held in (('near', True), ('far', False)):
-    found = sweep_effects.measures(df.assign(world=world), theory)
+    found = sweep_effects.effects(df.assign(world=world), theory)
     rule = claims.equals(1, 0.25)
     for name in ('alpha', 'alpha, fixed E'):
       e = found[f'{world} {name}']

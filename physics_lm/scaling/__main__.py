@@ -42,11 +42,11 @@ class Columns(NamedTuple):
   weights: np.ndarray | None
 
 
-def read(path: Path, per_step: bool = False):
+def read_table(path: Path, per_step: bool = False):
   """The table as a data frame. Raises BadInput."""
   import pandas as pd
   if path.is_dir():
-    return run_table.table(path, per_step)
+    return run_table.read_runs(path, per_step)
   if not path.is_file():
     raise BadInput(f'no file {str(path)!r}; wanted a .csv or .jsonl table, or '
                    'a folder of runs')
@@ -60,7 +60,7 @@ def read(path: Path, per_step: bool = False):
   return df
 
 
-def numbers(df, name: str, path: Path) -> np.ndarray:
+def positive_column(df, name: str, path: Path) -> np.ndarray:
   """A column (n,) float64, all positive and finite. Raises BadInput, which
   names the columns there are, or the row."""
   if name not in df:
@@ -81,16 +81,16 @@ def numbers(df, name: str, path: Path) -> np.ndarray:
 def columns(a: argparse.Namespace) -> Columns:
   """The columns that the flags name, less the rows that they drop. Raises
   BadInput."""
-  df = read(a.table, a.per_step)
+  df = read_table(a.table, a.per_step)
   N, L, budget, weights = (
-      None if name is None else numbers(df, name, a.table)
+      None if name is None else positive_column(df, name, a.table)
       for name in (a.n, a.loss, a.budget, a.weight))
-  D = (numbers(df, a.c, a.table) / (6 * N) if a.c
-       else numbers(df, a.d or 'D', a.table))
+  D = (positive_column(df, a.c, a.table) / (6 * N) if a.c
+       else positive_column(df, a.d or 'D', a.table))
   groups = None
   if a.group:
     if a.group not in df:
-      numbers(df, a.group, a.table)  # lists the columns there are
+      positive_column(df, a.group, a.table)  # lists the columns there are
     if df[a.group].isna().any():
       raise BadInput(f'column {a.group!r} of {a.table} has no label in row '
                      f'{int(df[a.group].isna().argmax()) + 1}')
@@ -113,7 +113,7 @@ def figures(f: fits.Fit, draws: fits.Bootstrap | None, s: dict, c: Columns
   """{'residuals': figure, ...} of a fit, its bootstrap and its report."""
   out = {'residuals': plots.residuals(f)}
   if any('error' in r for r in s['holdout']):
-    out['holdout'] = plots.holdout(s['holdout'])
+    out['holdout'] = plots.holdout_errors(s['holdout'])
   if f.law != 'chinchilla':
     return out
   N, D, L = f.data
@@ -125,7 +125,7 @@ def figures(f: fits.Fit, draws: fits.Bootstrap | None, s: dict, c: Columns
                 approaches.side_by_side(f, s['at'], c.groups, c.budget),
                 s.get('interval_95', {}).get('a'))}
   if some:
-    out['pairs'] = plots.pairs(draws)
+    out['pairs'] = plots.parameter_pairs(draws)
   if c.budget is not None and isinstance(s.get('budgets'), list):
     out['isoflop'] = plots.isoflop(
         approaches.approach2(c.budget, N, D, L, 'parabola', f), c.budget, N, L)
@@ -138,14 +138,14 @@ def figures(f: fits.Fit, draws: fits.Bootstrap | None, s: dict, c: Columns
   return out
 
 
-def parser() -> argparse.ArgumentParser:
+def flag_parser() -> argparse.ArgumentParser:
   """The flags of `fit`."""
   p = cli.parser('physics_lm.scaling', __doc__)
   p.add_argument('what', choices=('fit',))
   p.add_argument('table', type=Path, help='.csv, .jsonl or runs/EXPERIMENT')
   p.add_argument('--n', default='N', help='column: parameters (N)')
   p.add_argument('--d', help='column: tokens (D)')
-  p.add_argument('--c', help='column: FLOP, in place of --d; D = C / 6 N')
+  p.add_argument('--c', help='column: FLOP, instead of --d; D = C / 6 N')
   p.add_argument('--loss', default='loss',
                  help='column: nats per token (loss)')
   p.add_argument('--group', help='column: which run a row is of')
@@ -171,7 +171,7 @@ def parser() -> argparse.ArgumentParser:
   return p
 
 
-def check(a: argparse.Namespace):
+def check_flags(a: argparse.Namespace):
   """Raises BadInput for flags that are out of range or do not go together."""
   for name, ok, wanted in (
       ('bootstrap', a.bootstrap >= 0, '>= 0'),
@@ -193,7 +193,7 @@ def check(a: argparse.Namespace):
     raise BadInput(f'--per-step reads a folder of runs, found {a.table}')
 
 
-def fit(a: argparse.Namespace, c: Columns
+def fit_columns(a: argparse.Namespace, c: Columns
         ) -> tuple[fits.Fit, fits.Bootstrap | None]:
   """The fit and its bootstrap that the flags ask for. Raises BadInput."""
   draws = None
@@ -216,19 +216,19 @@ def main(argv=None):
   argv = sys.argv[1:] if argv is None else argv
   if argv[:1] == ['forecast']:
     return forecast.main(argv[1:])
-  a = parser().parse_args(argv)
-  check(a)
+  a = flag_parser().parse_args(argv)
+  check_flags(a)
   c = columns(a)
   try:  # before, not after, the work
     a.out.mkdir(parents=True, exist_ok=True)
   except OSError as e:
     raise BadInput(f'cannot write in {a.out}: {e.strerror}') from e
-  f, draws = fit(a, c)
+  f, draws = fit_columns(a, c)
   # A law that is not identified overflows, which the report mentions.
   with np.errstate(all='ignore'), warnings.catch_warnings(), (
       disk_errors(a.out)):
     warnings.simplefilter('ignore')
-    s = report.summary(f, draws, c.groups, c.budget, a.at)
+    s = report.fit_summary(f, draws, c.groups, c.budget, a.at)
     text = report.markdown(s)
     store.write_json(a.out / 'report.json', s)
     store.write(a.out / 'report.md', text)

@@ -32,9 +32,10 @@ class Forecast(NamedTuple):
   draws: np.ndarray  # [draws, m], by the bootstrap's refits
 
 
-def predict(N: np.ndarray, D: np.ndarray, L: np.ndarray, n: float | np.ndarray,
-            d: float | np.ndarray, draws: int = 1000, seed: int = 0,
-            level: float = 0.95, E: float | None = None) -> Forecast:
+def predict_losses(N: np.ndarray, D: np.ndarray, L: np.ndarray,
+                   n: float | np.ndarray, d: float | np.ndarray,
+                   draws: int = 1000, seed: int = 0, level: float = 0.95,
+                   E: float | None = None) -> Forecast:
   """The losses at n, d (m,) from runs (N, D, L), (k,) each: the Chinchilla
   law by Huber. An interval is of a new run: bootstrap refits over the runs,
   each with a residual drawn from the fit's own. `E`: the entropy, where it is
@@ -67,7 +68,7 @@ class AccuracyCurve(NamedTuple):
     return 1 / (1 + (np.asarray(excess) / self.middle)**self.power)
 
 
-def accuracy_curve(excess: Sequence[float], accuracy: Sequence[float]
+def fit_accuracy_curve(excess: Sequence[float], accuracy: Sequence[float]
                    ) -> AccuracyCurve:
   """Least squares over (k,) excess losses and accuracies in [0, 1]. What is
   sharp in compute may be smooth in the loss (Schaeffer et al. 2023, arXiv
@@ -121,8 +122,8 @@ def from_folder(folder: Path, config, column: str,
   """(forecast, tokens, band) of a config from a folder of runs. Raises
   BadInput."""
   size = run_table.sizes(config, len(rows.load(config).vocab))
-  df = run_table.table(folder)
-  curves = run_table.table(folder, per_step=True)
+  df = run_table.read_runs(folder)
+  curves = run_table.read_runs(folder, per_step=True)
   if column not in df:
     raise BadInput(f'no column {column!r} in {folder}; found: '
                    f'{", ".join(map(str, df.columns))}')
@@ -130,7 +131,7 @@ def from_folder(folder: Path, config, column: str,
   df = df[(flops <= (np.inf if max_flops is None else max_flops))
           & df[column].notna()]
   try:
-    f = predict(*(df[k].to_numpy(float) for k in ('N', 'D', column)),
+    f = predict_losses(*(df[k].to_numpy(float) for k in ('N', 'D', column)),
                 size['N'], size['D'], draws)
   except ValueError as e:
     raise BadInput(f'{folder}: {e}') from e

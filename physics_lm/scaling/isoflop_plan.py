@@ -23,7 +23,7 @@ from physics_lm.worlds import base
 
 
 @dataclasses.dataclass(frozen=True)
-class World:
+class SweepWorld:
   """What is trained on: a config file, what differs from it, the key of its
   world in config.worlds; its name in figures and claims."""
 
@@ -69,14 +69,14 @@ def heads(width: int) -> int:
              default=1)
 
 
-def model(world: World, width: int, depth: int) -> dict:
+def model(world: SweepWorld, width: int, depth: int) -> dict:
   """Overrides of a model of this shape."""
   return world.overrides | {
       'model.width': width, 'model.depth': depth, 'model.heads': heads(width),
       'model.rotary_fraction': 1.0}
 
 
-def model_size(world: World, width: int, depth: int) -> dict[str, float]:
+def model_size(world: SweepWorld, width: int, depth: int) -> dict[str, float]:
   """N, N_ne and FLOP per token by convention, and the length of a row."""
   return _size(world.config_file, tuple(model(world, width, depth).items()))
 
@@ -91,7 +91,7 @@ def _size(config_file: str, overrides: tuple) -> dict[str, float]:
                                       ).items()} | {'length': length}
 
 
-def entropy(world: World) -> tuple[float, float]:
+def world_entropy(world: SweepWorld) -> tuple[float, float]:
   """(entropy of the world in nats per token, its standard error).
 
   Of a grammar it is the mean of the exact -log P of 2,048 strings; of people it
@@ -112,7 +112,8 @@ def _entropy(config_file: str, overrides: tuple, key: str):
           made.law.deviation() / entries**0.5 / made.tokens)
 
 
-def runs(worlds: Mapping[str, World], plans: Mapping[str, Plan]) -> list[Run]:
+def runs(worlds: Mapping[str, SweepWorld], plans: Mapping[str, Plan]
+         ) -> list[Run]:
   """Every run of every role; plans by name of their world."""
   out = []
   for name, p in plans.items():
@@ -127,7 +128,7 @@ class _Planner:
   """Runs of one world by role."""
 
   name: str
-  world: World
+  world: SweepWorld
   plan: Plan
 
   def isoflop(self) -> Iterable[Run]:
@@ -197,7 +198,8 @@ class _Planner:
 MEASURED = ('accuracy', 'forced_accuracy', 'majority_baseline', 'kl_end')
 
 
-def table(records: Sequence[results.Record], worlds: Mapping[str, World]):
+def sweep_table(records: Sequence[results.Record],
+                worlds: Mapping[str, SweepWorld]):
   """One row a run. N, N_ne, D; C = 6 N D and C_<convention> as in flops.py;
   loss (of a grammar the entropy plus the relative entropy to the exact law)
   and its standard error where it has one, entropy and its standard error, in
@@ -207,13 +209,13 @@ def table(records: Sequence[results.Record], worlds: Mapping[str, World]):
   return pd.DataFrame([_row(r, worlds[r['tags']['world']]) for r in records])
 
 
-def _row(r: results.Record, world: World) -> dict:
+def _row(r: results.Record, world: SweepWorld) -> dict:
   """The row of one record."""
   law, loss = ({row['metric']: row['value'] for row in r['evals'].get(name, ())}
                for name in ('law', 'loss'))
   out = results.about(r)
   size, D = model_size(world, out['width'], out['depth']), r['train']['tokens']
-  known, error = entropy(world)
+  known, error = world_entropy(world)
   return out | {
       'N': size['N'], 'N_ne': size['N_ne'], 'D': D, 'C': 6 * size['N'] * D,
       **{f'C_{c}': size[f'C_{c}'] * D for c in flops.CONVENTIONS},

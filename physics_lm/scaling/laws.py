@@ -3,7 +3,7 @@
 No JAX here, and none needed: the functions use the namespace of the arrays
 they are given, so they take NumPy (float64 throughout) or JAX arrays, also
 under jit, grad and vmap. Units: N parameters, D tokens, C FLOP, S steps, B
-tokens a batch, L nats a token. Arguments broadcast.
+tokens per batch, L nats per token. Arguments broadcast.
 """
 
 from collections.abc import Callable

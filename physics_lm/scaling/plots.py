@@ -11,7 +11,7 @@ import numpy as np
 from physics_lm import figures
 from physics_lm.scaling import laws, sweep_analysis, sweep_effects
 from physics_lm.scaling.fitting import approaches, fits
-from physics_lm.scaling.isoflop_plan import World
+from physics_lm.scaling.isoflop_plan import SweepWorld
 
 
 def frontier(f: fits.Fit, draws: fits.Bootstrap | None = None,
@@ -130,7 +130,7 @@ def isoflop(result: approaches.IsoFlop, C: np.ndarray, N: np.ndarray,
   return fig
 
 
-def pairs(draws: fits.Bootstrap, names: Sequence[str] = (
+def parameter_pairs(draws: fits.Bootstrap, names: Sequence[str] = (
     'alpha', 'beta', 'E')):
   """Bootstrap draws against each other: how the parameters are correlated."""
   k = len(names)
@@ -183,7 +183,7 @@ def envelope(result: approaches.Frontier, C: np.ndarray, L: np.ndarray,
   return fig
 
 
-def approach_bars(rows: Sequence[approaches.Row],
+def approach_bars(rows: Sequence[approaches.ApproachRow],
                   interval: tuple[float, float] | None = None):
   """The exponent a by each approach; `interval` (low, high) of approach 3."""
   taken = [r for r in rows if np.isfinite(r.a)]
@@ -205,7 +205,7 @@ def approach_bars(rows: Sequence[approaches.Row],
   return fig
 
 
-def holdout(rows: Sequence[dict]):
+def holdout_errors(rows: Sequence[dict]):
   """Error of predicted loss above each cut of compute, and a below it."""
   fig, axes = figures.grid(columns=2, width=3.6, height=2.9)
   rows = [r for r in rows if r.get('error') is not None
@@ -240,7 +240,7 @@ ERRORS = {  # of extrapolated losses: marker, colour
     'error_p_norm': ('p-norm (largest budget)', '^', figures.COLOURS[2])}
 
 
-def sweep(df, plan_worlds: Mapping[str, World],
+def sweep(df, plan_worlds: Mapping[str, SweepWorld],
           theory: Mapping[str, tuple[float, float]]):
   """Every panel of a sweep. theory: exponents (alpha, beta) of the worlds that
   have one."""
@@ -250,13 +250,13 @@ def sweep(df, plan_worlds: Mapping[str, World],
   fig, axes = figures.grid(columns=3, rows=5, width=4.6, height=3.4)
   for k, world in enumerate(worlds):
     found = _allocation_of(own[world])
-    isoflop_curves(axes[0][k], own[world], found, names[world])
+    isoflop_panel(axes[0][k], own[world], found, names[world])
     optimal_allocation(axes[1][k], own[world], found, theory.get(world),
                        names[world])
     extrapolation_errors(axes[2][k], own[world], names[world])
   for ax in axes[:3, len(worlds):].flat:
     ax.axis('off')
-  effects = sweep_effects.measures(df, theory)
+  effects = sweep_effects.effects(df, theory)
   by_world = {names[w]: {k.removeprefix(f'{w} '): e for k, e in effects.items()
                          if k.startswith(f'{w} ')} for w in worlds}
   forest(axes[3][0], by_world, LAW_NAMES, 0.05)
@@ -301,7 +301,7 @@ def _flops(c: float) -> str:
   return f'{c:.0e}'.replace('e+', 'e')
 
 
-def isoflop_curves(ax, df, found, name: str):
+def isoflop_panel(ax, df, found, name: str):
   """Loss over N at equal compute, with parabolas, their minima, the entropy."""
   p = sweep_analysis.points(df)
   minima = {b.C: b for b in found[2].budgets} if found else {}

@@ -24,7 +24,7 @@ def sizes(config: ConfigDict, vocab: int) -> dict[str, float]:
       for name in flops.CONVENTIONS}
 
 
-def table(folder: Path, per_step: bool = False):
+def read_runs(folder: Path, per_step: bool = False):
   """A data frame of the finished runs in runs/<experiment>: `run` (its id),
   sizes() and every last evaluation, by flat names (records.flat_name); with
   `per_step` a row for each logged step, its D and its training loss as 'loss'.

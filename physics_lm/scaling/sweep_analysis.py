@@ -333,7 +333,7 @@ def forecast_of(small, runs, law: str = '', draws: int = 1
 
 @functools.lru_cache(64)
 def _forecast(N, D, L, n, d, draws: int, E: float | None = None):
-  return forecast.predict(*map(np.asarray, (N, D, L, n, d)), draws, E=E)
+  return forecast.predict_losses(*map(np.asarray, (N, D, L, n, d)), draws, E=E)
 
 
 @functools.lru_cache(64)
@@ -385,4 +385,4 @@ def accuracy_curve(df) -> forecast.AccuracyCurve | None:
   not measured."""
   if not df.accuracy.notna().all():
     return None
-  return forecast.accuracy_curve(excess_loss(df), df.accuracy)
+  return forecast.fit_accuracy_curve(excess_loss(df), df.accuracy)

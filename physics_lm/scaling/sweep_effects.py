@@ -1,6 +1,6 @@
 """Numbers of an isoFLOP sweep with their 95 % intervals, for claims. No JAX.
 
-`measures` gives claims.Effect values by name; sweep_analysis.py has what they
+`effects` gives claims.Effect values by name; sweep_analysis.py has what they
 are of. Intervals are bootstrap percentiles: of refits to resampled runs for
 everything that rests on a fit of L(N, D), of resampled residuals for vertices
 and for shapes. Where another kind is due, the effect's method names it.
@@ -20,7 +20,7 @@ from physics_lm.scaling.fitting import diagnose, fits
 MIN_BUDGETS, MIN_RUNS = 4, 20  # of a world, for anything to be judged
 
 
-def measures(df, theory: Mapping[str, tuple[float, float]]
+def effects(df, theory: Mapping[str, tuple[float, float]]
              ) -> dict[str, Effect]:
   """{'<world> <quantity>': effect} of every world with enough isoFLOP runs.
   theory: exponents (alpha, beta) of the worlds that have one; theirs are then
@@ -36,7 +36,7 @@ def measures(df, theory: Mapping[str, tuple[float, float]]
   return out
 
 
-def summary(df):
+def budget_summary(df):
   """One row a world and budget: its best run (means over seeds), as found and
   as predicted from runs of at most a tenth of the compute."""
   import pandas as pd
@@ -163,7 +163,7 @@ def relative(e: Effect, known: float, error: float = 0.0) -> Effect:
 
 def allocation(params: Mapping):
   """a of N* ~ C^a."""
-  return diagnose.allocation_exponent('chinchilla', params)
+  return diagnose.frontier_exponent('chinchilla', params)
 
 
 def exponent_effects(df, theory: tuple[float, float] | None = None

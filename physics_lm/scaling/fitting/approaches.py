@@ -257,26 +257,26 @@ def parabola_bias(alpha: float, beta: float, w: Column) -> float:
   return float(10**(-q / (2 * p)) - 1)
 
 
-class Row(NamedTuple):
+class ApproachRow(NamedTuple):
   """One approach to the frontier, beside the others."""
 
   approach: str
   a: float  # nan where it could not be taken
   b: float
-  N: float  # at the C asked for
+  N: float  # at the C of the comparison
   D: float
   note: str
 
 
 def side_by_side(f: fits.Fit, at: float, run: Sequence | None = None,
-                 budget: Column | None = None) -> list[Row]:
+                 budget: Column | None = None) -> list[ApproachRow]:
   """Approaches 3, 1 and 2 on the rows of a Chinchilla fit, N* and D* at `at`
   FLOP. run (n,): labels, for approach 1; budget (n,): FLOP of each row's
   isoFLOP curve, for approach 2. With C = 6 N D a + b is 1 but for error."""
   N, D, L = f.data
   n, d, _ = f.optimal(at)
   a = f.params['beta'] / (f.params['alpha'] + f.params['beta'])
-  out = [Row('3: surface', a, 1 - a, float(n), float(d), f.status)]
+  out = [ApproachRow('3: surface', a, 1 - a, float(n), float(d), f.status)]
   methods = [] if run is None else [('1: envelope', 'hull'),
                                     ('1: envelope', 'grid')]
   methods += [] if budget is None else [
@@ -287,7 +287,7 @@ def side_by_side(f: fits.Fit, at: float, run: Sequence | None = None,
       r = (approach1(6 * N * D, N, D, L, run, method) if approach[0] == '1'
            else approach2(budget, N, D, L, method, f))
     except ValueError as e:
-      out.append(Row(name, *(np.nan,) * 4, str(e)))
+      out.append(ApproachRow(name, *(np.nan,) * 4, str(e)))
       continue
     if isinstance(r, IsoFlop):
       kept = [b for b in r.budgets if b.status != 'dropped']
@@ -297,7 +297,7 @@ def side_by_side(f: fits.Fit, at: float, run: Sequence | None = None,
                  f'{100 * np.mean([b.bias for b in kept]):+.1f} %')
     else:
       note = f'{len(r.points)} points of the envelope'
-    out.append(Row(name, r.a, r.b,
+    out.append(ApproachRow(name, r.a, r.b,
                    float(np.exp(r.n_intercept + r.a * np.log(at))),
                    float(np.exp(r.d_intercept + r.b * np.log(at))), note))
   return out

@@ -24,7 +24,7 @@ LAWS = {'chinchilla': laws.chinchilla, 'p_norm': laws.p_norm,
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-  """A fitted law, in the units of the data it was given."""
+  """A fitted law, in the units of its data."""
 
   law: str
   params: dict[str, float]
@@ -46,7 +46,7 @@ class Fit:
   bounds: dict | None = dataclasses.field(repr=False)
   problem: solve.FitProblem = dataclasses.field(repr=False)
   unpack: Callable = dataclasses.field(repr=False)  # theta -> params
-  fixed: dict[str, float]  # parameters that were given, not fitted
+  fixed: dict[str, float]  # parameters that were set, not fitted
 
   def predict(self, *x: np.ndarray) -> np.ndarray:
     """Loss at the law's arguments, (m,)."""
@@ -162,7 +162,7 @@ def fit_law(law: str, model: Callable, data: tuple, L: np.ndarray,
     essential: parameters without which the law means little.
     amplitudes: so many first coordinates are logarithms of terms at the centre.
     narrow: exponents that are known not to be identified.
-    fixed: parameters that were given.
+    fixed: parameters that were set, not fitted.
     starts, objective, delta, weights, overestimate_cost, bounds: as
       fits.chinchilla's.
   """

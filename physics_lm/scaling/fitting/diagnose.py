@@ -8,7 +8,7 @@ import numpy as np
 from physics_lm.scaling.fitting import fits
 
 
-def allocation_exponent(law: str, params: dict):
+def frontier_exponent(law: str, params: dict):
   """a of N* ~ C^a with C = 6 N D, of one set of parameters or of arrays of
   them. Raises ValueError for a law that has none."""
   if law in ('chinchilla', 'p_norm'):  # whatever p is
@@ -19,7 +19,7 @@ def allocation_exponent(law: str, params: dict):
 
 
 def _a(f: fits.Fit) -> float:
-  return float(allocation_exponent(f.law, f.params))
+  return float(frontier_exponent(f.law, f.params))
 
 
 def _refit(f: fits.Fit, keep: np.ndarray) -> fits.Fit:
@@ -100,7 +100,7 @@ def leave_one_out(f: fits.Fit, groups: Sequence) -> list[dict]:
   full = _a(f)
   for label in np.unique(groups):
     params = f.reweighted(groups != label)
-    a = allocation_exponent(f.law, params) if params else np.nan
+    a = frontier_exponent(f.law, params) if params else np.nan
     out.append({'left_out': str(label), 'rows': int((groups == label).sum()),
                 'a': a, 'moved': a - full})
   return sorted(out, key=lambda row: -abs(np.nan_to_num(row['moved'])))

@@ -9,7 +9,7 @@ import numpy as np
 from physics_lm.scaling.fitting import approaches, core, diagnose, fits
 
 
-def summary(f: fits.Fit, draws: fits.Bootstrap | None = None,
+def fit_summary(f: fits.Fit, draws: fits.Bootstrap | None = None,
             groups: Sequence | None = None,
             budget: np.ndarray | None = None, at: float | None = None) -> dict:
   """What report.json holds; f is a fit of L(N, D).
@@ -40,7 +40,7 @@ def summary(f: fits.Fit, draws: fits.Bootstrap | None = None,
 
 def _derived(law: str, params: dict) -> dict:
   """a and b of N* ~ C^a, D* ~ C^b."""
-  a = diagnose.allocation_exponent(law, params)
+  a = diagnose.frontier_exponent(law, params)
   return {'a': a, 'b': 1 - a}
 
 
@@ -101,7 +101,7 @@ def markdown(s: dict) -> str:
   """report.md from report.json."""
   lines = (_fit_lines(s) + _residual_lines(s['diagnosis'])
            + _holdout_lines(s) + ['## Other forms on the same rows', ''])
-  lines += [s['laws'], ''] if isinstance(s['laws'], str) else table(
+  lines += [s['laws'], ''] if isinstance(s['laws'], str) else markdown_table(
       ['law', 'parameters', 'squares of log loss', 'AICc'],
       [[r['law'], r['parameters'], _number(r['squares'], '.6g'),
         _number(r['aicc'], '.1f')] for r in s['laws']])
@@ -125,7 +125,7 @@ def _fit_lines(s: dict) -> list[str]:
     return ' to '.join(_number(x, '.5g')
                        for x in s.get(f'interval_{level}', {}).get(k, ()))
 
-  lines += table(
+  lines += markdown_table(
       ['quantity', 'value', '80 % interval', '95 % interval'],
       [[k, _number(v, '.7g'), ends(k, 80), ends(k, 95)]
        for k, v in (s['params'] | s['derived']).items()])
@@ -150,14 +150,14 @@ def _residual_lines(d: dict) -> list[str]:
 def _holdout_lines(s: dict) -> list[str]:
   """How it predicts, and on which runs it rests."""
   lines = ['## Predicting rows that were not fitted', '']
-  lines += table(
+  lines += markdown_table(
       ['fitted below C', 'rows', 'rows above', 'mean error', 'bias', 'a'],
       [[_number(r['cut'], '.2e'), r['below'], r['above'], *(
           [_number(r['error'], '.2%'), _number(r['bias'], '+.2%'),
            _number(r['a'], '.4f')]
           if 'error' in r else [r['reason'], '', ''])] for r in s['holdout']])
   lines += ['Without the highest losses:', '']
-  lines += table(
+  lines += markdown_table(
       ['left out', 'a', *s['params']],
       [[r['without'], _number(r['a'], '.4f'),
         *(_number(r[k], '.5g') for k in s['params'])]
@@ -165,7 +165,7 @@ def _holdout_lines(s: dict) -> list[str]:
        for r in s['without_highest']])
   if s.get('leave_one_out'):
     lines += ['Runs that move a the most when left out:', '']
-    lines += table(['run', 'rows', 'a without', 'moved'],
+    lines += markdown_table(['run', 'rows', 'a without', 'moved'],
                    [[r['left_out'], r['rows'], _number(r['a'], '.4f'),
                      _number(r['moved'], '+.4f')]
                     for r in s['leave_one_out'][:5]])
@@ -175,13 +175,13 @@ def _holdout_lines(s: dict) -> list[str]:
 def _allocation_lines(s: dict) -> list[str]:
   """The approaches beside each other, and the isoFLOP curves."""
   lines = [f'## Approaches, at {s["at"]:.3g} FLOP', '']
-  lines += table(['approach', 'a', 'b', 'N*', 'D*', 'note'],
+  lines += markdown_table(['approach', 'a', 'b', 'N*', 'D*', 'note'],
                  [[r['approach'], *(_number(r[k], f) for k, f in (
                      ('a', '.4f'), ('b', '.4f'), ('N', '.3e'),
                      ('D', '.3e'))), r['note']] for r in s['approaches']])
   if isinstance(s.get('budgets'), list):
     lines += ['isoFLOP parabolas:', '']
-    lines += table(
+    lines += markdown_table(
         ['C', 'points', 'left, right', 'N*', 'log N* +-', 'curvature',
          'predicted bias', 'status'],
         [[f'{b["C"]:.2e}', b['n'], f'{b["left"]}, {b["right"]}',
@@ -221,7 +221,7 @@ def warnings(s: dict) -> list[str]:
   return out
 
 
-def table(head: Sequence, rows: Sequence[Sequence]) -> list[str]:
+def markdown_table(head: Sequence, rows: Sequence[Sequence]) -> list[str]:
   """Lines of a Markdown table, and an empty one."""
   lines = [head, ['---'] * len(head), *rows]
   return [f'| {" | ".join(str(c) for c in row)} |' for row in lines] + ['']
