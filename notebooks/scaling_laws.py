@@ -27,14 +27,16 @@
 
 # %%
 # %matplotlib inline
+import operator
 import os
 
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from physics_lm import plots as look
-from physics_lm.scaling import approaches, diagnose, fit, flops, laws, plots
+from physics_lm import figures
+from physics_lm.scaling import flops, laws, plots
+from physics_lm.scaling.fitting import approaches, diagnose, fits
 from physics_lm.shape import Shape
 
 RAW = 'https://raw.githubusercontent.com/'
@@ -63,7 +65,7 @@ df = df[df.loss < df.loss.nlargest(5).min()]
 N, L = df['Model Size'].to_numpy(), df.loss.to_numpy()
 D = df['Training FLOP'].to_numpy() / (6 * N)
 
-huber, absolute = fit.chinchilla(N, D, L), fit.chinchilla(
+huber, absolute = fits.chinchilla(N, D, L), fits.chinchilla(
     N, D, L, objective='l1_log')
 published = {'E': 1.8172, 'A': 482.01, 'B': 2085.43, 'alpha': 0.3478,
              'beta': 0.3658}
@@ -86,18 +88,25 @@ pd.DataFrame(rows)
 
 # %% [markdown]
 # The published A, B, alpha and beta are those of the least absolute residuals
-# (A and B within 0.03 %); the published E is that of Huber. All of it lies far inside the standard errors: a re-implementation
-# should be compared by its objective, not by A and B. Rounding alpha and beta
+# (A and B within 0.03 %); the published E is that of Huber. All of it lies far
+# inside the standard errors: a re-implementation should be compared by its
+# objective, not by A and B. Rounding alpha and beta
 # to two digits, as printed in the first paper, costs more than any of this.
 #
 # With intervals from bootstrap refits:
 
 # %%
-draws = fit.bootstrap(huber, DRAWS)
-a = diagnose.ALLOCATION['chinchilla']
+draws = fits.bootstrap(huber, DRAWS)
+
+
+def a(params):
+  """The exponent of N* ~ C^a."""
+  return diagnose.frontier_exponent('chinchilla', params)
+
+
 table = [{'quantity': k, 'value': v, 'standard error': draws.params[k].std(),
           '95 %': '{:.4g} to {:.4g}'.format(
-              *draws.interval(lambda p, k=k: p[k]))}
+              *draws.interval(operator.itemgetter(k)))}
          for k, v in huber.params.items()]
 table.append({'quantity': 'a', 'value': a(huber.params),
               'standard error': a(draws.params).std(),
@@ -108,7 +117,7 @@ pd.DataFrame(table)
 plots.frontier(huber, draws)
 
 # %%
-plots.pairs(draws)
+plots.parameter_pairs(draws)
 
 # %%
 plots.residuals(huber)
@@ -119,7 +128,7 @@ plots.residuals(huber)
 # extrapolates, allocation much less.
 
 # %%
-plots.holdout(diagnose.holdout(huber, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)))
+plots.holdout_errors(diagnose.holdout(huber, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)))
 
 # %% [markdown]
 # ## 2. What is counted
@@ -133,7 +142,7 @@ gems = pd.read_json(GEMSTONES, lines=True)
 
 
 def count(width, depth):
-  """(N, N without embeddings, FLOPs a token from each matrix product): heads
+  """(N, N without embeddings, FLOPs per token from each matrix product): heads
   of 128, two queries to a key, gated MLP of ratio 4, two tables of 50,304."""
   s = Shape(vocab=50_304, depth=depth, width=width, heads=width // 128,
             kv_heads=max(width // 256, 1), mlp_width=4 * width,
@@ -170,25 +179,24 @@ plots.envelope(found['N, C = 6 N D'], 6 * n * d, loss, run)
 # Approach 2 fits a parabola to an isoFLOP curve. The curve is not one: unless
 # alpha = beta its sides differ, and the vertex lies off the optimum even
 # without noise. The amount depends on the exponents and on how widely N was
-# varied, and nothing else: it can be told beforehand, and the report of
-# `python -m physics_lm.scaling fit --budget=...` does.
+# varied, and nothing else: it is known beforehand, and the report of
+# `python -m physics_lm.scaling fit --budget=...` has it.
 
 # %%
-fig, axes = look.figure(width=5.0, height=3.4)
+fig, axes = figures.grid(width=5.0, height=3.4)
 widths = np.geomspace(2, 16, 25)
 for (name, alpha, beta), colour in zip(
     (('alpha = beta', 0.31, 0.31), ('Chinchilla, 0.34 and 0.28', 0.34, 0.28),
-     ('0.465 and 0.155', 0.465, 0.155)), look.COLOURS):
+     ('0.465 and 0.155', 0.465, 0.155)), figures.COLOURS):
   bias = [100 * approaches.parabola_bias(
       alpha, beta, np.linspace(-1, 1, 15) * np.log10(w)) for w in widths]
   axes[0][0].plot(widths, bias, color=colour, label=name)
 axes[0][0].set(xscale='log', xticks=[2, 4, 8, 16])
 axes[0][0].set_xticks([2, 4, 8, 16], ['x2', 'x4', 'x8', 'x16'])
 axes[0][0].minorticks_off()
-axes[0][0].set_xlabel('N varied by this factor up and down', fontsize=9)
-axes[0][0].set_ylabel('error of N*, %', fontsize=9)
-axes[0][0].legend(frameon=False, fontsize=8)
-look.title(axes[0][0], 'A parabola on a noise-free isoFLOP curve')
+figures.labels(axes[0][0], 'N varied by this factor up and down',
+               'error of N*, %', 'A parabola on a noise-free isoFLOP curve')
+figures.legend(axes[0][0])
 fig
 
 # %% [markdown]
@@ -206,8 +214,8 @@ d = C / (6 * n)
 noise = np.random.default_rng(0).normal(size=len(C))
 loss = laws.chinchilla(n, d, **truth) * np.exp(0.003 * noise)
 
-f = fit.chinchilla(n, d, loss)
-draws = fit.bootstrap(f, DRAWS)
+f = fits.chinchilla(n, d, loss)
+draws = fits.bootstrap(f, DRAWS)
 rows = approaches.side_by_side(f, 5.76e23, budget=C)
 true_a = a(truth)
 true_n, true_d, _ = laws.chinchilla_optimal(truth, 5.76e23)

@@ -9,87 +9,91 @@
 # ---
 
 # %% [markdown]
-# # Scaling laws of our own runs, where the truth is known
+# # Scaling laws of our own runs, on data of known entropy
 #
 # A random context-free grammar has an exact law of the next symbol, so the
-# entropy of its strings is known: the loss that no model can beat. Runs of many
-# sizes and lengths on it give all the plots of Kaplan et al. 2020 and Hoffmann
-# et al. 2022; beside each stands what a fit should have found. In two more worlds
-# person k is told of with probability ~ k^-(1 + a): there the exponents are known
-# too. The runs, the table and the rules are in `experiments/scaling_sweep.py` and
-# `experiments/scaling_prediction.py`; here they are only shown.
+# entropy of its strings is known: no model has a lower loss. Runs of many sizes
+# and lengths on it give the plots of Kaplan et al. 2020 and Hoffmann et al. 2022;
+# beside each stands what a fit should find. In two bioD worlds person k is drawn
+# with probability ~ k^-(1 + a): there theory gives the exponents too. Runs, table
+# and claims are those of `experiments/scaling_sweep.py`; here they are shown.
 
 # %%
 # %matplotlib inline
-import json
+import operator
 import os
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
 
-from physics_lm import plots as look
-from physics_lm import report, sweep
-from physics_lm.scaling import (
-    analysis,
-    approaches,
-    diagnose,
-    fit,
-    flops,
-    plots,
-)
+from physics_lm import figures, report, results, sweep
+from physics_lm.scaling import flops, plots, sweep_analysis
+from physics_lm.scaling.fitting import approaches, core, diagnose, fits
 
 exp = sweep.experiment(str(sweep.ROOT / 'experiments/scaling_sweep.py'))
-results = report.RESULTS / 'scaling_sweep'
-every = pd.read_csv(results / 'cpu.csv')
-df = every[every.world == every.world.iloc[0]]
-made_by = json.loads((results / 'cpu.json').read_text())
-DRAWS = int(os.environ.get('DRAWS', 1000))  # of the bootstrap
+records = results.read_records(
+    report.records_path(report.RESULTS, exp.name, 'cpu'))
+every = exp.table(records)
+df = every[every.world == 'grammar']
+DRAWS = int(os.environ.get('DRAWS', 1000))  # of the bootstraps of this page
 pd.options.display.float_format = '{:.4g}'.format
-{k: made_by[k] for k in ('runs', 'run_seconds', 'device', 'git', 'finished')}
+made_by = results.provenance(records, exp.name, 'cpu')
+{k: made_by[k] for k in ('runs', 'run_seconds', 'device', 'finished')}
 
 # %%
 exp.figure(every)
 
 # %%
-Markdown('\n'.join(f'* **{c.reproduced}**: {c.statement}. Paper: {c.paper}; '
-                   f'ours: {c.ours}' for c in exp.verdict(every)))
+pd.DataFrame([{
+    'claim': j.claim.statement, 'paper': j.claim.paper, 'effect': j.interval,
+    'unit': j.claim.unit, 'outcome': j.outcome, 'held': j.held,
+    'post hoc': j.claim.post_hoc} for j in report.judge(exp, every)])
 
 # %% [markdown]
 # ## The law of each world beside its truth
 #
-# Interval: 95 % by bootstrap over runs. What theory says of a grammar's exponents
-# is not known.
+# Interval: 95 % by bootstrap over runs. Theory has no exponents for a grammar.
+
 
 # %%
-truths = []
+def interval(draws, quantity):
+  """'0.301 to 0.412'"""
+  return '{:.3f} to {:.3f}'.format(*draws.interval(quantity))
+
+
+def a(params):
+  """The exponent of N* ~ C^a."""
+  return diagnose.frontier_exponent('chinchilla', params)
+
+
+QUANTITIES = {k: operator.itemgetter(k) for k in ('E', 'alpha', 'beta')} | {
+    'a': a}
+rows = []
 for world, own in every.groupby('world', sort=False):
-  f, draws = analysis.surface(own)
-  known = exp.theory(world)
-  theory = {'E': own.floor.iloc[0]}
-  if known:
-    theory |= {'alpha': known[0], 'beta': known[1],
-               'a': known[1] / sum(known)}
-  ask = {k: (lambda p, k=k: p[k]) for k in ('E', 'alpha', 'beta')} | {
-      'a': diagnose.ALLOCATION['chinchilla']}
-  truths += [{'world': world, 'quantity': k, 'fitted': g(f.params),
-              '95 %': '{:.3f} to {:.3f}'.format(*draws.interval(g)),
-              'E held at the truth': g(analysis.pinned(own)[0].params),
-              'truth': theory.get(k, np.nan)} for k, g in ask.items()]
-pd.DataFrame(truths)
+  f, draws = sweep_analysis.chinchilla_fit(own)
+  fixed, _ = sweep_analysis.fixed_entropy_fit(own)
+  truth = {'E': own.entropy.iloc[0]}
+  if world in exp.THEORY:
+    truth |= dict(zip(('alpha', 'beta'), exp.THEORY[world]))
+    truth['a'] = a(truth)
+  rows += [{'world': world, 'quantity': k, 'fitted': g(f.params),
+            '95 %': interval(draws, g), 'E fixed at the entropy': g(
+                fixed.params), 'truth': truth.get(k, np.nan)}
+           for k, g in QUANTITIES.items()]
+pd.DataFrame(rows)
 
 # %% [markdown]
 # ## Equal compute (Hoffmann et al., approach 2): the grammar
 #
-# At each budget the loss has its minimum at some size; the vertex of a parabola
-# is taken for it. The bars are 95 % by linearisation.
+# At each budget the loss has its minimum at some size, which is estimated by the
+# vertex of a parabola. The bars are 95 % by linearisation.
 
 # %%
 iso = df[df.role == 'isoflop']
 C, N, D, L = (iso[k].to_numpy(float) for k in ('budget', 'N', 'D', 'loss'))
-low = df.floor.iloc[0]
-f = fit.chinchilla(N, D, L)
-draws = fit.bootstrap(f, DRAWS)
+entropy = df.entropy.iloc[0]
+f = fits.chinchilla(N, D, L)
+draws = fits.bootstrap(f, DRAWS)
 found = approaches.approach2(C, N, D, L, 'parabola', f)
 plots.isoflop(found, C, N, L)
 
@@ -99,18 +103,7 @@ pd.DataFrame([{k: v for k, v in b._asdict().items() if k in (
     for b in found.budgets])
 
 # %% [markdown]
-# ## The surface (approach 3), and what it says of the floor
-
-# %%
-a = diagnose.ALLOCATION['chinchilla']
-rows = [{'quantity': k, 'value': v, '95 %': '{:.4g} to {:.4g}'.format(
-    *draws.interval(lambda p, k=k: p[k])), 'truth': low if k == 'E' else np.nan,
-    'E held at the truth': analysis.pinned(df)[0].params[k]}
-    for k, v in f.params.items()]
-rows.append({'quantity': 'a', 'value': a(f.params),
-             '95 %': '{:.4g} to {:.4g}'.format(*draws.interval(a)),
-             'E held at the truth': a(analysis.pinned(df)[0].params)})
-pd.DataFrame(rows)
+# ## The fitted surface (approach 3)
 
 # %%
 plots.contours(f)
@@ -119,19 +112,19 @@ plots.contours(f)
 plots.frontier(f, draws)
 
 # %%
-plots.pairs(draws)
+plots.parameter_pairs(draws)
 
 # %%
 plots.residuals(f)
 
 # %% [markdown]
-# The three approaches side by side. The envelope (approach 1) is of the ends of
-# the runs of each size, each with a schedule of its own: no run is judged in
-# the middle of another's schedule.
+# The three approaches side by side. The envelope (approach 1) is of the last
+# points of the runs of each size, each with a schedule of its own: no run is
+# judged in the middle of another's schedule.
 
 # %%
-p = analysis.points(df)
-mean = fit.chinchilla(*(p[k].to_numpy(float) for k in ('N', 'D', 'loss')))
+p = sweep_analysis.points(df)
+mean = fits.chinchilla(*(p[k].to_numpy(float) for k in ('N', 'D', 'loss')))
 sides = approaches.side_by_side(mean, 10 * C.max(), p.width.to_numpy(),
                                 p.budget.to_numpy(float))
 pd.DataFrame(sides)
@@ -148,237 +141,228 @@ pd.DataFrame(diagnose.compare(N, D, L))
 # %% [markdown]
 # ## Why the grammar's fitted E is too low
 #
-# Take the surface with E held at the entropy for the truth, put on it one way in
-# which the runs differ from it, and fit again: which of them moves E? In logarithms
-# of the loss above the floor: what seeds differ by, drawn by whole seeds of a
-# budget; with each budget's mean; with what is left at each size, the shape inside
-# a budget; with both. Last, two other laws (next cells) as the truth. The median
-# and the middle 90 % of 60 tables.
+# Take the surface with E fixed at the entropy for the truth, add to it one way in
+# which the runs differ from it, and fit again: which of them moves E? In
+# logarithms of the excess loss: the differences between seeds, drawn by whole
+# seeds of a budget; with each budget's mean; with what remains at each size, the
+# shape inside a budget; with both. Last, two other laws (next cells) as the truth.
+# The median and the middle 90 % of 60 tables.
 
 # %%
-sharp = analysis.BOUNDS | fit.held(E=low)
+sharp = sweep_analysis.P_BOUNDS | core.fixed_bounds(E=entropy)
 seed = iso.seed.to_numpy()
 rng = np.random.default_rng(0)
 
 
 def departures(law):
-  """(log above the floor by the law, mean of each point about it, mean of each
-  budget, what is left of each run)."""
-  log = np.log(law.predict(N, D) - low)
-  off = pd.Series(np.log(L - low) - log)
+  """(log excess loss by the law, mean of each point about it, mean of each
+  budget, the rest of each run)."""
+  log = np.log(law.predict(N, D) - entropy)
+  off = pd.Series(np.log(L - entropy) - log)
   point = off.groupby([C, N]).transform('mean')
   return log, point, off.groupby(C).transform('mean'), off - point
 
 
 def refitted(law, shift=0.0, tables=60):
   """Means over three seeds hold a third of their variance already."""
-  log, _, _, left = departures(law)
+  log, _, _, rest = departures(law)
   scale = 1.5**0.5 * (1 if np.ndim(shift) == 0 else (2 / 3)**0.5)
   made = []
   for _ in range(tables):
     noise = np.empty(len(L))
     for budget in np.unique(C):
       for k in np.unique(seed):
-        noise[(C == budget) & (seed == k)] = left[
+        noise[(C == budget) & (seed == k)] = rest[
             (C == budget) & (seed == rng.choice(np.unique(seed)))]
-    made.append(fit.chinchilla(N, D, low + np.exp(
+    made.append(fits.chinchilla(N, D, entropy + np.exp(
         log + shift + scale * noise)).params['E'])
   return dict(zip(('E', '5 %', '95 %'), np.quantile(made, (0.5, 0.05, 0.95))))
 
 
-held = analysis.pinned(df)[0]
-_, point, budget, _ = departures(held)
-means = analysis.points(df)
+fixed, _ = sweep_analysis.fixed_entropy_fit(df)
+_, point, budget, _ = departures(fixed)
 rows = [{'truth': name} | refitted(law, shift) for name, law, shift in (
-    ('the sum, seeds', held, 0.0), ('the sum, seeds and budgets', held, budget),
-    ('the sum, seeds and shapes', held, point - budget),
-    ('the sum, seeds, budgets and shapes', held, point),
-    ('the p-norm, seeds', fit.p_norm(N, D, L, bounds=sharp), 0.0),
-    ('the crossed law, seeds', fit.crossed(N, D, L, bounds=fit.held(E=low)), 0.0))]
+    ('the sum, seeds', fixed, 0.0), ('the sum, seeds and budgets', fixed,
+                                     budget),
+    ('the sum, seeds and shapes', fixed, point - budget),
+    ('the sum, seeds, budgets and shapes', fixed, point),
+    ('the p-norm, seeds', fits.p_norm(N, D, L, bounds=sharp), 0.0),
+    ('exponents by size, seeds', fits.size_dependent_exponent(
+        N, D, L, bounds=core.fixed_bounds(E=entropy)), 0.0))]
 pd.DataFrame([*rows, {'truth': 'the runs themselves', 'E': f.params['E']},
-              {'truth': 'means over their seeds', 'E': fit.chinchilla(
-                  *(means[k].to_numpy(float) for k in ('N', 'D', 'loss'))
-                  ).params['E']}])
+              {'truth': 'means over their seeds', 'E': mean.params['E']}])
 
 # %% [markdown]
-# Shapes inside budgets say how the limits of size and data combine. `laws.p_norm`
-# fits that as well: E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p), where p = 1 is the
-# sum. By `laws.crossed`, E + K N^-alpha D^-(beta + gamma ln N), sizes differ in their
-# exponent in D and none has a floor of its own. Both were tried when the runs had
-# been seen. Lack of fit: the mean square of the points about the law over that of
-# seeds about their point (1: none), in logarithms of the loss, least squares.
+# Shapes inside budgets depend on how the limits of size and data combine.
+# `laws.p_norm` fits that as well: E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p), where
+# p = 1 is the sum. By `laws.size_dependent_exponent`, E + K N^-alpha D^-(beta +
+# gamma ln N), sizes differ in their exponent in D and none has a limit of its own.
+# Both were tried after the runs. Lack of fit: the mean square of the points about
+# the law over that of seeds about their point (1: none), in logarithms of the loss,
+# least squares.
 
 # %%
-meet = []
+rows = []
 for world, own in every.groupby('world', sort=False):
-  (one, _), (bent, wide) = analysis.surface(own), analysis.p_norm(own)
-  cross, crossings = analysis.crossed(own)
-  meet.append({'world': world, 'entropy': own.floor.iloc[0],
-               'E, sum': one.params['E'], 'E': bent.params['E'],
-               '95 %': '{:.3f} to {:.3f}'.format(*wide.interval(
-                   lambda p: p['E'])), 'p': bent.params['p'],
-               'p, 95 %': '{:.2f} to {:.2f}'.format(*wide.interval(
-                   lambda p: p['p'])), "objective, of the sum's":
-               bent.objective / one.objective, 'E, crossed': cross.params['E'],
-               '95 %, crossed': '{:.3f} to {:.3f}'.format(*crossings.interval(
-                   lambda p: p['E'])), 'gamma': cross.params['gamma'],
-               "crossed objective, of the sum's":
-               cross.objective / one.objective})
-pd.DataFrame(meet)
+  each = {'sum': sweep_analysis.chinchilla_fit(own),
+          'p-norm': sweep_analysis.p_norm_fit(own),
+          'exponents by size': sweep_analysis.size_dependent_exponent_fit(own)}
+  for name, (law, refits) in each.items():
+    rows.append({
+        'world': world, 'law': name, 'entropy': own.entropy.iloc[0],
+        'E': law.params['E'], '95 %': interval(refits, QUANTITIES['E']),
+        'p or gamma': law.params.get('p', law.params.get('gamma', np.nan)),
+        'objective / that of the sum': law.objective / each[
+            'sum'][0].objective})
+pd.DataFrame(rows)
 
 # %%
 logs = pd.Series(np.log(L))
 pure = logs - logs.groupby([C, N]).transform('mean')
 points = logs.groupby([C, N]).ngroups
-lack = []
-for name, law, count in (('sum', fit.chinchilla, 5), ('p-norm', fit.p_norm, 6),
-                         ('crossed', fit.crossed, 5)):
+rows = []
+for name, law, count in (
+    ('sum', fits.chinchilla, 5), ('p-norm', fits.p_norm, 6),
+    ('exponents by size', fits.size_dependent_exponent, 5)):
   squares = law(N, D, L, objective='squared_log').objective
-  lack.append({'law': name, 'lack of fit, F': (squares - (pure**2).sum()) / (
+  rows.append({'law': name, 'lack of fit, F': (squares - (pure**2).sum()) / (
       points - count) / ((pure**2).sum() / (len(L) - points))})
-pd.DataFrame(lack)
+pd.DataFrame(rows)
 
 # %% [markdown]
-# E by each law, of parts of the runs and at other rates (interval: 95 % of 200
-# refits over runs, crossed law).
+# E by each law, of parts of the runs and at other learning rates (interval: 95 %
+# of 200 refits over runs, exponents by size).
 
 # %%
-multiple = df.rate / (exp.RATE * (32 / df.width)**exp.FALL)
-ruled = df[df.role.isin(['isoflop', 'tune']) & ((multiple - 1).abs() < 0.01)]
-parts = {'as used': iso, 'tuned throughout': analysis.retuned(df),
-         "the rule's rates": ruled} | {
+plan = exp.SCALES['cpu']['grammar']
+multiple = df.learning_rate / (plan.rate * (32 / df.width)**plan.rate_decay)
+by_rule = df[df.role.isin(['isoflop', 'tune']) & ((multiple - 1).abs() < 0.01)]
+parts = {'as used': iso, 'tuned throughout': sweep_analysis.at_tuned_rates(df),
+         "the rule's learning rates": by_rule} | {
              f'seed {k}': own for k, own in iso.groupby('seed')} | {
-             f'without {c:.0e}': iso[iso.budget != c] for c in iso.budget.unique()}
-firm = []
+             f'without {c:.0e}': iso[iso.budget != c]
+             for c in iso.budget.unique()}
+rows = []
 for name, own in parts.items():
   columns = [own[k].to_numpy(float) for k in ('N', 'D', 'loss')]
-  cross = fit.crossed(*columns)
-  firm.append({'runs': name, 'n': len(own),
-               'sum': fit.chinchilla(*columns).params['E'],
-               'p-norm': fit.p_norm(*columns, bounds=analysis.BOUNDS).params['E'],
-               'crossed': cross.params['E'], '95 %': '{:.3f} to {:.3f}'.format(
-                   *fit.bootstrap(cross, 200).interval(lambda p: p['E']))})
-pd.DataFrame(firm)
+  by_size = fits.size_dependent_exponent(*columns)
+  rows.append({
+      'runs': name, 'n': len(own), 'sum': fits.chinchilla(*columns).params['E'],
+      'p-norm': fits.p_norm(*columns, bounds=sweep_analysis.P_BOUNDS
+                            ).params['E'],
+      'exponents by size': by_size.params['E'],
+      '95 %': interval(fits.bootstrap(by_size, 200), QUANTITIES['E'])})
+pd.DataFrame(rows)
 
 # %% [markdown]
-# The largest budget foretold from runs of a tenth by the crossed law, E free:
-# relative errors by size, means of seeds.
+# Each size alone, E at the entropy: its exponent in D.
 
 # %%
-small, large = iso[iso.budget <= iso.budget.max() / 10], means[
-    means.budget == iso.budget.max()]
-cross = fit.crossed(*(small[k].to_numpy(float) for k in ('N', 'D', 'loss')))
-pd.DataFrame({'width': large.width, 'error': cross.predict(
-    large.N, large.D) / large.loss - 1})
-
-# %% [markdown]
-# Each size alone, the floor at the entropy: its exponent in D.
-
-# %%
-fig, axes = look.figure(columns=1, width=6, height=3.6)
+fig, axes = figures.grid(width=6, height=3.6)
 ax = axes[0][0]
 for (world, own), colour in zip(
-    every.groupby('world', sort=False), look.COLOURS):
-  sizes = analysis.by_size(own)
+    every.groupby('world', sort=False), figures.COLOURS):
+  sizes = sweep_analysis.exponent_by_size(own)
   ax.errorbar(sizes.N, sizes.exponent, 1.96 * sizes.error, fmt='o-', capsize=2,
-              color=colour, markersize=4, label=world)
-  if known := exp.theory(world):
-    ax.axhline(known[1], color=colour, linestyle=':', linewidth=1)
+              color=colour, markersize=4, label=exp.WORLDS[world].title)
+  if world in exp.THEORY:
+    ax.axhline(exp.THEORY[world][1], color=colour, linestyle=':', linewidth=1)
 ax.set_xscale('log')
 ax.set_ylim(0, None)
-ax.legend(frameon=False, fontsize=8)
-look.title(ax, 'Each size has an exponent of its own')
-ax.set_xlabel('parameters N (bars: 95 %; dotted: theory)', fontsize=9)
-ax.set_ylabel('exponent of loss - entropy in D', fontsize=9)
+figures.legend(ax)
+figures.labels(ax, 'parameters N (bars: 95 %; dotted: theory)',
+               'exponent of the excess loss in D',
+               'Each size has an exponent of its own')
 fig
 
-# %%
-pd.concat([analysis.by_size(own).assign(world=world)
-           for world, own in every.groupby('world', sort=False)]).drop(
-               columns='N').pivot(index='width', columns='world')
-
 # %% [markdown]
-# What is learned last: to know that a string ends here takes the rules of the
-# root. Left, all of the relative entropy; right, what of it is at end tokens.
+# What is learned last: to predict that a string stops here takes the rules of the
+# root. Left, the excess loss of all tokens; right, of end tokens.
 
 # %%
-fig, axes = look.figure(columns=2, width=4.6, height=3.4)
-for ax, what, title in zip(axes[0], (iso.loss - low, iso.kl_end), (
+fig, axes = figures.grid(columns=2, width=4.6, height=3.4)
+for ax, excess, title in zip(axes[0], (iso.loss - entropy, iso.kl_end), (
     'All tokens', 'End tokens')):
-  ax.scatter(iso.C, what.clip(lower=1e-5), c=np.log10(iso.N), cmap='viridis',
+  ax.scatter(iso.C, excess.clip(lower=1e-5), c=np.log10(iso.N), cmap='viridis',
              s=14)
-  ax.set(xscale='log', yscale='log', xlabel='compute C, FLOP (yellow: large N)')
-  look.title(ax, title)
-axes[0][0].set_ylabel('relative entropy, nats a token', fontsize=9)
+  ax.set(xscale='log', yscale='log')
+  figures.labels(ax, 'compute C, FLOP (yellow: large N)',
+                 'excess loss, nats per token', title)
 fig
 
 # %% [markdown]
-# ## Power laws above the floor (Kaplan et al.)
+# ## Power laws of the excess loss (Kaplan et al.)
 #
-# With the entropy taken off: the best run of each budget; each size that is a
-# third or less of the best of its budget, at its longest (data abound); sizes three
-# times the best and more, by their length (only data are short).
+# The best run of each budget; each size that is a third or less of the best of its
+# budget, at its longest (data abound); sizes three times the best and more, by
+# their length (only data are short).
 
 # %%
-fig, axes = look.figure(columns=3, width=3.8, height=3.3)
+fig, axes = figures.grid(columns=3, width=3.8, height=3.3)
 names = {'C': 'compute C, FLOP', 'N': 'parameters N', 'D': 'tokens D'}
-for ax, (name, (x, y, law, r2)) in zip(axes[0], analysis.power_laws(df).items()):
-  ax.loglog(x, y, 'o', color=look.COLOURS[0], markersize=4)
+for ax, (name, (x, y, law, r2)) in zip(
+    axes[0], sweep_analysis.power_laws(df).items()):
+  ax.loglog(x, y, 'o', color=figures.COLOURS[0], markersize=4)
   line = np.geomspace(x.min(), x.max(), 20)
-  ax.plot(line, law.coefficient * line**law.exponent, color=look.INK,
+  ax.plot(line, law.coefficient * line**law.exponent, color=figures.INK,
           linewidth=1.1)
   error = law.covariance[0, 0]**0.5
-  look.title(ax, f'exponent {-law.exponent:.2f} ± {error:.2f}, R2 {r2:.3f}')
-  ax.set_xlabel(names[name], fontsize=9)
-  look.plain_ticks(ax)
-axes[0][0].set_ylabel('loss - entropy, nats a token', fontsize=9)
+  figures.labels(ax, names[name], 'excess loss, nats per token', f'exponent '
+                 f'{-law.exponent:.2f} ± {error:.2f}, R2 {r2:.3f}')
+  figures.plain_ticks(ax)
 fig
 
 # %% [markdown]
-# ## What is counted
+# ## Counting conventions
 #
 # The same runs and the same surface; only what counts as a FLOP, and whether N
-# holds the embeddings, differs.
+# includes the embeddings, differs.
 
 # %%
-pd.DataFrame([{'convention': c, 'a': analysis.allocation(df, f, c)}
-              for c in flops.CONVENTIONS])
+pd.DataFrame([{'convention': c, 'a': sweep_analysis.allocation_exponents(
+    df, f.params, c)[0]} for c in flops.CONVENTIONS])
 
 # %% [markdown]
 # ## Schedules, learning rates, shapes
 
 # %%
-analysis.schedules(df)[['budget', 'N', 'D', 'loss', 'loss_branch',
-                        'difference', 'seconds', 'seconds_branch']]
+sweep_analysis.cooldowns(df)[['budget', 'seed', 'N', 'D', 'loss',
+                              'loss_cooldown', 'difference']]
 
 # %% [markdown]
-# Learning rates, means over the sizes of a budget: the rate where the fitted bowl
-# is lowest, over that used; what it would save of the loss, in per cent; what the
-# best single run would (with luck in it); what one rate for all sizes would.
+# Learning rates, means over the sizes of a budget: the one where the fitted bowl is
+# lowest, over the one used; what it would save of the loss, in per cent; what one
+# rate for all sizes would; what the best single run would (with luck in it).
 
 # %%
-tuned = analysis.tuning(df)
+tuned = sweep_analysis.tuned_rates(df)
 pd.DataFrame({'best / used': tuned.best / tuned.used} | {
-    k: 100 * tuned[k] / tuned.of for k in ('gain', 'least', 'others')}).groupby(
-        tuned.budget).mean()
+    k: 100 * tuned[k] / tuned.loss for k in (
+        'gain', 'gain_common', 'gain_luckiest')}).groupby(tuned.budget).mean()
 
 # %%
-pd.DataFrame(analysis.moved(df).items(), columns=['what', 'value'])
+pd.DataFrame(sweep_analysis.sensitivity(df).items(), columns=['what', 'value'])
 
 # %%
-analysis.shapes(df)[['depth', 'width', 'N', 'loss']]
+sweep_analysis.shapes(df)[['depth', 'width', 'N', 'loss']]
 
 # %% [markdown]
-# ## The largest runs, foretold
+# ## Predictions from runs of a tenth of the compute
 
 # %%
-told = sweep.experiment(str(sweep.ROOT / 'experiments/scaling_prediction.py'))
-runs = every[every.role == 'isoflop']
-print(told.show(runs))
+pd.concat([sweep_analysis.extrapolations(own) for _, own in every.groupby(
+    'world', sort=False)]).groupby(['world', 'budget', 'N'], sort=False)[[
+        'loss', 'predicted', 'low', 'high', 'error', 'error_fixed_entropy',
+        'error_p_norm', 'accuracy', 'accuracy_predicted']].mean()
+
+# %% [markdown]
+# The largest budget of the grammar, predicted with exponents by size, E free:
+# relative errors by size, means of seeds.
 
 # %%
-told.figure(runs)
-
-# %%
-Markdown('\n'.join(f'* **{c.reproduced}**: {c.statement}. Paper: {c.paper}; '
-                   f'ours: {c.ours}' for c in told.verdict(runs)))
+top = iso.budget.max()
+small, large = sweep_analysis.smaller(df, top), p[p.budget == top]
+by_size = fits.size_dependent_exponent(*(
+    small[k].to_numpy(float) for k in ('N', 'D', 'loss')))
+pd.DataFrame({'width': large.width, 'error': by_size.predict(
+    large.N, large.D) / large.loss - 1})
