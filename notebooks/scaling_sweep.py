@@ -36,6 +36,7 @@ records = results.read_records(
 every = exp.table(records)
 df = every[every.world == 'grammar']
 DRAWS = int(os.environ.get('DRAWS', 1000))  # of the bootstraps of this page
+sweep_analysis.DRAWS = min(DRAWS, sweep_analysis.DRAWS)
 pd.options.display.float_format = '{:.4g}'.format
 made_by = results.provenance(records, exp.name, 'cpu')
 {k: made_by[k] for k in ('runs', 'run_seconds', 'device', 'finished')}
@@ -163,7 +164,7 @@ def departures(law):
   return log, point, off.groupby(C).transform('mean'), off - point
 
 
-def refitted(law, shift=0.0, tables=60):
+def refitted(law, shift=0.0, tables=min(60, DRAWS)):
   """Means over three seeds hold a third of their variance already."""
   log, _, _, rest = departures(law)
   scale = 1.5**0.5 * (1 if np.ndim(shift) == 0 else (2 / 3)**0.5)
@@ -251,7 +252,7 @@ for name, own in parts.items():
       'p-norm': fits.p_norm(*columns, bounds=sweep_analysis.P_BOUNDS
                             ).params['E'],
       'exponents by size': by_size.params['E'],
-      '95 %': interval(fits.bootstrap(by_size, 200), QUANTITIES['E'])})
+      '95 %': interval(fits.bootstrap(by_size, min(200, DRAWS)), QUANTITIES['E'])})
 pd.DataFrame(rows)
 
 # %% [markdown]
