@@ -86,7 +86,8 @@ print('LOADED', bad)
 
 def test_report_on_finished_results_loads_no_jax(tmp_path):
   code = f'''
-import sys
+import os, sys
+os.environ['SCALING_DRAWS'] = '20'  # of bootstraps
 from physics_lm import report, results, sweep
 found = sorted(report.RESULTS.glob('*/*.runs.jsonl'))
 assert found

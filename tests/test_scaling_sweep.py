@@ -1,10 +1,12 @@
 """The plan, the analysis and the claims of the scaling sweep, on tables whose
 law is known."""
 
+import json
+
 import numpy as np
 import pytest
 
-from physics_lm import claims, results, sweep
+from physics_lm import claims, report, results, sweep
 from physics_lm.scaling import (
   flops,
   isoflop_plan,
@@ -303,3 +305,14 @@ def test_runs_of_a_sweep_have_their_roles(exp):
   assert cooldown.config.optim.warmup == trunk.config.optim.warmup
   assert sorted({r.tags['learning_rate'] / r.config.optim.learning_rate
                  for r in runs}) == [1.0]
+
+
+def test_claims_keep_the_verdicts_of_the_older_rule(exp):
+  """Those of the two experiments that are one now, on the committed runs."""
+  golden = json.loads((ROOT / 'tests/goldens/verdicts.json').read_text())
+  old = [r['reproduced'] for name in ('scaling_prediction', 'scaling_sweep')
+         for r in golden if r['experiment'] == name]
+  df = exp.table(results.read_records(
+      report.records_path(report.RESULTS, exp.name, 'cpu')))
+  judged = claims.judge_all(exp.CLAIMS, df, exp.measures(df))
+  assert [('no', 'yes')[j.held] for j in judged] == old and len(old) == 54
