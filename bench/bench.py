@@ -8,6 +8,8 @@ median of repeats, with the least and the greatest. Nothing here is a test:
 timings are read by people.
 """
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import argparse
 import json
 import os
@@ -28,14 +30,13 @@ import numpy as np
 from configs import default
 from physics_lm import (
   checkpoint,
-  cli,
-  environment,
+  host_tuning,
   launch,
-  pipeline,
-  program,
-  rows,
-  store,
+  loader,
+  mixture,
+  run_dir,
   sweep,
+  train_step,
 )
 from physics_lm.scaling import flops
 
@@ -80,10 +81,10 @@ def matmul_peak(repeats: int, dtype='float32') -> list[float]:
 
 def pipeline_speed(repeats: int, length: int = 512) -> list[float]:
   """Tokens/s of one core making rows of 100,000 people's biographies."""
-  data = rows.load(cli.override(default.get_config(), {
+  data = load_mixture(override(default.get_config(), {
       'worlds.bios.people': 100_000, 'data.length': length,
       'data.tasks.qa.weight': 0.0}))
-  batches = pipeline.host_batches([data], 64, range(64), 0, prefetch=0)
+  batches = loader.host_batches([data], 64, range(64), 0, prefetch=0)
   count = 10
   work = lambda: [next(batches) for _ in range(count)]
   return [count * 64 * length / s for s in timed(work, repeats)]
@@ -92,11 +93,11 @@ def pipeline_speed(repeats: int, length: int = 512) -> list[float]:
 def step_speed(overrides: dict, repeats: int):
   """(tokens/s of the train step, training FLOPs a token, seconds to compile);
   data made beforehand."""
-  config = cli.override(default.get_config(), overrides)
-  data = rows.load(config)
-  trainer = program.build(config, data)
-  local = pipeline.local_rows(trainer.batch_shardings['task'], trainer.lead)
-  host = next(pipeline.host_batches([data], config.data.batch, local, 0))
+  config = override(default.get_config(), overrides)
+  data = load_mixture(config)
+  trainer = train_step.build(config, data)
+  local = loader.local_rows(trainer.batch_shardings['task'], trainer.lead)
+  host = next(loader.host_batches([data], config.data.batch, local, 0))
   batch = jax.device_put(host, trainer.batch_shardings)
   state = trainer.init()
   tokens = config.data.batch * config.data.length
@@ -120,8 +121,8 @@ def step_speed(overrides: dict, repeats: int):
 def checkpoint_speed(overrides: dict, repeats: int):
   """(megabytes, seconds that save() holds the loop, seconds until it is on
   disk) of a whole training state."""
-  config = cli.override(default.get_config(), overrides)
-  trainer = program.build(config, rows.load(config))
+  config = override(default.get_config(), overrides)
+  trainer = train_step.build(config, load_mixture(config))
   state = trainer.init()
   size = sum(x.nbytes for x in jax.tree.leaves(state)) / 1e6
   held, whole = [], []
@@ -176,7 +177,7 @@ def main():
   p.add_argument('--out', type=Path,
                  default=Path(__file__).with_name('RESULTS.md'))
   a = p.parse_args()
-  environment.keep_memory()  # before JAX starts its threads
+  host_tuning.keep_memory()  # before JAX starts its threads
   n = 2 if a.quick else 5
   raw, lines = {'machine': machine()}, []
 
@@ -206,9 +207,9 @@ def main():
   text = (f'# Benchmark\n\n{raw["machine"]}\n\nMedian of {n}; written by '
           '`make bench`.\n\n| what | median | range | unit | note |\n'
           '|---|---|---|---|---|\n' + '\n'.join(lines) + '\n')
-  store.write(a.out, text)
+  run_dir.write(a.out, text)
   if a.json:
-    store.write(a.json, json.dumps(raw, indent=1) + '\n')
+    run_dir.write(a.json, json.dumps(raw, indent=1) + '\n')
   print(f'written: {a.out}')
 
 

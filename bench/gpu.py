@@ -8,6 +8,8 @@ line. The share of the peak is training FLOPs by our own count
 (scaling/flops.py) over the matmul rate measured here, in the same dtype.
 """
 
+from physics_lm.model.config import model_config
+from physics_lm.config import override
 import argparse
 import json
 import subprocess
@@ -77,15 +79,15 @@ def decode_speed(seconds: float) -> dict:
   import numpy as np
 
   from configs import default
-  from physics_lm import cli, decode, model, shape
-  config = cli.override(default.get_config(), {
+  from physics_lm.model import decode, decoder
+  config = override(default.get_config(), {
       'model.width': 256, 'model.depth': 4, 'model.dtype': 'bfloat16'})
-  cfg = shape.make(config, 2048)
-  params = model.init(cfg, jax.random.key(0))
+  cfg = model_config(config, 2048)
+  params = decoder.init(cfg, jax.random.key(0))
   prompts = np.random.default_rng(0).integers(2, 2048, (256, 64)).tolist()
 
   def once() -> int:
-    return sum(map(len, decode.greedy(params, cfg, prompts, 64)))
+    return sum(map(len, decode.greedy_decode(params, cfg, prompts, 64)))
 
   once()
   speeds, end = [], time.perf_counter() + seconds

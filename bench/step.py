@@ -9,6 +9,8 @@ flags as bench/torch_step.py, so that the two, or another trainer, can be run
 in turn.
 """
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import argparse
 import json
 import re
@@ -72,23 +74,23 @@ def main():
                  help='runs in one program; tokens/s are of all together')
   a = p.parse_args()
 
-  from physics_lm import environment
-  environment.keep_memory()
+  from physics_lm import host_tuning
+  host_tuning.keep_memory()
   import jax
   import numpy as np
 
   from configs import default
-  from physics_lm import cli, program, rows
+  from physics_lm import mixture, train_step
   from physics_lm.scaling import flops
   s = a.shape
   M = a.members
-  config = cli.override(default.get_config(), {
+  config = override(default.get_config(), {
       'model.width': s['D'], 'model.depth': s['L'], 'model.heads': s['N'],
       'model.dtype': a.dtype, 'data.length': s['T'], 'data.batch': s['B'],
       'runtime.attention': a.attention, 'runtime.remat': a.remat})
-  data = rows.load(config)._replace(vocab=range(s['V']))
-  members = [cli.override(config, {'seed.init': i}) for i in range(M)]
-  made = program.build(config, data, shared=False,
+  data = load_mixture(config)._replace(vocab=range(s['V']))
+  members = [override(config, {'seed.init': i}) for i in range(M)]
+  made = train_step.build(config, data, shared=False,
                        members=members if M > 1 else ())
   state = made.init()
   tokens = np.random.default_rng(0).integers(

@@ -46,7 +46,7 @@ def manipulation() -> ConfigDict:
 
 
 def bitworld() -> ConfigDict:
-  """Keys of bioD(N, K, C, D, L, T) (physics_lm/worlds/bitworld.py)."""
+  """Keys of bioD(N, K, C, D, L, T) (physics_lm/worlds/biod.py)."""
   w = ConfigDict()
   w.kind = 'bitworld'
   w.version = 2
@@ -79,7 +79,7 @@ def text() -> ConfigDict:
 
 
 def igsm() -> ConfigDict:
-  """Keys of iGSM (physics_lm/worlds/igsm.py); as they stand, iGSM-med."""
+  """Keys of iGSM (physics_lm/worlds/igsm/problems.py); as they stand, iGSM-med."""
   w = ConfigDict()
   w.kind = 'igsm'
   w.version = 1
@@ -150,7 +150,7 @@ def evaluation(kind: str):
   e.weight_decay = 0.3  # 'p_probe' and 'q_probe', on matrices only
   e.names = True  # 'p_probe' and 'q_probe': the update of the embedding reaches
   # the tokens of names; False: it cannot memorise who they belong to
-  # Weights are compressed first, for 'knowledge_bits' (physics_lm/compress.py):
+  # Weights are compressed first, for 'knowledge_bits' (physics_lm/model/compress.py):
   e.compress = 'none'  # 'none', 'nearest', 'gptq', 'prune' or 'prune_units'
   e.bits = 8  # per weight, 'nearest' and 'gptq'
   e.group = 32  # inputs that share a scale
@@ -226,7 +226,7 @@ def get_config() -> ConfigDict:
 
   c.adapter = ConfigDict()  # of init_from's model, which stays as it is
   c.adapter.kind = 'none'  # everything trains; or 'lora', 'whole', 'prefix',
-  # 'prompt', 'bottleneck': physics_lm/adapters.py
+  # 'prompt', 'bottleneck': physics_lm/model/adapters.py
   c.adapter.matrices = 'query,value'  # by commas: 'lora', 'whole'
   c.adapter.rank = 8  # of 'lora'; units of 'bottleneck'
   c.adapter.embedding_rank = 128  # of 'lora'; 0: the embedding stays

@@ -34,7 +34,7 @@ from physics_lm.claims import Claim, at_least, at_most, between, equals
 from physics_lm.scaling import isoflop_plan, plots, sweep_effects
 from physics_lm.scaling.isoflop_plan import Plan, SweepWorld, sliding
 from physics_lm.sweep import pick
-from physics_lm.worlds import power as zipf
+from physics_lm.worlds import zipf
 
 WORLDS = {k: SweepWorld(*v) for k, v in scales.ENTROPY_WORLDS.items()}
 THEORY = {f'biod{size}_zipf_{a}': (zipf.size_exponent(a), zipf.data_exponent(a))

@@ -18,6 +18,7 @@
 
 # %%
 # %matplotlib inline
+from physics_lm.mixture import load_mixture
 import json
 import textwrap
 
@@ -25,7 +26,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from configs import igsm
-from physics_lm import report, rows, sweep
+from physics_lm import mixture, report, sweep
 
 exp = sweep.experiment(str(sweep.ROOT / 'experiments/error_correction.py'))
 results = report.RESULTS / 'error_correction'
@@ -40,7 +41,7 @@ made_by = json.loads((results / 'cpu.json').read_text())
 # %%
 config = igsm.get_config('small')
 config.worlds.igsm.retry_rate = 0.5
-world = rows.load(config).worlds['igsm']
+world = load_mixture(config).worlds['igsm']
 example = next(e for e in (world.example('train_op3', i) for i in range(100))
                if e.meta['retries'] == 2)
 for text in (world.prompt(example), ''.join(

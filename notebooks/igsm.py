@@ -21,9 +21,9 @@ import textwrap
 import pandas as pd
 
 from physics_lm.worlds import base
-from physics_lm.worlds import igsm_statistics as statistics
+from physics_lm.worlds.igsm import reference_stats as statistics
 
-world = base.of_flags('igsm', ['retry_rate=0.2'], seed=0)
+world = base.world_from_flags('igsm', ['retry_rate=0.2'], seed=0)
 example = next(e for e in (world.example('train_op6', i) for i in range(100))
                if e.meta['retries'])
 for text in (world.prompt(example), ''.join(
@@ -40,7 +40,7 @@ for text in (world.prompt(example), ''.join(
 # %%
 table = pd.DataFrame(
     [r._asdict() | {'apart': r.apart} for setting in statistics.SETTINGS
-     for r in statistics.rows(setting, 3000)])
+     for r in statistics.statistics_rows(setting, 3000)])
 laws = table.exact & (table.what != 'op 1')
 table[~laws].drop(columns='exact').round(3)
 

@@ -144,7 +144,7 @@ gems = pd.read_json(GEMSTONES, lines=True)
 def count(width, depth):
   """(N, N without embeddings, FLOPs per token from each matrix product): heads
   of 128, two queries to a key, gated MLP of ratio 4, two tables of 50,304."""
-  s = Shape(vocab=50_304, depth=depth, width=width, heads=width // 128,
+  s = ModelConfig(vocab=50_304, depth=depth, width=width, heads=width // 128,
             kv_heads=max(width // 256, 1), mlp_width=4 * width,
             mlp='gated_silu', norm='rmsnorm', bias=False, tied=False,
             qk_norm=False, rotary_fraction=1.0, rotary_base=1e4, dropout=0.0,

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from physics_lm import hosts
+from physics_lm import distributed
 from physics_lm.errors import BadInput
 
 # orbax reports every folder it opens; errors still come through.
@@ -109,7 +109,7 @@ class Checkpoints:
       for step in steps:
         shutil.rmtree(aside / str(step), ignore_errors=True)
         (self.folder / str(step)).rename(aside / str(step))
-    hosts.wait_for_all('checkpoints set aside')
+    distributed.wait_for_all('checkpoints set aside')
     self._manager.reload()
 
   def preempted(self, step: int) -> bool:

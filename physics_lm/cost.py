@@ -1,12 +1,18 @@
 """What a run costs before it is launched: FLOPs, time, memory. No JAX."""
 
+from physics_lm.progress import clock
+from physics_lm.model.config import model_config
+from physics_lm.model.config import lr_decay_start
+from physics_lm.model.config import LOGITS_CHUNK
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from physics_lm import cli, rows, shape, slurm, sweep
+from physics_lm import mixture, slurm, sweep
 from physics_lm.scaling import flops
 
 
@@ -28,7 +34,7 @@ DEVICES = {
 STARTUP = 15.0  # seconds: imports, compilation, last evaluation
 
 
-def memory(config, form: shape.Shape, devices: int = 1) -> float:
+def memory_bytes(config, form: config.ModelConfig, devices: int = 1) -> float:
   """Bytes a device needs to train: parameters, gradients and two moments in
   float32, sharded over fsdp x tensor, experts' over expert too; activations
   kept for the backward pass; logits. An estimate: the compiler reuses and pads.
@@ -53,11 +59,11 @@ def memory(config, form: shape.Shape, devices: int = 1) -> float:
   if form.attention == 'xla':
     layer += 2 * form.heads / tensor * T
   kept = form.depth * (D if form.remat else layer) + layer
-  logits = min(tokens * form.vocab, shape.CHUNK) * 4 * 2
+  logits = min(tokens * form.vocab, LOGITS_CHUNK) * 4 * 2
   return state + tokens * kept * size + logits
 
 
-def cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
+def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
   """Parameters, tokens, exposures of each task, FLOPs, seconds on `devices`
   of a kind, and bytes on each. Exposures are estimated from 16 rows of each
   task, of seed 0 and at most 1,000 people: making 100,000 would take longer
@@ -65,15 +71,15 @@ def cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
   c = run.config
   few = {f'worlds.{k}.people': min(w.people, 1000)
          for k, w in c.worlds.items() if 'people' in w}
-  data = rows.load(cli.override(c, few | {f'seed.{k}': 0 for k in c.seed}))
-  form = shape.make(c, len(data.vocab))
+  data = load_mixture(override(c, few | {f'seed.{k}': 0 for k in c.seed}))
+  form = model_config(c, len(data.vocab))
   tokens = c.steps * c.data.batch * c.data.length
   exposures = {}
   for task in data.tasks:
     if not task.people:  # a stream
       continue
     alone = data._replace(tasks=(task,))
-    sample = [int(rows.row(alone, i)['entries']) for i in range(16)]
+    sample = [int(mixture.packed_row(alone, i)['entries']) for i in range(16)]
     drawn = sum(sample) / 16 * c.steps * c.data.batch * task.weight
     world = c.data.tasks[task.name].world
     fewer = few.get(f'worlds.{world}.people', 1) / c.worlds[world].get(
@@ -81,21 +87,21 @@ def cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
     exposures[task.name] = drawn / task.people * fewer
   work = flops.per_token(form, c.data.length) * tokens
   # What it takes from a trunk is the trunk's cost.
-  own = work * (1 - shape.knee(c) / c.steps if run.trunk and c.steps else 1)
+  own = work * (1 - lr_decay_start(c) / c.steps if run.trunk and c.steps else 1)
   return {'parameters': flops.parameters(form).total,
           'tokens': tokens, 'exposures': exposures, 'flops': work,
           'seconds': STARTUP + own / DEVICES[device].speed / devices,
-          'bytes': memory(c, form, devices)}
+          'bytes': memory_bytes(c, form, devices)}
 
 
-def table(runs: Sequence[sweep.Run], folder: Path, device: str,
+def cost_table(runs: Sequence[sweep.Run], folder: Path, device: str,
           devices: int = 1, recorded: Collection[str] = ()) -> str:
   """The text of --list: the runs of an experiment and those they start from,
   with their states (sweep.states, or a cluster's). `recorded`: ids of runs
   whose record is committed."""
   states = sweep.states(runs, folder, recorded)
   queued, runs = slurm.queue_states(runs, folder), sweep.ordered(runs)
-  costs = [cost(run, device, devices) for run in runs]
+  costs = [run_cost(run, device, devices) for run in runs]
   changes = [run.changes for run in runs]
   common = {k: v for k, v in changes[0].items()
             if all(k in c and c[k] == v for c in changes)}
@@ -104,9 +110,9 @@ def table(runs: Sequence[sweep.Run], folder: Path, device: str,
   for run, k in zip(runs, costs):
     lines.append([
         run.id, ' '.join(f'{a}={b}' for a, b in run.tags.items()),
-        short(k['parameters']), short(k['tokens']),
+        short_number(k['parameters']), short_number(k['tokens']),
         ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
-        f'{k["flops"]:.1e}', cli.clock(k['seconds']), f'{short(k["bytes"])}B',
+        f'{k["flops"]:.1e}', clock(k['seconds']), f'{short_number(k["bytes"])}B',
         queued.get(run.id, states[run.id]).lower(),
         overrides({k: v for k, v in run.changes.items() if k not in common})])
   left = [k['seconds'] for run, k in zip(runs, costs)
@@ -114,7 +120,7 @@ def table(runs: Sequence[sweep.Run], folder: Path, device: str,
   return '\n'.join([
       *aligned(lines), f'every run: {overrides(common)}',
       _total(costs, device, devices)
-      + (f'; {len(left)} left, about {cli.clock(sum(left))}' if left
+      + (f'; {len(left)} left, about {clock(sum(left))}' if left
          else '; nothing left to run'), *_too_big(costs, device)])
 
 
@@ -123,8 +129,8 @@ def _total(costs: Sequence[dict], device: str, devices: int) -> str:
   tokens, work, seconds = (sum(k[key] for k in costs)
                            for key in ('tokens', 'flops', 'seconds'))
   workers = f'{devices} x {device}' if devices > 1 else f'one {device} worker'
-  return (f'{len(costs)} runs, {short(tokens)} tokens, {work:.1e} FLOPs, about '
-          f'{cli.clock(seconds)} of {workers} in all '
+  return (f'{len(costs)} runs, {short_number(tokens)} tokens, {work:.1e} FLOPs, about '
+          f'{clock(seconds)} of {workers} in all '
           f'({seconds * devices / 3600:.2g} device-hours); evaluations are not '
           'counted')
 
@@ -133,7 +139,7 @@ def _too_big(costs: Sequence[dict], device: str) -> list[str]:
   """A line when some runs do not fit the device's memory."""
   room = DEVICES[device].memory
   big = sum(k['bytes'] > room for k in costs)
-  return [f'{big} of {len(costs)} runs want more than the {short(room)}B of a '
+  return [f'{big} of {len(costs)} runs want more than the {short_number(room)}B of a '
           f'{device}: more devices (--devices) over runtime.mesh.fsdp, '
           'runtime.remat, runtime.accumulate'] if big else []
 
@@ -151,7 +157,7 @@ def overrides(changes: Mapping) -> str:
                   for k, v in changes.items())
 
 
-def short(n: float) -> str:
+def short_number(n: float) -> str:
   """1234567 -> '1.2M'."""
   for unit, size in (('T', 1e12), ('G', 1e9), ('M', 1e6), ('k', 1e3)):
     if n >= size:

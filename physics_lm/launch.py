@@ -16,6 +16,9 @@ When it ends, `python -m physics_lm.report` writes the records of the runs,
 with --partial also those of a sweep that was stopped.
 """
 
+from physics_lm.progress import Stop
+from physics_lm.progress import Progress
+from physics_lm.config import argument_parser
 import contextlib
 import ctypes
 import itertools
@@ -31,14 +34,13 @@ from pathlib import Path
 from types import ModuleType
 
 from physics_lm import (
-  cli,
   cost,
-  environment,
+  host_tuning,
   population,
   report,
   results,
+  run_dir,
   slurm,
-  store,
   sweep,
 )
 from physics_lm.errors import BadInput, command, disk_errors
@@ -96,7 +98,7 @@ class Worker:
 
   def step(self) -> int:
     """The step that all of its runs have reached."""
-    return min(map(store.step_reached, self.folders))
+    return min(map(run_dir.step_reached, self.folders))
 
   def stop(self) -> None:
     """Asks the trainer to save and exit, once: a second SIGTERM kills it."""
@@ -139,12 +141,12 @@ class Display:
     self.steps = {r.id: r.config.steps for r in runs}
     self.folder, self._bars = folder, {}
     self._terminal = sys.stderr.isatty()
-    self._all = cli.Progress(sum(self.steps.values()), self._reached(),
+    self._all = Progress(sum(self.steps.values()), self._reached(),
                              'all runs', 'step')
 
   def _reached(self) -> int:
-    return sum(n if store.is_done(self.folder / r)
-               else min(store.step_reached(self.folder / r), n)
+    return sum(n if run_dir.is_done(self.folder / r)
+               else min(run_dir.step_reached(self.folder / r), n)
                for r, n in self.steps.items())
 
   def show(self, workers: Sequence[Worker], done: int, failed: int) -> None:
@@ -188,7 +190,7 @@ def cpu_slices(jobs: int | None) -> list[set[int] | None]:
   """The cores of each worker. With an accelerator: one worker, unpinned; else
   one a core, or `jobs` of them with equal shares of the cores."""
   cores = sorted(os.sched_getaffinity(0))
-  if environment.on_accelerator():
+  if host_tuning.on_accelerator():
     return [None] * (jobs or 1)
   jobs = jobs or len(cores)
   each = len(cores) // jobs
@@ -207,7 +209,7 @@ def limit(run: sweep.Run, accelerated: bool, vmap_runs: int | None) -> int:
   if vmap_runs is not None or not accelerated:
     return vmap_runs or 1
   room = 0.8 * min(d.memory for k, d in cost.DEVICES.items() if k != 'cpu')
-  fit = int(room / cost.cost(run, 'h200')['bytes'])
+  fit = int(room / cost.run_cost(run, 'h200')['bytes'])
   return min(max(fit, 1), MAX_VMAPPED_RUNS)
 
 
@@ -217,10 +219,10 @@ def vmappable_with(run: sweep.Run, others: Iterable[sweep.Run], most: int
   most `most` in all."""
   if most < 2:
     return [run]
-  key = population.key(run.config)
+  key = population.population_key(run.config)
   return [run, *itertools.islice(
       (o for o in others if o is not run
-       and population.key(o.config) == key), most - 1)]
+       and population.population_key(o.config) == key), most - 1)]
 
 
 def link_finished_runs(runs: Iterable[sweep.Run], folder: Path) -> None:
@@ -231,7 +233,7 @@ def link_finished_runs(runs: Iterable[sweep.Run], folder: Path) -> None:
     if at.is_symlink() and not at.exists():  # its target has been deleted
       at.unlink()
     done = [p for p in sorted(folder.parent.glob(f'*/{run.id}'))
-            if store.is_done(p) and not p.is_symlink()]
+            if run_dir.is_done(p) and not p.is_symlink()]
     if done and not at.exists():
       folder.mkdir(parents=True, exist_ok=True)
       with contextlib.suppress(FileExistsError):  # another launcher's link
@@ -267,7 +269,7 @@ class Scheduler:
         'recorded', 'not needed')], folder)
     self._free = cpu_slices(jobs)  # of workers that could start
     self._vmap_runs = vmap_runs
-    self._accelerated = environment.on_accelerator()
+    self._accelerated = host_tuning.on_accelerator()
     self._most: dict[str, int] = {}  # by run id: in one program with it
     self._crashed: set[str] = set()  # ids of runs that get no third try
     self._busy_until: dict[str, float] = {}  # another launcher has them
@@ -303,7 +305,7 @@ class Scheduler:
         self._settle(run, 'done')
       elif (self._free and (run.parent is None or parent in sweep.COMPLETE)
             and self._busy_until.get(run.id, 0) < time.time()):
-        if store.state(self.folder / run.id) == 'running':
+        if run_dir.state(self.folder / run.id) == 'running':
           self._leave([run])
         else:
           ready.append(run)
@@ -378,7 +380,7 @@ def launch(runs: Sequence[sweep.Run], folder: Path, jobs: int | None = None,
   states = prepare(runs, folder, recorded)
   print(f'{counted(states.values())}; in {folder}', flush=True)
   scheduler = Scheduler(runs, folder, states, jobs, vmap_runs)
-  with contextlib.closing(scheduler.display), cli.Stop(
+  with contextlib.closing(scheduler.display), Stop(
       'the trainers save and stop') as stop:
     while scheduler.waiting or scheduler.workers:
       scheduler.step(bool(stop.asked))
@@ -404,7 +406,7 @@ def main(argv: Sequence[str] | None = None) -> None:
           report.RESULTS, module.name, a.scale)), runs)
   if a.list:
     device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
-    print(cost.table(runs, folder, device, a.devices, recorded))
+    print(cost.cost_table(runs, folder, device, a.devices, recorded))
     return
   with disk_errors(folder):
     if a.executor == 'slurm':
@@ -416,7 +418,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _arguments(argv: Sequence[str] | None) -> Namespace:
   """The command line's arguments, checked. Raises BadInput."""
-  p = cli.parser('physics_lm.launch', __doc__)
+  p = argument_parser('physics_lm.launch', __doc__)
   sweep.experiment_flags(p)
   p.add_argument('--list', action='store_true',
                  help='show the runs and their cost, run nothing')

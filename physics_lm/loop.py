@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from physics_lm import hosts, optim, pipeline, program, rows
-from physics_lm.cli import Progress
+from physics_lm import distributed, loader, mixture, optim, train_step
+from physics_lm.progress import Progress
 from physics_lm.errors import BadInput
 from physics_lm.recorder import RunRecorder
 from physics_lm.scaling import flops
@@ -27,10 +27,10 @@ class Group:
   """Runs that train in one program (often a single one), and how far they
   are. All are at the same step."""
 
-  trainer: program.Program
+  trainer: train_step.TrainProgram
   recorders: list[RunRecorder]
-  state: program.State
-  data: Sequence[rows.Data]  # of each run, or one that all read
+  state: train_step.TrainState
+  data: Sequence[mixture.Mixture]  # of each run, or one that all read
   stop: object  # its `asked` is a signal's name, or ''
   began: float  # when, in seconds
   unread_sums: list = dataclasses.field(default_factory=list)
@@ -44,10 +44,10 @@ class Group:
     self.tokens_per_step = config.data.batch * config.data.length  # of each run
     self.flops_per_step = self.tokens_per_step * flops.per_token(
         trainer.cfg, config.data.length)
-    self.lr_schedules = [optim.schedule(r.config) for r in self.recorders]
-    self.local_rows = pipeline.local_rows(trainer.batch_shardings['task'],
+    self.lr_schedules = [optim.lr_schedule(r.config) for r in self.recorders]
+    self.local_rows = loader.local_rows(trainer.batch_shardings['task'],
                                           trainer.lead)
-    self.batches = pipeline.host_batches(
+    self.batches = loader.host_batches(
         self.data, config.data.batch, self.local_rows, self.first_step,
         config.runtime.workers, config.runtime.prefetch,
         self.leader.meta.get('streams'))
@@ -119,7 +119,7 @@ def save_if_due(group: Group, step: int, stopping: bool):
   if not due or step == group.first_step:
     return
   read_sums(group)
-  streams = hosts.gathered(pipeline.place(group.batches))
+  streams = distributed.allgather_json(loader.stream_state(group.batches))
   for i, recorder in alive(group):
     recorder.save(step, group.trainer.take(group.state, i),
                   seconds_per_run(group), streams)
@@ -127,7 +127,7 @@ def save_if_due(group: Group, step: int, stopping: bool):
 
 def draw_batch(group: Group) -> dict[str, jax.Array]:
   """The rows of the next step, on the devices."""
-  return pipeline.to_devices(next(group.batches), group.local_rows,
+  return loader.to_devices(next(group.batches), group.local_rows,
                              group.trainer.lead, group.trainer.batch_shardings)
 
 

@@ -4,16 +4,17 @@ A step gives sums; sums of steps and hosts merge by addition; the division
 happens here, once a window.
 """
 
+from physics_lm.config import run_id
 import json
 import os
 from pathlib import Path
 
 import numpy as np
 
-from physics_lm import store
+from physics_lm import run_dir
 
 
-def add(window: dict, sums: dict) -> dict:
+def add_sums(window: dict, sums: dict) -> dict:
   """The window with the sums of further steps (arrays [steps, ...]) added one
   after the other: the same to the last bit however they were cut up."""
   out = {}
@@ -24,7 +25,7 @@ def add(window: dict, sums: dict) -> dict:
   return out
 
 
-def means(window: dict, tasks: list[str]) -> dict[str, float]:
+def window_means(window: dict, tasks: list[str]) -> dict[str, float]:
   """Loss in nats a token, over all tasks and by task, and gradient norm."""
   loss, weight = np.asarray(window['loss']), np.asarray(window['weight'])
   out = {'loss': float(loss.sum() / max(weight.sum(), 1))}
@@ -35,7 +36,7 @@ def means(window: dict, tasks: list[str]) -> dict[str, float]:
   return out
 
 
-class Writer:
+class MetricsWriter:
   """Appends rows to metrics.jsonl, and mirrors them to wandb if asked.
 
   `resume_at`: rows that a resumed run will write again are dropped first, so
@@ -44,10 +45,10 @@ class Writer:
 
   def __init__(self, folder: Path, config: dict, resume_at: int = 0):
     path = folder / 'metrics.jsonl'
-    kept = [r for r in store.read_rows(path)
+    kept = [r for r in run_dir.read_rows(path)
             if r['step'] < resume_at
             or (r['step'] == resume_at and r['kind'] == 'train')]
-    store.write(path, ''.join(json.dumps(r) + '\n' for r in kept))
+    run_dir.write(path, ''.join(json.dumps(r) + '\n' for r in kept))
     self._file = path.open('a', encoding='utf-8')
     self._mirror = _wandb(folder, config)
 
@@ -72,7 +73,7 @@ class Writer:
         print(f'wandb mirror did not finish: {e}', flush=True)
 
 
-class NoWriter:
+class NoMetricsWriter:
   """What the processes that do not write hold."""
 
   def write(self, kind, step, **values):
@@ -96,7 +97,7 @@ def mirror_report(folder: Path, mode: str, made_by: dict, df, figure: Path):
 
 def _wandb(folder: Path, config: dict):
   return _started(folder, config['log']['wandb'], config['log']['project'],
-                  config, id=store.run_id(config), resume='allow')
+                  config, id=run_id(config), resume='allow')
 
 
 def _started(folder: Path, mode: str, project: str, config: dict, **kwargs):

@@ -8,13 +8,14 @@ of Adam's (Liu et al. 2025, arXiv 2502.16982), so that one learning rate, one
 weight decay and one schedule serve both.
 """
 
+from physics_lm.model.config import lr_decay_start
 import math
 
 import jax
 import optax
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
-from physics_lm import shape
+
 from physics_lm.errors import BadInput
 
 SCHEDULES = ('cosine', 'linear', 'constant', 'wsd')
@@ -31,7 +32,7 @@ MATRICES = {
     'up': _PLAIN, 'gate': _PLAIN, 'down': _PLAIN}
 
 
-def schedule(config, peak=None) -> optax.Schedule:
+def lr_schedule(config, peak=None) -> optax.Schedule:
   """Warm-up from 0 over `warmup` steps, then the named shape down to
   `final` x peak at config.steps. 'wsd' (warmup-stable-decay) keeps the peak
   and falls linearly over the last `decay` of the steps. `peak`: a number or a
@@ -54,7 +55,7 @@ def schedule(config, peak=None) -> optax.Schedule:
   elif o.schedule == 'constant':
     after = optax.constant_schedule(peak)
   else:
-    falling = total - shape.knee(config)
+    falling = total - lr_decay_start(config)
     if falling < 1:
       raise BadInput(f'optim.decay is {o.decay}, wanted above 0 for wsd')
     after = optax.join_schedules(
@@ -119,7 +120,7 @@ def _direction(config) -> optax.GradientTransformation:
       adam, lambda params: _of_muon(params, wanted=False)))
 
 
-def make(config, learning_rate=None, weight_decay=None
+def make_optimizer(config, learning_rate=None, weight_decay=None
          ) -> optax.GradientTransformation:
   """The optimizer of config.optim with decoupled weight decay, after
   global-norm clipping. Peak learning rate and weight decay: config's, or
@@ -129,7 +130,7 @@ def make(config, learning_rate=None, weight_decay=None
   return optax.chain(
       optax.clip_by_global_norm(o.clip) if o.clip else optax.identity(),
       _direction(config), optax.add_decayed_weights(decay, decays),
-      optax.scale_by_learning_rate(schedule(config, learning_rate)))
+      optax.scale_by_learning_rate(lr_schedule(config, learning_rate)))
 
 
 def state_like(config, state, like, others):
@@ -137,5 +138,5 @@ def state_like(config, state, like, others):
   `like`, a tree as of parameters, has for its parameter; else `others`."""
   absent = lambda x: isinstance(x, optax.MaskedNode)  # moved by the other rule
   return optax.tree_utils.tree_map_params(
-      make(config), lambda x, own: x if absent(x) else own, state, like,
+      make_optimizer(config), lambda x, own: x if absent(x) else own, state, like,
       transform_non_params=lambda _: others, is_leaf=absent)

@@ -5,37 +5,39 @@ that only the data know: seeds, learning rate, weight decay, the run they start
 from. Everything else is one program's shape or one loop's timetable.
 """
 
+from physics_lm.config import plain_config
+from physics_lm.config import flat_keys
 import json
 
-from physics_lm import store
+from physics_lm import run_dir
 from physics_lm.errors import BadInput
 
 MAY_DIFFER = ('seed.init', 'seed.data', 'seed.world', 'optim.learning_rate',
               'optim.weight_decay', 'init_from', 'runtime.trunk')
 
 
-def shared(config) -> dict:
+def shared_keys(config) -> dict:
   """What all members must have in common: {'a.b': value}."""
-  return {k: v for k, v in store.flat(store.plain(config)).items()
+  return {k: v for k, v in flat_keys(plain_config(config)).items()
           if k not in MAY_DIFFER}
 
 
-def key(config) -> str:
+def population_key(config) -> str:
   """Equal for configs that may train together: the same for what all members
   share, and for whether they start from another run. Those that read a stream
   must read the same."""
   seeds = dict(config.seed) if any(
       w.kind == 'text' for w in config.worlds.values()) or (
           config.data.source != 'worlds') else {}
-  return json.dumps([shared(config), config.init_from is None, {
+  return json.dumps([shared_keys(config), config.init_from is None, {
       k: v for k, v in seeds.items() if k != 'init'}], sort_keys=True)
 
 
-def check(configs):
+def check_population(configs):
   """Raises BadInput for configs that cannot train together."""
-  first = shared(configs[0])
+  first = shared_keys(configs[0])
   for i, config in enumerate(configs[1:], 2):
-    other = shared(config)
+    other = shared_keys(config)
     differs = [f'{k} ({first.get(k, "absent")}, {other.get(k, "absent")})'
                for k in sorted(first.keys() | other.keys())
                if first.get(k, '__absent') != other.get(k, '__absent')]

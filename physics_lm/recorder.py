@@ -3,6 +3,9 @@
 The loop (train.py) trains one run or a group of runs; each has a recorder.
 """
 
+from physics_lm.model.config import lr_decay_start
+from physics_lm.config import run_id
+from physics_lm.config import config_difference
 import contextlib
 import json
 import os
@@ -13,17 +16,16 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from physics_lm.model import adapters
 from physics_lm import (
-  adapters,
   checkpoint,
-  hosts,
+  distributed,
+  loss_band,
   metrics,
-  monitor,
-  program,
-  rows,
-  shape,
-  store,
-  trained,
+  mixture,
+  restore,
+  run_dir,
+  train_step,
 )
 from physics_lm.errors import BadInput
 from physics_lm.evals import records, registry
@@ -44,26 +46,26 @@ class RunRecorder:
   """
 
   def __init__(self, config: ConfigDict, folder: Path, command: str,
-               data: rows.Data, resources: contextlib.ExitStack):
+               data: mixture.Mixture, resources: contextlib.ExitStack):
     """`resources` closes what is opened when the loop ends. Raises BadInput
     for evaluations or a loss band that cannot be, and for a folder made with
     another vocabulary."""
     self.config, self.folder, self.command = config, folder, command
-    self.data, self.plain = data, store.canonical_config(config, folder)
+    self.data, self.plain = data, run_dir.canonical_config(config, folder)
     self.evaluators = registry.build(config, data, folder)
     if (folder / 'meta.json').exists():  # a library may train another tokenizer
-      store.check_vocab(folder, data.vocab, f'{folder}')
+      run_dir.check_vocab(folder, data.vocab, f'{folder}')
     self.checkpoints = resources.enter_context(contextlib.closing(
         checkpoint.Checkpoints(folder, config.checkpoint.keep)))
     self.failure = ''
-    self.loss_band = monitor.load(config.log.band)
+    self.loss_band = loss_band.load_band(config.log.band)
 
-  def restore_or_init(self, trainer: program.Program,
-                      new: Callable[[], program.State]
-                      ) -> program.State | None:
+  def restore_or_init(self, trainer: train_step.TrainProgram,
+                      new: Callable[[], train_step.TrainState]
+                      ) -> train_step.TrainState | None:
     """The run's own checkpoint; else that of its trunk; else a new() state with
     the parameters of init_from; else None: the run starts from new()."""
-    abstract, run_id = trainer.abstract, store.run_id(self.plain)
+    abstract, run_id = trainer.abstract, run_id(self.plain)
     restored = self.checkpoints.restore(
         abstract.params, (abstract.step, abstract.opt))
     if restored:
@@ -73,7 +75,7 @@ class RunRecorder:
                        f'{self.meta["run"]}, wanted {run_id}')
       print(f'resuming at step {self.meta["step"]} in {self.folder}',
             flush=True)
-      return program.State(step, params, opt, self._base(abstract))
+      return train_step.TrainState(step, params, opt, self._base(abstract))
     self.meta = {'step': 0, 'run': run_id, 'window': {}, 'seconds': 0.0,
                  'entries': [0] * (len(self.config.data.tasks) or 1)}
     if self.config.runtime.trunk:
@@ -83,62 +85,62 @@ class RunRecorder:
     part = 'base' if abstract.base else 'params'
     return new()._replace(**{part: self.parent_params(abstract)})
 
-  def branch_from_trunk(self, abstract: program.State) -> program.State:
+  def branch_from_trunk(self, abstract: train_step.TrainState) -> train_step.TrainState:
     """The newest state of the trunk at which this run would be the same, with
     the trunk's counts and log up to there. Raises BadInput."""
     name, run_id = self.config.runtime.trunk, self.meta['run']
-    trunk = store.find_run(name, self.folder)
-    differs = [d for d in store.difference(
-        store.read_json(trunk / 'config.json'), self.plain)
+    trunk = run_dir.find_run(name, self.folder)
+    differs = [d for d in config_difference(
+        run_dir.read_json(trunk / 'config.json'), self.plain)
         if d.split(':')[0] not in BRANCH_KEYS]
     if differs:
       raise BadInput(f'runtime.trunk {name!r} differs in {"; ".join(differs)}, '
                      f'wanted a run that differs in {", ".join(BRANCH_KEYS)} '
                      'only')
-    store.check_vocab(trunk, self.data.vocab, f'runtime.trunk {name!r}')
-    last = min(map(shape.knee, (self.config, trained.config(trunk))))
+    run_dir.check_vocab(trunk, self.data.vocab, f'runtime.trunk {name!r}')
+    last = min(map(lr_decay_start, (self.config, restore.run_config(trunk))))
     params, (step, opt), meta = checkpoint.load_state(
         trunk, abstract.params, (abstract.step, abstract.opt), last)
     self.meta = meta | {'run': run_id, 'seconds': 0.0}
     print(f'branching off {trunk} at step {meta["step"]}', flush=True)
-    if hosts.first():
-      store.write(self.folder / 'metrics.jsonl', ''.join(
+    if distributed.is_first_process():
+      run_dir.write(self.folder / 'metrics.jsonl', ''.join(
           json.dumps(r) + '\n'
-          for r in store.read_rows(trunk / 'metrics.jsonl')
+          for r in run_dir.read_rows(trunk / 'metrics.jsonl')
           if r['kind'] == 'train' and r['step'] <= meta['step']))
-    return program.State(step, params, opt, self._base(abstract))
+    return train_step.TrainState(step, params, opt, self._base(abstract))
 
-  def _base(self, abstract: program.State):
+  def _base(self, abstract: train_step.TrainState):
     """The frozen parameters under an adapter; None without one."""
     return self.parent_params(abstract) if abstract.base else None
 
-  def parent_params(self, abstract: program.State):
+  def parent_params(self, abstract: train_step.TrainState):
     """The parameters of the run init_from. Raises BadInput."""
-    parent = store.require_parent(self.config.init_from, self.folder,
+    parent = run_dir.require_parent(self.config.init_from, self.folder,
                                   self.data.vocab)
     like = abstract.base or abstract.params
-    params, _ = trained.parameters(parent, like)
+    params, _ = restore.load_parameters(parent, like)
     if jax.tree.structure(params) != jax.tree.structure(like):
       raise BadInput(
           f'init_from {self.config.init_from!r} has an adapter that is no '
-          f'change of weights, wanted one of {", ".join(adapters.ORDINARY)}')
+          f'change of weights, wanted one of {", ".join(adapters.MERGEABLE)}')
     return params
 
-  def open_logs(self, trainer: program.Program, num_members: int,
+  def open_logs(self, trainer: train_step.TrainProgram, num_members: int,
                 resources: contextlib.ExitStack):
     """Writes config.json and meta.json, and opens metrics.jsonl."""
-    self.writes = hosts.first()
+    self.writes = distributed.is_first_process()
     if self.writes:
-      store.write_json(self.folder / 'config.json', self.plain)
-      store.write_json(self.folder / 'meta.json', store.provenance(
+      run_dir.write_json(self.folder / 'config.json', self.plain)
+      run_dir.write_json(self.folder / 'meta.json', run_dir.provenance(
           self.config, self.data.vocab, self.command,
           trainer.mesh.devices.flat[0], trainer.mesh.size, num_members,
           self.config.init_from and os.path.relpath(
-              store.find_run(self.config.init_from, self.folder).absolute(),
+              run_dir.find_run(self.config.init_from, self.folder).absolute(),
               self.folder.absolute())))
-    self.log = resources.enter_context(contextlib.closing(metrics.Writer(
+    self.log = resources.enter_context(contextlib.closing(metrics.MetricsWriter(
         self.folder, self.plain, self.meta['step']) if self.writes
-        else metrics.NoWriter()))
+        else metrics.NoMetricsWriter()))
 
   def accumulate(self, first: int, sums: dict[str, np.ndarray]):
     """Adds the sums of steps first, first + 1 ... ([steps, ...]) to the counts;
@@ -157,7 +159,7 @@ class RunRecorder:
     counts = sums['entries'].astype(np.int64).sum(0)
     self.meta['entries'] = [
         a + int(b) for a, b in zip(self.meta['entries'], counts)]
-    self.meta['window'] = metrics.add(self.meta['window'], sums)
+    self.meta['window'] = metrics.add_sums(self.meta['window'], sums)
 
   def evaluate(self, name: str, step: int, params: dict, reuse: bool):
     """Runs one evaluator and logs its rows. `reuse`: rows that are there
@@ -165,7 +167,7 @@ class RunRecorder:
     have been removed)."""
     path = self.folder / f'evals/{name}/{step}.json'
     if reuse and path.exists():
-      found = store.read_json(path)['rows']
+      found = run_dir.read_json(path)['rows']
     else:
       evaluated = self.evaluators[name](params, step)
       found = evaluated.rows
@@ -176,7 +178,7 @@ class RunRecorder:
   def log_step(self, step: int, counts: dict, times: dict) -> float:
     """Logs one row: means since the last one. Returns the loss."""
     tasks, entries = self.data.tasks, self.meta['entries']
-    row = metrics.means(self.meta['window'], [t.name for t in tasks]) | counts
+    row = metrics.window_means(self.meta['window'], [t.name for t in tasks]) | counts
     row |= {f'entries/{t.name}': e for t, e in zip(tasks, entries)}
     row |= {f'exposures/{t.name}': e / t.people
             for t, e in zip(tasks, entries) if t.people}
@@ -189,7 +191,7 @@ class RunRecorder:
     self.meta['window'] = {}
     return row['loss']
 
-  def save(self, step: int, state: program.State, seconds: float,
+  def save(self, step: int, state: train_step.TrainState, seconds: float,
            streams: dict):
     """Starts to save the state before `step` is taken. `seconds`: of this
     process for this run; `streams`: where its streams of text are."""
@@ -202,7 +204,7 @@ class RunRecorder:
     """Marks the run as done, once its last checkpoint is complete."""
     self.checkpoints.wait()
     if self.writes:
-      store.write_json(self.folder / 'done', {
+      run_dir.write_json(self.folder / 'done', {
           'steps': self.config.steps,
           'seconds': round(self.meta['seconds'] + seconds, 1)})
       print(f'done: {self.folder} (config.json, metrics.jsonl, evals/)')

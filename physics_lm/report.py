@@ -9,12 +9,13 @@ It writes <scale>.runs.jsonl (a line a run), .csv, .png and .json (provenance)
 to experiments/results/<experiment>/.
 """
 
+from physics_lm.config import argument_parser
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from physics_lm import claims, cli, metrics, results, store, sweep
+from physics_lm import claims, metrics, results, run_dir, sweep
 from physics_lm.errors import BadInput, command, disk_errors
 
 RESULTS = sweep.ROOT / 'experiments' / 'results'
@@ -121,7 +122,7 @@ def _draw(module: ModuleType, scale: str, records: Sequence[results.Record],
           folder: Path, out: Path, wandb: str) -> str:
   """Writes table, figure and provenance; returns summary and claims."""
   df, at = write_results(module, scale, records, out), out / module.name
-  metrics.mirror_report(folder, wandb, store.read_json(at / f'{scale}.json'),
+  metrics.mirror_report(folder, wandb, run_dir.read_json(at / f'{scale}.json'),
                         df, at / f'{scale}.png')
   return '\n'.join([results.text_table(module.summary(df)), '',
                     claims_text(judge(module, df))])
@@ -135,8 +136,8 @@ def write_results(module: ModuleType, scale: str,
   matplotlib.use('agg')
   at, df = out / module.name, module.table(records)
   figure = module.figure(df)  # drawn before anything is written
-  store.write(at / f'{scale}.csv', df.to_csv(index=False, float_format='%.4g'))
-  store.write_json(at / f'{scale}.json',
+  run_dir.write(at / f'{scale}.csv', df.to_csv(index=False, float_format='%.4g'))
+  run_dir.write_json(at / f'{scale}.json',
                    results.provenance(records, module.name, scale))
   # Fixed metadata: the same table gives the same file.
   figure.savefig(at / f'{scale}.png', dpi=150, metadata={'Software': None})
@@ -166,7 +167,7 @@ def claims_text(judged: Sequence[claims.Judged]) -> str:
 @command
 def main(argv: Sequence[str] | None = None) -> None:
   """The command line."""
-  p = cli.parser('physics_lm.report', __doc__)
+  p = argument_parser('physics_lm.report', __doc__)
   sweep.experiment_flags(p, nargs='?')
   p.add_argument('--all', action='store_true',
                  help="rewrite docs/results/ and README's headline table")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from physics_lm import claims, report, results, store, sweep
+from physics_lm import claims, report, results, run_dir, sweep
 from physics_lm.errors import BadInput
 
 SCALES = ('paper', 'gpu', 'day', 'cpu', 'smoke')  # largest first
@@ -94,7 +94,7 @@ def write_all(committed: Path = report.RESULTS, docs: Path = DOCS,
   changed = []
   for path, new in files.items():
     if not path.exists() or path.read_text(encoding='utf-8') != new:
-      store.write(path, new)
+      run_dir.write(path, new)
       changed.append(path)
   for path in docs.glob('*.md'):
     if path not in files:  # of an experiment that is gone

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from physics_lm import claims, store, sweep
+from physics_lm import claims, run_dir, sweep
 
 Record = dict[str, Any]
 CAPACITY_COLUMNS = (
@@ -27,8 +27,8 @@ CAPACITY_COLUMNS = (
 def record(run: sweep.Run, folder: Path) -> Record:
   """The record of a finished run; `folder` is its run folder. Raises BadInput
   when it is not one."""
-  meta = store.read_json(folder / 'meta.json')
-  train = [r for r in store.read_rows(folder / 'metrics.jsonl')
+  meta = run_dir.read_json(folder / 'meta.json')
+  train = [r for r in run_dir.read_rows(folder / 'metrics.jsonl')
            if r['kind'] == 'train']
   return {
       'id': run.id, 'tags': run.tags, 'config': run.config_file,
@@ -37,10 +37,10 @@ def record(run: sweep.Run, folder: Path) -> Record:
       'step': run.config.steps,
       'train': {k: v for k, v in train[-1].items() if k != 'kind'}
                if train else {},
-      'evals': {name: store.read_json(
+      'evals': {name: run_dir.read_json(
           folder / f'evals/{name}/{run.config.steps}.json')['rows']
                 for name in run.config.evals},
-      'seconds': store.read_json(folder / 'done')['seconds'],
+      'seconds': run_dir.read_json(folder / 'done')['seconds'],
       **{k: meta[k] for k in ('device', 'devices', 'cores', 'python',
                               'versions', 'git', 'git_dirty')},
       'finished': meta['time']}
@@ -48,12 +48,12 @@ def record(run: sweep.Run, folder: Path) -> Record:
 
 def read_records(path: Path) -> list[Record]:
   """The records of a file; none where there is no file."""
-  return store.read_rows(path)
+  return run_dir.read_rows(path)
 
 
 def write_records(path: Path, records: Sequence[Record]) -> None:
   """Writes a line a record; the file completely or not at all."""
-  store.write(path, ''.join(json.dumps(r) + '\n' for r in records))
+  run_dir.write(path, ''.join(json.dumps(r) + '\n' for r in records))
 
 
 def recorded_ids(records: Sequence[Record], runs: Sequence[sweep.Run]

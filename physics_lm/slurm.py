@@ -6,6 +6,7 @@ is queued again; the trainer resumes. With several tasks a job (--slurm
 nodes=2) JAX joins them by what srun says.
 """
 
+from physics_lm.config import parse_value
 import contextlib
 import os
 import signal
@@ -16,13 +17,13 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from physics_lm import cli, store, sweep
+from physics_lm import run_dir, sweep
 from physics_lm.errors import BadInput
 
 NOTE = 'slurm.json'  # in a run's folder: its job
 
 
-class Job:
+class SlurmJob:
   """What a compute node runs: the trainer, which saves when time is up."""
 
   def __init__(self, arguments: Sequence[str], folder: str):
@@ -41,7 +42,7 @@ class Job:
       time.sleep(0.2)
     if status:
       raise RuntimeError(f'the trainer of {self.folder} ended with {status}')
-    return 'done' if store.is_done(Path(self.folder)) else 'stopped'
+    return 'done' if run_dir.is_done(Path(self.folder)) else 'stopped'
 
   def checkpoint(self):
     """Called by submitit before the job is preempted: saves, and returns what
@@ -51,10 +52,10 @@ class Job:
       with contextlib.suppress(ProcessLookupError, ChildProcessError):
         os.kill(self._process.pid, signal.SIGTERM)
         os.waitpid(self._process.pid, 0)
-    return DelayedSubmission(Job(self.arguments, self.folder))
+    return DelayedSubmission(SlurmJob(self.arguments, self.folder))
 
 
-def options(given: Sequence[str], known: Collection[str]) -> dict[str, Any]:
+def sbatch_options(given: Sequence[str], known: Collection[str]) -> dict[str, Any]:
   """{'partition': 'gpu', 'time': 60} of 'partition=gpu' and 'time=60'. Raises
   BadInput for a key that submitit does not know."""
   out = {'time': 24 * 60}  # minutes
@@ -64,7 +65,7 @@ def options(given: Sequence[str], known: Collection[str]) -> dict[str, Any]:
     if not equals or name not in known:
       raise BadInput(f'--slurm is {item!r}, wanted KEY=VALUE with KEY one of '
                      f'{", ".join(sorted(known))}')
-    out[name] = cli.parse_value(value)
+    out[name] = parse_value(value)
   return out
 
 
@@ -88,7 +89,7 @@ def submit(runs: Sequence[sweep.Run], folder: Path, states: Mapping[str, str],
       out[run.id] = states[run.id]
     elif run.id in queued:
       out[run.id] = 'queued'
-      ids[run.id] = store.read_json(folder / run.id / NOTE)['job']
+      ids[run.id] = run_dir.read_json(folder / run.id / NOTE)['job']
     else:
       waiting.append(run)
   later = [r for r in waiting if r.parent is not None
@@ -114,22 +115,22 @@ def _executor(folder: Path, jobs: int | None, given: Sequence[str]):
   except RuntimeError as e:
     raise BadInput(f'--executor=slurm: {e}; wanted a machine that can submit '
                    '(sbatch on PATH), or --executor=local') from None
-  settings = options(given, executor._valid_parameters())
+  settings = sbatch_options(given, executor._valid_parameters())
   if jobs:
     settings['array_parallelism'] = jobs
   executor.update_parameters(**{'job_name': 'physics_lm'} | settings)
   return executor
 
 
-def _job(run: sweep.Run, folder: Path) -> Job:
+def _job(run: sweep.Run, folder: Path) -> SlurmJob:
   at = folder.absolute() / run.id
   at.mkdir(parents=True, exist_ok=True)
-  return Job([sys.executable, '-m', 'physics_lm.train', *run.arguments(),
+  return SlurmJob([sys.executable, '-m', 'physics_lm.train', *run.arguments(),
               f'--workdir={at}'], str(at))
 
 
 def _note(run: sweep.Run, folder: Path, job) -> str:
-  store.write_json(folder / run.id / NOTE, {'job': job.job_id})
+  run_dir.write_json(folder / run.id / NOTE, {'job': job.job_id})
   return job.job_id
 
 
@@ -139,7 +140,7 @@ def queue_states(runs: Sequence[sweep.Run], folder: Path) -> dict[str, str]:
   for run in sweep.ordered(runs):
     note = folder / run.id / NOTE
     if note.exists():
-      jobs[store.read_json(note)['job']] = run.id
+      jobs[run_dir.read_json(note)['job']] = run.id
   if not jobs:
     return {}
   try:

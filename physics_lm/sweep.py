@@ -5,6 +5,11 @@ and compared. Axes multiply and chain; two points that set the same key cannot
 be merged.
 """
 
+from physics_lm.config import run_id
+from physics_lm.config import plain_config
+from physics_lm.config import override
+from physics_lm.config import load_module
+from physics_lm.config import load_config
 import argparse
 import dataclasses
 import functools
@@ -15,7 +20,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from physics_lm import cli, store
+from physics_lm import run_dir
 from physics_lm.errors import BadInput, nearest
 
 ROOT = Path(__file__).resolve().parents[1]  # of the repository
@@ -44,7 +49,7 @@ def zipped(*sweeps: list[Point]) -> list[Point]:
   return [_merge(points) for points in zip(*sweeps)]
 
 
-def chain(*sweeps: list[Point]) -> list[Point]:
+def concatenated(*sweeps: list[Point]) -> list[Point]:
   """One after the other."""
   return [point for sweep in sweeps for point in sweep]
 
@@ -96,12 +101,12 @@ class Run:
   @functools.cached_property
   def config(self):
     """The locked config. Raises BadInput for an unknown key or wrong type."""
-    return cli.override(
-        cli.load_config(str(ROOT / self.config_file)), self.changes)
+    return override(
+        load_config(str(ROOT / self.config_file)), self.changes)
 
   @functools.cached_property
   def id(self) -> str:
-    return store.run_id(store.plain(self.config))
+    return run_id(plain_config(self.config))
 
   def arguments(self) -> list[str]:
     """Arguments of physics_lm.train, less --workdir."""
@@ -132,15 +137,15 @@ def is_finished(run: Run, folder: Path, own: Collection[str]) -> bool:
   """Whether `folder` has the run done, evaluated as its config says. `own`:
   ids of the experiment's runs; the evaluations of one that others only start
   from do not matter."""
-  return store.is_done(folder / run.id) and (
+  return run_dir.is_done(folder / run.id) and (
       run.id not in own or not stale_evals(run, folder))
 
 
 def stale_evals(run: Run, folder: Path) -> str:
   """In what the evaluations of a done run differ from those of its config, ''
   for nothing."""
-  return '; '.join(store.stale_evals(
-      folder / run.id, store.plain(run.config)['evals']).values())
+  return '; '.join(run_dir.stale_evals(
+      folder / run.id, plain_config(run.config)['evals']).values())
 
 
 def states(runs: Sequence[Run], folder: Path,
@@ -156,7 +161,7 @@ def states(runs: Sequence[Run], folder: Path,
   own, everything = {r.id for r in runs}, ordered(runs)
   out, needed = {}, set()  # ids of runs whose parameters are needed
   for run in reversed(everything):
-    state = store.state(folder / run.id)
+    state = run_dir.state(folder / run.id)
     done = state == 'done'
     if done and is_finished(run, folder, own):
       out[run.id] = 'done'
@@ -186,7 +191,7 @@ def pick(scales: Mapping[str, Any], scale: str) -> Any:
 
 def experiment(path: str) -> ModuleType:
   """The module of an experiment file, checked. Raises BadInput."""
-  module = cli.load_module(path, 'experiment')
+  module = load_module(path, 'experiment')
   missing = [name for name in ('runs', 'table', 'summary', 'figure', 'CLAIMS')
              if not hasattr(module, name)]
   if missing:

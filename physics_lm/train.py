@@ -8,6 +8,11 @@ The loop itself is in loop.py.
       --and --config=... --workdir=/tmp/b --config.seed.init=1
 """
 
+from physics_lm.progress import Stop
+from physics_lm.mixture import load_mixture
+from physics_lm.config import plain_config
+from physics_lm.config import parse_config
+from physics_lm.config import config_difference
 import contextlib
 import functools
 import sys
@@ -19,14 +24,13 @@ import jax
 from ml_collections import ConfigDict
 
 from physics_lm import (
-  cli,
-  environment,
-  hosts,
+  distributed,
+  host_tuning,
   loop,
+  mixture,
   population,
-  program,
-  rows,
-  store,
+  run_dir,
+  train_step,
 )
 from physics_lm.errors import BadInput, command, disk_errors
 from physics_lm.recorder import RunRecorder
@@ -45,7 +49,7 @@ def main(argv: list[str] | None = None):
   """Trains, or resumes, the runs that the command line describes."""
   argv = sys.argv if argv is None else argv
   if jax.config.jax_compilation_cache_dir is None:  # else the user has one
-    for key, value in environment.PROGRAM_CACHE.items():
+    for key, value in host_tuning.PROGRAM_CACHE.items():
       jax.config.update(key, value)
   parts, jobs = [[]], []
   for argument in argv[1:]:
@@ -54,7 +58,7 @@ def main(argv: list[str] | None = None):
     else:
       parts[-1].append(argument)
   for part in parts:
-    config, workdir = cli.parse_config([argv[0], *part])
+    config, workdir = parse_config([argv[0], *part])
     jobs.append(Job(config, Path(workdir), ' '.join([argv[0], *part])))
   run_all(jobs)
 
@@ -67,11 +71,11 @@ def run(config: ConfigDict, workdir, command_line: str = ''):
 def run_all(jobs: list[Job]):
   """Trains the jobs together. Raises BadInput for jobs that cannot be, and
   for runs that failed, once the others are done."""
-  population.check([j.config for j in jobs])
+  population.check_population([j.config for j in jobs])
   if len({j.folder.absolute() for j in jobs}) < len(jobs):
     raise BadInput('two runs have one --workdir, wanted a folder for each')
-  environment.keep_memory()  # before JAX starts its threads
-  hosts.join(jobs[0].config)
+  host_tuning.keep_memory()  # before JAX starts its threads
+  distributed.join_job(jobs[0].config)
   if len(jobs) > 1 and jax.process_count() > 1 and (
       jax.default_backend() == 'cpu'):
     # There, programs of one process overtake each other, and two processes
@@ -81,13 +85,13 @@ def run_all(jobs: list[Job]):
                    'times; wanted one process, or an accelerator')
   try:
     with disk_errors(jobs[0].folder), contextlib.ExitStack() as stack:
-      if hosts.first():  # one process locks the folders for all of a job
+      if distributed.is_first_process():  # one process locks the folders for all of a job
         for job in jobs:
-          stack.enter_context(store.lock(job.folder))
-      stop = stack.enter_context(hosts.stop())
+          stack.enter_context(run_dir.lock(job.folder))
+      stop = stack.enter_context(distributed.shared_stop())
       if unfinished := [j for j in jobs if not finished(j)]:
         train(unfinished, stop)
-  except store.Locked as e:
+  except run_dir.Locked as e:
     print(f'another process is training in {e}', file=sys.stderr)
     sys.exit(3)  # launch.BUSY
 
@@ -96,14 +100,14 @@ def finished(job: Job) -> bool:
   """Whether the folder holds this run, done. Raises BadInput when it holds
   another computation."""
   if (job.folder / 'config.json').exists():
-    differs = store.difference(store.read_json(job.folder / 'config.json'),
-                               store.canonical_config(job.config, job.folder))
+    differs = config_difference(run_dir.read_json(job.folder / 'config.json'),
+                               run_dir.canonical_config(job.config, job.folder))
     if differs:
       raise BadInput(f'{job.folder} holds another computation: '
                      + '; '.join(differs) + '. Wanted the same, or a new '
                      '--workdir')
     invalidate_stale_evals(job)
-  if store.is_done(job.folder):
+  if run_dir.is_done(job.folder):
     print(f'already done: {job.folder}')
     return True
   return False
@@ -112,16 +116,16 @@ def finished(job: Job) -> bool:
 def invalidate_stale_evals(job: Job):
   """Removes the results of evaluations whose spec has changed; the run is then
   no longer done."""
-  stale = store.stale_evals(job.folder, store.plain(job.config)['evals'])
+  stale = run_dir.stale_evals(job.folder, plain_config(job.config)['evals'])
   for name in stale:
     (job.folder / f'evals/{name}/{job.config.steps}.json').unlink(
         missing_ok=True)
-  if stale and store.is_done(job.folder):
+  if stale and run_dir.is_done(job.folder):
     print('re-running evals (spec changed): ' + '; '.join(stale.values()))
     (job.folder / 'done').unlink(missing_ok=True)
 
 
-def train(jobs: list[Job], stop: cli.Stop):
+def train(jobs: list[Job], stop: Stop):
   """Trains the jobs in one program; those that resume at another step than
   the rest go separately."""
   groups, failures = [jobs], []
@@ -136,19 +140,19 @@ def train(jobs: list[Job], stop: cli.Stop):
     raise BadInput('; '.join(failures))
 
 
-def train_group(jobs: list[Job], stop: cli.Stop) -> list[list[Job]]:
+def train_group(jobs: list[Job], stop: Stop) -> list[list[Job]]:
   """Trains the jobs. When they are not all at one step it does not, and
   returns them by step."""
   with contextlib.ExitStack() as resources:
-    began, data = time.time(), [rows.load(j.config) for j in jobs]
+    began, data = time.time(), [load_mixture(j.config) for j in jobs]
     for d in data:
-      rows.check(d)
+      mixture.check_mixture(d)
       if len(d.vocab) != len(data[0].vocab):
         raise BadInput(f'vocabularies of {len(data[0].vocab)} and '
                        f'{len(d.vocab)} entries in one population, wanted '
                        'one size')
     shared = all(d is data[0] for d in data)  # all read the same rows
-    trainer = program.build(jobs[0].config, data[0], shared=shared, members=[
+    trainer = train_step.build(jobs[0].config, data[0], shared=shared, members=[
         j.config for j in jobs] if len(jobs) > 1 else ())
     recorders = [RunRecorder(j.config, j.folder, j.command, d, resources)
                  for j, d in zip(jobs, data)]
@@ -170,13 +174,13 @@ def by_step(jobs: list[Job], steps: list[int]) -> list[list[Job]]:
   return list(groups.values())
 
 
-def initial_state(trainer: program.Program, recorders: list[RunRecorder]
-                  ) -> program.State | None:
+def initial_state(trainer: train_step.TrainProgram, recorders: list[RunRecorder]
+                  ) -> train_step.TrainState | None:
   """The state that all the runs start or resume from; None when they are not
   at one step."""
   new = functools.cache(trainer.init)
 
-  def new_member(i: int) -> program.State:
+  def new_member(i: int) -> train_step.TrainState:
     return trainer.take(new(), i)
 
   states = [r.restore_or_init(trainer, functools.partial(new_member, i))

@@ -15,6 +15,7 @@ a tokenizer from elsewhere are renumbered.
   PATH.model    a SentencePiece model
 """
 
+from physics_lm.config import argument_parser
 import hashlib
 import io
 import json
@@ -210,7 +211,7 @@ KINDS = ('word', 'piece', 'byte', 'bpe:SIZE', 'gpt2', 'gpt2_used', 'PATH.json',
          'PATH.model')
 
 
-def make(kind: str, pieces: Iterable[str], texts: Callable = lambda: (),
+def make_vocab(kind: str, pieces: Iterable[str], texts: Callable = lambda: (),
          marks: Sequence[str] = ()) -> Vocab:
   """The vocabulary of a kind. `pieces`: all that a closed one must hold;
   `texts()`: what to train on; `marks`: pieces that are one token each.
@@ -224,7 +225,7 @@ def make(kind: str, pieces: Iterable[str], texts: Callable = lambda: (),
     if not size.isdigit() or int(size) < _LEAST:
       raise BadInput(f'vocab is {kind!r}, wanted bpe:SIZE with a size of at '
                      f'least {_LEAST}')
-    base = own(kind, train_bpe(texts(), int(size)))
+    base = foreign_tokenizer(kind, train_bpe(texts(), int(size)))
   elif kind == 'gpt2':
     base = gpt2()
   elif kind == 'gpt2_used':
@@ -262,7 +263,7 @@ def byte_level(tokenizer, lib, regex: bool = True):
   return tokenizer
 
 
-def mapped(kind: str, tokenizer, theirs: Sequence[int], digest: str) -> Mapped:
+def mapped_tokenizer(kind: str, tokenizer, theirs: Sequence[int], digest: str) -> Mapped:
   """A tokenizers.Tokenizer as a vocabulary."""
   # A text may hold the words '<eos>'; they end nothing.
   tokenizer.encode_special_tokens = True
@@ -272,9 +273,9 @@ def mapped(kind: str, tokenizer, theirs: Sequence[int], digest: str) -> Mapped:
       digest, tokenizer)
 
 
-def own(kind: str, tokenizer) -> Mapped:
+def foreign_tokenizer(kind: str, tokenizer) -> Mapped:
   """A tokenizer that was trained here: its ids are ours."""
-  return mapped(kind, tokenizer, range(tokenizer.get_vocab_size()),
+  return mapped_tokenizer(kind, tokenizer, range(tokenizer.get_vocab_size()),
                 tokenizer.to_str())
 
 
@@ -315,7 +316,7 @@ def gpt2(pieces: Iterable[str] | None = None) -> Mapped:
     kind, kept = 'gpt2_used', sorted({
         t for piece in set(pieces)
         for t in tokenizer.encode(piece, add_special_tokens=False).ids})
-  return mapped(kind, tokenizer, [-1, end, *kept],
+  return mapped_tokenizer(kind, tokenizer, [-1, end, *kept],
                 ' '.join([*GPT2.values(), *map(str, kept)]))
 
 
@@ -339,7 +340,7 @@ def from_file(path: str) -> Mapped:
                    f'tokenizer_config.json or one of {", ".join(_ENDS)}')
   pad = next((p for p in (name('pad_token'), *_SPECIAL[:1])
               if p in entries and p != end), None)
-  return mapped('json', tokenizer, renumbered(
+  return mapped_tokenizer('json', tokenizer, renumbered(
       max(entries.values()) + 1, entries.get(pad, -1), entries[end]), text)
 
 
@@ -426,9 +427,9 @@ def _digest(*parts: str) -> str:
 @command
 def main(argv=None):
   """The command line."""
-  from physics_lm import cli
+
   from physics_lm.worlds import base
-  p = cli.parser('physics_lm.vocab', _USAGE)
+  p = argument_parser('physics_lm.vocab', _USAGE)
   p.add_argument('world', help='a world, or with --train a pattern of files')
   p.add_argument('--vocab', default='byte,word,bpe:1024,gpt2,gpt2_used')
   p.add_argument('--split', help='of the world (default: its first)')
@@ -439,9 +440,9 @@ def main(argv=None):
   p.add_argument('--train', type=int, metavar='SIZE')
   p.add_argument('--out', default='tokenizer.json')
   a = p.parse_args(argv)
-  world = base.of_flags(a.world, a.set, a.seed)
+  world = base.world_from_flags(a.world, a.set, a.seed)
   split = a.split or world.splits[0]
-  examples = base.some(world, split, a.count)
+  examples = base.first_examples(world, split, a.count)
   texts = lambda: (e.text for e in examples)
   if a.train:
     size = max(a.train, _LEAST)
@@ -453,13 +454,13 @@ def main(argv=None):
         Path(a.out).write_bytes(train_sentencepiece(texts(), size))
       else:
         train_bpe(texts(), size).save(a.out)
-    print(f'{a.out}: {len(make(a.out, ()))} entries; use it with '
+    print(f'{a.out}: {len(make_vocab(a.out, ()))} entries; use it with '
           f'--config.data.vocab={a.out}')
     return
   print(f'{"vocab":16}{"entries":>9}{"tokens":>9}{"least":>7}{"most":>7}   '
         f'of {len(examples)} texts of {a.world}, {split}')
   for kind in a.vocab.split(','):
-    made = make(kind, world.pieces(), texts)
+    made = make_vocab(kind, world.pieces(), texts)
     n = [sum(len(made.encode(piece)) for piece in e.pieces) for e in examples]
     print(f'{kind:16}{len(made):>9}{sum(n) / len(n):>9.1f}{min(n):>7}'
           f'{max(n):>7}')

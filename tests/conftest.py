@@ -1,5 +1,6 @@
 """Eight CPU devices and a tiny config."""
 
+from physics_lm.config import override
 import atexit
 import os
 import shutil
@@ -31,7 +32,7 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
 from configs import default  # noqa: E402
-from physics_lm import cli  # noqa: E402
+  # noqa: E402
 
 TINY = {
     'worlds.bios.people': 12, 'worlds.bios.first_names': 20,
@@ -48,7 +49,7 @@ TINY = {
 @pytest.fixture
 def tiny():
   """A function: overrides -> a locked config that trains in a second."""
-  return lambda changes=None: cli.override(
+  return lambda changes=None: override(
       default.get_config(), TINY | (changes or {}))
 
 

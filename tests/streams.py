@@ -5,26 +5,26 @@ import signal
 
 import numpy as np
 
-from physics_lm import pipeline, store, train
+from physics_lm import loader, run_dir, train
 
 
 def batches(data, hosts, steps=4, first=0, streams=None, prefetch=2):
   """(global batches of eight rows as `hosts` hosts would make them, the place
   of the streams after them, through JSON)."""
-  parts = [pipeline.host_batches([data], 8, list(s), first, prefetch=prefetch,
+  parts = [loader.host_batches([data], 8, list(s), first, prefetch=prefetch,
                                  streams=streams)
            for s in np.array_split(np.arange(8), hosts)]
   got = [[next(it) for it in parts] for _ in range(steps)]
   place = {}
   for it in parts:
-    place |= pipeline.place(it)
+    place |= loader.stream_state(it)
   return [{k: np.concatenate([p[k] for p in part]) for k in part[0]}
           for part in got], json.loads(json.dumps(place))
 
 
 def stopped_once(config, folder, at, monkeypatch):
   """Trains; SIGTERM comes at step `at`, and the same command goes on."""
-  put, calls = pipeline.to_devices, []
+  put, calls = loader.to_devices, []
 
   def stopping(*args):
     calls.append(1)
@@ -32,14 +32,14 @@ def stopped_once(config, folder, at, monkeypatch):
       signal.raise_signal(signal.SIGTERM)
     return put(*args)
 
-  monkeypatch.setattr(pipeline, 'to_devices', stopping)
+  monkeypatch.setattr(loader, 'to_devices', stopping)
   train.run(config, folder)
-  assert not store.is_done(folder)
+  assert not run_dir.is_done(folder)
   train.run(config, folder)
-  assert store.is_done(folder) and len(calls) == config.steps
+  assert run_dir.is_done(folder) and len(calls) == config.steps
 
 
 def log(folder):
   """The metrics of a run, less its times."""
   return [{k: v for k, v in r.items() if not k.startswith('time')}
-          for r in store.read_rows(folder / 'metrics.jsonl')]
+          for r in run_dir.read_rows(folder / 'metrics.jsonl')]

@@ -1,5 +1,9 @@
 """Adapters: what they compute, what trains, what is kept."""
 
+from physics_lm.model.config import model_config
+from physics_lm.config import run_id
+from physics_lm.config import plain_config
+from physics_lm.config import override
 import shutil
 
 import jax
@@ -8,17 +12,8 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import (
-  adapters,
-  cli,
-  compress,
-  kernels,
-  model,
-  shape,
-  store,
-  train,
-  trained,
-)
+from physics_lm.model import adapters, compress, decoder, kernels
+from physics_lm import restore, run_dir, train
 from physics_lm.errors import BadInput
 from tests.conftest import TINY
 from tests.test_resume import interrupted
@@ -29,7 +24,7 @@ LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
          'model.bias': False, 'model.tied': False, 'model.kv_heads': 1}
 
 
-forward = jax.jit(model.forward, static_argnums=2)
+forward = jax.jit(decoder.forward, static_argnums=2)
 
 
 def spec(kind, **changes):
@@ -42,8 +37,8 @@ def spec(kind, **changes):
 @pytest.fixture(scope='module')
 def made():
   """(shape, parameters with every element random, tokens)."""
-  cfg = shape.make(cli.override(default.get_config(), TINY | LLAMA), 40)
-  params = jax.jit(lambda: model.init(cfg, jax.random.key(0)))()
+  cfg = model_config(override(default.get_config(), TINY | LLAMA), 40)
+  params = jax.jit(lambda: decoder.init(cfg, jax.random.key(0)))()
   return cfg, noisy(params, 1), jax.random.randint(
       jax.random.key(2), (2, 9), 0, 40)
 
@@ -61,11 +56,11 @@ def noisy(tree, seed):
 def test_begins_as_the_model_was(made, kind, changes):
   cfg, params, tokens = made
   s = spec(kind, **changes)
-  adapter = adapters.init(s, cfg, jax.random.key(0))
+  adapter = adapters.init_adapter(s, cfg, jax.random.key(0))
   assert sum(x.size for x in jax.tree.leaves(adapter))
   np.testing.assert_allclose(
       forward(params, tokens, cfg),
-      forward(adapters.merge(params, adapter, s, cfg), tokens, cfg),
+      forward(adapters.merge_adapter(params, adapter, s, cfg), tokens, cfg),
       atol=1e-6)
 
 
@@ -73,12 +68,12 @@ def test_merged_is_unmerged(made, monkeypatch):
   """x (W + alpha A B) = x W + alpha (x A) B, through the whole model."""
   cfg, params, tokens = made
   s = spec('lora', matrices=ALL, embedding_rank=0, rank=2, alpha=0.7)
-  adapter = noisy(adapters.init(s, cfg, jax.random.key(0)), 5)
-  merged = forward(adapters.merge(params, adapter, s, cfg), tokens, cfg)
+  adapter = noisy(adapters.init_adapter(s, cfg, jax.random.key(0)), 5)
+  merged = forward(adapters.merge_adapter(params, adapter, s, cfg), tokens, cfg)
   beside = {'ends': params['ends'], 'layers': dict(params['layers'])}
   for name, c in adapter['layers'].items():
     beside['layers'] |= {f'A_{name}': c['in'], f'B_{name}': c['out']}
-  plain = model.Block._linear
+  plain = decoder.Block._linear
 
   def unmerged(self, name, x, weights, axes, std, inputs=1):
     A, B = self._given(f'A_{name}', f'B_{name}')
@@ -88,8 +83,8 @@ def test_merged_is_unmerged(made, monkeypatch):
     y = plain(self, name, x, weights, axes, std, inputs)
     return y + 0.7 * low.reshape(y.shape)
 
-  monkeypatch.setattr(model.Block, '_linear', unmerged)
-  found = model.forward(beside, tokens, cfg)
+  monkeypatch.setattr(decoder.Block, '_linear', unmerged)
+  found = decoder.forward(beside, tokens, cfg)
   np.testing.assert_allclose(merged, found, atol=2e-4)
   monkeypatch.undo()
   assert np.abs(forward(params, tokens, cfg) - found).max() > 0.1
@@ -97,12 +92,12 @@ def test_merged_is_unmerged(made, monkeypatch):
 
 def test_embedding_update_serves_input_and_output(made):
   cfg, params, tokens = made
-  cfg = shape.dataclasses.replace(cfg, tied=True)
+  cfg = config.dataclasses.replace(cfg, tied=True)
   s = spec('lora', matrices='', embedding_rank=3, alpha=2.0)
-  adapter = noisy(adapters.init(s, cfg, jax.random.key(0)), 5)
+  adapter = noisy(adapters.init_adapter(s, cfg, jax.random.key(0)), 5)
   c = adapter['ends']['embedding']
   wanted = params['ends']['embedding'] + 2.0 * c['in'] @ c['out']
-  _, table, _, _ = model.hidden(adapters.merge(params, adapter, s, cfg),
+  _, table, _, _ = decoder.hidden_states(adapters.merge_adapter(params, adapter, s, cfg),
                                 tokens, cfg)
   np.testing.assert_allclose(table, wanted, atol=1e-5)
 
@@ -113,7 +108,7 @@ def test_a_prompt_is_what_stands_before(made):
   cfg, params, tokens = made
   s, before = spec('prompt', length=3), jnp.array([7, 1, 30])
   words = {'ends': {'prompt': {'new': params['ends']['embedding'][before]}}}
-  merged = adapters.merge(params, words, s, cfg)
+  merged = adapters.merge_adapter(params, words, s, cfg)
   text = tokens[:1, :5]
   wanted = forward(params, jnp.concatenate([before[None], text], 1),
                          cfg)[:, 3:]
@@ -127,9 +122,9 @@ def test_a_prompt_is_what_stands_before(made):
 def test_a_prefix_is_seen_by_every_token(made):
   cfg, params, tokens = made
   s = spec('prefix', length=2)
-  first = noisy(adapters.init(s, cfg, jax.random.key(0)), 3)
+  first = noisy(adapters.init_adapter(s, cfg, jax.random.key(0)), 3)
   other = jax.tree.map(lambda x: x.at[:, 1].add(1.0), first)
-  a, b = (forward(adapters.merge(params, x, s, cfg), tokens, cfg)
+  a, b = (forward(adapters.merge_adapter(params, x, s, cfg), tokens, cfg)
           for x in (first, other))
   assert np.abs(a - b).max(-1).min() > 1e-3
 
@@ -163,7 +158,7 @@ def config(changes):
   """As TINY, on one device, with one evaluation."""
   c = default.get_config()
   del c.evals.extraction
-  return cli.override(c, TINY | {'runtime.mesh.data': 1} | changes)
+  return override(c, TINY | {'runtime.mesh.data': 1} | changes)
 
 
 @pytest.fixture(scope='module')
@@ -185,7 +180,7 @@ def lora(base, tmp_path_factory):
 
 def last(folder):
   """Last evaluations and training row, less times."""
-  train, evals = store.results(folder)
+  train, evals = run_dir.results(folder)
   return evals, {k: v for k, v in train.items() if not k.startswith('time')}
 
 
@@ -201,10 +196,10 @@ def as_the_loop_saw(run, folder):
 
 def test_only_the_adapter_trains_and_is_kept(base, lora):
   folder, _ = lora
-  losses = [r['loss'] for r in store.read_rows(folder / 'metrics.jsonl')
+  losses = [r['loss'] for r in run_dir.read_rows(folder / 'metrics.jsonl')
             if r['kind'] == 'train']
   assert losses[-1] < losses[0]
-  got, plain = trained.load(folder), trained.load(base)
+  got, plain = restore.load_run(folder), restore.load_run(base)
   assert got.step == 6
   for part, own in plain.params.items():
     assert own.keys() == got.params[part].keys()
@@ -228,10 +223,10 @@ def test_finds_its_base_again(base, lora, tmp_path):
   (tmp_path / 'runs').mkdir()
   moved = shutil.copytree(lora[0], tmp_path / 'runs' / 'lora')
   with pytest.raises(BadInput, match='needs the parameters of run'):
-    trained.load(moved)
-  beside = store.run_id(store.read_json(base / 'config.json'))
+    restore.load_run(moved)
+  beside = run_id(run_dir.read_json(base / 'config.json'))
   (moved.parent / beside).symlink_to(base)
-  trained.load(moved)
+  restore.load_run(moved)
 
 
 def test_an_adapter_on_an_adapter(lora, tmp_path):
@@ -239,7 +234,7 @@ def test_an_adapter_on_an_adapter(lora, tmp_path):
   changes = QA | {'init_from': str(first), 'adapter.kind': 'prompt',
                   'steps': 2, 'optim.warmup': 1}
   train.run(config(changes), tmp_path / 'prompt')
-  a, b = (trained.load(f) for f in (first, tmp_path / 'prompt'))
+  a, b = (restore.load_run(f) for f in (first, tmp_path / 'prompt'))
   for name, x in a.params['layers'].items():
     np.testing.assert_array_equal(x, b.params['layers'][name])
   as_the_loop_saw(b, tmp_path / 'prompt')
@@ -260,12 +255,12 @@ def test_any_mesh(tiny):
 
 
 def test_no_adapter_changes_no_id():
-  plain = store.plain(default.get_config())
+  plain = plain_config(default.get_config())
   older = {k: v for k, v in plain.items() if k != 'adapter'}
-  assert store.run_id(plain) == store.run_id(older)
+  assert run_id(plain) == run_id(older)
   other = plain | {'adapter': plain['adapter'] | {'kind': 'lora'}}
-  assert store.run_id(other) != store.run_id(plain)
-  assert trained.of_plain(older).adapter.kind == 'none'
+  assert run_id(other) != run_id(plain)
+  assert restore.config_from_plain(older).adapter.kind == 'none'
 
 
 @pytest.mark.parametrize('changes,message', [
@@ -276,9 +271,9 @@ def test_no_adapter_changes_no_id():
     ({'kind': 'prompt', 'length': 0}, 'length is 0')])
 def test_bad_input(changes, message, made):
   cfg, _, _ = made
-  cfg = shape.dataclasses.replace(cfg, bias=True)
+  cfg = config.dataclasses.replace(cfg, bias=True)
   with pytest.raises(BadInput, match=message):
-    adapters.leaves(spec(**{'kind': 'lora'} | changes), cfg)
+    adapters.adapter_leaves(spec(**{'kind': 'lora'} | changes), cfg)
 
 
 def test_needs_something_to_adapt(tiny, tmp_path):

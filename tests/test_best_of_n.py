@@ -1,11 +1,15 @@
 """The right one of many is chosen, and verifiers learn which it is."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import jax
 import numpy as np
 import pytest
 
 from configs import igsm as recipe
-from physics_lm import cli, model, rows, shape
+from physics_lm.model import decoder
+from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals.igsm import best_of_n, solutions
 from physics_lm.evals.records import find
@@ -16,7 +20,7 @@ from tests.test_solutions import Known
 def config():
   c = recipe.get_config('small_best_of')
   del c.evals['reasoning']
-  return cli.override(c, {
+  return override(c, {
       'worlds.igsm.max_op': 3, 'worlds.igsm.names': 3, 'data.length': 192,
       'data.batch': 4, 'model.width': 16, 'model.depth': 1, 'model.heads': 2,
       **{f'evals.best_of.{k}': v for k, v in {
@@ -26,7 +30,7 @@ def config():
 
 
 def built(config, training_set=None):
-  return best_of_n.build(config, rows.load(config), config.evals.best_of,
+  return best_of_n.build(config, load_mixture(config), config.evals.best_of,
                          training_set)
 
 
@@ -63,7 +67,7 @@ def test_each_choice_takes_its_solution():
 
 def test_correct_sentences_are_those_before_the_spoiled_one(
     config, monkeypatch):
-  data = rows.load(config)
+  data = load_mixture(config)
   world = data.worlds['igsm']
   problems = solutions.problems(data, world, 'train_op3', 12)
   wrong = []
@@ -103,9 +107,9 @@ def test_correct_sentences_are_those_before_the_spoiled_one(
 
 def test_verifiers_learn_which_solutions_are_right(config):
   """A solution is right when token 2 is 5."""
-  config = cli.override(config, {'model.depth': 2})
-  cfg = shape.make(config, len(rows.load(config).vocab))
-  params = model.init(cfg, jax.random.key(0))
+  config = override(config, {'model.depth': 2})
+  cfg = model_config(config, len(load_mixture(config).vocab))
+  params = decoder.init(cfg, jax.random.key(0))
   rng, solved = np.random.default_rng(0), []
   for _ in range(800):
     ids = rng.integers(6, 30, 12).tolist()
@@ -128,7 +132,7 @@ def test_verifiers_learn_which_solutions_are_right(config):
 
 
 def test_verifiers_are_trained_on_other_problems(config):
-  evaluator = built(cli.override(config, {
+  evaluator = built(override(config, {
       'evals.best_of.verifier_split': 'test'}))
   world = evaluator.data.worlds['igsm']
   train, test = ({world.prompt(e) for _, e in part} for part in (
@@ -141,7 +145,7 @@ def test_evaluator_samples_judges_and_sets_apart(config):
   world, problems = first.data.worlds['igsm'], first.problems['test']
   texts = [world.prompt(e) for _, e in problems]
   evaluator = built(config, Known(lambda split, text: text == texts[0]))
-  params = model.init(evaluator.cfg, jax.random.key(0))
+  params = decoder.init(evaluator.cfg, jax.random.key(0))
   found, raw = evaluator(params, 3)
   assert find(found, 'verifier_solutions', split='verifier')['value'] == 18
   assert len(raw) == 20 and {r['sample'] for r in raw} == {0, 1, 2, 3}
@@ -162,5 +166,5 @@ def test_evaluator_samples_judges_and_sets_apart(config):
     ({'verifier_problems': 1}, 'on 3 solutions')])
 def test_bad_settings(config, changes, message):
   with pytest.raises(BadInput, match=message):
-    built(cli.override(config, {
+    built(override(config, {
         f'evals.best_of.{k}': v for k, v in changes.items()}))

@@ -1,5 +1,6 @@
 """The world of people: counts, variants, purity, checkers."""
 
+from physics_lm.config import override
 import collections
 import math
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import cli, vocab
+from physics_lm import vocab
 from physics_lm.errors import BadInput
 from physics_lm.worlds import base, biographies
 
@@ -17,8 +18,8 @@ MORE = ['single_couple5', 'multi5_couple', 'fresh_permute', 'fresh_couple',
 
 
 def world(people=200, seed=0, **changes):
-  config = cli.override(default.biographies(), {'people': people} | changes)
-  return base.make(config, seed)
+  config = override(default.biographies(), {'people': people} | changes)
+  return base.make_world(config, seed)
 
 
 def test_value_counts_are_the_papers():
@@ -204,7 +205,7 @@ def test_halves_and_questions():
 def test_a_listed_piece_is_one_token(variant, tokens):
   """Name parts, values, the words between; few dates are values, too."""
   w = world(40, variant=variant, years=4, days=2)
-  v = vocab.make('piece', w.pieces())
+  v = vocab.make_vocab('piece', w.pieces())
   for i in range(min(w.size('bio'), 300)):
     e = w.example('bio', i)
     ids = [v.encode(piece) for piece in e.pieces]
@@ -220,7 +221,7 @@ def test_a_listed_piece_is_one_token(variant, tokens):
 
 def test_dates_too_many_to_list_are_months_days_and_years():
   w = world(300)
-  v = vocab.make('piece', w.pieces())
+  v = vocab.make_vocab('piece', w.pieces())
   assert len(v) < 6000 < math.prod(w.dates)
   for person in range(300):
     date = v.encode(w.value(person, 'birth_date'))

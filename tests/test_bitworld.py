@@ -1,5 +1,8 @@
 """bioD and the counting of bits."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import collections
 import math
 import pickle
@@ -9,24 +12,25 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import cli, model, rows, shape
+from physics_lm.model import decoder
+from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import knowledge_bits, teacher_forcing
 from physics_lm.evals.records import find
-from physics_lm.worlds import base, bitworld
+from physics_lm.worlds import base, biod
 from tests.conftest import TINY
 
 
 def world(seed=0, **changes):
-  return base.make(cli.override(default.bitworld(), changes), seed)
+  return base.make_world(override(default.bitworld(), changes), seed)
 
 
 @pytest.mark.parametrize('size', [1, 2, 7, 64, 1000])
 def test_the_permutation_is_one(size):
-  images = [bitworld.permuted(i, size, (5, 6, 7, 8)) for i in range(size)]
+  images = [biod.permuted(i, size, (5, 6, 7, 8)) for i in range(size)]
   assert sorted(images) == list(range(size))
   if size > 10:
-    assert images != [bitworld.permuted(i, size, (6, 6, 7, 8))
+    assert images != [biod.permuted(i, size, (6, 6, 7, 8))
                       for i in range(size)]
     assert np.corrcoef(images, range(size))[0, 1] < 0.5
 
@@ -97,11 +101,11 @@ def setup(tiny):
     config.data.tasks = {'bio': default.task('bits', 'bio', 1.0)}
     config.evals = {'bits': default.evaluation('knowledge_bits')}
     config.evals.bits.world = 'bits'
-    config = cli.override(config.lock(), {
+    config = override(config.lock(), {
         k: v for k, v in TINY.items() if k.startswith(('worlds', 'model'))}
         | {'worlds.bits.people': 40, 'worlds.bits.diversity': 8,
            'data.length': 128} | changes)
-    cfg = shape.make(config, len(rows.load(config).vocab))
+    cfg = model_config(config, len(load_mixture(config).vocab))
     return config, cfg
   return make
 
@@ -109,7 +113,7 @@ def setup(tiny):
 def scored(config, monkeypatch, loss):
   """The eval of a model whose loss at a target is loss(attribute, which of
   the example's tokens of that attribute)."""
-  evaluator = knowledge_bits.build(config, rows.load(config),
+  evaluator = knowledge_bits.build(config, load_mixture(config),
                                    config.evals.bits)
   nll, count = np.full(evaluator.packed['tokens'].shape, 99.0), {}
   for s in evaluator.spans:
@@ -128,7 +132,7 @@ def test_a_perfect_memory_reaches_the_most_and_ignorance_nothing(
   config, _ = setup(**{
       'evals.bits.world': name, 'worlds.bits.chunks': chunks,
       'worlds.bits.symbols': 8, 'worlds.bios.variant': 'multi5_permute'})
-  w = rows.load(config).worlds[name]
+  w = load_mixture(config).worlds[name]
   m = scored(config, monkeypatch, lambda a, k: math.log(w.n) if (
       a == 'name' and k == 0) else 0.0)
   assert find(m, 'bits_per_param')['value'] == pytest.approx(
@@ -151,7 +155,7 @@ def test_bits_are_the_papers_numbers():
 
 def test_half_a_value_is_half_its_bits(setup, monkeypatch):
   config, _ = setup(**{'worlds.bits.chunks': 2, 'worlds.bits.symbols': 8})
-  w = rows.load(config).worlds['bits']
+  w = load_mixture(config).worlds['bits']
   m = scored(config, monkeypatch, lambda a, k: 0.0 if k == 0 else (
       math.log(w.D)))  # knows the first chunk, not the second
   assert find(m, 'bits', term='value')['value'] == pytest.approx(
@@ -162,16 +166,16 @@ def test_half_a_value_is_half_its_bits(setup, monkeypatch):
 def test_parameters_count_used_entries_only(setup, monkeypatch):
   config, cfg = setup()
   m = scored(config, monkeypatch, lambda a, k: 0.0)
-  params = model.init(cfg, jax.random.key(0))
+  params = decoder.init(cfg, jax.random.key(0))
   total = sum(x.size for x in jax.tree.leaves(params))
-  padding = cfg.vocab - len(rows.load(config).vocab)
+  padding = cfg.vocab - len(load_mixture(config).vocab)
   assert padding > 0
   assert find(m, 'parameters')['value'] == total - padding * cfg.width
 
 
 def test_an_employer_after_its_city_is_not_scored(setup):
   config, _ = setup(**{'worlds.bios.variant': 'multi5_permute'})
-  w = rows.load(config).worlds['bios']
+  w = load_mixture(config).worlds['bios']
   kept = 0
   for p in range(w.n):
     e = w.entry(p)
@@ -191,7 +195,7 @@ def test_people_elsewhere_are_others_told_alike():
   def world(**changes):
     w = default.bitworld()
     w.update(changes)
-    return bitworld.make(w, 0)
+    return biod.make(w, 0)
 
   near, far, both = (world(people=500), world(people=500, first=500),
                      world(people=1000))
@@ -207,7 +211,7 @@ def test_people_elsewhere_are_others_told_alike():
 
 @pytest.mark.parametrize('count', [1, 3, 20])
 def test_orders_are_uniform_permutations(count):
-  orders = [tuple(bitworld.shuffled(count, bitworld.mixed(i)))
+  orders = [tuple(biod.shuffled(count, biod.mixed(i)))
             for i in range(3000)]
   assert all(sorted(o) == list(range(count)) for o in orders)
   # Where element 0 comes to lie: each place equally often, to five sigma.
@@ -223,7 +227,7 @@ def test_orders_are_uniform_permutations(count):
                                   default.igsm])
 def test_worlds_go_to_loader_processes(make):
   """grain's workers get the world pickled, also one that has been used."""
-  world = base.make(make(), 0)
+  world = base.make_world(make(), 0)
   split = world.splits[0]
   before = world.example(split, 3)
   again = pickle.loads(pickle.dumps(world))

@@ -1,12 +1,15 @@
 """Fewer bits, fewer weights: what is promised of each method."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import compress, model, rows, shape
+from physics_lm.model import compress, decoder
+from physics_lm import mixture
 from physics_lm.errors import BadInput
 
 STYLES = {
@@ -27,19 +30,19 @@ def spec(method, **keys):
 def made(request, tiny):
   """(params with every element random, shape, a batch)."""
   config = tiny(STYLES[request.param])
-  data = rows.load(config)
-  cfg = shape.make(config, len(data.vocab))
-  params = model.init(cfg, jax.random.key(0))
+  data = load_mixture(config)
+  cfg = model_config(config, len(data.vocab))
+  params = decoder.init(cfg, jax.random.key(0))
   leaves, tree = jax.tree.flatten(params)
   params = jax.tree.unflatten(tree, [
       x + 0.1 * jax.random.normal(k, x.shape) for k, x in zip(
           jax.random.split(jax.random.key(1), len(leaves)), leaves)])
-  many = [rows.row(data, i) for i in range(4)]
+  many = [mixture.packed_row(data, i) for i in range(4)]
   return params, cfg, {k: np.stack([r[k] for r in many]) for k in many[0]}
 
 
 def logits(params, cfg, batch):
-  return model.forward(params, batch['tokens'], cfg, batch['segments'],
+  return decoder.forward(params, batch['tokens'], cfg, batch['segments'],
                        batch['positions'])
 
 
@@ -80,7 +83,7 @@ def test_gptq_loses_less_of_the_output_than_nearest():
   w = rng.normal(size=(32, 24))
   lost = {}
   for method in ('nearest', 'gptq'):
-    new, size = compress.matrix(w, spec(method, bits=3, group=16), x)
+    new, size = compress.compress_matrix(w, spec(method, bits=3, group=16), x)
     lost[method] = ((x @ new - x @ w)**2).mean()
     assert size == 3 * 32 * 24 + 2 * 24 * 16
   assert lost['gptq'] < 0.7 * lost['nearest']
@@ -158,7 +161,7 @@ def test_bad_input(keys, message):
   s = spec('nearest')
   s.update(keys)
   with pytest.raises(BadInput, match=message):
-    compress.check(s)
+    compress.check_compression(s)
 
 
 @pytest.mark.parametrize('method', ['none', 'nearest'])

@@ -1,9 +1,11 @@
 """Which problems occurred in training is known exactly, or not at all."""
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import pytest
 
 from configs import igsm as recipe
-from physics_lm import cli, rows, store
+from physics_lm import mixture, run_dir
 from physics_lm.evals.igsm import contamination
 
 SMALL = {'data.batch': 4, 'steps': 5}
@@ -11,7 +13,7 @@ SMALL = {'data.batch': 4, 'steps': 5}
 
 @pytest.fixture
 def config():
-  return cli.override(recipe.get_config(), SMALL)
+  return override(recipe.get_config(), SMALL)
 
 
 def checker(config, folder, step):
@@ -20,17 +22,17 @@ def checker(config, folder, step):
 
 def folder(path, config, parent=None):
   """That of a finished run, as far as it is needed here."""
-  store.write_json(path / 'config.json', store.canonical_config(config, path))
-  store.write_json(path / 'meta.json', {
+  run_dir.write_json(path / 'config.json', run_dir.canonical_config(config, path))
+  run_dir.write_json(path / 'meta.json', {
       'init_from': parent and f'../{parent}'})
-  store.write_json(path / 'done', {})
+  run_dir.write_json(path / 'done', {})
   return path
 
 
 def watched_rows(config, count):
   """(problems of the first rows, of what was drawn for them besides): watched
   as they are drawn."""
-  data, drawn, kept, rest = rows.load(config), [], set(), set()
+  data, drawn, kept, rest = load_mixture(config), [], set(), set()
   world = data.tasks[0].world
 
   class Watched:
@@ -43,7 +45,7 @@ def watched_rows(config, count):
   watched = data._replace(tasks=(data.tasks[0]._replace(world=Watched()),))
   for i in range(count):
     drawn.clear()
-    entries = int(rows.row(watched, i)['entries'])
+    entries = int(mixture.packed_row(watched, i)['entries'])
     kept.update(drawn[:entries])
     rest.update(drawn[entries:])
   return kept, rest - kept
@@ -53,7 +55,7 @@ def test_problems_are_those_of_the_rows_read(config, tmp_path):
   for changes in ({}, {'data.isolate': False}, {'data.vocab': 'word'}, {
       'worlds.igsm.order': 'qp', 'worlds.igsm.retry_rate': 0.5,
       'data.tasks.train.tag': 'sums.org '}):
-    c = cli.override(config, changes)
+    c = override(config, changes)
     if 'data.vocab' in changes:
       c.data.length = 260
     kept, rest = watched_rows(c, 12)
@@ -70,10 +72,10 @@ def test_problems_are_those_of_the_rows_read(config, tmp_path):
 
 def test_rows_of_parents_count_too(config, tmp_path):
   first = folder(tmp_path / 'a', config)
-  again = cli.override(config, {
+  again = override(config, {
       'init_from': 'a', 'seed.data': 1, 'steps': 2})
   second = folder(tmp_path / 'b', again, 'a')
-  third = cli.override(config, {'init_from': 'b', 'steps': 0})
+  third = override(config, {'init_from': 'b', 'steps': 0})
   at = folder(tmp_path / 'c', third, 'b')
   mine, before = watched_rows(again, 8)[0], watched_rows(config, 20)[0]
   assert mine - before
@@ -97,7 +99,7 @@ def test_checker_is_unknown_where_rows_are_not_made_again(
   # Templates of their own, but for `_reask`, another question on a problem.
   assert occurred('test', text) is occurred('test_op4', text) is False
   assert occurred('test_op4_reask', text) is None
-  other = cli.override(config, {'data.tasks.train.split': 'test_op2'})
+  other = override(config, {'data.tasks.train.split': 'test_op2'})
   assert checker(other, tmp_path, 5)('test', text) is None
   assert checker(config, tmp_path, 4)('train', 'x') is False  # 16 rows
 

@@ -1,5 +1,6 @@
 """Cached decoding is recomputation; sampling is sampling; beams find it."""
 
+from physics_lm.model.config import model_config
 import collections
 import itertools
 
@@ -7,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from physics_lm import decode, model, shape, sharding
+from physics_lm.model import decode, decoder, sharding
 from physics_lm.errors import BadInput
 from tests.test_model import STYLES
 
@@ -20,7 +21,7 @@ def made(tiny):
   """(shape, parameters) of a style; spread out, so that ends come too."""
 
   def make(style='gpt2', seed=0, scale=3.0):
-    cfg = shape.make(tiny(STYLES[style]), V)
+    cfg = model_config(tiny(STYLES[style]), V)
     return cfg, jax.tree.map(lambda w: scale * w, _init(
         cfg, jax.random.key(seed)))
 
@@ -39,8 +40,8 @@ def recomputed(cfg, params, prompt, steps, entries=V):
   return ids[len(prompt):]
 
 
-_forward = jax.jit(model.forward, static_argnums=2)
-_init = jax.jit(model.init, static_argnums=0)
+_forward = jax.jit(decoder.forward, static_argnums=2)
+_init = jax.jit(decoder.init, static_argnums=0)
 
 
 @pytest.mark.parametrize('style', ['llama', 'no_mlp', 'experts', 'prefix'])
@@ -51,7 +52,7 @@ def test_cached_is_recomputed(made, style):
     key, value = np.random.default_rng(0).normal(size=(2, *shape_))
     params['layers'] |= {'prefix_key': np.float32(key),
                          'prefix_value': np.float32(value)}
-  found = decode.greedy(params, cfg, PROMPTS, 8, V)
+  found = decode.greedy_decode(params, cfg, PROMPTS, 8, V)
   wanted = [recomputed(cfg, params, p, 8) for p in PROMPTS[:4]] * 2
   assert found == wanted
   assert len({tuple(ids) for ids in found}) > 2
@@ -73,12 +74,12 @@ def test_the_end_and_entries(made):
   few = ask(params, entries=5)
   assert max(map(max, few)) < 5 and few != whole
   assert few[0] == recomputed(cfg, params, PROMPTS[0], 8, 5)
-  assert decode.greedy(params, cfg, [], 5) == []
+  assert decode.greedy_decode(params, cfg, [], 5) == []
 
 
 def test_samples_do_not_depend_on_their_batch(made):
   cfg, params = made()
-  how = decode.Method(temperature=1.5)
+  how = decode.DecodingMethod(temperature=1.5)
   ask = lambda prompts, numbers, batch=8, **more: decode.generate(
       params, cfg, prompts, 8, how, entries=V, numbers=numbers, batch=batch,
       **more)
@@ -99,7 +100,7 @@ def test_sampling_follows_the_softmax(made):
       p[np.argsort(p)[:-top_k]] = 0
     p /= p.sum()
     found = decode.generate(
-        params, cfg, [prompt] * n, 1, decode.Method(temperature, top_k),
+        params, cfg, [prompt] * n, 1, decode.DecodingMethod(temperature, top_k),
         entries=V)
     counts = collections.Counter(ids[0] if ids else EOS for ids in found)
     for token in range(V):
@@ -115,8 +116,8 @@ def test_beams_find_the_likeliest(made):
     cfg, params = made(seed=seed, scale=0.8)
     prompts = [[1, 5, 3], [2], [1, 2, 3, 4], [4, 0], [5, 3], [3, 3]]
     found = decode.generate(params, cfg, prompts, steps,
-                            decode.Method(beams=40), entries=entries)
-    greedy = decode.greedy(params, cfg, prompts, steps, entries)
+                            decode.DecodingMethod(beams=40), entries=entries)
+    greedy = decode.greedy_decode(params, cfg, prompts, steps, entries)
     for prompt, ids, plain in zip(prompts, found, greedy):
       every = [w for n in range(steps + 1) for w in itertools.product(
           [t for t in range(entries) if t != EOS], repeat=n)]
@@ -134,7 +135,7 @@ def test_beams_find_the_likeliest(made):
       best = list(every[int(np.argmax(score))])
       assert ids == best
       better += plain != best
-    assert decode.generate(params, cfg, prompts, steps, decode.method('beam:1'),
+    assert decode.generate(params, cfg, prompts, steps, decode.decoding_method('beam:1'),
                            entries=entries) == greedy
   assert better  # else greedy would have done
 
@@ -142,13 +143,13 @@ def test_beams_find_the_likeliest(made):
 @pytest.mark.parametrize('how', ['sample:1.0:5', 'beam:3'])
 def test_rows_on_eight_devices_say_the_same(made, tiny, how):
   cfg, params = made()
-  ask = lambda: decode.generate(params, cfg, PROMPTS, 8, decode.method(how),
+  ask = lambda: decode.generate(params, cfg, PROMPTS, 8, decode.decoding_method(how),
                                 entries=V)
   alone = ask()
   mesh = sharding.make_mesh(tiny({'runtime.mesh.fsdp': 2,
                                   'runtime.mesh.tensor': 2}))
-  where = jax.tree.map(lambda axes: sharding.named(mesh, axes),
-                       model.logical_axes(cfg),
+  where = jax.tree.map(lambda axes: sharding.named_sharding(mesh, axes),
+                       decoder.logical_axes(cfg),
                        is_leaf=lambda x: isinstance(x, tuple))
   with jax.set_mesh(mesh):
     params = jax.device_put(params, where)
@@ -160,4 +161,4 @@ def test_rows_on_eight_devices_say_the_same(made, tiny, how):
     'sample:1:-1'])
 def test_bad_methods(text):
   with pytest.raises(BadInput, match='wanted greedy'):
-    decode.method(text)
+    decode.decoding_method(text)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from physics_lm import environment
+from physics_lm import host_tuning
 
 CODE = '''
 import resource, sys
 import numpy as np
-from physics_lm import environment
+from physics_lm import host_tuning
 if {keep}:
   assert environment.keep_memory() and environment.keep_memory()
 def faults():
@@ -24,7 +24,7 @@ print(faults() - before)
 '''
 
 
-@pytest.mark.skipif(not environment.keep_memory(), reason='no glibc')
+@pytest.mark.skipif(not host_tuning.keep_memory(), reason='no glibc')
 def test_freed_memory_is_kept():
   """Ten arrays of 16 pages of 2 MB, or more and smaller ones, as NumPy is given
   them: all new, or none."""

@@ -1,5 +1,7 @@
 """Rows of every kind of evaluation: the slices are those of the contract."""
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import json
 import math
 
@@ -11,7 +13,8 @@ from configs import default
 from configs import grammar as grammar_recipe
 from configs import igsm as igsm_recipe
 from configs import manipulation as manipulation_recipe
-from physics_lm import cli, model, rows
+from physics_lm.model import decoder
+from physics_lm import mixture
 from physics_lm.evals import records, registry, teacher_forcing
 from physics_lm.evals.igsm import contamination
 from tests.conftest import TINY
@@ -116,7 +119,7 @@ def config_of(kind):
   if kind == 'manipulation':
     e.people = 10  # as in test_manipulation: compiled once
   c.evals = {'it': e}
-  return cli.override(c, changes)
+  return override(c, changes)
 
 
 @pytest.fixture(scope='module')
@@ -127,10 +130,10 @@ def evaluated():
   def get(kind):
     if kind not in done:
       config = config_of(kind)
-      data = rows.load(config)
+      data = load_mixture(config)
       evaluator = registry.build(config, data)['it']
       cfg = teacher_forcing.evaluated_model(config, data)
-      params = jax.jit(lambda: model.init(cfg, jax.random.key(0)))()
+      params = jax.jit(lambda: decoder.init(cfg, jax.random.key(0)))()
       done[kind] = config, evaluator(params, 2)
     return done[kind]
 
@@ -178,10 +181,10 @@ def test_rows_are_finite_numbers_in_plain_json(evaluated, kind, tmp_path):
 @pytest.mark.parametrize('kind', registry.KINDS)
 def test_an_evaluator_called_again_gives_the_same(evaluated, kind):
   config, found = evaluated(kind)
-  data = rows.load(config)
+  data = load_mixture(config)
   evaluator = registry.build(config, data)['it']
   cfg = teacher_forcing.evaluated_model(config, data)
-  params = jax.jit(lambda: model.init(cfg, jax.random.key(0)))()
+  params = jax.jit(lambda: decoder.init(cfg, jax.random.key(0)))()
   assert evaluator(params, 2) == evaluator(params, 2) == found
   if kind in registry.OF_TRAINING_SET:
     assert {r['contaminated'] for r in found.rows} == {'all', 'no'}
@@ -193,7 +196,7 @@ def test_an_evaluator_called_again_gives_the_same(evaluated, kind):
 def test_uncontaminated_rows_are_those_of_new_problems(evaluated, kind):
   config, found = evaluated(kind)
   checker = contamination.TrainingSet(config, None).contamination_checker(2)
-  world = rows.load(config).worlds['igsm']
+  world = load_mixture(config).worlds['igsm']
   by_problem = {}
   for r in found.raw:
     text = world.prompt(world.example(r['split'], r['index']))

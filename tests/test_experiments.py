@@ -46,7 +46,7 @@ def test_experiment_lists_every_scale(path):
     runs = sweep.ordered(module.runs(scale))
     assert len({r.id for r in runs}) == len(runs)
     for r in runs[:3]:
-      assert (cost.cost(r, 'cpu')['flops'] > 0) == (r.config.steps > 0)
+      assert (cost.run_cost(r, 'cpu')['flops'] > 0) == (r.config.steps > 0)
   assert '--scale=cpu' in module.__doc__
 
 

@@ -1,12 +1,17 @@
 """Experts against a token-by-token account, and what routing promises."""
 
+from physics_lm.model.config import model_config
+from physics_lm.model.config import eval_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from physics_lm import cli, experts, model, rows, shape, train
+from physics_lm.model import decoder, moe
+from physics_lm import mixture, train
 from physics_lm.errors import BadInput
 from physics_lm.scaling import flops
 
@@ -35,9 +40,9 @@ def by_hand(x_BTD, p, real_BT, room):
 
 @pytest.mark.parametrize('capacity', [0.5, 1.0, 4.0])
 def test_experts_equal_one_token_at_a_time(tiny, capacity):
-  cfg = shape.make(tiny(CHANGES | {'model.capacity': capacity}), 50)
+  cfg = model_config(tiny(CHANGES | {'model.capacity': capacity}), 50)
   key, *keys = jax.random.split(jax.random.key(0), 9)
-  params = model.init(cfg, key)
+  params = decoder.init(cfg, key)
   layer = {k: np.asarray(v[0]) for k, v in params['layers'].items()}
   for k, name in zip(keys, ('bias_up', 'bias_down', 'up', 'down', 'router')):
     layer[name] = np.asarray(jax.random.normal(k, layer[name].shape))
@@ -46,11 +51,11 @@ def test_experts_equal_one_token_at_a_time(tiny, capacity):
   real[1, 7:] = False
   # Attention adds nothing, and the norm's scale and bias are 1 and 0.
   layer |= {'out': 0 * layer['out'], 'bias_out': 0 * layer['bias_out']}
-  y, balance = model.Block(cfg).apply(
+  y, balance = decoder.Block(cfg).apply(
       {'params': layer}, x, jnp.asarray(real, int), jnp.zeros((2, 12), int))
   normed = (x - x.mean(-1, keepdims=True)) / np.sqrt(
       x.var(-1, keepdims=True) + 1e-5)
-  room = experts.room(12, 4, capacity)
+  room = moe.expert_capacity(12, 4, capacity)
   assert room == {0.5: 2, 1.0: 3, 4.0: 12}[capacity]
   wanted = by_hand(np.asarray(normed), layer, real, room)
   np.testing.assert_allclose(y - x, wanted, atol=2e-4)
@@ -61,10 +66,10 @@ def test_experts_equal_one_token_at_a_time(tiny, capacity):
 
 def test_no_token_depends_on_a_later_one(tiny):
   """First come, first served: also when there is no room for all."""
-  cfg = shape.make(tiny(CHANGES | {'model.capacity': 1.0}), 50)
-  params = model.init(cfg, jax.random.key(1))
+  cfg = model_config(tiny(CHANGES | {'model.capacity': 1.0}), 50)
+  params = decoder.init(cfg, jax.random.key(1))
   a = jax.random.randint(jax.random.key(2), (1, 16), 0, 50)
-  x, y = (model.forward(params, t, cfg) for t in (a, a.at[:, 9:].set(3)))
+  x, y = (decoder.forward(params, t, cfg) for t in (a, a.at[:, 9:].set(3)))
   np.testing.assert_array_equal(x[:, :9], y[:, :9])
   assert float(jnp.abs(x[:, 9:] - y[:, 9:]).max()) > 0
 
@@ -72,27 +77,27 @@ def test_no_token_depends_on_a_later_one(tiny):
 def test_balance_is_one_when_shares_are_equal():
   x = jnp.eye(4)[None].repeat(3, 1)  # each of 4 directions three times
   real = jnp.ones((1, 12), bool)
-  even = experts.route(x, 50 * jnp.eye(4), real, 4.0)[2]
-  one = experts.route(x, 50 * jnp.ones((4, 4)).at[:, 1:].set(0), real, 4.0)[2]
+  even = moe.route(x, 50 * jnp.eye(4), real, 4.0)[2]
+  one = moe.route(x, 50 * jnp.ones((4, 4)).at[:, 1:].set(0), real, 4.0)[2]
   assert float(even) == pytest.approx(1.0, abs=1e-5)
   assert float(one) == pytest.approx(4.0, abs=1e-5)
 
 
 def test_the_balance_is_trained_on_and_not_reported(one_device):
   """Its gradient reaches the router; the loss in nats is without it."""
-  from physics_lm import program
+  from physics_lm import train_step
   config = one_device(CHANGES | {'model.balance': 10.0})
-  data = rows.load(config)
-  cfg = shape.make(config, len(data.vocab))
-  params = model.init(cfg, jax.random.key(0))
-  many = [rows.row(data, i) for i in range(4)]
+  data = load_mixture(config)
+  cfg = model_config(config, len(data.vocab))
+  params = decoder.init(cfg, jax.random.key(0))
+  many = [mixture.packed_row(data, i) for i in range(4)]
   batch = {k: jnp.stack([r[k] for r in many]) for k in many[0]}
-  total, sums = program.loss_sums(params, batch, cfg, 2)
+  total, sums = train_step.loss_sums(params, batch, cfg, 2)
   extra = float(total - sums['loss'].sum()) / float(batch['weights'].sum())
   assert 10 <= extra <= 40
-  plain = shape.make(one_device(CHANGES | {'model.balance': 0.0}),
+  plain = model_config(one_device(CHANGES | {'model.balance': 0.0}),
                      len(data.vocab))
-  router = lambda c: jax.grad(lambda p: program.loss_sums(
+  router = lambda c: jax.grad(lambda p: train_step.loss_sums(
       p, batch, c, 2)[0])(params)['layers']['router']
   assert float(jnp.abs(router(cfg) - router(plain)).max()) > 1.0
 
@@ -100,15 +105,15 @@ def test_the_balance_is_trained_on_and_not_reported(one_device):
 def test_micro_batches_balance_as_one_batch(one_device):
   """The balance is a mean over micro-batches, like the loss: of two that are
   the same, the step is that of one."""
-  from physics_lm import program
+  from physics_lm import train_step
   config = one_device(CHANGES | {'model.balance': 3.0})
-  data = rows.load(config)
-  cfg = shape.make(config, len(data.vocab))
-  twice = [rows.row(data, i) for i in (0, 0, 1, 1)]
+  data = load_mixture(config)
+  cfg = model_config(config, len(data.vocab))
+  twice = [mixture.packed_row(data, i) for i in (0, 0, 1, 1)]
   batch = {k: jnp.stack([r[k] for r in twice]) for k in twice[0]}
-  params, tx = model.init(cfg, jax.random.key(0)), optax.sgd(1.0)
-  state = program.State(jnp.int32(0), params, tx.init(params))
-  one, two = (program.make_step(cfg, tx, len(data.tasks), accumulate)(
+  params, tx = decoder.init(cfg, jax.random.key(0)), optax.sgd(1.0)
+  state = train_step.TrainState(jnp.int32(0), params, tx.init(params))
+  one, two = (train_step.make_step(cfg, tx, len(data.tasks), accumulate)(
       state, batch)[0].params for accumulate in (1, 2))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
                one, two)
@@ -116,9 +121,9 @@ def test_micro_batches_balance_as_one_batch(one_device):
 
 def test_the_router_decides_in_float32(tiny):
   """Two experts that bfloat16 could not tell apart."""
-  cfg = shape.make(tiny(CHANGES | {
+  cfg = model_config(tiny(CHANGES | {
       'model.experts': 2, 'model.dtype': 'bfloat16'}), 50)
-  layer = {k: v[0] for k, v in model.init(cfg, jax.random.key(0))[
+  layer = {k: v[0] for k, v in decoder.init(cfg, jax.random.key(0))[
       'layers'].items()}
   w = jax.random.normal(jax.random.key(1), (16,))
   layer |= {k: 0 * layer[k] for k in ('out', 'bias_out', 'down')}
@@ -126,7 +131,7 @@ def test_the_router_decides_in_float32(tiny):
   layer['bias_down'] = jnp.ones((2, 16)).at[1].set(-1)
   x = jax.random.normal(jax.random.key(2), (1, 12, 16), jnp.bfloat16)
   ones = jnp.ones((1, 12), int)
-  y, _ = model.Block(cfg).apply({'params': layer}, x, ones, 0 * ones)
+  y, _ = decoder.Block(cfg).apply({'params': layer}, x, ones, 0 * ones)
   normed = x.astype(jnp.float32)
   normed -= normed.mean(-1, keepdims=True)
   second = normed @ w > 0
@@ -136,13 +141,13 @@ def test_the_router_decides_in_float32(tiny):
 
 def test_evaluation_gives_more_room(tiny):
   config = tiny(CHANGES | {'model.capacity_test': 3.0})
-  cfg = shape.make(config, 50)
+  cfg = model_config(config, 50)
   assert cfg.capacity == 2.0
-  assert shape.evaluated(config, cfg).capacity == 3.0
+  assert eval_config(config, cfg).capacity == 3.0
 
 
 def test_cost_counts_one_expert_and_parameters_all(tiny):
-  one, four = (shape.make(tiny({'model.experts': e}), 50) for e in (1, 4))
+  one, four = (model_config(tiny({'model.experts': e}), 50) for e in (1, 4))
   assert flops.per_token(one, 32) == flops.per_token(four, 32)
   more = flops.parameters(four).mlp / flops.parameters(one).mlp
   assert 3.9 < more < 4.1
@@ -155,16 +160,16 @@ def test_cost_counts_one_expert_and_parameters_all(tiny):
 ])
 def test_bad_input(tiny, changes, message):
   with pytest.raises(BadInput, match=message):
-    shape.make(tiny(changes), 50)
+    model_config(tiny(changes), 50)
 
 
 def test_experts_train(one_device, tmp_path):
   config = one_device(CHANGES | {'steps': 40, 'log.every': 20})
   train.run(config, tmp_path / 'run')
-  from physics_lm import store
-  losses = [r['loss'] for r in store.read_rows(tmp_path / 'run/metrics.jsonl')
+  from physics_lm import run_dir
+  losses = [r['loss'] for r in run_dir.read_rows(tmp_path / 'run/metrics.jsonl')
             if r['kind'] == 'train']
   assert losses[1] < losses[0] - 0.3
   with pytest.raises(BadInput, match='experts is 4'):
-    train.run(cli.override(config, {'runtime.mesh.expert': 8}),
+    train.run(override(config, {'runtime.mesh.expert': 8}),
               tmp_path / 'other')

@@ -1,5 +1,6 @@
 """Examples as files: whole, the same anew, resumed, refused."""
 
+from physics_lm.config import override
 import json
 import pickle
 
@@ -7,17 +8,18 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import cli, vocab
+from physics_lm import vocab
 from physics_lm.errors import BadInput
 from physics_lm.worlds import __main__ as command
-from physics_lm.worlds import base, export, records
+from physics_lm.worlds import base, text_files
+from physics_lm.interop import export
 
 SMALL = ['biographies', '--set', 'people=60', '--set', 'variant=multi2']
 
 
 @pytest.fixture
 def world():
-  return base.of_flags('biographies', SMALL[2::2], 0)
+  return base.world_from_flags('biographies', SMALL[2::2], 0)
 
 
 def test_jsonl_holds_every_example(tmp_path, world, capsys):
@@ -42,15 +44,15 @@ def test_jsonl_holds_every_example(tmp_path, world, capsys):
 def test_shards_are_resumed_and_joined_they_are_the_whole(
     tmp_path, world, form, monkeypatch):
   def go(folder, shards):
-    made = export.export(world, {'world': 'a'}, form,
+    made = export.export_world(world, {'world': 'a'}, form,
                          tmp_path / folder / f'x.{form}', ['bio'], None, shards)
     assert [n for *_, n in made] == [120 // shards] * shards
     return [path for path, *_ in made]
 
   whole, = go('one', 1)
   many = go('many', 4)
-  texts = [t for p in many for t in records.read(p)]
-  assert texts == list(records.read(whole)) and len(texts) == 120
+  texts = [t for p in many for t in text_files.read_texts(p)]
+  assert texts == list(text_files.read_texts(whole)) and len(texts) == 120
   before = [p.read_bytes() for p in many]
   # Killed while writing the third: only what is missing is made again.
   many[2].rename(tmp_path / 'many/.left.part')
@@ -65,7 +67,7 @@ def test_shards_are_resumed_and_joined_they_are_the_whole(
 
 def test_nanogpt_bin(tmp_path, world):
   kwargs = {'vocab_kind': 'word', 'form': 'nanogpt-bin', 'what': {}}
-  export.export(world, out=tmp_path / 'a', splits=['bio', 'bio_test'], **kwargs)
+  export.export_world(world, out=tmp_path / 'a', splits=['bio', 'bio_test'], **kwargs)
   words = vocab.Word(world.pieces())
   for name, split in (('train', 'bio'), ('val', 'bio_test')):
     ids = np.memmap(tmp_path / f'a/{name}.bin', dtype=np.uint16, mode='r')
@@ -79,13 +81,13 @@ def test_nanogpt_bin(tmp_path, world):
   assert ''.join(meta['itos'][i] for i in ids[:9].tolist()) == (
       words.decode(ids[:9]))
   # In shards it is the same file; with one split every 50th is held out.
-  export.export(world, out=tmp_path / 'b', splits=['bio', 'bio_test'],
+  export.export_world(world, out=tmp_path / 'b', splits=['bio', 'bio_test'],
                 shards=3, **kwargs)
   for name in ('train.bin', 'val.bin'):
     assert (tmp_path / 'a' / name).read_bytes() == (
         tmp_path / 'b' / name).read_bytes()
   assert len(list((tmp_path / 'b').iterdir())) == 4
-  export.export(world, out=tmp_path / 'c', splits=['bio'], **kwargs)
+  export.export_world(world, out=tmp_path / 'c', splits=['bio'], **kwargs)
   count = lambda name: int((np.fromfile(
       tmp_path / 'c' / name, np.uint16) == vocab.EOS).sum())
   assert (count('train.bin'), count('val.bin')) == (118, 2)
@@ -123,19 +125,19 @@ def test_the_name_tells_the_format(tmp_path, capsys):
 
 
 def test_a_split_without_end_wants_a_count(tmp_path):
-  config = cli.override(default.bitworld().lock(), {'people': 50})
-  world = base.make(config, 0)
+  config = override(default.bitworld().lock(), {'people': 50})
+  world = base.make_world(config, 0)
   with pytest.raises(BadInput, match='wanted --count'):
-    export.export(world, {}, 'jsonl', tmp_path / 'a.jsonl', ['bio'])
-  export.export(world, {}, 'jsonl', tmp_path / 'a.jsonl', ['bio'], 70)
-  assert len(list(records.read(tmp_path / 'a.jsonl'))) == 70
+    export.export_world(world, {}, 'jsonl', tmp_path / 'a.jsonl', ['bio'])
+  export.export_world(world, {}, 'jsonl', tmp_path / 'a.jsonl', ['bio'], 70)
+  assert len(list(text_files.read_texts(tmp_path / 'a.jsonl'))) == 70
 
 
 def text_world(folder, changes=None):
-  config = cli.override(default.text().lock(), {
+  config = override(default.text().lock(), {
       'files': str(folder / '*.txt'), 'separator': '#', 'held_out': 0.0}
       | (changes or {}))
-  return base.make(config, 0)
+  return base.make_world(config, 0)
 
 
 def test_a_stream_is_gone_through_once(tmp_path, monkeypatch):
@@ -145,7 +147,7 @@ def test_a_stream_is_gone_through_once(tmp_path, monkeypatch):
   in_order = type(world).in_order
   monkeypatch.setattr(type(world), 'in_order', lambda self, split: (
       begun.append(split), in_order(self, split))[1])
-  export.export(world, {}, 'nanogpt-bin', tmp_path / 'out', ['train'], 300,
+  export.export_world(world, {}, 'nanogpt-bin', tmp_path / 'out', ['train'], 300,
                 vocab_kind='byte')
   assert len(begun) <= 4  # the tokenizer's texts, the size, two files
   assert world.example('train', 7).text == 'text 7'  # back again
@@ -159,7 +161,7 @@ def test_an_export_of_other_texts_is_not_resumed(tmp_path):
   path.write_text('one#two#three')
   out = tmp_path / 'out' / 'x.jsonl'
   for _ in range(2):
-    export.export(text_world(tmp_path), {}, 'jsonl', out, ['train'])
+    export.export_world(text_world(tmp_path), {}, 'jsonl', out, ['train'])
   path.write_text('one#TWO#three')
   with pytest.raises(BadInput, match='holds another export'):
-    export.export(text_world(tmp_path), {}, 'jsonl', out, ['train'])
+    export.export_world(text_world(tmp_path), {}, 'jsonl', out, ['train'])

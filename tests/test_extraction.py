@@ -1,5 +1,8 @@
 """Teacher-forced scores, knowledge extraction, and evaluation by command."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import collections
 import subprocess
 import sys
@@ -10,7 +13,8 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import checkpoint, cli, model, rows, shape, store, train, vocab
+from physics_lm import checkpoint, mixture, run_dir, train, vocab
+from physics_lm.model import decoder
 from physics_lm.evals import __main__ as command
 from physics_lm.evals import extraction, teacher_forcing
 from physics_lm.evals.records import find
@@ -21,15 +25,15 @@ from tests.conftest import ROOT, TINY
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
   """(config, folder, params, cfg) of a run that knows some of its people."""
-  config = cli.override(default.get_config(), TINY | {
+  config = override(default.get_config(), TINY | {
       'steps': 250, 'model.width': 32, 'runtime.mesh.data': 1,
       'log.every': 50, 'checkpoint.every': 250,
       'optim.learning_rate': 1e-2})
   folder = tmp_path_factory.mktemp('trained') / 'run'
   train.run(config, folder)
-  cfg = shape.make(config, len(rows.load(config).vocab))
+  cfg = model_config(config, len(load_mixture(config).vocab))
   params, step = checkpoint.load_params(folder, jax.eval_shape(
-      lambda: model.init(cfg, jax.random.key(0))))
+      lambda: decoder.init(cfg, jax.random.key(0))))
   assert step == 250
   return config, folder, params, cfg
 
@@ -37,13 +41,13 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def evaluator(trained):
   config = trained[0]
-  return extraction.build(config, rows.load(config), config.evals.extraction)
+  return extraction.build(config, load_mixture(config), config.evals.extraction)
 
 
 def greedy(params, cfg, data, prompt, length):
   """Plain greedy decoding, recomputing everything at every token."""
   ids = list(prompt)
-  step = jax.jit(lambda t: model.forward(params, t, cfg))
+  step = jax.jit(lambda t: decoder.forward(params, t, cfg))
   while len(ids) < length:
     padded = np.zeros((1, data.length), np.int32)
     padded[0, :len(ids)] = ids
@@ -53,7 +57,7 @@ def greedy(params, cfg, data, prompt, length):
 
 def test_teacher_forced_exact_match_is_greedy_exact_match(trained):
   config, _, params, cfg = trained
-  data = rows.load(config)
+  data = load_mixture(config)
   world = data.worlds['bios']
   examples = [world.example(f'qa_{split}', i) for split in ('train', 'test')
               for i in range(36)]
@@ -62,8 +66,8 @@ def test_teacher_forced_exact_match_is_greedy_exact_match(trained):
   compared = collections.Counter()
   for span in spans:
     example = examples[span.example]
-    ids, _ = rows.encode(data, example)
-    (_, start, stop), = rows.answer_spans(data, example)
+    ids, _ = mixture.encode(data, example)
+    (_, start, stop), = mixture.answer_spans(data, example)
     out = greedy(params, cfg, data, ids[:start + 1], stop + 1)
     answer = data.vocab.decode(out[start + 1:])
     forced = bool(correct[span.row, span.start:span.stop].all())
@@ -75,11 +79,11 @@ def test_teacher_forced_exact_match_is_greedy_exact_match(trained):
 
 def test_nll_is_the_negative_log_probability(trained):
   config, _, params, cfg = trained
-  data = rows.load(config)
+  data = load_mixture(config)
   packed, _ = teacher_forcing.pack(
       data, [data.worlds['bios'].example('bio', 0)])
   nll, correct = teacher_forcing.outcomes(params, packed, cfg, 4)
-  logits = np.asarray(model.forward(
+  logits = np.asarray(decoder.forward(
       params, packed['tokens'], cfg, packed['segments'],
       packed['positions']), np.float64)
   log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -95,7 +99,7 @@ def test_rows_are_means_of_raw_outcomes(trained, evaluator):
   _, folder, params, _ = trained
   found, raw = evaluator(params)
   # The loop and the evaluator of a finished run agree.
-  assert found == store.results(folder)[1]['extraction']
+  assert found == run_dir.results(folder)[1]['extraction']
   accuracy = {}
   for split in ('train', 'test'):
     mine = [r for r in raw if (r['person_split'], r['text']) == (
@@ -138,7 +142,7 @@ def test_accuracy_when_every_token_is_right_or_wrong(
 
 def test_values_of_one_token_and_of_more_are_separate_rows(trained, evaluator):
   config, _, params, _ = trained
-  data = rows.load(config)
+  data = load_mixture(config)
   world, by_size = data.worlds['bios'], collections.defaultdict(list)
   found, raw = evaluator(params)
   for r in raw:
@@ -156,7 +160,7 @@ def test_values_of_one_token_and_of_more_are_separate_rows(trained, evaluator):
 
 
 def test_majority_baseline_is_the_best_constant_of_training_people(trained):
-  world = rows.load(trained[0]).worlds['bios']
+  world = load_mixture(trained[0]).worlds['bios']
   train_values = [world.value(p, 'major') for p in range(0, 12, 2)]
   constant = collections.Counter(train_values).most_common(1)[0][0]
   wanted = np.mean([world.value(p, 'major') == constant
@@ -171,18 +175,18 @@ def test_a_run_of_eight_devices_is_evaluated_on_one(tiny, tmp_path):
       [sys.executable, '-m', 'physics_lm.evals', str(tmp_path / 'run'),
        '--eval=loss'], cwd=ROOT, capture_output=True, text=True, check=False)
   assert done.returncode == 0, done.stderr
-  store.write_json(tmp_path / 'foreign' / 'config.json', {'a': 1})
+  run_dir.write_json(tmp_path / 'foreign' / 'config.json', {'a': 1})
   with pytest.raises(SystemExit):
     command.main([str(tmp_path / 'foreign')])
 
 
 def test_command_on_a_finished_run_repeats_the_loops_rows(trained, capsys):
   _, folder, _, _ = trained
-  before = store.results(folder)
+  before = run_dir.results(folder)
   command.main([str(folder), '--eval=extraction'])
   out = capsys.readouterr().out
   assert 'accuracy/test/question/mean' in out and '(n = 6)' in out
-  assert before == store.results(folder)
+  assert before == run_dir.results(folder)
   with pytest.raises(SystemExit) as e:
     command.main([str(folder), '--eval=extracton'])
   assert e.value.code == 2

@@ -1,6 +1,8 @@
 """Optional libraries: what is loaded without asking, what is said when one is
 missing."""
 
+from physics_lm.model.config import model_config
+from physics_lm.config import override
 import json
 import subprocess
 import sys
@@ -8,10 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from physics_lm import cli, shape, trained, vocab
+from physics_lm import restore, vocab
 from physics_lm.errors import BadInput
 from physics_lm.interop import huggingface, tensorboard
-from physics_lm.worlds import records
+from physics_lm.worlds import text_files
 from tests.conftest import ROOT, TINY, default
 
 HEAVY = ('tensorflow', 'seqio', 'torch', 'transformers', 'datasets', 'pyarrow',
@@ -36,8 +38,9 @@ def test_worlds_and_tokenizers_load_nothing_heavy_until_used():
   code = f'''
 import sys
 from configs import default, text
-from physics_lm import rows, vocab
-from physics_lm.worlds import export, records, text
+from physics_lm import mixture, vocab
+from physics_lm.interop import export
+from physics_lm.worlds import text, text_files
 rows.load(default.get_config())
 print([m for m in {HEAVY + ('jax',)} if m in sys.modules])
 '''
@@ -47,11 +50,11 @@ print([m for m in {HEAVY + ('jax',)} if m in sys.modules])
 
 
 @pytest.mark.parametrize('module,extra,use', [
-    ('tokenizers', 'text', lambda p: vocab.make('gpt2', ())),
-    ('tokenizers', 'text', lambda p: vocab.make('bpe:300', (), lambda: ['a'])),
-    ('sentencepiece', 'text', lambda p: vocab.make(str(p / 'a.model'), ())),
+    ('tokenizers', 'text', lambda p: vocab.make_vocab('gpt2', ())),
+    ('tokenizers', 'text', lambda p: vocab.make_vocab('bpe:300', (), lambda: ['a'])),
+    ('sentencepiece', 'text', lambda p: vocab.make_vocab(str(p / 'a.model'), ())),
     ('pyarrow.parquet', 'text', lambda p: list(
-        records.read(p / 'a.parquet'))),
+        text_files.read_texts(p / 'a.parquet'))),
     ('safetensors.numpy', 'huggingface', lambda p: huggingface.export(p, p)),
     ('safetensors.numpy', 'huggingface', lambda p: (
         huggingface.read_weights(p))),
@@ -87,8 +90,8 @@ def test_huggingface_tensors_go_there_and_back():
   rng = np.random.default_rng(0)
   for changes in ({}, {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
                        'model.kv_heads': 1, 'model.rotary_fraction': 1.0}):
-    cfg = shape.make(cli.override(default.get_config(), TINY | changes), 100)
-    abstract = trained.abstract(cfg)
+    cfg = model_config(override(default.get_config(), TINY | changes), 100)
+    abstract = restore.abstract_params(cfg)
     params = {a: {k: rng.normal(size=x.shape).astype(np.float32)
                   for k, x in abstract[a].items()} for a in abstract}
     family = huggingface.family_of(cfg)

@@ -1,12 +1,15 @@
 """Runs predicted from smaller ones, where the law is known."""
 
+from physics_lm.config import run_id
+from physics_lm.config import plain_config
+from physics_lm.config import override
 import json
 
 import numpy as np
 import pytest
 
 from configs import grammar as recipe
-from physics_lm import cli, monitor, store
+from physics_lm import loss_band, run_dir
 from physics_lm.errors import BadInput
 from physics_lm.scaling import __main__ as command
 from physics_lm.scaling import forecast, laws
@@ -82,10 +85,10 @@ def run_folders(root, config, words=4):
   rng = np.random.default_rng(0)
   for width in (8, 16, 32, 64):
     for steps in (200, 800, 3200):
-      c = cli.override(config, {'model.width': width, 'steps': steps})
-      folder = root / store.run_id(store.plain(c))
-      store.write_json(folder / 'config.json', store.plain(c))
-      store.write_json(folder / 'meta.json', {'vocab': {'size': words}})
+      c = override(config, {'model.width': width, 'steps': steps})
+      folder = root / run_id(plain_config(c))
+      run_dir.write_json(folder / 'config.json', plain_config(c))
+      run_dir.write_json(folder / 'meta.json', {'vocab': {'size': words}})
       size = run_table.sizes(c, words)
       rows = []
       for s in np.linspace(0.05, 1, 20):
@@ -94,9 +97,9 @@ def run_folders(root, config, words=4):
         loss *= np.exp(0.005 * rng.normal())
         rows.append({'kind': 'train', 'step': round(s * steps),
                      'tokens': s * size['D'], 'loss': loss})
-      store.write(folder / 'metrics.jsonl', ''.join(
+      run_dir.write(folder / 'metrics.jsonl', ''.join(
           json.dumps(r) + '\n' for r in rows))
-      store.write_json(folder / 'done', {'seconds': 1})
+      run_dir.write_json(folder / 'done', {'seconds': 1})
 
 
 def test_command_writes_a_band_that_training_reads(tmp_path, capsys):
@@ -109,8 +112,8 @@ def test_command_writes_a_band_that_training_reads(tmp_path, capsys):
                 '--config.steps=9000', f'--out={out}'])
   text = capsys.readouterr().out
   assert 'log.band' in text
-  band = monitor.load(str(out))
-  size = run_table.sizes(cli.override(config, {
+  band = loss_band.load_band(str(out))
+  size = run_table.sizes(override(config, {
       'model.width': 48, 'steps': 9000}), 4)
   truth = laws.chinchilla(size['N'], size['D'], **TRUTH)
   assert float(text.split('tokens: ')[1].split(',')[0]) == pytest.approx(

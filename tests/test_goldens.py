@@ -18,6 +18,9 @@ never a JSON file. To record new values after an intended change of behaviour:
                     the rule fixed before its runs. Not recorded again.
 """
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import functools
 import hashlib
 import itertools
@@ -30,17 +33,8 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import (
-  adapters,
-  cli,
-  model,
-  optim,
-  program,
-  report,
-  rows,
-  shape,
-  sweep,
-)
+from physics_lm.model import adapters, decoder
+from physics_lm import mixture, optim, report, sweep, train_step
 from physics_lm.worlds import base
 from tests.conftest import TINY
 
@@ -193,7 +187,7 @@ def hashes(first, spread) -> dict[str, str]:
 
 def world(name: str):
   kind, changes = WORLDS[name]
-  return base.make(cli.override(getattr(default, kind)(), changes), SEED)
+  return base.make_world(override(getattr(default, kind)(), changes), SEED)
 
 
 def world_hashes(name: str) -> dict:
@@ -217,10 +211,10 @@ def text_hashes(changes: dict, folder: Path) -> dict:
     (folder / f'{f}.txt').write_text('\n---\n'.join(
         f'Document {i} of file {f}.' + f' Word {i * i % 17}.' * (i % 7)
         for i in range(30)), encoding='utf-8')
-  config = cli.override(default.text(), changes | {
+  config = override(default.text(), changes | {
       'files': str(folder / '*.txt'), 'separator': '\n---\n',
       'held_out': 0.2})
-  w = base.make(config, SEED)
+  w = base.make_world(config, SEED)
   return {s: hashes(list(itertools.islice(w.in_order(s), COUNT)),
                     list(itertools.islice(w.documents(s, seed=SEED), 250)))
           for s in w.splits}
@@ -232,17 +226,17 @@ def case(name: str):
   changes = ARCHITECTURES.get(name, LLAMA)
   if kind in ADAPTERS:
     changes = changes | {f'adapter.{k}': v for k, v in ADAPTERS[kind].items()}
-  config = cli.override(default.get_config(), SMALL | changes)
-  data = rows.load(config)
-  return (config, data, shape.make(config, len(data.vocab)),
+  config = override(default.get_config(), SMALL | changes)
+  data = load_mixture(config)
+  return (config, data, model_config(config, len(data.vocab)),
           config.adapter if kind in ADAPTERS else None)
 
 
 def trainable(cfg, adapter):
   """What trains at first: the model's parameters, or an adapter's."""
   if adapter is None:
-    return model.init(cfg, jax.random.key(0))
-  return adapters.init(adapter, cfg, jax.random.key(1))
+    return decoder.init(cfg, jax.random.key(0))
+  return adapters.init_adapter(adapter, cfg, jax.random.key(1))
 
 
 @functools.cache
@@ -264,7 +258,7 @@ def fast(function):
 def batches(data, size: int):
   """Three batches, of the first rows."""
   for step in range(3):
-    made = [rows.row(data, step * size + i) for i in range(size)]
+    made = [mixture.packed_row(data, step * size + i) for i in range(size)]
     yield {k: np.stack([r[k] for r in made]) for k in made[0]}
 
 
@@ -272,12 +266,12 @@ def batches(data, size: int):
 def three_steps(name: str) -> dict:
   """{'batches': sha256, 'sums': [sums of each step]} of a case."""
   config, data, cfg, adapter = case(name)
-  tx, tasks = optim.make(config), len(data.tasks)
+  tx, tasks = optim.make_optimizer(config), len(data.tasks)
   params = fast(lambda: trainable(cfg, adapter))()
   # Of every adapter the same program: compiled once.
   frozen = fast(lambda: trainable(cfg, None))() if adapter else None
-  state = program.State(jnp.int32(0), params, tx.init(params), frozen)
-  step = fast(program.make_step(cfg, tx, tasks, adapter=adapter))
+  state = train_step.TrainState(jnp.int32(0), params, tx.init(params), frozen)
+  step = fast(train_step.make_step(cfg, tx, tasks, adapter=adapter))
   contents, sums = [], []
   for batch in batches(data, config.data.batch):
     contents.append([batch[k].tolist() for k in (

@@ -1,5 +1,6 @@
 """Strings of a grammar and the exact law of their next symbol."""
 
+from physics_lm.config import override
 import collections
 import itertools
 import math
@@ -8,13 +9,13 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import cli
+
 from physics_lm.errors import BadInput
 from physics_lm.worlds import base
 
 
 def world(seed=0, **changes):
-  return base.make(cli.override(default.grammar().lock(), changes), seed)
+  return base.make_world(override(default.grammar().lock(), changes), seed)
 
 
 SMALL = {'levels': 2, 'symbols': 2, 'max_rules': 2, 'max_children': 2}

@@ -1,24 +1,26 @@
 """A model against the exact law of a grammar (evals/grammar.py)."""
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import numpy as np
 import pytest
 
 from configs import grammar as recipe
-from physics_lm import cli, rows
+from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import grammar, teacher_forcing
 
 
 @pytest.fixture
 def config():
-  return cli.override(recipe.get_config().lock(), {
+  return override(recipe.get_config().lock(), {
       'worlds.cfg.levels': 3, 'evals.law.num_problems': 40, 'data.batch': 2})
 
 
 def judged(config, monkeypatch, nats, right=lambda p: p > 0.5):
   """Metrics of a model that gives a token nats(its exact probability), and
   has it as its first choice where right(that) holds."""
-  evaluator = grammar.build(config, rows.load(config), config.evals.law)
+  evaluator = grammar.build(config, load_mixture(config), config.evals.law)
   world, strings, packed, spans = (
       evaluator.world, evaluator.strings, evaluator.packed, evaluator.spans)
   nll = np.full(packed['tokens'].shape, 99.0)
@@ -44,11 +46,11 @@ def test_the_exact_law_loses_the_entropy_and_nothing_more(config, monkeypatch):
   assert 0 < m['majority_baseline'] < 1 and m['forced_tokens'] > 1
   assert [r['tokens'] for r in raw] == [len(s) + 1 for s in strings]
   # The packed texts are those strings: each token of them stands there.
-  data = rows.load(config)
+  data = load_mixture(config)
   evaluator = grammar.build(config, data, config.evals.law)
   packed = evaluator.packed
   for span, i in zip(evaluator.spans, range(40)):
-    ids, _ = rows.encode(data, world.example('test', i))
+    ids, _ = mixture.encode(data, world.example('test', i))
     np.testing.assert_array_equal(
         packed['targets'][span.row, span.start:span.start + len(ids) - 1],
         ids[1:])
@@ -92,5 +94,5 @@ def test_one_forced_token_wrong_spoils_a_string(config, monkeypatch):
 
 def test_bad_input(config):
   with pytest.raises(BadInput, match='num_problems is 1'):
-    grammar.build(config, rows.load(config), cli.override(config, {
+    grammar.build(config, load_mixture(config), override(config, {
         'evals.law.num_problems': 1}).evals.law)

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from physics_lm import hosts, store
+from physics_lm import distributed, run_dir
 from physics_lm.errors import BadInput
 from physics_lm.evals.records import find
 from tests.conftest import ROOT, TINY
@@ -56,7 +56,7 @@ def finish(jobs, codes=(0,)):
 
 
 def losses(folder):
-  return {r['step']: r['loss'] for r in store.read_rows(
+  return {r['step']: r['loss'] for r in run_dir.read_rows(
       folder / 'metrics.jsonl') if r['kind'] == 'train'}
 
 
@@ -73,7 +73,7 @@ def same(folder, alone):
   assert got.keys() == wanted.keys()
   np.testing.assert_allclose(list(got.values()), list(wanted.values()),
                              rtol=2e-5)
-  (_, a), (_, b) = (store.results(f) for f in (folder, alone))
+  (_, a), (_, b) = (run_dir.results(f) for f in (folder, alone))
   where = {'person_split': 'train', 'text': 'question', 'attribute': 'mean'}
   assert find(a['extraction'], 'accuracy', **where) == find(
       b['extraction'], 'accuracy', **where)
@@ -82,17 +82,17 @@ def same(folder, alone):
 
 
 def biography_loss(folder):
-  return find(store.results(folder)[1]['loss'], 'loss', task='bio')['value']
+  return find(run_dir.results(folder)[1]['loss'], 'loss', task='bio')['value']
 
 
 @pytest.mark.cluster
 def test_two_processes_train_as_one_does(alone, tmp_path):
   finish(start(tmp_path / 'run', 2, 4, **{'runtime.mesh.fsdp': 2}))
   same(tmp_path / 'run', alone)
-  rows = store.read_rows(tmp_path / 'run' / 'metrics.jsonl')
+  rows = run_dir.read_rows(tmp_path / 'run' / 'metrics.jsonl')
   steps = [r['step'] for r in rows if r['kind'] == 'train']
   assert steps == sorted(set(steps))  # one of them writes
-  assert store.is_done(tmp_path / 'run')
+  assert run_dir.is_done(tmp_path / 'run')
 
 
 @pytest.mark.cluster
@@ -100,13 +100,13 @@ def test_sigterm_to_one_stops_both_and_one_process_goes_on(alone, tmp_path):
   """Saved by two as data 2 x fsdp 2, restored by one as fsdp 4, and back."""
   folder = tmp_path / 'run'
   jobs = start(folder, 2, 4, **{'runtime.mesh.fsdp': 2, 'log.every': 1})
-  wait_for(lambda: store.step_reached(folder) > 2, jobs[0])
+  wait_for(lambda: run_dir.step_reached(folder) > 2, jobs[0])
   jobs[1].send_signal(signal.SIGTERM)
   out = finish(jobs)
   assert all('stopped by the cluster at step' in text for text in out), out
-  assert not store.is_done(folder)
+  assert not run_dir.is_done(folder)
   one, = start(folder, 1, 4, **{'runtime.mesh.fsdp': 4, 'log.every': 1})
-  wait_for(lambda: store.step_reached(folder) > 12 or one.poll() == 0, one)
+  wait_for(lambda: run_dir.step_reached(folder) > 12 or one.poll() == 0, one)
   one.send_signal(signal.SIGTERM)
   text, = finish([one])
   assert 'resuming at step' in text
@@ -125,7 +125,7 @@ def test_a_dead_peer_ends_the_job_in_seconds_and_it_resumes(alone, tmp_path):
   jobs[1].kill()
   jobs[1].wait()
   jobs[0].communicate(timeout=60)  # else it hangs
-  if not store.is_done(folder):
+  if not run_dir.is_done(folder):
     assert jobs[0].returncode != 0
   out = finish(start(folder, 2, 4, **{'runtime.mesh.fsdp': 2}))
   assert 'resuming at step' in out[0] or 'already done' in out[0]
@@ -153,8 +153,8 @@ def test_ten_kills_of_a_peer(tmp_path):
   rng, by_itself, reached = random.Random(seed), 0, []
   for kill in range(10):
     jobs = start(folder, 2, 4, **changes)
-    before = store.step_reached(folder)
-    wait_for(lambda b=before: store.step_reached(folder) > b, jobs[0], 120)
+    before = run_dir.step_reached(folder)
+    wait_for(lambda b=before: run_dir.step_reached(folder) > b, jobs[0], 120)
     time.sleep(rng.uniform(0, 1))
     victim, other = rng.sample(jobs, 2)
     assert victim.poll() is None, f'ended before kill {kill + 1}; seed {seed}'
@@ -165,12 +165,12 @@ def test_ten_kills_of_a_peer(tmp_path):
     other.kill()
     for job in jobs:
       job.communicate()
-    reached.append(store.step_reached(folder))
+    reached.append(run_dir.step_reached(folder))
   finish(start(folder, 2, 4, **changes))
   print(f'10 kills of one of two processes, {by_itself} times the other ended '
         f'by itself, at steps {reached}')
   assert losses(folder) == losses(whole)
-  (last, a), (other, b) = (store.results(f) for f in (folder, whole))
+  (last, a), (other, b) = (run_dir.results(f) for f in (folder, whole))
   timings = {k for k in last if 'time/' in k}
   assert a == b
   assert {k: last[k] for k in last.keys() - timings} == {
@@ -183,9 +183,9 @@ def test_ten_kills_of_a_peer(tmp_path):
       'runtime.hosts.index': 2}, 'wanted 0 to 1')])
 def test_bad_input(tiny, changes, message):
   with pytest.raises(BadInput, match=message):
-    hosts.join(tiny(changes))
+    distributed.join_job(tiny(changes))
 
 
 def test_one_of_one_is_alone(tiny):
-  hosts.join(tiny({'runtime.hosts.coordinator': 'x:1',
+  distributed.join_job(tiny({'runtime.hosts.coordinator': 'x:1',
                    'runtime.hosts.count': 1, 'runtime.hosts.index': 0}))

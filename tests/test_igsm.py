@@ -1,5 +1,8 @@
 """iGSM: the law, the checker, the data with mistakes."""
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
+from physics_lm.config import load_config
 import collections
 import hashlib
 import json
@@ -10,16 +13,16 @@ import pytest
 
 from configs import default
 from configs import igsm as recipe
-from physics_lm import cli, rows, vocab
+from physics_lm import mixture, vocab
 from physics_lm.errors import BadInput
 from physics_lm.worlds import __main__ as command
-from physics_lm.worlds import (
-  base,
-  igsm_check,
-  igsm_graph,
-  igsm_law,
-  igsm_statistics,
-  igsm_text,
+from physics_lm.worlds import base
+from physics_lm.worlds.igsm import (
+  checker,
+  graph,
+  reference_stats,
+  sampling,
+  text,
 )
 from tests import igsm_spoil
 
@@ -38,7 +41,7 @@ SETTINGS = {
 
 
 def world(seed=0, **changes):
-  return base.make(cli.override(default.igsm(), changes), seed)
+  return base.make_world(override(default.igsm(), changes), seed)
 
 
 @pytest.fixture(scope='module')
@@ -100,14 +103,14 @@ def spoil_all(w, count, split='train'):
   tried = collections.Counter()
   for index, e in enumerate(examples(w, count, split)):
     rng = np.random.default_rng(index)
-    problem = igsm_check.Problem(w.prompt(e), w.hierarchy(e.meta['chain']),
+    problem = checker.Problem(w.prompt(e), w.hierarchy(e.meta['chain']),
                                  w.modulus)
     for kind, (spoil, reason) in igsm_spoil.WAYS.items():
       text = spoil(solution(e), problem, rng)
       if text is None:
         continue
       tried[kind] += 1
-      v = igsm_check.check(problem, text)
+      v = checker.check(problem, text)
       assert not v.ok and re.search(reason, v.reason), (
           kind, v.reason, text, e.text)
   return tried
@@ -144,8 +147,8 @@ def test_the_checker_reads_another_wording_of_sums(med):
           '12 + 3 = 15.')
   right = (head + " Define Gull's Ship as s; t = y + c = 12 + 15 = 4; so "
            's = b + t = 3 + 4 = 7.')
-  assert igsm_check.check(problem, right, items).ok
-  v = igsm_check.check(problem, right.replace('y = b * 4 = 3 * 4 = 12',
+  assert checker.check(problem, right, items).ok
+  v = checker.check(problem, right.replace('y = b * 4 = 3 * 4 = 12',
                                               'y = 12'), items)
   assert "computed from nothing, wanted Gull's Brig" in v.reason
   for broken, message in (
@@ -158,7 +161,7 @@ def test_the_checker_reads_another_wording_of_sums(med):
       (problem.replace("The number of each Gull's Brig equals 3.", ''),
        'no sentence defines it')):
     with pytest.raises(BadInput, match=message):
-      igsm_check.check(broken, right, items)
+      checker.check(broken, right, items)
 
 
 def test_pure_in_seed_and_index():
@@ -184,7 +187,7 @@ def blanked(text, categories):
       m[1].split("'s ")[-1] in categories) else 'Define Inst as'
   text = re.sub(r'Define ([^.;]+) as', kind, text).replace(';', '.')
   letters = {}
-  rename = lambda m: letters.setdefault(m[0], igsm_text.LETTERS[len(letters)])
+  rename = lambda m: letters.setdefault(m[0], text.LETTERS[len(letters)])
   return re.sub(r'\b[a-zA-Z]\b', rename, re.sub(r'\d+', '0', text))
 
 
@@ -220,9 +223,9 @@ def near(found, wanted, error, reference_error, what):
       what, found, wanted)
 
 
-@pytest.mark.parametrize('setting', igsm_statistics.SETTINGS)
+@pytest.mark.parametrize('setting', reference_stats.SETTINGS)
 def test_statistics_are_the_papers(setting):
-  found = igsm_statistics.rows(setting, 1500, seed=11)
+  found = reference_stats.statistics_rows(setting, 1500, seed=11)
   law = [r for r in found if r.exact]
   for r in found:
     if not r.exact:
@@ -232,14 +235,14 @@ def test_statistics_are_the_papers(setting):
     score = sum(1500 * (r.ours - r.theirs)**2 / r.theirs for r in law)
     assert abs(score - len(law)) < 5 * np.sqrt(2 * len(law))
   assert {r.what for r in found if not r.exact} == {
-      what for of, what in igsm_statistics.THEIRS if of == setting}
+      what for of, what in reference_stats.THEIRS if of == setting}
 
 
 def test_statistics_see_another_law(monkeypatch):
   """Smaller problems: far apart."""
-  monkeypatch.setitem(igsm_statistics.SETTINGS, 'med', {
+  monkeypatch.setitem(reference_stats.SETTINGS, 'med', {
       'max_edge': 14, 'max_op': 11})
-  apart = {r.what: abs(r.apart) for r in igsm_statistics.rows('med', 500)}
+  apart = {r.what: abs(r.apart) for r in reference_stats.statistics_rows('med', 500)}
   assert apart['op'] > 4 and apart['instance parameters'] > 4
 
 
@@ -249,7 +252,7 @@ def test_what_sentences_depend_on(med):
   names."""
   share, sources, abstract = collections.defaultdict(list), [], []
   for e in examples(med, 1500):
-    problem = igsm_check.Problem(med.prompt(e), med.hierarchy(e.meta['chain']))
+    problem = checker.Problem(med.prompt(e), med.hierarchy(e.meta['chain']))
     needed = problem.needed()
     for p, d in problem.definitions.items():
       if p in needed:
@@ -269,12 +272,12 @@ def test_what_sentences_depend_on(med):
 
 
 def test_edges_and_levels_of_a_structure():
-  draws, lean = igsm_graph.Draws(np.random.default_rng(0)), []
+  draws, lean = graph.Draws(np.random.default_rng(0)), []
   for _ in range(2000):
-    limits = igsm_law.Limits(20, (2, 3, 4), (2, 3, 4))
-    d, w0, w1, e = igsm_law.structure(draws, 8, limits)
+    limits = sampling.Limits(20, (2, 3, 4), (2, 3, 4))
+    d, w0, w1, e = sampling.structure(draws, 8, limits)
     assert (d - 1) * w0 <= e <= min(20, (d - 1) * w1 * w1)
-    g = igsm_law.draw_structure(draws, d, w0, w1, e, draws.uniform())
+    g = sampling.draw_structure(draws, d, w0, w1, e, draws.uniform())
     assert len(g.ends) == len(set(g.ends)) == e
     sizes = np.bincount(g.level)
     assert len(sizes) == d and sizes.min() >= w0 and sizes.max() <= w1
@@ -303,7 +306,7 @@ def test_what_a_mistake_may_name(kind):
   w = world(2, retry_rate=0.4, retry=kind)
   ready = 0
   for e in examples(w, 300):
-    problem = igsm_check.Problem(w.prompt(e), w.hierarchy(e.meta['chain']))
+    problem = checker.Problem(w.prompt(e), w.hierarchy(e.meta['chain']))
     told, later, here = set(), re.findall(r'Define ([^.;]+) as \w;',
                                           solution(e)), set()
     later = list(map(problem.parameter, later))
@@ -331,10 +334,10 @@ def test_masks_take_the_loss_off_the_wrong_text_only():
   for mask, taken in (('none', ()), ('name', (1, 2, 3)),
                       ('sentence', (0, 1, 2, 3, 4))):
     w = world(retry_rate=0.5, retry_mask=mask)
-    data = rows.Data({}, vocab.Piece(w.pieces()), (), 1024, True, 0)
+    data = mixture.Mixture({}, vocab.Piece(w.pieces()), (), 1024, True, 0)
     for e in examples(w, 50):
-      _, weights = rows.encode(data, e)
-      _, answers = rows.encode(data, e, 'answers')
+      _, weights = mixture.encode(data, e)
+      _, answers = mixture.encode(data, e, 'answers')
       starts = [i - 5 for i, p in enumerate(e.pieces) if p == ' BACK']
       off = {s + t for s in starts for t in taken}
       assert len(starts) == e.meta['retries']
@@ -349,15 +352,15 @@ def test_rows_leave_out_what_is_too_long():
   config.worlds = {'igsm': default.igsm()}
   config.data.tasks = {'train': default.task('igsm', 'train', 1.0)}
   config.data.vocab, config.data.length = 'piece', 350
-  data = rows.load(config)
-  rows.check(data)
+  data = load_mixture(config)
+  mixture.check_mixture(data)
   longest = max(len(e.pieces) for e in examples(data.worlds['igsm'], 300))
   assert longest > 350
   for i in range(20):
-    assert 0 < rows.row(data, i)['segments'].max() < 10
+    assert 0 < mixture.packed_row(data, i)['segments'].max() < 10
   config.data.length = 100
   with pytest.raises(BadInput, match='wanted rows at least as long'):
-    rows.check(rows.load(config))
+    mixture.check_mixture(load_mixture(config))
 
 
 # Settings and commands.
@@ -393,12 +396,12 @@ def test_bad_splits(med, split):
     ('', 'no levels')])
 def test_bad_hierarchies(table, message):
   with pytest.raises(BadInput, match=message):
-    igsm_text.parse_chain(table, 'mine')
+    text.parse_hierarchy(table, 'mine')
 
 
 def test_names():
   for name in ('harbor', 'park', 'sky', 'town'):
-    levels = igsm_text.chain(name)
+    levels = text.load_hierarchy(name)
     assert [len(groups) for _, groups in levels] == [5] * 4
     assert {len(g) for _, groups in levels for g in groups} == {20}
 
@@ -430,6 +433,6 @@ def test_export(tmp_path, capsys):
 
 def test_recipe():
   for variant in ('small', 'gpu_probes', 'med', 'hard_best_of'):
-    rows.check(rows.load(recipe.get_config(variant)))
+    mixture.check_mixture(load_mixture(recipe.get_config(variant)))
   with pytest.raises(BadInput, match='wanted small, gpu, med or hard'):
-    cli.load_config('configs/igsm.py:tiny')
+    load_config('configs/igsm.py:tiny')

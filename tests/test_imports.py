@@ -56,7 +56,7 @@ def test_layers():
 
 def test_only_sharding_names_mesh_axes():
   for path in files('physics_lm'):
-    if path.name == 'sharding.py':
+    if path.name == 'model/sharding.py':
       continue
     literals = {n.value for n in ast.walk(ast.parse(path.read_text()))
                 if isinstance(n, ast.Constant)}
@@ -108,7 +108,7 @@ def test_training_never_loads_tensorflow(tmp_path):
 import sys
 from tests.conftest import TINY
 from configs import default
-from physics_lm import cli, train
+from physics_lm import train
 train.run(cli.override(default.get_config(), TINY), r'{tmp_path}/run')
 bad = [m for m in ('tensorflow', 'seqio', 'wandb') if m in sys.modules]
 print('LOADED', bad)

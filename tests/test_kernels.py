@@ -1,12 +1,14 @@
 """Each hand-written gradient against the plain formula's."""
 
+from physics_lm.model.config import model_config
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from physics_lm import kernels, model, program, shape
+from physics_lm.model import decoder, kernels
+from physics_lm import train_step
 
 
 def normal(seed, *dims):
@@ -76,14 +78,14 @@ def test_chunks_divide_the_row_and_respect_the_limit():
 
 def test_loss_needs_no_full_logits(tiny):
   """The largest array of a step with a large vocabulary is a chunk."""
-  cfg = shape.make(tiny(), 4096)
-  params = jax.eval_shape(lambda: model.init(cfg, jax.random.key(0)))
+  cfg = model_config(tiny(), 4096)
+  params = jax.eval_shape(lambda: decoder.init(cfg, jax.random.key(0)))
   B, T = 64, 512
   batch = {k: jax.ShapeDtypeStruct((B, T), jnp.int32) for k in (
       'tokens', 'targets', 'segments', 'positions')}
   batch['weights'] = jax.ShapeDtypeStruct((B, T), jnp.float32)
   jaxpr = str(jax.make_jaxpr(jax.grad(
-      lambda p, b: model.loss(p, b, cfg)[0]))(params, batch))
+      lambda p, b: decoder.loss(p, b, cfg)[0]))(params, batch))
   assert f'f32[{B},{T},4096]' not in jaxpr
   assert f'f32[{B},128,4096]' in jaxpr
 
@@ -91,14 +93,14 @@ def test_loss_needs_no_full_logits(tiny):
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
 def test_unrolled_layers_are_the_looped_ones(tiny, dtype):
   import dataclasses
-  cfg = shape.make(tiny({'model.depth': 3, 'model.dtype': dtype}), 40)
-  params = model.init(cfg, jax.random.key(0))
+  cfg = model_config(tiny({'model.depth': 3, 'model.dtype': dtype}), 40)
+  params = decoder.init(cfg, jax.random.key(0))
   ids = jax.random.randint(jax.random.key(1), (2, 12), 0, 40)
   ones = jnp.ones((2, 12), jnp.int32)
   batch = {'tokens': ids, 'targets': jnp.roll(ids, -1, 1), 'segments': ones,
            'positions': ones.cumsum(1) - 1, 'weights': ones * 1.0,
            'task': jnp.zeros(2, jnp.int32), 'entries': jnp.ones(2)}
-  grads = [jax.jit(jax.grad(lambda p, c=c: program.loss_sums(
+  grads = [jax.jit(jax.grad(lambda p, c=c: train_step.loss_sums(
       p, batch, c, 1)[0]))(params)
       for c in (cfg, dataclasses.replace(cfg, unroll=3))]
   tolerance = 1e-4 if dtype == 'float32' else 0.3

@@ -1,5 +1,13 @@
 """Sweeps, run identity and the launcher."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import with_defaults
+from physics_lm.config import run_id
+from physics_lm.config import plain_config
+from physics_lm.config import parse_config
+from physics_lm.config import override
+from physics_lm.config import load_config
 import contextlib
 import shutil
 import subprocess
@@ -10,7 +18,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from physics_lm import cli, cost, launch, report, results, slurm, store, sweep
+from physics_lm import cost, launch, report, results, run_dir, slurm, sweep
 from physics_lm.errors import BadInput
 from tests.conftest import ROOT, TINY
 
@@ -28,7 +36,7 @@ def test_sweep_algebra():
   assert sweep.product(a, b) == [
       {'x': 1, 'y': 3}, {'x': 1, 'y': 4}, {'x': 2, 'y': 3}, {'x': 2, 'y': 4}]
   assert sweep.zipped(a, b) == [{'x': 1, 'y': 3}, {'x': 2, 'y': 4}]
-  assert sweep.chain(a, b) == [*a, *b]
+  assert sweep.concatenated(a, b) == [*a, *b]
   for both in (sweep.product, sweep.zipped):
     with pytest.raises(BadInput, match='two sweeps set x, wanted'):
       both(a, a)
@@ -48,13 +56,13 @@ def test_identity_is_what_is_computed(tmp_path):
   child, other_child = run({}, base), run({}, run({}, steps=5))
   assert len({base.id, child.id, other_child.id}) == 3
   # By path or by id, a parent is the same parent.
-  by_path = store.plain(child.config) | {'init_from': f'/a/b/{base.id}'}
-  assert store.run_id(by_path) == child.id
+  by_path = plain_config(child.config) | {'init_from': f'/a/b/{base.id}'}
+  assert run_id(by_path) == child.id
   # By a name of its own, a parent is what it computed.
   at = tmp_path / 'parents' / 'mine'
-  store.write_json(at / 'config.json', store.plain(base.config))
-  named = cli.override(child.config, {'init_from': str(at)})
-  assert store.run_id(store.canonical_config(named, tmp_path)) == child.id
+  run_dir.write_json(at / 'config.json', plain_config(base.config))
+  named = override(child.config, {'init_from': str(at)})
+  assert run_id(run_dir.canonical_config(named, tmp_path)) == child.id
 
 
 def test_ordered_puts_parents_first_and_refuses_doubles():
@@ -69,14 +77,14 @@ def test_ordered_puts_parents_first_and_refuses_doubles():
 def finish(folder, *runs):
   """Run folders as of runs that are done, without what they learned."""
   for r in runs:
-    store.write_json(folder / r.id / 'config.json', store.plain(r.config))
-    store.write_json(folder / r.id / 'done', {'steps': 4, 'seconds': 1.0})
+    run_dir.write_json(folder / r.id / 'config.json', plain_config(r.config))
+    run_dir.write_json(folder / r.id / 'done', {'steps': 4, 'seconds': 1.0})
 
 
 def test_link_finished_runs_links_what_another_experiment_has_done(tmp_path):
   parent = run({'kind': 'parent'})
   theirs = tmp_path / 'theirs' / parent.id
-  store.write_json(theirs / 'config.json', store.plain(parent.config))
+  run_dir.write_json(theirs / 'config.json', plain_config(parent.config))
   launch.link_finished_runs([parent], tmp_path / 'mine')
   assert not (tmp_path / 'mine').exists()  # it is not done
   finish(tmp_path / 'theirs', parent)
@@ -84,7 +92,7 @@ def test_link_finished_runs_links_what_another_experiment_has_done(tmp_path):
                             tmp_path / 'mine')
   at, = (tmp_path / 'mine').iterdir()
   assert at.name == parent.id and at.resolve() == theirs.resolve()
-  assert store.is_done(at)
+  assert run_dir.is_done(at)
   launch.link_finished_runs([parent], tmp_path / 'mine')  # once
   (tmp_path / 'more' / parent.id).mkdir(parents=True)
   launch.link_finished_runs([parent], tmp_path / 'more')
@@ -95,7 +103,7 @@ def test_link_finished_runs_links_what_another_experiment_has_done(tmp_path):
 
 
 def state_in_list(r, folder):
-  return cost.table([r], folder, 'cpu').splitlines()[1].split()[-1]
+  return cost.cost_table([r], folder, 'cpu').splitlines()[1].split()[-1]
 
 
 def test_a_done_run_with_other_evaluations_is_stale(tmp_path):
@@ -115,14 +123,14 @@ def test_a_done_run_with_other_evaluations_is_stale(tmp_path):
 
 def test_keys_that_were_added_later_make_no_other_run(tmp_path):
   r = run({})
-  old = store.plain(r.config)
+  old = plain_config(r.config)
   del old['evals']['loss']['num_problems'], old['data']['masked']
   del old['adapter']
   del old['worlds']['bios']['power'], old['log']['band']
-  store.write_json(tmp_path / r.id / 'config.json', old)
+  run_dir.write_json(tmp_path / r.id / 'config.json', old)
   assert not sweep.stale_evals(r, tmp_path)
-  assert store.completed(old) == store.plain(r.config)
-  assert store.run_id(old) == r.id
+  assert with_defaults(old) == plain_config(r.config)
+  assert run_id(old) == r.id
 
 
 def family():
@@ -241,7 +249,7 @@ def test_launch_ends_with_the_line_that_resumes(
 
 def test_list_shows_every_column(tmp_path):
   parent = run({'kind': 'parent'})
-  text = cost.table([parent, run({'kind': 'child'}, parent, steps=5)],
+  text = cost.cost_table([parent, run({'kind': 'child'}, parent, steps=5)],
                     tmp_path, 'cpu')
   head, first, second, common, total = text.splitlines()
   assert head.split() == ['id', 'run', 'params', 'tokens', 'exposures',
@@ -304,7 +312,7 @@ def test_cost_of_a_branch_leaves_out_its_trunk():
   whole = run({}, **{'optim.schedule': 'wsd', 'optim.decay': 0.25, 'steps': 80})
   trunk = run({}, **{'optim.schedule': 'constant', 'steps': 80})
   branch = sweep.Run(whole.config_file, whole.overrides, {}, trunk=trunk)
-  full, own = (cost.cost(r, 'cpu') for r in (whole, branch))
+  full, own = (cost.run_cost(r, 'cpu') for r in (whole, branch))
   assert own['flops'] == full['flops']
   assert own['seconds'] - cost.STARTUP == pytest.approx(
       0.25 * (full['seconds'] - cost.STARTUP))
@@ -324,16 +332,16 @@ def test_list_names_runs_that_do_not_fit(tmp_path):
   big = run({}, **{
       'model.width': 1280, 'model.depth': 36, 'model.heads': 20,
       'model.dtype': 'bfloat16', 'data.length': 1024, 'data.batch': 64})
-  text = cost.table([big], tmp_path, 'tpu-v5e')
+  text = cost.cost_table([big], tmp_path, 'tpu-v5e')
   assert '1 of 1 runs want more than the 16GB of a tpu-v5e' in text
-  cut = cli.override(big.config, {
+  cut = override(big.config, {
       'runtime.mesh.fsdp': 16, 'runtime.remat': True})
   small = sweep.Run(big.config_file, big.overrides | {
       'runtime.mesh.fsdp': 16, 'runtime.remat': True}, {})
   assert cut == small.config
-  text = cost.table([small], tmp_path, 'tpu-v5e', 16)
+  text = cost.cost_table([small], tmp_path, 'tpu-v5e', 16)
   assert 'want more' not in text and 'device-hours' in text
-  one, many = (cost.cost(small, 'tpu-v5e', d)['seconds'] for d in (1, 16))
+  one, many = (cost.run_cost(small, 'tpu-v5e', d)['seconds'] for d in (1, 16))
   assert one - cost.STARTUP == pytest.approx(16 * (many - cost.STARTUP))
 
 
@@ -346,32 +354,32 @@ def test_list_names_runs_that_do_not_fit(tmp_path):
 def test_memory_is_about_what_the_compiler_takes(changes):
   import jax
 
-  from physics_lm import program, rows, shape
-  config = cli.override(cli.load_config(str(ROOT / 'configs/default.py')),
+  from physics_lm import mixture, train_step
+  config = override(load_config(str(ROOT / 'configs/default.py')),
                         TINY | {'data.length': 128, 'data.batch': 32,
                                 'runtime.mesh.data': 1} | changes)
-  data = rows.load(config)
-  made = program.build(config, data, jax.devices()[:1])
+  data = load_mixture(config)
+  made = train_step.build(config, data, jax.devices()[:1])
   batch = {k: jax.ShapeDtypeStruct(
-      (32, 128) if k in program.BATCH_2D else (32,),
+      (32, 128) if k in train_step.BATCH_2D else (32,),
       'float32' if k == 'weights' else 'int32') for k in made.batch_shardings}
   with jax.set_mesh(made.mesh):
     used = made.step.func.lower(
         *made.step.args, made.abstract, batch).compile().memory_analysis()
   taken = used.temp_size_in_bytes + used.argument_size_in_bytes
-  estimate = cost.memory(config, shape.make(config, len(data.vocab)))
+  estimate = cost.memory_bytes(config, model_config(config, len(data.vocab)))
   assert 0.4 < estimate / taken < 2.5
 
 
 def test_cost_estimates_exposures_well(tmp_path):
-  from physics_lm import rows
+  from physics_lm import mixture
   r = run({}, steps=50)
-  data = rows.load(r.config)
+  data = load_mixture(r.config)
   counts = [0, 0]
   for i in range(50 * 8):
-    row = rows.row(data, i)
+    row = mixture.packed_row(data, i)
     counts[row['task']] += int(row['entries'])
-  drawn = cost.cost(r, 'cpu')['exposures']
+  drawn = cost.run_cost(r, 'cpu')['exposures']
   assert drawn['bio'] == pytest.approx(counts[0] / 12, rel=0.15)
   assert drawn['qa'] == pytest.approx(counts[1] / 6, rel=0.15)
 
@@ -445,25 +453,25 @@ print(sorted(ends.values()))
                              text=True)
   folder = tmp_path / run({'n': 0}, **{'steps': 100000}).id
   until = time.time() + 60
-  while store.step_reached(folder) < 4:
+  while run_dir.step_reached(folder) < 4:
     assert process.poll() is None and time.time() < until
     time.sleep(0.1)
-  assert store.state(folder) == 'running'
+  assert run_dir.state(folder) == 'running'
   process.terminate()
   out = process.communicate(timeout=60)[0]
   assert out.splitlines()[-1] == "['stopped']"
-  assert store.state(folder) == 'stopped'
+  assert run_dir.state(folder) == 'stopped'
   saved = list((folder / 'checkpoints').iterdir())
   assert saved
   # A launcher that is killed leaves no trainer behind, and nothing is lost.
-  step = store.step_reached(folder)
+  step = run_dir.step_reached(folder)
   process = subprocess.Popen(command, cwd=ROOT)
-  while store.step_reached(folder) == step:
+  while run_dir.step_reached(folder) == step:
     assert process.poll() is None and time.time() < until + 60
     time.sleep(0.1)
   process.kill()
   process.wait()
-  while store.state(folder) == 'running':
+  while run_dir.state(folder) == 'running':
     assert time.time() < until + 60
     time.sleep(0.1)
   assert list((folder / 'checkpoints').iterdir()) != saved
@@ -508,12 +516,12 @@ def test_bad_input_is_one_line_and_exit_2(arguments, message):
 def test_flags(flags, message):
   argv = ['train', '--config=configs/biographies.py:single', '--workdir=/x']
   with pytest.raises(BadInput) as e:
-    cli.parse_config(argv + flags)
+    parse_config(argv + flags)
   assert message in str(e.value)
 
 
 def test_flags_are_read_by_type():
-  config, workdir = cli.parse_config([
+  config, workdir = parse_config([
       'train', '--config', 'configs/biographies.py:single', '--workdir', '/x',
       '--config.init_from=1234', '--config.optim.clip=2',
       '--config.model.tied=false', '--config.model.kv_heads=2'])
@@ -524,12 +532,12 @@ def test_flags_are_read_by_type():
                   ['train', '--config=nowhere.py', '--workdir=/x'],
                   ['train', '--config=configs/default.py:x', '--workdir=/x']):
     with pytest.raises(BadInput):
-      cli.parse_config(missing)
+      parse_config(missing)
 
 
 def test_trainer_errors_are_one_line_and_exit_2(tmp_path):
   (tmp_path / 'run').mkdir()
-  store.write_json(tmp_path / 'run' / 'config.json', {'a': 1})
+  run_dir.write_json(tmp_path / 'run' / 'config.json', {'a': 1})
   for flags, message in (
       ([f'--workdir={tmp_path}/new', '--config.model.heads=3'],
        'wanted a multiple of model.heads=3'),

@@ -1,11 +1,12 @@
 """Published function values, closed forms, units."""
 
+from physics_lm.model.config import model_config
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm import shape
+
 from physics_lm.scaling import flops, laws
 
 K = laws.KAPLAN
@@ -141,7 +142,7 @@ def test_hoffmanns_table_a4():
 
 
 def test_conventions_agree_where_they_should(tiny):
-  s = shape.make(tiny({'model.bias': False}), 1000)
+  s = model_config(tiny({'model.bias': False}), 1000)
   count = lambda convention: flops.train_per_token(s, 64, convention)
   assert count('6n')['total'] - count('6n_ne')['total'] == (
       6 * flops.parameters(s).embedding)

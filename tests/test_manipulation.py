@@ -1,12 +1,16 @@
 """Tasks about people: their law, their words, their checker, their score."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import re
 
 import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import cli, model, rows, shape
+from physics_lm.model import decoder
+from physics_lm import mixture
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput
 from physics_lm.evals import manipulation as score
@@ -16,7 +20,7 @@ from physics_lm.worlds.biographies import MONTHS
 
 
 def world(people=60, seed=0, **changes):
-  return base.make(cli.override(default.manipulation(), {
+  return base.make_world(override(default.manipulation(), {
       'people': people, 'majors': 25} | changes), seed)
 
 
@@ -113,7 +117,7 @@ def test_questions_of_an_evaluation_treat_people_alike():
   w = world()
   for split in ('luck_rank_test', 'month_mod2_test'):
     for count in (10, 30, 75):
-      first = [w.example(split, i).meta['person'] for i in manipulation.pairs(
+      first = [w.example(split, i).meta['person'] for i in manipulation.person_pairs(
           w, split, count)]
       assert len(first) == min(count, w.size(split))
       seen = np.bincount(first)[1::2]
@@ -143,19 +147,19 @@ def asked():
 def test_scores_are_of_what_the_model_says(asked, monkeypatch):
   """A model that knows: forced and written answers agree with the truth, and
   one wrong word is one wrong answer."""
-  data = rows.load(asked)
+  data = load_mixture(asked)
   spec = asked.evals.tasks
   known = {}
   evaluator = score.build(asked, data, spec)
   for examples in evaluator.examples.values():
     for e in examples:
-      ids = rows.encode(data, e)[0]
+      ids = mixture.encode(data, e)[0]
       for n in range(1, len(ids)):
         known[tuple(ids[:n])] = ids[n]
       known[tuple(ids)] = vocabs.EOS
   world_ = data.worlds['bios']
   spoiled = world_.example('month_mod2_hint_test', 0)
-  ids = tuple(rows.encode(data, spoiled)[0])
+  ids = tuple(mixture.encode(data, spoiled)[0])
   hint_at = len(ids) - len(data.vocab.encode(spoiled.pieces[-1])) - len(
       data.vocab.encode(spoiled.pieces[-2]))
   wrong = data.vocab.encode(' Yes')[0]
@@ -196,9 +200,9 @@ def test_scores_are_of_what_the_model_says(asked, monkeypatch):
 
 def test_runs_on_a_model(asked):
   import jax
-  data = rows.load(asked)
-  cfg = shape.make(asked, len(data.vocab))
-  params = jax.jit(lambda: model.init(cfg, jax.random.key(0)))()
+  data = load_mixture(asked)
+  cfg = model_config(asked, len(data.vocab))
+  params = jax.jit(lambda: decoder.init(cfg, jax.random.key(0)))()
   found, raw = score.build(asked, data, asked.evals.tasks)(params)
   assert find(found, 'acc_cot', person_split='test', task='luck_rank')[
       'value'] <= 0.1
@@ -213,4 +217,4 @@ def test_bad_input(asked, key, value, message):
   spec = asked.evals.tasks.copy_and_resolve_references()
   spec[key] = value
   with pytest.raises(BadInput, match=message):
-    score.build(asked, rows.load(asked), spec)
+    score.build(asked, load_mixture(asked), spec)

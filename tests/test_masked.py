@@ -1,11 +1,16 @@
 """A masked language model: what it sees, what it tells, how it is judged."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import run_id
+from physics_lm.config import plain_config
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm import decode, model, rows, shape, store, vocab
+from physics_lm.model import decode, decoder
+from physics_lm import mixture, run_dir, vocab
 from physics_lm.errors import BadInput
 from physics_lm.evals import extraction, registry
 
@@ -20,15 +25,15 @@ def masked(tiny, changes=None):
 def test_it_sees_both_sides_of_its_segment_only(tiny, isolate):
   """By gradient: the logits at a token feel every embedding of its segment,
   on its right as well, none of another's and none of padding."""
-  cfg = shape.make(masked(tiny, {'data.isolate': isolate}), V)
-  params = model.init(cfg, jax.random.key(0))
+  cfg = model_config(masked(tiny, {'data.isolate': isolate}), V)
+  params = decoder.init(cfg, jax.random.key(0))
   ids = jnp.arange(16)[None] + 3  # every token once, so rows = positions
   segments = jnp.array([[1] * 6 + [2] * 7 + [0] * 3])
   positions = jnp.array([[*range(6), *range(7), 0, 0, 0]])
 
   def value(table, at):
     ends = params['ends'] | {'embedding': table}
-    return model.forward({'ends': ends, 'layers': params['layers']}, ids, cfg,
+    return decoder.forward({'ends': ends, 'layers': params['layers']}, ids, cfg,
                          segments, positions)[0, at, 40]
 
   for at, (start, stop) in ((0, (0, 6)), (3, (0, 6)), (8, (6, 13))):
@@ -38,10 +43,10 @@ def test_it_sees_both_sides_of_its_segment_only(tiny, isolate):
 
 
 def test_only_hidden_words_bear_loss(tiny):
-  data, plain = rows.load(masked(tiny)), rows.load(tiny())
+  data, plain = load_mixture(masked(tiny)), load_mixture(tiny())
   counts = np.zeros(4)  # words; told; of those hidden, as they are
   for i in range(300):
-    row, same = rows.row(data, i), rows.row(plain, i)
+    row, same = mixture.packed_row(data, i), mixture.packed_row(plain, i)
     np.testing.assert_array_equal(row['targets'], same['targets'])
     told = row['weights'] > 0
     assert set(row['weights']) <= {0, 1}
@@ -54,19 +59,19 @@ def test_only_hidden_words_bear_loss(tiny):
   assert abs(counts[1] / counts[0] - 0.15) < 0.01
   assert abs(counts[2] / counts[1] - 0.8) < 0.03
   assert abs(counts[3] / counts[1] - 0.1) < 0.03
-  again = rows.row(data, 7)
-  assert all((again[k] == v).all() for k, v in rows.row(data, 7).items())
+  again = mixture.packed_row(data, 7)
+  assert all((again[k] == v).all() for k, v in mixture.packed_row(data, 7).items())
 
 
 def test_all_of_an_answer_is_hidden_and_nothing_else(tiny):
   config = masked(tiny, {'data.tasks.bio.weight': 0.0,
                          'data.tasks.qa.loss': 'answers'})
-  data = rows.load(config)
+  data = load_mixture(config)
   answers = {world.example('qa_train', i).pieces[-1]
              for world in data.worlds.values()
              for i in range(world.size('qa_train'))}
   for i in range(5):
-    row = rows.row(data, i)
+    row = mixture.packed_row(data, i)
     told = row['weights'] > 0
     assert (row['tokens'][told] == vocab.PAD).all()
     for segment in range(1, row['segments'].max() + 1):
@@ -79,7 +84,7 @@ def test_it_is_judged_on_what_it_cannot_see(tiny):
   """Answers are hidden whole, in texts one at a time; what stands there does
   not change what is told."""
   config = masked(tiny)
-  data = rows.load(config)
+  data = load_mixture(config)
   evaluator = extraction.build(config, data, config.evals.extraction)
   examples, packed, spans = (evaluator.examples, evaluator.packed,
                              evaluator.spans)
@@ -96,16 +101,16 @@ def test_it_is_judged_on_what_it_cannot_see(tiny):
 
 
 def test_identity_and_refusals(tiny):
-  plain = store.plain(tiny())
+  plain = plain_config(tiny())
   older = plain | {'data': {k: v for k, v in plain['data'].items()
                             if k != 'masked'}}
-  assert store.run_id(older) == store.run_id(plain)
+  assert run_id(older) == run_id(plain)
   config = masked(tiny)
-  assert store.run_id(store.plain(config)) != store.run_id(plain)
-  cfg = shape.make(config, V)
+  assert run_id(plain_config(config)) != run_id(plain)
+  cfg = model_config(config, V)
   with pytest.raises(BadInput, match='writes no text'):
-    decode.greedy(None, cfg, [[1, 2]], 3)
+    decode.greedy_decode(None, cfg, [[1, 2]], 3)
   with pytest.raises(BadInput, match=r'masked is 1.0, wanted \[0, 1\)'):
-    rows.load(masked(tiny, {'data.masked': 1.0}))
+    load_mixture(masked(tiny, {'data.masked': 1.0}))
   with pytest.raises(BadInput, match="wanted extraction or loss"):
     registry.check(masked(tiny, {'evals.loss.kind': 'knowledge_bits'}))

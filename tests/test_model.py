@@ -1,5 +1,6 @@
 """Properties of the decoder, not its shapes."""
 
+from physics_lm.model.config import model_config
 import functools
 
 import jax
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm import model, shape
+from physics_lm.model import decoder
 from physics_lm.errors import BadInput
 from physics_lm.scaling import flops
 
@@ -27,8 +28,8 @@ STYLES = {
 
 @pytest.fixture(params=STYLES)
 def styled(request, tiny):
-  cfg = shape.make(tiny(STYLES[request.param]), V)
-  return cfg, model.init(cfg, jax.random.key(0))
+  cfg = model_config(tiny(STYLES[request.param]), V)
+  return cfg, decoder.init(cfg, jax.random.key(0))
 
 
 def tokens(rows, length, seed=1):
@@ -43,7 +44,7 @@ def test_causality_by_gradient(styled, at):
 
   def value(table):
     ends = params['ends'] | {'embedding': table}
-    logits = model.forward({'ends': ends, 'layers': params['layers']}, ids,
+    logits = decoder.forward({'ends': ends, 'layers': params['layers']}, ids,
                            cfg)
     # Token 40 is in no position: its row is felt through the tie alone.
     return logits[0, at, 40]
@@ -61,7 +62,7 @@ def test_packing_isolation_is_exact(styled):
   positions = jnp.asarray([[*range(5), *range(6), *range(5)]])
   a = tokens(1, 16)
   b = a.at[:, :5].set((a[:, :5] + 7) % V).at[:, 11:].set(2)
-  run = jax.jit(functools.partial(model.forward, cfg=cfg))
+  run = jax.jit(functools.partial(decoder.forward, cfg=cfg))
   x = run(params, a, segments_BT=segments, positions_BT=positions)
   y = run(params, b, segments_BT=segments, positions_BT=positions)
   assert float(jnp.abs(x[:, 5:11] - y[:, 5:11]).max()) == 0.0
@@ -71,11 +72,11 @@ def test_packing_isolation_is_exact(styled):
 
 
 def test_rotary_depends_on_distance_only(tiny):
-  cfg = shape.make(tiny({'model.rotary_fraction': 0.5}), V)
+  cfg = model_config(tiny({'model.rotary_fraction': 0.5}), V)
   q, k = jax.random.normal(jax.random.key(0), (2, 1, 1, 1, 16))
 
   def score(i, j):
-    at = lambda x, p: model.rotate(x, jnp.full((1, 1), p), cfg)
+    at = lambda x, p: decoder.rotate(x, jnp.full((1, 1), p), cfg)
     return float((at(q, i) * at(k, j)).sum())
 
   for distance in (0, 1, 5, 40):
@@ -83,8 +84,8 @@ def test_rotary_depends_on_distance_only(tiny):
     np.testing.assert_allclose(values, values[0], atol=2e-5)
   assert abs(score(9, 2) - score(2, 9)) > 1e-4
   assert abs(score(9, 2) - score(5, 2)) > 1e-4
-  still = shape.make(tiny({'model.rotary_fraction': 0.0}), V)
-  assert (model.rotate(q, jnp.full((1, 1), 9), still) == q).all()
+  still = model_config(tiny({'model.rotary_fraction': 0.0}), V)
+  assert (decoder.rotate(q, jnp.full((1, 1), 9), still) == q).all()
 
 
 def test_parameter_count(styled):
@@ -104,10 +105,10 @@ def test_parameter_count(styled):
 def test_flops_count_the_matrix_products(tiny):
   """6N + attention against the compiler's own count of a forward pass."""
   config = tiny({'model.width': 128, 'model.heads': 4, 'model.depth': 1})
-  cfg = shape.make(config, 1000)
-  params = model.init(cfg, jax.random.key(0))
+  cfg = model_config(config, 1000)
+  params = decoder.init(cfg, jax.random.key(0))
   ids = jnp.zeros((2, 512), jnp.int32)
-  cost = jax.jit(functools.partial(model.forward, cfg=cfg)).lower(
+  cost = jax.jit(functools.partial(decoder.forward, cfg=cfg)).lower(
       params, ids).compile().cost_analysis()
   cost = cost[0] if isinstance(cost, list) else cost
   ours = flops.per_token(cfg, 512) / 3 * 2 * 512  # forward is a third
@@ -116,10 +117,10 @@ def test_flops_count_the_matrix_products(tiny):
 
 def test_remat_changes_no_gradient(tiny):
   """Seen to rematerialise: the jaxpr holds the checkpoint."""
-  plain = shape.make(tiny(), V)
-  remat = shape.make(tiny({'runtime.remat': True}), V)
-  params, ids = model.init(plain, jax.random.key(0)), tokens(2, 12)
-  loss = lambda cfg: lambda p: (model.forward(p, ids, cfg)**2).mean()
+  plain = model_config(tiny(), V)
+  remat = model_config(tiny({'runtime.remat': True}), V)
+  params, ids = decoder.init(plain, jax.random.key(0)), tokens(2, 12)
+  loss = lambda cfg: lambda p: (decoder.forward(p, ids, cfg)**2).mean()
   assert 'remat' in str(jax.make_jaxpr(jax.grad(loss(remat)))(params))
   assert 'remat' not in str(jax.make_jaxpr(jax.grad(loss(plain)))(params))
   a, b = (jax.grad(loss(cfg))(params) for cfg in (plain, remat))
@@ -128,11 +129,11 @@ def test_remat_changes_no_gradient(tiny):
 
 
 def test_bfloat16_computes_low_and_keeps_float32_parameters(tiny):
-  low = shape.make(tiny({'model.dtype': 'bfloat16'}), V)
-  full = shape.make(tiny(), V)
-  params, ids = model.init(low, jax.random.key(0)), tokens(2, 12)
+  low = model_config(tiny({'model.dtype': 'bfloat16'}), V)
+  full = model_config(tiny(), V)
+  params, ids = decoder.init(low, jax.random.key(0)), tokens(2, 12)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
-  a, b = (model.forward(params, ids, c) for c in (low, full))
+  a, b = (decoder.forward(params, ids, c) for c in (low, full))
   assert a.dtype == jnp.float32
   gap = float(jnp.abs(a - b).max())
   assert 1e-4 < gap < 0.2
@@ -141,25 +142,25 @@ def test_bfloat16_computes_low_and_keeps_float32_parameters(tiny):
 def test_taps_are_the_residual_stream(styled):
   cfg, params = styled
   ids = tokens(2, 12)
-  logits, stream = model.forward(params, ids, cfg, taps=True)
+  logits, stream = decoder.forward(params, ids, cfg, taps=True)
   assert stream.shape == (cfg.depth + 1, 2, 12, cfg.width)
   np.testing.assert_array_equal(
       stream[0], params['ends']['embedding'][ids])
-  np.testing.assert_allclose(logits, model.forward(params, ids, cfg),
+  np.testing.assert_allclose(logits, decoder.forward(params, ids, cfg),
                              atol=1e-6)
-  h, table = model.Ends(cfg).apply({'params': params['ends']}, stream[-1],
+  h, table = decoder.EmbedUnembed(cfg).apply({'params': params['ends']}, stream[-1],
                                    method='last')
   np.testing.assert_allclose(logits, h @ table.T, atol=1e-5)
 
 
 def test_dropout_needs_a_key_and_keeps_the_mean(tiny):
-  cfg = shape.make(tiny({'model.dropout': 0.5}), V)
-  params, ids = model.init(cfg, jax.random.key(0)), tokens(2, 12)
-  still = model.forward(params, ids, cfg)
-  run = lambda k: model.forward(params, ids, cfg, key=jax.random.key(k))
-  assert (still == model.forward(params, ids, cfg)).all()
+  cfg = model_config(tiny({'model.dropout': 0.5}), V)
+  params, ids = decoder.init(cfg, jax.random.key(0)), tokens(2, 12)
+  still = decoder.forward(params, ids, cfg)
+  run = lambda k: decoder.forward(params, ids, cfg, key=jax.random.key(k))
+  assert (still == decoder.forward(params, ids, cfg)).all()
   assert (run(0) == run(0)).all() and not (run(0) == run(1)).any()
-  x = model.dropout(jnp.ones((100, 100)), 0.3, jax.random.key(0))
+  x = decoder.dropout(jnp.ones((100, 100)), 0.3, jax.random.key(0))
   assert abs(float(x.mean()) - 1) < 0.02
 
 
@@ -172,4 +173,4 @@ def test_dropout_needs_a_key_and_keeps_the_mean(tiny):
     ({'model.dropout': 1.0}, 'wanted \\[0, 1\\)')])
 def test_bad_input(tiny, changes, message):
   with pytest.raises(BadInput, match=message):
-    shape.make(tiny(changes), V)
+    model_config(tiny(changes), V)

@@ -1,22 +1,24 @@
 """A run's loss against what was expected of it."""
 
+from physics_lm.config import run_id
+from physics_lm.config import plain_config
 import json
 
 import numpy as np
 import pytest
 
-from physics_lm import monitor, store, train
+from physics_lm import loss_band, run_dir, train
 from physics_lm.errors import BadInput
 
 
 def test_limits_run_straight_in_log_tokens():
-  band = monitor.Band([1e3, 1e5], [2.0, 1.0], [3.0, 1.5])
+  band = loss_band.LossBand([1e3, 1e5], [2.0, 1.0], [3.0, 1.5])
   assert band.limits(1e4) == pytest.approx((1.5, 2.25))
   assert band.limits(999) is None and band.limits(1.1e5) is None
 
 
 def test_it_says_so_once_each_time_the_loss_leaves():
-  band = monitor.Band([1, 100], [1, 1], [2, 2], 'small runs')
+  band = loss_band.LossBand([1, 100], [1, 1], [2, 2], 'small runs')
   found = [band.judge(t, loss) for t, loss in (
       (1, 1.5), (2, 2.5), (3, 3.0), (4, 1.5), (5, 0.5), (6, 2.5), (200, 9.0))]
   assert [bool(f) for f in found] == [0, 1, 0, 0, 1, 1, 0]
@@ -26,19 +28,19 @@ def test_it_says_so_once_each_time_the_loss_leaves():
 
 def test_training_warns_and_computes_the_same(one_device, tmp_path, capsys):
   path = tmp_path / 'band.json'
-  monitor.write(path, [1, 1e9], [0, 0], [1e-3, 1e-3], 'nothing')
+  loss_band.write_band(path, [1, 1e9], [0, 0], [1e-3, 1e-3], 'nothing')
   losses = {}
   for name, changes in (('plain', {}), ('watched', {'log.band': str(path)})):
     config = one_device(changes)
     train.run(config, tmp_path / name)
-    rows = store.read_rows(tmp_path / name / 'metrics.jsonl')
+    rows = run_dir.read_rows(tmp_path / name / 'metrics.jsonl')
     losses[name] = [r['loss'] for r in rows if r['kind'] == 'train']
     warned = [r for r in rows if r['kind'] == 'warning']
     assert len(warned) == (name == 'watched')
   assert losses['plain'] == losses['watched']
   assert 'above what was expected' in capsys.readouterr().out
-  assert store.run_id(store.plain(one_device())) == store.run_id(
-      store.plain(config))
+  assert run_id(plain_config(one_device())) == run_id(
+      plain_config(config))
 
 
 @pytest.mark.parametrize('told,message', [
@@ -51,15 +53,15 @@ def test_bad_input(tmp_path, told, message):
   path = tmp_path / 'band.json'
   path.write_text(json.dumps(told))
   with pytest.raises(BadInput, match=message):
-    monitor.load(str(path))
+    loss_band.load_band(str(path))
   with pytest.raises(BadInput, match='wanted a JSON file'):
-    monitor.load(str(tmp_path / 'absent.json'))
-  assert monitor.load('') is None
+    loss_band.load_band(str(tmp_path / 'absent.json'))
+  assert loss_band.load_band('') is None
 
 
 def test_what_is_written_is_read(tmp_path):
   tokens = np.geomspace(1, 100, 5)
-  monitor.write(tmp_path / 'b.json', tokens, tokens - 1, tokens + 1, 'a fit')
-  band = monitor.load(str(tmp_path / 'b.json'))
+  loss_band.write_band(tmp_path / 'b.json', tokens, tokens - 1, tokens + 1, 'a fit')
+  band = loss_band.load_band(str(tmp_path / 'b.json'))
   np.testing.assert_array_equal(band.tokens, tokens)
   assert band.source == 'a fit'

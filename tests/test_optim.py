@@ -1,12 +1,15 @@
 """Muon: the matrices of the layers one by one, everything else by AdamW."""
 
+from physics_lm.model.config import model_config
+from physics_lm.config import override
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import adapters, cli, compress, model, optim, shape
+from physics_lm.model import adapters, compress, decoder
+from physics_lm import optim
 from physics_lm.errors import BadInput
 from tests.conftest import TINY
 
@@ -19,11 +22,11 @@ MUON = TINY | {
 
 
 def config_of(changes=None):
-  return cli.override(default.get_config(), MUON | (changes or {}))
+  return override(default.get_config(), MUON | (changes or {}))
 
 
 def shape_of(changes=None):
-  return shape.make(config_of(changes), 40)
+  return model_config(config_of(changes), 40)
 
 
 def spread(tree):
@@ -38,12 +41,12 @@ def spread(tree):
 
 def trees(cfg):
   """Parameters and gradients of a model, all numbers drawn."""
-  both = jax.eval_shape(lambda: (model.init(cfg, jax.random.key(0)),) * 2)
+  both = jax.eval_shape(lambda: (decoder.init(cfg, jax.random.key(0)),) * 2)
   return spread(both)
 
 
 def updates_of(config, params, grads):
-  tx = optim.make(config)
+  tx = optim.make_optimizer(config)
   return jax.jit(tx.update)(grads, tx.init(params), params)[0]
 
 
@@ -108,7 +111,7 @@ def test_matrices_are_read_from_inputs_to_outputs():
   batch = {'tokens': jnp.array([[3, 5]]), 'targets': jnp.array([[5, 7]]),
            'segments': jnp.ones((1, T), jnp.int32),
            'positions': jnp.arange(T)[None], 'weights': jnp.ones((1, T))}
-  grads = jax.jit(jax.grad(lambda p: model.loss(p, batch, cfg)[0]))(params)
+  grads = jax.jit(jax.grad(lambda p: decoder.loss(p, batch, cfg)[0]))(params)
   for name, I, O in matrices_of(cfg):
     for g_IO in np.asarray(grads['layers'][name]).reshape(cfg.depth, I, O):
       rank = np.linalg.matrix_rank(g_IO, near * np.linalg.norm(g_IO))
@@ -123,7 +126,7 @@ def test_of_adapters_only_differences_are_matrices():
     spec = config_of({f'adapter.{k}': v
                       for k, v in {'kind': kind, **changes}.items()}).adapter
     moved[kind] = optim._of_muon(jax.eval_shape(
-        lambda spec=spec: adapters.init(spec, cfg, jax.random.key(0))))
+        lambda spec=spec: adapters.init_adapter(spec, cfg, jax.random.key(0))))
   assert not any(jax.tree.leaves((moved['lora'], moved['bottleneck'])))
   assert moved['whole'] == {'layers': {'query': {'difference': True}},
                             'ends': {'embedding': {'difference': False}}}
@@ -131,4 +134,4 @@ def test_of_adapters_only_differences_are_matrices():
 
 def test_unknown_optimizer():
   with pytest.raises(BadInput, match="is 'sgd', wanted one of"):
-    optim.make(config_of({'optim.name': 'sgd'}))
+    optim.make_optimizer(config_of({'optim.name': 'sgd'}))

@@ -1,5 +1,6 @@
 """Runs in one program: each is what it would be alone."""
 
+from physics_lm.mixture import load_mixture
 import json
 import os
 import signal
@@ -14,13 +15,13 @@ import pytest
 from physics_lm import (
   checkpoint,
   launch,
-  pipeline,
+  loader,
+  mixture,
   population,
-  program,
-  rows,
-  store,
+  run_dir,
   sweep,
   train,
+  train_step,
 )
 from physics_lm.errors import BadInput
 from tests.conftest import ROOT, TINY
@@ -32,7 +33,7 @@ MEMBERS = [{'seed.init': 1, 'seed.data': 5},
 
 def losses(folder):
   return [(r['step'], r['loss'], r['grad_norm']) for r in
-          store.read_rows(folder / 'metrics.jsonl') if r['kind'] == 'train']
+          run_dir.read_rows(folder / 'metrics.jsonl') if r['kind'] == 'train']
 
 
 def jobs(make, root, members=MEMBERS, base=None):
@@ -41,7 +42,7 @@ def jobs(make, root, members=MEMBERS, base=None):
 
 
 def parameters(config, folder):
-  trainer = program.build(config, rows.load(config))
+  trainer = train_step.build(config, load_mixture(config))
   return checkpoint.load_params(folder, trainer.abstract.params)[0]
 
 
@@ -74,17 +75,17 @@ def test_members_equal_lone_runs(tiny, tmp_path, mesh, base, lone):
   train.run_all(together)
   seen = set()
   for i, job in enumerate(together):
-    assert store.is_done(job.folder)
+    assert run_dir.is_done(job.folder)
     np.testing.assert_allclose(losses(job.folder), losses(alone / str(i)),
                                rtol=2e-4)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3),
                  *(parameters(tiny(base | {'runtime.mesh.data': 1}), f)
                    for f in (job.folder, alone / str(i))))
-    (_, a), (_, b) = (store.results(f) for f in (job.folder, alone / str(i)))
+    (_, a), (_, b) = (run_dir.results(f) for f in (job.folder, alone / str(i)))
     assert a.keys() == b.keys()
     for one, other in zip(a['loss'], b['loss'], strict=True):
       assert one['value'] == pytest.approx(other['value'], rel=1e-3)
-    meta = store.read_json(job.folder / 'meta.json')
+    meta = run_dir.read_json(job.folder / 'meta.json')
     assert meta['population'] == 4
     seen.add(losses(job.folder)[-1][1])
   assert len(seen) == 4  # each its own run
@@ -94,9 +95,9 @@ def test_members_that_share_rows_get_one_batch(one_device, tmp_path):
   rates = [{'optim.learning_rate': r, 'optim.weight_decay': 20 * r,
             'optim.name': 'muon'} for r in (1e-3, 3e-3, 1e-2)]
   together = jobs(one_device, tmp_path / 'all', rates)
-  data = rows.load(together[0].config)
-  assert all(rows.load(j.config) is data for j in together)
-  assert program.build(together[0].config, data, shared=True, members=[
+  data = load_mixture(together[0].config)
+  assert all(load_mixture(j.config) is data for j in together)
+  assert train_step.build(together[0].config, data, shared=True, members=[
       j.config for j in together]).lead == (8,)
   train.run_all(together)
   for i, job in enumerate(jobs(one_device, tmp_path / 'lone', rates)):
@@ -113,7 +114,7 @@ def test_a_member_goes_on_alone_and_in_other_company(one_device, tmp_path,
   whole = jobs(one_device, tmp_path / 'whole')
   train.run_all(whole)
   parts = jobs(one_device, tmp_path / 'parts')
-  put, calls = pipeline.to_devices, []
+  put, calls = loader.to_devices, []
 
   def dying(*args):
     calls.append(1)
@@ -122,18 +123,18 @@ def test_a_member_goes_on_alone_and_in_other_company(one_device, tmp_path,
     return put(*args)
 
   with monkeypatch.context() as m:
-    m.setattr(pipeline, 'to_devices', dying)
+    m.setattr(loader, 'to_devices', dying)
     with pytest.raises(KeyError, match='killed'):
       train.run_all(parts[:3])
   train.run_all(parts[1:2])
-  assert store.is_done(parts[1].folder)
-  assert not store.is_done(parts[0].folder)
+  assert run_dir.is_done(parts[1].folder)
+  assert not run_dir.is_done(parts[0].folder)
   train.run_all(parts)
   said = capsys.readouterr().out
   assert '2 of 3 runs go on from step 4' in said
   assert '1 of 3 runs go on from step 0' in said
   for a, b in zip(whole, parts):
-    assert store.is_done(b.folder)
+    assert run_dir.is_done(b.folder)
     np.testing.assert_allclose(losses(a.folder), losses(b.folder), rtol=2e-4)
 
 
@@ -143,7 +144,7 @@ def test_one_that_diverges_does_not_stop_the_others(one_device, tmp_path):
   with pytest.raises(BadInput, match='1: loss is not finite at step') as e:
     train.run_all(together)
   assert str(e.value).count('not finite') == 1
-  assert [store.is_done(j.folder) for j in together] == [True, False, True]
+  assert [run_dir.is_done(j.folder) for j in together] == [True, False, True]
 
 
 @pytest.mark.parametrize('members,message', [
@@ -178,7 +179,7 @@ def test_vmappable_with_finds_runs_of_one_shape():
   assert launch.vmappable_with(runs[0], others, 2) == [runs[0], runs[1]]
   assert launch.vmappable_with(runs[2], others, 9) == [runs[2], runs[4]]
   assert launch.vmappable_with(runs[0], others, 1) == [runs[0]]
-  assert population.key(child.config) != population.key(runs[0].config)
+  assert population.population_key(child.config) != population.population_key(runs[0].config)
 
 
 def test_how_many_go_together():
@@ -212,7 +213,7 @@ def test_the_launcher_groups_and_a_kill_loses_nothing(tmp_path):
           'PYTHONPATH': str(ROOT)})
   folders = [tmp_path / r.id for r in runs]
   end = time.time() + 200
-  while time.time() < end and store.step_reached(folders[0]) < 60:
+  while time.time() < end and run_dir.step_reached(folders[0]) < 60:
     time.sleep(0.05)
   trainers = subprocess.run(
       ['pgrep', '-f', f'workdir={folders[0]}'], capture_output=True,
@@ -224,10 +225,10 @@ def test_the_launcher_groups_and_a_kill_loses_nothing(tmp_path):
   out, _ = process.communicate(timeout=200)
   assert '4 runs in one program' in out and 'trying 2 at a time' in out
   assert out.count('2 runs in one program') == 2
-  assert all(store.is_done(f) for f in folders)
+  assert all(run_dir.is_done(f) for f in folders)
   assert 'resuming at step' in ''.join(
       (f / 'log.txt').read_text() for f in folders)
-  assert store.read_json(folders[4] / 'meta.json')['population'] == 1
+  assert run_dir.read_json(folders[4] / 'meta.json')['population'] == 1
 
 
 @pytest.mark.cluster
@@ -238,13 +239,13 @@ def test_what_is_wrong_with_one_group_stops_no_other(one_device, tmp_path):
   with pytest.raises(BadInput, match='not finite'):
     train.run_all([bad])
   for job in good:  # these are at step 0, the bad one has its own
-    assert not store.is_done(job.folder)
+    assert not run_dir.is_done(job.folder)
   saved = checkpoint.Checkpoints(bad.folder)
   saved.close()
   with pytest.raises(BadInput, match='not finite') as e:
     train.run_all([bad, *good])
   assert str(e.value).count('not finite') == 1
-  assert all(store.is_done(j.folder) for j in good)
+  assert all(run_dir.is_done(j.folder) for j in good)
 
 
 def test_streams_must_be_shared():

@@ -1,5 +1,9 @@
 """People told of by a power law: who is drawn, and what theory says of it."""
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import run_id
+from physics_lm.config import plain_config
+from physics_lm.config import override
 import collections
 import math
 import pickle
@@ -8,21 +12,21 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import cli, rows, store, trained
+from physics_lm import mixture, restore, run_dir
 from physics_lm.errors import BadInput
-from physics_lm.worlds import base, power
+from physics_lm.worlds import base, zipf
 
 MANY = 100_000_000  # of which most are beyond HEAD
 
 
 def world(kind, **changes):
-  return base.make(cli.override(getattr(default, kind)().lock(), changes), 0)
+  return base.make_world(override(getattr(default, kind)().lock(), changes), 0)
 
 
 @pytest.mark.parametrize('n,a', [(1, 0.5), (7, 1.0), (5000, 0.3),
                                  (200_000, 0.8)])
 def test_shares_sum_to_one_and_entropy_is_theirs(n, a):
-  law = power.Power(n, a)
+  law = zipf.ZipfLaw(n, a)
   p = law.share(np.arange(1, n + 1))
   assert p.sum() == pytest.approx(1, rel=1e-9)
   assert law.deviation()**2 == pytest.approx(
@@ -40,7 +44,7 @@ def test_shares_sum_to_one_and_entropy_is_theirs(n, a):
 def test_ranks_invert_the_distribution(n, a):
   """Where a share of draws ends, the next person begins: exactly below HEAD,
   and to a tenth of a person beyond."""
-  law = power.Power(n, a)
+  law = zipf.ZipfLaw(n, a)
   ends = np.cumsum(law.share(np.arange(1, n + 1)))
   for k in sorted({1, 2, n // 3, n // 2, n} | ({4095, 4096, 4097, 4098} if (
       n > 5000) else set())):
@@ -56,19 +60,19 @@ def test_ranks_invert_the_distribution(n, a):
 def test_theorys_exponents(a):
   """Unseen after D draws: D^-(a/(1+a)), with its constant; beyond the first
   K: K^-a."""
-  law, s = power.Power(MANY, a), 1 + a
+  law, s = zipf.ZipfLaw(MANY, a), 1 + a
   draws = np.array([1e2, 1e3, 1e4])
   unseen = np.array([law.unseen(d) for d in draws])
   exponent = -np.diff(np.log(unseen)) / math.log(10)
-  np.testing.assert_allclose(exponent, power.data_exponent(a), atol=0.01)
+  np.testing.assert_allclose(exponent, zipf.data_exponent(a), atol=0.01)
   constant = law.Z**(-1 / s) / s * math.gamma(a / s)
   np.testing.assert_allclose(unseen * draws**(a / s), constant, rtol=0.02)
   beyond = [law.beyond(k) for k in (100, 1000)]
   assert math.log10(beyond[0] / beyond[1]) == pytest.approx(
-      power.size_exponent(a), abs=0.01)
-  assert power.allocation_exponent(a) == pytest.approx(
-      power.data_exponent(a) / (power.data_exponent(a)
-                                + power.size_exponent(a)))
+      zipf.size_exponent(a), abs=0.01)
+  assert zipf.allocation_exponent(a) == pytest.approx(
+      zipf.data_exponent(a) / (zipf.data_exponent(a)
+                                + zipf.size_exponent(a)))
 
 
 @pytest.mark.parametrize('kind,split', [
@@ -76,7 +80,7 @@ def test_theorys_exponents(a):
 def test_a_world_draws_people_as_the_law_says(kind, split):
   """Over indices in order, and over random ones, as rows draw them."""
   w = world(kind, people=400, power=0.7)
-  law = power.Power(w.people(split), 0.7)
+  law = zipf.ZipfLaw(w.people(split), 0.7)
   expected = law.share(np.arange(1, w.people(split) + 1))
   random = np.random.default_rng(0).integers(0, w.size(split), 4000).tolist()
   for indices in (range(4000), random):
@@ -171,20 +175,20 @@ def test_ids_of_runs_without_a_power_law_stay(tiny):
   for kind in ('bitworld', 'biographies', 'manipulation'):
     config = tiny().copy_and_resolve_references().unlock()
     config.worlds = {'bios': getattr(default, kind)()}
-    new = store.plain(config)
-    old = store.plain(config)
+    new = plain_config(config)
+    old = plain_config(config)
     del old['worlds']['bios']['power']
-    assert store.run_id(new) == store.run_id(old)
-    assert trained.of_plain(old).worlds.bios.power == 0.0
+    assert run_id(new) == run_id(old)
+    assert restore.config_from_plain(old).worlds.bios.power == 0.0
     new['worlds']['bios']['power'] = 0.5
-    assert store.run_id(new) != store.run_id(old)
+    assert run_id(new) != run_id(old)
 
 
 def test_rows_of_a_power_law(tiny):
   config = tiny({'worlds.bios.power': 1.0, 'data.tasks.qa.weight': 0.0})
-  data = rows.load(config)
-  rows.check(data)
-  a, b = rows.row(data, 5), rows.row(data, 5)
+  data = load_mixture(config)
+  mixture.check_mixture(data)
+  a, b = mixture.packed_row(data, 5), mixture.packed_row(data, 5)
   assert all(np.array_equal(a[k], b[k]) for k in a)
   assert a['entries'] > 0
 

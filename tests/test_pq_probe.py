@@ -1,11 +1,15 @@
 """Probes: what they read, where, and that they learn it."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import jax
 import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import cli, model, rows, shape
+from physics_lm.model import decoder
+from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import pq_probe
 from physics_lm.evals.records import find
@@ -14,7 +18,7 @@ from tests.conftest import TINY
 
 
 def settings(kind, **changes):
-  config = cli.override(default.get_config(), TINY | {
+  config = override(default.get_config(), TINY | {
       'worlds.bios.people': 24, 'worlds.bios.majors': 3})
   spec = default.evaluation(kind)
   spec.update({'steps': 2, 'batch': 4} | changes)
@@ -22,7 +26,7 @@ def settings(kind, **changes):
 
 
 def built(config, spec):
-  data = rows.load(config)
+  data = load_mixture(config)
   return data, data.worlds['bios'], pq_probe.build(config, data, spec)
 
 
@@ -30,7 +34,7 @@ def built(config, spec):
 def test_a_p_probe_reads_just_before_each_attribute(variant):
   config, spec = settings('p_probe')
   data, world, probe = built(
-      cli.override(config, {'worlds.bios.variant': variant}), spec)
+      override(config, {'worlds.bios.variant': variant}), spec)
   versions = {'train': min(world.versions, 5), 'test': 1}
   for split, batch in probe.batches.items():
     assert batch.real.sum() == 12 * versions[split] * 6
@@ -71,15 +75,15 @@ def test_probes_learn_what_names_hold_and_no_more(kind):
   """On names that hold the major, a probe of an untrained model finds it; of
   attributes that names do not hold it finds nothing."""
   config, spec = settings(kind, steps=120, batch=8, learning_rate=0.03)
-  config = cli.override(config, {
+  config = override(config, {
       'worlds.bios.people': 120, 'worlds.bios.last_names': 3,
       'worlds.bios.first_names': 20, 'worlds.bios.employers': 6,
       'worlds.bios.variant': 'single'})
-  world = rows.load(config).worlds['bios']
+  world = load_mixture(config).worlds['bios']
   world.value_of['major'][:] = world.name_of[:, 2]  # 3 names, 3 majors
   data, _, probe = built(config, spec)
-  cfg = shape.make(config, len(data.vocab))
-  params = jax.jit(lambda: model.init(cfg, jax.random.key(0)))()
+  cfg = model_config(config, len(data.vocab))
+  params = jax.jit(lambda: decoder.init(cfg, jax.random.key(0)))()
   found = probe(params).rows
   where = {'person_split': 'test',
            'position': 0 if kind == 'p_probe' else 'all'}
@@ -95,7 +99,7 @@ def test_probes_learn_what_names_hold_and_no_more(kind):
                   for t in ATTRIBUTES[1:]])
   assert find(found, 'accuracy', target='whole', **where)[
       'value'] == pytest.approx(mean)
-  rows._load.cache_clear(), rows._world.cache_clear()  # it was changed
+  mixture._load.cache_clear(), mixture._world.cache_clear()  # it was changed
 
 
 @pytest.mark.parametrize('kind', ['p_probe', 'q_probe'])
@@ -103,8 +107,8 @@ def test_embeddings_of_names_stay_when_they_are_left_out(kind):
   """An update of names changes a probe's logits only where it reaches."""
   config, spec = settings(kind)
   data, world, probe = built(config, spec)
-  cfg, batch = shape.make(config, len(data.vocab)), probe.batches['test']
-  params = model.init(cfg, jax.random.key(0))
+  cfg, batch = model_config(config, len(data.vocab)), probe.batches['test']
+  params = decoder.init(cfg, jax.random.key(0))
   names = {t for p in range(world.n) for n in world.name(p)
            for t in data.vocab.encode(n)}
   draw = jax.random.normal(jax.random.key(1), (cfg.vocab, spec.rank))

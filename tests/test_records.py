@@ -6,7 +6,7 @@ import json
 import pytest
 
 from physics_lm.errors import BadInput
-from physics_lm.worlds import records
+from physics_lm.worlds import text_files
 
 TEXTS = ['one', 'two\nlines', 'é漢🙂', ' fourth ', 'x' * 5000]
 
@@ -14,12 +14,12 @@ TEXTS = ['one', 'two\nlines', 'é漢🙂', ' fourth ', 'x' * 5000]
 def test_jsonl_plain_and_zipped(tmp_path):
   for name in ('a.jsonl', 'a.jsonl.gz'):
     path = tmp_path / name
-    records.write(path, ({'text': t, 'index': i}
+    text_files.write_texts(path, ({'text': t, 'index': i}
                          for i, t in enumerate(TEXTS)))
     for start in range(6):
-      assert list(records.read(path, start=start)) == TEXTS[start:]
+      assert list(text_files.read_texts(path, start=start)) == TEXTS[start:]
     first = path.read_bytes()
-    records.write(path, ({'text': t, 'index': i}
+    text_files.write_texts(path, ({'text': t, 'index': i}
                          for i, t in enumerate(TEXTS)))
     assert path.read_bytes() == first
   lines = gzip.open(tmp_path / 'a.jsonl.gz', 'rt').read().splitlines()
@@ -33,53 +33,53 @@ def test_blank_lines_and_nulls_are_empty_texts(tmp_path):
   path.write_text('{"text": "one"}\n\n{"text": null}\n{"text": "two"}\n\n')
   found = ['one', '', '', 'two', '']
   for start in range(6):
-    assert list(records.read(path, start=start)) == found[start:]
+    assert list(text_files.read_texts(path, start=start)) == found[start:]
 
 
 def test_text_files(tmp_path, monkeypatch):
   path = tmp_path / 'a.txt'
   path.write_text('one--two\r\n--three', newline='')
-  assert list(records.read(path)) == ['one--two\r\n--three']
-  assert list(records.read(path, separator='--')) == ['one', 'two\r\n', 'three']
-  assert list(records.read(path, separator='--', start=2)) == ['three']
+  assert list(text_files.read_texts(path)) == ['one--two\r\n--three']
+  assert list(text_files.read_texts(path, separator='--')) == ['one', 'two\r\n', 'three']
+  assert list(text_files.read_texts(path, separator='--', start=2)) == ['three']
   # A long text is streamed in parts, cut at line ends, and none is lost.
-  monkeypatch.setattr(records, 'CHUNK', 100)
+  monkeypatch.setattr(text_files, 'CHUNK', 100)
   long = '\n'.join(f'line {i}' for i in range(200))
   path.write_text(long)
   for separator in ('', '#'):
-    parts = list(records.read(path, separator=separator))
+    parts = list(text_files.read_texts(path, separator=separator))
     assert ''.join(parts) == long and len(parts) > 9
     assert all(p.endswith('\n') and len(p) <= 200 for p in parts[:-1])
   # A separator that falls across two blocks is found.
   path.write_text('a' * 98 + '=====' + 'b' * 30)
-  assert list(records.read(path, separator='=====')) == ['a' * 98, 'b' * 30]
+  assert list(text_files.read_texts(path, separator='=====')) == ['a' * 98, 'b' * 30]
 
 
 def test_array_records(tmp_path):
   path = tmp_path / 'a.arrayrecord'
   rows = [{'text': t, 'index': i, 'ids': [i, 300, -1]}
           for i, t in enumerate(TEXTS)]
-  records.write(path, rows)
+  text_files.write_texts(path, rows)
   for start in range(6):
-    assert list(records.read(path, start=start)) == TEXTS[start:]
+    assert list(text_files.read_texts(path, start=start)) == TEXTS[start:]
   first = path.read_bytes()
-  records.write(path, rows)
+  text_files.write_texts(path, rows)
   assert path.read_bytes() == first
-  got = records.parse_example(records.example(rows[2]))
+  got = text_files.parse_example(text_files.encode_example(rows[2]))
   assert got == {'ids': [2, 300, -1], 'index': [2], 'text': ['é漢🙂'.encode()]}
   with pytest.raises(BadInput, match="features ids, index, text, wanted"):
-    list(records.read(path, field='body'))
+    list(text_files.read_texts(path, field='body'))
   from array_record.python import array_record_module
   writer = array_record_module.ArrayRecordWriter(str(path), 'group_size:1')
   for text in ('plain words', '{"text": "of json"}'):
     writer.write(text.encode())
   writer.close()
-  assert list(records.read(path)) == ['plain words', 'of json']
+  assert list(text_files.read_texts(path)) == ['plain words', 'of json']
   writer = array_record_module.ArrayRecordWriter(str(path), 'group_size:1')
   writer.write(b'{"text": 5}')
   writer.close()
   with pytest.raises(BadInput, match="record 0: found 5, wanted text"):
-    list(records.read(path))
+    list(text_files.read_texts(path))
 
 
 def test_bad_files(tmp_path):
@@ -95,9 +95,9 @@ def test_bad_files(tmp_path):
   for name, (raw, message) in cases.items():
     (tmp_path / name).write_bytes(raw)
     with pytest.raises(BadInput, match=message):
-      list(records.read(tmp_path / name))
+      list(text_files.read_texts(tmp_path / name))
   with pytest.raises(BadInput, match='cannot be read'):
-    list(records.read(tmp_path / 'nowhere.txt'))
+    list(text_files.read_texts(tmp_path / 'nowhere.txt'))
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path):
@@ -106,5 +106,5 @@ def test_a_write_that_fails_leaves_nothing(tmp_path):
     raise RuntimeError('stop')
 
   with pytest.raises(RuntimeError):
-    records.write(tmp_path / 'a.jsonl', broken())
+    text_files.write_texts(tmp_path / 'a.jsonl', broken())
   assert not (tmp_path / 'a.jsonl').exists()

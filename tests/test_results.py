@@ -1,5 +1,6 @@
 """Records of runs, tables of records, summaries of tables, and the report."""
 
+from physics_lm.config import plain_config
 import json
 import math
 from types import SimpleNamespace
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from physics_lm import claims, report, results, store, sweep
+from physics_lm import claims, report, results, run_dir, sweep
 from physics_lm.errors import BadInput
 from tests.conftest import ROOT, TINY
 
@@ -318,21 +319,21 @@ def module():
 def finish(folder, run, accuracy=0.2, without=()):
   """A run folder as of a run that is done."""
   at, steps = folder / run.id, run.config.steps
-  store.write_json(at / 'config.json', store.plain(run.config))
-  store.write_json(at / 'meta.json', {
+  run_dir.write_json(at / 'config.json', plain_config(run.config))
+  run_dir.write_json(at / 'meta.json', {
       'device': 'cpu', 'devices': 1, 'cores': 2, 'python': '3.11',
       'versions': {'jax': '0.7'}, 'git': 'abc', 'git_dirty': False,
       'time': '2025-01-01T00:00:00Z'})
-  store.write(at / 'metrics.jsonl', ''.join(json.dumps(r) + '\n' for r in (
+  run_dir.write(at / 'metrics.jsonl', ''.join(json.dumps(r) + '\n' for r in (
       {'kind': 'train', 'step': 2, 'loss': 9.0},
       {'kind': 'train', 'step': 4, 'loss': 2.5},
       {'kind': 'eval', 'step': 4, 'accuracy': 0.2})))
   for name in run.config.evals:
     if name not in without:
-      store.write_json(at / f'evals/{name}/{steps}.json', {'rows': [
+      run_dir.write_json(at / f'evals/{name}/{steps}.json', {'rows': [
           row('accuracy', accuracy)]})
-      store.write_json(at / f'evals/{name}/2.json', {'rows': []})
-  store.write_json(at / 'done', {'steps': steps, 'seconds': 12.5})
+      run_dir.write_json(at / f'evals/{name}/2.json', {'rows': []})
+  run_dir.write_json(at / 'done', {'steps': steps, 'seconds': 12.5})
 
 
 def test_record_holds_what_a_run_measured(tmp_path):
@@ -416,9 +417,9 @@ def test_gather_refuses_stale_evaluations(module, tmp_path):
   finish(tmp_path, first, without=('loss',))
   with pytest.raises(BadInput, match="no results of the evaluation 'loss'"):
     report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
-  config = store.plain(first.config)
+  config = plain_config(first.config)
   config['evals']['loss']['num_rows'] = 99
-  store.write_json(tmp_path / first.id / 'config.json', config)
+  run_dir.write_json(tmp_path / first.id / 'config.json', config)
   with pytest.raises(BadInput) as e:
     report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
   assert 'evals.loss.num_rows: 99 -> 4' in one_line(e)
@@ -447,7 +448,7 @@ def test_report_writes_records_table_figure_and_provenance(module, tmp_path):
       'smoke.runs.jsonl', 'smoke.csv', 'smoke.png', 'smoke.json'}
   assert '[supported] At most 50 % (Part 1): paper 7 %; ours 11.0' in text
   assert '11.0 ± 1.0' in text and 'missing' not in text
-  assert store.read_json(at / 'smoke.json')['runs'] == 3
+  assert run_dir.read_json(at / 'smoke.json')['runs'] == 3
   first = {p.name: p.read_bytes() for p in at.iterdir()}
   # The records alone give the same files.
   assert report.report(

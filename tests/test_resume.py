@@ -1,5 +1,7 @@
 """What a run must survive. The end is bitwise that of an undisturbed run."""
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import os
 import random
 import shutil
@@ -12,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from physics_lm import checkpoint, pipeline, program, rows, store, train
+from physics_lm import checkpoint, loader, mixture, run_dir, train, train_step
 from physics_lm.errors import BadInput, disk_errors
 from tests.conftest import ROOT, TINY
 
@@ -22,13 +24,13 @@ MORE = {'runtime.mesh.data': 1, 'steps': 12, 'checkpoint.every': 3,
 
 def final(folder, config, devices=None):
   """(all arrays of the last checkpoint, the metrics less their times)."""
-  trainer = program.build(config, rows.load(config), devices)
+  trainer = train_step.build(config, load_mixture(config), devices)
   saved = checkpoint.Checkpoints(folder)
   params, (step, opt), meta = saved.restore(
       trainer.abstract.params, (trainer.abstract.step, trainer.abstract.opt))
   saved.close()
   timeless = [{k: v for k, v in r.items() if not k.startswith('time/')}
-              for r in store.read_rows(folder / 'metrics.jsonl')]
+              for r in run_dir.read_rows(folder / 'metrics.jsonl')]
   del meta['seconds']
   return [np.asarray(x) for x in jax.tree.leaves((params, step, opt))], (
       timeless, meta)
@@ -49,8 +51,8 @@ def assert_same_end(a, b, config):
 @pytest.fixture(scope='module')
 def undisturbed(tmp_path_factory):
   from configs import default
-  from physics_lm import cli
-  config = cli.override(default.get_config(), TINY | MORE)
+
+  config = override(default.get_config(), TINY | MORE)
   folder = tmp_path_factory.mktemp('whole') / 'run'
   train.run(config, folder)
   return config, folder
@@ -58,7 +60,7 @@ def undisturbed(tmp_path_factory):
 
 def interrupted(config, folder, at, monkeypatch):
   """Trains until step `at` begins, then dies there without a word."""
-  put = pipeline.to_devices
+  put = loader.to_devices
   calls = [0]
 
   def dying(*args):
@@ -68,7 +70,7 @@ def interrupted(config, folder, at, monkeypatch):
     return put(*args)
 
   with monkeypatch.context() as m:
-    m.setattr(pipeline, 'to_devices', dying)
+    m.setattr(loader, 'to_devices', dying)
     with pytest.raises(KeyError, match='killed'):
       train.run(config, folder)
 
@@ -77,7 +79,7 @@ def interrupted(config, folder, at, monkeypatch):
 def test_resume_is_bitwise(undisturbed, tmp_path, monkeypatch, at):
   config, whole = undisturbed
   interrupted(config, tmp_path / 'run', at, monkeypatch)
-  assert not store.is_done(tmp_path / 'run')
+  assert not run_dir.is_done(tmp_path / 'run')
   train.run(config, tmp_path / 'run')
   assert_same_end(whole, tmp_path / 'run', config)
 
@@ -124,12 +126,12 @@ def test_no_readable_checkpoint_keeps_what_there_is(
   interrupted(config, folder, 8, monkeypatch)
   for step in ('3', '6'):
     shutil.rmtree(folder / 'checkpoints' / step / 'params')
-  rows_before = store.read_rows(folder / 'metrics.jsonl')
+  rows_before = run_dir.read_rows(folder / 'metrics.jsonl')
   for _ in range(2):  # the second start must not begin anew
     with pytest.raises(BadInput, match='none of the checkpoints'):
       train.run(config, folder)
     assert (folder / 'checkpoints' / '6').exists()
-    assert store.read_rows(folder / 'metrics.jsonl') == rows_before
+    assert run_dir.read_rows(folder / 'metrics.jsonl') == rows_before
 
 
 def test_another_mesh_restores(undisturbed, tmp_path, monkeypatch, tiny):
@@ -170,11 +172,11 @@ def test_full_disk_is_said_before_half_a_checkpoint_is_written(
 
 def test_missing_and_foreign_checkpoints(undisturbed, tmp_path, tiny):
   config, whole = undisturbed
-  trainer = program.build(config, rows.load(config))
+  trainer = train_step.build(config, load_mixture(config))
   with pytest.raises(BadInput, match='no checkpoints in'):
     checkpoint.load_params(tmp_path, trainer.abstract.params)
   other = tiny({'model.width': 32, 'runtime.mesh.data': 1})
-  wide = program.build(other, rows.load(other)).abstract.params
+  wide = train_step.build(other, load_mixture(other)).abstract.params
   with pytest.raises(BadInput, match='does not fit this model'):
     checkpoint.load_params(whole, wide)
 
@@ -241,14 +243,14 @@ def wait_for(condition, process, seconds=60):
 def test_sigterm_saves_and_exits_0(tmp_path):
   folder = tmp_path / 'run'
   process = start(folder, {'steps': 100_000, 'checkpoint.every': 100_000})
-  wait_for(lambda: store.step_reached(folder) > 3, process)
+  wait_for(lambda: run_dir.step_reached(folder) > 3, process)
   second = start(folder, {'steps': 100_000})
   assert second.wait(timeout=60) == 3  # the folder is held
   process.send_signal(signal.SIGTERM)
   out = process.communicate(timeout=60)[0]
   assert process.returncode == 0, out
   assert 'stopped by SIGTERM at step' in out.splitlines()[-1]
-  assert not store.is_done(folder)
+  assert not run_dir.is_done(folder)
   assert [p for p in (folder / 'checkpoints').iterdir() if p.name.isdigit()]
 
 
@@ -258,11 +260,11 @@ def test_twenty_kills(tmp_path):
   """kill -9 at 20 random moments; saving at nearly each step puts many of
   them inside a save. The end is bitwise the undisturbed one."""
   from configs import default
-  from physics_lm import cli
+
   # Many more steps than 20 kills let pass, so that the run cannot end first.
   changes = {'steps': 2000, 'checkpoint.every': 2, 'log.every': 10,
              'model.width': 64}
-  config = cli.override(default.get_config(), TINY | MORE | changes)
+  config = override(default.get_config(), TINY | MORE | changes)
   whole, folder = tmp_path / 'whole', tmp_path / 'run'
   process = start(whole, changes)
   assert process.wait() == 0, process.communicate()[0]
@@ -271,12 +273,12 @@ def test_twenty_kills(tmp_path):
   rng, kills, in_save, reached = random.Random(seed), 0, 0, []
   while kills < 20:
     process = start(folder, changes)
-    before = store.step_reached(folder)
+    before = run_dir.step_reached(folder)
     moment = rng.uniform(0, 1.5)
     # Half of the moments fall anywhere, also into start-up; half are counted
     # from the first new step.
     if kills % 2:
-      wait_for(lambda b=before: store.step_reached(folder) > b, process)
+      wait_for(lambda b=before: run_dir.step_reached(folder) > b, process)
     time.sleep(moment if kills % 2 else moment * 4)
     if process.poll() is not None:
       break
@@ -284,7 +286,7 @@ def test_twenty_kills(tmp_path):
     process.wait()
     kills += 1
     in_save += bool(list((folder / 'checkpoints').glob('*tmp*')))
-    reached.append(store.step_reached(folder))
+    reached.append(run_dir.step_reached(folder))
   process = start(folder, changes)
   out = process.communicate()[0]
   assert process.returncode == 0, out

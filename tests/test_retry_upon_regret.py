@@ -1,5 +1,8 @@
 """Sentences are removed where a detector fires, and nowhere else."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import functools
 import itertools
 
@@ -8,7 +11,8 @@ import numpy as np
 import pytest
 
 from configs import igsm as recipe
-from physics_lm import cli, decode, model, rows, shape
+from physics_lm.model import decode, decoder
+from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals.igsm import retry_upon_regret as regret
 from physics_lm.evals.igsm import solutions
@@ -22,7 +26,7 @@ PROMPTS = 12
 def config():
   c = recipe.get_config('small_regret')
   del c.evals['beam4'], c.evals['beam16'], c.evals['reasoning']
-  return cli.override(c, {
+  return override(c, {
       'worlds.igsm.max_op': 3, 'worlds.igsm.names': 3, 'data.length': 192,
       'data.batch': 4, 'model.width': 16, 'model.depth': 1, 'model.heads': 2,
       **{f'evals.regret.{k}': v for k, v in {
@@ -34,7 +38,7 @@ def config():
 @pytest.fixture
 def problems(config):
   """(data, [(problem, prompt)], [true sentences of each, as ids])."""
-  data = rows.load(config)
+  data = load_mixture(config)
   world = data.worlds['igsm']
   examples = [e for split in ('train', 'train_op3') for _, e in
               solutions.problems(data, world, split, PROMPTS // 2)]
@@ -180,9 +184,9 @@ def test_probe_is_read_at_the_start_of_the_sentence(
 
 def test_state_detector_learns_what_states_hold(config):
   """Sentences of token 7 are wrong; the states at the full stop hold it."""
-  data = rows.load(config)
-  cfg = shape.make(config, len(data.vocab))
-  params = model.init(cfg, jax.random.key(0))
+  data = load_mixture(config)
+  cfg = model_config(config, len(data.vocab))
+  params = decoder.init(cfg, jax.random.key(0))
   stop, = data.vocab.encode('.')
   rng = np.random.default_rng(0)
 
@@ -216,13 +220,13 @@ def test_state_detector_learns_what_states_hold(config):
 
 
 def test_evaluator_without_a_detector_is_greedy_decoding(config):
-  config = cli.override(config, {'evals.regret.max_new_tokens': 40})
-  data, spec = rows.load(config), config.evals.regret
+  config = override(config, {'evals.regret.max_new_tokens': 40})
+  data, spec = load_mixture(config), config.evals.regret
   first = data.worlds['igsm'].prompt(data.worlds['igsm'].example('train', 0))
   evaluator = regret.build(config, data, spec, Known(
       lambda split, text: text == first))
   cfg, problems = evaluator.cfg, evaluator.problems['train']
-  params = jax.tree.map(lambda w: 3 * w, model.init(cfg, jax.random.key(0)))
+  params = jax.tree.map(lambda w: 3 * w, decoder.init(cfg, jax.random.key(0)))
   stop, = data.vocab.encode('.')  # now and then
   params['ends']['bias_last'] = 2.0 * params['ends']['embedding'][stop]
   found, raw = evaluator(params, 1)
@@ -241,7 +245,7 @@ def test_evaluator_without_a_detector_is_greedy_decoding(config):
   assert 0 <= find(found, 'probe_recall', split='train', detector='probe',
                    label='negative')['value'] <= 1
   plain = [r for r in raw if r['detector'] == 'none']
-  greedy = decode.greedy(params, cfg, [
+  greedy = decode.greedy_decode(params, cfg, [
       solutions.prompt_ids(data, e) for _, e in problems], spec.max_new_tokens,
       len(data.vocab))
   assert any('.' in r['text'][:-1] for r in plain)
@@ -257,7 +261,7 @@ def test_evaluator_without_a_detector_is_greedy_decoding(config):
     ({'max_new_tokens': 0}, 'max_new_tokens is 0'),
     ({'verifier_samples': 0}, 'verifier_samples is 0, wanted at least 1')])
 def test_bad_settings(config, changes, message):
-  config = cli.override(config, {
+  config = override(config, {
       f'evals.regret.{k}': v for k, v in changes.items()})
   with pytest.raises(BadInput, match=message):
-    regret.build(config, rows.load(config), config.evals.regret)
+    regret.build(config, load_mixture(config), config.evals.regret)

@@ -1,33 +1,36 @@
 """Vocabulary, packed rows, mixture, pipeline."""
 
+from physics_lm.progress import clock
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import numpy as np
 import pytest
 
 from configs import biographies, default
-from physics_lm import cli, pipeline, rows, vocab
+from physics_lm import loader, mixture, vocab
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 
 
 @pytest.mark.parametrize('kind', ['word', 'byte'])
 def test_round_trip_is_exact(tiny, kind):
-  data = rows.load(tiny({'data.vocab': kind, 'data.length': 700}))
+  data = load_mixture(tiny({'data.vocab': kind, 'data.length': 700}))
   world = data.worlds['bios']
   for split in world.splits:
     for i in range(0, world.size(split), 7):
       example = world.example(split, i)
-      ids, _ = rows.encode(data, example)
+      ids, _ = mixture.encode(data, example)
       assert data.vocab.decode(ids[1:]) == example.text
       assert max(ids) < len(data.vocab)
 
 
 def test_pieces_encode_as_the_whole_text_would():
   """Caching pieces does not change the tokens (word-level)."""
-  data = rows.load(default.get_config())
+  data = load_mixture(default.get_config())
   world = data.worlds['bios']
   for i in range(300):
     example = world.example('bio', i)
-    by_piece = rows.encode(data, example)[0][1:]
+    by_piece = mixture.encode(data, example)[0][1:]
     assert tuple(by_piece) == data.vocab.encode(example.text)
 
 
@@ -38,9 +41,9 @@ def test_compact_rows_are_full_of_texts_or_questions(variant, tokens):
   for stage in ('', '_pretrain', '_finetune'):
     config = biographies.get_config(f'compact_{variant}{stage}')
     assert config.worlds.bios.variant == variant
-    data = rows.load(config)
-    rows.check(data)
-    made = [rows.row(data, i) for i in range(40)]
+    data = load_mixture(config)
+    mixture.check_mixture(data)
+    made = [mixture.packed_row(data, i) for i in range(40)]
     stages[stage] = {data.tasks[r['task']].name for r in made}
     for r in made:
       text = data.tasks[r['task']].name == 'bio'
@@ -63,12 +66,12 @@ def test_word_outside_the_vocabulary():
 
 def test_a_row_is_pure_and_whole(tiny):
   config = tiny()
-  data = rows.load(config)
-  again = rows._load.__wrapped__(rows.ConfigDict(
+  data = load_mixture(config)
+  again = mixture._load.__wrapped__(mixture.ConfigDict(
       {k: config[k] for k in ('worlds', 'data', 'seed')}
   ).to_json_best_effort(sort_keys=True))
   for i in (0, 5, 1_234_567, 2**40):
-    a, b = rows.row(data, i), rows.row(again, i)
+    a, b = mixture.packed_row(data, i), mixture.packed_row(again, i)
     assert all(np.array_equal(a[k], b[k]) for k in a)
     used = a['segments'] > 0
     n = used.sum()
@@ -85,12 +88,12 @@ def test_a_row_is_pure_and_whole(tiny):
 
 
 def test_answers_only_loss(tiny):
-  data = rows.load(tiny({'data.tasks.qa.loss': 'answers'}))
+  data = load_mixture(tiny({'data.tasks.qa.loss': 'answers'}))
   world = data.worlds['bios']
   for i in range(world.size('qa_train')):
     example = world.example('qa_train', i)
-    ids, weights = rows.encode(data, example, 'answers')
-    (_, start, stop), = rows.answer_spans(data, example)
+    ids, weights = mixture.encode(data, example, 'answers')
+    (_, start, stop), = mixture.answer_spans(data, example)
     answer = data.vocab.encode(example.pieces[-1])
     targets = [*ids[1:], vocab.EOS]
     assert tuple(targets[start:stop]) == answer
@@ -100,37 +103,37 @@ def test_answers_only_loss(tiny):
 
 
 def test_source_tag_comes_first(tiny):
-  plain = rows.load(tiny())
-  data = rows.load(tiny({'data.tasks.bio.tag': ' wikipedia.org'}))
+  plain = load_mixture(tiny())
+  data = load_mixture(tiny({'data.tasks.bio.tag': ' wikipedia.org'}))
   example = data.worlds['bios'].example('bio', 0)
-  ids, weights = rows.encode(data, example, tag=' wikipedia.org')
+  ids, weights = mixture.encode(data, example, tag=' wikipedia.org')
   text = data.vocab.decode(ids[1:])
   assert text == ' wikipedia.org' + example.text
-  spans = rows.answer_spans(data, example, ' wikipedia.org')
-  moved = rows.answer_spans(plain, example)
+  spans = mixture.answer_spans(data, example, ' wikipedia.org')
+  moved = mixture.answer_spans(plain, example)
   assert [b[1] - a[1] for a, b in zip(moved, spans)] == [3] * 6
   assert len(weights) == len(ids)
 
 
 def test_mixture_shares(tiny):
-  data = rows.load(tiny({'data.tasks.bio.weight': 1.0,
+  data = load_mixture(tiny({'data.tasks.bio.weight': 1.0,
                          'data.tasks.qa.weight': 4.0}))
-  which = np.array([rows.task_of(data, i) for i in range(2000)])
+  which = np.array([mixture.task_for_row(data, i) for i in range(2000)])
   for start in range(0, 1900, 77):
     for n in (10, 50, 100):
       assert abs(which[start:start + n].sum() - 0.8 * n) <= 2
-  assert rows.load(tiny({'data.tasks.qa.weight': 0.0})).tasks[0].weight == 1
+  assert load_mixture(tiny({'data.tasks.qa.weight': 0.0})).tasks[0].weight == 1
 
 
 def test_exposures_are_exact(tiny):
   """What rows count as entries is what they hold, recomputed from tokens."""
-  data = rows.load(tiny({'data.tasks.qa.weight': 0.0}))
+  data = load_mixture(tiny({'data.tasks.qa.weight': 0.0}))
   world = data.worlds['bios']
   texts = {world.example('bio', i).text: i for i in range(world.size('bio'))}
   drawn = np.zeros(world.size('bio'), int)
   counted = 0
   for i in range(400):
-    row = rows.row(data, i)
+    row = mixture.packed_row(data, i)
     counted += int(row['entries'])
     for segment in range(1, row['segments'].max() + 1):
       at = row['segments'] == segment
@@ -141,7 +144,7 @@ def test_exposures_are_exact(tiny):
 
 
 def test_plain_concatenation(tiny):
-  row = rows.row(rows.load(tiny({'data.isolate': False})), 0)
+  row = mixture.packed_row(load_mixture(tiny({'data.isolate': False})), 0)
   n = (row['segments'] > 0).sum()
   assert set(row['segments'][:n]) == {1}
   assert np.array_equal(row['positions'][:n], np.arange(n))
@@ -157,22 +160,22 @@ def test_plain_concatenation(tiny):
     ({'data.vocab': 'words'}, 'nearest: word')])
 def test_bad_input(tiny, changes, message):
   with pytest.raises(BadInput, match=message):
-    data = rows.load(tiny(changes))
+    data = load_mixture(tiny(changes))
     for i in range(4):
-      rows.row(data, i)
+      mixture.packed_row(data, i)
 
 
 def stream(data, batch, hosts, workers=0, first=0, steps=3):
   """Global batches as `hosts` hosts would make them, each its share."""
   shares = np.array_split(np.arange(batch), hosts)
-  parts = [pipeline.host_batches([data], batch, list(s), first, workers)
+  parts = [loader.host_batches([data], batch, list(s), first, workers)
            for s in shares]
   return [{k: np.concatenate([p[k] for p in part]) for k in part[0]}
           for part in [[next(it) for it in parts] for _ in range(steps)]]
 
 
 def test_stream_is_independent_of_hosts_workers_and_start(tiny):
-  data = rows.load(tiny())
+  data = load_mixture(tiny())
   alone = stream(data, 8, 1)
   for other in (stream(data, 8, 2), stream(data, 8, 4),
                 stream(data, 8, 1, workers=2)):
@@ -183,7 +186,7 @@ def test_stream_is_independent_of_hosts_workers_and_start(tiny):
 
 
 def test_eval_packing_finds_every_answer(tiny):
-  data = rows.load(tiny())
+  data = load_mixture(tiny())
   world = data.worlds['bios']
   examples = [world.example('bio', i) for i in range(5)] + [
       world.example('qa_test', i) for i in range(9)]
@@ -194,11 +197,11 @@ def test_eval_packing_finds_every_answer(tiny):
                  for a, i in examples[span.example].answers)[span.attribute]
     target = packed['targets'][span.row, span.start:span.stop]
     assert tuple(target) == data.vocab.encode(piece)
-  assert cli.clock(3700) == '1h01m'
+  assert clock(3700) == '1h01m'
 
 
 def test_no_example_that_fits_is_told_rather_than_sought_for_ever():
   from configs import igsm
-  config = cli.override(igsm.get_config('med'), {'data.length': 32})
+  config = override(igsm.get_config('med'), {'data.length': 32})
   with pytest.raises(BadInput, match=r'data\.length=32'):
-    rows.row(rows.load(config), 0)
+    mixture.packed_row(load_mixture(config), 0)

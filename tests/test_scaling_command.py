@@ -1,9 +1,10 @@
 """The command `python -m physics_lm.scaling fit`, and tables of runs."""
 
+from physics_lm.config import plain_config
 import numpy as np
 import pytest
 
-from physics_lm import store
+from physics_lm import run_dir
 from physics_lm.scaling import __main__ as scaling_main
 from physics_lm.scaling import laws, run_table
 from physics_lm.scaling.fitting import fits
@@ -26,7 +27,7 @@ def test_command_writes_report_and_figures(csv, tmp_path, law, capsys):
   budget = ['--budget=C'] if law == 'chinchilla' else []
   scaling_main.main(['fit', str(csv), '--group=run', *budget,
                      f'--law={law}', '--bootstrap=20', f'--out={out}'])
-  report = store.read_json(out / 'report.json')
+  report = run_dir.read_json(out / 'report.json')
   assert report['status'] == 'converged' and report['n'] == 75
   low, high = report['interval_95']['alpha_N' if law == 'kaplan'
                                     else 'alpha']
@@ -55,7 +56,7 @@ def test_command_reads_compute_and_drops_rows(csv, tmp_path):
   out = tmp_path / 'out'
   scaling_main.main(['fit', str(path), '--n=N', '--c=C', '--best-per-nd',
                      '--drop-highest=3', '--bootstrap=0', f'--out={out}'])
-  got = store.read_json(out / 'report.json')
+  got = run_dir.read_json(out / 'report.json')
   kept = df.sort_values('loss').iloc[:-3]
   f = fits.chinchilla(kept.N, kept.C / (6 * kept.N), kept.loss)
   assert got['n'] == 72 and got['repeated'] == 0
@@ -99,7 +100,7 @@ def test_command_reports_when_nothing_is_determined(
     text = (out / 'report.md').read_text()
     assert 'Not identified by these runs' in text
     assert 'not independent' in text
-    store.read_json(out / 'report.json')  # JSON knows neither nan nor inf
+    run_dir.read_json(out / 'report.json')  # JSON knows neither nan nor inf
     assert 'NaN' not in (out / 'report.json').read_text()
   assert not capsys.readouterr().err
 
@@ -112,7 +113,7 @@ def test_report_counts_repeated_rows(csv, tmp_path):
       third=lambda t: np.arange(len(t)) % 3).to_csv(path, index=False)
   scaling_main.main(['fit', str(path), '--group=third', '--bootstrap=60',
                      f'--out={out}'])
-  report = store.read_json(out / 'report.json')
+  report = run_dir.read_json(out / 'report.json')
   assert report['repeated'] == 7
   assert '7 rows repeat an (N, D)' in (out / 'report.md').read_text()
   a, b = report['interval_80']['alpha'], report['interval_95']['alpha']
@@ -138,9 +139,9 @@ def test_run_table_reads_a_folder_of_runs(tmp_path, capsys):
     config = default.get_config()
     config.model.width = width
     at = tmp_path / f'run{k}'
-    store.write_json(at / 'config.json', store.plain(config))
-    store.write_json(at / 'meta.json', {'vocab': {'size': 500}})
-    store.write_json(at / 'evals/loss/2000.json', {'rows': [
+    run_dir.write_json(at / 'config.json', plain_config(config))
+    run_dir.write_json(at / 'meta.json', {'vocab': {'size': 500}})
+    run_dir.write_json(at / 'evals/loss/2000.json', {'rows': [
         {'metric': 'loss', 'value': 3.0 - k, 'n': 9, 'task': 'bio'}]})
     (at / 'metrics.jsonl').write_text(''.join(
         f'{{"kind": "train", "step": {s}, "tokens": {s * 2048}, "loss": '

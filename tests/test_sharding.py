@@ -1,10 +1,12 @@
 """One computation on any mesh of eight CPU devices."""
 
+from physics_lm.mixture import load_mixture
 import jax
 import numpy as np
 import pytest
 
-from physics_lm import pipeline, program, rows, sharding
+from physics_lm import loader, mixture, train_step
+from physics_lm.model import sharding
 from physics_lm.errors import BadInput
 
 MESHES = {
@@ -19,16 +21,16 @@ def keys(mesh):
 
 def three_steps(config, devices=None):
   """(initial state, losses of three steps, final state), as NumPy."""
-  data = rows.load(config)
-  trainer = program.build(config, data, devices)
+  data = load_mixture(config)
+  trainer = train_step.build(config, data, devices)
   state = trainer.init()
   first = jax.tree.map(np.asarray, state)
-  local = pipeline.local_rows(trainer.batch_shardings['task'], trainer.lead)
-  batches = pipeline.host_batches([data], config.data.batch, local, 0)
+  local = loader.local_rows(trainer.batch_shardings['task'], trainer.lead)
+  batches = loader.host_batches([data], config.data.batch, local, 0)
   losses = []
   with jax.set_mesh(trainer.mesh):
     for _ in range(3):
-      batch = pipeline.to_devices(next(batches), local, trainer.lead,
+      batch = loader.to_devices(next(batches), local, trainer.lead,
                                   trainer.batch_shardings)
       state, sums = trainer.step(state, batch)
       losses.append(float(sums['loss'].sum()))
@@ -75,10 +77,10 @@ def named(tree):
 @pytest.mark.parametrize('optimizer,count', [('adamw', 2), ('muon', 1)])
 def test_parameters_and_moments_are_cut_alike(tiny, optimizer, count):
   config = tiny(keys((2, 2, 2)) | {'optim.name': optimizer})
-  trainer = program.build(config, rows.load(config))
+  trainer = train_step.build(config, load_mixture(config))
   state = trainer.init()
   up = state.params['layers']['up']
-  assert up.sharding.spec == sharding.spec(('layers', 'embed', 'mlp'))
+  assert up.sharding.spec == sharding.partition_spec(('layers', 'embed', 'mlp'))
   assert up.addressable_shards[0].data.size == up.size // 4
   params = dict(named(state.params))
   moments = [(name, x) for name, x in named(state.opt) if name]
@@ -95,9 +97,9 @@ def test_parameters_and_moments_are_cut_alike(tiny, optimizer, count):
 
 def test_two_axes_on_one_mesh_axis_raise():
   with pytest.raises(ValueError, match='two axes'):
-    sharding.spec(('heads', 'mlp'))
+    sharding.partition_spec(('heads', 'mlp'))
   with pytest.raises(KeyError):
-    sharding.spec(('hedas',))
+    sharding.partition_spec(('hedas',))
 
 
 @pytest.mark.parametrize('changes,message', [
@@ -112,4 +114,4 @@ def test_two_axes_on_one_mesh_axis_raise():
 def test_bad_input(tiny, changes, message):
   config = tiny(changes)
   with pytest.raises(BadInput, match=message):
-    program.build(config, rows.load(config))
+    train_step.build(config, load_mixture(config))

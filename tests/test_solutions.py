@@ -1,5 +1,7 @@
 """Solutions are judged as the checker judges them, and counted right."""
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import json
 import re
 
@@ -7,13 +9,14 @@ import numpy as np
 import pytest
 
 from configs import igsm as recipe
-from physics_lm import cli, decode, rows, store, train, trained
+from physics_lm.model import decode
+from physics_lm import mixture, restore, run_dir, train
 from physics_lm.errors import BadInput
 from physics_lm.evals import __main__ as command
 from physics_lm.evals import registry
 from physics_lm.evals.igsm import solutions
 from physics_lm.evals.records import find
-from physics_lm.worlds import igsm_check
+from physics_lm.worlds.igsm import checker
 
 TEXT = (" The number of each Gull's Brig equals 3. The number of each Gull's "
         "Cog equals the sum of each Gull's Brig and each Gull's Yawl. The "
@@ -32,7 +35,7 @@ def config():
   c.evals.reasoning.splits = 'test,test_op4'
   c.evals.reasoning.num_problems = 40
   c.evals.reasoning.max_new_tokens = 62
-  return cli.override(c, SMALL)
+  return override(c, SMALL)
 
 
 class Known:
@@ -46,7 +49,7 @@ class Known:
 
 
 def built(config, training_set=None):
-  return solutions.build(config, rows.load(config), config.evals.reasoning,
+  return solutions.build(config, load_mixture(config), config.evals.reasoning,
                          training_set)
 
 
@@ -112,7 +115,7 @@ def test_counts_by_op_and_retries(config, monkeypatch):
   assert value(found, 'retries') == value(found, 'retries_wrong') == 1
   assert find(found, 'retries', split='test')['n'] == len(ones)
   assert find(found, 'retries_wrong', split='test')['n'] == 40 - len(ones)
-  world = rows.load(config).worlds['igsm']
+  world = load_mixture(config).worlds['igsm']
   constant = solutions.majority_baseline(world)
   assert value(found, 'majority_baseline') == np.mean(
       [world.example('test', r['index']).meta['answer'] == constant
@@ -121,7 +124,7 @@ def test_counts_by_op_and_retries(config, monkeypatch):
 
 def test_problems_that_occurred_in_training_are_set_apart(config, monkeypatch):
   """A model that has memorised the first half of each split."""
-  data = rows.load(config)
+  data = load_mixture(config)
   world = data.worlds['igsm']
   old = {world.prompt(e) for split in ('test', 'test_op4') for _, e in
          solutions.problems(data, world, split, 20)}
@@ -154,7 +157,7 @@ def test_problems_that_occurred_in_training_are_set_apart(config, monkeypatch):
 
 
 def test_problems_to_train_on_are_not_test_problems_by_text(config):
-  data = rows.load(config)
+  data = load_mixture(config)
   world, spec = data.worlds['igsm'], config.evals.reasoning
   texts = solutions.evaluated_texts(data, world, spec)
   assert len(texts) > 40
@@ -172,7 +175,7 @@ def test_problems_to_train_on_are_not_test_problems_by_text(config):
 
 def test_first_error_is_of_the_first_wrong_sentence():
   """A problem with B = 3, Y = 4, C = B + Y."""
-  problem = igsm_check.Problem(TEXT, ITEMS)
+  problem = checker.Problem(TEXT, ITEMS)
   b = " Define Gull's Brig as b; so b = 3."
   y = " Define Gull's Yawl as y; so y = 4."
   c = " Define Gull's Cog as c; so c = b + y = 3 + 4 = 7."
@@ -200,16 +203,16 @@ def test_first_error_is_of_the_first_wrong_sentence():
 
 
 def test_problems_longer_than_rows_are_left_out(config):
-  short = cli.override(config, {'data.length': 90})
-  data, evaluator = rows.load(short), built(short)
+  short = override(config, {'data.length': 90})
+  data, evaluator = load_mixture(short), built(short)
   world = evaluator.world
   indices = [i for i, _ in evaluator.problems['test']]
   assert len(indices) == 40 and indices != list(range(40))
   for i in range(indices[-1]):
-    size = len(rows.encode(data, world.example('test', i))[0])
+    size = len(mixture.encode(data, world.example('test', i))[0])
     assert (size <= 90) == (i in indices)
   # The same problems with retries in them as without.
-  clean = rows.load(cli.override(config, {'worlds.igsm.retry_rate': 0.0}))
+  clean = load_mixture(override(config, {'worlds.igsm.retry_rate': 0.0}))
   for i in range(60):
     a, b = (w.example('train', i) for w in (world, clean.worlds['igsm']))
     assert solutions.size_without_retries(data, a) == (
@@ -218,12 +221,12 @@ def test_problems_longer_than_rows_are_left_out(config):
 
 
 def test_loop_and_command_write_the_same_rows(config, tmp_path, capsys):
-  config = cli.override(config, {
+  config = override(config, {
       'runtime.mesh.data': 1, 'evals.reasoning.num_problems': 8,
       'evals.reasoning.max_new_tokens': 20, 'evals.loss.num_rows': 4})
   train.run(config, tmp_path / 'run')
   file = tmp_path / 'run' / 'evals' / 'reasoning' / '3.jsonl'
-  before, raw = store.results(tmp_path / 'run'), file.read_text()
+  before, raw = run_dir.results(tmp_path / 'run'), file.read_text()
   first = json.loads(raw.splitlines()[0])
   assert first['in_training_set'] is False
   assert find(before[1]['reasoning'], 'accuracy', split='test',
@@ -231,12 +234,12 @@ def test_loop_and_command_write_the_same_rows(config, tmp_path, capsys):
   assert {'problem', 'generated', 'reason', 'correct', 'index'} <= set(first)
   command.main([str(tmp_path / 'run'), '--eval=reasoning'])
   assert 'accuracy/test/no' in capsys.readouterr().out
-  assert store.results(tmp_path / 'run') == before
+  assert run_dir.results(tmp_path / 'run') == before
   assert file.read_text() == raw
   # What is written is what the model generates for this very problem.
-  r = trained.load(tmp_path / 'run')
+  r = restore.load_run(tmp_path / 'run')
   e = r.data.worlds['igsm'].example('test', first['index'])
-  ids = decode.greedy(r.params, r.cfg, [solutions.prompt_ids(r.data, e)], 20,
+  ids = decode.greedy_decode(r.params, r.cfg, [solutions.prompt_ids(r.data, e)], 20,
                       len(r.data.vocab))
   assert r.data.vocab.decode(ids[0]) == first['generated']
 
@@ -248,13 +251,13 @@ def test_loop_and_command_write_the_same_rows(config, tmp_path, capsys):
     ({'max_new_tokens': 0}, 'max_new_tokens is 0')])
 def test_bad_settings(config, changes, message):
   with pytest.raises(BadInput, match=message):
-    built(cli.override(config, {
+    built(override(config, {
         f'evals.reasoning.{k}': v for k, v in changes.items()}))
 
 
 def test_other_worlds_and_short_rows(config, tiny):
   with pytest.raises(BadInput, match='wanted longer rows'):
-    built(cli.override(config, {'data.length': 30}))
+    built(override(config, {'data.length': 30}))
   c = tiny({'evals.loss.kind': 'solutions'})
   with pytest.raises(BadInput, match='world of biographies, wanted igsm'):
-    registry.build(c, rows.load(c))
+    registry.build(c, load_mixture(c))

@@ -1,5 +1,7 @@
 """Text of one's own: streamed, split by hash, packed, resumed exactly."""
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import gzip
 import itertools
 import json
@@ -12,9 +14,9 @@ import pytest
 
 from configs import default
 from configs import text as recipe
-from physics_lm import cli, cost, pipeline, rows, store, sweep, train, vocab
+from physics_lm import cost, loader, mixture, run_dir, sweep, train, vocab
 from physics_lm.errors import BadInput
-from physics_lm.worlds import records
+from physics_lm.worlds import text_files
 from physics_lm.worlds.text import MARKS
 from tests.conftest import ROOT, TINY
 from tests.streams import batches, log, stopped_once
@@ -28,12 +30,12 @@ KEYS = {'worlds.text.separator': '\n\n', 'worlds.text.shuffle': 8,
 
 
 def config_of(changes=None, files=OURS):
-  return cli.override(recipe.get_config(files).lock(),
+  return override(recipe.get_config(files).lock(),
                       MODEL | KEYS | (changes or {}))
 
 
 def data_of(changes=None, files=OURS):
-  return rows.load(config_of(changes, files))
+  return load_mixture(config_of(changes, files))
 
 
 def take(data, split='train', count=None, shard=0, shards=1, seed=0):
@@ -105,7 +107,7 @@ def test_a_place_is_found_again_anywhere():
 
 def test_rows_hold_the_documents_end_to_end():
   data = data_of({'data.length': 64})
-  it = pipeline.stream(data, 0)
+  it = loader.stream(data, 0)
   made = [next(it) for _ in range(60)]
   flat = {k: np.concatenate([r[k] for r in made]) for k in (
       'tokens', 'targets', 'weights', 'segments', 'positions')}
@@ -122,7 +124,7 @@ def test_rows_hold_the_documents_end_to_end():
     assert (r['positions'][starts] == 0).all()
     inner = np.flatnonzero(r['tokens'] == vocab.EOS)
     assert set(inner) <= set(starts) and set(starts) - set(inner) <= {0}
-  plain = next(pipeline.stream(data_of({'data.isolate': False}), 0))
+  plain = next(loader.stream(data_of({'data.isolate': False}), 0))
   assert set(plain['segments']) == {1}
   assert np.array_equal(plain['positions'], np.arange(96))
 
@@ -146,10 +148,10 @@ def test_fill_in_the_middle():
       assert p[3] == MARKS[2] and p[4] + p[5] + p[2] == text
     else:
       assert (p[0], p[2], p[4]) == MARKS and p[1] + p[5] + p[3] == text
-    ids, _ = rows.encode(data, d)
+    ids, _ = mixture.encode(data, d)
     assert sum(i >= 258 for i in ids) == 3  # each mark is one token
     assert data.vocab.decode(ids[1:]) == d.text
-    ids, weights = rows.encode(data, d, 'answers')
+    ids, weights = mixture.encode(data, d, 'answers')
     middle = len(p[5].encode())
     assert sum(weights) == (middle + 1 if middle else 0)
   for d, text in zip(docs, plain):
@@ -158,7 +160,7 @@ def test_fill_in_the_middle():
 
 def test_tag_and_loss_as_for_any_task():
   data = data_of({'data.tasks.text.tag': 'example.org '})
-  row = next(pipeline.stream(data, 0))
+  row = next(loader.stream(data, 0))
   begins = np.flatnonzero(row['tokens'] == vocab.EOS)
   assert len(begins) and all(data.vocab.decode(row['tokens'][b + 1:b + 13])
                              == 'example.org ' for b in begins[:-1])
@@ -180,7 +182,7 @@ def equal(a, b):
 
 @pytest.mark.parametrize('shards', [1, 4])
 def test_the_stream_does_not_depend_on_hosts_and_resumes_exactly(shards):
-  data = rows.load(mixed({'data.shards': shards}))
+  data = load_mixture(mixed({'data.shards': shards}))
   whole, _ = batches(data, 1, 6)
   assert {int(t) for b in whole for t in b['task']} == {0, 1}
   for hosts in (1, 2, 4):
@@ -193,7 +195,7 @@ def test_the_stream_does_not_depend_on_hosts_and_resumes_exactly(shards):
   # Rows of worlds with an index are what they are without a stream beside.
   bio = data.tasks.index(next(t for t in data.tasks if t.name == 'bio'))
   at = next(i for i in range(8) if whole[0]['task'][i] == bio)
-  assert np.array_equal(whole[0]['tokens'][at], rows.row(data, at)['tokens'])
+  assert np.array_equal(whole[0]['tokens'][at], mixture.packed_row(data, at)['tokens'])
 
 
 def test_training_learns_and_a_stopped_run_ends_bitwise_the_same(
@@ -202,10 +204,10 @@ def test_training_learns_and_a_stopped_run_ends_bitwise_the_same(
                       'model.depth': 1,
                       'worlds.text.fim_rate': 0.3})
   train.run(config, tmp_path / 'whole')
-  written = store.read_rows(tmp_path / 'whole/metrics.jsonl')
+  written = run_dir.read_rows(tmp_path / 'whole/metrics.jsonl')
   losses = [r['loss'] for r in written if r['kind'] == 'train']
   assert losses[-1] < losses[0] - 0.3
-  last, evals = store.results(tmp_path / 'whole')
+  last, evals = run_dir.results(tmp_path / 'whole')
   assert 0 < evals['loss'][0]['value'] < 6
   assert evals['loss'][0]['task'] == 'text'
   assert last['entries/text'] > 0
@@ -219,7 +221,7 @@ def test_formats_give_the_same_stream(tmp_path):
   (tmp_path / 'a.txt').write_text('####'.join(texts))
   with gzip.open(tmp_path / 'a.jsonl.gz', 'wt') as f:
     f.writelines(json.dumps({'text': t}) + '\n' for t in texts)
-  records.write(tmp_path / 'a.arrayrecord', ({'text': t} for t in texts))
+  text_files.write_texts(tmp_path / 'a.arrayrecord', ({'text': t} for t in texts))
   streams = [take(data_of({'worlds.text.separator': '####'},
                           str(tmp_path / f'a.{end}')), count=50)
              for end in ('txt', 'jsonl.gz', 'arrayrecord')]
@@ -232,8 +234,8 @@ def test_files_that_changed_are_refused(tmp_path):
   files = str(tmp_path / '*.txt')
   state = data_of(files=files).worlds['text'].documents('train').get_state()
   path.write_text('other\n\nwords\n\nhere too')
-  rows._load.cache_clear()
-  rows._world.cache_clear()
+  mixture._load.cache_clear()
+  mixture._world.cache_clear()
   with pytest.raises(BadInput, match='not those that it began with'):
     data_of(files=files).worlds['text'].documents('train').set_state(state)
 
@@ -260,7 +262,7 @@ def test_few_documents_of_which_none_is_held_out(tmp_path, capsys):
   (tmp_path / 'a.txt').write_text('a single document, told again and again')
   data = data_of({'worlds.text.held_out': 1e-9, 'data.length': 32},
                  str(tmp_path / 'a.txt'))
-  assert len(pipeline.judged_rows(data, 0, 3)) == 3
+  assert len(loader.heldout_rows(data, 0, 3)) == 3
   assert 'no document is held out' in capsys.readouterr().out
 
 
@@ -273,7 +275,7 @@ import json, sys
 import jax
 me = int(sys.argv[1])
 jax.distributed.initialize('localhost:{port}', num_processes=2, process_id=me)
-from physics_lm import hosts
+from physics_lm import distributed
 mine = {{f'text/{{me}}': {{'n': [7] * (1 + 90 * me)}}}}
 print(json.dumps([hosts.gathered(mine), hosts.gathered({{}})]))
 '''
@@ -288,4 +290,4 @@ print(json.dumps([hosts.gathered(mine), hosts.gathered({{}})]))
 
 def test_listing_needs_no_rows():
   run = sweep.Run('configs/text.py', {'worlds.text.files': OURS}, {'a': 1})
-  assert cost.cost(run, 'cpu')['exposures'] == {}
+  assert cost.run_cost(run, 'cpu')['exposures'] == {}

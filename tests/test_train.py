@@ -1,5 +1,7 @@
 """The step and the loop: accumulation, learning, NaN, logging, population."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
 import functools
 import json
 import signal
@@ -10,39 +12,38 @@ import numpy as np
 import pytest
 
 from physics_lm import (
+  loader,
   metrics,
-  model,
+  mixture,
   optim,
-  pipeline,
-  program,
-  rows,
-  shape,
-  store,
+  restore,
+  run_dir,
   train,
-  trained,
+  train_step,
 )
+from physics_lm.model import decoder
 from physics_lm.errors import BadInput
 from physics_lm.evals import registry
 from physics_lm.evals.records import find
 
 
 def batch_of(data, first, count):
-  made = [rows.row(data, first + i) for i in range(count)]
+  made = [mixture.packed_row(data, first + i) for i in range(count)]
   return {k: jnp.asarray(np.stack([r[k] for r in made])) for k in made[0]}
 
 
 def pieces(config):
-  data = rows.load(config)
-  cfg = shape.make(config, len(data.vocab))
-  tx = optim.make(config)
-  params = model.init(cfg, jax.random.key(config.seed.init))
-  return data, cfg, tx, program.State(jnp.int32(0), params, tx.init(params))
+  data = load_mixture(config)
+  cfg = model_config(config, len(data.vocab))
+  tx = optim.make_optimizer(config)
+  params = decoder.init(cfg, jax.random.key(config.seed.init))
+  return data, cfg, tx, train_step.TrainState(jnp.int32(0), params, tx.init(params))
 
 
 def test_accumulation_changes_rounding_only(one_device):
   data, cfg, tx, state = pieces(one_device({'optim.eps': 1e-3}))
   batch = batch_of(data, 0, 8)
-  results = [jax.jit(program.make_step(cfg, tx, 2, a))(state, batch)
+  results = [jax.jit(train_step.make_step(cfg, tx, 2, a))(state, batch)
              for a in (1, 2, 4)]
   for got, sums in results[1:]:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5),
@@ -54,21 +55,21 @@ def test_accumulation_changes_rounding_only(one_device):
 def test_sums_are_what_the_rows_hold(one_device):
   data, cfg, tx, state = pieces(one_device())
   batch = batch_of(data, 0, 8)
-  _, sums = program.make_step(cfg, tx, 2)(state, batch)
+  _, sums = train_step.make_step(cfg, tx, 2)(state, batch)
   for task in range(2):
     mine = np.asarray(batch['task']) == task
     assert sums['weight'][task] == np.asarray(batch['weights'])[mine].sum()
     assert sums['entries'][task] == np.asarray(batch['entries'])[mine].sum()
   # An untrained model is near the uniform guess over the vocabulary.
   sums = {k: v[None] for k, v in jax.device_get(sums).items()}
-  mean = metrics.means(metrics.add({}, sums), ['bio', 'qa'])
+  mean = metrics.window_means(metrics.add_sums({}, sums), ['bio', 'qa'])
   assert abs(mean['loss'] - np.log(cfg.vocab)) < 1.5
 
 
 def test_padding_and_weight_zero_bear_no_gradient(one_device):
   data, cfg, _, state = pieces(one_device({'data.tasks.qa.loss': 'answers'}))
   batch = batch_of(data, 0, 4)
-  grad = jax.grad(lambda p, b: program.loss_sums(p, b, cfg, 2)[0])
+  grad = jax.grad(lambda p, b: train_step.loss_sums(p, b, cfg, 2)[0])
   other = dict(batch)
   zero = np.asarray(batch['weights']) == 0
   other['targets'] = jnp.where(zero, 7, batch['targets'])
@@ -80,11 +81,11 @@ def test_a_population_member_equals_the_lone_run(one_device):
   """The step works under vmap: seeds in one program."""
   config = one_device()
   data, cfg, tx, _ = pieces(config)
-  step = program.make_step(cfg, tx, 2)
+  step = train_step.make_step(cfg, tx, 2)
 
   def begin(key):
-    params = model.init(cfg, key)
-    return program.State(jnp.int32(0), params, tx.init(params))
+    params = decoder.init(cfg, key)
+    return train_step.TrainState(jnp.int32(0), params, tx.init(params))
 
   keys = jax.random.split(jax.random.key(0), 3)
   many, one = jax.vmap(begin)(keys), begin(keys[1])
@@ -102,15 +103,15 @@ def test_training_learns_and_writes_its_folder(one_device, tmp_path):
   config = one_device({'steps': 60, 'log.every': 20,
                        'evals.loss.every': 30})
   train.run(config, folder, 'a command')
-  written = store.read_rows(folder / 'metrics.jsonl')
+  written = run_dir.read_rows(folder / 'metrics.jsonl')
   steps = [r for r in written if r['kind'] == 'train']
   assert [r['step'] for r in steps] == [20, 40, 60]
   assert steps[-1]['loss'] < steps[0]['loss'] - 0.5
   assert steps[-1]['tokens'] == 60 * 8 * 96
-  data = rows.load(config)
+  data = load_mixture(config)
   counts = np.zeros(2, int)
   for i in range(60 * 8):
-    row = rows.row(data, i)
+    row = mixture.packed_row(data, i)
     counts[row['task']] += row['entries']
   assert [steps[-1]['entries/bio'], steps[-1]['entries/qa']] == list(counts)
   assert steps[-1]['exposures/bio'] == counts[0] / 12
@@ -119,10 +120,10 @@ def test_training_learns_and_writes_its_folder(one_device, tmp_path):
   meta = json.loads((folder / 'meta.json').read_text())
   assert meta['command'] == 'a command' and meta['worlds'] == {'bios': 1}
   assert meta['vocab']['sha256'] == data.vocab.hash
-  assert store.is_done(folder)
-  last, found = store.results(folder)
+  assert run_dir.is_done(folder)
+  last, found = run_dir.results(folder)
   assert last == steps[-1]
-  raw = store.read_rows(folder / 'evals/extraction/60.jsonl')
+  raw = run_dir.read_rows(folder / 'evals/extraction/60.jsonl')
   test = [r['correct'] for r in raw
           if r['person_split'] == 'test' and r['text'] == 'question']
   assert len(test) == 36
@@ -130,7 +131,7 @@ def test_training_learns_and_writes_its_folder(one_device, tmp_path):
              text='question', attribute='mean')
   assert row['n'] == 6 and abs(np.mean(test) - row['value']) < 1e-9
   train.run(config, folder)  # done: returns at once
-  assert len(store.read_rows(folder / 'metrics.jsonl')) == len(written)
+  assert len(run_dir.read_rows(folder / 'metrics.jsonl')) == len(written)
 
 
 def test_only_stale_evaluations_are_run_again(
@@ -149,25 +150,25 @@ def test_only_stale_evaluations_are_run_again(
   config = one_device({'steps': 4, 'evals.loss.num_rows': 2})
   train.run(config, folder)
   # A signal during the first leaves out the second.
-  assert len(evaluated) == 1 and not store.is_done(folder)
+  assert len(evaluated) == 1 and not run_dir.is_done(folder)
   assert 'holds step 4' in capsys.readouterr().out
   train.run(config, folder)
   assert len(config.evals) == 2 and sorted(evaluated) == sorted(config.evals)
-  trained = [r for r in store.read_rows(folder / 'metrics.jsonl')
+  trained = [r for r in run_dir.read_rows(folder / 'metrics.jsonl')
              if r['kind'] == 'train']
-  _, before = store.results(folder)
+  _, before = run_dir.results(folder)
   evaluated[:] = [None]
   train.run(one_device({'steps': 4, 'evals.loss.num_rows': 3}), folder)
-  assert evaluated == [None, 'loss'] and store.is_done(folder)
+  assert evaluated == [None, 'loss'] and run_dir.is_done(folder)
   out = capsys.readouterr().out
   assert 're-running evals (spec changed): evals.loss.num_rows: 2 -> 3' in out
-  _, after = store.results(folder)
+  _, after = run_dir.results(folder)
   assert before['loss'] != after['loss']
   assert before['extraction'] == after['extraction']
-  logged = [k for r in store.read_rows(folder / 'metrics.jsonl')
+  logged = [k for r in run_dir.read_rows(folder / 'metrics.jsonl')
             if r['kind'] == 'eval' and r['step'] == 4 for k in r]
   assert {'loss/bio', 'extraction/accuracy/test/question/mean'} <= set(logged)
-  assert trained == [r for r in store.read_rows(folder / 'metrics.jsonl')
+  assert trained == [r for r in run_dir.read_rows(folder / 'metrics.jsonl')
                      if r['kind'] == 'train']
 
 
@@ -179,14 +180,14 @@ def test_nan_stops_with_the_step_and_the_last_good_checkpoint(
   # no checkpoint before that one is good.
   with pytest.raises(BadInput, match=r'at step 2 .*checkpoint: none'):
     train.run(config, tmp_path / 'run')
-  assert not store.is_done(tmp_path / 'run')
+  assert not run_dir.is_done(tmp_path / 'run')
 
 
 def test_nan_names_the_checkpoint_before_the_bad_parameters(
     one_device, tmp_path, monkeypatch):
   config = one_device({'checkpoint.every': 1, 'checkpoint.keep': 9})
   calls = []
-  put = pipeline.to_devices
+  put = loader.to_devices
 
   def poisoned(*args):
     calls.append(1)
@@ -195,7 +196,7 @@ def test_nan_names_the_checkpoint_before_the_bad_parameters(
       batch['weights'] = batch['weights'] * float('nan')
     return batch
 
-  monkeypatch.setattr(pipeline, 'to_devices', poisoned)
+  monkeypatch.setattr(loader, 'to_devices', poisoned)
   with pytest.raises(BadInput, match=r'at step 4 .*checkpoints/2$'):
     train.run(config, tmp_path / 'run')
 
@@ -206,16 +207,16 @@ def test_finetuning_starts_from_the_parents_parameters(one_device, tmp_path):
                       'optim.learning_rate': 0.0, 'seed.init': 5,
                       'data.tasks.bio.weight': 0.0})
   train.run(child, tmp_path / 'child')
-  (_, a), (_, b) = (store.results(tmp_path / r) for r in ('parent', 'child'))
+  (_, a), (_, b) = (run_dir.results(tmp_path / r) for r in ('parent', 'child'))
   assert a['extraction'] == b['extraction'] != []
   # No step: it is only evaluated, and keeps no parameters of its own.
   train.run(one_device({'init_from': 'parent', 'steps': 0}),
             tmp_path / 'evaluated')
-  _, c = store.results(tmp_path / 'evaluated')
+  _, c = run_dir.results(tmp_path / 'evaluated')
   assert a['extraction'] == c['extraction']
-  run = trained.load(tmp_path / 'evaluated')
+  run = restore.load_run(tmp_path / 'evaluated')
   jax.tree.map(np.testing.assert_array_equal, run.params,
-               trained.load(tmp_path / 'parent').params)
+               restore.load_run(tmp_path / 'parent').params)
   assert run.step == 0
   assert not list((tmp_path / 'evaluated').glob('checkpoints/*'))
   with pytest.raises(BadInput, match='steps is 0 and init_from None'):
@@ -229,7 +230,7 @@ def test_finetuning_starts_from_the_parents_parameters(one_device, tmp_path):
 def test_schedules(tiny, schedule):
   config = tiny({'optim.schedule': schedule, 'steps': 100, 'optim.warmup': 10,
                  'optim.learning_rate': 1.0})
-  rate = optim.schedule(config)
+  rate = optim.lr_schedule(config)
   got = [float(rate(i)) for i in range(100)]  # of steps 1 .. 100
   np.testing.assert_allclose(got[:10], np.arange(1, 11) / 10, rtol=1e-5)
   assert max(got) == pytest.approx(1)
@@ -254,7 +255,7 @@ def test_weight_decay_spares_scales_and_biases(one_device):
 
 def test_wandb_mirror_offline_and_when_it_fails(tmp_path, monkeypatch):
   config = {'log': {'wandb': 'offline', 'project': 'test'}, 'init_from': None}
-  writer = metrics.Writer(tmp_path / 'a', config)
+  writer = metrics.MetricsWriter(tmp_path / 'a', config)
   writer.write('train', 1, loss=2.0)
   writer.close()
   assert list((tmp_path / 'a').glob('wandb/offline-run-*/*.wandb'))
@@ -264,10 +265,10 @@ def test_wandb_mirror_offline_and_when_it_fails(tmp_path, monkeypatch):
     raise RuntimeError('no network')
 
   monkeypatch.setattr(wandb, 'init', fail)
-  writer = metrics.Writer(tmp_path / 'b', config)
+  writer = metrics.MetricsWriter(tmp_path / 'b', config)
   writer.write('train', 1, loss=2.0)
   writer.close()
-  assert store.read_rows(tmp_path / 'b' / 'metrics.jsonl')[0]['loss'] == 2.0
+  assert run_dir.read_rows(tmp_path / 'b' / 'metrics.jsonl')[0]['loss'] == 2.0
 
 
 @pytest.mark.parametrize('changes,message', [

@@ -1,8 +1,13 @@
 """Runs that branch off a trunk end bitwise where lone runs end."""
 
+from physics_lm.model.config import lr_decay_start
+from physics_lm.config import run_id
+from physics_lm.config import plain_config
+from physics_lm.config import override
+from physics_lm.config import flat_keys
 import pytest
 
-from physics_lm import launch, shape, store, sweep, train
+from physics_lm import launch, run_dir, sweep, train
 from physics_lm.errors import BadInput
 from tests.test_resume import assert_same_end
 
@@ -13,15 +18,15 @@ BRANCH = {'optim.schedule': 'wsd', 'steps': 8, 'optim.decay': 0.25,
 
 
 def rows_of(folder):
-  return store.read_rows(folder / 'metrics.jsonl')
+  return run_dir.read_rows(folder / 'metrics.jsonl')
 
 
 @pytest.fixture(scope='module')
 def trunk(tmp_path_factory):
   from configs import default
-  from physics_lm import cli
+
   from tests.conftest import TINY
-  make = lambda changes: cli.override(default.get_config(), TINY | {
+  make = lambda changes: override(default.get_config(), TINY | {
       'runtime.mesh.data': 1} | changes)
   folder = tmp_path_factory.mktemp('trunk') / 'trunk'
   train.run(make(TRUNK), folder)
@@ -32,13 +37,13 @@ def test_a_branch_ends_where_the_lone_run_does(trunk, tmp_path, capsys):
   """The knee is step 6 of 8; the trunk has 3, 6 and 9."""
   make, folder = trunk
   lone, branched = make(BRANCH), make(BRANCH | {'runtime.trunk': str(folder)})
-  assert shape.knee(lone) == 6
+  assert lr_decay_start(lone) == 6
   train.run(lone, tmp_path / 'lone')
   capsys.readouterr()
   train.run(branched, tmp_path / 'branch')
   assert 'branching off' in capsys.readouterr().out
   assert_same_end(tmp_path / 'lone', tmp_path / 'branch', lone)
-  assert store.run_id(store.plain(lone)) == store.run_id(store.plain(branched))
+  assert run_id(plain_config(lone)) == run_id(plain_config(branched))
   # And it is a decay, not the trunk: the ends differ.
   last = [[r for r in rows_of(f) if r['kind'] == 'train'][-1] for f in (
       folder, tmp_path / 'branch')]
@@ -60,7 +65,7 @@ def test_another_run_is_no_trunk(trunk, tmp_path, changes, message):
 def test_the_launcher_lets_trunks_go_first(trunk, tmp_path):
   make, _ = trunk
   config = 'configs/biographies.py'
-  small = {k: v for k, v in store.flat(store.plain(make({}))).items()
+  small = {k: v for k, v in flat_keys(plain_config(make({}))).items()
            if k.startswith(('worlds', 'model.width', 'model.depth',
                             'model.heads', 'data.length', 'data.batch',
                             'optim.warmup', 'evals.loss.num_rows'))}

@@ -1,5 +1,8 @@
 """V-probes: what they are asked, and that they learn what states hold."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import dataclasses
 
 import jax
@@ -8,11 +11,12 @@ import numpy as np
 import pytest
 
 from configs import igsm as recipe
-from physics_lm import adapters, cli, model, rows, shape
+from physics_lm.model import adapters, decoder
+from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals.igsm import solutions, v_probe
 from physics_lm.evals.records import find
-from physics_lm.worlds import igsm_check
+from physics_lm.worlds.igsm import checker
 
 TEXT = (" The number of each Gull's Brig equals 3. The number of each Gull's "
         "Cog equals the sum of each Gull's Brig and each Gull's Yawl. The "
@@ -27,7 +31,7 @@ ALL_G, ALL_T = ('Gull', 'Ship'), ('Tern', 'Ship')
 @pytest.fixture
 def config():
   c = recipe.get_config()
-  c = cli.override(c, {
+  c = override(c, {
       'worlds.igsm.max_op': 3, 'data.length': 192, 'model.width': 16,
       'model.depth': 2, 'model.heads': 2, 'worlds.igsm.retry_rate': 0.3,
       'evals.reasoning.kind': 'v_probe', 'evals.reasoning.num_problems': 20,
@@ -36,7 +40,7 @@ def config():
 
 
 def test_labels_of_a_problem():
-  problem = igsm_check.Problem(TEXT, ITEMS)
+  problem = checker.Problem(TEXT, ITEMS)
   assert set(v_probe.quantities(problem)) == {B, C, Y, T, ALL_G, ALL_T}
   far = v_probe.distances(problem)
   assert far == {C: 0, B: 1, Y: 1}
@@ -60,12 +64,12 @@ def test_labels_of_a_problem():
 @pytest.mark.parametrize('task', v_probe.TASKS)
 @pytest.mark.parametrize('order', ['pq', 'qp'])
 def test_queries_are_cut_where_the_task_is_probed(config, task, order):
-  config = cli.override(config, {'worlds.igsm.order': order})
-  data = rows.load(config)
+  config = override(config, {'worlds.igsm.order': order})
+  data = load_mixture(config)
   world = data.worlds['igsm']
   asked = v_probe.queries(data, world, task, 'train', 30)
   assert asked == v_probe.queries(data, world, task, 'train', 30)
-  V, seen = shape.make(config, len(data.vocab)).vocab, set()
+  V, seen = model_config(config, len(data.vocab)).vocab, set()
   texts = [world.example('train', i).text for i in range(30)]
   for a in asked:
     text = data.vocab.decode(a.text[1:a.at])
@@ -91,8 +95,8 @@ def test_queries_are_cut_where_the_task_is_probed(config, task, order):
 def test_a_probe_learns_what_states_hold_and_no_more(config):
   """What kind of words a text has: it is read from the text, not from the
   mark, which is all that there is before the first layer."""
-  data = rows.load(config)
-  cfg = shape.make(config, len(data.vocab))
+  data = load_mixture(config)
+  cfg = model_config(config, len(data.vocab))
   rng = np.random.default_rng(0)
   asked = []
   for _ in range(800):
@@ -102,7 +106,7 @@ def test_a_probe_learns_what_states_hold_and_no_more(config):
         (1, *ids, 3), 9, [cfg.vocab + v_probe.END], kind, -1))
   spec = config.evals.reasoning.copy_and_resolve_references()
   spec.steps, spec.batch = 50, 16
-  params = model.init(cfg, jax.random.key(0))
+  params = decoder.init(cfg, jax.random.key(0))
   before = jax.tree.map(np.array, params)
 
   def pack(part):
@@ -124,9 +128,9 @@ def test_a_probe_learns_what_states_hold_and_no_more(config):
 @pytest.mark.parametrize('task', ['can_next', 'dep'])
 def test_logits_with_cached_texts_are_those_of_whole_texts(config, task):
   """The heads see the states of text and name in one, cut where asked."""
-  data = rows.load(config)
-  cfg = shape.make(config, len(data.vocab))
-  params = model.init(cfg, jax.random.key(0))
+  data = load_mixture(config)
+  cfg = model_config(config, len(data.vocab))
+  params = decoder.init(cfg, jax.random.key(0))
   asked = v_probe.queries(data, data.worlds['igsm'], task, 'train', 5)
   spec = config.evals.reasoning
   key = iter(jax.random.split(jax.random.key(1), 9))
@@ -134,7 +138,7 @@ def test_logits_with_cached_texts_are_those_of_whole_texts(config, task):
   def draw(*shape):
     return 0.3 * jax.random.normal(next(key), shape)
 
-  probe = {'update': adapters.init(v_probe.embedding_update(spec.rank), cfg,
+  probe = {'update': adapters.init_adapter(v_probe.embedding_update(spec.rank), cfg,
                                    next(key)),
            'marks': draw(v_probe.MARKS, cfg.width),
            'heads': draw(cfg.depth + 1, cfg.width, 2),
@@ -143,7 +147,7 @@ def test_logits_with_cached_texts_are_those_of_whole_texts(config, task):
   wide = dataclasses.replace(cfg, vocab=cfg.vocab + v_probe.MARKS)
   compared = set()
   logits = jax.jit(v_probe.probe_logits, static_argnums=(4, 5))
-  read = jax.jit(model.forward, static_argnames=('cfg', 'taps'))
+  read = jax.jit(decoder.forward, static_argnames=('cfg', 'taps'))
   sizes = v_probe.packed_sizes(asked)
   for part in v_probe.pack_queries(asked, 5, **sizes):
     cache = v_probe.text_cache(params, part['texts'], cfg)
@@ -192,8 +196,8 @@ def test_accuracy_rows_by_label_layer_and_distance():
 
 
 def test_evaluator_probes_the_trained_and_an_untrained_model(config):
-  evaluator = v_probe.build(config, rows.load(config), config.evals.reasoning)
-  params = model.init(evaluator.cfg, jax.random.key(3))
+  evaluator = v_probe.build(config, load_mixture(config), config.evals.reasoning)
+  params = decoder.init(evaluator.cfg, jax.random.key(3))
   found, raw = evaluator(params)
   n = len(evaluator.queries['test'])
   assert len(raw) == 2 * n and n >= 20 * 4
@@ -211,8 +215,8 @@ def test_evaluator_probes_the_trained_and_an_untrained_model(config):
 @pytest.mark.parametrize('changes,message', [
     ({'probe': 'need'}, 'nearest: nece'), ({'steps': 0}, 'steps is 0')])
 def test_bad_settings(config, changes, message):
-  c = cli.override(config, {f'evals.reasoning.{k}': v
+  c = override(config, {f'evals.reasoning.{k}': v
                             for k, v in changes.items()})
   with pytest.raises(BadInput, match=message):
-    v_probe.build(c, rows.load(c), c.evals.reasoning)
+    v_probe.build(c, load_mixture(c), c.evals.reasoning)
   assert solutions.splits(c.evals.reasoning) == ['test']

@@ -5,9 +5,10 @@
 Takes the newest checkpoint; writes evals/<eval>/<step>.json and .jsonl.
 """
 
+from physics_lm.config import argument_parser
 from pathlib import Path
 
-from physics_lm import cli, trained
+from physics_lm import restore
 from physics_lm.errors import BadInput, command, nearest
 from physics_lm.evals import records, registry
 
@@ -15,15 +16,15 @@ from physics_lm.evals import records, registry
 @command
 def main(argv: list[str] | None = None):
   """The command line."""
-  p = cli.parser('physics_lm.evals', __doc__)
+  p = argument_parser('physics_lm.evals', __doc__)
   p.add_argument('folder', type=Path, help='a run folder')
   p.add_argument('--eval', help='one of config.evals (default: all)')
   a = p.parse_args(argv)
-  config = trained.config(a.folder)
+  config = restore.run_config(a.folder)
   if a.eval and a.eval not in config.evals:
     raise BadInput(f'--eval is {a.eval!r}; {nearest(a.eval, config.evals)}')
   registry.check(config)
-  run = trained.load(a.folder)
+  run = restore.load_run(a.folder)
   names = [a.eval] if a.eval else list(config.evals)
   for name, evaluator in registry.build(config, run.data, a.folder,
                                         names).items():

@@ -13,11 +13,11 @@ import dataclasses
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import rows
+from physics_lm import mixture
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.records import Records, accuracy_row, row
 from physics_lm.evals.teacher_forcing import AnswerSpan
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 from physics_lm.worlds import base
 from physics_lm.worlds.biographies import ATTRIBUTES
 
@@ -39,7 +39,7 @@ class Extraction:
   about SIZED, pooled), value_tokens ('all'; of SIZED also 'one' and 'more').
   n counts people, and intervals are by person."""
 
-  cfg: Shape
+  cfg: ModelConfig
   batch_size: int
   examples: list[base.Example]
   sources: list[tuple[str, str]]  # (person_split, text) of each example
@@ -91,7 +91,7 @@ def accuracy_rows(raw: list[dict]) -> list[dict]:
   return out
 
 
-def build(config: ConfigDict, data: rows.Data, spec: ConfigDict) -> Extraction:
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Extraction:
   """At most spec.people people of each split. Raises BadInput when there are
   none, or a row is shorter than an example."""
   teacher_forcing.check_positive(spec, 'people')

@@ -19,12 +19,12 @@ import functools
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import rows
+from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.records import Records, row
 from physics_lm.evals.teacher_forcing import AnswerSpan
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 from physics_lm.worlds import base
 
 FORCED = 1 - 1e-9  # probability of the only symbol that may follow
@@ -40,7 +40,7 @@ class Grammar:
   majority_baseline (the most frequent forced token), forced_tokens (per
   string). No slices; n counts strings."""
 
-  cfg: Shape
+  cfg: ModelConfig
   batch_size: int
   world: object
   strings: list
@@ -92,7 +92,7 @@ def exact_probabilities(world: base.World, count: int) -> list[np.ndarray]:
   return out
 
 
-def build(config: ConfigDict, data: rows.Data, spec: ConfigDict) -> Grammar:
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Grammar:
   """The first spec.num_problems strings of the split 'test'. Raises
   BadInput."""
   if spec.num_problems < 2:

@@ -25,12 +25,13 @@ import math
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import compress, rows
+from physics_lm.model import compress
+from physics_lm import mixture
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.records import Records, row
 from physics_lm.evals.teacher_forcing import AnswerSpan
 from physics_lm.scaling import flops
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 from physics_lm.worlds import base
 
 LN2 = math.log(2)
@@ -66,7 +67,7 @@ class KnowledgeBits:
   bits_per_param, bits_per_param_max, storage_bits (of the weights), and in
   nats name_nats, value_nats, first_nats (p1, p2, p3). n counts people."""
 
-  cfg: Shape
+  cfg: ModelConfig
   batch_size: int
   spec: ConfigDict
   world: object
@@ -139,11 +140,11 @@ def _mean_of(nats: dict[tuple[int, str], float], attribute: str) -> float:
   return float(np.mean([v for (_, a), v in nats.items() if a == attribute]))
 
 
-def build(config: ConfigDict, data: rows.Data, spec: ConfigDict
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
           ) -> KnowledgeBits:
   """At most spec.people entries, each in a segment of its own. Raises BadInput
   for none, and for a compression that cannot be."""
-  compress.check(spec, config.model.experts)
+  compress.check_compression(spec, config.model.experts)
   teacher_forcing.check_positive(spec, 'people')
   world = data.worlds[spec.world]
   count = min(world.people('bio'), spec.people)

@@ -10,10 +10,10 @@ import dataclasses
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import pipeline, rows
+from physics_lm import loader, mixture
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.records import Records, row
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 
 _HELD_OUT = 1 << 40  # no training run draws rows from this number on
 
@@ -22,7 +22,7 @@ _HELD_OUT = 1 << 40  # no training run draws rows from this number on
 class Loss:
   """Metric loss (nats per token, n tokens); slice task."""
 
-  cfg: Shape
+  cfg: ModelConfig
   batch_size: int
   packed: dict[str, dict[str, np.ndarray]]  # {task: arrays [R, T]}
 
@@ -41,16 +41,16 @@ class Loss:
     return out
 
 
-def build(config: ConfigDict, data: rows.Data, spec: ConfigDict) -> Loss:
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Loss:
   """spec.num_rows rows of each task. Raises BadInput for none."""
   teacher_forcing.check_positive(spec, 'num_rows')
   packed, streams = {}, data.streams()
   for i, task in enumerate(data.tasks):
     if i in streams:
-      batch = pipeline.judged_rows(data, i, spec.num_rows)
+      batch = loader.heldout_rows(data, i, spec.num_rows)
     else:
       alone = data._replace(tasks=(task,))
-      batch = [rows.row(alone, _HELD_OUT + i * spec.num_rows + k)
+      batch = [mixture.packed_row(alone, _HELD_OUT + i * spec.num_rows + k)
                for k in range(spec.num_rows)]
     packed[task.name] = {k: np.stack([r[k] for r in batch]) for k in batch[0]}
   return Loss(teacher_forcing.evaluated_model(config, data), config.data.batch,

@@ -16,16 +16,17 @@ import dataclasses
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import decode, rows
+from physics_lm.model import decode
+from physics_lm import mixture
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.records import Records, accuracy_row, row
 from physics_lm.evals.teacher_forcing import AnswerSpan
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 from physics_lm.worlds import base, manipulation
 
-PERSON_SPLITS = manipulation.HALVES
+PERSON_SPLITS = manipulation.PERSON_SPLITS
 ACCURACIES = ('acc_no_cot', 'acc_cot', 'cot_fact_acc')
 
 
@@ -34,9 +35,9 @@ class Manipulation:
   """Metrics acc_no_cot, acc_cot, cot_fact_acc, majority_baseline; slices
   person_split, task. n counts people, and intervals are by person."""
 
-  cfg: Shape
+  cfg: ModelConfig
   batch_size: int
-  data: rows.Data
+  data: mixture.Mixture
   world: manipulation.Manipulation
   examples: dict[str, list[base.Example]]  # by split of the world
   packed: dict[str, tuple]  # (arrays, spans), of splits without CoT
@@ -55,7 +56,7 @@ class Manipulation:
       out += [accuracy_row(metric, people, [r[metric] for r in part], **names)
               for metric in ACCURACIES if metric in part[0]]
       if not with_cot:
-        constant = manipulation.majority(self.world, task)
+        constant = manipulation.majority_answer(self.world, task)
         out.append(row('majority_baseline', np.mean(
             [e.pieces[-1] == constant for e in examples]), len(set(people)),
                        **names))
@@ -77,7 +78,7 @@ class Manipulation:
     prompts = [[vocabs.EOS, *self._ids(e.pieces[:-2])] for e in examples]
     longest = max(len(self._ids(e.pieces[-2:])) for e in examples)
     # Two tokens more than the longest: an answer that runs on is wrong.
-    texts = [self.data.vocab.decode(ids) for ids in decode.greedy(
+    texts = [self.data.vocab.decode(ids) for ids in decode.greedy_decode(
         params, self.cfg, prompts, longest + 2, len(self.data.vocab))]
     return [{'cot_fact_acc': text.startswith(e.pieces[-2]),
              'acc_cot': self.world.check(e, text).correct}
@@ -87,7 +88,7 @@ class Manipulation:
     return [t for piece in pieces for t in self.data.vocab.encode(piece)]
 
 
-def build(config: ConfigDict, data: rows.Data, spec: ConfigDict
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
           ) -> Manipulation:
   """Questions of spec.tasks about at most spec.people people of each split.
   Raises BadInput for an unknown task, another world, no people, or rows too
@@ -105,7 +106,7 @@ def build(config: ConfigDict, data: rows.Data, spec: ConfigDict
     for person_split in PERSON_SPLITS:
       for cot in ('', '_hint') if task in manipulation.HINTED else ('',):
         split = f'{task}{cot}_{person_split}'
-        examples[split] = [world.example(split, i) for i in manipulation.pairs(
+        examples[split] = [world.example(split, i) for i in manipulation.person_pairs(
             world, split, spec.people)]
         if not cot:
           packed[split] = teacher_forcing.pack(data, examples[split])

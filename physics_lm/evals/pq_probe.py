@@ -30,11 +30,12 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from physics_lm import adapters, model, rows
+from physics_lm.model import adapters, decoder
+from physics_lm import mixture
 from physics_lm import vocab as vocabs
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.records import Records, accuracy_row, row
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 from physics_lm.worlds import base
 from physics_lm.worlds.biographies import ATTRIBUTES
 
@@ -74,7 +75,7 @@ def target_value(world: base.World, vocab: vocabs.Vocab, person: int,
   return text.split()[0] if target == 'birth_date' else text.strip()
 
 
-def biography_rows(data: rows.Data, world: base.World, person_split: str,
+def biography_rows(data: mixture.Mixture, world: base.World, person_split: str,
                    people: int, versions: int):
   """(packed arrays, [(row, index, attributes stated before, person)])."""
   examples = [world.biography(2 * k + (person_split == 'test'), v)
@@ -89,15 +90,15 @@ def biography_rows(data: rows.Data, world: base.World, person_split: str,
   return packed, points
 
 
-def name_rows(data: rows.Data, world: base.World, person_split: str,
+def name_rows(data: mixture.Mixture, world: base.World, person_split: str,
               people: int):
   """As biography_rows, of one name in each row."""
   packed, points = [], []
   for k in range(people):
     person = 2 * k + (person_split == 'test')
     ids = [t for piece in world.name(person) for t in data.vocab.encode(piece)]
-    packed.append(rows.new_row(data.length))
-    rows.place(packed[-1], ([vocabs.EOS, *ids, vocabs.EOS], [0.0] * (
+    packed.append(mixture.new_row(data.length))
+    mixture.write_example(packed[-1], ([vocabs.EOS, *ids, vocabs.EOS], [0.0] * (
         len(ids) + 2)), 0, 1)
     points.append((k, len(ids) + 1, 0, person))
   used = max(p[1] for p in points) + 1
@@ -132,7 +133,7 @@ def embedding_update(kind: ProbeKind) -> ConfigDict:
                      'alpha': 1.0, 'embedding_rank': kind.rank})
 
 
-def updated_tokens(world: base.World, data: rows.Data, vocab_size: int,
+def updated_tokens(world: base.World, data: mixture.Mixture, vocab_size: int,
                    names: bool) -> np.ndarray:
   """Which tokens the update of the embedding reaches, [V, 1], 1 or 0."""
   out = np.ones((vocab_size, 1), np.float32)
@@ -144,15 +145,15 @@ def updated_tokens(world: base.World, data: rows.Data, vocab_size: int,
 
 
 def probe_logits(probe: dict, params: dict, batch: ProbeBatch,
-                 updated_V1: np.ndarray, cfg: Shape, kind: ProbeKind,
+                 updated_V1: np.ndarray, cfg: ModelConfig, kind: ProbeKind,
                  moments: tuple | None = None, key: jax.Array = None):
   """Logits [R, K, classes] of one probe and the moments of its norm: layer
   norm, or batch norm by `moments`, or by those of the batch where None."""
   ends = probe['embedding']['ends']
   update = ends['embedding'] | {'in': ends['embedding']['in'] * updated_V1}
-  merged = adapters.merge(params, {'ends': {'embedding': update}},
+  merged = adapters.merge_adapter(params, {'ends': {'embedding': update}},
                           embedding_update(kind), cfg)
-  h_RTD, _, _, _ = model.hidden(merged, batch.tokens, cfg, batch.segments,
+  h_RTD, _, _, _ = decoder.hidden_states(merged, batch.tokens, cfg, batch.segments,
                                 batch.positions, key)
   x_RKD = jnp.take_along_axis(h_RTD, batch.at[..., None], 1).astype(jnp.float32)
   axis = (0, 1) if kind.name == 'q_probe' else -1
@@ -164,17 +165,17 @@ def probe_logits(probe: dict, params: dict, batch: ProbeBatch,
   return x_RKD @ probe['map'] + probe['bias_map'], moments
 
 
-def init_probe(key: jax.Array, cfg: Shape, kind: ProbeKind) -> dict:
+def init_probe(key: jax.Array, cfg: ModelConfig, kind: ProbeKind) -> dict:
   """Untrained weights of one target's probe."""
   M, D = kind.classes, cfg.width
-  return {'embedding': adapters.init(embedding_update(kind), cfg, key),
+  return {'embedding': adapters.init_adapter(embedding_update(kind), cfg, key),
           'scale': jnp.ones(D), 'bias': jnp.zeros(D), 'bias_map': jnp.zeros(M),
           'map': jax.random.normal(key, (D, M)) * D**-0.5}
 
 
 def probe_loss(probe: dict, batch: ProbeBatch, size: jax.Array,
                label: jax.Array, key: jax.Array, params: dict,
-               updated_V1: np.ndarray, cfg: Shape, kind: ProbeKind):
+               updated_V1: np.ndarray, cfg: ModelConfig, kind: ProbeKind):
   """Mean loss in nats of one target with `size` classes."""
   logits, _ = probe_logits(probe, params, batch, updated_V1, cfg, kind, key=key)
   logits = jnp.where(jnp.arange(kind.classes) < size, logits, -1e9)
@@ -193,7 +194,7 @@ def _has_two_axes(x) -> bool:
 
 @functools.partial(jax.jit, static_argnames=('cfg', 'kind'))
 def train_probes(params: dict, batch: ProbeBatch, updated_V1: np.ndarray,
-                 draws_SB: np.ndarray, sizes: jax.Array, cfg: Shape,
+                 draws_SB: np.ndarray, sizes: jax.Array, cfg: ModelConfig,
                  kind: ProbeKind, learning_rate: float, weight_decay: float):
   """Probes of all targets, trained one step on each of draws_SB (row numbers);
   target i has sizes[i] classes."""
@@ -221,7 +222,7 @@ def train_probes(params: dict, batch: ProbeBatch, updated_V1: np.ndarray,
 
 @functools.partial(jax.jit, static_argnames=('cfg', 'kind'))
 def predict(probes: dict, params: dict, batch: ProbeBatch,
-            updated_V1: np.ndarray, sizes: jax.Array, cfg: Shape,
+            updated_V1: np.ndarray, sizes: jax.Array, cfg: ModelConfig,
             kind: ProbeKind, moments: tuple | None = None):
   """(class [targets, R, K], moments) that the probes predict."""
 
@@ -241,7 +242,7 @@ class Probe:
   ('all', or how many attributes the text has stated before; of a q_probe 'all'
   alone). n counts people, and intervals, of the test split, are by person."""
 
-  cfg: Shape
+  cfg: ModelConfig
   kind: ProbeKind
   spec: ConfigDict
   batches: dict[str, ProbeBatch]  # by person_split
@@ -323,7 +324,7 @@ def baseline_rows(train: ProbeBatch, test: ProbeBatch) -> list[dict]:
           for target, which in GROUPS.items()]
 
 
-def build(config: ConfigDict, data: rows.Data, spec: ConfigDict) -> Probe:
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Probe:
   """A probe of spec.kind on at most spec.people people of each split. Raises
   BadInput."""
   teacher_forcing.check_positive(spec, 'people', 'steps', 'rank', 'batch')

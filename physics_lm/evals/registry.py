@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from physics_lm import rows, store
+from physics_lm import mixture, run_dir
 from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import (
   extraction,
@@ -54,7 +54,7 @@ def check(config: ConfigDict):
                      f'model, wanted {" or ".join(OF_MASKED)}')
 
 
-def build(config: ConfigDict, data: rows.Data, folder: Path | None = None,
+def build(config: ConfigDict, data: mixture.Mixture, folder: Path | None = None,
           names: Collection[str] | None = None) -> dict[str, Evaluator]:
   """The evaluators of config.evals by name.
 
@@ -81,6 +81,6 @@ def write(folder: Path, name: str, step: int, records: Records):
   """Writes evals/<name>/<step>.jsonl, the raw outcomes, and after them the
   rows, <step>.json."""
   at = folder / 'evals' / name
-  store.write(at / f'{step}.jsonl', ''.join(json.dumps(r) + '\n'
+  run_dir.write(at / f'{step}.jsonl', ''.join(json.dumps(r) + '\n'
                                             for r in records.raw))
-  store.write_json(at / f'{step}.json', {'rows': records.rows})
+  run_dir.write_json(at / f'{step}.json', {'rows': records.rows})

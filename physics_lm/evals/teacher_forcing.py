@@ -5,6 +5,8 @@ answer is the argmax after the true tokens before it, greedy decoding writes
 exactly these tokens.
 """
 
+from physics_lm.model.config import model_config
+from physics_lm.model.config import eval_config
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -15,9 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import model, rows, shape
+from physics_lm.model import decoder
+from physics_lm import mixture
 from physics_lm.errors import BadInput
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 from physics_lm.worlds import base
 
 
@@ -31,11 +34,11 @@ class AnswerSpan(NamedTuple):
   stop: int
 
 
-def evaluated_model(config: ConfigDict, data: rows.Data) -> Shape:
+def evaluated_model(config: ConfigDict, data: mixture.Mixture) -> ModelConfig:
   """The model's shape in evaluation, where experts have more room than in
   training. On CPUs layers are unrolled, as in training: probes and verifiers
   are trained too."""
-  cfg = shape.evaluated(config, shape.make(config, len(data.vocab)))
+  cfg = eval_config(config, model_config(config, len(data.vocab)))
   if jax.default_backend() == 'cpu' and not cfg.remat:
     cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
   return cfg
@@ -48,7 +51,7 @@ def check_positive(spec: ConfigDict, *keys: str):
       raise BadInput(f'evals: {key} is {spec[key]}, wanted at least 1')
 
 
-def pack(data: rows.Data, examples: Sequence[base.Example], tag: str = ''
+def pack(data: mixture.Mixture, examples: Sequence[base.Example], tag: str = ''
          ) -> tuple[dict[str, np.ndarray], list[AnswerSpan]]:
   """Packs examples in order into rows of data.length, none of them cut.
 
@@ -64,31 +67,31 @@ def pack(data: rows.Data, examples: Sequence[base.Example], tag: str = ''
   """
   packed, spans, used, segment = [], [], data.length, 0
   for i, example in enumerate(examples):
-    item = rows.encode(data, example, tag=tag)
+    item = mixture.encode(data, example, tag=tag)
     if used + len(item[0]) > data.length:
       if len(item[0]) > data.length:
-        raise BadInput(rows.too_long(data, 'evals', len(item[0])))
-      packed.append(rows.new_row(data.length))
+        raise BadInput(mixture.too_long_message(data, 'evals', len(item[0])))
+      packed.append(mixture.new_row(data.length))
       used = segment = 0
     segment += 1
-    rows.place(packed[-1], item, used, segment, data.isolate)
+    mixture.write_example(packed[-1], item, used, segment, data.isolate)
     spans += [AnswerSpan(i, attribute, len(packed) - 1, used + a, used + b)
-              for attribute, a, b in rows.answer_spans(data, example, tag)]
+              for attribute, a, b in mixture.answer_spans(data, example, tag)]
     used += len(item[0])
   batch = {k: np.stack([r[k] for r in packed]) for k in packed[0]}
   if data.masked:
     predict = np.zeros(batch['tokens'].shape, bool)
     for span in spans:
       predict[span.row, span.start:span.stop] = True
-    rows.mask(batch, predict)
+    mixture.apply_mlm_mask(batch, predict)
   return batch, spans
 
 
 @functools.partial(jax.jit, static_argnames='cfg')
-def token_outcomes(params: dict, batch: dict, cfg: Shape
+def token_outcomes(params: dict, batch: dict, cfg: ModelConfig
                    ) -> tuple[jax.Array, jax.Array]:
   """(nll in nats, whether the target is the argmax), both [B, T]."""
-  logits = model.forward(params, batch['tokens'], cfg, batch['segments'],
+  logits = decoder.forward(params, batch['tokens'], cfg, batch['segments'],
                          batch['positions'])
   targets = batch['targets'][..., None]
   chosen = jnp.take_along_axis(logits, targets, -1)[..., 0]
@@ -96,7 +99,7 @@ def token_outcomes(params: dict, batch: dict, cfg: Shape
   return nll, logits.argmax(-1) == batch['targets']
 
 
-def outcomes(params: dict, packed: dict[str, np.ndarray], cfg: Shape, batch: int
+def outcomes(params: dict, packed: dict[str, np.ndarray], cfg: ModelConfig, batch: int
              ) -> tuple[np.ndarray, np.ndarray]:
   """token_outcomes of all rows, `batch` at a time, [R, T]. Every process
   scores every row: evaluation sets are small."""

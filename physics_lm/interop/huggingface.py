@@ -13,6 +13,13 @@ An imported model is a run folder of step 0: evaluations read it, and a run
 with `init_from` starts from it.
 """
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import run_id
+from physics_lm.config import plain_config
+from physics_lm.config import override
+from physics_lm.config import load_config
+from physics_lm.config import argument_parser
 import contextlib
 import json
 import math
@@ -26,7 +33,7 @@ import jax
 import numpy as np
 
 from configs import default
-from physics_lm import checkpoint, cli, rows, shape, store, trained
+from physics_lm import checkpoint, mixture, restore, run_dir
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput, command, disk_errors, need
 from physics_lm.interop import spm
@@ -34,7 +41,7 @@ from physics_lm.interop import spm
 FAMILIES = {'gpt_neox': ('layernorm', 'gelu'),
             'llama': ('rmsnorm', 'gated_silu')}
 GELU = ('gelu_new', 'gelu_pytorch_tanh', 'gelu_fast')  # all the tanh form
-EPS = 1e-5  # of every norm, model.py
+EPS = 1e-5  # of every norm, model/decoder.py
 SIDECAR = 'physics_lm.json'
 
 
@@ -59,7 +66,7 @@ def _linear(name: str, inputs: tuple[int, ...], outputs: tuple[int, ...]):
       y.T.reshape(*inputs, *outputs),)
 
 
-def _fused(cfg: shape.Shape):
+def _fused(cfg: config.ModelConfig):
   """NeoX keeps a head's query, key and value together: [N, 3, H, D]."""
   N, H, D = cfg.heads, cfg.head, cfg.width
   names = ('layers.query', 'layers.key', 'layers.value')
@@ -71,7 +78,7 @@ def _fused(cfg: shape.Shape):
   return (names, there, back), (bias, there_b, back_b)
 
 
-def tensors(cfg: shape.Shape, family: str) -> list[Tensor]:
+def tensors(cfg: config.ModelConfig, family: str) -> list[Tensor]:
   """Every tensor of their model."""
   D, F, N, K, H = cfg.width, cfg.mlp_width, cfg.heads, cfg.kv_heads, cfg.head
   wide, flat = (N, H), lambda name, size: (
@@ -121,7 +128,7 @@ def tensors(cfg: shape.Shape, family: str) -> list[Tensor]:
               Tensor(k, v[0], None, v[1], v[2]) for k, v in ends.items()]
 
 
-def family_of(cfg: shape.Shape) -> str:
+def family_of(cfg: config.ModelConfig) -> str:
   """'gpt_neox' or 'llama'. Raises BadInput for what neither can hold."""
   family = next((k for k, v in FAMILIES.items() if v == (cfg.norm, cfg.mlp)),
                 None)
@@ -146,7 +153,7 @@ def family_of(cfg: shape.Shape) -> str:
   return family
 
 
-def their_config(cfg: shape.Shape, family: str, rows_: int, length: int,
+def their_config(cfg: config.ModelConfig, family: str, rows_: int, length: int,
                  end: int, pad: int | None) -> dict:
   """config.json of transformers, readable by its versions 4 and 5."""
   common = {
@@ -248,7 +255,7 @@ def foreign(vocab) -> bool:
       vocab.theirs != tuple(range(len(vocab))))
 
 
-def to_theirs(params, cfg: shape.Shape, family: str, order) -> dict:
+def to_theirs(params, cfg: config.ModelConfig, family: str, order) -> dict:
   """{their name: array}: of our parameters, with embedding rows in `order`.
   Raises BadInput for a parameter that their model has no place for."""
   flat = {f'{a}.{b}': np.asarray(x) for a in params
@@ -273,10 +280,10 @@ def to_theirs(params, cfg: shape.Shape, family: str, order) -> dict:
   return out
 
 
-def to_ours(theirs: dict, cfg: shape.Shape, family: str, order):
+def to_ours(theirs: dict, cfg: config.ModelConfig, family: str, order):
   """Our parameters of their arrays. Raises BadInput for a missing tensor or
   one of another shape. Tensors beyond the model's (old buffers) are let be."""
-  abstract = trained.abstract(cfg)
+  abstract = restore.abstract_params(cfg)
   want = {f'{a}.{b}': x.shape for a in abstract
           for b, x in abstract[a].items()}
   out = {k: np.zeros(s, np.float32) for k, s in want.items()}
@@ -331,7 +338,7 @@ def write_weights(folder: Path, arrays: dict, shard: int):
     save(part, folder / name, {'format': 'pt'})
     where |= dict.fromkeys(part, name)
   total = sum(x.nbytes for x in arrays.values())
-  store.write_json(folder / 'model.safetensors.index.json', {
+  run_dir.write_json(folder / 'model.safetensors.index.json', {
       'metadata': {'total_size': total}, 'weight_map': where})
 
 
@@ -341,7 +348,7 @@ def read_weights(folder: Path) -> dict:
   index = folder / 'model.safetensors.index.json'
   names = ['model.safetensors']
   if index.exists():
-    names = sorted(set(store.read_json(index)['weight_map'].values()))
+    names = sorted(set(run_dir.read_json(index)['weight_map'].values()))
   out = {}
   for name in names:
     try:
@@ -424,8 +431,8 @@ def renumbered(lib, base: vocabs.Mapped, pad: str, first: int):
 def write_tokenizer(folder: Path, made):
   """tokenizer.json and tokenizer_config.json of what `tokenizer` made."""
   tok, end, pad = made
-  store.write(folder / 'tokenizer.json', tok.to_str(pretty=True))
-  store.write_json(folder / 'tokenizer_config.json', {
+  run_dir.write(folder / 'tokenizer.json', tok.to_str(pretty=True))
+  run_dir.write_json(folder / 'tokenizer_config.json', {
       'tokenizer_class': 'PreTrainedTokenizerFast', 'bos_token': end,
       'eos_token': end, 'pad_token': pad,
       'clean_up_tokenization_spaces': False})
@@ -439,7 +446,7 @@ def export(run: Path, out: Path, shard: int = 2 << 30) -> dict:
   for name in ('metrics.jsonl', 'checkpoints', 'done'):
     if (out / name).exists():
       raise BadInput(f'{out} holds a run ({name}), wanted a folder of its own')
-  got = trained.load(run)
+  got = restore.load_run(run)
   family, vocab = family_of(got.cfg), got.data.vocab
   made = tokenizer(vocab)
   order = row_map(vocab, got.cfg.vocab)
@@ -451,14 +458,14 @@ def export(run: Path, out: Path, shard: int = 2 << 30) -> dict:
     out.mkdir(parents=True, exist_ok=True)
     write_weights(out, arrays, shard)
     write_tokenizer(out, made)
-    store.write_json(out / 'config.json', their_config(
+    run_dir.write_json(out / 'config.json', their_config(
         got.cfg, family, len(order), got.data.length, end,
         pad if pad >= 0 else None))
-    store.write_json(out / 'generation_config.json', {
+    run_dir.write_json(out / 'generation_config.json', {
         'bos_token_id': end, 'eos_token_id': end,
         'pad_token_id': pad if pad >= 0 else end})
-    store.write_json(out / SIDECAR, {
-        'config': store.plain(got.config), 'step': got.step,
+    run_dir.write_json(out / SIDECAR, {
+        'config': plain_config(got.config), 'step': got.step,
         'vocab': {'kind': vocab.kind, 'sha256': vocab.hash}})
   return {'family': family, 'tensors': len(arrays), 'step': got.step,
           'parameters': sum(x.size for x in arrays.values())}
@@ -471,7 +478,7 @@ def bring(folder: Path, run: Path, base: str | None = None) -> dict:
   if not (folder / 'config.json').exists():
     raise BadInput(f'no config.json in {folder}, wanted a folder of '
                    'transformers: config.json, weights and tokenizer')
-  theirs = store.read_json(folder / 'config.json')
+  theirs = run_dir.read_json(folder / 'config.json')
   model_, family = our_model(theirs), theirs['model_type']
   if run.exists() and any(run.iterdir()):
     raise BadInput(f'{run} is not empty, wanted a new run folder')
@@ -481,29 +488,29 @@ def bring(folder: Path, run: Path, base: str | None = None) -> dict:
     stack.callback(shutil.rmtree, run, ignore_errors=True)  # unless it is whole
     run.mkdir(parents=True, exist_ok=True)
     if sidecar.exists() and base is None:
-      config = trained.of_plain(store.read_json(sidecar)['config'])
+      config = restore.config_from_plain(run_dir.read_json(sidecar)['config'])
     else:
-      config = cli.load_config(base) if base else default.get_config().lock()
-      config = cli.override(config, {'data.vocab': _own_tokenizer(folder, run)})
-    config = cli.override(config, model_ | {'init_from': None})
-    data = rows.load(config)
-    wanted = store.read_json(sidecar)['vocab']['sha256'] if (
+      config = load_config(base) if base else default.get_config().lock()
+      config = override(config, {'data.vocab': _own_tokenizer(folder, run)})
+    config = override(config, model_ | {'init_from': None})
+    data = load_mixture(config)
+    wanted = run_dir.read_json(sidecar)['vocab']['sha256'] if (
         sidecar.exists() and base is None) else data.vocab.hash
     if data.vocab.hash != wanted:
       raise BadInput(f'vocab {data.vocab.kind} made here has sha256 '
                      f'{data.vocab.hash[:8]}, {sidecar} wanted {wanted[:8]}')
-    cfg = shape.make(config, len(data.vocab))
+    cfg = model_config(config, len(data.vocab))
     order = row_map(data.vocab, len(data.vocab))
     params = jax.tree.map(jax.numpy.asarray,
                           to_ours(arrays, cfg, family, order))
-    plain = store.plain(config)
+    plain = plain_config(config)
     with contextlib.closing(checkpoint.Checkpoints(run)) as saved:
       nothing = {'none': jax.numpy.zeros(1)}  # moments: it is not resumed
-      saved.save(0, params, nothing, {'step': 0, 'run': store.run_id(plain)})
-    store.write_json(run / 'config.json', plain)
-    store.write_json(run / 'meta.json', store.provenance(
+      saved.save(0, params, nothing, {'step': 0, 'run': run_id(plain)})
+    run_dir.write_json(run / 'config.json', plain)
+    run_dir.write_json(run / 'meta.json', run_dir.provenance(
         config, data.vocab, f'import of {folder}', jax.devices()[0], 1))
-    store.write_json(run / 'done', {'steps': 0, 'seconds': 0.0})
+    run_dir.write_json(run / 'done', {'steps': 0, 'seconds': 0.0})
     stack.pop_all()
   return {'family': family, 'tensors': len(arrays), 'changes': model_ | {
       'data.vocab': config.data.vocab}}
@@ -521,7 +528,7 @@ def _own_tokenizer(folder: Path, run: Path) -> str:
                  'the tokenizer beside the weights')
 
 
-def size(text: str) -> int:
+def read_size(text: str) -> int:
   """Bytes of '2GB', '500MB' or '1000'. Raises BadInput."""
   match = re.fullmatch(r'(\d+)\s*([KMG]?)B?', text.upper())
   if not match or not int(match[1]):
@@ -532,7 +539,7 @@ def size(text: str) -> int:
 @command
 def main(argv=None):
   """The command line."""
-  p = cli.parser('physics_lm.interop.huggingface', __doc__)
+  p = argument_parser('physics_lm.interop.huggingface', __doc__)
   p.add_argument('what', choices=('export', 'import'))
   p.add_argument('source', type=Path, help='a run folder; to import, theirs')
   p.add_argument('out', type=Path)
@@ -540,7 +547,7 @@ def main(argv=None):
   p.add_argument('--config', help="of an import: the new run's data and evals")
   a = p.parse_args(argv)
   if a.what == 'export':
-    made = export(a.source, a.out, size(a.shard))
+    made = export(a.source, a.out, read_size(a.shard))
     print(f'{a.out}: {made["family"]}, {made["tensors"]} tensors, '
           f'{made["parameters"]} parameters of step {made["step"]}')
     return

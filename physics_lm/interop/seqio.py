@@ -16,6 +16,10 @@ The other way, `config.data.source = 'seqio:NAME'` trains on a Task or Mixture:
 `Source` is a stream of its examples (worlds/base.py).
 """
 
+from physics_lm.model.config import eval_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
+from physics_lm.config import load_module
 import functools
 import hashlib
 import importlib
@@ -34,7 +38,7 @@ tf.config.set_visible_devices([], 'GPU')
 import seqio  # noqa: E402
 
 from configs import default  # noqa: E402
-from physics_lm import cli, rows, shape, sweep  # noqa: E402
+from physics_lm import mixture, sweep  # noqa: E402
 from physics_lm import vocab as vocabs  # noqa: E402
 from physics_lm.errors import BadInput, nearest  # noqa: E402
 from physics_lm.worlds import base  # noqa: E402
@@ -121,7 +125,7 @@ def add(name: str, world: Callable, vocabulary: Vocabulary,
 
     def examples():
       for i in range(count(split)):
-        asked, told = base.parts(w.example(mine, i))
+        asked, told = base.prompt_and_answer_pieces(w.example(mine, i))
         asked = (tag, *asked) if tag else asked
         out = {'index': i, 'split': mine}
         for key, pieces in zip(keys, (asked, told) if question else (
@@ -168,7 +172,7 @@ def register(name: str, config) -> list[str]:
   """Registers what a config trains on: physics_lm/NAME, a Mixture of
   physics_lm/NAME.TASK at the tasks' weights (of examples, where ours are of
   rows); for tasks with questions physics_lm/NAME.TASK_qa. Returns the names."""
-  load = functools.cache(lambda: rows.load(config))
+  load = functools.cache(lambda: load_mixture(config))
   vocabulary = Vocabulary(lambda: load().vocab)
   tasks = {k: t for k, t in config.data.tasks.items() if t.weight
            and config.worlds[t.world].kind not in STREAMS}
@@ -204,7 +208,7 @@ def _halves_of(split: str) -> dict[str, str]:
 def register_worlds():
   """Every world and variant, as default.py has it."""
   for variant in VARIANTS:
-    config = cli.override(default.biographies().lock(), {'variant': variant})
+    config = override(default.biographies().lock(), {'variant': variant})
     _register_world(f'bios_{variant}', config)
   for kind in base.WORLDS:
     if kind not in ('biographies', *STREAMS) and hasattr(default, kind):
@@ -212,8 +216,8 @@ def register_worlds():
 
 
 def _register_world(name: str, config):
-  world = functools.cache(lambda: base.make(config, 0))
-  vocabulary = Vocabulary(lambda: vocabs.make('word', world().pieces()))
+  world = functools.cache(lambda: base.make_world(config, 0))
+  vocabulary = Vocabulary(lambda: vocabs.make_vocab('word', world().pieces()))
   asked = _questions(config.kind)
   texts = [s for s in asked if not asked[s]] or list(asked)
   for end, splits, question in (
@@ -226,8 +230,8 @@ def _register_world(name: str, config):
 @functools.cache
 def _questions(kind: str) -> dict[str, bool]:
   """{split: whether its examples are questions} of a world's kind."""
-  world = base.make(getattr(default, kind)(), 0)
-  return {s: bool(base.halves(world.example(s, 0))[0]) for s in world.splits}
+  world = base.make_world(getattr(default, kind)(), 0)
+  return {s: bool(base.prompt_and_answer(world.example(s, 0))[0]) for s in world.splits}
 
 
 def register_experiments(scale: str = 'cpu'):
@@ -249,9 +253,10 @@ def predictor(folder, batch: int = 64, steps: int = 32):
   """A predict_fn for seqio's Evaluator: greedy answers of a finished run.
   Raises BadInput when there is no checkpoint. Features: of seqio's converters
   for a decoder with inputs, or for an encoder and decoder."""
-  from physics_lm import decode, trained
-  run = trained.load(folder)
-  cfg = shape.evaluated(run.config, run.cfg)
+  from physics_lm.model import decode
+  from physics_lm import restore
+  run = restore.load_run(folder)
+  cfg = eval_config(run.config, run.cfg)
 
   def prompt(features) -> list[int]:
     if 'encoder_input_tokens' in features:
@@ -266,7 +271,7 @@ def predictor(folder, batch: int = 64, steps: int = 32):
     while part := list(itertools.islice(asked, batch)):
       prompts = [prompt(f) for _, f in part]
       prompts += [[vocabs.EOS]] * (batch - len(part))  # one compilation
-      answers = decode.greedy(run.params, cfg, prompts, steps,
+      answers = decode.greedy_decode(run.params, cfg, prompts, steps,
                               len(run.data.vocab))
       # seqio stacks them: one length for all.
       found += [(int(i), [*ids, vocabs.EOS] + [vocabs.PAD] * (steps - len(ids)))
@@ -284,7 +289,7 @@ class Source:
     if module:
       try:
         if module.endswith('.py'):
-          cli.load_module(module, 'data.module')
+          load_module(module, 'data.module')
         else:
           importlib.import_module(module)
       except ImportError as e:

@@ -7,23 +7,24 @@ DIR/RUN. Tags are train/loss, eval/..., as in the file; the step is the run's.
 Again: they are written anew. A run that has logged nothing yet is passed over.
 """
 
+from physics_lm.config import argument_parser
 import calendar
 import time
 from pathlib import Path
 
-from physics_lm import cli, store
+from physics_lm import run_dir
 from physics_lm.errors import BadInput, command, disk_errors, need
 
 
 def convert(run: Path, out: Path) -> int:
   """Writes a run's scalars to `out`, if there are any; how many."""
-  rows = store.read_rows(run / 'metrics.jsonl')
+  rows = run_dir.read_rows(run / 'metrics.jsonl')
   if not rows:
     return 0
   began = 0.0
   if (run / 'meta.json').exists():
     began = calendar.timegm(time.strptime(
-        store.read_json(run / 'meta.json')['time'], '%Y-%m-%dT%H:%M:%SZ'))
+        run_dir.read_json(run / 'meta.json')['time'], '%Y-%m-%dT%H:%M:%SZ'))
   for old in out.glob('events.out.tfevents.*'):
     old.unlink()
   seconds = count = 0
@@ -42,7 +43,7 @@ def convert(run: Path, out: Path) -> int:
 @command
 def main(argv=None):
   """The command line."""
-  p = cli.parser('physics_lm.interop.tensorboard', __doc__)
+  p = argument_parser('physics_lm.interop.tensorboard', __doc__)
   p.add_argument('folder', type=Path, help='a run, or a folder of runs')
   p.add_argument('--out', type=Path)
   a = p.parse_args(argv)

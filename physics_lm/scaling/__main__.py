@@ -13,6 +13,8 @@ D tokens, loss nats per token. Writes report.json, report.md and figures. With
 independent) and approach 1 is taken; with --budget approach 2.
 """
 
+from physics_lm.progress import Progress
+from physics_lm.config import argument_parser
 import argparse
 import math
 import sys
@@ -22,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from physics_lm import cli, store
+from physics_lm import run_dir
 from physics_lm.errors import BadInput, command, disk_errors
 from physics_lm.scaling import forecast, plots, run_table
 from physics_lm.scaling.fitting import approaches, fits, report, solve
@@ -140,7 +142,7 @@ def figures(f: fits.Fit, draws: fits.Bootstrap | None, s: dict, c: Columns
 
 def flag_parser() -> argparse.ArgumentParser:
   """The flags of `fit`."""
-  p = cli.parser('physics_lm.scaling', __doc__)
+  p = argument_parser('physics_lm.scaling', __doc__)
   p.add_argument('what', choices=('fit',))
   p.add_argument('table', type=Path, help='.csv, .jsonl or runs/EXPERIMENT')
   p.add_argument('--n', default='N', help='column: parameters (N)')
@@ -202,7 +204,7 @@ def fit_columns(a: argparse.Namespace, c: Columns
                     seed=a.seed, weights=c.weights,
                     overestimate_cost=a.overestimate_cost)
     if a.bootstrap:
-      bar = cli.Progress(a.bootstrap, 0, 'bootstrap', 'draw')
+      bar = Progress(a.bootstrap, 0, 'bootstrap', 'draw')
       draws = fits.bootstrap(f, a.bootstrap, c.groups, a.seed, bar.update)
       bar.close()
   except ValueError as e:
@@ -230,8 +232,8 @@ def main(argv=None):
     warnings.simplefilter('ignore')
     s = report.fit_summary(f, draws, c.groups, c.budget, a.at)
     text = report.markdown(s)
-    store.write_json(a.out / 'report.json', s)
-    store.write(a.out / 'report.md', text)
+    run_dir.write_json(a.out / 'report.json', s)
+    run_dir.write(a.out / 'report.md', text)
     print(text)
     drawn = figures(f, draws, s, c)
     for name, figure in drawn.items():

@@ -8,7 +8,7 @@ back separately, and the convention is an argument. No JAX.
 import dataclasses
 from typing import NamedTuple
 
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 
 
 class Parameters(NamedTuple):
@@ -28,7 +28,7 @@ class Parameters(NamedTuple):
     return self.embedding + self.unembedding + self.rest
 
 
-def parameters(s: Shape) -> Parameters:
+def parameters(s: ModelConfig) -> Parameters:
   """Counts of a model's parameters, biases, norms and all experts included."""
   D, N, K, H, F = s.width, s.heads, s.kv_heads, s.head, s.mlp_width
   vectors = 2 if s.bias and s.norm == 'layernorm' else 1  # of a norm
@@ -49,7 +49,7 @@ def parameters(s: Shape) -> Parameters:
                     s.depth * mlp, vectors * D)
 
 
-def train_per_token(s: Shape, length: int, convention: str
+def train_per_token(s: ModelConfig, length: int, convention: str
                     ) -> dict[str, float]:
   """Training FLOPs a token in rows of `length`, by term, and their 'total'.
 
@@ -115,7 +115,7 @@ def hoffmann_table_a4() -> dict[int, float]:
       1600: (28, 2048, 16, 128, 8192), 6800: (40, 3584, 28, 128, 14336)}
   out = {}
   for label, (L, D, N, H, F) in shapes.items():
-    s = Shape(
+    s = ModelConfig(
         vocab=32_000, depth=L, width=D, heads=N, kv_heads=N, mlp_width=F,
         mlp='gelu', norm='layernorm', bias=False, tied=True, qk_norm=False,
         rotary_fraction=0.0, rotary_base=1.0, dropout=0.0, dtype='float32',
@@ -128,7 +128,7 @@ def hoffmann_table_a4() -> dict[int, float]:
   return out
 
 
-def per_token(s: Shape, length: int) -> float:
+def per_token(s: ModelConfig, length: int) -> float:
   """Training FLOPs a token in rows of `length`: 6 for each weight that
   multiplies (one table, as the unembedding), and 12 L D T for attention
   scores and values, uncut by causality (Chowdhery et al. 2022, appendix B). Of

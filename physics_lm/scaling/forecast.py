@@ -10,13 +10,16 @@ its curve; train with --config.log.band=band.json, and a loss that leaves the
 band is reported. The runs should have the config's schedule.
 """
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import parse_config
+from physics_lm.config import argument_parser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from physics_lm import cli, monitor, rows
+from physics_lm import loss_band, mixture
 from physics_lm.errors import BadInput, disk_errors
 from physics_lm.scaling import laws, run_table
 from physics_lm.scaling.fitting import fits
@@ -151,7 +154,7 @@ def from_folder(folder: Path, config, column: str,
 
 def main(argv: Sequence[str]):
   """The command line, less the word forecast."""
-  p = cli.parser('physics_lm.scaling forecast', __doc__)
+  p = argument_parser('physics_lm.scaling forecast', __doc__)
   p.add_argument('folder', type=Path, help='runs/EXPERIMENT')
   p.add_argument('--config', required=True, help='FILE.py or FILE.py:VARIANT')
   p.add_argument('--max-flops', type=float, metavar='FLOP',
@@ -159,11 +162,11 @@ def main(argv: Sequence[str]):
   p.add_argument('--loss', default='train/loss', help='column (train/loss)')
   p.add_argument('--out', type=Path, required=True, help="the band's file")
   a, rest = p.parse_known_args(argv)
-  config, _ = cli.parse_config(
+  config, _ = parse_config(
       ['scaling', f'--config={a.config}', '--workdir=none', *rest])
   f, tokens, limits = from_folder(a.folder, config, a.loss, a.max_flops)
   with disk_errors(a.out.parent):
-    monitor.write(a.out, *limits, f'{f.fit.n} runs of {a.folder}')
+    loss_band.write_band(a.out, *limits, f'{f.fit.n} runs of {a.folder}')
   loose = f.fit.not_identified
   print(f'{a.loss} after {tokens:.3g} tokens: {f.loss[0]:.4f}, 95 % between '
         f'{f.low[0]:.4f} and {f.high[0]:.4f}; from {f.fit.n} runs, '

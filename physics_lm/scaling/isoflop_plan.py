@@ -10,13 +10,16 @@ these `isoflop` runs others that test the design, one `role` each:
   shape     other depths of about as many parameters
 """
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
+from physics_lm.config import load_config
 import dataclasses
 import functools
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from physics_lm import cli, results, rows, sweep
+from physics_lm import mixture, results, sweep
 from physics_lm.scaling import flops, run_table
 from physics_lm.sweep import Run
 from physics_lm.worlds import base
@@ -83,11 +86,11 @@ def model_size(world: SweepWorld, width: int, depth: int) -> dict[str, float]:
 
 @functools.cache
 def _size(config_file: str, overrides: tuple) -> dict[str, float]:
-  config = cli.override(cli.load_config(str(sweep.ROOT / config_file)),
+  config = override(load_config(str(sweep.ROOT / config_file)),
                         dict(overrides) | {'steps': 1, 'data.batch': 1})
   length = config.data.length
   return {k: v / length if k[0] in 'CD' else v
-          for k, v in run_table.sizes(config, len(rows.load(config).vocab)
+          for k, v in run_table.sizes(config, len(load_mixture(config).vocab)
                                       ).items()} | {'length': length}
 
 
@@ -102,9 +105,9 @@ def world_entropy(world: SweepWorld) -> tuple[float, float]:
 
 @functools.cache
 def _entropy(config_file: str, overrides: tuple, key: str):
-  config = cli.override(cli.load_config(str(sweep.ROOT / config_file)),
+  config = override(load_config(str(sweep.ROOT / config_file)),
                         dict(overrides))
-  made = base.make(config.worlds[key], config.seed.world)
+  made = base.make_world(config.worlds[key], config.seed.world)
   if hasattr(made, 'laws'):
     return made.entropy(2048)
   entries = config.evals.loss.num_rows * (config.data.length // made.tokens)

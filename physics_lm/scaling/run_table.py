@@ -1,11 +1,12 @@
 """A table of this project's own runs, for the fits. No JAX."""
 
+from physics_lm.model.config import model_config
 from collections.abc import Mapping
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from physics_lm import shape, store
+from physics_lm import run_dir
 from physics_lm.errors import BadInput
 from physics_lm.evals import records
 from physics_lm.scaling import flops
@@ -15,7 +16,7 @@ def sizes(config: ConfigDict, vocab: int) -> dict[str, float]:
   """N (parameters with embeddings), N_ne (without), D (training tokens) and
   C_<convention> (training FLOPs by each of flops.CONVENTIONS) of a config over
   a vocabulary of so many entries. Raises BadInput."""
-  form = shape.make(config, vocab)
+  form = model_config(config, vocab)
   count = flops.parameters(form)
   tokens = config.steps * config.data.batch * config.data.length
   return {'N': count.total, 'N_ne': count.rest, 'D': tokens} | {
@@ -36,19 +37,19 @@ def read_runs(folder: Path, per_step: bool = False):
   out = []
   for path in sorted(folder.glob('*/config.json')):
     at = path.parent
-    if not store.is_done(at):
+    if not run_dir.is_done(at):
       continue
-    config = ConfigDict(store.read_json(path))
+    config = ConfigDict(run_dir.read_json(path))
     row = {'run': at.name, **sizes(
-        config, store.read_json(at / 'meta.json')['vocab']['size'])}
+        config, run_dir.read_json(at / 'meta.json')['vocab']['size'])}
     if not per_step:
-      train, evals = store.results(at)
+      train, evals = run_dir.results(at)
       out.append(row | {f'train/{k}': v for k, v in train.items()
                         if k != 'kind'} | {
           k: v for name, rows in evals.items()
           for k, v in records.flatten(rows, name).items()})
       continue
-    for logged in store.read_rows(at / 'metrics.jsonl'):
+    for logged in run_dir.read_rows(at / 'metrics.jsonl'):
       if logged['kind'] == 'train':
         out.append(_at(row, logged['tokens'] / row['D'])
                    | {'loss': logged['loss']})

@@ -7,20 +7,22 @@
     --parquet=FILE --arrayrecord=FILE --nanogpt-bin=DIR
 
 Every key of the world in configs/default.py is a flag, '_' written as '-'.
-Files are described in physics_lm/worlds/export.py; the same command resumes.
+Files are described in physics_lm/interop/export.py; the same command resumes.
 """
 
+from physics_lm.config import argument_parser
 from pathlib import Path
 
-from physics_lm import cli
+
 from physics_lm.errors import BadInput, command
-from physics_lm.worlds import base, export
+from physics_lm.worlds import base
+from physics_lm.interop import export
 
 
 @command
 def main(argv=None):
   """The command line."""
-  p = cli.parser('physics_lm.worlds', __doc__)
+  p = argument_parser('physics_lm.worlds', __doc__)
   p.add_argument('world', help=', '.join(base.WORLDS))
   p.add_argument('--show', type=int, default=3, help='examples of each split')
   p.add_argument('--seed', type=int, default=0)
@@ -34,7 +36,7 @@ def main(argv=None):
                  help='the same as --KEY=VALUE')
   a, rest = p.parse_known_args(argv)
   items = [*a.set, *_joined(rest)]
-  world = base.of_flags(a.world, items, a.seed)
+  world = base.world_from_flags(a.world, items, a.seed)
   forms = {f: getattr(a, f.replace('-', '_')) for f in export.FORMATS}
   if any(forms.values()):
     splits = a.split.split(',') if a.split else [world.splits[0]]
@@ -42,7 +44,7 @@ def main(argv=None):
             'set': sorted(items)}
     for form, out in forms.items():
       if out:
-        for path, split, count in export.export(
+        for path, split, count in export.export_world(
             world, what, form, out, splits, a.count, a.shards, a.vocab):
           print(f'{count} examples of {split} in {path}')
     return

@@ -1,5 +1,7 @@
 """What every world gives: examples by index, and a checker of answers."""
 
+from physics_lm.config import typed_value
+from physics_lm.config import override
 import dataclasses
 import importlib
 import itertools
@@ -12,9 +14,9 @@ import numpy as np
 from physics_lm.errors import BadInput, nearest
 
 WORLDS = {'biographies': 'physics_lm.worlds.biographies',
-          'bitworld': 'physics_lm.worlds.bitworld',
+          'bitworld': 'physics_lm.worlds.biod',
           'grammar': 'physics_lm.worlds.grammar',
-          'igsm': 'physics_lm.worlds.igsm',
+          'igsm': 'physics_lm.worlds.igsm.problems',
           'manipulation': 'physics_lm.worlds.manipulation',
           'text': 'physics_lm.worlds.text'}
 _MASK = (1 << 64) - 1
@@ -36,7 +38,7 @@ class Example:
     return ''.join(self.pieces)
 
 
-class Verdict(NamedTuple):
+class CheckResult(NamedTuple):
   correct: bool
   reason: str
 
@@ -67,7 +69,7 @@ class World(Protocol):
   def pieces(self) -> Iterable[str]:
     """Every piece that any example may hold: a closed vocabulary's source."""
 
-  def check(self, question: Example, text: str) -> Verdict:
+  def check(self, question: Example, text: str) -> CheckResult:
     """Judges `text`, the answer given to `question`."""
 
 
@@ -78,7 +80,7 @@ def is_stream(world) -> bool:
   return hasattr(world, 'documents')
 
 
-def make(config, seed: int) -> World:
+def make_world(config, seed: int) -> World:
   """The world a config describes. Raises BadInput for an unknown kind or a
   version that this code does not make."""
   if config.kind not in WORLDS:
@@ -91,11 +93,11 @@ def make(config, seed: int) -> World:
   return module.make(config, seed)
 
 
-def of_flags(name: str, items: list[str], seed: int) -> World:
+def world_from_flags(name: str, items: list[str], seed: int) -> World:
   """The world `name` of a command line, with the keys of its items
   'KEY=VALUE' set. Raises BadInput."""
   from configs import default
-  from physics_lm import cli
+
   if name not in WORLDS or not hasattr(default, name):
     raise BadInput(f'unknown world {name!r}; {nearest(name, WORLDS)}')
   config = getattr(default, name)().lock()
@@ -104,11 +106,11 @@ def of_flags(name: str, items: list[str], seed: int) -> World:
     key, equals, value = item.partition('=')
     if not equals:
       raise BadInput(f'--set {item!r}, wanted KEY=VALUE')
-    changes[key] = cli.typed(config, key, value)
-  return make(cli.override(config, changes), seed)
+    changes[key] = typed_value(config, key, value)
+  return make_world(override(config, changes), seed)
 
 
-def parts(example: Example) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def prompt_and_answer_pieces(example: Example) -> tuple[tuple[str, ...], tuple[str, ...]]:
   """The pieces of the question and those of the answer: cut before the first
   that bears loss when all after it do; no question where there is no such
   end."""
@@ -118,13 +120,13 @@ def parts(example: Example) -> tuple[tuple[str, ...], tuple[str, ...]]:
   return example.pieces[:first], example.pieces[first:]
 
 
-def halves(example: Example) -> tuple[str, str]:
+def prompt_and_answer(example: Example) -> tuple[str, str]:
   """(question, answer), the texts of `parts`."""
-  question, answer = parts(example)
+  question, answer = prompt_and_answer_pieces(example)
   return ''.join(question), ''.join(answer)
 
 
-def some(world: World, split: str, count: int) -> list[Example]:
+def first_examples(world: World, split: str, count: int) -> list[Example]:
   """At most `count` examples of a split, spread evenly over it; the first of
   a stream."""
   if is_stream(world):
@@ -143,7 +145,7 @@ def generator_key(seed: int, *key: str | int) -> list[int]:
   return [seed, zlib.crc32('/'.join(map(str, key)).encode())]
 
 
-def mixed(*numbers: int, state: int = 0) -> int:
+def mix_bits(*numbers: int, state: int = 0) -> int:
   """64 bits from numbers: splitmix64 (Steele et al. 2014), chained; `state`
   is where an earlier chain ended."""
   for n in numbers:

@@ -39,14 +39,14 @@ from typing import NamedTuple
 import numpy as np
 
 from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds import power
+from physics_lm.worlds import zipf
 from physics_lm.worlds.base import (
+  CheckResult,
   Example,
-  Verdict,
   distinct,
   generator,
   generator_key,
-  mixed,
+  mix_bits,
 )
 
 VERSION = 1
@@ -136,7 +136,7 @@ class Biographies:
     self.variant = v = parse_variant(c.variant)
     self.m, self.p, self.fullname = v.m, v.p, v.fullname
     self.versions = self.m * max(self.p, 1)
-    self._count, self._draw_key = c.templates, mixed(seed, 5)
+    self._count, self._draw_key = c.templates, mix_bits(seed, 5)
     self.names = tuple(
         tuple(' ' + s for s in _pool(f'{part}_names.txt', count))
         for part, count in (('first', c.first_names),
@@ -154,7 +154,7 @@ class Biographies:
       if not 1 <= c[key] <= top:
         raise BadInput(f'{key} is {c[key]}, wanted 1 to {top}')
     self.dates = (c.months, c.days, c.years)
-    self._laws = {s: power.law(self.people(s), c.power)
+    self._laws = {s: zipf.zipf_law(self.people(s), c.power)
                   for s in ('bio', 'bio_train', 'bio_test')}
     companies = [line.split('\t')
                  for line in _pool('employers.txt', c.employers)]
@@ -200,7 +200,7 @@ class Biographies:
       each *= DRAWS
     return self.people(split) * each
 
-  def law(self, split: str) -> power.Power | None:
+  def law(self, split: str) -> zipf.ZipfLaw | None:
     """Who is drawn how often in a split; None: everybody alike."""
     return self._laws.get(split)
 
@@ -240,7 +240,7 @@ class Biographies:
       raise IndexError(f'example {index} of {self.size(split)} in {split}')
     if self.law(split):
       which = index % self.versions
-      person = self.law(split).person(mixed(index, state=self._draw_key))
+      person = self.law(split).person(mix_bits(index, state=self._draw_key))
     if split.endswith('_train'):
       person = 2 * person
     elif split.endswith('_test'):
@@ -363,38 +363,38 @@ class Biographies:
     yield from (f' {day + 1}' for day in range(days))
     yield from (f' {1900 + year}' for year in range(years))
 
-  def check(self, question: Example, text: str) -> Verdict:
+  def check(self, question: Example, text: str) -> CheckResult:
     """Exact match of the whole answer, full stop included (paper 3.1)."""
     (attribute, at), = question.answers
     wanted, found = question.pieces[at].strip(), text.strip()
     if found == wanted:
-      return Verdict(True, 'exact')
+      return CheckResult(True, 'exact')
     if not found:
-      return Verdict(False, 'empty answer')
+      return CheckResult(False, 'empty answer')
     if found.startswith(wanted):
-      return Verdict(False, f'text after the answer: {found!r}')
+      return CheckResult(False, f'text after the answer: {found!r}')
     if self._is_value(attribute, found.rstrip('.')):
-      return Verdict(False, f'another {attribute}: {found!r}, not {wanted!r}')
-    return Verdict(False, f'not a {attribute}: {found!r}, wanted {wanted!r}')
+      return CheckResult(False, f'another {attribute}: {found!r}, not {wanted!r}')
+    return CheckResult(False, f'not a {attribute}: {found!r}, wanted {wanted!r}')
 
   def _is_value(self, attribute: str, text: str) -> bool:
     if attribute != 'birth_date':
       return text in self.lists[attribute]
     return bool(re.fullmatch(rf'({"|".join(MONTHS)}) \d+, \d{{4}}', text))
 
-  def check_biography(self, person: int, text: str) -> Verdict:
+  def check_biography(self, person: int, text: str) -> CheckResult:
     """Reads a text anew: six sentences, each a known template with the
     person's value, every attribute once, the name where the variant says."""
     rest, told = text, []
     if self.variant.reverse == 6:
       end = NAMING + ''.join(self.name(person)) + '.'
       if not rest.endswith(end):
-        return Verdict(False, f'ends {rest[-30:]!r}, wanted {end!r}')
+        return CheckResult(False, f'ends {rest[-30:]!r}, wanted {end!r}')
       rest = rest.removesuffix(end)
     while rest:
       subject = ''.join(self.subject(person, len(told)))
       if not rest.startswith(subject):
-        return Verdict(False, f'sentence {len(told) + 1} begins '
+        return CheckResult(False, f'sentence {len(told) + 1} begins '
                               f'{rest[:30]!r}, wanted {subject!r}')
       rest = rest.removeprefix(subject)
       found = [(len(between + value + after), attribute)
@@ -403,19 +403,19 @@ class Biographies:
                for between, after in pairs
                if rest.startswith(between + value + after)]
       if not found:
-        return Verdict(False, f'no sentence of this person: {rest[:60]!r}')
+        return CheckResult(False, f'no sentence of this person: {rest[:60]!r}')
       length, attribute = max(found)
       told.append(attribute)
       rest = rest[length:]
     if sorted(told) != sorted(ATTRIBUTES):
-      return Verdict(False, f'attributes told: {told}')
+      return CheckResult(False, f'attributes told: {told}')
     if not self.p and tuple(told) != ATTRIBUTES:
-      return Verdict(False, f'order {told} in an unshuffled variant')
+      return CheckResult(False, f'order {told} in an unshuffled variant')
     at = [ATTRIBUTES.index(a) for a in told]
     if self.variant.couples and any(
         a % 2 or b != a + 1 for a, b in zip(at[::2], at[1::2])):
-      return Verdict(False, f'order {told} parts a couple')
-    return Verdict(True, 'ok')
+      return CheckResult(False, f'order {told} parts a couple')
+    return CheckResult(True, 'ok')
 
 
 def _orders(rng, n: int, couples: bool) -> np.ndarray:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds.base import Example, Verdict, generator
+from physics_lm.worlds.base import CheckResult, Example, generator
 
 VERSION = 1
 SIZE = 1 << 40  # strings of a split: each drawn anew
@@ -112,17 +112,17 @@ class Grammar:
     found = [known.get(word, -1) for word in text.split()]
     return None if -1 in found else np.array(found, np.int64)
 
-  def check(self, question: Example, text: str) -> Verdict:
+  def check(self, question: Example, text: str) -> CheckResult:
     """Whether a text is a string of the grammar."""
     string = self.parse(text)
     if string is None:
-      return Verdict(False, f'{text[:30]!r} has symbols other than '
+      return CheckResult(False, f'{text[:30]!r} has symbols other than '
                      f'{"".join(self._pieces)}')
     if len(string) > self.longest:
-      return Verdict(False, f'{len(string)} symbols, at most {self.longest}')
+      return CheckResult(False, f'{len(string)} symbols, at most {self.longest}')
     if self.logp([string])[0] == -math.inf:
-      return Verdict(False, 'no derivation')
-    return Verdict(True, 'ok')
+      return CheckResult(False, 'no derivation')
+    return CheckResult(True, 'ok')
 
   def laws(self, strings) -> np.ndarray:
     """Law of what follows each prefix, [B, n + 1, terminals + 1]: of the

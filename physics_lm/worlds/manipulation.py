@@ -26,7 +26,7 @@ import numpy as np
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import biographies
-from physics_lm.worlds.base import Example, Verdict, generator
+from physics_lm.worlds.base import CheckResult, Example, generator
 
 VERSION = 1
 PARTS = {'birth_month': ' What is the birth month of',
@@ -54,15 +54,15 @@ ASK_TWO = {'month_rank': (' Was', ' born in a later month than', '?'),
            'day_rank': (' Was', ' born on a later day of the month than', '?'),
            'day_minus': (' What is the birth day of',
                          ' minus the birth day of', '?')}
-GIVEN = {'bdate': ('birth_date',), 'birth': ('birth_date', 'birth_city'),
+INVERSE_CLUES = {'bdate': ('birth_date',), 'birth': ('birth_date', 'birth_city'),
          'three': ('major', 'university', 'employer'),
          'four': ('birth_city', 'major', 'university', 'employer'),
          'all': biographies.ATTRIBUTES}
-INVERSE = tuple(f'{g}_{n}' for n in ('first', 'full') for g in GIVEN)
+INVERSE = tuple(f'{g}_{n}' for n in ('first', 'full') for g in INVERSE_CLUES)
 HINTED = (*ONE, *TWO)  # tasks whose answer follows from facts
 TASKS = (*PARTS, *BOTH, *ONE, *TWO, *INVERSE)
 ANSWER, HINT = ' Answer:', ' Hint:'
-HALVES = ('train', 'test')
+PERSON_SPLITS = ('train', 'test')
 
 
 class Manipulation(biographies.Biographies):
@@ -71,7 +71,7 @@ class Manipulation(biographies.Biographies):
   version = VERSION
   splits = (*biographies.Biographies.splits, *(
       f'{t}{hint}_{half}' for t in TASKS for hint in ('', '_hint')
-      if not hint or t in HINTED for half in HALVES))
+      if not hint or t in HINTED for half in PERSON_SPLITS))
 
   def __init__(self, config, seed: int):
     super().__init__(config, seed)
@@ -120,7 +120,7 @@ class Manipulation(biographies.Biographies):
     the question, the facts of the hint if wanted, the answer."""
     if task in INVERSE:
       given, wanted = task.split('_')
-      told = '; '.join(self.value(person, a).strip() for a in GIVEN[given])
+      told = '; '.join(self.value(person, a).strip() for a in INVERSE_CLUES[given])
       name = self.name(person)
       question = (f' Give me the {wanted} name of the person with these facts:',
                   ' ' + told + '.')
@@ -201,7 +201,7 @@ class Manipulation(biographies.Biographies):
     top = max(28, len(self.lists['major']))
     yield from (f'{space}{n}' for n in range(top + 1) for space in ('', ' '))
 
-  def check(self, question: Example, text: str) -> Verdict:
+  def check(self, question: Example, text: str) -> CheckResult:
     """Exact match of the answer; facts written before it are not judged."""
     if 'task' not in question.meta:
       return super().check(question, text)
@@ -210,15 +210,15 @@ class Manipulation(biographies.Biographies):
     if len(question.answers) > 1:  # the facts end where the answer begins
       found = found[:-1].rpartition('. ')[2] + found[-1:]
     if found == wanted:
-      return Verdict(True, 'exact')
-    return Verdict(False, f'found {found[:60]!r}, wanted {wanted!r}')
+      return CheckResult(True, 'exact')
+    return CheckResult(False, f'found {found[:60]!r}, wanted {wanted!r}')
 
 
 def make(config, seed: int) -> Manipulation:
   return Manipulation(config, seed)
 
 
-def pairs(world: Manipulation, split: str, count: int) -> list[int]:
+def person_pairs(world: Manipulation, split: str, count: int) -> list[int]:
   """At most `count` examples of a split, each person first in at most one
   more than any other, the second drawn at random: the same for any count."""
   n, size = world.people(split), world.size(split)
@@ -231,10 +231,10 @@ def pairs(world: Manipulation, split: str, count: int) -> list[int]:
   return at[:count]
 
 
-def majority(world: Manipulation, task: str) -> str:
+def majority_answer(world: Manipulation, task: str) -> str:
   """The commonest answer to a task's training questions."""
   train = f'{task}_train'
   answers = [world.example(train, i).pieces[-1]
-             for i in pairs(world, train, 2000)]
+             for i in person_pairs(world, train, 2000)]
   values, counts = np.unique(answers, return_counts=True)
   return str(values[counts.argmax()])

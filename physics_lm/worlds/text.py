@@ -1,7 +1,7 @@
 """Text from the user's own files, as a stream of documents. No JAX.
 
 A document is a file of text, a part of one (`separator`), a JSON line, a row
-of a Parquet file or a record of an ArrayRecord file (worlds/records.py). It
+of a Parquet file or a record of an ArrayRecord file (worlds/text_files.py). It
 is held out when a hash of its text falls below `held_out`: the same text is
 always on the same side. An epoch goes through the files in an order drawn
 anew; within a file, blocks of `shuffle` documents are shuffled.
@@ -23,8 +23,8 @@ import os
 from collections.abc import Iterator
 
 from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds import records
-from physics_lm.worlds.base import Example, Verdict, generator
+from physics_lm.worlds import text_files
+from physics_lm.worlds.base import CheckResult, Example, generator
 
 VERSION = 1
 MARKS = ('<fim_prefix>', '<fim_suffix>', '<fim_middle>')
@@ -83,7 +83,7 @@ class Text:
     """Every document once, as the files have them."""
     self._known(split)
     for file in self.files:
-      for text in records.read(file, self.field, self.separator):
+      for text in text_files.read_texts(file, self.field, self.separator):
         if self.belongs(text, split):
           yield self.plain(text)
 
@@ -141,9 +141,9 @@ class Text:
   def pieces(self):
     return ()
 
-  def check(self, question: Example, text: str) -> Verdict:
+  def check(self, question: Example, text: str) -> CheckResult:
     wanted = question.pieces[-1]
-    return Verdict(text == wanted, f'found {text[:40]!r}')
+    return CheckResult(text == wanted, f'found {text[:40]!r}')
 
 
 class Documents:
@@ -189,7 +189,7 @@ class Documents:
       order = generator(*self._seed[:1], 'files', self._seed[1], self._epoch
                         ).permutation(len(self._files))
       file = self._files[order[self._file]]
-      self._reader = records.read(file, w.field, w.separator, self._begin)
+      self._reader = text_files.read_texts(file, w.field, w.separator, self._begin)
     texts = []
     for text in self._reader:
       texts.append(text)

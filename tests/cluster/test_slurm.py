@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from physics_lm import store, sweep
+from physics_lm import run_dir, sweep
 from tests.conftest import ROOT, TINY
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -72,12 +72,12 @@ def test_an_array_and_a_child_run_to_done(experiment):
   assert any(word in shown for word in ('pending', 'running')), shown
   again = launch(path, folder, '--executor=slurm')
   assert '0 jobs queued' in again.stdout, again.stdout
-  wait(lambda: all(store.is_done(at / r.id) for r in runs), folder)
-  jobs = [store.read_json(at / r.id / 'slurm.json')['job'] for r in runs]
+  wait(lambda: all(run_dir.is_done(at / r.id) for r in runs), folder)
+  jobs = [run_dir.read_json(at / r.id / 'slurm.json')['job'] for r in runs]
   assert [j.partition('_')[2] for j in jobs] == ['0', '1', '']  # an array
   last = launch(path, folder, '--executor=slurm').stdout
   assert '0 jobs queued, 3 runs done' in last
-  assert store.read_json(at / runs[2].id / 'done')['steps'] == 6
+  assert run_dir.read_json(at / runs[2].id / 'done')['steps'] == 6
 
 
 def test_a_run_of_two_tasks_is_one_job_of_two_processes(experiment):
@@ -86,8 +86,8 @@ def test_a_run_of_two_tasks_is_one_job_of_two_processes(experiment):
   done = launch(path, folder, '--executor=slurm',
                 '--slurm=ntasks_per_node=2')
   assert done.returncode == 0, done.stderr
-  wait(lambda: store.is_done(at), folder)
-  assert store.read_json(at / 'meta.json')['devices'] == 2
+  wait(lambda: run_dir.is_done(at), folder)
+  assert run_dir.read_json(at / 'meta.json')['devices'] == 2
 
 
 def test_a_preempted_job_saves_is_queued_again_and_resumes(experiment):
@@ -95,13 +95,13 @@ def test_a_preempted_job_saves_is_queued_again_and_resumes(experiment):
       'one[:1]', steps=4000, **{'checkpoint.every': 100_000, 'log.every': 20})
   at = folder / 'tiny' / runs[0].id
   launch(path, folder, '--executor=slurm')
-  wait(lambda: store.step_reached(at) > 100, folder)
-  job = store.read_json(at / 'slurm.json')['job']
+  wait(lambda: run_dir.step_reached(at) > 100, folder)
+  job = run_dir.read_json(at / 'slurm.json')['job']
   # What Slurm sends before it takes a job away for another, or for its time.
   subprocess.run(['scancel', '--signal=USR2', job], check=True)
   saved = lambda: any(p.name.isdigit() for p in at.glob('checkpoints/*'))
   wait(saved, folder, 60)
-  wait(lambda: store.is_done(at), folder, 400)  # Slurm waits two minutes
+  wait(lambda: run_dir.is_done(at), folder, 400)  # Slurm waits two minutes
   logs = ''.join(p.read_text() for p in folder.rglob('.slurm/*.out'))
   assert 'stopped by SIGTERM at step' in logs and 'resuming at step' in logs
 

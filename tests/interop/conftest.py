@@ -1,12 +1,18 @@
 """Run folders to carry elsewhere: one trained, others as good as random."""
 
+from physics_lm.model.config import model_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import run_id
+from physics_lm.config import plain_config
+from physics_lm.config import override
 import contextlib
 
 import jax
 import pytest
 
 from configs import default
-from physics_lm import checkpoint, cli, model, rows, shape, store, train
+from physics_lm import checkpoint, mixture, run_dir, train
+from physics_lm.model import decoder
 from tests.conftest import TINY
 
 
@@ -19,23 +25,23 @@ def pytest_ignore_collect(config):
 
 def untrained(folder, changes=None):
   """A finished run folder of a config's initial parameters."""
-  config = cli.override(default.get_config(), TINY | (changes or {}))
-  data = rows.load(config)
-  cfg = shape.make(config, len(data.vocab))
-  params = model.init(cfg, jax.random.key(0))
+  config = override(default.get_config(), TINY | (changes or {}))
+  data = load_mixture(config)
+  cfg = model_config(config, len(data.vocab))
+  params = decoder.init(cfg, jax.random.key(0))
   # Zero biases and unit scales would hide a mapping that mixes them up.
   leaves, tree = jax.tree.flatten(params)
   keys = jax.random.split(jax.random.key(1), len(leaves))
   params = jax.tree.unflatten(tree, [
       x + 0.1 * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves)])
-  plain = store.plain(config)
+  plain = plain_config(config)
   with contextlib.closing(checkpoint.Checkpoints(folder)) as saved:
     saved.save(0, params, {'none': jax.numpy.zeros(1)},
-               {'step': 0, 'run': store.run_id(plain)})
-  store.write_json(folder / 'config.json', plain)
-  store.write_json(folder / 'meta.json', store.provenance(
+               {'step': 0, 'run': run_id(plain)})
+  run_dir.write_json(folder / 'config.json', plain)
+  run_dir.write_json(folder / 'meta.json', run_dir.provenance(
       config, data.vocab, 'a test', jax.devices()[0], 1))
-  store.write_json(folder / 'done', {'steps': 0, 'seconds': 0.0})
+  run_dir.write_json(folder / 'done', {'steps': 0, 'seconds': 0.0})
   return folder
 
 
@@ -43,7 +49,7 @@ def untrained(folder, changes=None):
 def trained_run(tmp_path_factory):
   """A run that has learnt its few people by heart."""
   folder = tmp_path_factory.mktemp('runs') / 'trained'
-  train.run(cli.override(default.get_config(), TINY | {
+  train.run(override(default.get_config(), TINY | {
       'runtime.mesh.data': 1, 'steps': 150, 'optim.learning_rate': 1e-2,
       'model.width': 32, 'log.every': 50, 'checkpoint.every': 200}), folder)
   return folder

@@ -1,5 +1,6 @@
 """Weights, config and tokenizer to transformers and back."""
 
+from physics_lm.config import override
 import itertools
 import json
 import shutil
@@ -10,7 +11,8 @@ import pytest
 import torch
 import transformers
 
-from physics_lm import cli, decode, model, rows, store, train, trained, vocab
+from physics_lm.model import decode, decoder
+from physics_lm import mixture, restore, run_dir, train, vocab
 from physics_lm.errors import BadInput
 from physics_lm.interop import huggingface
 from tests.interop.conftest import untrained
@@ -39,7 +41,7 @@ def logits(m, ids):
     return m(torch.tensor([ids])).logits[0].numpy()
 
 
-forward = jax.jit(model.forward, static_argnames='cfg')
+forward = jax.jit(decoder.forward, static_argnames='cfg')
 
 
 def ours(run, ids):
@@ -60,14 +62,14 @@ def test_logits_agree_and_weights_come_back(tmp_path, name):
   made = huggingface.export(folder, out)
   assert made['family'] == name.split(',')[0]
   m, tok = theirs(out)
-  run = trained.load(folder)
+  run = restore.load_run(folder)
   for example in texts(run):
     ids = tok(example.text)['input_ids']
-    assert ids == rows.encode(run.data, example)[0]
+    assert ids == mixture.encode(run.data, example)[0]
     np.testing.assert_allclose(logits(m, ids), ours(run, ids), atol=1e-4)
   assert sum(p.numel() for p in m.parameters()) == made['parameters']
   huggingface.bring(out, back)
-  again = trained.load(back)
+  again = restore.load_run(back)
   if 'no bias' in name:  # NeoX has biases: they come back as zeros
     assert again.cfg.bias and not run.cfg.bias
     np.testing.assert_array_equal(ours(run, ids), ours(again, ids))
@@ -88,8 +90,8 @@ def test_shards_hold_the_same(tmp_path):
   a, b = theirs(tmp_path / 'one')[0], theirs(tmp_path / 'many')[0]
   np.testing.assert_array_equal(logits(a, [1, 5, 9]), logits(b, [1, 5, 9]))
   huggingface.bring(tmp_path / 'many', tmp_path / 'back')
-  jax.tree.map(np.testing.assert_array_equal, trained.load(folder).params,
-               trained.load(tmp_path / 'back').params)
+  jax.tree.map(np.testing.assert_array_equal, restore.load_run(folder).params,
+               restore.load_run(tmp_path / 'back').params)
   # Exported again into the same folder: no shard of before is left.
   huggingface.export(folder, tmp_path / 'many')
   assert len(list((tmp_path / 'many').glob('*.safetensors*'))) == 1
@@ -107,11 +109,11 @@ def test_tokenizers_go_along(tmp_path, kind, family):
       'data.vocab': kind, 'data.length': 700})
   huggingface.export(folder, tmp_path / 'out')
   m, tok = theirs(tmp_path / 'out')
-  run = trained.load(folder)
+  run = restore.load_run(folder)
   order = huggingface.row_map(run.data.vocab, run.cfg.vocab)
   for example in texts(run):
     ids = tok(example.text)['input_ids']
-    mine = rows.encode(run.data, example)[0]
+    mine = mixture.encode(run.data, example)[0]
     if kind.endswith('.model'):  # it joins pieces: a text as a whole
       mine = [vocab.EOS, *run.data.vocab.encode(example.text)]
     # What comes from elsewhere keeps its own ids; the others are ours.
@@ -122,7 +124,7 @@ def test_tokenizers_go_along(tmp_path, kind, family):
                                atol=1e-4)
   huggingface.bring(tmp_path / 'out', tmp_path / 'back')
   np.testing.assert_allclose(
-      ours(trained.load(tmp_path / 'back'), mine)[:, order],
+      ours(restore.load_run(tmp_path / 'back'), mine)[:, order],
       ours(run, mine)[:, order], atol=1e-6)
 
 
@@ -130,7 +132,7 @@ def test_tokenizers_go_along(tmp_path, kind, family):
 def test_a_sentencepiece_of_odd_texts(tmp_path, kind):
   path = sentencepiece_model(tmp_path, model_type=kind,
                              user_defined_symbols=['##'])
-  v = vocab.make(path, ())
+  v = vocab.make_vocab(path, ())
   tok, end, _ = huggingface.tokenizer(v)
   assert end == '</s>'
   for text in (' two  spaces', 'no space', ' é漢字🙂', 'a\nb', ' 12 of them.',
@@ -141,7 +143,7 @@ def test_a_sentencepiece_of_odd_texts(tmp_path, kind):
 
 
 def test_marks_over_sentencepiece_are_refused(tmp_path):
-  v = vocab.make(sentencepiece_model(tmp_path), (), marks=('<mid>',))
+  v = vocab.make_vocab(sentencepiece_model(tmp_path), (), marks=('<mid>',))
   with pytest.raises(BadInput, match='marks over a SentencePiece model'):
     huggingface.tokenizer(v)
 
@@ -161,14 +163,14 @@ def test_an_export_spares_runs(tmp_path):
 def test_a_trained_run_and_generate(trained_run, tmp_path):
   huggingface.main(['export', str(trained_run), str(tmp_path / 'out')])
   m, tok = theirs(tmp_path / 'out')
-  run = trained.load(trained_run)
+  run = restore.load_run(trained_run)
   for example in texts(run, 6):
-    ids = rows.encode(run.data, example)[0]
+    ids = mixture.encode(run.data, example)[0]
     np.testing.assert_allclose(logits(m, ids), ours(run, ids), atol=1e-4)
   world = run.data.worlds['bios']
   questions = [world.example('qa_train', i) for i in range(12)]
   prompts = [''.join(q.pieces[:-1]) for q in questions]
-  mine = decode.greedy(run.params, run.cfg, [
+  mine = decode.greedy_decode(run.params, run.cfg, [
       [1, *run.data.vocab.encode(p)] for p in prompts], 12, len(run.data.vocab))
   mine = [run.data.vocab.decode(ids) for ids in mine]
   for prompt, answer in zip(prompts, mine):
@@ -183,11 +185,11 @@ def test_an_imported_model_is_a_parent_and_can_be_evaluated(
   huggingface.export(trained_run, tmp_path / 'out')
   huggingface.main(['import', str(tmp_path / 'out'), str(tmp_path / 'back')])
   assert '--config.init_from=' in capsys.readouterr().out
-  config = trained.config(trained_run)
-  train.run(cli.override(config, {
+  config = restore.run_config(trained_run)
+  train.run(override(config, {
       'init_from': str(tmp_path / 'back'), 'steps': 3,
       'optim.learning_rate': 0.0}), tmp_path / 'child')
-  (_, a), (_, b) = (store.results(f) for f in (trained_run, tmp_path / 'child'))
+  (_, a), (_, b) = (run_dir.results(f) for f in (trained_run, tmp_path / 'child'))
   assert a['extraction'] == b['extraction'] != []
 
 
@@ -212,7 +214,7 @@ def test_a_foreign_llama(tmp_path):
   ))
   tok.save(str(tmp_path / 'hf/tokenizer.json'))
   huggingface.bring(tmp_path / 'hf', tmp_path / 'run')
-  run = trained.load(tmp_path / 'run')
+  run = restore.load_run(tmp_path / 'run')
   assert run.cfg.kv_heads == 2 and run.cfg.rotary_base == 5000
   mine = [1, *run.data.vocab.encode('some more words, and others')]
   order = huggingface.row_map(run.data.vocab, len(run.data.vocab))
@@ -284,5 +286,5 @@ def test_broken_folders(tmp_path, capsys):
   with pytest.raises(BadInput, match='is no safetensors file'):
     huggingface.bring(tmp_path / 'out', tmp_path / 'c')
   with pytest.raises(BadInput, match="'2 cats'"):
-    huggingface.size('2 cats')
-  assert huggingface.size('3MB') == 3_000_000
+    huggingface.read_size('2 cats')
+  assert huggingface.read_size('3MB') == 3_000_000

@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 
 from physics_lm.errors import BadInput
-from physics_lm.worlds import base, export, records
+from physics_lm.worlds import base, text_files
+from physics_lm.interop import export
 
 pytestmark = pytest.mark.interop
 
 
 @pytest.fixture
 def world():
-  return base.of_flags('biographies', ['people=60', 'variant=multi2'], 0)
+  return base.world_from_flags('biographies', ['people=60', 'variant=multi2'], 0)
 
 
 def write(world, tmp_path, form, name, **kwargs):
-  return [str(p) for p, *_ in export.export(
+  return [str(p) for p, *_ in export.export_world(
       world, {}, form, tmp_path / name, ['qa_train'], **kwargs)]
 
 
@@ -52,17 +53,17 @@ def test_pyarrow_and_the_same_bytes(tmp_path, world):
   parquet.write_table(pyarrow.table({'text': texts}), path,
                       row_group_size=1100)
   for start in (0, 1, 1023, 1024, 1025, 1100, 2200, 2499, 2500):
-    assert list(records.read(path, start=start)) == texts[start:]
+    assert list(text_files.read_texts(path, start=start)) == texts[start:]
   with pytest.raises(BadInput, match="has columns text, wanted 'body'"):
-    list(records.read(path, field='body'))
+    list(text_files.read_texts(path, field='body'))
   parquet.write_table(pyarrow.table({'text': ['a', None, 'b']}), path)
-  assert list(records.read(path, start=1)) == ['', 'b']
+  assert list(text_files.read_texts(path, start=1)) == ['', 'b']
   parquet.write_table(pyarrow.table({'text': [7]}), path)
   with pytest.raises(BadInput, match='row 0: found 7, wanted text'):
-    list(records.read(path))
+    list(text_files.read_texts(path))
   path.write_text('nonsense')
   with pytest.raises(BadInput, match='no Parquet file'):
-    list(records.read(path))
+    list(text_files.read_texts(path))
   table = parquet.read_table(a)
   assert table.column_names == [
       'index', 'split', 'text', 'prompt', 'completion', 'answers', 'meta']
@@ -115,7 +116,7 @@ def test_nanogpt_bin_of_a_tokenizer_by_path(tmp_path, world):
   files = write(world, tmp_path, 'nanogpt-bin', 'data', vocab_kind=str(path))
   ids = np.memmap(files[0], dtype=np.uint16, mode='r').tolist()
   meta = pickle.loads((tmp_path / 'data/meta.pkl').read_bytes())
-  theirs = vocab.make(str(path), ()).source
+  theirs = vocab.make_vocab(str(path), ()).source
   assert meta['vocab_size'] == theirs.get_vocab_size() > max(ids)
   first = ids[:ids.index(theirs.token_to_id('<pad>'))]
   assert len(first) > 9 and ''.join(meta['itos'][i] for i in first) == (

@@ -1,5 +1,8 @@
 """Our worlds in seqio, seqio's Tasks in our loader."""
 
+from physics_lm.model.config import eval_config
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import itertools
 import subprocess
 import sys
@@ -10,18 +13,8 @@ import seqio
 
 from configs import igsm
 from configs import seqio as recipe
-from physics_lm import (
-  cli,
-  decode,
-  pipeline,
-  rows,
-  shape,
-  store,
-  sweep,
-  train,
-  trained,
-  vocab,
-)
+from physics_lm.model import decode
+from physics_lm import loader, mixture, restore, run_dir, sweep, train, vocab
 from physics_lm.errors import BadInput
 from physics_lm.evals.records import find
 from tests.conftest import ROOT, TINY
@@ -37,7 +30,7 @@ MODEL = {k: v for k, v in TINY.items() if not k.startswith('worlds')}
 
 def accuracy(folder, person_split):
   """Of the run's answers to questions, as its last evaluation has it."""
-  return find(store.results(folder)[1]['extraction'], 'accuracy',
+  return find(run_dir.results(folder)[1]['extraction'], 'accuracy',
               person_split=person_split, text='question',
               attribute='mean')['value']
 
@@ -64,7 +57,7 @@ def test_every_world_and_variant_is_a_task():
 def test_a_task_gives_what_the_world_does(tiny):
   config = tiny()
   name, *_ = ours.register('tiny', config)
-  data = rows.load(config)
+  data = load_mixture(config)
   world = data.worlds['bios']
   got = list(get(f'{name}.bio'))
   assert len(got) == world.size('bio')
@@ -98,9 +91,9 @@ def test_a_task_in_pieces():
   config = igsm.get_config()
   config.data.tasks.train.loss = 'all'
   name, *_ = ours.register('pieces', config.lock())
-  data = rows.load(config)
+  data = load_mixture(config)
   example = data.worlds['igsm'].example('train', 0)
-  wanted = rows.encode(data, example)[0][1:]
+  wanted = mixture.encode(data, example)[0][1:]
   for of in (name, f'{name}.train'):
     assert next(get(of))['targets'].tolist() == [*wanted, vocab.EOS]
   got = next(get(f'{name}.train_qa'))
@@ -110,7 +103,7 @@ def test_a_task_in_pieces():
 
 
 def test_vocabularies(tiny):
-  data = rows.load(tiny({'data.vocab': 'byte'}))
+  data = load_mixture(tiny({'data.vocab': 'byte'}))
   v = ours.Vocabulary(lambda: data.vocab)
   assert (v.vocab_size, v.eos_id, v.pad_id) == (258, 1, 0)
   text = ' São Tomé, 1 é'
@@ -120,7 +113,7 @@ def test_vocabularies(tiny):
   assert v.encode_tf(tf.constant(text)).numpy().tolist() == ids
   assert v.decode_tf(tf.constant([ids, ids])).numpy()[1].decode() == text
   assert v == ours.Vocabulary(lambda: vocab.Byte())
-  word = ours.Vocabulary(lambda: rows.load(tiny()).vocab)
+  word = ours.Vocabulary(lambda: load_mixture(tiny()).vocab)
   assert v != word
 
 
@@ -157,7 +150,7 @@ def test_a_mixture_holds_to_its_rates(tiny):
 
 def test_the_evaluator_scores_a_trained_run(trained_run):
   """seqio's figure is ours: exact answers by greedy decoding."""
-  config = trained.config(trained_run)
+  config = restore.run_config(trained_run)
   name, *_ = ours.register('trained', config)
   predict = ours.predictor(trained_run, batch=16, steps=16)
   for split, half in (('train', 'train'), ('validation', 'test')):
@@ -176,15 +169,15 @@ def test_the_evaluator_scores_a_trained_run(trained_run):
 def test_experts_are_scored_with_the_room_of_an_evaluation(
     tmp_path, monkeypatch):
   folder = untrained(tmp_path / 'run', {'model.experts': 2})
-  run, found = trained.load(folder), []
-  monkeypatch.setattr(decode, 'greedy', lambda params, cfg, prompts, *_: (
+  run, found = restore.load_run(folder), []
+  monkeypatch.setattr(decode, 'greedy_decode', lambda params, cfg, prompts, *_: (
       found.append(cfg), [[] for _ in prompts])[1])
   dataset = seqio.EncDecFeatureConverter(pack=False)(
       seqio.get_mixture_or_task('physics_lm/bios_single_qa').get_dataset(
           {'inputs': 64, 'targets': 16}, 'validation', shuffle=False).take(1),
       {'inputs': 64, 'targets': 16}).enumerate()
   ours.predictor(folder)(dataset)
-  assert found == [shape.evaluated(run.config, run.cfg)]
+  assert found == [eval_config(run.config, run.cfg)]
   assert found[0] != run.cfg
 
 
@@ -220,15 +213,15 @@ if '{name}_mix' not in seqio.MixtureRegistry.names():
 
 
 def config_of(folder, name, changes=None):
-  return cli.override(recipe.get_config(name).lock(), MODEL | {
+  return override(recipe.get_config(name).lock(), MODEL | {
       'data.module': foreign(folder), 'runtime.mesh.data': 1} | (changes or {}))
 
 
 @pytest.mark.parametrize('name', ['foreign_task', 'foreign_task_mix'])
 def test_rows_of_a_foreign_task(tmp_path, name):
-  data = rows.load(config_of(tmp_path, name, {'data.length': 64}))
+  data = load_mixture(config_of(tmp_path, name, {'data.length': 64}))
   assert data.vocab.kind == 'seqio' and len(data.vocab) == 259
-  made = pipeline.stream(data, 0)
+  made = loader.stream(data, 0)
   flat = {k: [] for k in ('tokens', 'targets', 'weights')}
   for _ in range(30):
     row = next(made)
@@ -275,7 +268,7 @@ def test_a_document_longer_than_a_row_is_whole():
 
 def test_hosts_shards_and_resuming(tmp_path):
   config = config_of(tmp_path, 'foreign_task_mix', {'data.shards': 2})
-  data = rows.load(config)
+  data = load_mixture(config)
   whole, _ = batches(data, 1, 6)
   two, place = batches(data, 2, 3)
   later, _ = batches(data, 1, 3, 3, place)
@@ -290,9 +283,9 @@ def test_training_on_a_foreign_task_resumes_exactly(tmp_path, monkeypatch):
   train.run(config, tmp_path / 'whole')
   stopped_once(config, tmp_path / 'stopped', 6, monkeypatch)
   assert log(tmp_path / 'whole') == log(tmp_path / 'stopped')
-  meta = store.read_json(tmp_path / 'whole/meta.json')
+  meta = run_dir.read_json(tmp_path / 'whole/meta.json')
   assert meta['vocab']['kind'] == 'seqio'
-  _, evals = store.results(tmp_path / 'whole')
+  _, evals = run_dir.results(tmp_path / 'whole')
   assert [r['task'] for r in evals['loss']] == ['source']
 
 
@@ -314,7 +307,7 @@ def test_our_own_task_through_seqio_and_back():
     ({'data.module': 'nowhere.py'}, 'no data.module file')])
 def test_unknown_names_and_modules(tmp_path, changes, message):
   with pytest.raises(BadInput, match=message):
-    rows.load(config_of(tmp_path, 'foreign_task', changes))
+    load_mixture(config_of(tmp_path, 'foreign_task', changes))
 
 
 def test_without_seqio_one_clear_line(tmp_path):

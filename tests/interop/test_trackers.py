@@ -9,7 +9,7 @@ import time
 import pandas as pd
 import pytest
 
-from physics_lm import metrics, store
+from physics_lm import metrics, run_dir
 from physics_lm.interop import tensorboard
 from tests.conftest import ROOT
 
@@ -20,9 +20,9 @@ def write_run(folder):
   rows = [{'kind': 'train', 'step': s, 'loss': 3.0 / s, 'loss/bio': 1.0,
            'time/seconds': 2.0 * s, 'entries/bio': s} for s in (10, 20, 30)]
   rows.append({'kind': 'eval', 'step': 30, 'extraction/exact/test': 0.25})
-  store.write(folder / 'metrics.jsonl',
+  run_dir.write(folder / 'metrics.jsonl',
               ''.join(json.dumps(r) + '\n' for r in rows))
-  store.write_json(folder / 'meta.json', {'time': '2026-01-02T03:04:05Z'})
+  run_dir.write_json(folder / 'meta.json', {'time': '2026-01-02T03:04:05Z'})
 
 
 def test_tensorboards_own_reader_finds_the_scalars(tmp_path, capsys):
@@ -118,7 +118,7 @@ def stored(folder):
 def test_an_offline_run_holds_config_and_history(tmp_path):
   config = {'log': {'wandb': 'offline', 'project': 'test'}, 'init_from': None,
             'model': {'depth': 3}}
-  writer = metrics.Writer(tmp_path, config)
+  writer = metrics.MetricsWriter(tmp_path, config)
   for step in (10, 20):
     writer.write('train', step, loss=20.0 / step)
   writer.write('eval', 20, accuracy=0.5)

@@ -1,5 +1,7 @@
 """Tokenizers that need libraries: exact, the same anew, the published ids."""
 
+from physics_lm.mixture import load_mixture
+from physics_lm.config import override
 import json
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import cli, rows, train, vocab
+from physics_lm import mixture, train, vocab
 from physics_lm.errors import BadInput
 from tests.conftest import ROOT, TINY
 
@@ -20,12 +22,12 @@ ODD = ['', ' ', '  two', 'é漢字🙂', 'a\nb\r\n\tc', ' <eos> and <|endoftext|
 
 @pytest.mark.parametrize('kind', ['bpe:400', 'gpt2', 'gpt2_used'])
 def test_round_trip_and_pieces(tiny, kind):
-  data = rows.load(tiny({'data.vocab': kind, 'data.length': 700}))
+  data = load_mixture(tiny({'data.vocab': kind, 'data.length': 700}))
   world = data.worlds['bios']
   for split in world.splits:
     for i in range(0, world.size(split), 7):
       example = world.example(split, i)
-      ids = rows.encode(data, example)[0][1:]
+      ids = mixture.encode(data, example)[0][1:]
       assert data.vocab.decode(ids) == example.text
       assert tuple(ids) == data.vocab.encode(example.text)
       assert all(1 < i < len(data.vocab) for i in ids)
@@ -33,7 +35,7 @@ def test_round_trip_and_pieces(tiny, kind):
 
 
 def test_byte_level_vocabularies_write_any_text():
-  made = vocab.own('bpe:300', vocab.train_bpe(['some words'] * 9, 300))
+  made = vocab.foreign_tokenizer('bpe:300', vocab.train_bpe(['some words'] * 9, 300))
   for v in (made, vocab.gpt2()):
     for text in ODD:
       ids = v.encode(text)
@@ -54,7 +56,7 @@ def test_gpt2_ids_are_the_published_ones():
 
 def test_only_used_rows_of_gpt2(tiny):
   """The papers' count: the pieces' tokens and the two ends."""
-  data = rows.load(tiny({'data.vocab': 'gpt2_used'}))
+  data = load_mixture(tiny({'data.vocab': 'gpt2_used'}))
   whole, used = vocab.gpt2(), data.vocab
   assert len(used) < 1000
   pieces = list(data.worlds['bios'].pieces())
@@ -68,15 +70,15 @@ def test_a_trained_bpe_is_the_same_in_another_process(tiny):
   code = '''
 from tests.conftest import TINY
 from configs import default
-from physics_lm import cli, rows
+from physics_lm import mixture
 c = cli.override(default.get_config(), TINY | {'data.vocab': 'bpe:400'})
 print(rows.load(c).vocab.hash)
 '''
   out = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,
                        capture_output=True, text=True).stdout.split()[-1]
-  mine = rows.load(tiny({'data.vocab': 'bpe:400'})).vocab
+  mine = load_mixture(tiny({'data.vocab': 'bpe:400'})).vocab
   assert out == mine.hash and len(mine) == 400
-  assert mine.hash != rows.load(tiny({'data.vocab': 'bpe:401'})).vocab.hash
+  assert mine.hash != load_mixture(tiny({'data.vocab': 'bpe:401'})).vocab.hash
 
 
 def test_damaged_files_are_refused(monkeypatch):
@@ -87,7 +89,7 @@ def test_damaged_files_are_refused(monkeypatch):
 
 def sentencepiece_model(folder, **kwargs):
   import sentencepiece as spm
-  world = rows.load(cli.override(default.get_config(), TINY)).worlds['bios']
+  world = load_mixture(override(default.get_config(), TINY)).worlds['bios']
   spm.SentencePieceTrainer.train(
       sentence_iterator=iter([world.example('bio', i).text
                               for i in range(world.size('bio'))]),
@@ -102,12 +104,12 @@ def test_sentencepiece_by_path(tiny, tmp_path, pad):
       {'bos_id': -1, 'eos_id': 2, 'pad_id': 0} if pad == 0 else
       {'pad_id': pad})
   path = sentencepiece_model(tmp_path, **ids)
-  data = rows.load(tiny({'data.vocab': path, 'data.length': 300}))
+  data = load_mixture(tiny({'data.vocab': path, 'data.length': 300}))
   assert data.vocab.kind == 'sentencepiece'
   world = data.worlds['bios']
   for i in range(world.size('bio')):
     example = world.example('bio', i)
-    ids = rows.encode(data, example)[0][1:]
+    ids = mixture.encode(data, example)[0][1:]
     assert data.vocab.decode(ids) == example.text
     assert not {vocab.PAD, vocab.EOS} & set(ids)
   import sentencepiece
@@ -125,7 +127,7 @@ def test_a_sentencepiece_trained_by_command(tmp_path, capsys):
   hashes = set()
   for _ in range(2):  # the same each time
     vocab.main([*flags, '--train=400', f'--out={path}'])
-    made = vocab.make(str(path), ())
+    made = vocab.make_vocab(str(path), ())
     hashes.add(made.hash)
   assert len(hashes) == 1
   assert f'{path}: {len(made)} entries' in capsys.readouterr().out
@@ -143,13 +145,13 @@ def test_a_sentencepiece_trained_by_command(tmp_path, capsys):
 def test_a_tokenizer_by_path(tmp_path):
   made = vocab.train_bpe(['some words and some more'] * 9, 300)
   made.save(str(tmp_path / 'tok.json'))
-  v = vocab.make(str(tmp_path / 'tok.json'), ())
-  own = vocab.own('bpe:300', made)
+  v = vocab.make_vocab(str(tmp_path / 'tok.json'), ())
+  own = vocab.foreign_tokenizer('bpe:300', made)
   assert v.encode(' more words') == own.encode(' more words')
   assert v.decode(v.encode(' <eos>')) == ' <eos>'
   (tmp_path / 'tokenizer_config.json').write_text(
       json.dumps({'eos_token': 'a', 'pad_token': {'content': 'b'}}))
-  other = vocab.make(str(tmp_path / 'tok.json'), ())
+  other = vocab.make_vocab(str(tmp_path / 'tok.json'), ())
   assert [made.id_to_token(t) for t in other.theirs[:2]] == ['b', 'a']
   assert sorted(other.theirs) == list(range(made.get_vocab_size()))
 
@@ -161,7 +163,7 @@ def test_a_tokenizer_by_path(tmp_path):
     ('gpt3', 'nearest: gpt2')])
 def test_bad_kinds(kind, message):
   with pytest.raises(BadInput, match=message):
-    vocab.make(kind, ())
+    vocab.make_vocab(kind, ())
 
 
 def test_bad_files(tmp_path):
@@ -169,16 +171,16 @@ def test_bad_files(tmp_path):
                         ('x.model', 'no SentencePiece model')):
     (tmp_path / name).write_text('{}')
     with pytest.raises(BadInput, match=message):
-      vocab.make(str(tmp_path / name), ())
+      vocab.make_vocab(str(tmp_path / name), ())
 
 
 def test_marks_are_one_token_and_texts_are_not_marks():
-  v = vocab.make('byte', (), marks=('<pre>', '<mid>'))
+  v = vocab.make_vocab('byte', (), marks=('<pre>', '<mid>'))
   assert len(v) == 260 and v.encode('<mid>') == (259,)
   assert len(v.encode('a <mid>')) == 7
   ids = [*v.encode('<pre>'), *v.encode('é'), *v.encode('<mid>'), 1, 50]
   assert v.decode(ids) == '<pre>é<mid>'
-  assert v.hash != vocab.make('byte', ()).hash
+  assert v.hash != vocab.make_vocab('byte', ()).hash
 
 
 def test_kind_and_hash_are_recorded_and_a_resume_needs_the_same(
@@ -189,7 +191,7 @@ def test_kind_and_hash_are_recorded_and_a_resume_needs_the_same(
   path = tmp_path / 'run/meta.json'
   meta = json.loads(path.read_text())
   assert meta['vocab'] == {'kind': 'bpe:400', 'size': 400,
-                           'sha256': rows.load(config).vocab.hash}
+                           'sha256': load_mixture(config).vocab.hash}
   (tmp_path / 'run/done').unlink()
   meta['vocab']['sha256'] = '0' * 64
   path.write_text(json.dumps(meta))

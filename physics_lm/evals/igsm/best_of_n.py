@@ -30,13 +30,14 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from physics_lm import decode, model, rows
+from physics_lm.model import decode, decoder
+from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.igsm import contamination, solutions
 from physics_lm.evals.records import Records, accuracy_row, row
-from physics_lm.shape import Shape
-from physics_lm.worlds import igsm
+from physics_lm.model.config import ModelConfig
+from physics_lm.worlds.igsm import problems
 
 CHOICES = ('first', 'majority', 'outcome', 'process', 'oracle')
 VERIFIERS = ('outcome', 'process')
@@ -46,7 +47,7 @@ EPOCHS = 2  # of a verifier, over its solutions
 
 def sample_solutions(params: dict, problems: solutions.Problems, n: int,
                      seed: int, *, config: ConfigDict, spec: ConfigDict,
-                     data: rows.Data, cfg: Shape
+                     data: mixture.Mixture, cfg: ModelConfig
                      ) -> list[tuple[int, list[dict]]]:
   """n judged solutions of each problem.
 
@@ -59,7 +60,7 @@ def sample_solutions(params: dict, problems: solutions.Problems, n: int,
   prompts = [solutions.prompt_ids(data, e) for _, e in problems
              for _ in range(n)]
   generated = decode.generate(
-      params, cfg, prompts, spec.max_new_tokens, decode.method(spec.decode),
+      params, cfg, prompts, spec.max_new_tokens, decode.decoding_method(spec.decode),
       entries=len(data.vocab),
       batch=solutions.decode_batch(config, spec.num_problems), seed=seed)
   stop, = data.vocab.encode('.')
@@ -94,9 +95,9 @@ def pack_solutions(solved: list[dict], length: int) -> dict[str, np.ndarray]:
   return out
 
 
-def verifier_logits(verifier: dict, tokens_BT: jax.Array, cfg: Shape):
+def verifier_logits(verifier: dict, tokens_BT: jax.Array, cfg: ModelConfig):
   """Logits of being right at every token, [B, T] float32."""
-  h_BTD, *_ = model.hidden(verifier['model'], tokens_BT, cfg)
+  h_BTD, *_ = decoder.hidden_states(verifier['model'], tokens_BT, cfg)
   return h_BTD.astype(jnp.float32) @ verifier['head'] + verifier['bias']
 
 
@@ -124,7 +125,7 @@ def _step(verifier: dict, opt, tokens_BT: jax.Array, end_BT, label_BT, cfg,
   return optax.apply_updates(verifier, updates), opt
 
 
-def train_verifier(params: dict, cfg: Shape, packed: dict[str, np.ndarray],
+def train_verifier(params: dict, cfg: ModelConfig, packed: dict[str, np.ndarray],
                    target: str, batch: int) -> dict:
   """A verifier that starts from the model's parameters, trained on packed
   solutions with the labels `target`."""
@@ -144,7 +145,7 @@ def train_verifier(params: dict, cfg: Shape, packed: dict[str, np.ndarray],
 
 
 def score_solutions(verifier: dict, packed: dict[str, np.ndarray], target: str,
-                    cfg: Shape, batch: int) -> np.ndarray:
+                    cfg: ModelConfig, batch: int) -> np.ndarray:
   """Log-probability of being right of each packed solution, [N]; -inf for a
   solution without a sentence."""
   found = []
@@ -191,10 +192,10 @@ class BestOfN:
   'verifier'). Slices: split, choice, n_samples, contaminated. n counts
   problems."""
 
-  cfg: Shape
+  cfg: ModelConfig
   config: ConfigDict
   spec: ConfigDict
-  data: rows.Data
+  data: mixture.Mixture
   problems: dict[str, solutions.Problems]  # by split
   verifier_problems: solutions.Problems
   training_set: contamination.TrainingSet | None
@@ -285,7 +286,7 @@ def pair_wins(part: list[dict], score: str) -> list[float]:
           for a in part for b in part if a['correct'] and not b['correct']]
 
 
-def build(config: ConfigDict, data: rows.Data, spec: ConfigDict,
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
           training_set: contamination.TrainingSet | None = None) -> BestOfN:
   """The test problems, and others for the verifiers. Raises BadInput."""
   teacher_forcing.check_positive(
@@ -297,7 +298,7 @@ def build(config: ConfigDict, data: rows.Data, spec: ConfigDict,
                    '(verifier_problems * verifier_samples), wanted at least '
                    f'data.batch={config.data.batch}')
   check_sampling(spec)
-  igsm.parse_split(spec.verifier_split)
+  problems.parse_split(spec.verifier_split)
   world = solutions.igsm_world(config, data, spec)
   test = {split: solutions.problems(data, world, split, spec.num_problems)
           for split in solutions.splits(spec)}
@@ -311,6 +312,6 @@ def build(config: ConfigDict, data: rows.Data, spec: ConfigDict,
 
 def check_sampling(spec: ConfigDict):
   """Raises BadInput when decoding is not by sampling."""
-  if not decode.method(spec.decode).temperature:
+  if not decode.decoding_method(spec.decode).temperature:
     raise BadInput(f'evals: decode is {spec.decode!r}, wanted sample, '
                    'sample:TEMPERATURE or sample:TEMPERATURE:TOP_K')

@@ -7,6 +7,7 @@ rows of 160 tokens per second on a core), and those of the runs that it started
 from.
 """
 
+from physics_lm.mixture import load_mixture
 import contextlib
 import functools
 import json
@@ -15,9 +16,9 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from physics_lm import rows, store, trained, vocab
+from physics_lm import mixture, restore, run_dir, vocab
 from physics_lm.errors import BadInput
-from physics_lm.worlds.igsm import parse_split
+from physics_lm.worlds.igsm.problems import parse_split
 
 MAX_ROWS = 100_000  # rows made again: a minute of a core
 
@@ -30,7 +31,7 @@ class Occurrences:
   are needed."""
 
   def __init__(self, config: ConfigDict):
-    self._data = rows.load(config)
+    self._data = load_mixture(config)
     self._tags = {t.name: t.tag for t in self._data.tasks if config.worlds[
         config.data.tasks[t.name].world].kind == 'igsm'}
     self._first_row: dict[str, int] = {}  # of each problem's text
@@ -47,10 +48,10 @@ class Occurrences:
   def _problems(self, index: int):
     """The problems of a row, without solutions."""
     data = self._data
-    name = data.tasks[rows.task_of(data, index)].name
+    name = data.tasks[mixture.task_for_row(data, index)].name
     if name not in self._tags:
       return
-    tokens = rows.row(data, index)['tokens'].tolist()
+    tokens = mixture.packed_row(data, index)['tokens'].tolist()
     starts = [i for i, t in enumerate(tokens) if t == vocab.EOS]
     for start, stop in zip(starts, [*starts[1:], len(tokens)]):
       text = data.vocab.decode(tokens[start + 1:stop])
@@ -114,8 +115,8 @@ class TrainingSet:
       while config.init_from:
         if folder is None:
           return None
-        folder = store.find_parent(folder)
-        config = trained.config(folder)
+        folder = run_dir.find_parent(folder)
+        config = restore.run_config(folder)
         read.append((config, config.steps))
       return [(c, steps * c.data.batch) for c, steps in read if igsm_tasks(c)]
     return None

@@ -31,13 +31,14 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from physics_lm import decode, model, rows
+from physics_lm.model import decode, decoder
+from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.igsm import best_of_n, contamination, solutions, v_probe
 from physics_lm.evals.records import Records, accuracy_row, row
-from physics_lm.shape import Shape
-from physics_lm.worlds import igsm_check
+from physics_lm.model.config import ModelConfig
+from physics_lm.worlds.igsm import checker
 
 DETECTORS = ('none', 'probe', 'state', 'ready', 'checker')
 TRAINED = ('probe', 'state')
@@ -47,7 +48,7 @@ TRAINED = ('probe', 'state')
 class PartialSolution:
   """A solution that is being written."""
 
-  problem: igsm_check.Problem
+  problem: checker.Problem
   prompt: list[int]
   sentences: list[list[int]] = dataclasses.field(default_factory=list)
   # What each sentence computes; None: nothing, or it cannot be read.
@@ -61,7 +62,7 @@ class PartialSolution:
     """Prompt and solution, or its first sentences."""
     return [*self.prompt, *(i for s in self.sentences[:sentences] for i in s)]
 
-  def text(self, data: rows.Data) -> str:
+  def text(self, data: mixture.Mixture) -> str:
     return data.vocab.decode(self.ids()[len(self.prompt):])
 
   def ready(self, k: int) -> bool:
@@ -71,9 +72,9 @@ class PartialSolution:
     return p is None or (self.problem.has(p) and p not in before
                          and set(before).issuperset(self.problem.sources(p)))
 
-  def correct(self, data: rows.Data) -> int:
+  def correct(self, data: mixture.Mixture) -> int:
     """How many sentences are right, before the first wrong one."""
-    result = igsm_check.check(self.problem, self.text(data))
+    result = checker.check(self.problem, self.text(data))
     return result.parameters + result.retries
 
 
@@ -81,7 +82,7 @@ class PartialSolution:
 Flags = Callable[[list[PartialSolution], list[int]], Sequence[bool]]
 
 
-def generate_with_retries(params: dict, cfg: Shape, data: rows.Data,
+def generate_with_retries(params: dict, cfg: ModelConfig, data: mixture.Mixture,
                           problems: list[tuple], spec: ConfigDict, batch: int,
                           flags: Flags) -> list[PartialSolution]:
   """A solution of each of `problems`, pairs of (problem, prompt ids)."""
@@ -93,8 +94,8 @@ def generate_with_retries(params: dict, cfg: Shape, data: rows.Data,
       width=max(len(p.prompt) for p in partials) + spec.max_new_tokens)
   turn = 0
   while unfinished := [i for i, p in enumerate(partials) if not p.done]:
-    for retrying, how in ((False, decode.Method()),
-                          (True, decode.method(spec.decode))):
+    for retrying, how in ((False, decode.DecodingMethod()),
+                          (True, decode.decoding_method(spec.decode))):
       part = [i for i in unfinished if partials[i].retrying == retrying]
       for i, ids in zip(part, write([partials[i].ids() for i in part], how=how,
                                     seed=turn, numbers=part)):
@@ -111,7 +112,7 @@ def generate_with_retries(params: dict, cfg: Shape, data: rows.Data,
   return partials
 
 
-def extend(partial: PartialSolution, data: rows.Data, ids: list[int], stop: int,
+def extend(partial: PartialSolution, data: mixture.Mixture, ids: list[int], stop: int,
            most: int):
   """Adds the next sentence. One without a full stop is the end, or too
   long."""
@@ -126,7 +127,7 @@ def extend(partial: PartialSolution, data: rows.Data, ids: list[int], stop: int,
   partial.ended = not closed and used < most
 
 
-def probe_flags(predict: Callable, data: rows.Data,
+def probe_flags(predict: Callable, data: mixture.Mixture,
                 partials: list[PartialSolution], at: list[int]) -> np.ndarray:
   """Flags by a probe. `predict`: queries -> 0 (cannot be computed next) or
   1."""
@@ -152,13 +153,13 @@ def not_ready_flags(partials: list[PartialSolution], at: list[int]
   return [not p.ready(k) for p, k in zip(partials, at)]
 
 
-def checker_flags(data: rows.Data, partials: list[PartialSolution],
+def checker_flags(data: mixture.Mixture, partials: list[PartialSolution],
                   at: list[int]) -> list[bool]:
   """The detector 'checker'."""
   return [p.correct(data) <= k for p, k in zip(partials, at)]
 
 
-def detector_flags(detector: str, data: rows.Data, trained: dict[str, Flags]
+def detector_flags(detector: str, data: mixture.Mixture, trained: dict[str, Flags]
                    ) -> Flags:
   """The flags of a detector. `trained`: those of TRAINED."""
   return ({'none': no_flags, 'ready': not_ready_flags,
@@ -168,13 +169,13 @@ def detector_flags(detector: str, data: rows.Data, trained: dict[str, Flags]
 
 @functools.partial(jax.jit, static_argnames='cfg')
 def _states(params: dict, tokens_BT: jax.Array, at_BE, cfg):
-  _, _, stream_LBTD, _ = model.hidden(params, tokens_BT, cfg, taps=True)
+  _, _, stream_LBTD, _ = decoder.hidden_states(params, tokens_BT, cfg, taps=True)
   h_LBED = stream_LBTD[:, jnp.arange(len(at_BE))[:, None], at_BE]
   return jnp.moveaxis(v_probe.standardized(h_LBED), 0, 2).reshape(
       *at_BE.shape, -1)
 
 
-def states(params: dict, cfg: Shape, texts: list[list[int]],
+def states(params: dict, cfg: ModelConfig, texts: list[list[int]],
            positions: list[list[int]], batch: int) -> np.ndarray:
   """States of all layers at the positions of each text, one after the other,
   [positions, (L + 1) D]."""
@@ -209,7 +210,7 @@ def logistic(x_NF: jax.Array, y_N: jax.Array):
   return jax.lax.scan(step, (w, tx.init(w)), None, 500)[0][0]
 
 
-def train_state_detector(params: dict, cfg: Shape, solved: list[dict],
+def train_state_detector(params: dict, cfg: ModelConfig, solved: list[dict],
                          batch: int) -> Flags:
   """Flags by the states after a sentence, trained on judged solutions
   (best_of_n.sample_solutions) up to the first wrong sentence of each."""
@@ -224,7 +225,7 @@ def train_state_detector(params: dict, cfg: Shape, solved: list[dict],
   return functools.partial(state_flags, params, cfg, batch, weights, bias)
 
 
-def state_flags(params: dict, cfg: Shape, batch: int, weights: np.ndarray,
+def state_flags(params: dict, cfg: ModelConfig, batch: int, weights: np.ndarray,
                 bias: np.ndarray, partials: list[PartialSolution],
                 at: list[int]) -> np.ndarray:
   """Flags by a linear map of the states at the end of a sentence."""
@@ -250,14 +251,14 @@ class RetryUponRegret:
 
   config: ConfigDict
   spec: ConfigDict
-  data: rows.Data
+  data: mixture.Mixture
   probe: v_probe.VProbe
   problems: dict[str, solutions.Problems]  # by split
   state_problems: solutions.Problems  # that the state detector is trained on
   training_set: contamination.TrainingSet | None
 
   @property
-  def cfg(self) -> Shape:
+  def cfg(self) -> ModelConfig:
     return self.probe.cfg
 
   def __call__(self, params: dict, step: int | None = None) -> Records:
@@ -349,7 +350,7 @@ def solution_rows(outcomes: list[dict], split: str, contaminated: str
   return out
 
 
-def detection_rows(partials: list[PartialSolution], data: rows.Data,
+def detection_rows(partials: list[PartialSolution], data: mixture.Mixture,
                    trained: dict[str, Flags], split: str, contaminated: str
                    ) -> list[dict]:
   """How well detectors tell right sentences from the first wrong ones."""
@@ -384,7 +385,7 @@ def recall_rows(right: np.ndarray, label: np.ndarray, split: str
           if (label == value).any()]
 
 
-def build(config: ConfigDict, data: rows.Data, spec: ConfigDict,
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
           training_set: contamination.TrainingSet | None = None
           ) -> RetryUponRegret:
   """The test problems, the probe's queries, and training problems for the

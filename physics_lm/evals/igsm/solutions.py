@@ -17,14 +17,16 @@ import re
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import decode, rows
+from physics_lm.model import decode
+from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.igsm import contamination
 from physics_lm.evals.records import Records, accuracy_row, row
-from physics_lm.shape import Shape
-from physics_lm.worlds import base, igsm_check
-from physics_lm.worlds.igsm import IGSM, parse_split
+from physics_lm.model.config import ModelConfig
+from physics_lm.worlds import base
+from physics_lm.worlds.igsm import checker
+from physics_lm.worlds.igsm.problems import IGSM, parse_split
 
 OF_CORRECT = ('retries', 'extra_parameters', 'extra_operations')
 # What the first wrong sentence of a solution is: no step at all; a step for a
@@ -43,7 +45,7 @@ def splits(spec: ConfigDict) -> list[str]:
   return [s.strip() for s in spec.splits.split(',')]
 
 
-def igsm_world(config: ConfigDict, data: rows.Data, spec: ConfigDict) -> IGSM:
+def igsm_world(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> IGSM:
   """The world of the problems. Raises BadInput for another kind."""
   if config.worlds[spec.world].kind != 'igsm':
     raise BadInput(f'evals: {spec.world!r} is a world of '
@@ -51,7 +53,7 @@ def igsm_world(config: ConfigDict, data: rows.Data, spec: ConfigDict) -> IGSM:
   return data.worlds[spec.world]
 
 
-def problems(data: rows.Data, world: IGSM, split: str, count: int,
+def problems(data: mixture.Mixture, world: IGSM, split: str, count: int,
              without: frozenset[str] = frozenset()) -> Problems:
   """The first `count` problems of a split whose error-free solutions fit into
   a row and whose texts are not among `without`. Raises BadInput when hardly any
@@ -76,7 +78,7 @@ def problems(data: rows.Data, world: IGSM, split: str, count: int,
   return found
 
 
-def evaluated_texts(data: rows.Data, world: IGSM, spec: ConfigDict
+def evaluated_texts(data: mixture.Mixture, world: IGSM, spec: ConfigDict
                     ) -> frozenset[str]:
   """Texts of an evaluation's test problems: probes and verifiers are trained on
   others. By text, because in a small world another index may be the same
@@ -85,30 +87,30 @@ def evaluated_texts(data: rows.Data, world: IGSM, spec: ConfigDict
                    for _, e in problems(data, world, split, spec.num_problems))
 
 
-def size_without_retries(data: rows.Data, example: base.Example) -> int:
+def size_without_retries(data: mixture.Mixture, example: base.Example) -> int:
   """Tokens of a row that the example takes up without its retries."""
-  count, pieces = len(rows.encode(data, example)[0]), example.pieces
+  count, pieces = len(mixture.encode(data, example)[0]), example.pieces
   for i, piece in enumerate(pieces):
     if piece == ' BACK':  # of ' Define', three of the name, ' as', ' BACK', '.'
       count -= sum(len(data.vocab.encode(p)) for p in pieces[i - 5:i + 2])
   return count
 
 
-def prompt_ids(data: rows.Data, example: base.Example, tag: str = ''
+def prompt_ids(data: mixture.Mixture, example: base.Example, tag: str = ''
                ) -> list[int]:
   """The ids before the solution."""
-  ids, _ = rows.encode(data, example, tag=tag)
+  ids, _ = mixture.encode(data, example, tag=tag)
   return ids[:len(ids) - sum(len(data.vocab.encode(example.pieces[i]))
                              for i in example.loss)]
 
 
-def read_problem(world: IGSM, example: base.Example) -> igsm_check.Problem:
+def read_problem(world: IGSM, example: base.Example) -> checker.Problem:
   """The problem, for the checker."""
-  return igsm_check.Problem(world.prompt(example), world.hierarchy(
+  return checker.Problem(world.prompt(example), world.hierarchy(
       example.meta['chain']), world.modulus)
 
 
-def first_error_type(problem: igsm_check.Problem, text: str, correct: int
+def first_error_type(problem: checker.Problem, text: str, correct: int
                      ) -> str:
   """Which of ERROR_TYPES a wrong solution has, whose first `correct` sentences
   are right."""
@@ -132,9 +134,9 @@ def first_error_type(problem: igsm_check.Problem, text: str, correct: int
       'not_computable')
 
 
-def judge_solution(problem: igsm_check.Problem, text: str, ended: bool) -> dict:
+def judge_solution(problem: checker.Problem, text: str, ended: bool) -> dict:
   """The checker's result; a solution without an end token is not right."""
-  result = igsm_check.check(problem, text)
+  result = checker.check(problem, text)
   correct = result.correct and ended
   error = '' if correct else first_error_type(
       problem, text, result.parameters + result.retries)
@@ -173,12 +175,12 @@ class Solutions:
   first_error, one of ERROR_TYPES). n counts problems.
   """
 
-  cfg: Shape
+  cfg: ModelConfig
   batch_size: int
   spec: ConfigDict
-  data: rows.Data
+  data: mixture.Mixture
   world: IGSM
-  decoding: decode.Method
+  decoding: decode.DecodingMethod
   problems: dict[str, Problems]  # by split
   constant: int  # the majority baseline's answer
   training_set: contamination.TrainingSet | None
@@ -243,7 +245,7 @@ def solution_rows(part: list[dict], split: str, contaminated: str
   return out
 
 
-def build(config: ConfigDict, data: rows.Data, spec: ConfigDict,
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
           training_set: contamination.TrainingSet | None = None) -> Solutions:
   """spec.num_problems problems of each of spec.splits. Raises BadInput for a
   world of another kind, an unknown split, no problems."""
@@ -252,6 +254,6 @@ def build(config: ConfigDict, data: rows.Data, spec: ConfigDict,
   return Solutions(
       teacher_forcing.evaluated_model(config, data),
       decode_batch(config, spec.num_problems), spec, data, world,
-      decode.method(spec.decode),
+      decode.decoding_method(spec.decode),
       {split: problems(data, world, split, spec.num_problems)
        for split in splits(spec)}, majority_baseline(world), training_set)

@@ -37,14 +37,16 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from physics_lm import adapters, kernels, model, rows
+from physics_lm.model import adapters, decoder, kernels
+from physics_lm import mixture
 from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.igsm import solutions
 from physics_lm.evals.records import Records, bootstrap_ci, row, slices
-from physics_lm.shape import Shape
-from physics_lm.worlds import base, igsm_check
-from physics_lm.worlds.igsm import IGSM
+from physics_lm.model.config import ModelConfig
+from physics_lm.worlds import base
+from physics_lm.worlds.igsm import checker
+from physics_lm.worlds.igsm.problems import IGSM
 
 TASKS = ('nece', 'dep', 'known', 'can_next', 'nece_next', 'value')
 BEFORE = ('nece', 'dep')  # probed before the solution, at one position
@@ -66,12 +68,12 @@ class ProbeQuery(NamedTuple):
   index: int = 0  # of the problem
 
 
-def quantities(problem: igsm_check.Problem) -> list[igsm_check.Parameter]:
+def quantities(problem: checker.Problem) -> list[checker.Parameter]:
   """All that the problem has: instances, then items' totals by level."""
   return [*problem.definitions, *problem.totals()]
 
 
-def distances(problem: igsm_check.Problem) -> dict:
+def distances(problem: checker.Problem) -> dict:
   """Steps from the answer to each quantity that it needs, at least."""
   out, edge = {problem.query: 0}, [problem.query]
   while edge:
@@ -102,7 +104,7 @@ def query_positions(example: base.Example, task: str, order: str
   return out
 
 
-def queries(data: rows.Data, world: IGSM, task: str, split: str, count: int,
+def queries(data: mixture.Mixture, world: IGSM, task: str, split: str, count: int,
             seed: int = 0, without: frozenset[str] = frozenset()
             ) -> list[ProbeQuery]:
   """Queries about `count` problems of a split, at most MAX_QUERIES each;
@@ -129,7 +131,7 @@ def queries(data: rows.Data, world: IGSM, task: str, split: str, count: int,
   return out
 
 
-def marked_names(data: rows.Data, *names: igsm_check.Parameter) -> list[int]:
+def marked_names(data: mixture.Mixture, *names: checker.Parameter) -> list[int]:
   """The ids of one quantity's name, or of two, between marks."""
   out, V = [], -(-len(data.vocab) // 8) * 8
   for mark, (item, other) in zip((START, MIDDLE), names):
@@ -139,7 +141,7 @@ def marked_names(data: rows.Data, *names: igsm_check.Parameter) -> list[int]:
   return [*out, V + END]
 
 
-def true_label(problem: igsm_check.Problem, task: str, a, b, computed,
+def true_label(problem: checker.Problem, task: str, a, b, computed,
                steps: dict) -> int:
   """The right prediction. `computed`: the quantities computed by then;
   `steps`: distances(problem)."""
@@ -193,39 +195,39 @@ def packed_sizes(*parts: Sequence[ProbeQuery]) -> dict[str, int]:
           'names': max(len(q.name) for q in every)}
 
 
-def _layers(params: dict, cfg: Shape) -> list:
+def _layers(params: dict, cfg: ModelConfig) -> list:
   return [jax.tree.map(operator.itemgetter(i), params['layers'])
           for i in range(cfg.depth)]
 
 
 @functools.partial(jax.jit, static_argnames='cfg')
-def text_cache(params: dict, texts_RT: jax.Array, cfg: Shape):
+def text_cache(params: dict, texts_RT: jax.Array, cfg: ModelConfig):
   """Keys and values of texts, a pair [R, T, K, H] for each layer."""
-  x_RTD = model.Ends(cfg).apply({'params': params['ends']}, texts_RT,
+  x_RTD = decoder.EmbedUnembed(cfg).apply({'params': params['ends']}, texts_RT,
                                 method='embed')
   one_RT = jnp.ones_like(texts_RT)
   at_RT = jnp.broadcast_to(jnp.arange(texts_RT.shape[1]), texts_RT.shape)
   out = []
   for weights in _layers(params, cfg):
-    (x_RTD, _), kept = model.Block(cfg).apply(
+    (x_RTD, _), kept = decoder.Block(cfg).apply(
         {'params': weights}, x_RTD, one_RT, at_RT, mutable=['seen'])
     out.append(tuple(kept['seen'][k][0] for k in ('key', 'value')))
   return out
 
 
 def probe_logits(probe: dict, params: dict, cache: list, batch: dict,
-                 cfg: Shape, spec: ConfigDict):
+                 cfg: ModelConfig, spec: ConfigDict):
   """Logits of the heads, [L + 1, B, classes], on the states before each layer
   and after the last, at the last mark."""
-  params = adapters.merge(params, probe['update'], spec, cfg)
+  params = adapters.merge_adapter(params, probe['update'], spec, cfg)
   table = jnp.concatenate([params['ends']['embedding'], probe['marks']])
   wide = dataclasses.replace(cfg, vocab=cfg.vocab + MARKS)
-  x_BSD = model.Ends(wide).apply(
+  x_BSD = decoder.EmbedUnembed(wide).apply(
       {'params': params['ends'] | {'embedding': table}}, batch['names'],
       method='embed')
   B, S = batch['names'].shape
   T = cache[0][0].shape[1]
-  first_B = T - batch['at']  # texts end in the same column, as in decode.py
+  first_B = T - batch['at']  # texts end in the same column, as in model/decode.py
   column_BT = jnp.maximum(jnp.arange(T) - first_B[:, None], 0)
   at_BS = batch['at'][:, None] + jnp.arange(S)
   here = jnp.arange(B), batch['last']
@@ -234,8 +236,8 @@ def probe_logits(probe: dict, params: dict, cache: list, batch: dict,
     k_BKSH, v_BKSH = (jnp.pad(
         x_RTKH[batch['row'][:, None], column_BT].swapaxes(1, 2),
         ((0, 0), (0, 0), (0, S), (0, 0))) for x_RTKH in pair)
-    past = kernels.Past(k_BKSH, v_BKSH, jnp.int32(T), first_B)
-    (x_BSD, _), _ = model.Block(cfg).apply(
+    past = kernels.KVCache(k_BKSH, v_BKSH, jnp.int32(T), first_B)
+    (x_BSD, _), _ = decoder.Block(cfg).apply(
         {'params': weights, 'cache': {'past': past}}, x_BSD,
         jnp.ones_like(at_BS), at_BS, mutable='cache')
     stream.append(x_BSD[here])
@@ -278,11 +280,11 @@ def _step(probe: dict, opt, params: dict, cache: list, batch: dict, cfg,
   return optax.apply_updates(probe, updates), opt
 
 
-def train_probe(params: dict, cfg: Shape, batches: list[dict], classes: int,
+def train_probe(params: dict, cfg: ModelConfig, batches: list[dict], classes: int,
                 spec: ConfigDict, key: jax.Array) -> dict:
   """Trains a probe for spec.steps on packed queries, on each at most once."""
   probe = {
-      'update': adapters.init(embedding_update(spec.rank), cfg,
+      'update': adapters.init_adapter(embedding_update(spec.rank), cfg,
                               jax.random.fold_in(key, 0)),
       'marks': cfg.width**-0.5 * jax.random.normal(
           jax.random.fold_in(key, 1), (MARKS, cfg.width)),
@@ -309,7 +311,7 @@ def chosen_queries(batch: dict, which: np.ndarray) -> dict:
   return {k: batch[k][which] for k in ('row', 'at', 'names', 'last', 'label')}
 
 
-def predict(probe: dict, params: dict, batches: list[dict], cfg: Shape,
+def predict(probe: dict, params: dict, batches: list[dict], cfg: ModelConfig,
             spec: ConfigDict) -> np.ndarray:
   """The probe's predictions for packed queries, [L + 1, queries]."""
   out = []
@@ -337,7 +339,7 @@ class TrainingQueries(NamedTuple):
   that are not test problems. Made when they are needed; there may be
   millions."""
 
-  data: rows.Data
+  data: mixture.Mixture
   world: IGSM
   task: str
   without: frozenset[str]
@@ -348,7 +350,7 @@ class TrainingQueries(NamedTuple):
                    without=self.without)
 
 
-def training_queries(data: rows.Data, world: IGSM, spec: ConfigDict
+def training_queries(data: mixture.Mixture, world: IGSM, spec: ConfigDict
                      ) -> TrainingQueries:
   """Queries for spec.steps. As many texts are read together as a batch has
   queries."""
@@ -372,7 +374,7 @@ class VProbe:
   by problem.
   """
 
-  cfg: Shape
+  cfg: ModelConfig
   spec: ConfigDict
   seed: int
   negative: int  # the label of what is not so, or not known
@@ -385,7 +387,7 @@ class VProbe:
                              **packed_sizes(train, *self.queries.values()))
     constant = collections.Counter(q.label for q in train).most_common(1)[0][0]
     key = jax.random.key(self.seed)
-    untrained = model.init(self.cfg, jax.random.fold_in(key, 1))
+    untrained = decoder.init(self.cfg, jax.random.fold_in(key, 1))
     out, raw = [], []
     for name, weights in (('trained', params), ('untrained', untrained)):
       probe = train_probe(weights, self.cfg, pack(train), self.negative + 1
@@ -452,7 +454,7 @@ def share_rows(part: list[ProbeQuery], split: str, negative: int, constant: int
                                ('positive_share', label != negative))]
 
 
-def build(config: ConfigDict, data: rows.Data, spec: ConfigDict) -> VProbe:
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> VProbe:
   """Queries of task spec.probe about spec.num_problems problems of each of
   spec.splits. Raises BadInput."""
   if spec.probe not in TASKS:

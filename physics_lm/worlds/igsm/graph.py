@@ -154,7 +154,7 @@ class Graph:
     return max(1, terms - 1)
 
 
-def ordered(g: Graph, query: int) -> list[int]:
+def solution_order(g: Graph, query: int) -> list[int]:
   """What a parameter needs, sources first, itself last."""
   out = {}
 
@@ -172,7 +172,7 @@ def reask(draws: Draws, g: Graph):
   """Asks for another parameter of the problem, by its shortest solution."""
   others = [p for p in g.sources if p != g.order[-1]]
   if others:
-    g.order = ordered(g, draws.pick(others))
+    g.order = solution_order(g, draws.pick(others))
 
 
 def redundant(draws: Draws, g: Graph, most: int) -> list[int]:
@@ -203,7 +203,7 @@ def redundant(draws: Draws, g: Graph, most: int) -> list[int]:
   return [p for p in order if p not in dropped]
 
 
-def mistakes(g: Graph, order: list[int], place: int, kind: str) -> list[int]:
+def wrong_steps(g: Graph, order: list[int], place: int, kind: str) -> list[int]:
   """Parameters that a wrong sentence before sentence `place` may name."""
   if kind == 'retry_weak':
     return order[place + 1:]

@@ -1,7 +1,7 @@
 """Mesh and logical-axis rules: the only file that names mesh axes.
 
 Axes are Auto: the compiler places the collectives, we say where arrays live.
-Parameters carry logical axis names (model.py); RULES maps those to the mesh.
+Parameters carry logical axis names (model/decoder.py); RULES maps those to the mesh.
 """
 
 import math
@@ -59,7 +59,7 @@ def make_mesh(config, devices=None, members: int = 1) -> jax.sharding.Mesh:
       axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def check(config, cfg, mesh: jax.sharding.Mesh, members: int = 1):
+def check_mesh(config, cfg, mesh: jax.sharding.Mesh, members: int = 1):
   """Raises BadInput when members, batch or model do not divide over the mesh,
   or the attention kernel is not for its devices."""
   platform = mesh.devices.flat[0].platform
@@ -84,7 +84,7 @@ def check(config, cfg, mesh: jax.sharding.Mesh, members: int = 1):
                      f'accumulate {config.runtime.accumulate})')
 
 
-def spec(axes) -> P:
+def partition_spec(axes) -> P:
   """Partition of an array with these logical axes (None: not cut). Size-one
   mesh axes stay in: they cut nothing."""
   parts, used = [], set()
@@ -97,8 +97,8 @@ def spec(axes) -> P:
   return P(*parts)
 
 
-def named(mesh, axes) -> NamedSharding:
-  return NamedSharding(mesh, spec(axes))
+def named_sharding(mesh, axes) -> NamedSharding:
+  return NamedSharding(mesh, partition_spec(axes))
 
 
 def batch_shardings(mesh, keys_2d, keys_1d,
@@ -106,17 +106,17 @@ def batch_shardings(mesh, keys_2d, keys_1d,
   """Shardings of a batch's [B, T] and [B] arrays; of a population's, with a
   leading axis of members."""
   first = ('population',) if members else ()
-  return ({k: named(mesh, (*first, 'batch', 'length')) for k in keys_2d}
-          | {k: named(mesh, (*first, 'batch')) for k in keys_1d})
+  return ({k: named_sharding(mesh, (*first, 'batch', 'length')) for k in keys_2d}
+          | {k: named_sharding(mesh, (*first, 'batch')) for k in keys_1d})
 
 
-def of_members(where):
+def population_sharding(where):
   """The shardings of a lone run's arrays, with a leading axis of members."""
   return jax.tree.map(lambda w: NamedSharding(
       w.mesh, P(RULES['population'], *w.spec)), where)
 
 
-def over_members(function, in_axes=0):
+def vmap_members(function, in_axes=0):
   """`function` for every member of a population, each on its devices."""
   return jax.vmap(function, in_axes=in_axes,
                   spmd_axis_name=RULES['population'])
@@ -128,10 +128,10 @@ def constrain(x: jax.Array, *axes) -> jax.Array:
   if mesh.empty:
     return x
   if AxisType.Explicit in mesh.axis_types:
-    return jax.sharding.reshard(x, spec(axes))
-  return jax.lax.with_sharding_constraint(x, spec(axes))
+    return jax.sharding.reshard(x, partition_spec(axes))
+  return jax.lax.with_sharding_constraint(x, partition_spec(axes))
 
 
-def gathered(w: jax.Array, axes) -> jax.Array:
+def all_gather_weight(w: jax.Array, axes) -> jax.Array:
   """A weight gathered over fsdp just before use; tensor parts stay cut."""
   return constrain(w, *(None if a == 'embed' else a for a in axes))

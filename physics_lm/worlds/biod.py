@@ -22,13 +22,13 @@ power), and entry number j's person follows from a hash of j: power.py.
 import math
 
 from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds import power
+from physics_lm.worlds import zipf
 from physics_lm.worlds.base import (
+  CheckResult,
   Example,
-  Verdict,
   distinct,
   generator,
-  mixed,
+  mix_bits,
 )
 
 VERSION = 2
@@ -44,7 +44,7 @@ def permuted(i: int, size: int, keys: tuple[int, ...]) -> int:
   while True:
     left, right = i >> half, i & mask
     for key in keys:
-      left, right = right, left ^ (mixed(right, state=key) & mask)
+      left, right = right, left ^ (mix_bits(right, state=key) & mask)
     i = left << half | right
     if i < size:
       return i
@@ -56,13 +56,13 @@ def shuffled(count: int, state: int) -> list[int]:
   order, bits = list(range(count)), state
   for i in range(count - 1, 0, -1):
     if not i % 16:
-      bits = state = mixed(i, state=state)
+      bits = state = mix_bits(i, state=state)
     bits, j = divmod(bits, i + 1)
     order[i], order[j] = order[j], order[i]
   return order
 
 
-class BitWorld:
+class BioD:
   """People 0 .. N-1. One split, 'bio': entry i is of person i mod N, without
   a power law."""
 
@@ -91,9 +91,9 @@ class BitWorld:
       raise BadInput(f'diversity is {self.D} of {self.T} ** {self.L} chunks, '
                      'wanted at most as many, and fewer than 2 ** 62')
     # Each of a person's facts goes on from a chain that begins alike.
-    self._value_key, self._order_key = mixed(seed, 2), mixed(seed, 3)
-    self._person_key, self.law = mixed(seed, 4), power.law(self.n, c.power)
-    self._name_keys = tuple(mixed(mixed(seed, 1), i) for i in range(4))
+    self._value_key, self._order_key = mix_bits(seed, 2), mix_bits(seed, 3)
+    self._person_key, self.law = mix_bits(seed, 4), zipf.zipf_law(self.n, c.power)
+    self._name_keys = tuple(mix_bits(mix_bits(seed, 1), i) for i in range(4))
     # A small world is remembered, a large one made anew each time.
     self._told: dict[int, tuple] = {}
     self.sets = [tuple(self._chunk(int(code)) for code in distinct(
@@ -118,9 +118,9 @@ class BitWorld:
 
   def value(self, person: int, attribute: int) -> tuple[str, ...]:
     """The C chunks of a value."""
-    state = mixed(self.first + person, attribute, state=self._value_key)
+    state = mix_bits(self.first + person, attribute, state=self._value_key)
     chunks = self.sets[attribute]
-    return tuple(chunks[mixed(c, state=state) % self.D]
+    return tuple(chunks[mix_bits(c, state=state) % self.D]
                  for c in range(self.C))
 
   def _tell(self, person: int):
@@ -138,14 +138,14 @@ class BitWorld:
       raise IndexError(f'example {index} of {self.size(split)} in {split}')
     if self.law:
       return self._entry(
-          self.law.person(mixed(index, state=self._person_key)), index)
+          self.law.person(mix_bits(index, state=self._person_key)), index)
     return self._entry(index % self.n, index)
 
   def _entry(self, person: int, index: int) -> Example:
     """An entry of a person; `index` decides the order."""
     name, values = self._tell(person)
     pieces, answers = list(name), []
-    for a in shuffled(self.K, mixed(index, state=self._order_key)):
+    for a in shuffled(self.K, mix_bits(index, state=self._order_key)):
       key = self._keys[a]
       pieces.append(' ' + key)
       for chunk in values[a]:
@@ -177,22 +177,22 @@ class BitWorld:
     yield from (f' k{a}' for a in range(self.K))
     yield from (f' v{d}' for d in range(self.T))
 
-  def check(self, question: Example, text: str) -> Verdict:
+  def check(self, question: Example, text: str) -> CheckResult:
     """Whether a text is an entry of that person, in any order."""
     person = question.meta['person']
     name, rest = ''.join(self.name(person)), text
     if not rest.startswith(name):
-      return Verdict(False, f'begins {rest[:30]!r}, wanted {name!r}')
+      return CheckResult(False, f'begins {rest[:30]!r}, wanted {name!r}')
     rest, left = rest.removeprefix(name), {
         f' k{a}' + ''.join(self.value(person, a)) for a in range(self.K)}
     while left:
       told = next((s for s in left if (rest + ' ').startswith(s + ' ')), None)
       if told is None:
-        return Verdict(False, f'{rest[:30]!r} is none of the attributes left')
+        return CheckResult(False, f'{rest[:30]!r} is none of the attributes left')
       left.remove(told)
       rest = rest.removeprefix(told)
-    return Verdict(False, f'text after the entry: {rest!r}') if rest else (
-        Verdict(True, 'ok'))
+    return CheckResult(False, f'text after the entry: {rest!r}') if rest else (
+        CheckResult(True, 'ok'))
 
 
 def digits(code: int, base: int, length: int) -> list[int]:
@@ -203,5 +203,5 @@ def digits(code: int, base: int, length: int) -> list[int]:
   return out[::-1]
 
 
-def make(config, seed: int) -> BitWorld:
-  return BitWorld(config, seed)
+def make(config, seed: int) -> BioD:
+  return BioD(config, seed)

@@ -11,7 +11,7 @@ import string
 from importlib import resources
 
 from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds.igsm_graph import CONST, Draws, Graph
+from physics_lm.worlds.igsm.graph import CONST, Draws, Graph
 
 LETTERS = string.ascii_lowercase + string.ascii_uppercase
 BINS = 23  # of template hashes; of them TRAIN_BINS are for training (paper)
@@ -20,11 +20,11 @@ WORDS = (' The number of each', "'s", ' equals', ' each', ' and', ',', '.',
          ' more than', ' times as much as', ' the sum of',
          ' the difference of', ' How many', ' does', ' have?', ' Define', ' as',
          ' BACK', ' so', ';', ' =', ' +', ' -', ' *')
-Chain = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
+Hierarchy = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
 
 
 @functools.cache
-def chain(name: str) -> Chain:
+def load_hierarchy(name: str) -> Hierarchy:
   """((category, sub-categories' names), ..) of a table, from the top down.
   Raises BadInput when there is no such table or it is not sound."""
   folder = resources.files('physics_lm.worlds') / 'tables' / 'igsm'
@@ -32,10 +32,10 @@ def chain(name: str) -> Chain:
   if not path.is_file():
     known = sorted(p.name.removesuffix('.txt') for p in folder.iterdir())
     raise BadInput(f'no hierarchy {name!r}; {nearest(name, known)}')
-  return parse_chain(path.read_text(encoding='utf-8'), name)
+  return parse_hierarchy(path.read_text(encoding='utf-8'), name)
 
 
-def parse_chain(text: str, name: str) -> Chain:
+def parse_hierarchy(text: str, name: str) -> Hierarchy:
   """Reads a table. Raises BadInput for names that a text could not tell
   apart: repeated, empty, or with signs that the sentences use."""
   levels = {}
@@ -73,7 +73,7 @@ def parse_chain(text: str, name: str) -> Chain:
                for category, groups in levels.items())
 
 
-def cut(levels: Chain, name: str, subcategories: int, names: int) -> Chain:
+def cut_hierarchy(levels: Hierarchy, name: str, subcategories: int, names: int) -> Hierarchy:
   """The first sub-categories of each category and names of each of them.
   Raises BadInput when there are fewer."""
   for category, groups in levels:
@@ -98,7 +98,7 @@ class Names:
     levels: name of each level, with its leading space.
   """
 
-  def __init__(self, draws: Draws, g: Graph, levels: Chain):
+  def __init__(self, draws: Draws, g: Graph, levels: Hierarchy):
     """Draws as many consecutive levels as the graph has, a sub-category of
     each, and distinct names from it."""
     top = draws.below(len(levels) - g.depth + 1)

@@ -25,7 +25,7 @@ def format_of(path) -> str:
   return ending if ending in ('jsonl', 'parquet', 'arrayrecord') else 'text'
 
 
-def read(path, field: str = 'text', separator: str = '', start: int = 0
+def read_texts(path, field: str = 'text', separator: str = '', start: int = 0
          ) -> Iterator[str]:
   """The texts of a file from number `start` on, one at a time. `field`: of a
   JSON line, a Parquet column or a tf.train.Example; `separator`: between the
@@ -164,7 +164,7 @@ def _field(number: int, value: bytes) -> bytes:
   return _varint(number << 3 | 2) + _varint(len(value)) + value
 
 
-def example(features: dict) -> bytes:
+def encode_example(features: dict) -> bytes:
   """A serialised tf.train.Example of {name: text, int or list of ints}."""
   out = b''
   for name, value in sorted(features.items()):
@@ -242,7 +242,7 @@ def _numbers(packed: bytes) -> list[int]:
   return out
 
 
-def write(path: Path, records: Iterable[dict]):
+def write_texts(path: Path, records: Iterable[dict]):
   """Writes `records` (dicts of text, int or list of ints) as one file, whole
   or not at all. The same records give the same bytes."""
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -290,7 +290,7 @@ def _write_arrayrecord(path, records, zipped: bool):
   writer = need('array_record.python.array_record_module',
                 'text').ArrayRecordWriter(str(path), 'group_size:1')
   for record in records:
-    writer.write(example(record))
+    writer.write(encode_example(record))
   writer.close()
 
 

@@ -4,6 +4,8 @@ Runs that differ in nothing but numbers (a population: seeds, learning rates,
 weight decays) are one program: their states lie on a leading axis of members.
 """
 
+from physics_lm.model.config import model_config
+from physics_lm.model.config import check_model
 import dataclasses
 import functools
 from typing import Any, NamedTuple
@@ -13,23 +15,24 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from physics_lm import adapters, model, optim, rows, shape, sharding
+from physics_lm.model import adapters, decoder, sharding
+from physics_lm import mixture, optim
 from physics_lm.errors import BadInput
 
 BATCH_2D = ('tokens', 'targets', 'segments', 'positions', 'weights')
 BATCH_1D = ('task', 'entries')
 
 
-class State(NamedTuple):
+class TrainState(NamedTuple):
   step: jax.Array  # steps done, int32
   params: Any  # what trains: the model's, or an adapter's
   opt: Any
   base: Any = None  # the model's, where an adapter trains
 
 
-def loss_sums(params, batch, cfg: shape.Shape, tasks: int, key=None):
+def loss_sums(params, batch, cfg: config.ModelConfig, tasks: int, key=None):
   """(summed loss in nats, sums by task [tasks]): of a batch of [B, T] rows."""
-  total, nll = model.loss(params, batch, cfg, key)
+  total, nll = decoder.loss(params, batch, cfg, key)
   loss_B = (nll * batch['weights']).sum(-1)
   by_task = jax.nn.one_hot(batch['task'], tasks, dtype=jnp.float32)
   sums = {'loss': loss_B @ by_task,
@@ -38,7 +41,7 @@ def loss_sums(params, batch, cfg: shape.Shape, tasks: int, key=None):
   return total, sums
 
 
-class Member(NamedTuple):
+class RunHparams(NamedTuple):
   """What members of a population may differ in, besides their data: scalars,
   or [M] arrays. Inputs of the program, so that another learning rate is not
   another program either."""
@@ -48,22 +51,22 @@ class Member(NamedTuple):
   weight_decay: Any
 
 
-def member(config) -> Member:
+def run_hparams(config) -> RunHparams:
   if not 0 <= config.seed.init < 1 << 32:
     raise BadInput(f'seed.init is {config.seed.init}, wanted 0 to 2 ** 32 - 1')
-  return Member(np.uint32(config.seed.init),
+  return RunHparams(np.uint32(config.seed.init),
                 np.float32(config.optim.learning_rate),
                 np.float32(config.optim.weight_decay))
 
 
-def make_step(cfg: shape.Shape, tx, tasks: int, accumulate: int = 1,
+def make_step(cfg: config.ModelConfig, tx, tasks: int, accumulate: int = 1,
               seed: int = 0, adapter=None):
   """train_step(state, batch) -> (state, sums): pure, jit- and vmap-able.
   `adapter`: config.adapter."""
 
-  def train_step(state: State, batch):
+  def train_step(state: TrainState, batch):
     gradients = lambda params, batch, key: jax.grad(
-        lambda p: loss_sums(whole(state._replace(params=p), cfg, adapter),
+        lambda p: loss_sums(merged_params(state._replace(params=p), cfg, adapter),
                             batch, cfg, tasks, key), has_aux=True)(params)
     key = None
     if cfg.dropout:
@@ -88,26 +91,26 @@ def make_step(cfg: shape.Shape, tx, tasks: int, accumulate: int = 1,
     grads = jax.tree.map(lambda g: g / count, grads)
     updates, opt = tx.update(grads, state.opt, state.params)
     sums |= {'grad_norm': optax.tree.norm(grads), 'steps': jnp.float32(1)}
-    return State(state.step + 1, optax.apply_updates(state.params, updates),
+    return TrainState(state.step + 1, optax.apply_updates(state.params, updates),
                  opt, state.base), sums
 
   return train_step
 
 
-def whole(state: State, cfg: shape.Shape, adapter):
+def merged_params(state: TrainState, cfg: config.ModelConfig, adapter):
   """The parameters that the model runs with."""
   if state.base is None:
     return state.params
-  return adapters.merge(state.base, state.params, adapter, cfg)
+  return adapters.merge_adapter(state.base, state.params, adapter, cfg)
 
 
-class Program(NamedTuple):
+class TrainProgram(NamedTuple):
   """All that the loop calls, and where its arrays lie. Of a population, states
   have a leading axis of members, and batches too unless they share one."""
 
-  cfg: shape.Shape
+  cfg: config.ModelConfig
   mesh: jax.sharding.Mesh
-  abstract: State  # of one run: shapes with shardings
+  abstract: TrainState  # of one run: shapes with shardings
   init: Any  # () -> State
   step: Any  # (state, batch) -> (state, sums), donates the state
   batch_shardings: dict
@@ -117,61 +120,61 @@ class Program(NamedTuple):
   whole: Any  # State of one run -> the parameters its model runs with
 
 
-def build(config, data: rows.Data, devices=None, members=(),
-          shared: bool = False) -> Program:
+def build(config, data: mixture.Mixture, devices=None, members=(),
+          shared: bool = False) -> TrainProgram:
   """Mesh, shardings and jitted functions of a config. `members`: the configs
   of a population, else it is a lone run; `shared`: they all see the same rows.
   Raises BadInput."""
-  shape.check(config)
-  cfg = shape.make(config, len(data.vocab))
+  check_model(config)
+  cfg = model_config(config, len(data.vocab))
   many = len(members)
   mesh = sharding.make_mesh(config, devices, max(many, 1))
   if mesh.devices.flat[0].platform == 'cpu' and not cfg.remat:
     # A loop copies what each layer leaves for the way back: a sixth of a step.
     # (Written out, recomputed layers would save no memory.)
     cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
-  sharding.check(config, cfg, mesh, max(many, 1))
+  sharding.check_mesh(config, cfg, mesh, max(many, 1))
 
   adapted = config.adapter.kind != 'none'
   if adapted and not config.init_from:
     raise BadInput(f'adapter.kind is {config.adapter.kind!r} and init_from '
                    'None, wanted the finished run that it adapts')
 
-  def make_state(who: Member):
+  def make_state(who: RunHparams):
     key = jax.random.key(who.seed)
-    params, base = model.init(cfg, key), None
+    params, base = decoder.init(cfg, key), None
     if adapted:  # of the base, only the shapes are needed: init_from's comes
-      params, base = adapters.init(config.adapter, cfg, key), params
-    return State(jnp.int32(0), params, optim.make(config).init(params), base)
+      params, base = adapters.init_adapter(config.adapter, cfg, key), params
+    return TrainState(jnp.int32(0), params, optim.make_optimizer(config).init(params), base)
 
-  def train_step(who: Member, state: State, batch):
-    tx = optim.make(config, who.learning_rate, who.weight_decay)
+  def train_step(who: RunHparams, state: TrainState, batch):
+    tx = optim.make_optimizer(config, who.learning_rate, who.weight_decay)
     return make_step(cfg, tx, len(data.tasks), config.runtime.accumulate,
                      who.seed, config.adapter)(state, batch)
 
-  shapes = jax.eval_shape(make_state, member(config))
+  shapes = jax.eval_shape(make_state, run_hparams(config))
   # Moments lie where their parameters do; without being told, jit would
   # replicate them and the step would compile again.
   placed = lambda axes: jax.tree.map(
-      lambda a: sharding.named(mesh, a), axes,
+      lambda a: sharding.named_sharding(mesh, a), axes,
       is_leaf=lambda x: isinstance(x, tuple))
-  params, base = placed(model.logical_axes(cfg)), None
+  params, base = placed(decoder.logical_axes(cfg)), None
   if adapted:
-    params, base = placed(adapters.axes(config.adapter, cfg)), params
-  everywhere = sharding.named(mesh, ())
+    params, base = placed(adapters.adapter_axes(config.adapter, cfg)), params
+  everywhere = sharding.named_sharding(mesh, ())
   opt = optim.state_like(config, shapes.opt, params, everywhere)
-  lone = where = State(everywhere, params, opt, base)
+  lone = where = TrainState(everywhere, params, opt, base)
   abstract = jax.tree.map(
       lambda s, w: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=w),
       shapes, where)
   batch = sharding.batch_shardings(mesh, BATCH_2D, BATCH_1D)
-  lead, who = (config.data.batch,), member(config)
+  lead, who = (config.data.batch,), run_hparams(config)
   if members:
-    who = jax.tree.map(lambda *x: np.stack(x), *map(member, members))
+    who = jax.tree.map(lambda *x: np.stack(x), *map(run_hparams, members))
     # Hyperparameters and sums are small: every process holds them all.
-    where = sharding.of_members(lone)
-    make_state = sharding.over_members(make_state)
-    train_step = sharding.over_members(
+    where = sharding.population_sharding(lone)
+    make_state = sharding.vmap_members(make_state)
+    train_step = sharding.vmap_members(
         train_step, (0, 0, None if shared else 0))
     if not shared:
       batch = sharding.batch_shardings(mesh, BATCH_2D, BATCH_1D, members=True)
@@ -184,9 +187,9 @@ def build(config, data: rows.Data, devices=None, members=(),
   take = jax.jit(lambda state, i: jax.tree.map(lambda x: x[i], state),
                  out_shardings=lone)
   # init is called outside set_mesh: linen's own constraints would fail inside.
-  return Program(cfg, mesh, abstract, functools.partial(init, who),
+  return TrainProgram(cfg, mesh, abstract, functools.partial(init, who),
                  functools.partial(step, who), batch, lead,
                  stack if members else lambda states: states[0],
                  take if members else lambda state, _: state,
-                 jax.jit(lambda s: whole(s, cfg, config.adapter)) if adapted
+                 jax.jit(lambda s: merged_params(s, cfg, config.adapter)) if adapted
                  else lambda s: s.params)

@@ -12,13 +12,14 @@ in JSON lines and JSON elsewhere. Files are cut into shards by index. A shard is
 written whole or not at all and never again: the same command resumes.
 """
 
+from physics_lm.progress import Progress
 import itertools
 import json
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
-from physics_lm import cli, store
+from physics_lm import run_dir
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput, disk_errors
 from physics_lm.worlds import base
@@ -29,7 +30,7 @@ MOST = 1_000_000  # examples, unless a count is given
 
 def fields(example: base.Example, split: str, index: int, form: str) -> dict:
   """What a record holds."""
-  prompt, completion = base.halves(example)
+  prompt, completion = base.prompt_and_answer(example)
   plain = (lambda x: x) if form == 'jsonl' else (
       lambda x: json.dumps(x, sort_keys=True))
   return {'index': index, 'split': split, 'text': example.text,
@@ -38,7 +39,7 @@ def fields(example: base.Example, split: str, index: int, form: str) -> dict:
                for name, at in example.answers]), 'meta': plain(example.meta)}
 
 
-def numbers(vocab) -> Sequence[int]:
+def token_numbers(vocab) -> Sequence[int]:
   """Of each of our ids the number that the tokenizer itself has for it (-1:
   none); of GPT-2's used entries ours."""
   theirs = getattr(vocab, 'theirs', None)
@@ -46,32 +47,32 @@ def numbers(vocab) -> Sequence[int]:
       theirs)
 
 
-def tokens(vocab, example: base.Example) -> list[int]:
+def token_ids(vocab, example: base.Example) -> list[int]:
   """Ids in the tokenizer's own numbers, the end token last."""
-  number = numbers(vocab)
+  number = token_numbers(vocab)
   ids = [i for piece in example.pieces for i in vocab.encode(piece)]
   return [number[i] for i in (*ids, vocabs.EOS)]
 
 
-def export(world, what: dict, form: str, out: Path, splits: list[str],
+def export_world(world, what: dict, form: str, out: Path, splits: list[str],
            count: int | None = None, shards: int = 1,
            vocab_kind: str = 'gpt2') -> list[tuple[Path, str, int]]:
   """Writes the files of each split; returns (file, split, examples in it).
   `what` names the world: a folder that holds another export is refused.
   Raises BadInput."""
-  from physics_lm.worlds import records  # NumPy
+  from physics_lm.worlds import text_files  # NumPy
   if shards < 1:
     raise BadInput(f'--shards is {shards}, wanted at least 1')
-  if form != 'nanogpt-bin' and records.format_of(out) != form:
+  if form != 'nanogpt-bin' and text_files.format_of(out) != form:
     raise BadInput(f'--{form} is {out}, wanted a name that ends in .{form}')
   plan = what | {'format': form, 'shards': shards, 'files': {}}
   if base.is_stream(world):
     plan['content'] = world.content()
   vocab = None
   if form == 'nanogpt-bin':
-    vocab = vocabs.make(vocab_kind, world.pieces(), lambda: (
-        e.text for e in base.some(world, splits[0], 2000)))
-    if max(numbers(vocab)) >= 1 << 16:
+    vocab = vocabs.make_vocab(vocab_kind, world.pieces(), lambda: (
+        e.text for e in base.first_examples(world, splits[0], 2000)))
+    if max(token_numbers(vocab)) >= 1 << 16:
       raise BadInput(f'vocab {vocab_kind!r} has {len(vocab)} entries, wanted '
                      'at most 65536: the file holds 16 bits a token')
     plan['vocab'] = {'kind': vocab.kind, 'sha256': vocab.hash}
@@ -92,10 +93,10 @@ def export(world, what: dict, form: str, out: Path, splits: list[str],
   with disk_errors(folder):
     folder.mkdir(parents=True, exist_ok=True)
     made_by = folder / ('.export.json' if vocab else f'.{out.name}.export.json')
-    if made_by.exists() and store.read_json(made_by) != plan:
+    if made_by.exists() and run_dir.read_json(made_by) != plan:
       raise BadInput(f'{out} holds another export ({made_by.name}); wanted the '
                      'same command, or a new place')
-    store.write_json(made_by, plan)
+    run_dir.write_json(made_by, plan)
     return [file for name, (split, *rest) in plan['files'].items()
             for file in _files(world, folder / name, split, rest, shards,
                                vocab, form)]
@@ -118,7 +119,7 @@ def _with(name: str, what: str) -> str:
 
 def _files(world, path: Path, split: str, rest: list, shards: int, vocab,
            form: str):
-  from physics_lm.worlds import records  # NumPy, and what a format needs
+  from physics_lm.worlds import text_files  # NumPy, and what a format needs
   first, last, *half = rest
   paths = [path] if shards == 1 else [
       path.with_name(_with(path.name, f'-{i:05}-of-{shards:05}'))
@@ -127,7 +128,7 @@ def _files(world, path: Path, split: str, rest: list, shards: int, vocab,
   told = [(path, split, sum(map(mine, range(first, last))))]
   if vocab and path.exists():
     return told  # its shards are joined already
-  progress = cli.Progress(last - first, 0, path.name, 'example')
+  progress = Progress(last - first, 0, path.name, 'example')
   done = itertools.count(1)
 
   def made(start, stop):
@@ -135,14 +136,14 @@ def _files(world, path: Path, split: str, rest: list, shards: int, vocab,
       if not mine(i):
         continue
       example = world.example(split, i)
-      yield {'ids': tokens(vocab, example)} if vocab else fields(
+      yield {'ids': token_ids(vocab, example)} if vocab else fields(
           example, split, i, form)
       progress.update(next(done))
 
   edges = [first + (last - first) * i // shards for i in range(shards + 1)]
   for shard, start, stop in zip(paths, edges, edges[1:]):
     if not shard.exists():
-      records.write(shard, made(start, stop))
+      text_files.write_texts(shard, made(start, stop))
   progress.close()
   if not vocab:
     return [(p, split, b - a) for p, a, b in zip(paths, edges, edges[1:])]
@@ -155,7 +156,7 @@ def _files(world, path: Path, split: str, rest: list, shards: int, vocab,
     for shard in paths:
       shard.unlink()
   if vocab.kind != 'gpt2':  # of GPT-2's tokens nanoGPT knows all by itself
-    letters = {n: vocab.decode([i]) for i, n in enumerate(numbers(vocab))
+    letters = {n: vocab.decode([i]) for i, n in enumerate(token_numbers(vocab))
                if n >= 0}
     with path.with_name('meta.pkl').open('wb') as f:
       pickle.dump({'vocab_size': max(letters) + 1, 'itos': letters,

@@ -14,15 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from physics_lm import kernels, model, sharding
+from physics_lm.model import decoder, kernels, sharding
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 
 _ROUND = 16  # columns: prompts are padded to a multiple, for few compilations
 
 
-class Method(NamedTuple):
+class DecodingMethod(NamedTuple):
   """How the next token is chosen; as it stands, greedily."""
 
   temperature: float = 0.0  # of sampling; 0: the likeliest token
@@ -30,33 +30,33 @@ class Method(NamedTuple):
   beams: int = 1  # kept side by side, by summed log-probability; no sampling
 
 
-def method(text: str) -> Method:
+def decoding_method(text: str) -> DecodingMethod:
   """'greedy', 'sample', 'sample:TEMPERATURE', 'sample:TEMPERATURE:TOP_K' or
   'beam:WIDTH'. Raises BadInput."""
   kind, *numbers = text.split(':')
   try:
     if kind == 'greedy' and not numbers:
-      return Method()
+      return DecodingMethod()
     if kind == 'sample' and len(numbers) < 3:
-      made = Method(float(numbers[0]) if numbers else 1.0,
+      made = DecodingMethod(float(numbers[0]) if numbers else 1.0,
                     int(numbers[1]) if len(numbers) > 1 else 0)
       if made.temperature > 0 and made.top_k >= 0:
         return made
     if kind == 'beam' and len(numbers) == 1 and int(numbers[0]) > 0:
-      return Method(beams=int(numbers[0]))
+      return DecodingMethod(beams=int(numbers[0]))
   except ValueError:
     pass
   raise BadInput(f'decoding by {text!r}, wanted greedy, sample, '
                  'sample:TEMPERATURE, sample:TEMPERATURE:TOP_K or beam:WIDTH')
 
 
-def greedy(params, cfg: Shape, prompts, steps: int, entries: int | None = None
+def greedy_decode(params, cfg: ModelConfig, prompts, steps: int, entries: int | None = None
            ) -> list[list[int]]:
   """The likeliest token at each step; see `generate`."""
   return generate(params, cfg, prompts, steps, entries=entries)
 
 
-def generate(params, cfg: Shape, prompts, steps: int, how: Method = Method(),  # noqa: B008
+def generate(params, cfg: ModelConfig, prompts, steps: int, how: DecodingMethod = DecodingMethod(),  # noqa: B008
              *, entries: int | None = None, batch: int | None = None,
              seed: int = 0, numbers=None, stop: int = vocabs.EOS,
              width: int = 0) -> list[list[int]]:
@@ -189,26 +189,26 @@ def _beams(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
   return sharding.constrain(out[:, 0], None, None)
 
 
-def _prompt(params, tokens_BT, first_B, steps: int, cfg: Shape, entries: int):
+def _prompt(params, tokens_BT, first_B, steps: int, cfg: ModelConfig, entries: int):
   """Reads the prompts: (read, logits of the next token [B, V], pasts), where
   read(tokens_BT, pasts) goes on to the next (logits, pasts)."""
   # Cut apart once, not at every token.
   layers = [jax.tree.map(operator.itemgetter(i), params['layers'])
             for i in range(cfg.depth)]
-  ends, block = {'params': params['ends']}, model.Block(cfg)
+  ends, block = {'params': params['ends']}, decoder.Block(cfg)
 
   def read(tokens_BT, pasts):
     column, first_B = pasts[0].column, pasts[0].first_B
     positions_BT = column + jnp.arange(tokens_BT.shape[1]) - first_B[:, None]
     segments_BT = (positions_BT >= 0).astype(jnp.int32)
-    x_BTD = model.Ends(cfg).apply(ends, tokens_BT, method='embed')
+    x_BTD = decoder.EmbedUnembed(cfg).apply(ends, tokens_BT, method='embed')
     new = []
     for weights, past in zip(layers, pasts):
       (x_BTD, _), cache = block.apply(
           {'params': weights, 'cache': {'past': past}}, x_BTD, segments_BT,
           jnp.maximum(positions_BT, 0), mutable='cache')
       new.append(cache['cache']['past'])
-    h_BTD, table_VD = model.Ends(cfg).apply(ends, x_BTD[:, -1:], method='last')
+    h_BTD, table_VD = decoder.EmbedUnembed(cfg).apply(ends, x_BTD[:, -1:], method='last')
     logits_BTV = jnp.einsum('BTD,VD->BTV', h_BTD, table_VD[:entries],
                             preferred_element_type=jnp.float32)
     return logits_BTV[:, 0], new
@@ -218,5 +218,5 @@ def _prompt(params, tokens_BT, first_B, steps: int, cfg: Shape, entries: int):
       jnp.zeros((B, cfg.kv_heads, T + steps, cfg.head), cfg.dtype),
       'batch', 'kv_heads', 'length', 'head')
   tokens_BT = sharding.constrain(tokens_BT, 'batch', 'length')
-  past = kernels.Past(empty, empty, jnp.int32(0), first_B)
+  past = kernels.KVCache(empty, empty, jnp.int32(0), first_B)
   return read, *read(tokens_BT, [past] * cfg.depth)

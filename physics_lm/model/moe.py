@@ -5,13 +5,13 @@ row gives every expert room for capacity x T / E tokens; what comes later than
 that passes by on the residual stream. First come, first served, so no token
 depends on a later one; tokens of one row do compete across its segments.
 
-E experts, C room in each; other letters as in model.py.
+E experts, C room in each; other letters as in model/decoder.py.
 """
 
 import jax
 import jax.numpy as jnp
 
-from physics_lm import sharding
+from physics_lm.model import sharding
 
 
 def route(x_BTD, router_DE, real_BT, capacity: float):
@@ -20,7 +20,7 @@ def route(x_BTD, router_DE, real_BT, capacity: float):
   load-balancing loss, 1 when every expert gets its share. `real_BT`: False
   for padding, which takes no room."""
   T, E = x_BTD.shape[1], router_DE.shape[1]
-  C = room(T, E, capacity)
+  C = expert_capacity(T, E, capacity)
   p_BTE = jax.nn.softmax(jnp.einsum(
       'BTD,DE->BTE', x_BTD.astype(jnp.float32),
       router_DE.astype(jnp.float32)))
@@ -35,12 +35,12 @@ def route(x_BTD, router_DE, real_BT, capacity: float):
   return slot_BT, p_BTE.max(-1), E * (share_E * p_E).sum()
 
 
-def room(length: int, experts: int, capacity: float) -> int:
+def expert_capacity(length: int, experts: int, capacity: float) -> int:
   """C: tokens of a row that an expert takes."""
   return min(max(-int(-capacity * length // experts), 1), length)
 
 
-def scatter(x_BTD, slot_BT, experts: int, room: int):
+def to_experts(x_BTD, slot_BT, experts: int, room: int):
   """Tokens in their experts' slots, [B, E, C, D]; empty slots are zero."""
   B, _, D = x_BTD.shape
   out = jnp.zeros((B, experts * room + 1, D), x_BTD.dtype)
@@ -50,14 +50,14 @@ def scatter(x_BTD, slot_BT, experts: int, room: int):
       'batch', 'experts', 'length', 'activation')
 
 
-def gather(y_BECD, slot_BT):
+def from_experts(y_BECD, slot_BT):
   """Each token's own slot, [B, T, D]; zero for one without a place."""
   B, E, C, D = y_BECD.shape
   y = jnp.pad(y_BECD.reshape(B, E * C, D), ((0, 0), (0, 1), (0, 0)))
   return jnp.take_along_axis(y, slot_BT[..., None], 1)
 
 
-def layer(block, x_BTD, segments_BT, activation):
+def moe_mlp(block, x_BTD, segments_BT, activation):
   """(y [B, T, D], balance): the block's MLP, E times over; each token goes
   through one."""
   c = block.cfg
@@ -67,7 +67,7 @@ def layer(block, x_BTD, segments_BT, activation):
                            jnp.float32)
   slot_BT, gate_BT, balance = route(x_BTD, router_DE, segments_BT > 0,
                                     c.capacity)
-  h_BECD = scatter(x_BTD, slot_BT, E, room(T, E, c.capacity))
+  h_BECD = to_experts(x_BTD, slot_BT, E, expert_capacity(T, E, c.capacity))
 
   def each(name, x_BECI, I, O, axes, std):
     w_EIO = block._param(name, (E, I, O), ('experts', *axes), std)
@@ -83,4 +83,4 @@ def layer(block, x_BTD, segments_BT, activation):
   gate_BECF = each('gate', h_BECD, *inner) if c.gated else h_BECF
   h_BECF = activation(gate_BECF) * (h_BECF if c.gated else 1)
   y_BECD = each('down', h_BECF, *outer)
-  return gather(y_BECD, slot_BT) * gate_BT[..., None].astype(c.dtype), balance
+  return from_experts(y_BECD, slot_BT) * gate_BT[..., None].astype(c.dtype), balance

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from physics_lm import store
+from physics_lm import run_dir
 from physics_lm.errors import BadInput
 
 
-class Band:
+class LossBand:
   """Judges a run's losses in order; says so once each time it leaves."""
 
   def __init__(self, tokens, low, high, source: str = ''):
@@ -43,13 +43,13 @@ class Band:
             + (f' ({self.source})' if self.source else ''))
 
 
-def load(path: str) -> Band | None:
+def load_band(path: str) -> LossBand | None:
   """The band in a file; None for no path. Raises BadInput."""
   if not path:
     return None
   if not Path(path).is_file():
     raise BadInput(f'log.band is {path!r}, wanted a JSON file')
-  told = store.read_json(Path(path))
+  told = run_dir.read_json(Path(path))
   try:
     columns = [np.asarray(told[k], np.float64) for k in (
         'tokens', 'low', 'high')]
@@ -63,11 +63,11 @@ def load(path: str) -> Band | None:
     raise BadInput(f'{path}: tokens {tokens.shape}, low {low.shape}, high '
                    f'{high.shape}; wanted two points or more, tokens above 0 '
                    'and rising, low at most high')
-  return Band(*columns, str(told.get('from', '')))
+  return LossBand(*columns, str(told.get('from', '')))
 
 
-def write(path: Path, tokens, low, high, source: str):
+def write_band(path: Path, tokens, low, high, source: str):
   """A band's file."""
-  store.write_json(path, {
+  run_dir.write_json(path, {
       'tokens': np.asarray(tokens).tolist(), 'low': np.asarray(low).tolist(),
       'high': np.asarray(high).tolist(), 'from': source})

@@ -8,7 +8,7 @@ integer, and the stream cannot depend on hosts, workers or mesh.
 
 Text of the user's own and seqio's tasks are streams (worlds/base.py): they
 have no index. Which rows are theirs is decided here all the same; what is in
-them comes from pipeline.py, which packs streams and keeps their place.
+them comes from loader.py, which packs streams and keeps their place.
 """
 
 import functools
@@ -42,7 +42,7 @@ class Task(NamedTuple):
   people: int  # divisor of exposures; 0: a stream
 
 
-class Data(NamedTuple):
+class Mixture(NamedTuple):
   """Worlds, tokenizer and tasks that a config describes."""
 
   worlds: dict[str, base.World]
@@ -59,7 +59,7 @@ class Data(NamedTuple):
     return [i for i, t in enumerate(self.tasks) if base.is_stream(t.world)]
 
 
-def load(config) -> Data:
+def load_mixture(config) -> Mixture:
   """Builds (once per process and config) what a config says of its data."""
   relevant = {'worlds': config.worlds, 'data': config.data,
               'seed': {k: config.seed[k] for k in ('data', 'world')}}
@@ -72,11 +72,11 @@ def _text(tree) -> str:
 
 @functools.lru_cache(64)
 def _world(text: str, seed: int) -> base.World:
-  return base.make(ConfigDict(json.loads(text)), seed)
+  return base.make_world(ConfigDict(json.loads(text)), seed)
 
 
 @functools.lru_cache(64)
-def _load(text: str) -> Data:
+def _load(text: str) -> Mixture:
   c = ConfigDict(json.loads(text))
   worlds = {k: _world(_text(w), c.seed.world) for k, w in c.worlds.items()}
   pieces = [p for w in worlds.values() for p in w.pieces()]
@@ -112,12 +112,12 @@ def _load(text: str) -> Data:
     raise BadInput(f'data.masked is {c.data.masked} of a stream of text, '
                    'wanted worlds that make their own examples, or 0')
   if streams_only:
-    world, vocab = source(c)
+    world, vocab = open_stream(c)
     worlds[c.data.source] = world
     tasks = [Task('source', world, 'train', 1.0, 'all', '', 0, 0)]
   else:
     vocab = _vocab(c.data.vocab, worlds, pieces, tasks)
-  return Data(worlds, vocab, tuple(tasks), c.data.length, c.data.isolate,
+  return Mixture(worlds, vocab, tuple(tasks), c.data.length, c.data.isolate,
               c.seed.data, c.data.shards, c.data.masked)
 
 
@@ -128,10 +128,10 @@ def _vocab(kind: str, worlds: dict, pieces: list[str], tasks) -> vocabs.Vocab:
                    'has words unknown; wanted byte, bpe:SIZE, gpt2 or a path')
   marks = dict.fromkeys(m for w in worlds.values()
                         for m in getattr(w, 'marks', ()))
-  return vocabs.make(kind, pieces, lambda: texts(tasks), tuple(marks))
+  return vocabs.make_vocab(kind, pieces, lambda: tokenizer_corpus(tasks), tuple(marks))
 
 
-def source(c: ConfigDict):
+def open_stream(c: ConfigDict):
   """(stream world, vocabulary) of config.data.source. Raises BadInput."""
   kind, _, name = c.data.source.partition(':')
   if kind != 'seqio' or not name:
@@ -146,15 +146,15 @@ def source(c: ConfigDict):
   return world, world.vocab
 
 
-def texts(tasks):
+def tokenizer_corpus(tasks):
   """What a tokenizer is trained on: of each task, 2,000 texts spread evenly
   over its split."""
   for task in tasks:
-    for example in base.some(task.world, task.split, 2000):
+    for example in base.first_examples(task.world, task.split, 2000):
       yield task.tag + example.text
 
 
-def task_of(data: Data, row: int) -> int:
+def task_for_row(data: Mixture, row: int) -> int:
   """Which task row `row` belongs to: a golden-ratio sequence, so that any
   stretch of rows holds each task's share to within a row or two."""
   u = (row * _GOLDEN) % 1.0
@@ -166,11 +166,11 @@ def task_of(data: Data, row: int) -> int:
   return len(data.tasks) - 1
 
 
-def row(data: Data, index: int) -> dict[str, np.ndarray]:
+def packed_row(data: Mixture, index: int) -> dict[str, np.ndarray]:
   """Row `index`: tokens, targets, segments, positions [T] int32, weights [T]
   float32, task and entries (scalars, int32). Segment 0 is padding; weights
   are the loss weights of the targets; entries counts the examples."""
-  which = task_of(data, index)
+  which = task_for_row(data, index)
   task = data.tasks[which]
   rng = np.random.Generator(np.random.Philox(key=[data.seed, index]))
   out = new_row(data.length)
@@ -184,20 +184,20 @@ def row(data: Data, index: int) -> dict[str, np.ndarray]:
         if len(item[0]) > data.length:
           if task.world.unbounded and (left := left - 1):
             continue
-          raise BadInput(too_long(data, task.name, len(item[0])))
+          raise BadInput(too_long_message(data, task.name, len(item[0])))
         used = data.length
         break
       entries += 1
-      place(out, item, used, entries, data.isolate)
+      write_example(out, item, used, entries, data.isolate)
       used = end
   if data.masked:
-    told, become = drawn(data, task, out, rng)
-    mask(out, told, become)
+    told, become = sample_mlm_mask(data, task, out, rng)
+    apply_mlm_mask(out, told, become)
   out['task'], out['entries'] = np.int32(which), np.int32(entries)
   return out
 
 
-def check(data: Data):
+def check_mixture(data: Mixture):
   """Raises BadInput when an example is longer than a row: of each task, 500
   spread evenly. A longer one among the rest raises when it is drawn. Of a
   world without bounds one in ten may be longer: rows leave those out."""
@@ -211,15 +211,15 @@ def check(data: Data):
         for index in range(0, task.size, max(task.size // 500, 1)))
     tail = len(lengths) // 10 if task.world.unbounded else 0
     if lengths[-1 - tail] > data.length:
-      raise BadInput(too_long(data, task.name, lengths[-1 - tail]))
+      raise BadInput(too_long_message(data, task.name, lengths[-1 - tail]))
 
 
-def too_long(data: Data, name: str, found: int) -> str:
+def too_long_message(data: Mixture, name: str, found: int) -> str:
   return (f'an example of task {name} has {found} tokens, a row '
           f'data.length={data.length}: wanted rows at least as long')
 
 
-def encode(data: Data, example: base.Example, loss: str = 'all',
+def encode(data: Mixture, example: base.Example, loss: str = 'all',
            tag: str = '') -> tuple[list[int], list[float]]:
   """(ids, weights), each one longer than the text: ids begin with the end
   token, weights close with the end token's as target."""
@@ -243,7 +243,7 @@ def encode(data: Data, example: base.Example, loss: str = 'all',
   return ids, weights + [weights[-1]]
 
 
-def answer_spans(data: Data, example: base.Example, tag: str = ''):
+def answer_spans(data: Mixture, example: base.Example, tag: str = ''):
   """[(attribute, start, stop)] of targets, counted from the example's start:
   target i is the token after input i, so the text's token i is target i."""
   lengths = [len(data.vocab.encode(piece)) for piece in example.pieces]
@@ -260,7 +260,7 @@ def new_row(length: int) -> dict[str, np.ndarray]:
   return out
 
 
-def place(out, item, start: int, segment: int, isolate: bool = True):
+def write_example(out, item, start: int, segment: int, isolate: bool = True):
   """Writes one encoded example into a row at `start`, in place."""
   ids, weights = item
   n, at = len(ids), slice(start, start + len(ids))
@@ -273,7 +273,7 @@ def place(out, item, start: int, segment: int, isolate: bool = True):
   out['positions'][at] = range(first, first + n)
 
 
-def mask(out, told, become=vocabs.PAD):
+def apply_mlm_mask(out, told, become=vocabs.PAD):
   """Makes a row, or several, one of a masked language model, in place: where
   `told`, targets are asked for and `become` stands; other inputs are their own
   targets (so the text is read from its first word on, to its end token). The
@@ -282,7 +282,7 @@ def mask(out, told, become=vocabs.PAD):
   out['weights'] = told.astype(np.float32)
 
 
-def drawn(data: Data, task: Task, out, rng):
+def sample_mlm_mask(data: Mixture, task: Task, out, rng):
   """(which targets of a row are asked for, what stands in their place). A
   share `masked` of words, 80 % of them hidden, 10 % another word and 10 % left
   as they are (Part 3.1, appendix H); of a task with loss on answers, all of

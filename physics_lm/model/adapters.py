@@ -28,13 +28,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from physics_lm import model
-from physics_lm.compress import INPUTS
+from physics_lm.model import decoder
+from physics_lm.model.compress import INPUTS
 from physics_lm.errors import BadInput, nearest
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 
 KINDS = ('none', 'lora', 'whole', 'prefix', 'prompt', 'bottleneck')
-ORDINARY = ('none', 'lora', 'whole')  # merged, the tree is a plain model's
+MERGEABLE = ('none', 'lora', 'whole')  # merged, the tree is a plain model's
 
 
 class Leaf(NamedTuple):
@@ -45,7 +45,7 @@ class Leaf(NamedTuple):
   std: float = 0.0  # of the normal it is drawn from; 0: zeros
 
 
-def leaves(spec, cfg: Shape) -> dict:
+def adapter_leaves(spec, cfg: ModelConfig) -> dict:
   """{part: {name: {role: Leaf}}} of an adapter: roles `in` and `out` are
   multiplied and added to the parameter of that name, `difference` is added,
   `new` is a parameter that the model lacks. Raises BadInput."""
@@ -87,10 +87,10 @@ def _names(spec) -> list[str]:
   return [n.strip() for n in spec.matrices.split(',') if n.strip()]
 
 
-def _parameter(name: str, cfg: Shape):
+def _parameter(name: str, cfg: ModelConfig):
   """(part, shape, logical axes) of a model's parameter. Raises BadInput."""
-  axes = model.logical_axes(cfg)
-  shapes = jax.eval_shape(lambda: model.init(cfg, jax.random.key(0)))
+  axes = decoder.logical_axes(cfg)
+  shapes = jax.eval_shape(lambda: decoder.init(cfg, jax.random.key(0)))
   for part in axes:
     if name in axes[part]:
       return part, shapes[part][name].shape, axes[part][name]
@@ -98,7 +98,7 @@ def _parameter(name: str, cfg: Shape):
                  f'{nearest(name, [n for p in axes.values() for n in p])}')
 
 
-def _low_rank(spec, cfg: Shape) -> dict:
+def _low_rank(spec, cfg: ModelConfig) -> dict:
   out, r = {}, spec.rank
   for name in _names(spec):
     part, shape, axes = _parameter(name, cfg)
@@ -120,17 +120,17 @@ def _low_rank(spec, cfg: Shape) -> dict:
   return out
 
 
-def _map(function, spec, cfg: Shape):
-  return jax.tree.map(function, leaves(spec, cfg),
+def _map(function, spec, cfg: ModelConfig):
+  return jax.tree.map(function, adapter_leaves(spec, cfg),
                       is_leaf=lambda x: isinstance(x, Leaf))
 
 
-def axes(spec, cfg: Shape):
+def adapter_axes(spec, cfg: ModelConfig):
   """The logical axes of every parameter of the adapter, as a tree."""
   return _map(lambda leaf: leaf.axes, spec, cfg)
 
 
-def init(spec, cfg: Shape, key):
+def init_adapter(spec, cfg: ModelConfig, key):
   """The adapter's parameters, float32, as a tree. Raises BadInput."""
   at, tree = jax.tree.flatten(_map(lambda leaf: leaf, spec, cfg),
                               is_leaf=lambda x: isinstance(x, Leaf))
@@ -139,7 +139,7 @@ def init(spec, cfg: Shape, key):
       for k, leaf in zip(jax.random.split(key, max(len(at), 1)), at)])
 
 
-def merge(params, adapter, spec, cfg: Shape):
+def merge_adapter(params, adapter, spec, cfg: ModelConfig):
   """The parameters that the model runs with; those given stay as they are."""
   out = {part: dict(own) for part, own in params.items()}
   for part, changes in adapter.items():
@@ -160,12 +160,12 @@ def merge(params, adapter, spec, cfg: Shape):
   return out
 
 
-def _left_by(params, prompt_PD, cfg: Shape) -> dict:
+def _left_by(params, prompt_PD, cfg: ModelConfig) -> dict:
   """Keys and values [L, P, K, H] of a prompt that stands before everything,
   at positions -P to -1."""
   P = len(prompt_PD)
   where = jnp.ones((1, P), jnp.int32), jnp.arange(-P, 0)[None]
-  block = model.Block(cfg)
+  block = decoder.Block(cfg)
 
   def layer(x_BPD, weights):
     (y_BPD, _), kept = block.apply({'params': weights}, x_BPD, *where,

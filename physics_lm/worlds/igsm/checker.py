@@ -31,7 +31,7 @@ _BINARY = re.compile(r'([A-Za-z]|[0-9]+) ([+*-]) ([A-Za-z]|[0-9]+)')
 _NUMBERS = re.compile(r'([0-9]+) ([+*-]) ([0-9]+)')
 
 
-class Verdict(NamedTuple):
+class SolutionCheck(NamedTuple):
   """What `check` says.
 
   Attributes:
@@ -319,7 +319,7 @@ class _Reader:
 
 
 def check(problem: str | Problem, solution: str, hierarchy: Hierarchy = (),
-          modulus: int = 23) -> Verdict:
+          modulus: int = 23) -> SolutionCheck:
   """Judges a solution text.
 
   Args:
@@ -354,7 +354,7 @@ def check(problem: str | Problem, solution: str, hierarchy: Hierarchy = (),
   needed = problem.needed()
   told = len(reader.told)
   number = re.search(r'= ([0-9]+)\.?\s*$', solution)
-  return Verdict(
+  return SolutionCheck(
       reason == 'ok', reason, bool(number) and int(number[1]) == truth,
       retries, reader.operations, told,
       sum(p not in needed for p in reader.told),

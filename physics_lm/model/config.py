@@ -4,8 +4,8 @@ import dataclasses
 
 from physics_lm.errors import BadInput
 
-CHUNK = 1 << 25  # logits that are in memory at once, all rows together
-KNOWN = {
+LOGITS_CHUNK = 1 << 25  # logits that are in memory at once, all rows together
+CHOICES = {
     'mlp': ('gelu', 'relu', 'silu', 'gated_gelu', 'gated_relu', 'gated_silu'),
     'norm': ('layernorm', 'rmsnorm'),
     'dtype': ('float32', 'bfloat16', 'float16'),
@@ -14,7 +14,7 @@ KNOWN = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Shape:
+class ModelConfig:
   """Everything forward() depends on; hashable, so a static argument."""
 
   vocab: int  # V, rows of the embedding
@@ -54,7 +54,7 @@ class Shape:
     return self.mlp.removeprefix('gated_')
 
 
-def check(config):
+def check_model(config):
   """Raises BadInput for counts and choices that no run can have. A run that
   starts from another may take no step: then it is only evaluated."""
   if config.steps < 1 and not (config.init_from and config.steps == 0):
@@ -73,7 +73,7 @@ def check(config):
                    'or online')
 
 
-def knee(config) -> int:
+def lr_decay_start(config) -> int:
   """The step from which the learning rate falls, or `steps` where it never
   does: up to there, runs that differ in steps and decay only are the same
   run. Raises BadInput for a schedule that has none."""
@@ -86,7 +86,7 @@ def knee(config) -> int:
   return total - min(round(o.decay * total), total - o.warmup)
 
 
-def make(config, vocab_size: int) -> Shape:
+def model_config(config, vocab_size: int) -> ModelConfig:
   """The shape of config.model over a vocabulary. Raises BadInput.
 
   The embedding has a multiple of 8 rows, so that a small mesh can cut it.
@@ -115,14 +115,14 @@ def make(config, vocab_size: int) -> Shape:
       (min(m.capacity, m.capacity_test) > 0, f'model.capacity is {m.capacity} '
        f'and model.capacity_test {m.capacity_test}, wanted both above 0'),
       (0 <= m.dropout < 1, f'model.dropout is {m.dropout}, wanted [0, 1)')]
-  for key, known in KNOWN.items():
+  for key, known in CHOICES.items():
     section = r if key == 'attention' else m
     checks.append((section[key] in known, f'{key} is {section[key]!r}, wanted '
                    f'one of {", ".join(known)}'))
   for ok, message in checks:
     if not ok:
       raise BadInput(message)
-  return Shape(
+  return ModelConfig(
       vocab=-(-vocab_size // 8) * 8, depth=m.depth, width=m.width,
       heads=m.heads, kv_heads=kv, mlp_width=round(m.width * m.mlp_ratio),
       mlp=m.mlp, norm=m.norm, bias=m.bias, tied=m.tied, qk_norm=m.qk_norm,
@@ -132,6 +132,6 @@ def make(config, vocab_size: int) -> Shape:
       experts=m.experts, capacity=m.capacity, balance=m.balance)
 
 
-def evaluated(config, form: Shape) -> Shape:
+def eval_config(config, form: ModelConfig) -> ModelConfig:
   """The shape that is evaluated: experts have more room than in training."""
   return dataclasses.replace(form, capacity=config.model.capacity_test)

@@ -15,7 +15,7 @@ import operator
 from functools import cache
 from typing import NamedTuple
 
-from physics_lm.worlds.igsm_graph import CONST, Draws, Graph
+from physics_lm.worlds.igsm.graph import CONST, Draws, Graph
 
 OPERANDS = 4  # most operands of a sentence, the random constant included
 TRIES = 1000  # structures tried for one choice of n and m

@@ -24,9 +24,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from physics_lm import model
+from physics_lm.model import decoder
 from physics_lm.errors import BadInput, nearest
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 
 METHODS = ('none', 'nearest', 'gptq', 'prune', 'prune_units')
 # Inputs of each matrix, as axes of its shape.
@@ -37,7 +37,7 @@ SCALE, PLAIN = 16, 16  # bits of a scale, and of a weight left alone
 CLIPS = np.linspace(0.4, 1.0, 25)
 
 
-def check(spec, experts: int = 1):
+def check_compression(spec, experts: int = 1):
   """Raises BadInput."""
   if experts > 1 and spec.compress in ('gptq', 'prune_units'):
     raise BadInput(f'compress {spec.compress} of a model with {experts} '
@@ -55,11 +55,11 @@ def check(spec, experts: int = 1):
       raise BadInput(f'evals: {text}')
 
 
-def compress(params, spec, cfg: Shape, batch, entries: int | None = None):
+def compress(params, spec, cfg: ModelConfig, batch, entries: int | None = None):
   """(params, bits of storage): `batch` holds tokens, segments and positions,
   [B, T], to calibrate on. `entries`: rows of the tables that are stored, less
   than all when some are padding. Raises BadInput."""
-  check(spec, cfg.experts)
+  check_compression(spec, cfg.experts)
   stored = (entries or cfg.vocab) / cfg.vocab  # of a table
   if spec.compress == 'none':
     tables = (1 if cfg.tied else 2) * cfg.vocab * cfg.width
@@ -67,12 +67,12 @@ def compress(params, spec, cfg: Shape, batch, entries: int | None = None):
                          - (1 - stored) * tables)
   ends, layers = ({k: np.array(v) for k, v in params[part].items()}
                   for part in ('ends', 'layers'))
-  block, storage = model.Block(cfg), 0
+  block, storage = decoder.Block(cfg), 0
   for name in (n for n in TABLES if n in ends):
     # A token's row is an output of D inputs.
-    new, size = matrix(ends[name].T, spec)
+    new, size = compress_matrix(ends[name].T, spec)
     ends[name], storage = new.T, storage + stored * size
-  x_BTD = model.Ends(cfg).apply({'params': ends}, batch['tokens'],
+  x_BTD = decoder.EmbedUnembed(cfg).apply({'params': ends}, batch['tokens'],
                                 method='embed')
   where = batch['segments'], batch['positions']
   real_M = np.asarray(batch['segments']).reshape(-1) > 0
@@ -87,7 +87,7 @@ def compress(params, spec, cfg: Shape, batch, entries: int | None = None):
         experts = own[name] if x_MI is None else own[name][None]
         for w in experts:
           I = math.prod(w.shape[:INPUTS[name]])
-          new, size = matrix(w.reshape(I, -1), spec,
+          new, size = compress_matrix(w.reshape(I, -1), spec,
                              None if x_MI is None else x_MI[real_M])
           w[...], storage = new.reshape(w.shape), storage + size
     x_BTD, _ = block.apply({'params': own}, x_BTD, *where)
@@ -97,7 +97,7 @@ def compress(params, spec, cfg: Shape, batch, entries: int | None = None):
       storage + PLAIN * plain)
 
 
-def matrix(w_IO, spec, x_MI=None):
+def compress_matrix(w_IO, spec, x_MI=None):
   """(w compressed, bits of storage) of one matrix, given inputs to it."""
   w_IO = np.asarray(w_IO, np.float64)
   I, O = w_IO.shape
@@ -161,7 +161,7 @@ def gptq(w_IO, H_II, bits: int, group: int):
   return new
 
 
-def units(own, keep: float, cfg: Shape) -> float:
+def units(own, keep: float, cfg: ModelConfig) -> float:
   """Zeroes whole units of a layer's matrices in place, those with the least
   norm; bits of storage of what stays. Heads go in groups that share a key."""
   K, D, storage = cfg.kv_heads, cfg.width, 0

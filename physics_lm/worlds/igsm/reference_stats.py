@@ -1,6 +1,6 @@
 """Are iGSM's problems, by their statistics, those of the authors' code?
 
-  python -m physics_lm.worlds.igsm_statistics --count=10000
+  python -m physics_lm.worlds.igsm.problems.reference_stats --count=10000
 
 THEIRS was measured with the released generator; where it is not known on how
 many problems, 200 are assumed. The law of operations is exact. Tokens are
@@ -8,13 +8,15 @@ pieces (a name is one). Rows compare in standard errors of both samples
 together; the sentences of a problem count as one draw.
 """
 
+from physics_lm.config import override
+from physics_lm.config import argument_parser
 import collections
 import re
 from typing import NamedTuple
 
 import numpy as np
 
-from physics_lm import cli
+
 from physics_lm.errors import BadInput, command
 from physics_lm.worlds import base
 
@@ -45,7 +47,7 @@ KINDS = ('a constant', 'one', 'c + one', 'c * one', 'a sum', 'a difference',
          'c and those')  # of sentences
 
 
-class Row(NamedTuple):
+class StatisticsRow(NamedTuple):
   """A line of the table."""
 
   setting: str
@@ -61,7 +63,7 @@ class Row(NamedTuple):
     return (self.ours - self.theirs) / self.error
 
 
-def law(low: int, high: int, op: int) -> float:
+def op_probability(low: int, high: int, op: int) -> float:
   """Share of problems of `op` operations: the smaller of two uniforms."""
   return (2 * (high - op) + 1) / (high - low + 1)**2
 
@@ -99,11 +101,11 @@ def sentences(world, example) -> collections.Counter:
   return kinds
 
 
-def rows(setting: str, count: int, seed: int = 0) -> list[Row]:
+def statistics_rows(setting: str, count: int, seed: int = 0) -> list[StatisticsRow]:
   """A row for everything that is known of a setting, from `count` training
   problems of ours."""
   from configs import default
-  world = base.make(cli.override(default.igsm(), SETTINGS[setting]), seed)
+  world = base.make_world(override(default.igsm(), SETTINGS[setting]), seed)
   examples = [world.example('train', i) for i in range(count)]
   per = [measures(world, e) for e in examples]
   out = []
@@ -111,11 +113,11 @@ def rows(setting: str, count: int, seed: int = 0) -> list[Row]:
     values = np.array([p[what] for p in per], float)
     if (setting, what) in THEIRS:
       mean, n = THEIRS[setting, what]
-      out.append(Row(setting, what, mean, values.mean(),
+      out.append(StatisticsRow(setting, what, mean, values.mean(),
                      values.std() * (1 / count + 1 / n)**0.5, False))
     elif what.startswith('op ') and setting in ('med', 'hard'):
-      share = law(*world.ops, int(what[3:]))
-      out.append(Row(setting, what, share, values.mean(),
+      share = op_probability(*world.ops, int(what[3:]))
+      out.append(StatisticsRow(setting, what, share, values.mean(),
                      (share * (1 - share) / count)**0.5, True))
   if (setting, KINDS[0]) in THEIRS:
     mix = np.array([[k[kind] for kind in KINDS] for k in (
@@ -126,7 +128,7 @@ def rows(setting: str, count: int, seed: int = 0) -> list[Row]:
     spread = (mix - total[:, None] * shares).std(0) / total.mean()
     for kind, share, x in zip(KINDS, shares, spread):
       mean, n = THEIRS[setting, kind]
-      out.append(Row(setting, kind, mean, share,
+      out.append(StatisticsRow(setting, kind, mean, share,
                      x * (1 / count + 1 / n)**0.5, False))
   return out
 
@@ -134,7 +136,7 @@ def rows(setting: str, count: int, seed: int = 0) -> list[Row]:
 @command
 def main(argv=None):
   """Prints the table."""
-  p = cli.parser('physics_lm.worlds.igsm_statistics', __doc__)
+  p = argument_parser('physics_lm.worlds.igsm.problems.reference_stats', __doc__)
   p.add_argument('--count', type=int, default=3000, help='problems a setting')
   p.add_argument('--seed', type=int, default=0)
   a = p.parse_args(argv)
@@ -144,7 +146,7 @@ def main(argv=None):
   print(f'{"setting":15}{"what":24}{"theirs":>8}{"ours":>8}{"error":>8}'
         f'{"apart":>7}')
   for setting in SETTINGS:
-    for r in rows(setting, a.count, a.seed):
+    for r in statistics_rows(setting, a.count, a.seed):
       print(f'{r.setting:15}{r.what:24}{r.theirs:8.3f}{r.ours:8.3f}'
             f'{r.error:8.3f}{r.apart:7.1f}{"  (law)" if r.exact else ""}')
 

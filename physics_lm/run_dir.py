@@ -30,12 +30,12 @@ LATER = {'biographies': {'first': 0, 'power': 0.0}, 'bitworld': {'power': 0.0},
 LATER_SECTIONS = {'data': {'masked': 0.0}, 'optim': {'name': 'adamw'}}
 
 
-def plain(config) -> dict:
+def plain_config(config) -> dict:
   """A ConfigDict as nested plain dicts."""
   return json.loads(config.to_json_best_effort())
 
 
-def computation(config: dict) -> dict:
+def computed_part(config: dict) -> dict:
   """The part of a plain config that decides the result. A parent run counts
   by its folder's name, which for a launched run is its id. Sections and keys
   that were added later are left out while they have their old value."""
@@ -58,9 +58,9 @@ def _without(tree: Mapping, neutral: Mapping) -> dict:
           if k not in neutral or v != neutral[k]}
 
 
-def completed(stored: dict) -> dict:
+def with_defaults(stored: dict) -> dict:
   """The plain config of an older run, with the keys that were added later."""
-  known, out = plain(default.get_config()), dict(stored)
+  known, out = plain_config(default.get_config()), dict(stored)
   out['adapter'] = stored.get('adapter', known['adapter'])
   for section in LATER_SECTIONS.keys() & out.keys():
     out[section] = LATER_SECTIONS[section] | out[section]
@@ -71,31 +71,31 @@ def completed(stored: dict) -> dict:
     out[section] = known[section] | out[section]
   if 'evals' in out:
     out['evals'] = {
-        name: plain(default.evaluation(spec.get('kind', ''))) | spec
+        name: plain_config(default.evaluation(spec.get('kind', ''))) | spec
         for name, spec in out['evals'].items()}
   return out
 
 
 def run_id(config: dict) -> str:
   """Ten hexadecimal digits: a hash of what is computed."""
-  text = json.dumps(computation(config), sort_keys=True)
+  text = json.dumps(computed_part(config), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
-def flat(tree: dict, prefix: str = '') -> dict:
+def flat_keys(tree: dict, prefix: str = '') -> dict:
   """{'a.b': leaf} of nested dicts."""
   out = {}
   for k, v in tree.items():
     if isinstance(v, dict):
-      out |= flat(v, f'{prefix}{k}.')
+      out |= flat_keys(v, f'{prefix}{k}.')
     else:
       out[prefix + k] = v
   return out
 
 
-def difference(stored: dict, current: dict) -> list[str]:
+def config_difference(stored: dict, current: dict) -> list[str]:
   """'key: stored -> current' for each difference in what is computed."""
-  return _changes(flat(computation(stored)), flat(computation(current)))
+  return _changes(flat_keys(computed_part(stored)), flat_keys(computed_part(current)))
 
 
 def _changes(a: dict, b: dict) -> list[str]:
@@ -108,7 +108,7 @@ def stale_evals(folder: Path, evals: dict) -> dict[str, str]:
   """{name: what differs} of the plain evaluations whose specification is not
   the one with which the run in `folder` was evaluated. `every`, when they run
   during training, does not count."""
-  before = completed(read_json(folder / 'config.json'))['evals']
+  before = with_defaults(read_json(folder / 'config.json'))['evals']
   changes = {name: _changes(_specification(before.get(name, {})),
                             _specification(spec))
              for name, spec in evals.items()}
@@ -163,7 +163,7 @@ def read_rows(path: Path) -> list[dict]:
 def canonical_config(config, folder: Path) -> dict:
   """The plain config of a run in `folder`, with its parent named by the id of
   what the parent computed: two folders of one name may hold different runs."""
-  out = plain(config)
+  out = plain_config(config)
   if config.init_from:
     for path in (Path(config.init_from), folder.parent / config.init_from):
       if (path / 'config.json').exists():

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from physics_lm import experts, kernels, sharding
-from physics_lm.shape import Shape
+from physics_lm.model import kernels, moe, sharding
+from physics_lm.model.config import ModelConfig
 
 ACTIVATIONS = {'gelu': nn.gelu, 'relu': nn.relu, 'silu': nn.silu}
 
@@ -24,7 +24,7 @@ ACTIVATIONS = {'gelu': nn.gelu, 'relu': nn.relu, 'silu': nn.silu}
 class _Parts(nn.Module):
   """Declares parameters and hands them out gathered, in compute dtype."""
 
-  cfg: Shape
+  cfg: ModelConfig
 
   def _param(self, name, shape, axes, std=None, dtype=None):
     """Normal with spread `std`; ones for a scale and zeros for a bias."""
@@ -34,7 +34,7 @@ class _Parts(nn.Module):
     else:
       init = nn.initializers.normal(std)
     w = self.param(name, nn.with_logical_partitioning(init, axes), shape)
-    return sharding.gathered(nn.unbox(w), axes).astype(dtype or self.cfg.dtype)
+    return sharding.all_gather_weight(nn.unbox(w), axes).astype(dtype or self.cfg.dtype)
 
   def _norm(self, name, x, axis='activation'):
     """Layer norm or RMS norm over the last axis, in float32."""
@@ -60,7 +60,7 @@ class _Parts(nn.Module):
     return y
 
   def _given(self, *names):
-    """Parameters that an adapter brought (adapters.py); None without."""
+    """Parameters that an adapter brought (model/adapters.py); None without."""
     if not self.has_variable('params', names[0]):
       return None
     return [self.get_variable('params', n).astype(self.cfg.dtype) for n in names]
@@ -84,7 +84,7 @@ class Block(_Parts):
     if c.mlp_width:
       h_BTD = self._norm('mlp', x_BTD)
       if c.experts > 1:
-        h_BTD, balance = experts.layer(
+        h_BTD, balance = moe.moe_mlp(
             self, h_BTD, segments_BT, ACTIVATIONS[c.activation])
       else:
         h_BTD = self._mlp(h_BTD)
@@ -107,8 +107,8 @@ class Block(_Parts):
     past, prefix = self.get_variable('cache', 'past'), self._given('prefix_key', 'prefix_value')
     if past is None:
       y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.isolate or not c.causal else None, c.attention, prefix, c.causal)
-    else:  # a text is being written: decode.py
-      y_BTNH, past = kernels.recall(q_BTNH, k_BSKH, v_BSKH, past, prefix)
+    else:  # a text is being written: model/decode.py
+      y_BTNH, past = kernels.cached_attention(q_BTNH, k_BSKH, v_BSKH, past, prefix)
       self.put_variable('cache', 'past', past)
     # Residual outputs start small, as in GPT-2, so that depth does not add up.
     return self._linear('out', y_BTNH, (N, H, D), ('heads', 'head', 'embed'), (2 * D * c.depth)**-0.5, 2)
@@ -123,7 +123,7 @@ class Block(_Parts):
     return self._linear('down', h_BTF, (F, D), ('mlp', 'embed'), (2 * F * c.depth)**-0.5)
 
 
-class Ends(_Parts):
+class EmbedUnembed(_Parts):
   """What is not a layer: embedding, last norm, unembedding."""
 
   def setup(self):
@@ -142,7 +142,7 @@ class Ends(_Parts):
     return self._norm('last', x_BTD), self.table if self.cfg.tied else self.output
 
 
-def rotate(x_BTNH, positions_BT, cfg: Shape):
+def rotate(x_BTNH, positions_BT, cfg: ModelConfig):
   """Rotary positions (GPT-NeoX halves) on the first rotary_fraction of H.
   The product of a rotated query and key depends on their distance only."""
   half = int(x_BTNH.shape[-1] * cfg.rotary_fraction) // 2
@@ -162,7 +162,7 @@ def dropout(x, rate: float, key):
   return jnp.where(keep, x / (1 - rate), 0)
 
 
-def init_boxed(cfg: Shape, key):
+def init_boxed(cfg: ModelConfig, key):
   """Parameters, each boxed with its logical axes; layers stacked on L."""
   ends, layers = jax.random.split(key)
   token = jnp.zeros((1, 1), jnp.int32)
@@ -173,45 +173,45 @@ def init_boxed(cfg: Shape, key):
       lambda p: p.add_axis(0, add),
       jax.vmap(layer)(jax.random.split(layers, cfg.depth)),
       is_leaf=lambda p: isinstance(p, nn.meta.AxisMetadata))
-  return {'ends': Ends(cfg).init(ends, x_BTD, method='last')['params'],
+  return {'ends': EmbedUnembed(cfg).init(ends, x_BTD, method='last')['params'],
           'layers': stacked}
 
 
-def init(cfg: Shape, key):
+def init(cfg: ModelConfig, key):
   """Parameters, float32: {'ends': {...}, 'layers': {... [L, ...]}}."""
   return nn.unbox(init_boxed(cfg, key))
 
 
 @functools.cache
-def logical_axes(cfg: Shape):
+def logical_axes(cfg: ModelConfig):
   """The logical axes of every parameter, as a tree of tuples."""
   boxed = jax.eval_shape(functools.partial(init_boxed, cfg), jax.random.key(0))
   return jax.tree.map(lambda p: tuple(p.names), boxed,
                       is_leaf=lambda p: isinstance(p, nn.meta.AxisMetadata))
 
 
-def forward(params, tokens_BT, cfg: Shape, segments_BT=None,
+def forward(params, tokens_BT, cfg: ModelConfig, segments_BT=None,
             positions_BT=None, key=None, taps: bool = False):
   """Logits [B, T, V] float32; with taps also the residual stream before each
   layer and after the last, [L + 1, B, T, D]. `key` switches dropout on."""
-  h_BTD, table_VD, stream, _ = hidden(params, tokens_BT, cfg, segments_BT, positions_BT, key, taps)
+  h_BTD, table_VD, stream, _ = hidden_states(params, tokens_BT, cfg, segments_BT, positions_BT, key, taps)
   logits_BTV = jnp.einsum('BTD,VD->BTV', h_BTD, table_VD, preferred_element_type=jnp.float32)
   logits_BTV = sharding.constrain(logits_BTV, 'batch', 'length', 'vocab')
   return (logits_BTV, stream) if taps else logits_BTV
 
 
-def loss(params, batch, cfg: Shape, key=None):
+def loss(params, batch, cfg: ModelConfig, key=None):
   """(summed loss in nats, nll [B, T]): of a batch's tokens, targets, segments,
   positions and loss weights, each [B, T]. Only the sum has a gradient; with
   experts it holds their load balance, for every weighted token."""
-  h_BTD, table_VD, _, balance = hidden(params, batch['tokens'], cfg, batch['segments'], batch['positions'], key)
+  h_BTD, table_VD, _, balance = hidden_states(params, batch['tokens'], cfg, batch['segments'], batch['positions'], key)
   total, nll = kernels.cross_entropy(h_BTD, table_VD, batch['targets'], batch['weights'])
   if cfg.experts > 1:
     total += cfg.balance * balance * batch['weights'].sum()
   return total, nll
 
 
-def hidden(params, tokens_BT, cfg: Shape, segments_BT=None, positions_BT=None,
+def hidden_states(params, tokens_BT, cfg: ModelConfig, segments_BT=None, positions_BT=None,
            key=None, taps: bool = False):
   """(last hidden state [B, T, D], unembedding [V, D], residual stream or
   None, load balance of experts): everything before the logits."""
@@ -225,7 +225,7 @@ def hidden(params, tokens_BT, cfg: Shape, segments_BT=None, positions_BT=None,
   if key is not None and cfg.dropout:
     key, first = jax.random.split(key)
     keys = jax.random.split(key, cfg.depth)
-  x_BTD = Ends(cfg).apply(ends, tokens_BT, method='embed')
+  x_BTD = EmbedUnembed(cfg).apply(ends, tokens_BT, method='embed')
   if keys is not None:
     x_BTD = dropout(x_BTD, cfg.dropout, first)
 
@@ -239,6 +239,6 @@ def hidden(params, tokens_BT, cfg: Shape, segments_BT=None, positions_BT=None,
     layer = jax.checkpoint(layer)
   x_BTD, (balance_L, stream) = jax.lax.scan(layer, x_BTD, (params['layers'], keys),
                                unroll=cfg.unroll)
-  h_BTD, table_VD = Ends(cfg).apply(ends, x_BTD, method='last')
+  h_BTD, table_VD = EmbedUnembed(cfg).apply(ends, x_BTD, method='last')
   stream = jnp.concatenate([stream, x_BTD[None]]) if taps else None
   return h_BTD, table_VD, stream, balance_L.mean()

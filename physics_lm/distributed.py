@@ -14,11 +14,11 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from physics_lm.cli import Stop
+from physics_lm.progress import Stop
 from physics_lm.errors import BadInput
 
 
-def join(config):
+def join_job(config):
   """Joins the job's other processes, before JAX looks for devices; alone,
   nothing happens. Raises BadInput for a job that is not described in full, or
   whose processes do not all come."""
@@ -56,12 +56,12 @@ def _on_cluster() -> bool:
   return ('SLURM_PROCID' in os.environ and int(tasks) > 1) or len(pod) > 1
 
 
-def first() -> bool:
+def is_first_process() -> bool:
   """Whether this is the process that writes logs and metrics."""
   return jax.process_index() == 0
 
 
-def stop():
+def shared_stop():
   """A context with `asked`, as cli.Stop. In a job of several processes JAX
   hears SIGTERM, and all of them agree on the step at which they stop
   (Checkpoints.preempted); Ctrl-C is turned into that."""
@@ -86,7 +86,7 @@ def wait_for_all(name: str):
     multihost_utils.sync_global_devices(name)
 
 
-def gathered(mine: dict) -> dict:
+def allgather_json(mine: dict) -> dict:
   """The dicts of all processes (JSON) in one; every process calls it."""
   if jax.process_count() == 1:
     return mine

@@ -1,6 +1,6 @@
 """The loader: rows -> this host's share -> batch -> prefetch -> devices.
 
-grain does the plumbing; the element is a whole row (rows.py), so the position
+grain does the plumbing; the element is a whole row (mixture.py), so the position
 is one integer, and the stream is the same for any number of workers, hosts or
 any mesh.
 
@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from physics_lm import rows
+from physics_lm import mixture
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput
 
@@ -29,7 +29,7 @@ class LocalRows:
   `batch` rows, one member's after the other's, those numbered `local`. A
   source for grain (len and getitem)."""
 
-  def __init__(self, data: Sequence[rows.Data], batch: int,
+  def __init__(self, data: Sequence[mixture.Mixture], batch: int,
                local: Sequence[int], first_step: int = 0):
     self.data, self.batch, self.local = data, batch, list(local)
     self.first_step = first_step
@@ -41,10 +41,10 @@ class LocalRows:
     step, place = divmod(int(i), len(self.local))
     step += self.first_step
     member, row = divmod(self.local[place], self.batch)
-    return rows.row(self.data[member], step * self.batch + row)
+    return mixture.packed_row(self.data[member], step * self.batch + row)
 
 
-def numbers(lead: tuple[int, ...]) -> np.ndarray:
+def row_indices(lead: tuple[int, ...]) -> np.ndarray:
   """Rows of a batch are numbered through, [B] or [M, B]."""
   return np.arange(math.prod(lead)).reshape(lead)
 
@@ -54,13 +54,13 @@ def local_rows(sharding: NamedSharding, lead: tuple[int, ...]) -> list[int]:
   share some."""
   index = sharding.addressable_devices_indices_map(lead)
   return sorted({int(i) for part in index.values()
-                 for i in numbers(lead)[part].flat})
+                 for i in row_indices(lead)[part].flat})
 
 
 class _Documents(grain.IterDataset):
   """A stream's documents, encoded; endless."""
 
-  def __init__(self, data: rows.Data, task: rows.Task, shard: int):
+  def __init__(self, data: mixture.Mixture, task: mixture.Task, shard: int):
     super().__init__()
     self._made = lambda: _DocumentsIterator(data, task, shard)
 
@@ -70,14 +70,14 @@ class _Documents(grain.IterDataset):
 
 class _DocumentsIterator(grain.DatasetIterator):
 
-  def __init__(self, data: rows.Data, task: rows.Task, shard: int):
+  def __init__(self, data: mixture.Mixture, task: mixture.Task, shard: int):
     super().__init__()
     self._data, self._task = data, task
     self._documents = task.world.documents(task.split, shard, data.shards,
                                            data.seed)
 
   def __next__(self):
-    ids, weights = rows.encode(self._data, next(self._documents),
+    ids, weights = mixture.encode(self._data, next(self._documents),
                                self._task.loss, self._task.tag)
     return {'tokens': np.asarray(ids, np.int32),
             'targets': np.asarray([*ids[1:], vocabs.EOS], np.int32),
@@ -90,7 +90,7 @@ class _DocumentsIterator(grain.DatasetIterator):
     self._documents.set_state(state)
 
 
-def stream(data: rows.Data, which: int, shard: int = 0):
+def stream(data: mixture.Mixture, which: int, shard: int = 0):
   """The rows of a stream's shard, endless; state by get_state, set_state."""
   keys = ('tokens', 'targets', 'weights')
   ds = grain.experimental.ConcatThenSplitIterDataset(
@@ -112,7 +112,7 @@ def stream(data: rows.Data, which: int, shard: int = 0):
   return iter(ds.map(row))
 
 
-def judged_rows(data: rows.Data, which: int, count: int) -> list[dict]:
+def heldout_rows(data: mixture.Mixture, which: int, count: int) -> list[dict]:
   """The first rows of what a stream holds out: the same at any time."""
   task = data.tasks[which]
   tasks = list(data.tasks)
@@ -124,7 +124,7 @@ def judged_rows(data: rows.Data, which: int, count: int) -> list[dict]:
 class _Mixed(grain.IterDataset):
   """This host's batches when some tasks are streams."""
 
-  def __init__(self, data: rows.Data, batch: int, local: Sequence[int],
+  def __init__(self, data: mixture.Mixture, batch: int, local: Sequence[int],
                first_step: int):
     super().__init__()
     self._made = lambda: _MixedIterator(data, batch, list(local), first_step)
@@ -151,11 +151,11 @@ class _MixedIterator(grain.DatasetIterator):
     made = []
     for b in self._slots:
       index = self._step * self._batch + b
-      at = rows.task_of(self._data, index), self._of(b)
+      at = mixture.task_for_row(self._data, index), self._of(b)
       if at in self._streams:
         row = next(self._streams[at])
       elif b in self._local:
-        row = rows.row(self._data, index)
+        row = mixture.packed_row(self._data, index)
       if b in self._local:
         made.append(row)
     self._step += 1
@@ -182,13 +182,13 @@ class _MixedIterator(grain.DatasetIterator):
       it.set_state(at)
 
 
-def place(batches) -> dict:
+def stream_state(batches) -> dict:
   """Where the streams of `host_batches` stand, in JSON: {} without any."""
   state = batches.get_state()
   return state['streams'] if 'streams' in state else {}
 
 
-def host_batches(data: Sequence[rows.Data], batch: int, local: Sequence[int],
+def host_batches(data: Sequence[mixture.Mixture], batch: int, local: Sequence[int],
                  first_step: int, workers: int = 0, prefetch: int = 4,
                  streams: dict | None = None
                  ) -> Iterator[dict[str, np.ndarray]]:
@@ -235,7 +235,7 @@ def to_devices(host: dict[str, np.ndarray], local: Sequence[int],
     return {k: v.reshape(*lead, *v.shape[1:]) for k, v in host.items()}
   place = np.zeros(math.prod(lead), np.int64)
   place[local] = np.arange(len(local))
-  table = place[numbers(lead)]
+  table = place[row_indices(lead)]
 
   def put(key, x):
     part = lambda index: x[table[index[:len(lead)]]]

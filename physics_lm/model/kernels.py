@@ -1,7 +1,7 @@
 """Hand-written gradients where the compiler's own are slow: linear maps,
 attention, cross-entropy. Each equals its plain formula; tests compare them.
 
-Letters as in model.py; I and O are the inputs and outputs of a linear map, M
+Letters as in model/decoder.py; I and O are the inputs and outputs of a linear map, M
 is B x T.
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from physics_lm.shape import CHUNK
+from physics_lm.model.config import LOGITS_CHUNK
 
 
 @jax.custom_vjp
@@ -81,7 +81,7 @@ def _grouped(q_BTNH, k_BKSH, v_BKSH, mask_BTS, prefix):
   return _heads_first(y_BKGTH.reshape(B, N, T, H))
 
 
-class Past(NamedTuple):
+class KVCache(NamedTuple):
   """What a layer keeps of the S columns of a text that is being written."""
 
   k_BKSH: jax.Array
@@ -90,7 +90,7 @@ class Past(NamedTuple):
   first_B: jax.Array  # column in which each row's text begins
 
 
-def recall(q_BTNH, k_BTKH, v_BTKH, past: Past, prefix=None):
+def cached_attention(q_BTNH, k_BTKH, v_BTKH, past: KVCache, prefix=None):
   """Causal attention of T new columns to all so far, one segment, and to the
   prefix: (y_BTNH, the past with them)."""
   T, S = q_BTNH.shape[1], past.k_BKSH.shape[2]
@@ -101,7 +101,7 @@ def recall(q_BTNH, k_BTKH, v_BTKH, past: Past, prefix=None):
   now_1T1 = (past.column + jnp.arange(T))[None, :, None]
   mask_BTS = (jnp.arange(S) <= now_1T1) & (
       jnp.arange(S) >= past.first_B[:, None, None])
-  return _grouped(q_BTNH, k_BKSH, v_BKSH, mask_BTS, prefix), Past(
+  return _grouped(q_BTNH, k_BKSH, v_BKSH, mask_BTS, prefix), KVCache(
       k_BKSH, v_BKSH, past.column + T, past.first_B)
 
 
@@ -164,7 +164,7 @@ def _chunks(B: int, T: int, V: int) -> int:
   """The least divisor of T that makes chunks small enough; T cut, not B: rows
   lie on different devices."""
   return next(c for c in range(1, T + 1)
-              if T % c == 0 and (B * T * V // c <= CHUNK or c == T))
+              if T % c == 0 and (B * T * V // c <= LOGITS_CHUNK or c == T))
 
 
 def _cross_entropy(h_BTD, table_VD, targets_BT, weights_BT, gradients: bool):

@@ -42,11 +42,11 @@ import zlib
 import numpy as np
 
 from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds import igsm_graph as graphs
-from physics_lm.worlds import igsm_law as law
-from physics_lm.worlds import igsm_text as texts
-from physics_lm.worlds.base import Example, mixed
-from physics_lm.worlds.igsm_check import Verdict, check
+from physics_lm.worlds.igsm import graph as graphs
+from physics_lm.worlds.igsm import sampling as law
+from physics_lm.worlds.igsm import text as texts
+from physics_lm.worlds.base import Example, mix_bits
+from physics_lm.worlds.igsm.checker import SolutionCheck, check
 
 VERSION = 1
 SIZE = 1 << 40  # problems of a split: in effect, fresh ones without end
@@ -93,7 +93,7 @@ class IGSM:
     self.order, self.solution, self.letters = c.order, c.solution, c.letters
     self.retry, self.rate, self.mask = c.retry, c.retry_rate, c.retry_mask
     self.chains = {
-        name: texts.cut(texts.chain(name), name, c.subcategories, c.names)
+        name: texts.cut_hierarchy(texts.load_hierarchy(name), name, c.subcategories, c.names)
         for name in map(str.strip, c.chains.split(','))}
     for name, levels in self.chains.items():
       _fits(name, levels, self.limits)
@@ -157,7 +157,7 @@ class IGSM:
   def _draws(self, stream: str, index: int) -> graphs.Draws:
     """The choices of one example: a stream of its own (split, or split and
     what else is drawn) and a counter of its own."""
-    key = mixed(self.seed, zlib.crc32(stream.encode())), index
+    key = mix_bits(self.seed, zlib.crc32(stream.encode())), index
     return graphs.Draws(np.random.Generator(
         np.random.Philox(key=np.array(key, np.uint64))))
 
@@ -192,7 +192,7 @@ class IGSM:
     for place in range(len(order)):
       here = []
       while draws.uniform() < self.rate:
-        free = [p for p in graphs.mistakes(g, order, place, self.retry)
+        free = [p for p in graphs.wrong_steps(g, order, place, self.retry)
                 if p not in here]
         if not free:
           break
@@ -218,7 +218,7 @@ class IGSM:
     """The text before the solution."""
     return ''.join(question.pieces[:question.loss[0]])
 
-  def check(self, question: Example, text: str) -> Verdict:
+  def check(self, question: Example, text: str) -> SolutionCheck:
     """Judges a solution of this problem, any text (igsm_check.py)."""
     return check(self.prompt(question), text,
                  self.hierarchy(question.meta['chain']), self.modulus)

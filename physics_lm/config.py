@@ -110,10 +110,10 @@ def parse_config(argv) -> tuple[ConfigDict, str]:
       raise BadInput(f'unknown flag --{key}; {usage}')
     changes[key.removeprefix('config.')] = value
   return override(config, {
-      k: typed(config, k, v) for k, v in changes.items()}), workdir
+      k: typed_value(config, k, v) for k, v in changes.items()}), workdir
 
 
-def typed(config, path: str, text: str):
+def typed_value(config, path: str, text: str):
   """Text stays text where the config holds text ('7' is a fine run id)."""
   node = config
   for key in path.split('.')[:-1]:
@@ -129,7 +129,7 @@ def _name(argv) -> str:
   return 'physics_lm.' + Path(argv[0]).stem if argv else 'physics_lm'
 
 
-def parser(prog: str, text: str) -> argparse.ArgumentParser:
+def argument_parser(prog: str, text: str) -> argparse.ArgumentParser:
   """An argument parser whose errors are one line and exit 2."""
 
   class Parser(argparse.ArgumentParser):

@@ -66,7 +66,7 @@ def allocation_exponent(a: float) -> float:
   return 1 / (2 + a)
 
 
-class Power:
+class ZipfLaw:
   """People 1 .. n by frequency."""
 
   def __init__(self, people: int, a: float):
@@ -131,6 +131,6 @@ class Power:
     return out
 
 
-def law(people: int, a: float) -> Power | None:
+def zipf_law(people: int, a: float) -> ZipfLaw | None:
   """None for a = 0: everybody alike. Raises BadInput."""
-  return Power(people, a) if a else None
+  return ZipfLaw(people, a) if a else None
