@@ -8,8 +8,6 @@ median of repeats, with the least and the greatest. Nothing here is a test:
 timings are read by people.
 """
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import argparse
 import json
 import os
@@ -20,6 +18,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from physics_lm.config import override
+from physics_lm.mixture import load_mixture
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -33,7 +34,6 @@ from physics_lm import (
   host_tuning,
   launch,
   loader,
-  mixture,
   run_dir,
   sweep,
   train_step,
@@ -44,13 +44,13 @@ from physics_lm.scaling import flops
 SIZES = {
     'D 64, 4 layers, T 128': {
         'model.width': 64, 'model.depth': 4, 'model.heads': 4,
-        'data.length': 128, 'data.batch': 32},
+        'data.seq_len': 128, 'data.batch_size': 32},
     'D 128, 4 layers, T 256': {
         'model.width': 128, 'model.depth': 4, 'model.heads': 4,
-        'data.length': 256, 'data.batch': 16},
+        'data.seq_len': 256, 'data.batch_size': 16},
     'D 256, 8 layers, T 256': {
         'model.width': 256, 'model.depth': 8, 'model.heads': 8,
-        'data.length': 256, 'data.batch': 16},
+        'data.seq_len': 256, 'data.batch_size': 16},
 }
 
 
@@ -82,7 +82,7 @@ def matmul_peak(repeats: int, dtype='float32') -> list[float]:
 def pipeline_speed(repeats: int, length: int = 512) -> list[float]:
   """Tokens/s of one core making rows of 100,000 people's biographies."""
   data = load_mixture(override(default.get_config(), {
-      'worlds.bios.people': 100_000, 'data.length': length,
+      'worlds.bios.people': 100_000, 'data.seq_len': length,
       'data.tasks.qa.weight': 0.0}))
   batches = loader.host_batches([data], 64, range(64), 0, prefetch=0)
   count = 10
@@ -97,10 +97,10 @@ def step_speed(overrides: dict, repeats: int):
   data = load_mixture(config)
   trainer = train_step.build(config, data)
   local = loader.local_rows(trainer.batch_shardings['task'], trainer.lead)
-  host = next(loader.host_batches([data], config.data.batch, local, 0))
+  host = next(loader.host_batches([data], config.data.batch_size, local, 0))
   batch = jax.device_put(host, trainer.batch_shardings)
   state = trainer.init()
-  tokens = config.data.batch * config.data.length
+  tokens = config.data.batch_size * config.data.seq_len
   count = 10
   with jax.set_mesh(trainer.mesh):
     began = time.perf_counter()
@@ -115,7 +115,7 @@ def step_speed(overrides: dict, repeats: int):
       jax.block_until_ready(sums)
 
     speeds = [count * tokens / s for s in timed(work, repeats)]
-  return speeds, flops.per_token(trainer.cfg, data.length), compiling
+  return speeds, flops.per_token(trainer.cfg, data.seq_len), compiling
 
 
 def checkpoint_speed(overrides: dict, repeats: int):
@@ -151,7 +151,7 @@ def start_up(repeats: int) -> list[float]:
     subprocess.run(
         [sys.executable, '-m', 'physics_lm.train', f'--workdir={folder}',
          '--config=configs/default.py', '--config.steps=1',
-         '--config.optim.warmup=0', '--config.evals.extraction.people=2',
+         '--config.optim.warmup_steps=0', '--config.evals.extraction.people=2',
          '--config.evals.loss.num_rows=1'], check=True, cwd=sweep.ROOT,
         env=launch.trainer_environment(None), stdout=subprocess.DEVNULL)
     out.append(time.perf_counter() - began)

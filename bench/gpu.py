@@ -8,14 +8,15 @@ line. The share of the peak is training FLOPs by our own count
 (scaling/flops.py) over the matmul rate measured here, in the same dtype.
 """
 
-from physics_lm.model.config import model_config
-from physics_lm.config import override
 import argparse
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from physics_lm.config import override
+from physics_lm.model.config import model_config
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))

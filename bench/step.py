@@ -9,14 +9,15 @@ flags as bench/torch_step.py, so that the two, or another trainer, can be run
 in turn.
 """
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import argparse
 import json
 import re
 import sys
 import time
 from pathlib import Path
+
+from physics_lm.config import override
+from physics_lm.mixture import load_mixture
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -80,13 +81,13 @@ def main():
   import numpy as np
 
   from configs import default
-  from physics_lm import mixture, train_step
+  from physics_lm import train_step
   from physics_lm.scaling import flops
   s = a.shape
   M = a.members
   config = override(default.get_config(), {
       'model.width': s['D'], 'model.depth': s['L'], 'model.heads': s['N'],
-      'model.dtype': a.dtype, 'data.length': s['T'], 'data.batch': s['B'],
+      'model.dtype': a.dtype, 'data.seq_len': s['T'], 'data.batch_size': s['B'],
       'runtime.attention': a.attention, 'runtime.remat': a.remat})
   data = load_mixture(config)._replace(vocab=range(s['V']))
   members = [override(config, {'seed.init': i}) for i in range(M)]

@@ -1,11 +1,11 @@
 """Architectures of Part 3.3, sections 7 and 9: {name: {key: value}}.
 
 Without any: GPT-2 with rotary embeddings on a quarter of each head. `moe` wants
-model.experts beside it.
+model.num_experts beside it.
 """
 
 _LLAMA = {'model.norm': 'rmsnorm', 'model.bias': False,
-          'model.rotary_fraction': 1.0}
+          'model.rope_fraction': 1.0}
 ARCHITECTURES = {
     'gpt2': {},
     'llama': _LLAMA | {'model.mlp': 'gated_silu', 'model.mlp_ratio': 8 / 3},

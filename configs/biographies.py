@@ -44,12 +44,12 @@ def _compact(c, stage: str):
   it again cannot learn answers by heart, and shares what texts and questions
   have in common."""
   c.worlds.bios.update(COMPACT_WORLD)
-  c.data.vocab, c.data.length, c.data.batch = 'piece', 112, 32
+  c.data.vocab, c.data.seq_len, c.data.batch_size = 'piece', 112, 32
   c.model.width, c.model.depth, c.model.heads = 128, 2, 4
   o, bio, qa = c.optim, c.data.tasks.bio, c.data.tasks.qa
   o.name, o.weight_decay, c.steps = 'muon', 1.0, 2500
   bio.weight = {'mixed': 0.1, 'pretrain': 1.0, 'finetune': 0.0}[stage]
   qa.weight = 1.0 - bio.weight
   if stage == 'finetune':
-    c.steps, o.warmup, qa.loss = 300, 50, 'answers'
+    c.steps, o.warmup_steps, qa.loss = 300, 50, 'answers'
     o.name, o.learning_rate, o.weight_decay = 'adamw', 1e-4, 0.0

@@ -18,7 +18,7 @@ def get_config():
   w.first_names, w.middle_names, w.last_names = 30, 30, 50
   w.years, w.templates = 50, 5
   w.cities = w.universities = w.majors = w.employers = 30
-  c.data.length, c.data.batch = 512, 2
+  c.data.seq_len, c.data.batch_size = 512, 2
   c.data.tasks = {'bio': default.task('bios', 'bio', 1.0)}
   c.model.depth, c.model.width, c.model.heads = 2, 16, 2
   c.steps = PEOPLE * EXPOSURES // 18  # about nine entries a row

@@ -26,9 +26,9 @@ def get_config(variant: str = 'both'):
   for w in c.worlds.values():
     w.update(manipulation.SMALL)
     w.people = people
-  c.worlds.celebrity.first = people
+  c.worlds.celebrity.person_offset = people
   c.worlds.minority.variant = 'single_permute1'
-  c.data.length, c.data.batch = 160, 12
+  c.data.seq_len, c.data.batch_size = 160, 12
   c.data.tasks = {
       # Entries are drawn alike: five of a celebrity for one of a minority.
       'minority': default.task('minority', 'bio', 1 / 6),

@@ -17,7 +17,7 @@ def biographies() -> ConfigDict:
   w.kind = 'biographies'
   w.version = 1  # of the distribution; the world refuses another
   w.people = 500  # even-numbered people are 'train', odd ones held out
-  w.first = 0  # number of the first; elsewhere in the same world: other people
+  w.person_offset = 0  # index of the first person; disjoint ranges share nobody
   w.variant = 'multi5_permute'  # single|multiM|fresh [_permuteP|_coupleP]
   # [_fullname|_reverse1..6]
   # Pools: how many of each list are in use, at most the number given here.
@@ -32,7 +32,7 @@ def biographies() -> ConfigDict:
   w.majors = 100
   w.employers = 263
   w.templates = 50  # sentence templates for each attribute
-  w.power = 0.0  # a: biographies are of person k ~ k^-(1 + a); 0: of all alike
+  w.zipf_a = 0.0  # a: biographies are of person k ~ k^-(1 + a); 0: uniform
   return w
 
 
@@ -41,17 +41,17 @@ def manipulation() -> ConfigDict:
   (physics_lm/worlds/manipulation.py)."""
   w = biographies()
   w.kind = 'manipulation'
-  w.asked = 0  # people whose tasks are trained on; 0: the training half
+  w.train_people = 0  # people whose tasks are trained on; 0: all of P_train
   return w
 
 
-def bitworld() -> ConfigDict:
+def biod() -> ConfigDict:
   """Keys of bioD(N, K, C, D, L, T) (physics_lm/worlds/biod.py)."""
   w = ConfigDict()
-  w.kind = 'bitworld'
+  w.kind = 'biod'
   w.version = 2
   w.people = 1000  # N
-  w.first = 0  # number of the first; elsewhere in the same world: other people
+  w.person_offset = 0  # index of the first person; disjoint ranges share nobody
   w.name_alphabet = 64  # symbols that names are made of
   w.name_length = 2  # symbols in a name; N0 = alphabet ** length
   w.attributes = 4  # K
@@ -59,7 +59,7 @@ def bitworld() -> ConfigDict:
   w.diversity = 128  # D, distinct chunks of an attribute
   w.chunk_length = 1  # L, symbols in a chunk
   w.symbols = 128  # T, that chunks are made of; D at most T ** L
-  w.power = 0.0  # a: entries are of person k ~ k^-(1 + a); 0: of all alike
+  w.zipf_a = 0.0  # a: entries are of person k ~ k^-(1 + a); 0: uniform
   return w
 
 
@@ -91,13 +91,13 @@ def igsm() -> ConfigDict:
   w.max_depth = 4
   w.min_width = 2  # items on a level
   w.max_width = 4
-  w.chains = 'harbor,park,sky,town'  # of worlds/tables/igsm, by commas
+  w.hierarchies = 'harbor,park,sky,town'  # of worlds/tables/igsm, by commas
   w.subcategories = 5  # of each level, in use
-  w.names = 20  # of each sub-category, in use; at least max_width
+  w.items_per_subcategory = 20  # of each sub-category, in use; at least max_width
   w.order = 'pq'  # 'pq': the question after the problem; 'qp': before it
-  w.letters = 'random'  # of the solution; or 'alphabetical'
+  w.variable_names = 'random'  # of the solution; or 'alphabetical'
   w.solution = 'shortest'  # or 'redundant': with needless steps
-  w.retry = 'retry'  # kind of mistakes: 'retry', 'retry_weak', 'retry_miss'
+  w.retry_kind = 'retry'  # kind of mistakes: 'retry', 'retry_weak', 'retry_miss'
   w.retry_rate = 0.0  # of mistakes before each sentence, below 1; 0: none
   w.retry_mask = 'none'  # loss is off the wrong: 'name', 'sentence'
   return w
@@ -189,15 +189,15 @@ def get_config() -> ConfigDict:
   c.worlds = ConfigDict({'bios': biographies()})
 
   c.data = ConfigDict()
-  c.data.length = 128  # tokens in a row, T
-  c.data.batch = 16  # rows in a step, B, over all devices
+  c.data.seq_len = 128  # tokens in a row, T
+  c.data.batch_size = 16  # rows in a step, B, over all devices
   c.data.vocab = 'word'  # 'word' or 'piece' (closed, from the worlds),
   # 'byte', 'bpe:SIZE', 'gpt2', 'gpt2_used' or a path: physics_lm/vocab.py
   c.data.source = 'worlds'  # or 'seqio:NAME': that Task or Mixture alone
   c.data.module = ''  # Python module or file that registers seqio's NAME
   c.data.shards = 1  # parts of a stream; at most its files
-  c.data.isolate = True  # False: examples of a row attend to earlier ones
-  c.data.masked = 0.0  # share of words hidden and told from both sides, as a
+  c.data.intra_document_mask = True  # False: examples of a row attend to earlier ones
+  c.data.mlm_probability = 0.0  # share of words hidden and told from both sides, as a
   # masked language model does; 0: each is told from those before it
   c.data.tasks = ConfigDict({
       'bio': task('bios', 'bio', 0.5),
@@ -211,40 +211,40 @@ def get_config() -> ConfigDict:
   c.model.kv_heads = placeholder(int)  # K; must divide heads; None: heads
   c.model.mlp_ratio = 4.0  # F / D; 0: no MLP
   c.model.mlp = 'gelu'  # gelu, relu or silu; gated_gelu, gated_silu ...
-  c.model.experts = 1  # MLPs of a layer, of which a token takes one; 1: plain
-  c.model.capacity = 2.0  # an expert's room in a row / its equal share
-  c.model.capacity_test = 8.0  # the same, in evaluation
-  c.model.balance = 0.01  # weight of the experts' load-balancing loss
+  c.model.num_experts = 1  # MLPs of a layer, of which a token takes one; 1: plain
+  c.model.moe_capacity_factor = 2.0  # an expert's room in a row / its equal share
+  c.model.moe_eval_capacity_factor = 8.0  # the same, in evaluation
+  c.model.moe_aux_loss_weight = 0.01  # weight of the experts' load-balancing loss
   c.model.norm = 'layernorm'  # 'layernorm' or 'rmsnorm'
   c.model.bias = True  # in linear maps and layer norms
-  c.model.tied = True  # output embedding = input embedding
+  c.model.tie_embeddings = True  # output embedding = input embedding
   c.model.qk_norm = False  # RMS norm of queries and keys
-  c.model.rotary_fraction = 0.25  # share of the head dimension that rotates
-  c.model.rotary_base = 10_000.0
+  c.model.rope_fraction = 0.25  # share of the head dimension that rotates
+  c.model.rope_theta = 10_000.0
   c.model.dropout = 0.0  # after the embedding, attention and MLP
   c.model.dtype = 'float32'  # of activations; parameters stay float32
 
   c.adapter = ConfigDict()  # of init_from's model, which stays as it is
   c.adapter.kind = 'none'  # everything trains; or 'lora', 'whole', 'prefix',
   # 'prompt', 'bottleneck': physics_lm/model/adapters.py
-  c.adapter.matrices = 'query,value'  # by commas: 'lora', 'whole'
+  c.adapter.target_modules = 'query,value'  # by commas: 'lora', 'whole'
   c.adapter.rank = 8  # of 'lora'; units of 'bottleneck'
   c.adapter.embedding_rank = 128  # of 'lora'; 0: the embedding stays
-  c.adapter.alpha = 4.0  # of 'lora': W + alpha A B
-  c.adapter.length = 16  # vectors of 'prefix' and 'prompt'
+  c.adapter.scale = 4.0  # of 'lora': W + alpha A B
+  c.adapter.num_virtual_tokens = 16  # vectors of 'prefix' and 'prompt'
 
   c.optim = ConfigDict()
   c.optim.name = 'adamw'  # or 'muon', on the layers' matrices: optim.py
   c.optim.learning_rate = 3e-3  # peak
   c.optim.schedule = 'cosine'  # 'cosine', 'linear', 'constant' or 'wsd'
-  c.optim.warmup = 100  # steps, linear from 0
-  c.optim.decay = 0.2  # 'wsd': share of the steps spent decaying
-  c.optim.final = 0.1  # last learning rate / peak
+  c.optim.warmup_steps = 100  # steps, linear from 0
+  c.optim.decay_fraction = 0.2  # 'wsd': share of the steps spent decaying
+  c.optim.final_lr_fraction = 0.1  # last learning rate / peak
   c.optim.b1 = 0.9
   c.optim.b2 = 0.98
   c.optim.eps = 1e-6
   c.optim.weight_decay = 0.1  # on matrices and embeddings only
-  c.optim.clip = 1.0  # global gradient norm; 0: no clipping
+  c.optim.grad_clip_norm = 1.0  # global gradient norm; 0: no clipping
 
   c.evals = ConfigDict({
       'loss': evaluation('loss'),
@@ -257,7 +257,7 @@ def get_config() -> ConfigDict:
 
   c.log = ConfigDict()
   c.log.every = 50  # steps
-  c.log.band = ''  # JSON file of the loss that is expected; '': none
+  c.log.loss_band = ''  # JSON file of the loss that is expected; '': none
   c.log.wandb = 'off'  # 'off', 'offline' or 'online'
   c.log.project = 'physics_lm'  # of wandb
 
@@ -268,17 +268,17 @@ def get_config() -> ConfigDict:
   c.runtime.mesh.fsdp = 1  # devices over which parameters are cut
   c.runtime.mesh.tensor = 1  # devices over which heads and MLP are cut
   c.runtime.mesh.expert = 1  # devices over which experts are cut
-  c.runtime.hosts = ConfigDict()  # of a job of several processes
-  c.runtime.hosts.coordinator = placeholder(str)  # 'address:port' of process 0;
+  c.runtime.distributed = ConfigDict()  # of a job of several processes
+  c.runtime.distributed.coordinator = placeholder(str)  # 'address:port' of process 0;
   # None: as the cluster says (Slurm, TPU pods), else this process alone
-  c.runtime.hosts.count = placeholder(int)  # processes
-  c.runtime.hosts.index = placeholder(int)  # which one this is, from 0
-  c.runtime.hosts.timeout = 30  # seconds in silence after which one is dead
-  c.runtime.trunk = placeholder(str)  # folder or id of a run that begins
+  c.runtime.distributed.count = placeholder(int)  # processes
+  c.runtime.distributed.index = placeholder(int)  # which one this is, from 0
+  c.runtime.distributed.timeout = 30  # seconds in silence after which one is dead
+  c.runtime.branch_from = placeholder(str)  # folder or id of a run that begins
   # alike, up to the knee of a 'wsd' schedule: take its checkpoint from there
-  c.runtime.population = placeholder(int)  # runs the launcher puts into one
+  c.runtime.max_vmapped_runs = placeholder(int)  # runs the launcher puts into one
   # program; None: one on a CPU, as many as fit on an accelerator
-  c.runtime.accumulate = 1  # micro-batches a step; must divide data.batch
+  c.runtime.grad_accum_steps = 1  # micro-batches a step; must divide data.batch_size
   c.runtime.remat = False  # recompute a layer's activations going back
   c.runtime.attention = 'xla'  # 'xla' or 'cudnn' (GPU, bfloat16)
   c.runtime.workers = 0  # loader processes; 0: a thread

@@ -13,10 +13,10 @@ from configs import default
 def get_config():
   c = default.get_config()
   c.worlds = {'cfg': default.grammar()}
-  c.data.length, c.data.batch = 128, 8
+  c.data.seq_len, c.data.batch_size = 128, 8
   c.data.tasks = {'strings': default.task('cfg', 'train', 1.0)}
   c.model.depth, c.model.width, c.model.heads = 3, 32, 2
-  c.model.rotary_fraction = 1.0  # small heads
+  c.model.rope_fraction = 1.0  # small heads
   c.optim.weight_decay = 0.0  # each string is new
   c.steps = 1000
   c.evals = {'law': default.evaluation('grammar')}

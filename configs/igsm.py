@@ -50,22 +50,22 @@ def get_config(variant='small'):
   w, m = c.worlds.igsm, c.model
   if size == 'small':
     w.max_op, w.max_edge, w.max_depth, w.max_width = 3, 4, 2, 2
-    w.modulus, w.chains, w.subcategories, w.names = 5, 'pier', 1, 2
-    w.letters = 'alphabetical'
+    w.modulus, w.hierarchies, w.subcategories, w.items_per_subcategory = 5, 'pier', 1, 2
+    w.variable_names = 'alphabetical'
     c.data.tasks.train.loss = 'answers'
-    c.data.length, c.data.batch, c.steps = 160, 4, 5000
+    c.data.seq_len, c.data.batch_size, c.steps = 160, 4, 5000
     c.optim.learning_rate = 3e-3
-    m.rotary_fraction, m.rotary_base = 1.0, 100.0
+    m.rope_fraction, m.rope_theta = 1.0, 100.0
     c.log.every, c.checkpoint.every = 500, 2500
     return c
-  (w.max_op, w.max_edge, c.data.length, c.data.batch, c.steps,
+  (w.max_op, w.max_edge, c.data.seq_len, c.data.batch_size, c.steps,
    c.optim.weight_decay) = SIZES[size]
   m.depth, m.width, m.heads = 12, 768, 12
   m.dtype = 'bfloat16'
-  c.optim.warmup, c.optim.final = 1000, 0.01
+  c.optim.warmup_steps, c.optim.final_lr_fraction = 1000, 0.01
   c.log.every, c.checkpoint.every = 200, 2000
   if size == 'gpu':
-    w.modulus, w.chains, w.subcategories, w.names = 7, 'harbor', 1, 10
+    w.modulus, w.hierarchies, w.subcategories, w.items_per_subcategory = 7, 'harbor', 1, 10
     m.depth, m.width, m.heads = 8, 384, 6
     c.runtime.workers = 14
   return c

@@ -30,7 +30,7 @@ def get_config(variant: str = 'base'):
   c.worlds = {'bios': default.manipulation()}
   c.worlds.bios.update(SMALL)
   c.worlds.bios.variant = 'multi5_permute_fullname'
-  c.data.length, c.data.batch = 160, 12
+  c.data.seq_len, c.data.batch_size = 160, 12
   c.optim.learning_rate, c.optim.b2 = 4e-3, 0.95
   if variant != 'base':
     names = variant.split('+')
@@ -43,5 +43,5 @@ def get_config(variant: str = 'base'):
     c.evals.tasks.people = 300
     c.evals.tasks.tasks = ','.join(dict.fromkeys(
         name.removesuffix('_hint') for name in names))
-    c.steps, c.optim.warmup, c.optim.learning_rate = 500, 10, 1e-3
+    c.steps, c.optim.warmup_steps, c.optim.learning_rate = 500, 10, 1e-3
   return c

@@ -19,7 +19,7 @@ def get_config(variant: str = 'multi5_permute'):
   c = default.get_config()
   c.worlds.bios.update(manipulation.SMALL)
   c.worlds.bios.variant = variant
-  c.data.length, c.data.batch = 160, 12
+  c.data.seq_len, c.data.batch_size = 160, 12
   c.data.tasks.bio.weight, c.data.tasks.qa.weight = 1.0, 0.0
   c.optim.learning_rate, c.optim.b2 = 4e-3, 0.95
   c.evals = {'extraction': default.evaluation('extraction'),

@@ -17,12 +17,12 @@ BIOS_500 = {  # 500 people and pools to match
     'worlds.bios.people': 500, 'worlds.bios.first_names': 100,
     'worlds.bios.middle_names': 100, 'worlds.bios.last_names': 200,
     'worlds.bios.years': 100, 'worlds.bios.templates': 20,
-    'data.length': 160, 'data.batch': 12, 'optim.learning_rate': 4e-3,
+    'data.seq_len': 160, 'data.batch_size': 12, 'optim.learning_rate': 4e-3,
     'optim.b2': 0.95}
 SMOKE_BIOS = {'worlds.bios.people': 20, 'model.width': 32, 'model.depth': 2,
-              'data.batch': 4}
-SMOKE_20 = {'steps': 20, 'optim.warmup': 5}
-ROWS_512 = {'model.dtype': 'bfloat16', 'data.length': 512, 'data.batch': 96,
+              'data.batch_size': 4}
+SMOKE_20 = {'steps': 20, 'optim.warmup_steps': 5}
+ROWS_512 = {'model.dtype': 'bfloat16', 'data.seq_len': 512, 'data.batch_size': 96,
             'optim.learning_rate': 1e-3}
 PAPER_POOLS = {  # of bioS; the paper has 46 to 52 templates an attribute
     'worlds.bios.first_names': 400, 'worlds.bios.middle_names': 400,
@@ -30,28 +30,28 @@ PAPER_POOLS = {  # of bioS; the paper has 46 to 52 templates an attribute
     'worlds.bios.cities': 200, 'worlds.bios.universities': 300,
     'worlds.bios.majors': 100, 'worlds.bios.employers': 263,
     'worlds.bios.templates': 50}
-SMOKE_LOG = {'optim.warmup': 2, 'log.every': 5}
-CAPACITY_GPU = {'model.dtype': 'bfloat16', 'optim.warmup': 1000,
+SMOKE_LOG = {'optim.warmup_steps': 2, 'log.every': 5}
+CAPACITY_GPU = {'model.dtype': 'bfloat16', 'optim.warmup_steps': 1000,
                 'runtime.workers': 8}
-CAPACITY_PAPER = {'model.dtype': 'bfloat16', 'optim.warmup': 1000,
-                  'data.isolate': False}
+CAPACITY_PAPER = {'model.dtype': 'bfloat16', 'optim.warmup_steps': 1000,
+                  'data.intra_document_mask': False}
 # Part 3.1, appendices C and D.
 PAPER_BIOS = {'worlds.bios.people': 100_000, 'model.dropout': 0.1,
-              'data.isolate': False}
-PAPER_FINETUNE = {'steps': 50_000, 'data.batch': 48, 'optim.warmup': 0,
+              'data.intra_document_mask': False}
+PAPER_FINETUNE = {'steps': 50_000, 'data.batch_size': 48, 'optim.warmup_steps': 0,
                   'optim.weight_decay': 0.01, 'optim.learning_rate': 3e-4}
 SMALL_POOLS = {f'worlds.bios.{k}': v for k, v in SMALL.items()}
 BIOS_200 = SMALL_POOLS | {  # 200 people, three templates an attribute
     'worlds.bios.people': 200, 'worlds.bios.templates': 3, 'model.depth': 3,
-    'data.length': 160, 'data.batch': 12, 'optim.learning_rate': 5e-3,
+    'data.seq_len': 160, 'data.batch_size': 12, 'optim.learning_rate': 5e-3,
     'optim.b2': 0.95, 'checkpoint.every': 1000}
 GPU_BIOS = size('d512') | ROWS_512 | {'worlds.bios.people': 20_000}
 GPT2_BIOS = size('gpt2') | ROWS_512 | PAPER_BIOS
 TINY_MODEL = {'model.width': 16, 'model.depth': 2, 'model.heads': 2,
-              'data.batch': 4}
-SMOKE_TINY = TINY_MODEL | {'worlds.bios.people': 20, 'optim.warmup': 2}
-CPU_FINETUNE = {'optim.warmup': 10, 'optim.learning_rate': 5e-4}
-GPU_FINETUNE = {'steps': 1500, 'optim.warmup': 20,
+              'data.batch_size': 4}
+SMOKE_TINY = TINY_MODEL | {'worlds.bios.people': 20, 'optim.warmup_steps': 2}
+CPU_FINETUNE = {'optim.warmup_steps': 10, 'optim.learning_rate': 5e-4}
+GPU_FINETUNE = {'steps': 1500, 'optim.warmup_steps': 20,
                 'optim.learning_rate': 3e-4}
 PAPER_LORA = PAPER_FINETUNE | {'adapter.kind': 'lora', 'adapter.rank': 8}
 # Part 3.2: what all models share; a base model's training (without one, all is
@@ -62,24 +62,24 @@ MANIPULATION = {
     'cpu': dict(
         common={'worlds.bios.people': 300, 'worlds.bios.templates': 3,
                 'model.depth': 3, 'optim.learning_rate': 5e-3,
-                'optim.warmup': 100, 'checkpoint.every': 800},
+                'optim.warmup_steps': 100, 'checkpoint.every': 800},
         tasks={'steps': 800, 'data.tasks.bio.weight': 1.0,
                'data.tasks.qa.weight': 0.2, 'evals.tasks.people': 150}),
     'gpu': dict(
         common=GPU_BIOS | PAPER_POOLS,
-        base={'steps': 8000, 'optim.warmup': 500},
+        base={'steps': 8000, 'optim.warmup_steps': 500},
         tasks={'steps': 2000, 'optim.learning_rate': 3e-4,
                'evals.tasks.people': 2000}),
     'paper': dict(
         common=GPT2_BIOS | PAPER_POOLS | {
             'worlds.bios.variant': 'multi5_permute'},
-        base=BIO_QA['pretrain'] | {'steps': 80_000, 'optim.warmup': 1000},
+        base=BIO_QA['pretrain'] | {'steps': 80_000, 'optim.warmup_steps': 1000},
         tasks=PAPER_LORA | {'optim.learning_rate': 1e-3, 'adapter.rank': 16,
                             'evals.tasks.people': 2000})}
 # iGSM: a tiny model on a few problems; the paper's evaluation (Part 2.1, 2.4).
 SMOKE_IGSM = {
-    'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup': 2,
-    'data.batch': 4, 'log.every': 2, 'evals.reasoning.num_problems': 4,
+    'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup_steps': 2,
+    'data.batch_size': 4, 'log.every': 2, 'evals.reasoning.num_problems': 4,
     'evals.reasoning.max_new_tokens': 16, 'evals.loss.num_rows': 4}
 CPU_SOLUTIONS = {'evals.reasoning.num_problems': 300,
                  'evals.reasoning.max_new_tokens': 128}
@@ -97,19 +97,19 @@ ZIPF = (0.5, 1)
 ENTROPY_WORLDS = {
     'grammar': ('configs/grammar.py', {}, 'cfg', 'Grammar'),
     'grammar_large': ('configs/grammar.py', {
-        'worlds.cfg.levels': 6, 'worlds.cfg.symbols': 6, 'data.length': 512,
+        'worlds.cfg.levels': 6, 'worlds.cfg.symbols': 6, 'data.seq_len': 512,
         'evals.law.num_problems': 64}, 'cfg', 'Large grammar'),
-    **{f'biod_zipf_{a}': ('configs/bitworld.py', {
-        'worlds.bits.power': float(a), 'worlds.bits.people': 32768,
+    **{f'biod_zipf_{a}': ('configs/biod.py', {
+        'worlds.bits.zipf_a': float(a), 'worlds.bits.people': 32768,
         'worlds.bits.name_alphabet': 32, 'worlds.bits.name_length': 3,
         'worlds.bits.symbols': 64, 'worlds.bits.diversity': 64,
-        'data.length': 96, 'optim.weight_decay': 0.0,
+        'data.seq_len': 96, 'optim.weight_decay': 0.0,
         'evals.bits.people': 200, 'evals.loss.num_rows': 4096},
         'bits', f'bioD, Zipf a = {a}')
        for a in ZIPF},
-    **{f'biod_large_zipf_{a}': ('configs/bitworld.py', {
-        'worlds.bits.power': float(a), 'worlds.bits.people': 16_000_000,
-        'worlds.bits.name_length': 3, 'data.length': 480,
+    **{f'biod_large_zipf_{a}': ('configs/biod.py', {
+        'worlds.bits.zipf_a': float(a), 'worlds.bits.people': 16_000_000,
+        'worlds.bits.name_length': 3, 'data.seq_len': 480,
         'evals.bits.people': 2000, 'evals.loss.num_rows': 2048,
         'optim.weight_decay': 0.0}, 'bits', f'Large bioD, Zipf a = {a}')
        for a in ZIPF}}
@@ -143,7 +143,7 @@ def retry_data(variant: str) -> dict:
   kind, _, rate = variant.partition(' ')
   own = kind in ('retry_weak', 'retry_miss')
   return {'worlds.igsm.retry_rate': float(rate or 0),
-          'worlds.igsm.retry': kind if own else 'retry',
+          'worlds.igsm.retry_kind': kind if own else 'retry',
           'worlds.igsm.retry_mask': 'name' if 'masked' in kind else 'none'}
 
 

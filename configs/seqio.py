@@ -14,7 +14,7 @@ def get_config(name: str):
   c = default.get_config()
   c.worlds = {}
   c.data.source = f'seqio:{name}'
-  c.data.length = 256
+  c.data.seq_len = 256
   c.data.tasks = {}
   c.evals = {'loss': default.evaluation('loss')}
   return c

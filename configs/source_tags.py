@@ -26,16 +26,16 @@ def get_config(variant: str = 'tagged'):
     raise ValueError(f'variant is {variant!r}, wanted one of '
                      f'{", ".join(VARIANTS)}')
   c = default.get_config()
-  c.worlds = {'useful': default.bitworld(), 'junk': default.bitworld()}
+  c.worlds = {'useful': default.biod(), 'junk': default.biod()}
   for w in c.worlds.values():
     w.name_alphabet, w.name_length = 256, 3
     w.attributes, w.diversity, w.symbols = 4, 128, 128
   few = variant == 'repetitive'
   c.worlds.useful.people = PEOPLE
-  c.worlds.junk.first = PEOPLE
+  c.worlds.junk.person_offset = PEOPLE
   c.worlds.junk.people = PEOPLE // 50 if few else NAMES - PEOPLE
   # Rows are wholly one or the other: eight entries of 12 tokens and a tag.
-  c.data.length, c.data.batch = 104, 4
+  c.data.seq_len, c.data.batch_size = 104, 4
   tagged, precision = VARIANTS[variant]
   useful = 1.0 if variant == 'clean' else USEFUL
   tagged_junk = useful * tagged * (1 - precision) / precision

@@ -16,7 +16,7 @@ def get_config(files: str = 'README.md'):
   c.worlds = {'text': default.text()}
   c.worlds.text.files = files
   c.data.vocab = 'byte'
-  c.data.length = 256
+  c.data.seq_len = 256
   c.data.tasks = {'text': default.task('text', 'train', 1.0)}
   c.evals = {'loss': default.evaluation('loss')}
   return c

@@ -36,18 +36,18 @@ PAPER = {  # R over GPT-2's R
 SMALL, MEDIUM, LARGE = (  # widths at which all have about as many parameters
     dict(zip(ARCHITECTURES, (*[width] * 4, *others))) for width, *others in (
         (16, 20, 22, 12), (128, 144, 160, 64), (256, 320, 384, 128)))
-BIOD = dict(config='configs/bitworld.py', world='bits', biographies=8, depth=2)
+BIOD = dict(config='configs/biod.py', world='bits', biographies=8, depth=2)
 BIOS = dict(config='configs/bios_bits.py', world='bios', biographies=6.8,
-            experts={'model.experts': 32})
-HALF = {'model.rotary_fraction': 0.5}  # two dimensions of a head, as elsewhere
+            experts={'model.num_experts': 32})
+HALF = {'model.rope_fraction': 0.5}  # two dimensions of a head, as elsewhere
 SCALES = {  # exposures: people, architectures, learning rates, rows a step
     'smoke': BIOD | dict(
         points={4: (20, ('gpt2', 'llama', 'moe'), (8e-3,), 2)}, widths=SMALL,
-        seeds=1, experts={'model.experts': 4} | HALF, common=scales.SMOKE_LOG),
+        seeds=1, experts={'model.num_experts': 4} | HALF, common=scales.SMOKE_LOG),
     'cpu': BIOD | dict(
         points={100: (500, ALL, (8e-3, 4e-3, 16e-3, 32e-3), 2),
                 1000: (800, ('gpt2', 'llama', 'no_mlp', 'moe'), (3e-3,), 8)},
-        widths=SMALL, experts={'model.experts': 8} | HALF, seeds=3, common={}),
+        widths=SMALL, experts={'model.num_experts': 8} | HALF, seeds=3, common={}),
     'gpu': BIOS | dict(
         points={100: (50_000, ALL, (5e-4, 1e-3, 2e-3), 12),
                 1000: (50_000, ALL, (1e-3,), 96)}, widths=MEDIUM, depth=2,
@@ -65,7 +65,7 @@ def runs(scale: str) -> list[Run]:
   for exposures, (people, which, rates, batch) in s['points'].items():
     changes = {
         f'worlds.{s["world"]}.people': people, 'evals.bits.people': people,
-        'model.heads': 2, 'model.depth': s['depth'], 'data.batch': batch,
+        'model.heads': 2, 'model.depth': s['depth'], 'data.batch_size': batch,
         'steps': round(people * exposures / s['biographies'] / batch),
         'checkpoint.every': 10_000, 'log.every': 500} | s['common']
     out += [

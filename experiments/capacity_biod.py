@@ -64,12 +64,12 @@ def runs(scale: str) -> list[Run]:
         'worlds.bits.people': people, 'evals.bits.people': people,
         'worlds.bits.name_alphabet': 256,
         'worlds.bits.name_length': s['name_length'],
-        'data.length': BIOGRAPHIES * tokens, 'data.batch': s['batch'],
+        'data.seq_len': BIOGRAPHIES * tokens, 'data.batch_size': s['batch'],
         'steps': round(people * s['exposures'] / BIOGRAPHIES / s['batch']),
         'model.width': s['width'], 'model.heads': max(s['width'] // 64, 2),
         'checkpoint.every': 10_000, 'log.every': 500} | s['common']
     changed = next(iter(changes), 'base')
-    out += [Run('configs/bitworld.py', keys | scales.seeds(seed),
+    out += [Run('configs/biod.py', keys | scales.seeds(seed),
                 {'changed': changed, **w, 'seed': seed})
             for seed in range(s['seeds'])]
   return out

@@ -18,8 +18,9 @@ compressed too (rounded to nearest, also under GPTQ); the paper's quantiser
 leaves it alone. Storage counts scales, and which weights are kept.
 """
 
-from configs import scales
 from configs.bitworld import COMPRESSIONS
+
+from configs import scales
 from physics_lm import figures, results
 from physics_lm.claims import Claim, greater, ratio_between
 from physics_lm.sweep import Run, pick
@@ -30,7 +31,7 @@ PRUNINGS = {'prune': 'smallest weights pruned',
 PAPER = {8: 1.0, 4: 0.35}  # bits per weight: R over that of float32
 SCALES = {
     'smoke': dict(people=(40,), width=16, exposures=10, batch=2, seeds=1,
-                  common={'optim.warmup': 5, 'log.every': 5}),
+                  common={'optim.warmup_steps': 5, 'log.every': 5}),
     'cpu': dict(people=(500,), width=16, exposures=1000, batch=8, seeds=3,
                 common={}),
     'gpu': dict(people=(20_000, 50_000), width=64, exposures=1000, batch=64,
@@ -38,7 +39,7 @@ SCALES = {
                                  'runtime.workers': 8}),
     'paper': dict(people=(100_000, 200_000), width=192, exposures=1000,
                   batch=1600, seeds=1, common={
-                      'model.dtype': 'bfloat16', 'optim.warmup': 1000,
+                      'model.dtype': 'bfloat16', 'optim.warmup_steps': 1000,
                       'optim.learning_rate': 1e-3}),
 }
 
@@ -47,11 +48,11 @@ def runs(scale: str) -> list[Run]:
   """Every (people, seed); each is evaluated in all its compressions."""
   s = pick(SCALES, scale)
   sized = [f'evals.{k}.people' for k in ('bits', *COMPRESSIONS)]
-  return [Run('configs/bitworld.py:compressed', {
+  return [Run('configs/biod.py:compressed', {
       'worlds.bits.people': people, **dict.fromkeys(sized, people),
       'worlds.bits.name_length': 3 if people > 60_000 else 2,
       'model.width': s['width'], 'model.heads': max(s['width'] // 64, 2),
-      'data.batch': s['batch'], 'checkpoint.every': 10_000,
+      'data.batch_size': s['batch'], 'checkpoint.every': 10_000,
       'steps': round(people * s['exposures'] / 8 / s['batch'])}
       | s['common'] | scales.seeds(seed), {'n_people': people, 'seed': seed})
       for people in s['people'] for seed in range(s['seeds'])]

@@ -43,20 +43,20 @@ LARGE = scales.ROWS_512 | {
 SCALES = {
     'smoke': dict(conditions=('minority_alone', 'celebrity_qa'), people=20,
                   seeds=1, steps=12, common=scales.TINY_MODEL | {
-                      'optim.warmup': 1}),
+                      'optim.warmup_steps': 1}),
     'cpu': dict(
         conditions=tuple(CONDITIONS), people=200, seeds=3, steps=1500,
-        common={'data.length': 128, 'model.depth': 3,
+        common={'data.seq_len': 128, 'model.depth': 3,
                 'optim.learning_rate': 5e-3}),
     'gpu': dict(
         conditions=tuple(CONDITIONS), people=10_000, seeds=3, steps=6000,
-        common=size('d512') | LARGE, pretrain={'optim.warmup': 200},
+        common=size('d512') | LARGE, pretrain={'optim.warmup_steps': 200},
         finetune=scales.GPU_FINETUNE),
     'paper': dict(
         conditions=tuple(CONDITIONS), people=100_000, seeds=1, steps=160_000,
         common=size('gpt2') | LARGE | {
-            'model.dropout': 0.1, 'data.isolate': False},
-        pretrain={'optim.warmup': 1000}, finetune=scales.PAPER_LORA),
+            'model.dropout': 0.1, 'data.intra_document_mask': False},
+        pretrain={'optim.warmup_steps': 1000}, finetune=scales.PAPER_LORA),
 }
 
 
@@ -70,7 +70,7 @@ def runs(scale: str) -> list[Run]:
       point = s['common'] | scales.seeds(seed) | {
           'worlds.minority.people': s['people'],
           'worlds.celebrity.people': s['people'],
-          'worlds.celebrity.first': s['people'],
+          'worlds.celebrity.person_offset': s['people'],
           'steps': s['steps'] if bio == 'both' else s['steps'] // 2}
       tags = {'condition': condition, 'seed': seed}
       if 'finetune' not in s:  # two rows of questions for five of biographies

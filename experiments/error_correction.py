@@ -40,7 +40,7 @@ SCALES = {
     'smoke': dict(
         recipe='small', variants=('clean', 'retry 0.5'), seeds=1,
         splits='test,test_op2', common=scales.SMOKE_IGSM | {
-            'model.depth': 2, 'data.batch': 8}),
+            'model.depth': 2, 'data.batch_size': 8}),
     'cpu': dict(
         recipe='small', variants=SOME, seeds=3, common=scales.CPU_SOLUTIONS,
         splits='train_op1,train_op2,train_op3'),

@@ -33,7 +33,7 @@ PAPER = {  # percent; of LoRA: r, r'
         'full': 94.6, 'lora_2_0': 71.6, 'lora_8_0': 94.9, 'lora_8_128': 96.6}}
 OTHERS = {
     'full': {}, 'embedding': {'adapter.kind': 'whole',
-                              'adapter.matrices': 'embedding'},
+                              'adapter.target_modules': 'embedding'},
     'prefix': {'adapter.kind': 'prefix'}, 'prompt': {'adapter.kind': 'prompt'},
     'bottleneck': {'adapter.kind': 'bottleneck'}}
 RANKS = (2, 4, 8, 16, 32, 64, 256), (0, 16, 32, 64, 128, 256)  # r, r'
@@ -53,10 +53,10 @@ SCALES = {
     'gpu': dict(
         variants=tuple(VARIANTS), seeds=3, ranks=((2, 8, 256), (0, 16, 128)),
         others=tuple(OTHERS), common=scales.GPU_BIOS, pretrain={
-            'steps': 6000, 'optim.warmup': 500}, finetune=scales.GPU_FINETUNE),
+            'steps': 6000, 'optim.warmup_steps': 500}, finetune=scales.GPU_FINETUNE),
     'paper': dict(
         variants=tuple(VARIANTS), seeds=1, ranks=RANKS, others=('full',),
-        common=scales.GPT2_BIOS | {'steps': 80_000, 'optim.warmup': 1000},
+        common=scales.GPT2_BIOS | {'steps': 80_000, 'optim.warmup_steps': 1000},
         pretrain={}, finetune=scales.PAPER_FINETUNE),
 }
 table = results.extraction

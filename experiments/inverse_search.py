@@ -38,7 +38,7 @@ VARIANTS = {'multi5_permute_fullname': 'multi5+permute\n+fullname',
             'multi5_reverse6': 'multi5\n+reverse6',
             'multi5_permute_reverse6': 'multi5+permute\n+reverse6'}
 ORDINARY, LAST = 'multi5_permute_fullname', 'multi5_permute_reverse6'
-MIXED = {'data.tasks.bio.weight': 1.0, 'optim.warmup': 100}
+MIXED = {'data.tasks.bio.weight': 1.0, 'optim.warmup_steps': 100}
 LARGE = MIXED | scales.ROWS_512 | scales.PAPER_POOLS
 SCALES = {
     'smoke': dict(
@@ -56,12 +56,12 @@ SCALES = {
     'gpu': dict(
         variants=tuple(VARIANTS), tasks=TASKS, seeds=3,
         common=LARGE | size('d512') | {
-            'worlds.bios.people': 20_000, 'steps': 8000, 'optim.warmup': 500,
+            'worlds.bios.people': 20_000, 'steps': 8000, 'optim.warmup_steps': 500,
             'evals.tasks.people': 2000}),
     'paper': dict(
         variants=tuple(VARIANTS), tasks=TASKS, seeds=1,
         common=LARGE | size('gpt2') | scales.PAPER_BIOS | {
-            'steps': 80_000, 'optim.warmup': 1000,
+            'steps': 80_000, 'optim.warmup_steps': 1000,
             'evals.tasks.people': 5000}),
 }
 

@@ -57,12 +57,12 @@ def runs(scale: str) -> list[Run]:
     batch = s['biographies'] // (16 if variant == 'clean' else 8)
     useful = 8 * batch * (1 if variant == 'clean' else source_tags.USEFUL)
     changes = {
-        'worlds.useful.people': people, 'worlds.junk.first': people,
+        'worlds.useful.people': people, 'worlds.junk.person_offset': people,
         'worlds.junk.people': max(people // 50, 2) if (
             variant == 'repetitive') else source_tags.NAMES - people,
         'evals.bits.people': people, 'evals.tagged.people': people,
         'model.width': s['width'], 'model.heads': max(s['width'] // 64, 2),
-        'data.batch': batch} | s['common']
+        'data.batch_size': batch} | s['common']
     out += [Run(f'configs/source_tags.py:{variant}', changes | {
         'steps': round(people * e / useful), 'optim.learning_rate': rate}
                 | scales.seeds(seed), dict(variant=variant, exposures=e,

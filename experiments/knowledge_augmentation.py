@@ -36,11 +36,11 @@ SCALES = {
     'gpu': dict(
         seeds=3, qa_ratios=dict.fromkeys(PAPER, (.8,)) | dict.fromkeys(
             QA_RATIOS, (.1, .2, .6, .8)), common=scales.GPU_BIOS | {
-                'optim.warmup': 500}, pretrain={'steps': 6000},
+                'optim.warmup_steps': 500}, pretrain={'steps': 6000},
         finetune=scales.GPU_FINETUNE, mixed={'steps': 8000}),
     'paper': dict(
         seeds=1, qa_ratios=dict.fromkeys(PAPER, (.8,)) | QA_RATIOS,
-        common=scales.GPT2_BIOS | {'optim.warmup': 1000, 'steps': 80_000},
+        common=scales.GPT2_BIOS | {'optim.warmup_steps': 1000, 'steps': 80_000},
         pretrain={}, finetune=scales.PAPER_LORA, mixed={}),
 }
 table = results.extraction

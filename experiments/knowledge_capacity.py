@@ -26,7 +26,7 @@ from physics_lm.sweep import Run, pick
 
 PAPER = {1000: 2, 100: 1}  # exposures: peak R, at least
 # world: config, its name there, biographies a row of tokens
-WORLDS = {'bioD': ('configs/bitworld.py', 'bits', 8),
+WORLDS = {'bioD': ('configs/biod.py', 'bits', 8),
           'bioS': ('configs/bios_bits.py', 'bios', 6.8)}
 # exposures: rows a step (with fewer steps 100 are too few), learning rates
 SMALL = {100: (2, (4e-3, 8e-3, 16e-3)), 1000: (8, (3e-3,))}
@@ -35,7 +35,7 @@ LARGE = dict(people_per_row=4000, exposures={
 SCALES = {  # points: world, people, width, seeds
     'smoke': dict(points=(('bioD', 40, 16, 1),),
                   exposures={10: (2, (4e-3,)), 20: (8, (3e-3,))},
-                  common={'optim.warmup': 5, 'log.every': 5}),
+                  common={'optim.warmup_steps': 5, 'log.every': 5}),
     'cpu': dict(points=(('bioD', 500, 16, 3), ('bioD', 1000, 16, 3),
                         ('bioD', 1000, 24, 1), ('bioD', 2000, 16, 3)),
                 exposures=SMALL, common={}),
@@ -61,7 +61,7 @@ def runs(scale: str) -> list[Run]:
       changes = {
           f'worlds.{name}.people': people, 'evals.bits.people': people,
           'model.width': width, 'model.heads': width // 64 or 2,
-          'model.depth': 12 if width == 768 else 2, 'data.batch': batch,
+          'model.depth': 12 if width == 768 else 2, 'data.batch_size': batch,
           'steps': round(people * exposures / biographies / batch),
           'checkpoint.every': 10_000, 'log.every': 500}
       out += [Run(config, changes | s['common'] | scales.seeds(seed) | {

@@ -44,7 +44,7 @@ SCALES = {  # condition, tasks trained on together, CoT, changes of base, tasks
     'paper': dict(seeds=1, arms=(
         ('main', EACH, BOTH, {}, {}),
         ('QA toggled', EACH[:3], (True,), {'data.tasks.qa.weight': 1.0}, {}),
-        ('few people', EACH[:1], (False,), {}, {'worlds.bios.asked': 10_000})))}
+        ('few people', EACH[:1], (False,), {}, {'worlds.bios.train_people': 10_000})))}
 
 
 def runs(scale: str) -> list[Run]:
@@ -56,7 +56,7 @@ def runs(scale: str) -> list[Run]:
       base = Run('configs/manipulation.py:base', common | s['base'] | of_base, {
           'training': 'base', 'seed': seed}) if 'base' in s else None
       tags = dict(condition=condition, seed=seed, train_people=of_tasks.get(
-          'worlds.bios.asked', common['worlds.bios.people'] // 2))
+          'worlds.bios.train_people', common['worlds.bios.people'] // 2))
       out += [Run(manipulation.variant(g, cot), common | s['tasks'] | of_tasks,
                   tags | dict(training=g[0], cot=cot), base)
               for g in groups for cot in cots]

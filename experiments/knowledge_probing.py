@@ -39,18 +39,18 @@ SCALES = {
     'cpu': dict(
         variants=tuple(VARIANTS), seeds=3, common=scales.BIOS_200 | {
             'worlds.bios.people': 300, 'worlds.bios.templates': 10,
-            'data.length': 144}, finetune=scales.CPU_FINETUNE | {'steps': 250},
+            'data.seq_len': 144}, finetune=scales.CPU_FINETUNE | {'steps': 250},
         pretrain=probing.SMALL | {'steps': 800}),
     'gpu': dict(
         variants=tuple(VARIANTS), seeds=3, common=scales.GPU_BIOS
         | scales.PAPER_POOLS, pretrain=scales.probes(
-            steps=4000, people=10_000) | {'steps': 6000, 'optim.warmup': 500},
+            steps=4000, people=10_000) | {'steps': 6000, 'optim.warmup_steps': 500},
         finetune=scales.GPU_FINETUNE),
     'paper': dict(  # appendices C to F
         variants=tuple(VARIANTS), seeds=1, common=scales.GPT2_BIOS
         | scales.PAPER_POOLS, pretrain=scales.probes(
             steps=30_000, people=50_000, learning_rate=1e-3) | {
-                'steps': 80_000, 'optim.warmup': 1000,
+                'steps': 80_000, 'optim.warmup_steps': 1000,
                 'evals.p_probe.batch': 9, 'evals.q_probe.batch': 200},
         finetune=scales.PAPER_LORA),
 }

@@ -42,21 +42,21 @@ SCALES = {
     'smoke': dict(seeds=1, common=scales.SMALL_POOLS | scales.SMOKE_TINY,
                   pretrain={'steps': 12}, finetune={'steps': 5}),
     'cpu': dict(
-        seeds=3, common=scales.BIOS_200 | {'data.length': 144,
+        seeds=3, common=scales.BIOS_200 | {'data.seq_len': 144,
                                            'worlds.bios.templates': 10},
         pretrain={'steps': 900}, mlm_pretrain={'steps': 3000},
         finetune=scales.CPU_FINETUNE | {'steps': 300}),
     'gpu': dict(
         seeds=3, common=scales.GPU_BIOS, pretrain={
-            'steps': 6000, 'optim.warmup': 500}, mlm_pretrain={
+            'steps': 6000, 'optim.warmup_steps': 500}, mlm_pretrain={
                 'steps': 12_000, 'optim.learning_rate': 3e-4},
         finetune=scales.GPU_FINETUNE),
     'paper': dict(  # appendices C, D, H
         seeds=1, common=scales.GPT2_BIOS, pretrain={
-            'steps': 80_000, 'optim.warmup': 1000}, mlm_pretrain={
+            'steps': 80_000, 'optim.warmup_steps': 1000}, mlm_pretrain={
                 'steps': 150_000, 'optim.learning_rate': 3e-4},
         finetune=scales.PAPER_LORA,
-        mlm_finetune={'optim.schedule': 'linear', 'optim.final': 0.0}),
+        mlm_finetune={'optim.schedule': 'linear', 'optim.final_lr_fraction': 0.0}),
 }
 
 
@@ -69,7 +69,7 @@ def runs(scale: str) -> list[Run]:
       for training in ('pretrain', 'finetune'):
         base = Run(
             f'configs/biographies.py:{VARIANT}', s['common']
-            | scales.seeds(seed) | ({'data.masked': 0.15} if mlm else {})
+            | scales.seeds(seed) | ({'data.mlm_probability': 0.15} if mlm else {})
             | scales.BIO_QA[training] | s[training]
             | (s.get(f'mlm_{training}', {}) if mlm else {}),
             {'objective': objective, 'training': training, 'seed': seed}, base)

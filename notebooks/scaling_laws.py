@@ -146,8 +146,8 @@ def count(width, depth):
   of 128, two queries to a key, gated MLP of ratio 4, two tables of 50,304."""
   s = ModelConfig(vocab=50_304, depth=depth, width=width, heads=width // 128,
             kv_heads=max(width // 256, 1), mlp_width=4 * width,
-            mlp='gated_silu', norm='rmsnorm', bias=False, tied=False,
-            qk_norm=False, rotary_fraction=1.0, rotary_base=1e4, dropout=0.0,
+            mlp='gated_silu', norm='rmsnorm', bias=False, tie_embeddings=False,
+            qk_norm=False, rope_fraction=1.0, rope_theta=1e4, dropout=0.0,
             dtype='float32', remat=False, attention='xla')
   return (flops.parameters(s).total, flops.parameters(s).rest,
           flops.train_per_token(s, 2048, 'detailed')['total'])

@@ -1,20 +1,29 @@
-"""What the command lines share: configs from flags, progress. No JAX."""
+"""Configs: from flags and files, their canonical form, the run id. No JAX."""
 
 import argparse
 import ast
 import copy
+import hashlib
 import importlib.util
 import inspect
-import os
-import signal
+import json
 import sys
-import threading
-import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from configs import default
 from physics_lm.errors import BadInput, nearest
+
+# Sections that change nothing that is computed, and so not the run's id.
+NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
+# Keys that were added after the first runs, with the value that describes those
+# runs: where the key is absent it has this value, and this value is left out of
+# the id.
+LATER = {}  # {kind of world: {key: value}}
+LATER_SECTIONS = {}  # {section: {key: value}}
+
 
 
 def load_module(path: str, what: str):
@@ -141,66 +150,77 @@ def argument_parser(prog: str, text: str) -> argparse.ArgumentParser:
                 allow_abbrev=False)
 
 
-class Stop:
-  """Inside: SIGTERM and Ctrl-C are noted in `asked`, so that a loop can save
-  and leave; a second one kills. Only a main thread can listen. `promise`:
-  what will happen, told at once."""
-
-  def __init__(self, promise: str = 'it will save and stop'):
-    self.asked, self._promise = '', promise
-
-  def __enter__(self):
-    self._before = {}
-    if threading.current_thread() is threading.main_thread():
-      self._before = {s: signal.signal(s, self._note)
-                      for s in (signal.SIGTERM, signal.SIGINT)}
-    return self
-
-  def __exit__(self, *_):
-    for number, handler in self._before.items():
-      signal.signal(number, handler)
-
-  def _note(self, number, frame):
-    self.asked = signal.Signals(number).name
-    signal.signal(number, signal.SIG_DFL)
-    # print() would fail where the signal came in the middle of another one.
-    os.write(2, f'{self.asked}: {self._promise}; press again to kill\n'
-             .encode())
+def plain_config(config) -> dict:
+  """A ConfigDict as nested plain dicts."""
+  return json.loads(config.to_json_best_effort())
 
 
-class Progress:
-  """A progress bar on a terminal, a plain line at intervals elsewhere."""
-
-  def __init__(self, total: int, first: int, name: str, unit: str,
-               interval: float = 15.0):
-    self.total, self.name, self.unit = total, name, unit
-    self._interval, self._first = interval, first
-    self._began = self._told = time.time()
-    self._bar = None
-    if sys.stderr.isatty():
-      from tqdm import tqdm
-      self._bar = tqdm(total=total, initial=first, desc=name, unit=unit,
-                       leave=False, dynamic_ncols=True)
-
-  def update(self, at: int, note: str = ''):
-    if self._bar is not None:
-      self._bar.set_postfix_str(note, refresh=False)
-      self._bar.update(at - self._bar.n)
-    elif time.time() - self._told >= self._interval:
-      self._told = time.time()
-      pace = (self._told - self._began) / max(at - self._first, 1)
-      print(f'{self.name}: {self.unit} {at}/{self.total}, {note}, about '
-            f'{clock(pace * (self.total - at))} left', flush=True)
-
-  def close(self):
-    if self._bar is not None:
-      self._bar.close()
+def computed_part(config: dict) -> dict:
+  """The part of a plain config that decides the result. A parent run counts
+  by its folder's name, which for a launched run is its id. Sections and keys
+  that were added later are left out while they have their old value."""
+  kept = {k: v for k, v in config.items() if k not in NOT_COMPUTED}
+  if kept.get('init_from'):  # a foreign file may lack it
+    kept['init_from'] = Path(kept['init_from']).name
+  if kept.get('adapter', {}).get('kind') == 'none':
+    del kept['adapter']
+  for section in LATER_SECTIONS.keys() & kept.keys():
+    kept[section] = _without(kept[section], LATER_SECTIONS[section])
+  if 'worlds' in kept:
+    kept['worlds'] = {name: _without(w, LATER.get(w['kind'], {}))
+                      for name, w in kept['worlds'].items()}
+  return kept
 
 
-def clock(seconds: float) -> str:
-  """'45s', '3m20s' or '2h05m'."""
-  s = round(seconds)
-  if s < 60:
-    return f'{s}s'
-  return f'{s // 60}m{s % 60:02d}s' if s < 3600 else (
-      f'{s // 3600}h{s % 3600 // 60:02d}m')
+def _without(tree: Mapping, neutral: Mapping) -> dict:
+  """`tree` less the keys that have their neutral value."""
+  return {k: v for k, v in tree.items()
+          if k not in neutral or v != neutral[k]}
+
+
+def with_defaults(stored: dict) -> dict:
+  """The plain config of an older run, with the keys that were added later."""
+  known, out = plain_config(default.get_config()), dict(stored)
+  out['adapter'] = stored.get('adapter', known['adapter'])
+  for section in LATER_SECTIONS.keys() & out.keys():
+    out[section] = LATER_SECTIONS[section] | out[section]
+  if 'worlds' in out:
+    out['worlds'] = {name: LATER.get(w.get('kind'), {}) | w
+                     for name, w in out['worlds'].items()}
+  for section in {'runtime', 'log', 'checkpoint'} & out.keys():
+    out[section] = known[section] | out[section]
+  if 'evals' in out:
+    out['evals'] = {
+        name: plain_config(default.evaluation(spec.get('kind', ''))) | spec
+        for name, spec in out['evals'].items()}
+  return out
+
+
+def run_id(config: dict) -> str:
+  """Ten hexadecimal digits: a hash of what is computed."""
+  text = json.dumps(computed_part(config), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def flat_keys(tree: dict, prefix: str = '') -> dict:
+  """{'a.b': leaf} of nested dicts."""
+  out = {}
+  for k, v in tree.items():
+    if isinstance(v, dict):
+      out |= flat_keys(v, f'{prefix}{k}.')
+    else:
+      out[prefix + k] = v
+  return out
+
+
+def config_difference(stored: dict, current: dict) -> list[str]:
+  """'key: stored -> current' for each difference in what is computed."""
+  return config_changes(flat_keys(computed_part(stored)),
+                        flat_keys(computed_part(current)))
+
+
+def config_changes(a: dict, b: dict) -> list[str]:
+  """'key: a -> b' for each key in which two flat configs differ."""
+  return [f'{k}: {a.get(k, "absent")} -> {b.get(k, "absent")}'
+          for k in sorted(a.keys() | b.keys())
+          if a.get(k, '__absent') != b.get(k, '__absent')]

@@ -1,11 +1,5 @@
 """What a run costs before it is launched: FLOPs, time, memory. No JAX."""
 
-from physics_lm.progress import clock
-from physics_lm.model.config import model_config
-from physics_lm.model.config import lr_decay_start
-from physics_lm.model.config import LOGITS_CHUNK
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -13,6 +7,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from physics_lm import mixture, slurm, sweep
+from physics_lm.config import override
+from physics_lm.mixture import load_mixture
+from physics_lm.model.config import (
+  LOGITS_CHUNK,
+  ModelConfig,
+  lr_decay_start,
+  model_config,
+)
+from physics_lm.progress import clock
 from physics_lm.scaling import flops
 
 
@@ -34,7 +37,7 @@ DEVICES = {
 STARTUP = 15.0  # seconds: imports, compilation, last evaluation
 
 
-def memory_bytes(config, form: config.ModelConfig, devices: int = 1) -> float:
+def memory_bytes(config, form: ModelConfig, devices: int = 1) -> float:
   """Bytes a device needs to train: parameters, gradients and two moments in
   float32, sharded over fsdp x tensor, experts' over expert too; activations
   kept for the backward pass; logits. An estimate: the compiler reuses and pads.
@@ -47,10 +50,10 @@ def memory_bytes(config, form: config.ModelConfig, devices: int = 1) -> float:
   count = flops.parameters(form)
   state = 16.0 * (count.total - count.mlp * (1 - 1 / max(m.expert, 1))) / (
       fsdp * tensor)
-  tokens = config.data.batch * config.data.length / (
-      data * fsdp * config.runtime.accumulate)
+  tokens = config.data.batch_size * config.data.seq_len / (
+      data * fsdp * config.runtime.grad_accum_steps)
   size = 4 if form.dtype == 'float32' else 2
-  D, F, T = form.width, form.mlp_width, config.data.length
+  D, F, T = form.width, form.mlp_width, config.data.seq_len
   heads = form.heads * form.head + 2 * form.kv_heads * form.head
   wide = F * (3 if form.gated else 2)
   # A token, a layer: stream, two norms, queries to output, MLP; and the
@@ -73,19 +76,19 @@ def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
          for k, w in c.worlds.items() if 'people' in w}
   data = load_mixture(override(c, few | {f'seed.{k}': 0 for k in c.seed}))
   form = model_config(c, len(data.vocab))
-  tokens = c.steps * c.data.batch * c.data.length
+  tokens = c.steps * c.data.batch_size * c.data.seq_len
   exposures = {}
   for task in data.tasks:
     if not task.people:  # a stream
       continue
     alone = data._replace(tasks=(task,))
     sample = [int(mixture.packed_row(alone, i)['entries']) for i in range(16)]
-    drawn = sum(sample) / 16 * c.steps * c.data.batch * task.weight
+    drawn = sum(sample) / 16 * c.steps * c.data.batch_size * task.weight
     world = c.data.tasks[task.name].world
     fewer = few.get(f'worlds.{world}.people', 1) / c.worlds[world].get(
         'people', 1)
     exposures[task.name] = drawn / task.people * fewer
-  work = flops.per_token(form, c.data.length) * tokens
+  work = flops.per_token(form, c.data.seq_len) * tokens
   # What it takes from a trunk is the trunk's cost.
   own = work * (1 - lr_decay_start(c) / c.steps if run.trunk and c.steps else 1)
   return {'parameters': flops.parameters(form).total,
@@ -141,7 +144,7 @@ def _too_big(costs: Sequence[dict], device: str) -> list[str]:
   big = sum(k['bytes'] > room for k in costs)
   return [f'{big} of {len(costs)} runs want more than the {short_number(room)}B of a '
           f'{device}: more devices (--devices) over runtime.mesh.fsdp, '
-          'runtime.remat, runtime.accumulate'] if big else []
+          'runtime.remat, runtime.grad_accum_steps'] if big else []
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:

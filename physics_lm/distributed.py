@@ -2,7 +2,7 @@
 
 A job of several processes runs the same command in each. On a cluster that
 JAX knows (Slurm's srun, TPU pods) nothing needs to be said; elsewhere
-runtime.hosts says where process 0 is, how many there are and which this is.
+runtime.distributed says where process 0 is, how many there are and which this is.
 """
 
 import contextlib
@@ -14,15 +14,15 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from physics_lm.progress import Stop
 from physics_lm.errors import BadInput
+from physics_lm.progress import Stop
 
 
 def join_job(config):
   """Joins the job's other processes, before JAX looks for devices; alone,
   nothing happens. Raises BadInput for a job that is not described in full, or
   whose processes do not all come."""
-  h = config.runtime.hosts
+  h = config.runtime.distributed
   given = {'coordinator': h.coordinator, 'count': h.count, 'index': h.index}
   if jax.distributed.is_initialized():
     return
@@ -31,9 +31,9 @@ def join_job(config):
       return
     given = {}
   elif any(v is None for v in given.values()):
-    raise BadInput(f'runtime.hosts has {given}, wanted all three or none')
+    raise BadInput(f'runtime.distributed has {given}, wanted all three or none')
   elif not 0 <= h.index < h.count:
-    raise BadInput(f'runtime.hosts.index is {h.index}, wanted 0 to '
+    raise BadInput(f'runtime.distributed.index is {h.index}, wanted 0 to '
                    f'{h.count - 1}')
   elif h.count == 1:
     return

@@ -16,9 +16,6 @@ When it ends, `python -m physics_lm.report` writes the records of the runs,
 with --partial also those of a sweep that was stopped.
 """
 
-from physics_lm.progress import Stop
-from physics_lm.progress import Progress
-from physics_lm.config import argument_parser
 import contextlib
 import ctypes
 import itertools
@@ -43,7 +40,9 @@ from physics_lm import (
   slurm,
   sweep,
 )
+from physics_lm.config import argument_parser
 from physics_lm.errors import BadInput, command, disk_errors
+from physics_lm.progress import Progress, Stop
 
 MAX_VMAPPED_RUNS = 64  # of one program: one thread makes the rows of all
 BUSY = 3  # exit status of a trainer whose folder another process holds
@@ -205,7 +204,7 @@ def limit(run: sweep.Run, accelerated: bool, vmap_runs: int | None) -> int:
   elsewhere as many as 80 % of the smallest accelerator's memory holds, at most
   MAX_VMAPPED_RUNS."""
   if vmap_runs is None:
-    vmap_runs = run.config.runtime.population
+    vmap_runs = run.config.runtime.max_vmapped_runs
   if vmap_runs is not None or not accelerated:
     return vmap_runs or 1
   room = 0.8 * min(d.memory for k, d in cost.DEVICES.items() if k != 'cpu')
@@ -383,7 +382,7 @@ def launch(runs: Sequence[sweep.Run], folder: Path, jobs: int | None = None,
   with contextlib.closing(scheduler.display), Stop(
       'the trainers save and stop') as stop:
     while scheduler.waiting or scheduler.workers:
-      scheduler.step(bool(stop.asked))
+      scheduler.step(bool(stop.signal))
       time.sleep(0.3)
   return {r: o for r, o in scheduler.outcomes.items() if o != 'not needed'}
 

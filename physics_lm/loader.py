@@ -95,16 +95,16 @@ def stream(data: mixture.Mixture, which: int, shard: int = 0):
   keys = ('tokens', 'targets', 'weights')
   ds = grain.experimental.ConcatThenSplitIterDataset(
       _Documents(data, data.tasks[which], shard),
-      length_struct=dict.fromkeys(keys, data.length))
+      length_struct=dict.fromkeys(keys, data.seq_len))
 
   def row(packed):
     out = {k: packed[k] for k in keys}
     used = packed['tokens_segment_ids'] > 0
     out['segments'] = packed['tokens_segment_ids'].astype(np.int32)
     out['positions'] = packed['tokens_positions'].astype(np.int32)
-    if not data.isolate:
+    if not data.intra_document_mask:
       out['segments'] = used.astype(np.int32)
-      out['positions'] = np.arange(data.length, dtype=np.int32) * used
+      out['positions'] = np.arange(data.seq_len, dtype=np.int32) * used
     out['task'] = np.int32(which)
     out['entries'] = np.int32((used & (out['tokens'] == vocabs.EOS)).sum())
     return out

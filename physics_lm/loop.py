@@ -16,8 +16,8 @@ import jax
 import numpy as np
 
 from physics_lm import distributed, loader, mixture, optim, train_step
-from physics_lm.progress import Progress
 from physics_lm.errors import BadInput
+from physics_lm.progress import Progress
 from physics_lm.recorder import RunRecorder
 from physics_lm.scaling import flops
 
@@ -41,14 +41,14 @@ class Group:
     config, trainer = self.config, self.trainer
     self.num_members = len(self.recorders)
     self.first_step = self.logged_step = self.leader.meta['step']
-    self.tokens_per_step = config.data.batch * config.data.length  # of each run
+    self.tokens_per_step = config.data.batch_size * config.data.seq_len  # of each run
     self.flops_per_step = self.tokens_per_step * flops.per_token(
-        trainer.cfg, config.data.length)
+        trainer.cfg, config.data.seq_len)
     self.lr_schedules = [optim.lr_schedule(r.config) for r in self.recorders]
     self.local_rows = loader.local_rows(trainer.batch_shardings['task'],
                                           trainer.lead)
     self.batches = loader.host_batches(
-        self.data, config.data.batch, self.local_rows, self.first_step,
+        self.data, config.data.batch_size, self.local_rows, self.first_step,
         config.runtime.workers, config.runtime.prefetch,
         self.leader.meta.get('streams'))
 
@@ -89,7 +89,7 @@ def run(group: Group):
 
 def stop_requested(group: Group, step: int) -> bool:
   """Whether a signal, or the cluster, asks the runs to stop at this step."""
-  return bool(group.stop.asked) or group.leader.checkpoints.preempted(step)
+  return bool(group.stop.signal) or group.leader.checkpoints.preempted(step)
 
 
 def evaluate_if_due(group: Group, step: int, stopping: bool) -> bool:
@@ -104,7 +104,7 @@ def evaluate_if_due(group: Group, step: int, stopping: bool) -> bool:
   for i, recorder in alive(group):
     params = group.trainer.whole(group.trainer.take(group.state, i))
     for name in due:
-      if group.stop.asked:
+      if group.stop.signal:
         return True
       recorder.evaluate(name, step, params,
                         reuse=last and step == group.first_step)
@@ -185,7 +185,7 @@ def report_stop(group: Group, step: int):
   for _, recorder in alive(group):
     recorder.checkpoints.wait()
     saved = recorder.checkpoints.newest(step + 1)
-    print(f'stopped by {group.stop.asked or "the cluster"} at step {step}; '
+    print(f'stopped by {group.stop.signal or "the cluster"} at step {step}; '
           f'{recorder.folder} holds '
           + ('no step yet' if saved is None else f'step {saved}')
           + '; run the same command again to resume')

@@ -48,7 +48,7 @@ def load_band(path: str) -> LossBand | None:
   if not path:
     return None
   if not Path(path).is_file():
-    raise BadInput(f'log.band is {path!r}, wanted a JSON file')
+    raise BadInput(f'log.loss_band is {path!r}, wanted a JSON file')
   told = run_dir.read_json(Path(path))
   try:
     columns = [np.asarray(told[k], np.float64) for k in (

@@ -4,7 +4,6 @@ A step gives sums; sums of steps and hosts merge by addition; the division
 happens here, once a window.
 """
 
-from physics_lm.config import run_id
 import json
 import os
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from physics_lm import run_dir
+from physics_lm.config import run_id
 
 
 def add_sums(window: dict, sums: dict) -> dict:

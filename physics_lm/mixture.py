@@ -48,11 +48,11 @@ class Mixture(NamedTuple):
   worlds: dict[str, base.World]
   vocab: vocabs.Vocab
   tasks: tuple[Task, ...]
-  length: int  # T
-  isolate: bool
+  seq_len: int  # T
+  intra_document_mask: bool
   seed: int
   shards: int = 1  # of each stream
-  masked: float = 0.0  # share of words hidden; 0: what comes next is told
+  mlm_probability: float = 0.0  # share of tokens masked; 0: causal
 
   def streams(self) -> list[int]:
     """Which tasks are streams."""
@@ -83,14 +83,14 @@ def _load(text: str) -> Mixture:
   pieces += [t.tag for t in c.data.tasks.values()]
   total = sum(t.weight for t in c.data.tasks.values())
   streams_only = c.data.source != 'worlds'  # tasks do not count
-  if (total <= 0 and not streams_only) or c.data.length < 1:
-    raise BadInput(f'data.length is {c.data.length} and the weights of '
+  if (total <= 0 and not streams_only) or c.data.seq_len < 1:
+    raise BadInput(f'data.seq_len is {c.data.seq_len} and the weights of '
                    f'data.tasks sum to {total}; wanted both above 0')
-  if not 1 <= c.data.shards <= max(c.data.batch, 1):
-    raise BadInput(f'data.shards is {c.data.shards}, wanted 1 to data.batch='
-                   f'{c.data.batch}')
-  if not 0 <= c.data.masked < 1:
-    raise BadInput(f'data.masked is {c.data.masked}, wanted [0, 1)')
+  if not 1 <= c.data.shards <= max(c.data.batch_size, 1):
+    raise BadInput(f'data.shards is {c.data.shards}, wanted 1 to data.batch_size='
+                   f'{c.data.batch_size}')
+  if not 0 <= c.data.mlm_probability < 1:
+    raise BadInput(f'data.mlm_probability is {c.data.mlm_probability}, wanted [0, 1)')
   tasks = []
   for name, t in c.data.tasks.items():
     if t.world not in worlds:
@@ -107,9 +107,9 @@ def _load(text: str) -> Mixture:
           world.size(t.split), world.people(t.split))
       tasks.append(Task(name, world, t.split, t.weight / total, t.loss, t.tag,
                         *counts))
-  if c.data.masked and (streams_only or any(
+  if c.data.mlm_probability and (streams_only or any(
       base.is_stream(t.world) for t in tasks)):
-    raise BadInput(f'data.masked is {c.data.masked} of a stream of text, '
+    raise BadInput(f'data.mlm_probability is {c.data.mlm_probability} of a stream of text, '
                    'wanted worlds that make their own examples, or 0')
   if streams_only:
     world, vocab = open_stream(c)
@@ -117,8 +117,8 @@ def _load(text: str) -> Mixture:
     tasks = [Task('source', world, 'train', 1.0, 'all', '', 0, 0)]
   else:
     vocab = _vocab(c.data.vocab, worlds, pieces, tasks)
-  return Mixture(worlds, vocab, tuple(tasks), c.data.length, c.data.isolate,
-              c.seed.data, c.data.shards, c.data.masked)
+  return Mixture(worlds, vocab, tuple(tasks), c.data.seq_len, c.data.intra_document_mask,
+              c.seed.data, c.data.shards, c.data.mlm_probability)
 
 
 def _vocab(kind: str, worlds: dict, pieces: list[str], tasks) -> vocabs.Vocab:
@@ -142,7 +142,7 @@ def open_stream(c: ConfigDict):
   except ImportError as e:
     raise BadInput(f'seqio cannot be imported ({e}); wanted pip install seqio'
                    ) from e
-  world = seqio.Source(name, c.data.length, c.data.module)
+  world = seqio.Source(name, c.data.seq_len, c.data.module)
   return world, world.vocab
 
 
@@ -173,24 +173,24 @@ def packed_row(data: Mixture, index: int) -> dict[str, np.ndarray]:
   which = task_for_row(data, index)
   task = data.tasks[which]
   rng = np.random.Generator(np.random.Philox(key=[data.seed, index]))
-  out = new_row(data.length)
+  out = new_row(data.seq_len)
   used, entries, left = 0, 0, PATIENCE
-  while used < data.length:
+  while used < data.seq_len:
     for draw in rng.integers(0, task.size, 16).tolist():
       item = encode(data, task.world.example(task.split, draw),
                     task.loss, task.tag)
       end = used + len(item[0])
-      if end > data.length:
-        if len(item[0]) > data.length:
+      if end > data.seq_len:
+        if len(item[0]) > data.seq_len:
           if task.world.unbounded and (left := left - 1):
             continue
           raise BadInput(too_long_message(data, task.name, len(item[0])))
-        used = data.length
+        used = data.seq_len
         break
       entries += 1
-      write_example(out, item, used, entries, data.isolate)
+      write_example(out, item, used, entries, data.intra_document_mask)
       used = end
-  if data.masked:
+  if data.mlm_probability:
     told, become = sample_mlm_mask(data, task, out, rng)
     apply_mlm_mask(out, told, become)
   out['task'], out['entries'] = np.int32(which), np.int32(entries)
@@ -210,13 +210,13 @@ def check_mixture(data: Mixture):
                    task.tag)[0])
         for index in range(0, task.size, max(task.size // 500, 1)))
     tail = len(lengths) // 10 if task.world.unbounded else 0
-    if lengths[-1 - tail] > data.length:
+    if lengths[-1 - tail] > data.seq_len:
       raise BadInput(too_long_message(data, task.name, lengths[-1 - tail]))
 
 
 def too_long_message(data: Mixture, name: str, found: int) -> str:
   return (f'an example of task {name} has {found} tokens, a row '
-          f'data.length={data.length}: wanted rows at least as long')
+          f'data.seq_len={data.seq_len}: wanted rows at least as long')
 
 
 def encode(data: Mixture, example: base.Example, loss: str = 'all',
@@ -290,9 +290,9 @@ def sample_mlm_mask(data: Mixture, task: Task, out, rng):
   told = (out['weights'] > 0) & (out['targets'] != vocabs.EOS)
   become = np.zeros_like(out['targets'])
   if task.loss == 'all':
-    told &= rng.random(data.length) < data.masked
-    fate = rng.random(data.length)
-    other = rng.integers(vocabs.EOS + 1, len(data.vocab), data.length)
+    told &= rng.random(data.seq_len) < data.mlm_probability
+    fate = rng.random(data.seq_len)
+    other = rng.integers(vocabs.EOS + 1, len(data.vocab), data.seq_len)
     become = np.where(fate < 0.8, vocabs.PAD,
                       np.where(fate < 0.9, other, out['targets']))
   return told, become

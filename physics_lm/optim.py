@@ -8,15 +8,14 @@ of Adam's (Liu et al. 2025, arXiv 2502.16982), so that one learning rate, one
 weight decay and one schedule serve both.
 """
 
-from physics_lm.model.config import lr_decay_start
 import math
 
 import jax
 import optax
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
-
 from physics_lm.errors import BadInput
+from physics_lm.model.config import lr_decay_start
 
 SCHEDULES = ('cosine', 'linear', 'constant', 'wsd')
 OPTIMIZERS = ('adamw', 'muon')
@@ -43,13 +42,13 @@ def lr_schedule(config, peak=None) -> optax.Schedule:
                    f'{", ".join(SCHEDULES)}')
   if not total:  # only evaluated
     return optax.constant_schedule(0.0)
-  if not 0 <= o.warmup < total:
-    raise BadInput(f'optim.warmup is {o.warmup}, wanted 0 up to below '
+  if not 0 <= o.warmup_steps < total:
+    raise BadInput(f'optim.warmup_steps is {o.warmup_steps}, wanted 0 up to below '
                    f'steps={total}')
   peak = o.learning_rate if peak is None else peak
-  low, rest = o.final * peak, total - o.warmup
+  low, rest = o.final_lr_fraction * peak, total - o.warmup_steps
   if o.schedule == 'cosine':
-    after = optax.cosine_decay_schedule(peak, rest, o.final)
+    after = optax.cosine_decay_schedule(peak, rest, o.final_lr_fraction)
   elif o.schedule == 'linear':
     after = optax.linear_schedule(peak, low, rest)
   elif o.schedule == 'constant':
@@ -57,13 +56,13 @@ def lr_schedule(config, peak=None) -> optax.Schedule:
   else:
     falling = total - lr_decay_start(config)
     if falling < 1:
-      raise BadInput(f'optim.decay is {o.decay}, wanted above 0 for wsd')
+      raise BadInput(f'optim.decay_fraction is {o.decay_fraction}, wanted above 0 for wsd')
     after = optax.join_schedules(
         [optax.constant_schedule(peak),
          optax.linear_schedule(peak, low, falling)], [rest - falling])
-  if o.warmup:
-    warm = optax.linear_schedule(0.0, peak, o.warmup)
-    after = optax.join_schedules([warm, after], [o.warmup])
+  if o.warmup_steps:
+    warm = optax.linear_schedule(0.0, peak, o.warmup_steps)
+    after = optax.join_schedules([warm, after], [o.warmup_steps])
   # Step 0 already moves: the schedule is read one step ahead.
   return lambda count: after(count + 1)
 
@@ -128,7 +127,7 @@ def make_optimizer(config, learning_rate=None, weight_decay=None
   o = config.optim
   decay = o.weight_decay if weight_decay is None else weight_decay
   return optax.chain(
-      optax.clip_by_global_norm(o.clip) if o.clip else optax.identity(),
+      optax.clip_by_global_norm(o.grad_clip_norm) if o.grad_clip_norm else optax.identity(),
       _direction(config), optax.add_decayed_weights(decay, decays),
       optax.scale_by_learning_rate(lr_schedule(config, learning_rate)))
 

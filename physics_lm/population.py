@@ -5,15 +5,13 @@ that only the data know: seeds, learning rate, weight decay, the run they start
 from. Everything else is one program's shape or one loop's timetable.
 """
 
-from physics_lm.config import plain_config
-from physics_lm.config import flat_keys
 import json
 
-from physics_lm import run_dir
+from physics_lm.config import flat_keys, plain_config
 from physics_lm.errors import BadInput
 
 MAY_DIFFER = ('seed.init', 'seed.data', 'seed.world', 'optim.learning_rate',
-              'optim.weight_decay', 'init_from', 'runtime.trunk')
+              'optim.weight_decay', 'init_from', 'runtime.branch_from')
 
 
 def shared_keys(config) -> dict:

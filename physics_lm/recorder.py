@@ -3,9 +3,6 @@
 The loop (train.py) trains one run or a group of runs; each has a recorder.
 """
 
-from physics_lm.model.config import lr_decay_start
-from physics_lm.config import run_id
-from physics_lm.config import config_difference
 import contextlib
 import json
 import os
@@ -16,7 +13,6 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm.model import adapters
 from physics_lm import (
   checkpoint,
   distributed,
@@ -27,12 +23,15 @@ from physics_lm import (
   run_dir,
   train_step,
 )
+from physics_lm.config import config_difference, run_id
 from physics_lm.errors import BadInput
 from physics_lm.evals import records, registry
+from physics_lm.model import adapters
+from physics_lm.model.config import lr_decay_start
 
 # Keys in which a run may differ from its trunk: they act after the steps that
 # both have in common.
-BRANCH_KEYS = ('steps', 'optim.schedule', 'optim.decay', 'optim.final')
+BRANCH_KEYS = ('steps', 'optim.schedule', 'optim.decay_fraction', 'optim.final_lr_fraction')
 
 
 class RunRecorder:
@@ -58,27 +57,27 @@ class RunRecorder:
     self.checkpoints = resources.enter_context(contextlib.closing(
         checkpoint.Checkpoints(folder, config.checkpoint.keep)))
     self.failure = ''
-    self.loss_band = loss_band.load_band(config.log.band)
+    self.loss_band = loss_band.load_band(config.log.loss_band)
 
   def restore_or_init(self, trainer: train_step.TrainProgram,
                       new: Callable[[], train_step.TrainState]
                       ) -> train_step.TrainState | None:
     """The run's own checkpoint; else that of its trunk; else a new() state with
     the parameters of init_from; else None: the run starts from new()."""
-    abstract, run_id = trainer.abstract, run_id(self.plain)
+    abstract, own_id = trainer.abstract, run_id(self.plain)
     restored = self.checkpoints.restore(
         abstract.params, (abstract.step, abstract.opt))
     if restored:
       params, (step, opt), self.meta = restored
-      if self.meta['run'] != run_id:
+      if self.meta['run'] != own_id:
         raise BadInput(f'the checkpoint in {self.folder} is of run '
-                       f'{self.meta["run"]}, wanted {run_id}')
+                       f'{self.meta["run"]}, wanted {own_id}')
       print(f'resuming at step {self.meta["step"]} in {self.folder}',
             flush=True)
       return train_step.TrainState(step, params, opt, self._base(abstract))
-    self.meta = {'step': 0, 'run': run_id, 'window': {}, 'seconds': 0.0,
+    self.meta = {'step': 0, 'run': own_id, 'window': {}, 'seconds': 0.0,
                  'entries': [0] * (len(self.config.data.tasks) or 1)}
-    if self.config.runtime.trunk:
+    if self.config.runtime.branch_from:
       return self.branch_from_trunk(abstract)
     if not self.config.init_from:
       return None
@@ -88,20 +87,20 @@ class RunRecorder:
   def branch_from_trunk(self, abstract: train_step.TrainState) -> train_step.TrainState:
     """The newest state of the trunk at which this run would be the same, with
     the trunk's counts and log up to there. Raises BadInput."""
-    name, run_id = self.config.runtime.trunk, self.meta['run']
+    name, own_id = self.config.runtime.branch_from, self.meta['run']
     trunk = run_dir.find_run(name, self.folder)
     differs = [d for d in config_difference(
         run_dir.read_json(trunk / 'config.json'), self.plain)
         if d.split(':')[0] not in BRANCH_KEYS]
     if differs:
-      raise BadInput(f'runtime.trunk {name!r} differs in {"; ".join(differs)}, '
+      raise BadInput(f'runtime.branch_from {name!r} differs in {"; ".join(differs)}, '
                      f'wanted a run that differs in {", ".join(BRANCH_KEYS)} '
                      'only')
-    run_dir.check_vocab(trunk, self.data.vocab, f'runtime.trunk {name!r}')
+    run_dir.check_vocab(trunk, self.data.vocab, f'runtime.branch_from {name!r}')
     last = min(map(lr_decay_start, (self.config, restore.run_config(trunk))))
     params, (step, opt), meta = checkpoint.load_state(
         trunk, abstract.params, (abstract.step, abstract.opt), last)
-    self.meta = meta | {'run': run_id, 'seconds': 0.0}
+    self.meta = meta | {'run': own_id, 'seconds': 0.0}
     print(f'branching off {trunk} at step {meta["step"]}', flush=True)
     if distributed.is_first_process():
       run_dir.write(self.folder / 'metrics.jsonl', ''.join(

@@ -9,13 +9,13 @@ It writes <scale>.runs.jsonl (a line a run), .csv, .png and .json (provenance)
 to experiments/results/<experiment>/.
 """
 
-from physics_lm.config import argument_parser
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from physics_lm import claims, metrics, results, run_dir, sweep
+from physics_lm.config import argument_parser
 from physics_lm.errors import BadInput, command, disk_errors
 
 RESULTS = sweep.ROOT / 'experiments' / 'results'

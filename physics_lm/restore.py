@@ -1,9 +1,5 @@
 """A run folder opened again: config, data, shape and parameters."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import with_defaults
-from physics_lm.config import plain_config
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +8,12 @@ from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from configs import default
-from physics_lm.model import adapters, decoder
 from physics_lm import checkpoint, mixture, run_dir
+from physics_lm.config import plain_config, with_defaults
 from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
+from physics_lm.model import adapters, decoder
+from physics_lm.model.config import ModelConfig, model_config
 
 
 class RestoredRun(NamedTuple):
@@ -22,7 +21,7 @@ class RestoredRun(NamedTuple):
 
   config: ConfigDict
   data: mixture.Mixture
-  cfg: config.ModelConfig
+  cfg: ModelConfig
   params: Any
   step: int
 
@@ -90,7 +89,7 @@ def put_on_shardings(params, like):
           for part, own in params.items()}
 
 
-def abstract_params(cfg: config.ModelConfig):
+def abstract_params(cfg: ModelConfig):
   """Shapes of the parameters, on the first device."""
   return abstract_on_one_device(lambda: decoder.init(cfg, jax.random.key(0)))
 

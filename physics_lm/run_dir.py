@@ -7,7 +7,6 @@ not finished.
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import platform
@@ -17,91 +16,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from configs import default
+from physics_lm.config import (
+  config_changes,
+  plain_config,
+  run_id,
+  with_defaults,
+)
 from physics_lm.errors import BadInput
-
-# Sections that change nothing that is computed, and so not the run's id.
-NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
-# Keys that were added after the first runs, with the value that describes those
-# runs: where the key is absent it has this value, and this value is left out of
-# the id.
-LATER = {'biographies': {'first': 0, 'power': 0.0}, 'bitworld': {'power': 0.0},
-         'manipulation': {'power': 0.0}}  # of worlds, by kind
-LATER_SECTIONS = {'data': {'masked': 0.0}, 'optim': {'name': 'adamw'}}
-
-
-def plain_config(config) -> dict:
-  """A ConfigDict as nested plain dicts."""
-  return json.loads(config.to_json_best_effort())
-
-
-def computed_part(config: dict) -> dict:
-  """The part of a plain config that decides the result. A parent run counts
-  by its folder's name, which for a launched run is its id. Sections and keys
-  that were added later are left out while they have their old value."""
-  kept = {k: v for k, v in config.items() if k not in NOT_COMPUTED}
-  if kept.get('init_from'):  # a foreign file may lack it
-    kept['init_from'] = Path(kept['init_from']).name
-  if kept.get('adapter', {}).get('kind') == 'none':
-    del kept['adapter']
-  for section in LATER_SECTIONS.keys() & kept.keys():
-    kept[section] = _without(kept[section], LATER_SECTIONS[section])
-  if 'worlds' in kept:
-    kept['worlds'] = {name: _without(w, LATER.get(w['kind'], {}))
-                      for name, w in kept['worlds'].items()}
-  return kept
-
-
-def _without(tree: Mapping, neutral: Mapping) -> dict:
-  """`tree` less the keys that have their neutral value."""
-  return {k: v for k, v in tree.items()
-          if k not in neutral or v != neutral[k]}
-
-
-def with_defaults(stored: dict) -> dict:
-  """The plain config of an older run, with the keys that were added later."""
-  known, out = plain_config(default.get_config()), dict(stored)
-  out['adapter'] = stored.get('adapter', known['adapter'])
-  for section in LATER_SECTIONS.keys() & out.keys():
-    out[section] = LATER_SECTIONS[section] | out[section]
-  if 'worlds' in out:
-    out['worlds'] = {name: LATER.get(w.get('kind'), {}) | w
-                     for name, w in out['worlds'].items()}
-  for section in {'runtime', 'log', 'checkpoint'} & out.keys():
-    out[section] = known[section] | out[section]
-  if 'evals' in out:
-    out['evals'] = {
-        name: plain_config(default.evaluation(spec.get('kind', ''))) | spec
-        for name, spec in out['evals'].items()}
-  return out
-
-
-def run_id(config: dict) -> str:
-  """Ten hexadecimal digits: a hash of what is computed."""
-  text = json.dumps(computed_part(config), sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def flat_keys(tree: dict, prefix: str = '') -> dict:
-  """{'a.b': leaf} of nested dicts."""
-  out = {}
-  for k, v in tree.items():
-    if isinstance(v, dict):
-      out |= flat_keys(v, f'{prefix}{k}.')
-    else:
-      out[prefix + k] = v
-  return out
-
-
-def config_difference(stored: dict, current: dict) -> list[str]:
-  """'key: stored -> current' for each difference in what is computed."""
-  return _changes(flat_keys(computed_part(stored)), flat_keys(computed_part(current)))
-
-
-def _changes(a: dict, b: dict) -> list[str]:
-  return [f'{k}: {a.get(k, "absent")} -> {b.get(k, "absent")}'
-          for k in sorted(a.keys() | b.keys())
-          if a.get(k, '__absent') != b.get(k, '__absent')]
 
 
 def stale_evals(folder: Path, evals: dict) -> dict[str, str]:
@@ -109,7 +30,7 @@ def stale_evals(folder: Path, evals: dict) -> dict[str, str]:
   the one with which the run in `folder` was evaluated. `every`, when they run
   during training, does not count."""
   before = with_defaults(read_json(folder / 'config.json'))['evals']
-  changes = {name: _changes(_specification(before.get(name, {})),
+  changes = {name: config_changes(_specification(before.get(name, {})),
                             _specification(spec))
              for name, spec in evals.items()}
   return {name: '; '.join(f'evals.{name}.{c}' for c in found)

@@ -6,7 +6,6 @@ is queued again; the trainer resumes. With several tasks a job (--slurm
 nodes=2) JAX joins them by what srun says.
 """
 
-from physics_lm.config import parse_value
 import contextlib
 import os
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from physics_lm import run_dir, sweep
+from physics_lm.config import parse_value
 from physics_lm.errors import BadInput
 
 NOTE = 'slurm.json'  # in a run's folder: its job

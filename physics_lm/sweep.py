@@ -5,11 +5,6 @@ and compared. Axes multiply and chain; two points that set the same key cannot
 be merged.
 """
 
-from physics_lm.config import run_id
-from physics_lm.config import plain_config
-from physics_lm.config import override
-from physics_lm.config import load_module
-from physics_lm.config import load_config
 import argparse
 import dataclasses
 import functools
@@ -21,6 +16,13 @@ from types import ModuleType
 from typing import Any
 
 from physics_lm import run_dir
+from physics_lm.config import (
+  load_config,
+  load_module,
+  override,
+  plain_config,
+  run_id,
+)
 from physics_lm.errors import BadInput, nearest
 
 ROOT = Path(__file__).resolve().parents[1]  # of the repository
@@ -80,7 +82,7 @@ class Run:
   def changes(self) -> dict:
     """The overrides, with the ids of the runs it takes something from."""
     parent = {'init_from': self.init_from.id} if self.init_from else {}
-    trunk = {'runtime.trunk': self.trunk.id} if self.trunk else {}
+    trunk = {'runtime.branch_from': self.trunk.id} if self.trunk else {}
     return self.overrides | parent | trunk
 
   @property

@@ -8,11 +8,6 @@ The loop itself is in loop.py.
       --and --config=... --workdir=/tmp/b --config.seed.init=1
 """
 
-from physics_lm.progress import Stop
-from physics_lm.mixture import load_mixture
-from physics_lm.config import plain_config
-from physics_lm.config import parse_config
-from physics_lm.config import config_difference
 import contextlib
 import functools
 import sys
@@ -32,7 +27,10 @@ from physics_lm import (
   run_dir,
   train_step,
 )
+from physics_lm.config import config_difference, parse_config, plain_config
 from physics_lm.errors import BadInput, command, disk_errors
+from physics_lm.mixture import load_mixture
+from physics_lm.progress import Stop
 from physics_lm.recorder import RunRecorder
 
 
@@ -129,7 +127,7 @@ def train(jobs: list[Job], stop: Stop):
   """Trains the jobs in one program; those that resume at another step than
   the rest go separately."""
   groups, failures = [jobs], []
-  while groups and not stop.asked:
+  while groups and not stop.signal:
     try:
       groups += train_group(groups.pop(0), stop)
     except BadInput as e:  # one group's failure does not stop the others

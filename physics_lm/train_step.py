@@ -4,8 +4,6 @@ Runs that differ in nothing but numbers (a population: seeds, learning rates,
 weight decays) are one program: their states lie on a leading axis of members.
 """
 
-from physics_lm.model.config import model_config
-from physics_lm.model.config import check_model
 import dataclasses
 import functools
 from typing import Any, NamedTuple
@@ -15,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from physics_lm.model import adapters, decoder, sharding
 from physics_lm import mixture, optim
 from physics_lm.errors import BadInput
+from physics_lm.model import adapters, decoder, sharding
+from physics_lm.model.config import ModelConfig, check_model, model_config
 
 BATCH_2D = ('tokens', 'targets', 'segments', 'positions', 'weights')
 BATCH_1D = ('task', 'entries')
@@ -30,7 +29,7 @@ class TrainState(NamedTuple):
   base: Any = None  # the model's, where an adapter trains
 
 
-def loss_sums(params, batch, cfg: config.ModelConfig, tasks: int, key=None):
+def loss_sums(params, batch, cfg: ModelConfig, tasks: int, key=None):
   """(summed loss in nats, sums by task [tasks]): of a batch of [B, T] rows."""
   total, nll = decoder.loss(params, batch, cfg, key)
   loss_B = (nll * batch['weights']).sum(-1)
@@ -59,7 +58,7 @@ def run_hparams(config) -> RunHparams:
                 np.float32(config.optim.weight_decay))
 
 
-def make_step(cfg: config.ModelConfig, tx, tasks: int, accumulate: int = 1,
+def make_step(cfg: ModelConfig, tx, tasks: int, accumulate: int = 1,
               seed: int = 0, adapter=None):
   """train_step(state, batch) -> (state, sums): pure, jit- and vmap-able.
   `adapter`: config.adapter."""
@@ -97,7 +96,7 @@ def make_step(cfg: config.ModelConfig, tx, tasks: int, accumulate: int = 1,
   return train_step
 
 
-def merged_params(state: TrainState, cfg: config.ModelConfig, adapter):
+def merged_params(state: TrainState, cfg: ModelConfig, adapter):
   """The parameters that the model runs with."""
   if state.base is None:
     return state.params
@@ -108,7 +107,7 @@ class TrainProgram(NamedTuple):
   """All that the loop calls, and where its arrays lie. Of a population, states
   have a leading axis of members, and batches too unless they share one."""
 
-  cfg: config.ModelConfig
+  cfg: ModelConfig
   mesh: jax.sharding.Mesh
   abstract: TrainState  # of one run: shapes with shardings
   init: Any  # () -> State
@@ -149,7 +148,7 @@ def build(config, data: mixture.Mixture, devices=None, members=(),
 
   def train_step(who: RunHparams, state: TrainState, batch):
     tx = optim.make_optimizer(config, who.learning_rate, who.weight_decay)
-    return make_step(cfg, tx, len(data.tasks), config.runtime.accumulate,
+    return make_step(cfg, tx, len(data.tasks), config.runtime.grad_accum_steps,
                      who.seed, config.adapter)(state, batch)
 
   shapes = jax.eval_shape(make_state, run_hparams(config))
@@ -168,7 +167,7 @@ def build(config, data: mixture.Mixture, devices=None, members=(),
       lambda s, w: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=w),
       shapes, where)
   batch = sharding.batch_shardings(mesh, BATCH_2D, BATCH_1D)
-  lead, who = (config.data.batch,), run_hparams(config)
+  lead, who = (config.data.batch_size,), run_hparams(config)
   if members:
     who = jax.tree.map(lambda *x: np.stack(x), *map(run_hparams, members))
     # Hyperparameters and sums are small: every process holds them all.

@@ -15,7 +15,6 @@ a tokenizer from elsewhere are renumbered.
   PATH.model    a SentencePiece model
 """
 
-from physics_lm.config import argument_parser
 import hashlib
 import io
 import json
@@ -25,6 +24,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
+from physics_lm.config import argument_parser
 from physics_lm.errors import BadInput, command, disk_errors, nearest, need
 
 PAD, EOS = 0, 1

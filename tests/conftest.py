@@ -1,12 +1,13 @@
 """Eight CPU devices and a tiny config."""
 
-from physics_lm.config import override
 import atexit
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
+
+from physics_lm.config import override
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -32,7 +33,6 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
 from configs import default  # noqa: E402
-  # noqa: E402
 
 TINY = {
     'worlds.bios.people': 12, 'worlds.bios.first_names': 20,
@@ -41,7 +41,7 @@ TINY = {
     'worlds.bios.universities': 10, 'worlds.bios.majors': 10,
     'worlds.bios.employers': 10, 'worlds.bios.templates': 5,
     'model.width': 16, 'model.depth': 2, 'model.heads': 2,
-    'data.length': 96, 'data.batch': 8, 'steps': 6, 'optim.warmup': 2,
+    'data.seq_len': 96, 'data.batch_size': 8, 'steps': 6, 'optim.warmup_steps': 2,
     'log.every': 2, 'checkpoint.every': 2, 'evals.loss.num_rows': 4,
 }
 

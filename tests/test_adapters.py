@@ -1,9 +1,5 @@
 """Adapters: what they compute, what trains, what is kept."""
 
-from physics_lm.model.config import model_config
-from physics_lm.config import run_id
-from physics_lm.config import plain_config
-from physics_lm.config import override
 import shutil
 
 import jax
@@ -12,16 +8,18 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm.model import adapters, compress, decoder, kernels
 from physics_lm import restore, run_dir, train
+from physics_lm.config import override, plain_config, run_id
 from physics_lm.errors import BadInput
+from physics_lm.model import adapters, compress, decoder, kernels
+from physics_lm.model.config import model_config
 from tests.conftest import TINY
 from tests.test_resume import interrupted
 from tests.test_sharding import keys, three_steps
 
 ALL = ','.join(compress.INPUTS)
 LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-         'model.bias': False, 'model.tied': False, 'model.kv_heads': 1}
+         'model.bias': False, 'model.tie_embeddings': False, 'model.kv_heads': 1}
 
 
 forward = jax.jit(decoder.forward, static_argnums=2)
@@ -51,8 +49,8 @@ def noisy(tree, seed):
 
 
 @pytest.mark.parametrize('kind,changes', [
-    ('lora', {'matrices': ALL, 'embedding_rank': 3}), ('bottleneck', {}),
-    ('whole', {'matrices': 'embedding,query'})])
+    ('lora', {'target_modules': ALL, 'embedding_rank': 3}), ('bottleneck', {}),
+    ('whole', {'target_modules': 'embedding,query'})])
 def test_begins_as_the_model_was(made, kind, changes):
   cfg, params, tokens = made
   s = spec(kind, **changes)
@@ -67,7 +65,7 @@ def test_begins_as_the_model_was(made, kind, changes):
 def test_merged_is_unmerged(made, monkeypatch):
   """x (W + alpha A B) = x W + alpha (x A) B, through the whole model."""
   cfg, params, tokens = made
-  s = spec('lora', matrices=ALL, embedding_rank=0, rank=2, alpha=0.7)
+  s = spec('lora', target_modules=ALL, embedding_rank=0, rank=2, scale=0.7)
   adapter = noisy(adapters.init_adapter(s, cfg, jax.random.key(0)), 5)
   merged = forward(adapters.merge_adapter(params, adapter, s, cfg), tokens, cfg)
   beside = {'ends': params['ends'], 'layers': dict(params['layers'])}
@@ -92,8 +90,8 @@ def test_merged_is_unmerged(made, monkeypatch):
 
 def test_embedding_update_serves_input_and_output(made):
   cfg, params, tokens = made
-  cfg = config.dataclasses.replace(cfg, tied=True)
-  s = spec('lora', matrices='', embedding_rank=3, alpha=2.0)
+  cfg = config.dataclasses.replace(cfg, tie_embeddings=True)
+  s = spec('lora', target_modules='', embedding_rank=3, scale=2.0)
   adapter = noisy(adapters.init_adapter(s, cfg, jax.random.key(0)), 5)
   c = adapter['ends']['embedding']
   wanted = params['ends']['embedding'] + 2.0 * c['in'] @ c['out']
@@ -165,7 +163,7 @@ def config(changes):
 def base(tmp_path_factory):
   """A finished run."""
   folder = tmp_path_factory.mktemp('runs') / 'base'
-  train.run(config({'steps': 2, 'optim.warmup': 1}), folder)
+  train.run(config({'steps': 2, 'optim.warmup_steps': 1}), folder)
   return folder
 
 
@@ -232,7 +230,7 @@ def test_finds_its_base_again(base, lora, tmp_path):
 def test_an_adapter_on_an_adapter(lora, tmp_path):
   first, _ = lora
   changes = QA | {'init_from': str(first), 'adapter.kind': 'prompt',
-                  'steps': 2, 'optim.warmup': 1}
+                  'steps': 2, 'optim.warmup_steps': 1}
   train.run(config(changes), tmp_path / 'prompt')
   a, b = (restore.load_run(f) for f in (first, tmp_path / 'prompt'))
   for name, x in a.params['layers'].items():
@@ -265,10 +263,10 @@ def test_no_adapter_changes_no_id():
 
 @pytest.mark.parametrize('changes,message', [
     ({'kind': 'lore'}, 'lora'), ({'rank': 0}, 'rank is 0'),
-    ({'matrices': 'query,vlaue'}, 'value'),
-    ({'matrices': 'bias_query'}, 'matrices of the layers'),
-    ({'matrices': '', 'embedding_rank': 0}, 'embedding_rank is 0'),
-    ({'kind': 'prompt', 'length': 0}, 'length is 0')])
+    ({'target_modules': 'query,vlaue'}, 'value'),
+    ({'target_modules': 'bias_query'}, 'matrices of the layers'),
+    ({'target_modules': '', 'embedding_rank': 0}, 'embedding_rank is 0'),
+    ({'kind': 'prompt', 'num_virtual_tokens': 0}, 'num_virtual_tokens is 0')])
 def test_bad_input(changes, message, made):
   cfg, _, _ = made
   cfg = config.dataclasses.replace(cfg, bias=True)

@@ -1,18 +1,17 @@
 """The right one of many is chosen, and verifiers learn which it is."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import jax
 import numpy as np
 import pytest
 
 from configs import igsm as recipe
-from physics_lm.model import decoder
-from physics_lm import mixture
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.evals.igsm import best_of_n, solutions
 from physics_lm.evals.records import find
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decoder
+from physics_lm.model.config import model_config
 from tests.test_solutions import Known
 
 
@@ -21,8 +20,8 @@ def config():
   c = recipe.get_config('small_best_of')
   del c.evals['reasoning']
   return override(c, {
-      'worlds.igsm.max_op': 3, 'worlds.igsm.names': 3, 'data.length': 192,
-      'data.batch': 4, 'model.width': 16, 'model.depth': 1, 'model.heads': 2,
+      'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3, 'data.seq_len': 192,
+      'data.batch_size': 4, 'model.width': 16, 'model.depth': 1, 'model.heads': 2,
       **{f'evals.best_of.{k}': v for k, v in {
           'decode': 'sample', 'max_new_tokens': 24, 'num_problems': 5,
           'num_samples': 4, 'verifier_problems': 6,

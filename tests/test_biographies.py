@@ -1,6 +1,5 @@
 """The world of people: counts, variants, purity, checkers."""
 
-from physics_lm.config import override
 import collections
 import math
 
@@ -9,6 +8,7 @@ import pytest
 
 from configs import default
 from physics_lm import vocab
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.worlds import base, biographies
 
@@ -254,7 +254,7 @@ def test_answer_checker():
     ({'variant': 'single_permute0'}, 'unknown variant'),
     ({'people': 10**9}, 'only 160000000 names'),
     ({'people': 1}, 'at least 2'),
-    ({'first': -1}, 'first is -1'),
+    ({'person_offset': -1}, 'person_offset is -1'),
     ({'variant': 'fresh_permute2'}, 'unknown variant'),
     ({'variant': 'multi5_fullname_reverse1'}, 'unknown variant'),
     ({'variant': 'multi5_reverse7'}, 'unknown variant'),

@@ -1,8 +1,5 @@
 """bioD and the counting of bits."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import collections
 import math
 import pickle
@@ -12,17 +9,19 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm.model import decoder
-from physics_lm import mixture
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.evals import knowledge_bits, teacher_forcing
 from physics_lm.evals.records import find
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decoder
+from physics_lm.model.config import model_config
 from physics_lm.worlds import base, biod
 from tests.conftest import TINY
 
 
 def world(seed=0, **changes):
-  return base.make_world(override(default.bitworld(), changes), seed)
+  return base.make_world(override(default.biod(), changes), seed)
 
 
 @pytest.mark.parametrize('size', [1, 2, 7, 64, 1000])
@@ -82,7 +81,7 @@ def test_diversity_sets_are_distinct_chunks():
 
 @pytest.mark.parametrize('changes,message', [
     ({'people': 5000}, 'only 4096 names'),
-    ({'first': -1}, 'people -1 to 998'),
+    ({'person_offset': -1}, 'people -1 to 998'),
     ({'diversity': 200}, '128 ** 1 chunks'), ({'chunks': 0}, 'at least 1'),
     ({'symbols': 1 << 40, 'chunk_length': 2}, 'fewer than 2')])
 def test_bad_input(changes, message):
@@ -97,14 +96,14 @@ def test_bad_input(changes, message):
 def setup(tiny):
   def make(**changes):
     config = default.get_config()
-    config.worlds = {'bits': default.bitworld(), 'bios': default.biographies()}
+    config.worlds = {'bits': default.biod(), 'bios': default.biographies()}
     config.data.tasks = {'bio': default.task('bits', 'bio', 1.0)}
     config.evals = {'bits': default.evaluation('knowledge_bits')}
     config.evals.bits.world = 'bits'
     config = override(config.lock(), {
         k: v for k, v in TINY.items() if k.startswith(('worlds', 'model'))}
         | {'worlds.bits.people': 40, 'worlds.bits.diversity': 8,
-           'data.length': 128} | changes)
+           'data.seq_len': 128} | changes)
     cfg = model_config(config, len(load_mixture(config).vocab))
     return config, cfg
   return make
@@ -193,7 +192,7 @@ def test_an_employer_after_its_city_is_not_scored(setup):
 
 def test_people_elsewhere_are_others_told_alike():
   def world(**changes):
-    w = default.bitworld()
+    w = default.biod()
     w.update(changes)
     return biod.make(w, 0)
 
@@ -223,7 +222,7 @@ def test_orders_are_uniform_permutations(count):
     assert len(set(orders)) == 6
 
 
-@pytest.mark.parametrize('make', [default.biographies, default.bitworld,
+@pytest.mark.parametrize('make', [default.biographies, default.biod,
                                   default.igsm])
 def test_worlds_go_to_loader_processes(make):
   """grain's workers get the world pickled, also one that has been used."""

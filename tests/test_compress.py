@@ -1,22 +1,22 @@
 """Fewer bits, fewer weights: what is promised of each method."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import default
-from physics_lm.model import compress, decoder
 from physics_lm import mixture
 from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
+from physics_lm.model import compress, decoder
+from physics_lm.model.config import model_config
 
 STYLES = {
     'gpt2': {},
     'llama': {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-              'model.bias': False, 'model.tied': False, 'model.kv_heads': 1},
-    'experts': {'model.experts': 3}}
+              'model.bias': False, 'model.tie_embeddings': False, 'model.kv_heads': 1},
+    'experts': {'model.num_experts': 3}}
 
 
 def spec(method, **keys):
@@ -54,7 +54,7 @@ def plain_size(params):
 @pytest.mark.parametrize('method', ['nearest', 'gptq'])
 def test_more_bits_come_closer_and_many_are_exact(made, method):
   params, cfg, batch = made
-  if cfg.experts > 1 and method == 'gptq':
+  if cfg.num_experts > 1 and method == 'gptq':
     with pytest.raises(BadInput, match='experts'):
       compress.compress(params, spec(method), cfg, batch)
     return
@@ -110,7 +110,7 @@ def test_pruning_keeps_the_largest(made, keep):
     a, b = (x[None] if part == 'ends' else x for x in (a, b))
     for old, now in zip(a, b):
       gone = now == 0
-      if name != 'down' or cfg.experts == 1:
+      if name != 'down' or cfg.num_experts == 1:
         assert (~gone).sum() == round(keep * now.size)
         if keep < 1:
           assert np.abs(old[gone]).max() <= np.abs(old[~gone]).min()
@@ -123,7 +123,7 @@ def test_pruning_keeps_the_largest(made, keep):
 
 def test_units_go_as_a_whole(made):
   params, cfg, batch = made
-  if cfg.experts > 1:
+  if cfg.num_experts > 1:
     with pytest.raises(BadInput, match='experts'):
       compress.compress(params, spec('prune_units'), cfg, batch)
     return
@@ -170,5 +170,5 @@ def test_padding_rows_take_no_storage(made, method):
   whole, less = (compress.compress(params, spec(method, bits=6), cfg, batch,
                                    entries)[1] for entries in (None, 30))
   row = 32 * cfg.width if method == 'none' else 6 * cfg.width + compress.SCALE
-  tables = 1 if cfg.tied else 2
+  tables = 1 if cfg.tie_embeddings else 2
   assert whole - less == pytest.approx(tables * row * (cfg.vocab - 30))

@@ -1,14 +1,14 @@
 """Which problems occurred in training is known exactly, or not at all."""
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import pytest
 
 from configs import igsm as recipe
 from physics_lm import mixture, run_dir
+from physics_lm.config import override
 from physics_lm.evals.igsm import contamination
+from physics_lm.mixture import load_mixture
 
-SMALL = {'data.batch': 4, 'steps': 5}
+SMALL = {'data.batch_size': 4, 'steps': 5}
 
 
 @pytest.fixture
@@ -52,12 +52,12 @@ def watched_rows(config, count):
 
 
 def test_problems_are_those_of_the_rows_read(config, tmp_path):
-  for changes in ({}, {'data.isolate': False}, {'data.vocab': 'word'}, {
+  for changes in ({}, {'data.intra_document_mask': False}, {'data.vocab': 'word'}, {
       'worlds.igsm.order': 'qp', 'worlds.igsm.retry_rate': 0.5,
       'data.tasks.train.tag': 'sums.org '}):
     c = override(config, changes)
     if 'data.vocab' in changes:
-      c.data.length = 260
+      c.data.seq_len = 260
     kept, rest = watched_rows(c, 12)
     assert len(kept) > 20 and rest
     occurred = checker(c, tmp_path, 3)

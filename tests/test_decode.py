@@ -1,6 +1,5 @@
 """Cached decoding is recomputation; sampling is sampling; beams find it."""
 
-from physics_lm.model.config import model_config
 import collections
 import itertools
 
@@ -8,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from physics_lm.model import decode, decoder, sharding
 from physics_lm.errors import BadInput
+from physics_lm.model import decode, decoder, sharding
+from physics_lm.model.config import model_config
 from tests.test_model import STYLES
 
 V, EOS = 20, 1

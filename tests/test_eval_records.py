@@ -1,7 +1,5 @@
 """Rows of every kind of evaluation: the slices are those of the contract."""
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import json
 import math
 
@@ -13,14 +11,15 @@ from configs import default
 from configs import grammar as grammar_recipe
 from configs import igsm as igsm_recipe
 from configs import manipulation as manipulation_recipe
-from physics_lm.model import decoder
-from physics_lm import mixture
+from physics_lm.config import override
 from physics_lm.evals import records, registry, teacher_forcing
 from physics_lm.evals.igsm import contamination
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decoder
 from tests.conftest import TINY
 
-IGSM = {'worlds.igsm.max_op': 3, 'worlds.igsm.names': 3, 'data.length': 192,
-        'data.batch': 4, 'model.width': 16, 'model.depth': 1,
+IGSM = {'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3, 'data.seq_len': 192,
+        'data.batch_size': 4, 'model.width': 16, 'model.depth': 1,
         'model.heads': 2, 'steps': 2}
 FEW = {'num_problems': 6, 'max_new_tokens': 24, 'num_samples': 2,
        'verifier_problems': 3, 'verifier_samples': 2, 'people': 4, 'steps': 2,

@@ -1,21 +1,20 @@
 """Experts against a token-by-token account, and what routing promises."""
 
-from physics_lm.model.config import model_config
-from physics_lm.model.config import eval_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from physics_lm.model import decoder, moe
 from physics_lm import mixture, train
+from physics_lm.config import override
 from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decoder, moe
+from physics_lm.model.config import eval_config, model_config
 from physics_lm.scaling import flops
 
-CHANGES = {'model.experts': 4, 'model.mlp_ratio': 1.0}
+CHANGES = {'model.num_experts': 4, 'model.mlp_ratio': 1.0}
 
 
 def by_hand(x_BTD, p, real_BT, room):
@@ -40,7 +39,7 @@ def by_hand(x_BTD, p, real_BT, room):
 
 @pytest.mark.parametrize('capacity', [0.5, 1.0, 4.0])
 def test_experts_equal_one_token_at_a_time(tiny, capacity):
-  cfg = model_config(tiny(CHANGES | {'model.capacity': capacity}), 50)
+  cfg = model_config(tiny(CHANGES | {'model.moe_capacity_factor': capacity}), 50)
   key, *keys = jax.random.split(jax.random.key(0), 9)
   params = decoder.init(cfg, key)
   layer = {k: np.asarray(v[0]) for k, v in params['layers'].items()}
@@ -66,7 +65,7 @@ def test_experts_equal_one_token_at_a_time(tiny, capacity):
 
 def test_no_token_depends_on_a_later_one(tiny):
   """First come, first served: also when there is no room for all."""
-  cfg = model_config(tiny(CHANGES | {'model.capacity': 1.0}), 50)
+  cfg = model_config(tiny(CHANGES | {'model.moe_capacity_factor': 1.0}), 50)
   params = decoder.init(cfg, jax.random.key(1))
   a = jax.random.randint(jax.random.key(2), (1, 16), 0, 50)
   x, y = (decoder.forward(params, t, cfg) for t in (a, a.at[:, 9:].set(3)))
@@ -86,7 +85,7 @@ def test_balance_is_one_when_shares_are_equal():
 def test_the_balance_is_trained_on_and_not_reported(one_device):
   """Its gradient reaches the router; the loss in nats is without it."""
   from physics_lm import train_step
-  config = one_device(CHANGES | {'model.balance': 10.0})
+  config = one_device(CHANGES | {'model.moe_aux_loss_weight': 10.0})
   data = load_mixture(config)
   cfg = model_config(config, len(data.vocab))
   params = decoder.init(cfg, jax.random.key(0))
@@ -95,7 +94,7 @@ def test_the_balance_is_trained_on_and_not_reported(one_device):
   total, sums = train_step.loss_sums(params, batch, cfg, 2)
   extra = float(total - sums['loss'].sum()) / float(batch['weights'].sum())
   assert 10 <= extra <= 40
-  plain = model_config(one_device(CHANGES | {'model.balance': 0.0}),
+  plain = model_config(one_device(CHANGES | {'model.moe_aux_loss_weight': 0.0}),
                      len(data.vocab))
   router = lambda c: jax.grad(lambda p: train_step.loss_sums(
       p, batch, c, 2)[0])(params)['layers']['router']
@@ -106,7 +105,7 @@ def test_micro_batches_balance_as_one_batch(one_device):
   """The balance is a mean over micro-batches, like the loss: of two that are
   the same, the step is that of one."""
   from physics_lm import train_step
-  config = one_device(CHANGES | {'model.balance': 3.0})
+  config = one_device(CHANGES | {'model.moe_aux_loss_weight': 3.0})
   data = load_mixture(config)
   cfg = model_config(config, len(data.vocab))
   twice = [mixture.packed_row(data, i) for i in (0, 0, 1, 1)]
@@ -122,7 +121,7 @@ def test_micro_batches_balance_as_one_batch(one_device):
 def test_the_router_decides_in_float32(tiny):
   """Two experts that bfloat16 could not tell apart."""
   cfg = model_config(tiny(CHANGES | {
-      'model.experts': 2, 'model.dtype': 'bfloat16'}), 50)
+      'model.num_experts': 2, 'model.dtype': 'bfloat16'}), 50)
   layer = {k: v[0] for k, v in decoder.init(cfg, jax.random.key(0))[
       'layers'].items()}
   w = jax.random.normal(jax.random.key(1), (16,))
@@ -140,23 +139,23 @@ def test_the_router_decides_in_float32(tiny):
 
 
 def test_evaluation_gives_more_room(tiny):
-  config = tiny(CHANGES | {'model.capacity_test': 3.0})
+  config = tiny(CHANGES | {'model.moe_eval_capacity_factor': 3.0})
   cfg = model_config(config, 50)
-  assert cfg.capacity == 2.0
+  assert cfg.moe_capacity_factor == 2.0
   assert eval_config(config, cfg).capacity == 3.0
 
 
 def test_cost_counts_one_expert_and_parameters_all(tiny):
-  one, four = (model_config(tiny({'model.experts': e}), 50) for e in (1, 4))
+  one, four = (model_config(tiny({'model.num_experts': e}), 50) for e in (1, 4))
   assert flops.per_token(one, 32) == flops.per_token(four, 32)
   more = flops.parameters(four).mlp / flops.parameters(one).mlp
   assert 3.9 < more < 4.1
 
 
 @pytest.mark.parametrize('changes,message', [
-    ({'model.experts': 0}, 'wanted at least 1'),
-    ({'model.experts': 2, 'model.mlp_ratio': 0.0}, 'wanted an MLP'),
-    ({'model.experts': 2, 'model.capacity': 0.0}, 'wanted both above 0'),
+    ({'model.num_experts': 0}, 'wanted at least 1'),
+    ({'model.num_experts': 2, 'model.mlp_ratio': 0.0}, 'wanted an MLP'),
+    ({'model.num_experts': 2, 'model.moe_capacity_factor': 0.0}, 'wanted both above 0'),
 ])
 def test_bad_input(tiny, changes, message):
   with pytest.raises(BadInput, match=message):

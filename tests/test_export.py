@@ -1,6 +1,5 @@
 """Examples as files: whole, the same anew, resumed, refused."""
 
-from physics_lm.config import override
 import json
 import pickle
 
@@ -9,10 +8,11 @@ import pytest
 
 from configs import default
 from physics_lm import vocab
+from physics_lm.config import override
 from physics_lm.errors import BadInput
+from physics_lm.interop import export
 from physics_lm.worlds import __main__ as command
 from physics_lm.worlds import base, text_files
-from physics_lm.interop import export
 
 SMALL = ['biographies', '--set', 'people=60', '--set', 'variant=multi2']
 
@@ -125,7 +125,7 @@ def test_the_name_tells_the_format(tmp_path, capsys):
 
 
 def test_a_split_without_end_wants_a_count(tmp_path):
-  config = override(default.bitworld().lock(), {'people': 50})
+  config = override(default.biod().lock(), {'people': 50})
   world = base.make_world(config, 0)
   with pytest.raises(BadInput, match='wanted --count'):
     export.export_world(world, {}, 'jsonl', tmp_path / 'a.jsonl', ['bio'])

@@ -1,8 +1,5 @@
 """Teacher-forced scores, knowledge extraction, and evaluation by command."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import collections
 import subprocess
 import sys
@@ -14,10 +11,13 @@ import pytest
 
 from configs import default
 from physics_lm import checkpoint, mixture, run_dir, train, vocab
-from physics_lm.model import decoder
+from physics_lm.config import override
 from physics_lm.evals import __main__ as command
 from physics_lm.evals import extraction, teacher_forcing
 from physics_lm.evals.records import find
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decoder
+from physics_lm.model.config import model_config
 from physics_lm.worlds.biographies import ATTRIBUTES
 from tests.conftest import ROOT, TINY
 
@@ -49,7 +49,7 @@ def greedy(params, cfg, data, prompt, length):
   ids = list(prompt)
   step = jax.jit(lambda t: decoder.forward(params, t, cfg))
   while len(ids) < length:
-    padded = np.zeros((1, data.length), np.int32)
+    padded = np.zeros((1, data.seq_len), np.int32)
     padded[0, :len(ids)] = ids
     ids.append(int(step(jnp.asarray(padded))[0, len(ids) - 1].argmax()))
   return ids
@@ -169,7 +169,7 @@ def test_majority_baseline_is_the_best_constant_of_training_people(trained):
 
 
 def test_a_run_of_eight_devices_is_evaluated_on_one(tiny, tmp_path):
-  train.run(tiny({'steps': 2, 'optim.warmup': 0, 'runtime.mesh.fsdp': 2}),
+  train.run(tiny({'steps': 2, 'optim.warmup_steps': 0, 'runtime.mesh.fsdp': 2}),
             tmp_path / 'run')
   done = subprocess.run(
       [sys.executable, '-m', 'physics_lm.evals', str(tmp_path / 'run'),

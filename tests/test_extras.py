@@ -1,8 +1,6 @@
 """Optional libraries: what is loaded without asking, what is said when one is
 missing."""
 
-from physics_lm.model.config import model_config
-from physics_lm.config import override
 import json
 import subprocess
 import sys
@@ -11,8 +9,10 @@ import numpy as np
 import pytest
 
 from physics_lm import restore, vocab
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.interop import huggingface, tensorboard
+from physics_lm.model.config import model_config
 from physics_lm.worlds import text_files
 from tests.conftest import ROOT, TINY, default
 
@@ -89,7 +89,7 @@ def test_huggingface_tensors_go_there_and_back():
   """Every mapping undoes itself, without any of their libraries."""
   rng = np.random.default_rng(0)
   for changes in ({}, {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-                       'model.kv_heads': 1, 'model.rotary_fraction': 1.0}):
+                       'model.kv_heads': 1, 'model.rope_fraction': 1.0}):
     cfg = model_config(override(default.get_config(), TINY | changes), 100)
     abstract = restore.abstract_params(cfg)
     params = {a: {k: rng.normal(size=x.shape).astype(np.float32)

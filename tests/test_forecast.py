@@ -1,8 +1,5 @@
 """Runs predicted from smaller ones, where the law is known."""
 
-from physics_lm.config import run_id
-from physics_lm.config import plain_config
-from physics_lm.config import override
 import json
 
 import numpy as np
@@ -10,6 +7,7 @@ import pytest
 
 from configs import grammar as recipe
 from physics_lm import loss_band, run_dir
+from physics_lm.config import override, plain_config, run_id
 from physics_lm.errors import BadInput
 from physics_lm.scaling import __main__ as command
 from physics_lm.scaling import forecast, laws
@@ -111,7 +109,7 @@ def test_command_writes_a_band_that_training_reads(tmp_path, capsys):
                 '--config=configs/grammar.py', '--config.model.width=48',
                 '--config.steps=9000', f'--out={out}'])
   text = capsys.readouterr().out
-  assert 'log.band' in text
+  assert 'log.loss_band' in text
   band = loss_band.load_band(str(out))
   size = run_table.sizes(override(config, {
       'model.width': 48, 'steps': 9000}), 4)

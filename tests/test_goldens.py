@@ -18,9 +18,6 @@ never a JSON file. To record new values after an intended change of behaviour:
                     the rule fixed before its runs. Not recorded again.
 """
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import functools
 import hashlib
 import itertools
@@ -33,8 +30,11 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm.model import adapters, decoder
 from physics_lm import mixture, optim, report, sweep, train_step
+from physics_lm.config import override
+from physics_lm.mixture import load_mixture
+from physics_lm.model import adapters, decoder
+from physics_lm.model.config import model_config
 from physics_lm.worlds import base
 from tests.conftest import TINY
 
@@ -56,9 +56,9 @@ BIOGRAPHIES = {
     'fresh_permute': {'variant': 'fresh_permute'},
     'single_reverse3': {'variant': 'single_reverse3'},
     'single_reverse6': {'variant': 'single_reverse6'},
-    'multi5_permute_offset': {'variant': 'multi5_permute', 'first': 300},
-    'multi5_permute_zipf': {'variant': 'multi5_permute', 'power': 0.2},
-    'fresh_permute_zipf': {'variant': 'fresh_permute', 'power': 1.0},
+    'multi5_permute_offset': {'variant': 'multi5_permute', 'person_offset': 300},
+    'multi5_permute_zipf': {'variant': 'multi5_permute', 'zipf_a': 0.2},
+    'fresh_permute_zipf': {'variant': 'fresh_permute', 'zipf_a': 1.0},
     'small_pools': {'variant': 'multi5', 'first_names': 20,
                     'middle_names': 20, 'last_names': 20, 'years': 20,
                     'months': 6, 'days': 9, 'cities': 10, 'universities': 10,
@@ -68,22 +68,22 @@ BIOD = {
     'one_chunk': {},
     'two_chunks': {'chunks': 2, 'diversity': 100, 'chunk_length': 3,
                    'symbols': 11, 'name_length': 3, 'attributes': 20},
-    'offset': {'first': 2000},
-    'zipf': {'power': 0.5},
+    'offset': {'person_offset': 2000},
+    'zipf': {'zipf_a': 0.5},
 }
 RETRY = {'retry_rate': 0.5}
 IGSM = {
     'med': {},
     'med_qp_redundant_alphabetical': {
-        'order': 'qp', 'solution': 'redundant', 'letters': 'alphabetical'},
-    'med_retry': RETRY | {'retry': 'retry'},
-    'med_retry_weak': RETRY | {'retry': 'retry_weak'},
-    'med_retry_miss': RETRY | {'retry': 'retry_miss', 'solution': 'redundant'},
+        'order': 'qp', 'solution': 'redundant', 'variable_names': 'alphabetical'},
+    'med_retry': RETRY | {'retry_kind': 'retry'},
+    'med_retry_weak': RETRY | {'retry_kind': 'retry_weak'},
+    'med_retry_miss': RETRY | {'retry_kind': 'retry_miss', 'solution': 'redundant'},
     'med_retry_mask_name': RETRY | {'retry_mask': 'name'},
     'med_retry_mask_sentence': RETRY | {'retry_mask': 'sentence'},
     'small': {'max_op': 4, 'max_edge': 6, 'modulus': 5, 'max_depth': 3,
-              'max_width': 3, 'chains': 'park,town', 'subcategories': 2,
-              'names': 6},
+              'max_width': 3, 'hierarchies': 'park,town', 'subcategories': 2,
+              'items_per_subcategory': 6},
 }
 IGSM_SPLITS = {'small': ('train_op3', 'train_op3_reask', 'test_op4_reask',
                          'test_reask')}
@@ -93,9 +93,9 @@ GRAMMAR = {
 }
 WORLDS = {
     **{f'biographies/{k}': ('biographies', v) for k, v in BIOGRAPHIES.items()},
-    **{f'biod/{k}': ('bitworld', v) for k, v in BIOD.items()},
+    **{f'biod/{k}': ('biod', v) for k, v in BIOD.items()},
     'manipulation/multi5_permute': ('manipulation', {}),
-    'manipulation/train_people': ('manipulation', {'asked': 50}),
+    'manipulation/train_people': ('manipulation', {'train_people': 50}),
     **{f'grammar/{k}': ('grammar', v) for k, v in GRAMMAR.items()},
     **{f'igsm/{k}': ('igsm', v) for k, v in IGSM.items()},
 }
@@ -107,32 +107,32 @@ TEXT = {'plain': {'shuffle': 8},
         'fim': {'shuffle': 8, 'fim_rate': 0.7, 'fim_spm': 0.5}}
 
 # The name of an architecture in train_steps.json -> keys that differ.
-SMALL = TINY | {'data.length': 64, 'data.batch': 4, 'model.dtype': 'float32',
+SMALL = TINY | {'data.seq_len': 64, 'data.batch_size': 4, 'model.dtype': 'float32',
                 'model.dropout': 0.0, 'runtime.mesh.data': 1,
                 # Adam's first steps divide a gradient by itself: without a
                 # large eps, rounding of the smallest would be all of a step.
                 'optim.eps': 1e-3}
 LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-         'model.bias': False, 'model.tied': False, 'model.kv_heads': 1,
-         'model.rotary_fraction': 1.0, 'model.qk_norm': True}
+         'model.bias': False, 'model.tie_embeddings': False, 'model.kv_heads': 1,
+         'model.rope_fraction': 1.0, 'model.qk_norm': True}
 ARCHITECTURES = {
     'gpt2_rope': {},
     # As the papers pack rows: no boundaries between examples.
     'gpt2_one_segment': {
-        'model.rotary_fraction': 0.0, 'data.isolate': False,
+        'model.rope_fraction': 0.0, 'data.intra_document_mask': False,
         'data.tasks.qa.loss': 'answers', 'data.tasks.bio.tag': ' wiki'},
     'llama': LLAMA,
-    'mixture_of_experts': {'model.experts': 4, 'model.capacity': 1.0,
-                           'model.balance': 0.1},
-    'masked_lm': {'data.masked': 0.15},
+    'mixture_of_experts': {'model.num_experts': 4, 'model.moe_capacity_factor': 1.0,
+                           'model.moe_aux_loss_weight': 0.1},
+    'masked_lm': {'data.mlm_probability': 0.15},
 }
 # Adapters, all on the llama-like model.
 ADAPTERS = {
     'lora': {'kind': 'lora', 'rank': 2, 'embedding_rank': 3,
-             'matrices': 'query,down'},
-    'full_difference': {'kind': 'whole', 'matrices': 'embedding,query'},
-    'prefix': {'kind': 'prefix', 'length': 3},
-    'prompt': {'kind': 'prompt', 'length': 3},
+             'target_modules': 'query,down'},
+    'full_difference': {'kind': 'whole', 'target_modules': 'embedding,query'},
+    'prefix': {'kind': 'prefix', 'num_virtual_tokens': 3},
+    'prompt': {'kind': 'prompt', 'num_virtual_tokens': 3},
     'bottleneck': {'kind': 'bottleneck', 'rank': 2},
 }
 CASES = [*ARCHITECTURES, *(f'adapter_{k}' for k in ADAPTERS)]
@@ -273,7 +273,7 @@ def three_steps(name: str) -> dict:
   state = train_step.TrainState(jnp.int32(0), params, tx.init(params), frozen)
   step = fast(train_step.make_step(cfg, tx, tasks, adapter=adapter))
   contents, sums = [], []
-  for batch in batches(data, config.data.batch):
+  for batch in batches(data, config.data.batch_size):
     contents.append([batch[k].tolist() for k in (
         'tokens', 'targets', 'segments', 'positions', 'weights', 'task',
         'entries')])

@@ -1,6 +1,5 @@
 """Strings of a grammar and the exact law of their next symbol."""
 
-from physics_lm.config import override
 import collections
 import itertools
 import math
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import default
-
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.worlds import base
 

@@ -1,20 +1,20 @@
 """A model against the exact law of a grammar (evals/grammar.py)."""
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import numpy as np
 import pytest
 
 from configs import grammar as recipe
 from physics_lm import mixture
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.evals import grammar, teacher_forcing
+from physics_lm.mixture import load_mixture
 
 
 @pytest.fixture
 def config():
   return override(recipe.get_config().lock(), {
-      'worlds.cfg.levels': 3, 'evals.law.num_problems': 40, 'data.batch': 2})
+      'worlds.cfg.levels': 3, 'evals.law.num_problems': 40, 'data.batch_size': 2})
 
 
 def judged(config, monkeypatch, nats, right=lambda p: p > 0.5):

@@ -17,8 +17,8 @@ from physics_lm.evals.records import find
 from tests.conftest import ROOT, TINY
 from tests.test_resume import wait_for
 
-JOB = {'steps': 24, 'checkpoint.every': 8, 'log.every': 4, 'data.batch': 8,
-       'optim.warmup': 2, 'runtime.hosts.timeout': 10,
+JOB = {'steps': 24, 'checkpoint.every': 8, 'log.every': 4, 'data.batch_size': 8,
+       'optim.warmup_steps': 2, 'runtime.distributed.timeout': 10,
        'evals.extraction.people': 6, 'evals.loss.num_rows': 4}
 
 
@@ -31,8 +31,8 @@ def start(folder, processes, devices, members=(), **changes):
   jobs = []
   for index in range(processes):
     who = {} if processes == 1 else {
-        'runtime.hosts.coordinator': f'127.0.0.1:{port}',
-        'runtime.hosts.count': processes, 'runtime.hosts.index': index}
+        'runtime.distributed.coordinator': f'127.0.0.1:{port}',
+        'runtime.distributed.count': processes, 'runtime.distributed.index': index}
     arguments = []
     for i, member in enumerate(members or [{}]):
       arguments += ['--and'] * (i > 0) + [
@@ -178,14 +178,14 @@ def test_ten_kills_of_a_peer(tmp_path):
 
 
 @pytest.mark.parametrize('changes,message', [
-    ({'runtime.hosts.count': 2}, 'all three or none'),
-    ({'runtime.hosts.coordinator': 'x:1', 'runtime.hosts.count': 2,
-      'runtime.hosts.index': 2}, 'wanted 0 to 1')])
+    ({'runtime.distributed.count': 2}, 'all three or none'),
+    ({'runtime.distributed.coordinator': 'x:1', 'runtime.distributed.count': 2,
+      'runtime.distributed.index': 2}, 'wanted 0 to 1')])
 def test_bad_input(tiny, changes, message):
   with pytest.raises(BadInput, match=message):
     distributed.join_job(tiny(changes))
 
 
 def test_one_of_one_is_alone(tiny):
-  distributed.join_job(tiny({'runtime.hosts.coordinator': 'x:1',
-                   'runtime.hosts.count': 1, 'runtime.hosts.index': 0}))
+  distributed.join_job(tiny({'runtime.distributed.coordinator': 'x:1',
+                   'runtime.distributed.count': 1, 'runtime.distributed.index': 0}))

@@ -1,8 +1,5 @@
 """iGSM: the law, the checker, the data with mistakes."""
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
-from physics_lm.config import load_config
 import collections
 import hashlib
 import json
@@ -14,7 +11,9 @@ import pytest
 from configs import default
 from configs import igsm as recipe
 from physics_lm import mixture, vocab
+from physics_lm.config import load_config, override
 from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
 from physics_lm.worlds import __main__ as command
 from physics_lm.worlds import base
 from physics_lm.worlds.igsm import (
@@ -32,11 +31,11 @@ SETTINGS = {
     'qp': {'order': 'qp'},
     'redundant': {'solution': 'redundant'},
     'small': {'max_op': 4, 'max_edge': 4, 'max_depth': 2, 'max_width': 2,
-              'modulus': 5, 'letters': 'alphabetical', 'chains': 'sky',
-              'subcategories': 1, 'names': 4},
+              'modulus': 5, 'variable_names': 'alphabetical', 'hierarchies': 'sky',
+              'subcategories': 1, 'items_per_subcategory': 4},
     'retry': {'retry_rate': 0.5},
-    'retry_weak': {'retry_rate': 0.5, 'retry': 'retry_weak'},
-    'retry_miss': {'retry_rate': 0.5, 'retry': 'retry_miss'},
+    'retry_weak': {'retry_rate': 0.5, 'retry_kind': 'retry_weak'},
+    'retry_miss': {'retry_rate': 0.5, 'retry_kind': 'retry_miss'},
 }
 
 
@@ -187,7 +186,7 @@ def blanked(text, categories):
       m[1].split("'s ")[-1] in categories) else 'Define Inst as'
   text = re.sub(r'Define ([^.;]+) as', kind, text).replace(';', '.')
   letters = {}
-  rename = lambda m: letters.setdefault(m[0], text.LETTERS[len(letters)])
+  rename = lambda m: letters.setdefault(m[0], texts.LETTERS[len(letters)])
   return re.sub(r'\b[a-zA-Z]\b', rename, re.sub(r'\d+', '0', text))
 
 
@@ -292,7 +291,7 @@ def test_edges_and_levels_of_a_structure():
 
 def test_mistakes_leave_the_problem_as_it_is(med):
   for kind in ('retry', 'retry_weak', 'retry_miss'):
-    w = world(retry_rate=0.5, retry=kind)
+    w = world(retry_rate=0.5, retry_kind=kind)
     for i in range(100):
       clean, e = med.example('train', i), w.example('train', i)
       back = r" Define [^.;]+ as BACK\."
@@ -303,7 +302,7 @@ def test_mistakes_leave_the_problem_as_it_is(med):
 
 @pytest.mark.parametrize('kind', ['retry', 'retry_weak', 'retry_miss'])
 def test_what_a_mistake_may_name(kind):
-  w = world(2, retry_rate=0.4, retry=kind)
+  w = world(2, retry_rate=0.4, retry_kind=kind)
   ready = 0
   for e in examples(w, 300):
     problem = checker.Problem(w.prompt(e), w.hierarchy(e.meta['chain']))
@@ -351,14 +350,14 @@ def test_rows_leave_out_what_is_too_long():
   config = default.get_config()
   config.worlds = {'igsm': default.igsm()}
   config.data.tasks = {'train': default.task('igsm', 'train', 1.0)}
-  config.data.vocab, config.data.length = 'piece', 350
+  config.data.vocab, config.data.seq_len = 'piece', 350
   data = load_mixture(config)
   mixture.check_mixture(data)
   longest = max(len(e.pieces) for e in examples(data.worlds['igsm'], 300))
   assert longest > 350
   for i in range(20):
     assert 0 < mixture.packed_row(data, i)['segments'].max() < 10
-  config.data.length = 100
+  config.data.seq_len = 100
   with pytest.raises(BadInput, match='wanted rows at least as long'):
     mixture.check_mixture(load_mixture(config))
 
@@ -371,10 +370,10 @@ def test_rows_leave_out_what_is_too_long():
     ({'max_op': 53}, 'at most 52'), ({'min_op': 16}, 'min_op is 16'),
     ({'max_op': 50, 'max_depth': 2, 'max_width': 2, 'max_edge': 4},
      'op 50 is out of reach'), ({'modulus': 1}, 'at least 2'),
-    ({'names': 3}, 'wanted at least max_width=4'), ({'names': 0}, '1 to 20'),
-    ({'subcategories': 6}, '1 to 5'), ({'chains': 'haven'}, 'no hierarchy'),
+    ({'items_per_subcategory': 3}, 'wanted at least max_width=4'), ({'items_per_subcategory': 0}, '1 to 20'),
+    ({'subcategories': 6}, '1 to 5'), ({'hierarchies': 'haven'}, 'no hierarchy'),
     ({'max_depth': 5, 'max_edge': 30}, 'has 4 levels'),
-    ({'retry_rate': 1.0}, 'below 1'), ({'retry': 'weak'}, 'retry_weak'),
+    ({'retry_rate': 1.0}, 'below 1'), ({'retry_kind': 'weak'}, 'retry_weak'),
     ({'order': 'pp'}, "order is 'pp'"), ({'version': 2}, 'version 2')])
 def test_bad_settings(changes, message):
   with pytest.raises(BadInput, match=message):

@@ -1,14 +1,14 @@
 """Each hand-written gradient against the plain formula's."""
 
-from physics_lm.model.config import model_config
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from physics_lm.model import decoder, kernels
 from physics_lm import train_step
+from physics_lm.model import decoder, kernels
+from physics_lm.model.config import model_config
 
 
 def normal(seed, *dims):

@@ -1,14 +1,7 @@
 """Sweeps, run identity and the launcher."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import with_defaults
-from physics_lm.config import run_id
-from physics_lm.config import plain_config
-from physics_lm.config import parse_config
-from physics_lm.config import override
-from physics_lm.config import load_config
 import contextlib
+import json
 import shutil
 import subprocess
 import sys
@@ -18,8 +11,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from physics_lm import cost, launch, report, results, run_dir, slurm, sweep
+from physics_lm import config, cost, launch, report, results, run_dir, slurm, sweep
+from physics_lm.config import (
+  load_config,
+  override,
+  parse_config,
+  plain_config,
+  run_id,
+  with_defaults,
+)
 from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
+from physics_lm.model.config import model_config
 from tests.conftest import ROOT, TINY
 
 FAST = {k: v for k, v in TINY.items() if k != 'steps'} | {
@@ -121,16 +124,20 @@ def test_a_done_run_with_other_evaluations_is_stale(tmp_path):
   assert not sweep.stale_evals(run({}, **{'evals.loss.every': 2}), tmp_path)
 
 
-def test_keys_that_were_added_later_make_no_other_run(tmp_path):
+def test_keys_that_are_added_later_make_no_other_run(tmp_path, monkeypatch):
+  """A key with a value that describes earlier runs (config.LATER)."""
   r = run({})
-  old = plain_config(r.config)
-  del old['evals']['loss']['num_problems'], old['data']['masked']
-  del old['adapter']
-  del old['worlds']['bios']['power'], old['log']['band']
+  new = plain_config(r.config)
+  old = json.loads(json.dumps(new))
+  del old['evals']['loss']['num_problems'], old['data']['shards']
+  del old['adapter'], old['worlds']['bios']['zipf_a'], old['log']['loss_band']
   run_dir.write_json(tmp_path / r.id / 'config.json', old)
   assert not sweep.stale_evals(r, tmp_path)
-  assert with_defaults(old) == plain_config(r.config)
-  assert run_id(old) == r.id
+  assert run_id(old) != run_id(new)
+  monkeypatch.setattr(config, 'LATER_SECTIONS', {'data': {'shards': 1}})
+  monkeypatch.setattr(config, 'LATER', {'biographies': {'zipf_a': 0.0}})
+  assert with_defaults(old) == new
+  assert run_id(old) == run_id(new)
 
 
 def family():
@@ -309,7 +316,7 @@ def test_submit_queues_what_is_left_and_children_after_parents(
 
 
 def test_cost_of_a_branch_leaves_out_its_trunk():
-  whole = run({}, **{'optim.schedule': 'wsd', 'optim.decay': 0.25, 'steps': 80})
+  whole = run({}, **{'optim.schedule': 'wsd', 'optim.decay_fraction': 0.25, 'steps': 80})
   trunk = run({}, **{'optim.schedule': 'constant', 'steps': 80})
   branch = sweep.Run(whole.config_file, whole.overrides, {}, trunk=trunk)
   full, own = (cost.run_cost(r, 'cpu') for r in (whole, branch))
@@ -331,7 +338,7 @@ def test_list_names_runs_that_do_not_fit(tmp_path):
   """774 million parameters in bfloat16: 12 GB of state, and what rows keep."""
   big = run({}, **{
       'model.width': 1280, 'model.depth': 36, 'model.heads': 20,
-      'model.dtype': 'bfloat16', 'data.length': 1024, 'data.batch': 64})
+      'model.dtype': 'bfloat16', 'data.seq_len': 1024, 'data.batch_size': 64})
   text = cost.cost_table([big], tmp_path, 'tpu-v5e')
   assert '1 of 1 runs want more than the 16GB of a tpu-v5e' in text
   cut = override(big.config, {
@@ -354,9 +361,9 @@ def test_list_names_runs_that_do_not_fit(tmp_path):
 def test_memory_is_about_what_the_compiler_takes(changes):
   import jax
 
-  from physics_lm import mixture, train_step
+  from physics_lm import train_step
   config = override(load_config(str(ROOT / 'configs/default.py')),
-                        TINY | {'data.length': 128, 'data.batch': 32,
+                        TINY | {'data.seq_len': 128, 'data.batch_size': 32,
                                 'runtime.mesh.data': 1} | changes)
   data = load_mixture(config)
   made = train_step.build(config, data, jax.devices()[:1])
@@ -508,8 +515,8 @@ def test_bad_input_is_one_line_and_exit_2(arguments, message):
 @pytest.mark.parametrize('flags,message', [
     (['--config.model.dpeth=3'], 'nearest: model.depth'),
     (['--config.model.depth=3.5'], 'model.depth is 3.5 (float), wanted int'),
-    (['--config.model.tied=maybe'], 'wanted bool'),
-    (['--config.optim.clip=x'], 'wanted float'),
+    (['--config.model.tie_embeddings=maybe'], 'wanted bool'),
+    (['--config.optim.grad_clip_norm=x'], 'wanted float'),
     (['--config.model=3'], 'is a section'),
     (['--confg.x=1'], 'unknown flag'),
     (['3'], 'cannot read argument')])
@@ -523,11 +530,11 @@ def test_flags(flags, message):
 def test_flags_are_read_by_type():
   config, workdir = parse_config([
       'train', '--config', 'configs/biographies.py:single', '--workdir', '/x',
-      '--config.init_from=1234', '--config.optim.clip=2',
-      '--config.model.tied=false', '--config.model.kv_heads=2'])
+      '--config.init_from=1234', '--config.optim.grad_clip_norm=2',
+      '--config.model.tie_embeddings=false', '--config.model.kv_heads=2'])
   assert workdir == '/x' and config.worlds.bios.variant == 'single'
-  assert config.init_from == '1234' and config.optim.clip == 2.0
-  assert config.model.tied is False and config.model.kv_heads == 2
+  assert config.init_from == '1234' and config.optim.grad_clip_norm == 2.0
+  assert config.model.tie_embeddings is False and config.model.kv_heads == 2
   for missing in (['train'], ['train', '--config=configs/default.py'],
                   ['train', '--config=nowhere.py', '--workdir=/x'],
                   ['train', '--config=configs/default.py:x', '--workdir=/x']):

@@ -1,12 +1,11 @@
 """Published function values, closed forms, units."""
 
-from physics_lm.model.config import model_config
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-
+from physics_lm.model.config import model_config
 from physics_lm.scaling import flops, laws
 
 K = laws.KAPLAN

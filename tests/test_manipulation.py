@@ -1,20 +1,20 @@
 """Tasks about people: their law, their words, their checker, their score."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import re
 
 import numpy as np
 import pytest
 
 from configs import default
-from physics_lm.model import decoder
 from physics_lm import mixture
 from physics_lm import vocab as vocabs
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.evals import manipulation as score
 from physics_lm.evals.records import find
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decoder
+from physics_lm.model.config import model_config
 from physics_lm.worlds import base, manipulation
 from physics_lm.worlds.biographies import MONTHS
 

@@ -1,31 +1,30 @@
 """A masked language model: what it sees, what it tells, how it is judged."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import run_id
-from physics_lm.config import plain_config
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm.model import decode, decoder
-from physics_lm import mixture, run_dir, vocab
+from physics_lm import mixture, vocab
+from physics_lm.config import plain_config, run_id
 from physics_lm.errors import BadInput
 from physics_lm.evals import extraction, registry
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decode, decoder
+from physics_lm.model.config import model_config
 
 V = 50
 
 
 def masked(tiny, changes=None):
-  return tiny({'data.masked': 0.15} | (changes or {}))
+  return tiny({'data.mlm_probability': 0.15} | (changes or {}))
 
 
 @pytest.mark.parametrize('isolate', [True, False])
 def test_it_sees_both_sides_of_its_segment_only(tiny, isolate):
   """By gradient: the logits at a token feel every embedding of its segment,
   on its right as well, none of another's and none of padding."""
-  cfg = model_config(masked(tiny, {'data.isolate': isolate}), V)
+  cfg = model_config(masked(tiny, {'data.intra_document_mask': isolate}), V)
   params = decoder.init(cfg, jax.random.key(0))
   ids = jnp.arange(16)[None] + 3  # every token once, so rows = positions
   segments = jnp.array([[1] * 6 + [2] * 7 + [0] * 3])
@@ -111,6 +110,6 @@ def test_identity_and_refusals(tiny):
   with pytest.raises(BadInput, match='writes no text'):
     decode.greedy_decode(None, cfg, [[1, 2]], 3)
   with pytest.raises(BadInput, match=r'masked is 1.0, wanted \[0, 1\)'):
-    load_mixture(masked(tiny, {'data.masked': 1.0}))
+    load_mixture(masked(tiny, {'data.mlm_probability': 1.0}))
   with pytest.raises(BadInput, match="wanted extraction or loss"):
     registry.check(masked(tiny, {'evals.loss.kind': 'knowledge_bits'}))

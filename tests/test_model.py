@@ -1,6 +1,5 @@
 """Properties of the decoder, not its shapes."""
 
-from physics_lm.model.config import model_config
 import functools
 
 import jax
@@ -8,21 +7,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm.model import decoder
 from physics_lm.errors import BadInput
+from physics_lm.model import decoder
+from physics_lm.model.config import model_config
 from physics_lm.scaling import flops
 
 V = 50
 STYLES = {
     'gpt2': {},
     'llama': {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-              'model.bias': False, 'model.tied': False, 'model.kv_heads': 1},
+              'model.bias': False, 'model.tie_embeddings': False, 'model.kv_heads': 1},
     'no_mlp': {'model.mlp_ratio': 0.0, 'model.qk_norm': True},
-    'experts': {'model.experts': 4, 'model.mlp_ratio': 1.0,
-                'model.capacity': 4.0},  # room for all: none is turned away
-    'gated_experts': {'model.experts': 3, 'model.mlp': 'gated_relu',
-                      'model.bias': False, 'model.capacity': 3.0},
-    'quarter': {'model.mlp_ratio': 0.25, 'model.rotary_fraction': 1.0},
+    'experts': {'model.num_experts': 4, 'model.mlp_ratio': 1.0,
+                'model.moe_capacity_factor': 4.0},  # room for all: none is turned away
+    'gated_experts': {'model.num_experts': 3, 'model.mlp': 'gated_relu',
+                      'model.bias': False, 'model.moe_capacity_factor': 3.0},
+    'quarter': {'model.mlp_ratio': 0.25, 'model.rope_fraction': 1.0},
 }
 
 
@@ -72,7 +72,7 @@ def test_packing_isolation_is_exact(styled):
 
 
 def test_rotary_depends_on_distance_only(tiny):
-  cfg = model_config(tiny({'model.rotary_fraction': 0.5}), V)
+  cfg = model_config(tiny({'model.rope_fraction': 0.5}), V)
   q, k = jax.random.normal(jax.random.key(0), (2, 1, 1, 1, 16))
 
   def score(i, j):
@@ -84,7 +84,7 @@ def test_rotary_depends_on_distance_only(tiny):
     np.testing.assert_allclose(values, values[0], atol=2e-5)
   assert abs(score(9, 2) - score(2, 9)) > 1e-4
   assert abs(score(9, 2) - score(5, 2)) > 1e-4
-  still = model_config(tiny({'model.rotary_fraction': 0.0}), V)
+  still = model_config(tiny({'model.rope_fraction': 0.0}), V)
   assert (decoder.rotate(q, jnp.full((1, 1), 9), still) == q).all()
 
 

@@ -1,13 +1,12 @@
 """A run's loss against what was expected of it."""
 
-from physics_lm.config import run_id
-from physics_lm.config import plain_config
 import json
 
 import numpy as np
 import pytest
 
 from physics_lm import loss_band, run_dir, train
+from physics_lm.config import plain_config, run_id
 from physics_lm.errors import BadInput
 
 
@@ -30,7 +29,7 @@ def test_training_warns_and_computes_the_same(one_device, tmp_path, capsys):
   path = tmp_path / 'band.json'
   loss_band.write_band(path, [1, 1e9], [0, 0], [1e-3, 1e-3], 'nothing')
   losses = {}
-  for name, changes in (('plain', {}), ('watched', {'log.band': str(path)})):
+  for name, changes in (('plain', {}), ('watched', {'log.loss_band': str(path)})):
     config = one_device(changes)
     train.run(config, tmp_path / name)
     rows = run_dir.read_rows(tmp_path / name / 'metrics.jsonl')

@@ -1,24 +1,24 @@
 """Muon: the matrices of the layers one by one, everything else by AdamW."""
 
-from physics_lm.model.config import model_config
-from physics_lm.config import override
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import default
-from physics_lm.model import adapters, compress, decoder
 from physics_lm import optim
+from physics_lm.config import override
 from physics_lm.errors import BadInput
+from physics_lm.model import adapters, compress, decoder
+from physics_lm.model.config import model_config
 from tests.conftest import TINY
 
 RATE, DECAY = 1e-2, 0.5
 MUON = TINY | {
     'optim.name': 'muon', 'optim.learning_rate': RATE,
-    'optim.weight_decay': DECAY, 'optim.clip': 0.0, 'optim.warmup': 0,
+    'optim.weight_decay': DECAY, 'optim.grad_clip_norm': 0.0, 'optim.warmup_steps': 0,
     'optim.schedule': 'constant', 'model.mlp': 'gated_gelu', 'model.depth': 3,
-    'model.kv_heads': 1, 'model.tied': False}
+    'model.kv_heads': 1, 'model.tie_embeddings': False}
 
 
 def config_of(changes=None):
@@ -70,7 +70,7 @@ def matrices_of(cfg):
 
 @pytest.mark.parametrize('experts', [1, 2])
 def test_muon_moves_each_layers_matrix_by_itself(experts):
-  cfg = shape_of({'model.experts': experts})
+  cfg = shape_of({'model.num_experts': experts})
   params, grads = trees(cfg)
   updates = updates_of(config_of(), params, grads)['layers']
   for name, I, O in matrices_of(cfg):
@@ -90,7 +90,7 @@ def test_muon_moves_each_layers_matrix_by_itself(experts):
 
 
 def test_the_rest_moves_as_under_adamw():
-  params, grads = trees(shape_of({'model.experts': 2}))
+  params, grads = trees(shape_of({'model.num_experts': 2}))
   muon, adamw = (updates_of(config_of({'optim.name': name}), params, grads)
                  for name in optim.OPTIMIZERS[::-1])
   same = jax.tree.map(lambda a, b: bool((a == b).all()), muon, adamw)
@@ -121,8 +121,8 @@ def test_matrices_are_read_from_inputs_to_outputs():
 def test_of_adapters_only_differences_are_matrices():
   cfg = shape_of()
   moved = {}
-  for kind, changes in (('lora', {'matrices': 'query,out'}), ('bottleneck', {}),
-                        ('whole', {'matrices': 'query,embedding'})):
+  for kind, changes in (('lora', {'target_modules': 'query,out'}), ('bottleneck', {}),
+                        ('whole', {'target_modules': 'query,embedding'})):
     spec = config_of({f'adapter.{k}': v
                       for k, v in {'kind': kind, **changes}.items()}).adapter
     moved[kind] = optim._of_muon(jax.eval_shape(

@@ -1,6 +1,5 @@
 """Runs in one program: each is what it would be alone."""
 
-from physics_lm.mixture import load_mixture
 import json
 import os
 import signal
@@ -16,7 +15,6 @@ from physics_lm import (
   checkpoint,
   launch,
   loader,
-  mixture,
   population,
   run_dir,
   sweep,
@@ -24,6 +22,7 @@ from physics_lm import (
   train_step,
 )
 from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
 from tests.conftest import ROOT, TINY
 
 MEMBERS = [{'seed.init': 1, 'seed.data': 5},
@@ -61,7 +60,7 @@ def lone(tmp_path_factory):
   return get
 
 
-DROPPING = {'model.dropout': 0.1, 'runtime.accumulate': 2}
+DROPPING = {'model.dropout': 0.1, 'runtime.grad_accum_steps': 2}
 
 
 @pytest.mark.parametrize('mesh,base', [
@@ -140,7 +139,7 @@ def test_a_member_goes_on_alone_and_in_other_company(one_device, tmp_path,
 
 def test_one_that_diverges_does_not_stop_the_others(one_device, tmp_path):
   members = [{}, {'optim.learning_rate': 1e30}, {'seed.init': 4}]
-  together = jobs(one_device, tmp_path, members, {'optim.clip': 0.0})
+  together = jobs(one_device, tmp_path, members, {'optim.grad_clip_norm': 0.0})
   with pytest.raises(BadInput, match='1: loss is not finite at step') as e:
     train.run_all(together)
   assert str(e.value).count('not finite') == 1
@@ -187,7 +186,7 @@ def test_how_many_go_together():
   assert launch.limit(run, False, None) == 1
   assert launch.limit(run, False, 5) == 5
   assert launch.limit(run, True, None) == launch.MAX_VMAPPED_RUNS  # tiny ones
-  own, = make_runs([{'runtime.population': 3}])
+  own, = make_runs([{'runtime.max_vmapped_runs': 3}])
   assert launch.limit(own, True, None) == 3
   assert launch.limit(own, True, 2) == 2
   big = sweep.Run('configs/default.py', {
@@ -235,7 +234,7 @@ def test_the_launcher_groups_and_a_kill_loses_nothing(tmp_path):
 def test_what_is_wrong_with_one_group_stops_no_other(one_device, tmp_path):
   """A member that diverges again after a stop, at a step of its own."""
   members = [{'optim.learning_rate': 1e30}, {}, {'seed.init': 4}]
-  bad, *good = jobs(one_device, tmp_path, members, {'optim.clip': 0.0})
+  bad, *good = jobs(one_device, tmp_path, members, {'optim.grad_clip_norm': 0.0})
   with pytest.raises(BadInput, match='not finite'):
     train.run_all([bad])
   for job in good:  # these are at step 0, the bad one has its own

@@ -1,9 +1,5 @@
 """People told of by a power law: who is drawn, and what theory says of it."""
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import run_id
-from physics_lm.config import plain_config
-from physics_lm.config import override
 import collections
 import math
 import pickle
@@ -12,8 +8,10 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import mixture, restore, run_dir
+from physics_lm import mixture, restore
+from physics_lm.config import override, plain_config, run_id
 from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
 from physics_lm.worlds import base, zipf
 
 MANY = 100_000_000  # of which most are beyond HEAD
@@ -76,7 +74,7 @@ def test_theorys_exponents(a):
 
 
 @pytest.mark.parametrize('kind,split', [
-    ('bitworld', 'bio'), ('biographies', 'bio'), ('biographies', 'bio_test')])
+    ('biod', 'bio'), ('biographies', 'bio'), ('biographies', 'bio_test')])
 def test_a_world_draws_people_as_the_law_says(kind, split):
   """Over indices in order, and over random ones, as rows draw them."""
   w = world(kind, people=400, power=0.7)
@@ -99,7 +97,7 @@ def test_a_world_draws_people_as_the_law_says(kind, split):
 
 def test_unseen_people_of_a_world():
   """The next entry tells of somebody new as often as U(D) says."""
-  w = world('bitworld', people=100_000, name_alphabet=400, power=1.0)
+  w = world('biod', people=100_000, name_alphabet=400, power=1.0)
   law, new, seen = w.law, [], set()
   for i in range(8000):
     person = w.example('bio', i).meta['person']
@@ -113,7 +111,7 @@ def test_unseen_people_of_a_world():
 
 def test_people_and_orders_are_pure_and_apart():
   """Entry i is what it is; its order tells nothing of its person."""
-  w, again = (world('bitworld', people=50, power=0.5) for _ in range(2))
+  w, again = (world('biod', people=50, power=0.5) for _ in range(2))
   assert [w.example('bio', i) for i in (9, 3)] == [
       again.example('bio', i) for i in (9, 3)]
   assert pickle.loads(pickle.dumps(w)).example('bio', 9) == w.example('bio', 9)
@@ -135,7 +133,7 @@ def test_people_and_orders_are_pure_and_apart():
 
 def test_entries_are_of_everybody_alike():
   """What is scored of a person does not depend on how often it is told."""
-  plain, skew = world('bitworld', people=50), world('bitworld', people=50,
+  plain, skew = world('biod', people=50), world('biod', people=50,
                                                     power=0.5)
   assert [plain.entry(p) for p in range(50)] == [
       skew.entry(p) for p in range(50)]
@@ -145,14 +143,14 @@ def test_entries_are_of_everybody_alike():
 
 def test_the_floor_of_entries():
   """Perfect memory: the person and the order, nothing else."""
-  w = world('bitworld', people=30, power=1.0)
+  w = world('biod', people=30, power=1.0)
   counts = collections.Counter(w.example('bio', i).text for i in range(60_000))
   assert all(len(e.split()) + 1 == w.tokens for e in counts)
   p = np.array(list(counts.values())) / 60_000
   # The plug-in estimate falls short by (texts - 1) / 2n (Miller 1955).
   found = -(p * np.log(p)).sum() + (len(p) - 1) / 120_000
   assert found == pytest.approx(w.floor(), abs=0.01)
-  uniform = world('bitworld', people=30)
+  uniform = world('biod', people=30)
   assert uniform.floor() == pytest.approx(math.log(30) + math.log(24))
 
 
@@ -172,20 +170,20 @@ def test_the_floor_of_biographies(variant):
 
 
 def test_ids_of_runs_without_a_power_law_stay(tiny):
-  for kind in ('bitworld', 'biographies', 'manipulation'):
+  for kind in ('biod', 'biographies', 'manipulation'):
     config = tiny().copy_and_resolve_references().unlock()
     config.worlds = {'bios': getattr(default, kind)()}
     new = plain_config(config)
     old = plain_config(config)
     del old['worlds']['bios']['power']
     assert run_id(new) == run_id(old)
-    assert restore.config_from_plain(old).worlds.bios.power == 0.0
+    assert restore.config_from_plain(old).worlds.bios.zipf_a == 0.0
     new['worlds']['bios']['power'] = 0.5
     assert run_id(new) != run_id(old)
 
 
 def test_rows_of_a_power_law(tiny):
-  config = tiny({'worlds.bios.power': 1.0, 'data.tasks.qa.weight': 0.0})
+  config = tiny({'worlds.bios.zipf_a': 1.0, 'data.tasks.qa.weight': 0.0})
   data = load_mixture(config)
   mixture.check_mixture(data)
   a, b = mixture.packed_row(data, 5), mixture.packed_row(data, 5)
@@ -193,7 +191,7 @@ def test_rows_of_a_power_law(tiny):
   assert a['entries'] > 0
 
 
-@pytest.mark.parametrize('kind', ['bitworld', 'biographies'])
+@pytest.mark.parametrize('kind', ['biod', 'biographies'])
 def test_bad_input(kind):
   with pytest.raises(BadInput, match=r'power is -0\.5'):
     world(kind, power=-0.5)

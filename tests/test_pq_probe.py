@@ -1,18 +1,18 @@
 """Probes: what they read, where, and that they learn it."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import jax
 import numpy as np
 import pytest
 
 from configs import default
-from physics_lm.model import decoder
 from physics_lm import mixture
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.evals import pq_probe
 from physics_lm.evals.records import find
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decoder
+from physics_lm.model.config import model_config
 from physics_lm.worlds.biographies import ATTRIBUTES
 from tests.conftest import TINY
 

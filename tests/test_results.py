@@ -1,6 +1,5 @@
 """Records of runs, tables of records, summaries of tables, and the report."""
 
-from physics_lm.config import plain_config
 import json
 import math
 from types import SimpleNamespace
@@ -10,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from physics_lm import claims, report, results, run_dir, sweep
+from physics_lm.config import plain_config
 from physics_lm.errors import BadInput
 from tests.conftest import ROOT, TINY
 

@@ -1,7 +1,5 @@
 """What a run must survive. The end is bitwise that of an undisturbed run."""
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import os
 import random
 import shutil
@@ -14,8 +12,10 @@ import jax
 import numpy as np
 import pytest
 
-from physics_lm import checkpoint, loader, mixture, run_dir, train, train_step
+from physics_lm import checkpoint, loader, run_dir, train, train_step
+from physics_lm.config import override
 from physics_lm.errors import BadInput, disk_errors
+from physics_lm.mixture import load_mixture
 from tests.conftest import ROOT, TINY
 
 MORE = {'runtime.mesh.data': 1, 'steps': 12, 'checkpoint.every': 3,

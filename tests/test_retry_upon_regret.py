@@ -1,8 +1,5 @@
 """Sentences are removed where a detector fires, and nowhere else."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import functools
 import itertools
 
@@ -11,12 +8,14 @@ import numpy as np
 import pytest
 
 from configs import igsm as recipe
-from physics_lm.model import decode, decoder
-from physics_lm import mixture
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.evals.igsm import retry_upon_regret as regret
 from physics_lm.evals.igsm import solutions
 from physics_lm.evals.records import find
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decode, decoder
+from physics_lm.model.config import model_config
 from tests.test_solutions import Known
 
 PROMPTS = 12
@@ -27,8 +26,8 @@ def config():
   c = recipe.get_config('small_regret')
   del c.evals['beam4'], c.evals['beam16'], c.evals['reasoning']
   return override(c, {
-      'worlds.igsm.max_op': 3, 'worlds.igsm.names': 3, 'data.length': 192,
-      'data.batch': 4, 'model.width': 16, 'model.depth': 1, 'model.heads': 2,
+      'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3, 'data.seq_len': 192,
+      'data.batch_size': 4, 'model.width': 16, 'model.depth': 1, 'model.heads': 2,
       **{f'evals.regret.{k}': v for k, v in {
           'max_new_tokens': 90, 'num_problems': PROMPTS, 'splits': 'train',
           'steps': 3, 'batch': 16, 'retries': 4, 'verifier_problems': 4,

@@ -1,20 +1,20 @@
 """Vocabulary, packed rows, mixture, pipeline."""
 
-from physics_lm.progress import clock
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import numpy as np
 import pytest
 
 from configs import biographies, default
 from physics_lm import loader, mixture, vocab
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
+from physics_lm.mixture import load_mixture
+from physics_lm.progress import clock
 
 
 @pytest.mark.parametrize('kind', ['word', 'byte'])
 def test_round_trip_is_exact(tiny, kind):
-  data = load_mixture(tiny({'data.vocab': kind, 'data.length': 700}))
+  data = load_mixture(tiny({'data.vocab': kind, 'data.seq_len': 700}))
   world = data.worlds['bios']
   for split in world.splits:
     for i in range(0, world.size(split), 7):
@@ -144,14 +144,14 @@ def test_exposures_are_exact(tiny):
 
 
 def test_plain_concatenation(tiny):
-  row = mixture.packed_row(load_mixture(tiny({'data.isolate': False})), 0)
+  row = mixture.packed_row(load_mixture(tiny({'data.intra_document_mask': False})), 0)
   n = (row['segments'] > 0).sum()
   assert set(row['segments'][:n]) == {1}
   assert np.array_equal(row['positions'][:n], np.arange(n))
 
 
 @pytest.mark.parametrize('changes,message', [
-    ({'data.length': 20}, 'data.length=20'),
+    ({'data.seq_len': 20}, 'data.seq_len=20'),
     ({'data.tasks.qa.world': 'bio'}, 'nearest: bios'),
     ({'data.tasks.qa.split': 'qa_trian'}, 'nearest: qa_train'),
     ({'data.tasks.qa.loss': 'none'}, "'none'"),
@@ -202,6 +202,6 @@ def test_eval_packing_finds_every_answer(tiny):
 
 def test_no_example_that_fits_is_told_rather_than_sought_for_ever():
   from configs import igsm
-  config = override(igsm.get_config('med'), {'data.length': 32})
+  config = override(igsm.get_config('med'), {'data.seq_len': 32})
   with pytest.raises(BadInput, match=r'data\.length=32'):
     mixture.packed_row(load_mixture(config), 0)

@@ -1,10 +1,10 @@
 """The command `python -m physics_lm.scaling fit`, and tables of runs."""
 
-from physics_lm.config import plain_config
 import numpy as np
 import pytest
 
 from physics_lm import run_dir
+from physics_lm.config import plain_config
 from physics_lm.scaling import __main__ as scaling_main
 from physics_lm.scaling import laws, run_table
 from physics_lm.scaling.fitting import fits

@@ -44,7 +44,7 @@ def df(exp):
       continue
     size = isoflop_plan.model_size(exp.WORLDS['grammar'], t['width'],
                                    t['depth'])
-    D = c.steps * c.data.batch * c.data.length
+    D = c.steps * c.data.batch_size * c.data.seq_len
     loss = laws.chinchilla(size['N'], D, **TRUTH) * np.exp(0.003 * rng.normal())
     loss *= 1 + 0.02 * np.log2(t['learning_rate'] / used_rate(
         exp, t['budget'], t['width']))**2
@@ -268,8 +268,8 @@ def smoke_records(exp):
     loss = 0.5 + 10 / r.config.steps
     out.append({
         'id': r.id, 'tags': r.tags, 'train': {
-            'tokens': r.config.steps * r.config.data.batch
-            * r.config.data.length, 'loss': loss, 'time/seconds': 1.0},
+            'tokens': r.config.steps * r.config.data.batch_size
+            * r.config.data.seq_len, 'loss': loss, 'time/seconds': 1.0},
         'evals': {'law': [{'metric': k, 'value': v, 'n': 8} for k, v in (
             ('kl', loss - 0.4), ('kl_error', 0.01), ('accuracy', 0.5))]}
         if r.tags['world'] == 'grammar' else {'loss': [
@@ -302,7 +302,7 @@ def test_runs_of_a_sweep_have_their_roles(exp):
   trunk, cooldown = runs[4:6]
   assert cooldown.trunk is trunk
   assert cooldown.config.optim.schedule == 'wsd'
-  assert cooldown.config.optim.warmup == trunk.config.optim.warmup
+  assert cooldown.config.optim.warmup_steps == trunk.config.optim.warmup_steps
   assert sorted({r.tags['learning_rate'] / r.config.optim.learning_rate
                  for r in runs}) == [1.0]
 

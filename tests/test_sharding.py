@@ -1,13 +1,13 @@
 """One computation on any mesh of eight CPU devices."""
 
-from physics_lm.mixture import load_mixture
 import jax
 import numpy as np
 import pytest
 
-from physics_lm import loader, mixture, train_step
-from physics_lm.model import sharding
+from physics_lm import loader, train_step
 from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
+from physics_lm.model import sharding
 
 MESHES = {
     'replicated': (8, 1, 1), 'fsdp': (1, 8, 1), 'tensor': (4, 1, 2),
@@ -26,7 +26,7 @@ def three_steps(config, devices=None):
   state = trainer.init()
   first = jax.tree.map(np.asarray, state)
   local = loader.local_rows(trainer.batch_shardings['task'], trainer.lead)
-  batches = loader.host_batches([data], config.data.batch, local, 0)
+  batches = loader.host_batches([data], config.data.batch_size, local, 0)
   losses = []
   with jax.set_mesh(trainer.mesh):
     for _ in range(3):
@@ -43,10 +43,10 @@ def reference():
 
 
 LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-         'model.tied': False, 'model.dropout': 0.1, 'optim.name': 'muon'}
+         'model.tie_embeddings': False, 'model.dropout': 0.1, 'optim.name': 'muon'}
 
 
-EXPERTS = {'model.experts': 4, 'model.mlp_ratio': 1.0}
+EXPERTS = {'model.num_experts': 4, 'model.mlp_ratio': 1.0}
 
 
 @pytest.mark.parametrize('mesh,changes', [
@@ -106,8 +106,8 @@ def test_two_axes_on_one_mesh_axis_raise():
     ({'runtime.mesh.data': 16}, 'wants 16 devices, found 8'),
     ({'runtime.mesh.fsdp': 3}, 'does not divide 8'),
     ({'runtime.mesh.data': 0}, 'sizes >= 1'),
-    ({'data.batch': 12}, 'data.batch is 12, wanted a multiple of 8'),
-    ({'runtime.accumulate': 3}, 'multiple of 24'),
+    ({'data.batch_size': 12}, 'data.batch_size is 12, wanted a multiple of 8'),
+    ({'runtime.grad_accum_steps': 3}, 'multiple of 24'),
     ({'runtime.mesh.tensor': 4}, 'model.heads is 2'),
     ({'runtime.mesh.data': 1, 'runtime.mesh.tensor': 3, 'model.heads': 3,
       'model.width': 24}, 'the vocabulary is')])

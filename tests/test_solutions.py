@@ -1,7 +1,5 @@
 """Solutions are judged as the checker judges them, and counted right."""
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import json
 import re
 
@@ -9,24 +7,26 @@ import numpy as np
 import pytest
 
 from configs import igsm as recipe
-from physics_lm.model import decode
 from physics_lm import mixture, restore, run_dir, train
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.evals import __main__ as command
 from physics_lm.evals import registry
 from physics_lm.evals.igsm import solutions
 from physics_lm.evals.records import find
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decode
 from physics_lm.worlds.igsm import checker
 
 TEXT = (" The number of each Gull's Brig equals 3. The number of each Gull's "
         "Cog equals the sum of each Gull's Brig and each Gull's Yawl. The "
         "number of each Gull's Yawl equals 4. How many Cog does Gull have?")
 ITEMS = [('Harbor', ['Gull']), ('Ship', ['Brig', 'Cog', 'Yawl', 'Tug'])]
-SMALL = {'worlds.igsm.max_op': 3, 'worlds.igsm.names': 3,
+SMALL = {'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3,
          'worlds.igsm.max_width': 3, 'worlds.igsm.max_edge': 6,
-         'worlds.igsm.retry_rate': 0.3, 'data.length': 192,
-         'data.batch': 8, 'model.width': 16, 'model.depth': 2,
-         'model.heads': 2, 'steps': 3, 'optim.warmup': 1, 'log.every': 1}
+         'worlds.igsm.retry_rate': 0.3, 'data.seq_len': 192,
+         'data.batch_size': 8, 'model.width': 16, 'model.depth': 2,
+         'model.heads': 2, 'steps': 3, 'optim.warmup_steps': 1, 'log.every': 1}
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def evaluate(config, monkeypatch, answer, occurred=None):
                                      key=len, reverse=True)))
 
   def write(params, cfg, prompts, steps, how, entries, batch):
-    assert batch % config.data.batch == 0 and entries == len(data.vocab)
+    assert batch % config.data.batch_size == 0 and entries == len(data.vocab)
     out = [[i for piece in words.findall(texts[data.vocab.decode(ids[1:])])
             for i in data.vocab.encode(piece)] for ids in prompts]
     return [ids[:steps] for ids in out]
@@ -203,7 +203,7 @@ def test_first_error_is_of_the_first_wrong_sentence():
 
 
 def test_problems_longer_than_rows_are_left_out(config):
-  short = override(config, {'data.length': 90})
+  short = override(config, {'data.seq_len': 90})
   data, evaluator = load_mixture(short), built(short)
   world = evaluator.world
   indices = [i for i, _ in evaluator.problems['test']]
@@ -257,7 +257,7 @@ def test_bad_settings(config, changes, message):
 
 def test_other_worlds_and_short_rows(config, tiny):
   with pytest.raises(BadInput, match='wanted longer rows'):
-    built(override(config, {'data.length': 30}))
+    built(override(config, {'data.seq_len': 30}))
   c = tiny({'evals.loss.kind': 'solutions'})
   with pytest.raises(BadInput, match='world of biographies, wanted igsm'):
     registry.build(c, load_mixture(c))

@@ -1,7 +1,5 @@
 """Text of one's own: streamed, split by hash, packed, resumed exactly."""
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import gzip
 import itertools
 import json
@@ -15,7 +13,9 @@ import pytest
 from configs import default
 from configs import text as recipe
 from physics_lm import cost, loader, mixture, run_dir, sweep, train, vocab
+from physics_lm.config import override
 from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
 from physics_lm.worlds import text_files
 from physics_lm.worlds.text import MARKS
 from tests.conftest import ROOT, TINY
@@ -106,7 +106,7 @@ def test_a_place_is_found_again_anywhere():
 
 
 def test_rows_hold_the_documents_end_to_end():
-  data = data_of({'data.length': 64})
+  data = data_of({'data.seq_len': 64})
   it = loader.stream(data, 0)
   made = [next(it) for _ in range(60)]
   flat = {k: np.concatenate([r[k] for r in made]) for k in (
@@ -124,7 +124,7 @@ def test_rows_hold_the_documents_end_to_end():
     assert (r['positions'][starts] == 0).all()
     inner = np.flatnonzero(r['tokens'] == vocab.EOS)
     assert set(inner) <= set(starts) and set(starts) - set(inner) <= {0}
-  plain = next(loader.stream(data_of({'data.isolate': False}), 0))
+  plain = next(loader.stream(data_of({'data.intra_document_mask': False}), 0))
   assert set(plain['segments']) == {1}
   assert np.array_equal(plain['positions'], np.arange(96))
 
@@ -172,7 +172,7 @@ def mixed(changes=None):
     c.worlds.bios = default.biographies()
     c.worlds.bios.people = 12
     c.data.tasks.bio = default.task('bios', 'bio', 1.0)
-    c.data.length = 400
+    c.data.seq_len = 400
   return c
 
 
@@ -260,7 +260,7 @@ def test_bad_input(tmp_path, changes, message):
 
 def test_few_documents_of_which_none_is_held_out(tmp_path, capsys):
   (tmp_path / 'a.txt').write_text('a single document, told again and again')
-  data = data_of({'worlds.text.held_out': 1e-9, 'data.length': 32},
+  data = data_of({'worlds.text.held_out': 1e-9, 'data.seq_len': 32},
                  str(tmp_path / 'a.txt'))
   assert len(loader.heldout_rows(data, 0, 3)) == 3
   assert 'no document is held out' in capsys.readouterr().out

@@ -1,7 +1,5 @@
 """The step and the loop: accumulation, learning, NaN, logging, population."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
 import functools
 import json
 import signal
@@ -21,10 +19,12 @@ from physics_lm import (
   train,
   train_step,
 )
-from physics_lm.model import decoder
 from physics_lm.errors import BadInput
 from physics_lm.evals import registry
 from physics_lm.evals.records import find
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decoder
+from physics_lm.model.config import model_config
 
 
 def batch_of(data, first, count):
@@ -174,8 +174,8 @@ def test_only_stale_evaluations_are_run_again(
 
 def test_nan_stops_with_the_step_and_the_last_good_checkpoint(
     one_device, tmp_path):
-  config = one_device({'optim.learning_rate': 1e20, 'optim.clip': 0.0,
-                       'checkpoint.every': 1, 'optim.warmup': 0})
+  config = one_device({'optim.learning_rate': 1e20, 'optim.grad_clip_norm': 0.0,
+                       'checkpoint.every': 1, 'optim.warmup_steps': 0})
   # The parameters after step 1 are finite and useless: step 2 shows it, and
   # no checkpoint before that one is good.
   with pytest.raises(BadInput, match=r'at step 2 .*checkpoint: none'):
@@ -228,7 +228,7 @@ def test_finetuning_starts_from_the_parents_parameters(one_device, tmp_path):
 
 @pytest.mark.parametrize('schedule', optim.SCHEDULES)
 def test_schedules(tiny, schedule):
-  config = tiny({'optim.schedule': schedule, 'steps': 100, 'optim.warmup': 10,
+  config = tiny({'optim.schedule': schedule, 'steps': 100, 'optim.warmup_steps': 10,
                  'optim.learning_rate': 1.0})
   rate = optim.lr_schedule(config)
   got = [float(rate(i)) for i in range(100)]  # of steps 1 .. 100
@@ -273,14 +273,14 @@ def test_wandb_mirror_offline_and_when_it_fails(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('changes,message', [
     ({'optim.schedule': 'cos'}, "'cos'"),
-    ({'optim.warmup': 6}, 'optim.warmup is 6'),
+    ({'optim.warmup_steps': 6}, 'optim.warmup_steps is 6'),
     ({'init_from': 'nowhere'}, 'finished run'),
     ({'evals.loss.kind': 'los'}, 'nearest: loss'),
     ({'evals.extraction.world': 'bio'}, 'nearest: bios'),
     ({'evals.extraction.people': 0}, 'people is 0'),
     ({'evals.loss.num_rows': 0}, 'num_rows is 0'),
-    ({'data.tasks.bio.weight': 0.0, 'data.length': 40}, 'task evals has'),
-    ({'data.batch': 0}, 'data.batch is 0'),
+    ({'data.tasks.bio.weight': 0.0, 'data.seq_len': 40}, 'task evals has'),
+    ({'data.batch_size': 0}, 'data.batch_size is 0'),
     ({'checkpoint.every': 0}, 'checkpoint.every is 0'),
     ({'log.every': 0}, 'log.every is 0'),
     ({'log.wandb': 'offlin'}, "'offlin'"),

@@ -1,20 +1,17 @@
 """Runs that branch off a trunk end bitwise where lone runs end."""
 
-from physics_lm.model.config import lr_decay_start
-from physics_lm.config import run_id
-from physics_lm.config import plain_config
-from physics_lm.config import override
-from physics_lm.config import flat_keys
 import pytest
 
 from physics_lm import launch, run_dir, sweep, train
+from physics_lm.config import flat_keys, override, plain_config, run_id
 from physics_lm.errors import BadInput
+from physics_lm.model.config import lr_decay_start
 from tests.test_resume import assert_same_end
 
 TRUNK = {'optim.schedule': 'constant', 'steps': 9, 'checkpoint.every': 3,
          'checkpoint.keep': 5, 'log.every': 2}
-BRANCH = {'optim.schedule': 'wsd', 'steps': 8, 'optim.decay': 0.25,
-          'optim.final': 0.0, 'checkpoint.every': 4, 'log.every': 2}
+BRANCH = {'optim.schedule': 'wsd', 'steps': 8, 'optim.decay_fraction': 0.25,
+          'optim.final_lr_fraction': 0.0, 'checkpoint.every': 4, 'log.every': 2}
 
 
 def rows_of(folder):
@@ -24,7 +21,6 @@ def rows_of(folder):
 @pytest.fixture(scope='module')
 def trunk(tmp_path_factory):
   from configs import default
-
   from tests.conftest import TINY
   make = lambda changes: override(default.get_config(), TINY | {
       'runtime.mesh.data': 1} | changes)
@@ -36,7 +32,7 @@ def trunk(tmp_path_factory):
 def test_a_branch_ends_where_the_lone_run_does(trunk, tmp_path, capsys):
   """The knee is step 6 of 8; the trunk has 3, 6 and 9."""
   make, folder = trunk
-  lone, branched = make(BRANCH), make(BRANCH | {'runtime.trunk': str(folder)})
+  lone, branched = make(BRANCH), make(BRANCH | {'runtime.branch_from': str(folder)})
   assert lr_decay_start(lone) == 6
   train.run(lone, tmp_path / 'lone')
   capsys.readouterr()
@@ -54,10 +50,10 @@ def test_a_branch_ends_where_the_lone_run_does(trunk, tmp_path, capsys):
     ({'optim.learning_rate': 1e-3}, 'differs in optim.learning_rate'),
     ({'seed.data': 1}, 'differs in seed.data'),
     ({'optim.schedule': 'cosine'}, 'wanted constant or wsd'),
-    ({'optim.decay': 0.75}, 'wanted one of step 2 or before')])
+    ({'optim.decay_fraction': 0.75}, 'wanted one of step 2 or before')])
 def test_another_run_is_no_trunk(trunk, tmp_path, changes, message):
   make, folder = trunk
-  config = make(BRANCH | {'runtime.trunk': str(folder)} | changes)
+  config = make(BRANCH | {'runtime.branch_from': str(folder)} | changes)
   with pytest.raises(BadInput, match=message):
     train.run(config, tmp_path / 'branch')
 
@@ -67,8 +63,8 @@ def test_the_launcher_lets_trunks_go_first(trunk, tmp_path):
   config = 'configs/biographies.py'
   small = {k: v for k, v in flat_keys(plain_config(make({}))).items()
            if k.startswith(('worlds', 'model.width', 'model.depth',
-                            'model.heads', 'data.length', 'data.batch',
-                            'optim.warmup', 'evals.loss.num_rows'))}
+                            'model.heads', 'data.seq_len', 'data.batch_size',
+                            'optim.warmup_steps', 'evals.loss.num_rows'))}
   root = sweep.Run(config, small | TRUNK, {'what': 'trunk'})
   run = sweep.Run(config, small | BRANCH, {'what': 'branch'}, trunk=root)
   assert [r.id for r in sweep.ordered([run])] == [root.id, run.id]
@@ -83,7 +79,7 @@ def test_the_launcher_lets_trunks_go_first(trunk, tmp_path):
 def test_a_killed_branch_goes_on_by_itself(trunk, tmp_path, monkeypatch):
   from physics_lm import checkpoint
   make, folder = trunk
-  config = make(BRANCH | {'runtime.trunk': str(folder), 'checkpoint.every': 7})
+  config = make(BRANCH | {'runtime.branch_from': str(folder), 'checkpoint.every': 7})
   train.run(make(BRANCH), tmp_path / 'lone')
   save = checkpoint.Checkpoints.save
 

@@ -1,8 +1,5 @@
 """V-probes: what they are asked, and that they learn what states hold."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import dataclasses
 
 import jax
@@ -11,11 +8,13 @@ import numpy as np
 import pytest
 
 from configs import igsm as recipe
-from physics_lm.model import adapters, decoder
-from physics_lm import mixture
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.evals.igsm import solutions, v_probe
 from physics_lm.evals.records import find
+from physics_lm.mixture import load_mixture
+from physics_lm.model import adapters, decoder
+from physics_lm.model.config import model_config
 from physics_lm.worlds.igsm import checker
 
 TEXT = (" The number of each Gull's Brig equals 3. The number of each Gull's "
@@ -32,7 +31,7 @@ ALL_G, ALL_T = ('Gull', 'Ship'), ('Tern', 'Ship')
 def config():
   c = recipe.get_config()
   c = override(c, {
-      'worlds.igsm.max_op': 3, 'data.length': 192, 'model.width': 16,
+      'worlds.igsm.max_op': 3, 'data.seq_len': 192, 'model.width': 16,
       'model.depth': 2, 'model.heads': 2, 'worlds.igsm.retry_rate': 0.3,
       'evals.reasoning.kind': 'v_probe', 'evals.reasoning.num_problems': 20,
       'evals.reasoning.steps': 4, 'evals.reasoning.batch': 16})

@@ -5,10 +5,10 @@
 Takes the newest checkpoint; writes evals/<eval>/<step>.json and .jsonl.
 """
 
-from physics_lm.config import argument_parser
 from pathlib import Path
 
 from physics_lm import restore
+from physics_lm.config import argument_parser
 from physics_lm.errors import BadInput, command, nearest
 from physics_lm.evals import records, registry
 

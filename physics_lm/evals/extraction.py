@@ -107,13 +107,13 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Extrac
       # For a masked model one value is masked at a time: the others in the
       # text may help to predict it.
       texts = [dataclasses.replace(text, answers=(a,)) for a in text.answers
-               ] if data.masked else [text]
+               ] if data.mlm_probability else [text]
       examples += [*questions, *texts]
       sources += [(person_split, 'question')] * len(questions) + [
           (person_split, 'biography')] * len(texts)
     baselines += baseline_rows(world, person_split, count)
   return Extraction(teacher_forcing.evaluated_model(config, data),
-                    config.data.batch, examples, sources,
+                    config.data.batch_size, examples, sources,
                     *teacher_forcing.pack(data, examples), baselines)
 
 

@@ -106,5 +106,5 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Gramma
   examples = [dataclasses.replace(world.example('test', i), answers=(
       ('string', 0),)) for i in range(spec.num_problems)]
   return Grammar(teacher_forcing.evaluated_model(config, data),
-                 config.data.batch, world, strings,
+                 config.data.batch_size, world, strings,
                  *teacher_forcing.pack(data, examples))

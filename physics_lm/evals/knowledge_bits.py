@@ -25,13 +25,13 @@ import math
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm.model import compress
 from physics_lm import mixture
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.records import Records, row
 from physics_lm.evals.teacher_forcing import AnswerSpan
-from physics_lm.scaling import flops
+from physics_lm.model import compress
 from physics_lm.model.config import ModelConfig
+from physics_lm.scaling import flops
 from physics_lm.worlds import base
 
 LN2 = math.log(2)
@@ -105,7 +105,7 @@ class KnowledgeBits:
             ) -> list[dict]:
     by_term = terms(self.world, p1, p2, p3)
     bits_max = sum(terms(self.world, math.log(self.world.n), 0, 0).values())
-    tables = (1 if self.cfg.tied else 2) * self.vocab_size * self.cfg.width
+    tables = (1 if self.cfg.tie_embeddings else 2) * self.vocab_size * self.cfg.width
     parameters = flops.parameters(self.cfg).rest + tables
     bits = sum(max(v, 0.0) for v in by_term.values())
     values = {
@@ -144,7 +144,7 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
           ) -> KnowledgeBits:
   """At most spec.people entries, each in a segment of its own. Raises BadInput
   for none, and for a compression that cannot be."""
-  compress.check_compression(spec, config.model.experts)
+  compress.check_compression(spec, config.model.num_experts)
   teacher_forcing.check_positive(spec, 'people')
   world = data.worlds[spec.world]
   count = min(world.people('bio'), spec.people)
@@ -152,6 +152,6 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
   entries = [world.entry(i * world.people('bio') // count)
              for i in range(count)]
   return KnowledgeBits(
-      teacher_forcing.evaluated_model(config, data), config.data.batch, spec,
+      teacher_forcing.evaluated_model(config, data), config.data.batch_size, spec,
       world, entries, *teacher_forcing.pack(data, entries, spec.tag),
       len(data.vocab))

@@ -53,5 +53,5 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Loss:
       batch = [mixture.packed_row(alone, _HELD_OUT + i * spec.num_rows + k)
                for k in range(spec.num_rows)]
     packed[task.name] = {k: np.stack([r[k] for r in batch]) for k in batch[0]}
-  return Loss(teacher_forcing.evaluated_model(config, data), config.data.batch,
+  return Loss(teacher_forcing.evaluated_model(config, data), config.data.batch_size,
               packed)

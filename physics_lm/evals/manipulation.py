@@ -16,13 +16,13 @@ import dataclasses
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm.model import decode
 from physics_lm import mixture
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.records import Records, accuracy_row, row
 from physics_lm.evals.teacher_forcing import AnswerSpan
+from physics_lm.model import decode
 from physics_lm.model.config import ModelConfig
 from physics_lm.worlds import base, manipulation
 
@@ -114,4 +114,4 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
     raise BadInput(f'evals: tasks is {spec.tasks!r}, wanted some of '
                    f'{", ".join(manipulation.TASKS)}')
   return Manipulation(teacher_forcing.evaluated_model(config, data),
-                      config.data.batch, data, world, examples, packed)
+                      config.data.batch_size, data, world, examples, packed)

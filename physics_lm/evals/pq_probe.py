@@ -30,11 +30,11 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from physics_lm.model import adapters, decoder
 from physics_lm import mixture
 from physics_lm import vocab as vocabs
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.records import Records, accuracy_row, row
+from physics_lm.model import adapters, decoder
 from physics_lm.model.config import ModelConfig
 from physics_lm.worlds import base
 from physics_lm.worlds.biographies import ATTRIBUTES
@@ -97,7 +97,7 @@ def name_rows(data: mixture.Mixture, world: base.World, person_split: str,
   for k in range(people):
     person = 2 * k + (person_split == 'test')
     ids = [t for piece in world.name(person) for t in data.vocab.encode(piece)]
-    packed.append(mixture.new_row(data.length))
+    packed.append(mixture.new_row(data.seq_len))
     mixture.write_example(packed[-1], ([vocabs.EOS, *ids, vocabs.EOS], [0.0] * (
         len(ids) + 2)), 0, 1)
     points.append((k, len(ids) + 1, 0, person))
@@ -129,8 +129,8 @@ def chosen_rows(batch: ProbeBatch, which: np.ndarray) -> ProbeBatch:
 
 def embedding_update(kind: ProbeKind) -> ConfigDict:
   """The embedding's low-rank update as a config.adapter."""
-  return ConfigDict({'kind': 'lora', 'matrices': '', 'rank': 0, 'length': 0,
-                     'alpha': 1.0, 'embedding_rank': kind.rank})
+  return ConfigDict({'kind': 'lora', 'target_modules': '', 'rank': 0, 'num_virtual_tokens': 0,
+                     'scale': 1.0, 'embedding_rank': kind.rank})
 
 
 def updated_tokens(world: base.World, data: mixture.Mixture, vocab_size: int,

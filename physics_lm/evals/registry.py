@@ -49,7 +49,7 @@ def check(config: ConfigDict):
     if spec.kind != 'loss' and spec.world not in config.worlds:
       raise BadInput(f'evals.{name}.world is {spec.world!r}; '
                      f'{nearest(spec.world, config.worlds)}')
-    if config.data.masked and spec.kind not in OF_MASKED:
+    if config.data.mlm_probability and spec.kind not in OF_MASKED:
       raise BadInput(f'evals.{name}.kind is {spec.kind!r} of a masked language '
                      f'model, wanted {" or ".join(OF_MASKED)}')
 

@@ -5,8 +5,6 @@ answer is the argmax after the true tokens before it, greedy decoding writes
 exactly these tokens.
 """
 
-from physics_lm.model.config import model_config
-from physics_lm.model.config import eval_config
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -17,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm.model import decoder
 from physics_lm import mixture
 from physics_lm.errors import BadInput
-from physics_lm.model.config import ModelConfig
+from physics_lm.model import decoder
+from physics_lm.model.config import ModelConfig, eval_config, model_config
 from physics_lm.worlds import base
 
 
@@ -53,10 +51,10 @@ def check_positive(spec: ConfigDict, *keys: str):
 
 def pack(data: mixture.Mixture, examples: Sequence[base.Example], tag: str = ''
          ) -> tuple[dict[str, np.ndarray], list[AnswerSpan]]:
-  """Packs examples in order into rows of data.length, none of them cut.
+  """Packs examples in order into rows of data.seq_len, none of them cut.
 
   Each example is a segment of its own, also for a model that was trained on
-  rows without borders (data.isolate=False). For a masked language model all
+  rows without borders (data.intra_document_mask=False). For a masked language model all
   tokens of the answers are masked.
 
   Returns:
@@ -65,21 +63,21 @@ def pack(data: mixture.Mixture, examples: Sequence[base.Example], tag: str = ''
   Raises:
     BadInput: an example is longer than a row.
   """
-  packed, spans, used, segment = [], [], data.length, 0
+  packed, spans, used, segment = [], [], data.seq_len, 0
   for i, example in enumerate(examples):
     item = mixture.encode(data, example, tag=tag)
-    if used + len(item[0]) > data.length:
-      if len(item[0]) > data.length:
+    if used + len(item[0]) > data.seq_len:
+      if len(item[0]) > data.seq_len:
         raise BadInput(mixture.too_long_message(data, 'evals', len(item[0])))
-      packed.append(mixture.new_row(data.length))
+      packed.append(mixture.new_row(data.seq_len))
       used = segment = 0
     segment += 1
-    mixture.write_example(packed[-1], item, used, segment, data.isolate)
+    mixture.write_example(packed[-1], item, used, segment, data.intra_document_mask)
     spans += [AnswerSpan(i, attribute, len(packed) - 1, used + a, used + b)
               for attribute, a, b in mixture.answer_spans(data, example, tag)]
     used += len(item[0])
   batch = {k: np.stack([r[k] for r in packed]) for k in packed[0]}
-  if data.masked:
+  if data.mlm_probability:
     predict = np.zeros(batch['tokens'].shape, bool)
     for span in spans:
       predict[span.row, span.start:span.stop] = True

@@ -12,7 +12,6 @@ in JSON lines and JSON elsewhere. Files are cut into shards by index. A shard is
 written whole or not at all and never again: the same command resumes.
 """
 
-from physics_lm.progress import Progress
 import itertools
 import json
 import pickle
@@ -22,6 +21,7 @@ from pathlib import Path
 from physics_lm import run_dir
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput, disk_errors
+from physics_lm.progress import Progress
 from physics_lm.worlds import base
 
 FORMATS = ('jsonl', 'parquet', 'arrayrecord', 'nanogpt-bin')

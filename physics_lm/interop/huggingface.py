@@ -13,13 +13,6 @@ An imported model is a run folder of step 0: evaluations read it, and a run
 with `init_from` starts from it.
 """
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import run_id
-from physics_lm.config import plain_config
-from physics_lm.config import override
-from physics_lm.config import load_config
-from physics_lm.config import argument_parser
 import contextlib
 import json
 import math
@@ -33,10 +26,19 @@ import jax
 import numpy as np
 
 from configs import default
-from physics_lm import checkpoint, mixture, restore, run_dir
+from physics_lm import checkpoint, restore, run_dir
 from physics_lm import vocab as vocabs
+from physics_lm.config import (
+  argument_parser,
+  load_config,
+  override,
+  plain_config,
+  run_id,
+)
 from physics_lm.errors import BadInput, command, disk_errors, need
 from physics_lm.interop import spm
+from physics_lm.mixture import load_mixture
+from physics_lm.model.config import ModelConfig, model_config
 
 FAMILIES = {'gpt_neox': ('layernorm', 'gelu'),
             'llama': ('rmsnorm', 'gated_silu')}
@@ -66,7 +68,7 @@ def _linear(name: str, inputs: tuple[int, ...], outputs: tuple[int, ...]):
       y.T.reshape(*inputs, *outputs),)
 
 
-def _fused(cfg: config.ModelConfig):
+def _fused(cfg: ModelConfig):
   """NeoX keeps a head's query, key and value together: [N, 3, H, D]."""
   N, H, D = cfg.heads, cfg.head, cfg.width
   names = ('layers.query', 'layers.key', 'layers.value')
@@ -78,7 +80,7 @@ def _fused(cfg: config.ModelConfig):
   return (names, there, back), (bias, there_b, back_b)
 
 
-def tensors(cfg: config.ModelConfig, family: str) -> list[Tensor]:
+def tensors(cfg: ModelConfig, family: str) -> list[Tensor]:
   """Every tensor of their model."""
   D, F, N, K, H = cfg.width, cfg.mlp_width, cfg.heads, cfg.kv_heads, cfg.head
   wide, flat = (N, H), lambda name, size: (
@@ -121,29 +123,29 @@ def tensors(cfg: config.ModelConfig, family: str) -> list[Tensor]:
     ends = {'model.embed_tokens.weight': _same('ends.embedding'),
             'model.norm.weight': _same('ends.scale_last'),
             'lm_head.weight': _same('ends.output')}
-  if cfg.tied:
+  if cfg.tie_embeddings:
     ends.popitem()
   return [Tensor(layer.format(i) + k, v[0], i, v[1], v[2])
           for i in range(cfg.depth) for k, v in each.items()] + [
               Tensor(k, v[0], None, v[1], v[2]) for k, v in ends.items()]
 
 
-def family_of(cfg: config.ModelConfig) -> str:
+def family_of(cfg: ModelConfig) -> str:
   """'gpt_neox' or 'llama'. Raises BadInput for what neither can hold."""
   family = next((k for k, v in FAMILIES.items() if v == (cfg.norm, cfg.mlp)),
                 None)
-  rotated = int(cfg.head * cfg.rotary_fraction) // 2 * 2
+  rotated = int(cfg.head * cfg.rope_fraction) // 2 * 2
   wanted = [
       (family, f'model.norm={cfg.norm} with model.mlp={cfg.mlp}',
        'layernorm with gelu (GPT-NeoX) or rmsnorm with gated_silu (Llama)'),
       (cfg.mlp_width, 'model.mlp_ratio=0', 'an MLP'),
       (not cfg.qk_norm, 'model.qk_norm=True', 'False'),
-      (cfg.experts == 1, f'model.experts={cfg.experts}', '1'),
-      (cfg.causal, 'attention to both sides (data.masked above 0)', '0'),
-      (rotated, 'model.rotary_fraction=0', 'rotary positions')]
+      (cfg.num_experts == 1, f'model.num_experts={cfg.num_experts}', '1'),
+      (cfg.causal, 'attention to both sides (data.mlm_probability above 0)', '0'),
+      (rotated, 'model.rope_fraction=0', 'rotary positions')]
   if family == 'llama':
-    wanted.append((rotated == cfg.head, 'model.rotary_fraction='
-                   f'{cfg.rotary_fraction}', '1.0 in a Llama'))
+    wanted.append((rotated == cfg.head, 'model.rope_fraction='
+                   f'{cfg.rope_fraction}', '1.0 in a Llama'))
   else:
     wanted.append((cfg.kv_heads == cfg.heads, f'model.kv_heads={cfg.kv_heads}',
                    f'as many as heads ({cfg.heads}) in a GPT-NeoX'))
@@ -153,33 +155,33 @@ def family_of(cfg: config.ModelConfig) -> str:
   return family
 
 
-def their_config(cfg: config.ModelConfig, family: str, rows_: int, length: int,
+def their_config(cfg: ModelConfig, family: str, rows_: int, length: int,
                  end: int, pad: int | None) -> dict:
   """config.json of transformers, readable by its versions 4 and 5."""
   common = {
       'model_type': family, 'vocab_size': rows_, 'hidden_size': cfg.width,
       'num_hidden_layers': cfg.depth, 'num_attention_heads': cfg.heads,
       'intermediate_size': cfg.mlp_width, 'max_position_embeddings': length,
-      'tie_word_embeddings': cfg.tied, 'dtype': 'float32',
+      'tie_word_embeddings': cfg.tie_embeddings, 'dtype': 'float32',
       'torch_dtype': 'float32', 'bos_token_id': end, 'eos_token_id': end,
       'pad_token_id': pad, 'use_cache': True}
-  rope = {'rope_type': 'default', 'rope_theta': cfg.rotary_base}
+  rope = {'rope_type': 'default', 'rope_theta': cfg.rope_theta}
   if family == 'llama':
     return common | {
         'architectures': ['LlamaForCausalLM'], 'hidden_act': 'silu',
         'num_key_value_heads': cfg.kv_heads, 'head_dim': cfg.head,
         'rms_norm_eps': EPS, 'attention_bias': cfg.bias,
-        'mlp_bias': cfg.bias, 'rope_theta': cfg.rotary_base,
+        'mlp_bias': cfg.bias, 'rope_theta': cfg.rope_theta,
         'rope_parameters': rope}
-  rotated = int(cfg.head * cfg.rotary_fraction) // 2 * 2
-  share = cfg.rotary_fraction
+  rotated = int(cfg.head * cfg.rope_fraction) // 2 * 2
+  share = cfg.rope_fraction
   if int(cfg.head * share) != rotated:  # an odd count: ours leaves one out
     share = (rotated + 0.5) / cfg.head
   return common | {
       'architectures': ['GPTNeoXForCausalLM'], 'hidden_act': 'gelu_new',
       'layer_norm_eps': EPS, 'use_parallel_residual': False,
       'attention_bias': True, 'rotary_pct': share,
-      'rotary_emb_base': cfg.rotary_base,
+      'rotary_emb_base': cfg.rope_theta,
       'rope_parameters': rope | {'partial_rotary_factor': share}}
 
 
@@ -231,9 +233,9 @@ def our_model(c: dict) -> dict:
           'model.kv_heads': None if kv == N else kv,
           'model.mlp_ratio': ratio, 'model.mlp': mlp, 'model.norm': norm,
           'model.bias': bias, 'model.qk_norm': False,
-          'model.tied': bool(c.get('tie_word_embeddings', False)),
-          'model.rotary_fraction': float(share),
-          'model.rotary_base': float(theta)}
+          'model.tie_embeddings': bool(c.get('tie_word_embeddings', False)),
+          'model.rope_fraction': float(share),
+          'model.rope_theta': float(theta)}
 
 
 def row_map(vocab, count: int) -> np.ndarray:
@@ -255,7 +257,7 @@ def foreign(vocab) -> bool:
       vocab.theirs != tuple(range(len(vocab))))
 
 
-def to_theirs(params, cfg: config.ModelConfig, family: str, order) -> dict:
+def to_theirs(params, cfg: ModelConfig, family: str, order) -> dict:
   """{their name: array}: of our parameters, with embedding rows in `order`.
   Raises BadInput for a parameter that their model has no place for."""
   flat = {f'{a}.{b}': np.asarray(x) for a in params
@@ -280,7 +282,7 @@ def to_theirs(params, cfg: config.ModelConfig, family: str, order) -> dict:
   return out
 
 
-def to_ours(theirs: dict, cfg: config.ModelConfig, family: str, order):
+def to_ours(theirs: dict, cfg: ModelConfig, family: str, order):
   """Our parameters of their arrays. Raises BadInput for a missing tensor or
   one of another shape. Tensors beyond the model's (old buffers) are let be."""
   abstract = restore.abstract_params(cfg)
@@ -459,7 +461,7 @@ def export(run: Path, out: Path, shard: int = 2 << 30) -> dict:
     write_weights(out, arrays, shard)
     write_tokenizer(out, made)
     run_dir.write_json(out / 'config.json', their_config(
-        got.cfg, family, len(order), got.data.length, end,
+        got.cfg, family, len(order), got.data.seq_len, end,
         pad if pad >= 0 else None))
     run_dir.write_json(out / 'generation_config.json', {
         'bos_token_id': end, 'eos_token_id': end,

@@ -16,10 +16,6 @@ The other way, `config.data.source = 'seqio:NAME'` trains on a Task or Mixture:
 `Source` is a stream of its examples (worlds/base.py).
 """
 
-from physics_lm.model.config import eval_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
-from physics_lm.config import load_module
 import functools
 import hashlib
 import importlib
@@ -28,6 +24,10 @@ import itertools
 import os
 import re
 from collections.abc import Callable
+
+from physics_lm.config import load_module, override
+from physics_lm.mixture import load_mixture
+from physics_lm.model.config import eval_config
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 import numpy as np
@@ -38,7 +38,7 @@ tf.config.set_visible_devices([], 'GPU')
 import seqio  # noqa: E402
 
 from configs import default  # noqa: E402
-from physics_lm import mixture, sweep  # noqa: E402
+from physics_lm import sweep  # noqa: E402
 from physics_lm import vocab as vocabs  # noqa: E402
 from physics_lm.errors import BadInput, nearest  # noqa: E402
 from physics_lm.worlds import base  # noqa: E402
@@ -253,8 +253,8 @@ def predictor(folder, batch: int = 64, steps: int = 32):
   """A predict_fn for seqio's Evaluator: greedy answers of a finished run.
   Raises BadInput when there is no checkpoint. Features: of seqio's converters
   for a decoder with inputs, or for an encoder and decoder."""
-  from physics_lm.model import decode
   from physics_lm import restore
+  from physics_lm.model import decode
   run = restore.load_run(folder)
   cfg = eval_config(run.config, run.cfg)
 

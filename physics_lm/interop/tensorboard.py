@@ -7,12 +7,12 @@ DIR/RUN. Tags are train/loss, eval/..., as in the file; the step is the run's.
 Again: they are written anew. A run that has logged nothing yet is passed over.
 """
 
-from physics_lm.config import argument_parser
 import calendar
 import time
 from pathlib import Path
 
 from physics_lm import run_dir
+from physics_lm.config import argument_parser
 from physics_lm.errors import BadInput, command, disk_errors, need
 
 

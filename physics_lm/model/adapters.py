@@ -9,9 +9,9 @@ forward passes, kernels and evaluations know of no adapter; a gradient goes to
                arXiv 2106.09685; alpha as in Part 3.2, appendix B: it is not
                divided by the rank). B is zero at first, of the embedding A.
   whole        W + difference, of `matrices` by name: `embedding` alone, ...
-  prefix       `length` keys and values that every token sees, in each layer
+  prefix       `num_virtual_tokens` keys and values that every token sees, in each layer
                (Li & Liang 2021, arXiv 2101.00190, without its MLP)
-  prompt       `length` vectors before every example (Lester et al. 2021,
+  prompt       `num_virtual_tokens` vectors before every example (Lester et al. 2021,
                arXiv 2104.08691). They see only each other, so what they leave
                in a layer is a prefix too, and packed examples share it.
   bottleneck   x + gelu(x D) U of `rank` units, after attention and after MLP
@@ -28,9 +28,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from physics_lm.errors import BadInput, nearest
 from physics_lm.model import decoder
 from physics_lm.model.compress import INPUTS
-from physics_lm.errors import BadInput, nearest
 from physics_lm.model.config import ModelConfig
 
 KINDS = ('none', 'lora', 'whole', 'prefix', 'prompt', 'bottleneck')
@@ -52,13 +52,13 @@ def adapter_leaves(spec, cfg: ModelConfig) -> dict:
   if spec.kind not in KINDS:
     raise BadInput(f'adapter.kind is {spec.kind!r}; '
                    f'{nearest(spec.kind, KINDS)}')
-  wanted = {'lora': ('rank',) if spec.matrices else ('embedding_rank',),
-            'prefix': ('length',), 'prompt': ('length',),
+  wanted = {'lora': ('rank',) if spec.target_modules else ('embedding_rank',),
+            'prefix': ('num_virtual_tokens',), 'prompt': ('num_virtual_tokens',),
             'bottleneck': ('rank',)}.get(spec.kind, ())
   for key in wanted:
     if spec[key] < 1:
       raise BadInput(f'adapter.{key} is {spec[key]}, wanted at least 1')
-  L, D, P, r = cfg.depth, cfg.width, spec.length, spec.rank
+  L, D, P, r = cfg.depth, cfg.width, spec.num_virtual_tokens, spec.rank
   if spec.kind == 'lora':
     return _low_rank(spec, cfg)
   if spec.kind == 'whole':
@@ -84,7 +84,7 @@ def adapter_leaves(spec, cfg: ModelConfig) -> dict:
 
 
 def _names(spec) -> list[str]:
-  return [n.strip() for n in spec.matrices.split(',') if n.strip()]
+  return [n.strip() for n in spec.target_modules.split(',') if n.strip()]
 
 
 def _parameter(name: str, cfg: ModelConfig):
@@ -94,7 +94,7 @@ def _parameter(name: str, cfg: ModelConfig):
   for part in axes:
     if name in axes[part]:
       return part, shapes[part][name].shape, axes[part][name]
-  raise BadInput(f'adapter.matrices names {name!r}; '
+  raise BadInput(f'adapter.target_modules names {name!r}; '
                  f'{nearest(name, [n for p in axes.values() for n in p])}')
 
 
@@ -105,7 +105,7 @@ def _low_rank(spec, cfg: ModelConfig) -> dict:
     # Experts' matrices have an axis more.
     if name not in INPUTS or len(shape) - 1 <= INPUTS[name] or (
         'experts' in axes):
-      raise BadInput(f'adapter.matrices names {name!r}, wanted matrices of the '
+      raise BadInput(f'adapter.target_modules names {name!r}, wanted matrices of the '
                      f'layers: {", ".join(INPUTS)} (no experts)')
     cut = 1 + INPUTS[name]
     std = math.prod(shape[1:cut])**-0.5
@@ -154,7 +154,7 @@ def merge_adapter(params, adapter, spec, cfg: ModelConfig):
         a, b = c['in'], c['out']
         r = a.shape[-1]
         product = a.reshape(*lead, -1, r) @ b.reshape(*lead, r, -1)
-        out[part][name] = w + spec.alpha * product.reshape(w.shape)
+        out[part][name] = w + spec.scale * product.reshape(w.shape)
   if 'prompt' in out['ends']:
     out['layers'] |= _left_by(out, out['ends'].pop('prompt'), cfg)
   return out

@@ -24,8 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from physics_lm.model import decoder
 from physics_lm.errors import BadInput, nearest
+from physics_lm.model import decoder
 from physics_lm.model.config import ModelConfig
 
 METHODS = ('none', 'nearest', 'gptq', 'prune', 'prune_units')
@@ -59,10 +59,10 @@ def compress(params, spec, cfg: ModelConfig, batch, entries: int | None = None):
   """(params, bits of storage): `batch` holds tokens, segments and positions,
   [B, T], to calibrate on. `entries`: rows of the tables that are stored, less
   than all when some are padding. Raises BadInput."""
-  check_compression(spec, cfg.experts)
+  check_compression(spec, cfg.num_experts)
   stored = (entries or cfg.vocab) / cfg.vocab  # of a table
   if spec.compress == 'none':
-    tables = (1 if cfg.tied else 2) * cfg.vocab * cfg.width
+    tables = (1 if cfg.tie_embeddings else 2) * cfg.vocab * cfg.width
     return params, 32 * (sum(x.size for x in jax.tree.leaves(params))
                          - (1 - stored) * tables)
   ends, layers = ({k: np.array(v) for k, v in params[part].items()}

@@ -26,20 +26,20 @@ class ModelConfig:
   mlp: str
   norm: str
   bias: bool
-  tied: bool
+  tie_embeddings: bool
   qk_norm: bool
-  rotary_fraction: float
-  rotary_base: float
+  rope_fraction: float
+  rope_theta: float
   dropout: float
   dtype: str
   remat: bool
   attention: str
-  isolate: bool = True  # False: rows are one segment each
+  intra_document_mask: bool = True  # False: rows are one segment each
   causal: bool = True  # False: tokens see those after them, too
   unroll: int = 1  # layers written out in the program, not looped over
-  experts: int = 1  # E; 1: a plain MLP
-  capacity: float = 2.0  # tokens that an expert takes / its equal share
-  balance: float = 0.01  # weight of the load-balancing loss
+  num_experts: int = 1  # E; 1: a plain MLP
+  moe_capacity_factor: float = 2.0  # tokens that an expert takes / its equal share
+  moe_aux_loss_weight: float = 0.01  # weight of the load-balancing loss
 
   @property
   def head(self) -> int:
@@ -62,9 +62,9 @@ def check_model(config):
                    f'{config.init_from}, wanted at least 1, or 0 and a run to '
                    'evaluate')
   for section, key in (
-      (config.data, 'batch'), (config.log, 'every'),
+      (config.data, 'batch_size'), (config.log, 'every'),
       (config.checkpoint, 'every'), (config.checkpoint, 'keep'),
-      (config.runtime, 'accumulate')):
+      (config.runtime, 'grad_accum_steps')):
     if section[key] < 1:
       name = next((f'{k}.' for k, v in config.items() if v is section), '')
       raise BadInput(f'{name}{key} is {section[key]}, wanted at least 1')
@@ -83,7 +83,7 @@ def lr_decay_start(config) -> int:
                    'which keep the peak')
   if o.schedule == 'constant':
     return total
-  return total - min(round(o.decay * total), total - o.warmup)
+  return total - min(round(o.decay_fraction * total), total - o.warmup_steps)
 
 
 def model_config(config, vocab_size: int) -> ModelConfig:
@@ -102,18 +102,18 @@ def model_config(config, vocab_size: int) -> ModelConfig:
       (kv >= 1 and m.heads % kv == 0,
        f'model.heads is {m.heads}, wanted a multiple of model.kv_heads={kv}'),
       (m.mlp_ratio >= 0, f'model.mlp_ratio is {m.mlp_ratio}, wanted >= 0'),
-      (0 <= m.rotary_fraction <= 1,
-       f'model.rotary_fraction is {m.rotary_fraction}, wanted 0 to 1'),
-      (m.rotary_fraction == 0 or m.heads < 1 or m.width % m.heads
-       or int(m.width // m.heads * m.rotary_fraction) >= 2,
-       f'model.rotary_fraction {m.rotary_fraction} of a head of '
+      (0 <= m.rope_fraction <= 1,
+       f'model.rope_fraction is {m.rope_fraction}, wanted 0 to 1'),
+      (m.rope_fraction == 0 or m.heads < 1 or m.width % m.heads
+       or int(m.width // m.heads * m.rope_fraction) >= 2,
+       f'model.rope_fraction {m.rope_fraction} of a head of '
        f'{m.width // max(m.heads, 1)} rotates nothing, wanted at least 2 '
        'dimensions, or 0 for no positions'),
-      (m.experts >= 1, f'model.experts is {m.experts}, wanted at least 1'),
-      (m.experts == 1 or m.mlp_ratio > 0, f'model.experts is {m.experts} and '
+      (m.num_experts >= 1, f'model.num_experts is {m.num_experts}, wanted at least 1'),
+      (m.num_experts == 1 or m.mlp_ratio > 0, f'model.num_experts is {m.num_experts} and '
        'model.mlp_ratio 0, wanted an MLP to make experts of'),
-      (min(m.capacity, m.capacity_test) > 0, f'model.capacity is {m.capacity} '
-       f'and model.capacity_test {m.capacity_test}, wanted both above 0'),
+      (min(m.moe_capacity_factor, m.moe_eval_capacity_factor) > 0, f'model.moe_capacity_factor is {m.moe_capacity_factor} '
+       f'and model.moe_eval_capacity_factor {m.moe_eval_capacity_factor}, wanted both above 0'),
       (0 <= m.dropout < 1, f'model.dropout is {m.dropout}, wanted [0, 1)')]
   for key, known in CHOICES.items():
     section = r if key == 'attention' else m
@@ -125,13 +125,13 @@ def model_config(config, vocab_size: int) -> ModelConfig:
   return ModelConfig(
       vocab=-(-vocab_size // 8) * 8, depth=m.depth, width=m.width,
       heads=m.heads, kv_heads=kv, mlp_width=round(m.width * m.mlp_ratio),
-      mlp=m.mlp, norm=m.norm, bias=m.bias, tied=m.tied, qk_norm=m.qk_norm,
-      rotary_fraction=m.rotary_fraction, rotary_base=m.rotary_base,
+      mlp=m.mlp, norm=m.norm, bias=m.bias, tie_embeddings=m.tie_embeddings, qk_norm=m.qk_norm,
+      rope_fraction=m.rope_fraction, rope_theta=m.rope_theta,
       dropout=m.dropout, dtype=m.dtype, remat=r.remat, attention=r.attention,
-      isolate=config.data.isolate, causal=not config.data.masked,
-      experts=m.experts, capacity=m.capacity, balance=m.balance)
+      intra_document_mask=config.data.intra_document_mask, causal=not config.data.mlm_probability,
+      num_experts=m.num_experts, moe_capacity_factor=m.moe_capacity_factor, moe_aux_loss_weight=m.moe_aux_loss_weight)
 
 
 def eval_config(config, form: ModelConfig) -> ModelConfig:
   """The shape that is evaluated: experts have more room than in training."""
-  return dataclasses.replace(form, capacity=config.model.capacity_test)
+  return dataclasses.replace(form, moe_capacity_factor=config.model.moe_eval_capacity_factor)

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from physics_lm.model import decoder, kernels, sharding
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput
+from physics_lm.model import decoder, kernels, sharding
 from physics_lm.model.config import ModelConfig
 
 _ROUND = 16  # columns: prompts are padded to a multiple, for few compilations
@@ -79,7 +79,7 @@ def generate(params, cfg: ModelConfig, prompts, steps: int, how: DecodingMethod 
   if not len(prompts):
     return []
   if not cfg.causal:
-    raise BadInput('a masked language model (data.masked above 0) writes no '
+    raise BadInput('a masked language model (data.mlm_probability above 0) writes no '
                    'text, wanted a causal one')
   batch = batch or len(prompts)
   numbers = range(len(prompts)) if numbers is None else numbers

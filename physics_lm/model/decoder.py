@@ -83,7 +83,7 @@ class Block(_Parts):
     balance = jnp.float32(0)
     if c.mlp_width:
       h_BTD = self._norm('mlp', x_BTD)
-      if c.experts > 1:
+      if c.num_experts > 1:
         h_BTD, balance = moe.moe_mlp(
             self, h_BTD, segments_BT, ACTIVATIONS[c.activation])
       else:
@@ -106,7 +106,7 @@ class Block(_Parts):
       self.sow('seen', name, y_BSKH)  # kept only when asked for
     past, prefix = self.get_variable('cache', 'past'), self._given('prefix_key', 'prefix_value')
     if past is None:
-      y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.isolate or not c.causal else None, c.attention, prefix, c.causal)
+      y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.intra_document_mask or not c.causal else None, c.attention, prefix, c.causal)
     else:  # a text is being written: model/decode.py
       y_BTNH, past = kernels.cached_attention(q_BTNH, k_BSKH, v_BSKH, past, prefix)
       self.put_variable('cache', 'past', past)
@@ -129,7 +129,7 @@ class EmbedUnembed(_Parts):
   def setup(self):
     c = self.cfg
     self.table = self._param('embedding', (c.vocab, c.width), ('vocab', 'embed'), c.width**-0.5)
-    if not c.tied:
+    if not c.tie_embeddings:
       self.output = self._param('output', (c.vocab, c.width), ('vocab', 'embed'), c.width**-0.5)
 
   def embed(self, tokens_BT):
@@ -139,16 +139,16 @@ class EmbedUnembed(_Parts):
   @nn.compact
   def last(self, x_BTD):
     """(normed h_BTD, unembedding table_VD): logits are h @ table.T."""
-    return self._norm('last', x_BTD), self.table if self.cfg.tied else self.output
+    return self._norm('last', x_BTD), self.table if self.cfg.tie_embeddings else self.output
 
 
 def rotate(x_BTNH, positions_BT, cfg: ModelConfig):
   """Rotary positions (GPT-NeoX halves) on the first rotary_fraction of H.
   The product of a rotated query and key depends on their distance only."""
-  half = int(x_BTNH.shape[-1] * cfg.rotary_fraction) // 2
+  half = int(x_BTNH.shape[-1] * cfg.rope_fraction) // 2
   if not half:
     return x_BTNH
-  freq = cfg.rotary_base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+  freq = cfg.rope_theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
   angle_BT1R = positions_BT[..., None, None].astype(jnp.float32) * freq
   cos, sin = (f(angle_BT1R).astype(x_BTNH.dtype) for f in (jnp.cos, jnp.sin))
   a, b, rest = jnp.split(x_BTNH, (half, 2 * half), -1)
@@ -206,8 +206,8 @@ def loss(params, batch, cfg: ModelConfig, key=None):
   experts it holds their load balance, for every weighted token."""
   h_BTD, table_VD, _, balance = hidden_states(params, batch['tokens'], cfg, batch['segments'], batch['positions'], key)
   total, nll = kernels.cross_entropy(h_BTD, table_VD, batch['targets'], batch['weights'])
-  if cfg.experts > 1:
-    total += cfg.balance * balance * batch['weights'].sum()
+  if cfg.num_experts > 1:
+    total += cfg.moe_aux_loss_weight * balance * batch['weights'].sum()
   return total, nll
 
 

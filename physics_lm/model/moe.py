@@ -61,13 +61,13 @@ def moe_mlp(block, x_BTD, segments_BT, activation):
   """(y [B, T, D], balance): the block's MLP, E times over; each token goes
   through one."""
   c = block.cfg
-  D, E, F, T = c.width, c.experts, c.mlp_width, x_BTD.shape[1]
+  D, E, F, T = c.width, c.num_experts, c.mlp_width, x_BTD.shape[1]
   # Near ties decide who learns what: float32 whatever the rest is in.
   router_DE = block._param('router', (D, E), ('embed', None), D**-0.5,
                            jnp.float32)
   slot_BT, gate_BT, balance = route(x_BTD, router_DE, segments_BT > 0,
-                                    c.capacity)
-  h_BECD = to_experts(x_BTD, slot_BT, E, expert_capacity(T, E, c.capacity))
+                                    c.moe_capacity_factor)
+  h_BECD = to_experts(x_BTD, slot_BT, E, expert_capacity(T, E, c.moe_capacity_factor))
 
   def each(name, x_BECI, I, O, axes, std):
     w_EIO = block._param(name, (E, I, O), ('experts', *axes), std)

@@ -68,20 +68,20 @@ def check_mesh(config, cfg, mesh: jax.sharding.Mesh, members: int = 1):
     raise BadInput(f'runtime.attention is cudnn on {platform} in {cfg.dtype}, '
                    'wanted a GPU and bfloat16')
   shape = mesh.shape
-  rows = shape['data'] * shape['fsdp'] * config.runtime.accumulate
+  rows = shape['data'] * shape['fsdp'] * config.runtime.grad_accum_steps
   for what, size, parts in (
       ('the population', members, shape['pop']),
-      ('data.batch', config.data.batch, rows),
+      ('data.batch_size', config.data.batch_size, rows),
       ('model.width', cfg.width, shape['fsdp']),
       ('model.heads', cfg.heads, shape['tensor']),
       ('model.kv_heads', cfg.kv_heads, shape['tensor']),
       ('the MLP width', cfg.mlp_width, shape['tensor']),
-      ('model.experts', cfg.experts, shape['expert']),
+      ('model.num_experts', cfg.num_experts, shape['expert']),
       ('the vocabulary', cfg.vocab, shape['tensor'])):
     if size % parts:
       raise BadInput(f'{what} is {size}, wanted a multiple of {parts} '
                      f'(mesh {dict(shape)}, '
-                     f'accumulate {config.runtime.accumulate})')
+                     f'grad_accum_steps {config.runtime.grad_accum_steps})')
 
 
 def partition_spec(axes) -> P:

@@ -13,8 +13,6 @@ D tokens, loss nats per token. Writes report.json, report.md and figures. With
 independent) and approach 1 is taken; with --budget approach 2.
 """
 
-from physics_lm.progress import Progress
-from physics_lm.config import argument_parser
 import argparse
 import math
 import sys
@@ -25,7 +23,9 @@ from typing import NamedTuple
 import numpy as np
 
 from physics_lm import run_dir
+from physics_lm.config import argument_parser
 from physics_lm.errors import BadInput, command, disk_errors
+from physics_lm.progress import Progress
 from physics_lm.scaling import forecast, plots, run_table
 from physics_lm.scaling.fitting import approaches, fits, report, solve
 

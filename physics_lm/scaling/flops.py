@@ -43,9 +43,9 @@ def parameters(s: ModelConfig) -> Parameters:
     mlp = (ups + 1) * D * F
     if s.bias:
       mlp += ups * F + D
-    mlp = vectors * D + mlp * s.experts + D * s.experts * (s.experts > 1)
+    mlp = vectors * D + mlp * s.num_experts + D * s.num_experts * (s.num_experts > 1)
   table = s.vocab * D
-  return Parameters(table, 0 if s.tied else table, s.depth * attention,
+  return Parameters(table, 0 if s.tie_embeddings else table, s.depth * attention,
                     s.depth * mlp, vectors * D)
 
 
@@ -117,8 +117,8 @@ def hoffmann_table_a4() -> dict[int, float]:
   for label, (L, D, N, H, F) in shapes.items():
     s = ModelConfig(
         vocab=32_000, depth=L, width=D, heads=N, kv_heads=N, mlp_width=F,
-        mlp='gelu', norm='layernorm', bias=False, tied=True, qk_norm=False,
-        rotary_fraction=0.0, rotary_base=1.0, dropout=0.0, dtype='float32',
+        mlp='gelu', norm='layernorm', bias=False, tie_embeddings=True, qk_norm=False,
+        rope_fraction=0.0, rope_theta=1.0, dropout=0.0, dtype='float32',
         remat=False, attention='xla')
     if s.head != H:
       raise ValueError(f'{label}M: head is {s.head}, wanted {H}')
@@ -133,6 +133,6 @@ def per_token(s: ModelConfig, length: int) -> float:
   multiplies (one table, as the unembedding), and 12 L D T for attention
   scores and values, uncut by causality (Chowdhery et al. 2022, appendix B). Of
   experts, the one that a token takes; routing is left out."""
-  used = dataclasses.replace(s, experts=1)  # a token goes through one
+  used = dataclasses.replace(s, num_experts=1)  # a token goes through one
   weights = parameters(used).rest + s.vocab * s.width
   return 6.0 * weights + 12.0 * s.depth * s.width * length

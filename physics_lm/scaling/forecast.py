@@ -6,21 +6,20 @@
 
 Fits L(N, D) to the finished runs of an experiment (`--max-flops`: those of at
 most so much compute 6 N D), predicts the final training loss of the config and
-its curve; train with --config.log.band=band.json, and a loss that leaves the
+its curve; train with --config.log.loss_band=band.json, and a loss that leaves the
 band is reported. The runs should have the config's schedule.
 """
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import parse_config
-from physics_lm.config import argument_parser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from physics_lm import loss_band, mixture
+from physics_lm import loss_band
+from physics_lm.config import argument_parser, parse_config
 from physics_lm.errors import BadInput, disk_errors
+from physics_lm.mixture import load_mixture
 from physics_lm.scaling import laws, run_table
 from physics_lm.scaling.fitting import fits
 
@@ -172,4 +171,4 @@ def main(argv: Sequence[str]):
         f'{f.low[0]:.4f} and {f.high[0]:.4f}; from {f.fit.n} runs, '
         f'{f.fit.status}'
         + (f' ({", ".join(loose)} not identified)' if loose else ''))
-  print(f'written: {a.out}; train with --config.log.band={a.out}')
+  print(f'written: {a.out}; train with --config.log.loss_band={a.out}')

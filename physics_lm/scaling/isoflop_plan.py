@@ -10,16 +10,15 @@ these `isoflop` runs others that test the design, one `role` each:
   shape     other depths of about as many parameters
 """
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
-from physics_lm.config import load_config
 import dataclasses
 import functools
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from physics_lm import mixture, results, sweep
+from physics_lm import results, sweep
+from physics_lm.config import load_config, override
+from physics_lm.mixture import load_mixture
 from physics_lm.scaling import flops, run_table
 from physics_lm.sweep import Run
 from physics_lm.worlds import base
@@ -76,7 +75,7 @@ def model(world: SweepWorld, width: int, depth: int) -> dict:
   """Overrides of a model of this shape."""
   return world.overrides | {
       'model.width': width, 'model.depth': depth, 'model.heads': heads(width),
-      'model.rotary_fraction': 1.0}
+      'model.rope_fraction': 1.0}
 
 
 def model_size(world: SweepWorld, width: int, depth: int) -> dict[str, float]:
@@ -87,8 +86,8 @@ def model_size(world: SweepWorld, width: int, depth: int) -> dict[str, float]:
 @functools.cache
 def _size(config_file: str, overrides: tuple) -> dict[str, float]:
   config = override(load_config(str(sweep.ROOT / config_file)),
-                        dict(overrides) | {'steps': 1, 'data.batch': 1})
-  length = config.data.length
+                        dict(overrides) | {'steps': 1, 'data.batch_size': 1})
+  length = config.data.seq_len
   return {k: v / length if k[0] in 'CD' else v
           for k, v in run_table.sizes(config, len(load_mixture(config).vocab)
                                       ).items()} | {'length': length}
@@ -110,7 +109,7 @@ def _entropy(config_file: str, overrides: tuple, key: str):
   made = base.make_world(config.worlds[key], config.seed.world)
   if hasattr(made, 'laws'):
     return made.entropy(2048)
-  entries = config.evals.loss.num_rows * (config.data.length // made.tokens)
+  entries = config.evals.loss.num_rows * (config.data.seq_len // made.tokens)
   return (made.floor() / made.tokens,
           made.law.deviation() / entries**0.5 / made.tokens)
 
@@ -158,7 +157,7 @@ class _Planner:
     budgets, width, count = self.plan.cooldowns or ((), 0, 0)
     for seed in range(count):
       first = self._run('trunk', budgets[0], width, seed, 1.0)
-      warmup = {'optim.warmup': first.config.optim.warmup}
+      warmup = {'optim.warmup_steps': first.config.optim.warmup_steps}
       trunk = self._run(
           'trunk', budgets[-1], width, seed, 1.0, schedule='constant',
           overrides=warmup | {'checkpoint.keep': 1000, 'checkpoint.every': max(
@@ -187,9 +186,9 @@ class _Planner:
     steps = max(round(
         budget / (6 * size['N'] * p.batch_size * size['length'])), 4)
     changes = model(self.world, width, depth) | {
-        'steps': steps, 'data.batch': p.batch_size,
+        'steps': steps, 'data.batch_size': p.batch_size,
         'optim.learning_rate': rate, 'optim.schedule': schedule,
-        'optim.final': 0.0, 'optim.warmup': max(min(steps // 20, 500), 1),
+        'optim.final_lr_fraction': 0.0, 'optim.warmup_steps': max(min(steps // 20, 500), 1),
         'checkpoint.every': min(steps, 5000), 'log.every': max(steps // 50, 1)}
     return Run(
         self.world.config_file, changes | dict(p.common) | dict(overrides or {})

@@ -1,6 +1,5 @@
 """A table of this project's own runs, for the fits. No JAX."""
 
-from physics_lm.model.config import model_config
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from ml_collections import ConfigDict
 from physics_lm import run_dir
 from physics_lm.errors import BadInput
 from physics_lm.evals import records
+from physics_lm.model.config import model_config
 from physics_lm.scaling import flops
 
 
@@ -18,10 +18,10 @@ def sizes(config: ConfigDict, vocab: int) -> dict[str, float]:
   a vocabulary of so many entries. Raises BadInput."""
   form = model_config(config, vocab)
   count = flops.parameters(form)
-  tokens = config.steps * config.data.batch * config.data.length
+  tokens = config.steps * config.data.batch_size * config.data.seq_len
   return {'N': count.total, 'N_ne': count.rest, 'D': tokens} | {
       f'C_{name}': tokens * flops.train_per_token(
-          form, config.data.length, name)['total']
+          form, config.data.seq_len, name)['total']
       for name in flops.CONVENTIONS}
 
 

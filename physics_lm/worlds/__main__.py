@@ -10,13 +10,12 @@ Every key of the world in configs/default.py is a flag, '_' written as '-'.
 Files are described in physics_lm/interop/export.py; the same command resumes.
 """
 
-from physics_lm.config import argument_parser
 from pathlib import Path
 
-
+from physics_lm.config import argument_parser
 from physics_lm.errors import BadInput, command
-from physics_lm.worlds import base
 from physics_lm.interop import export
+from physics_lm.worlds import base
 
 
 @command

@@ -1,7 +1,5 @@
 """What every world gives: examples by index, and a checker of answers."""
 
-from physics_lm.config import typed_value
-from physics_lm.config import override
 import dataclasses
 import importlib
 import itertools
@@ -11,10 +9,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from physics_lm.config import override, typed_value
 from physics_lm.errors import BadInput, nearest
 
 WORLDS = {'biographies': 'physics_lm.worlds.biographies',
-          'bitworld': 'physics_lm.worlds.biod',
+          'biod': 'physics_lm.worlds.biod',
           'grammar': 'physics_lm.worlds.grammar',
           'igsm': 'physics_lm.worlds.igsm.problems',
           'manipulation': 'physics_lm.worlds.manipulation',

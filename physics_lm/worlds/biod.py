@@ -82,9 +82,9 @@ class BioD:
     self.L, self.T = c.chunk_length, c.symbols
     self.alphabet, self.name_length = c.name_alphabet, c.name_length
     every = self.T**self.L
-    self.first = c.first
-    if self.first < 0 or self.first + self.n > self.N0:
-      raise BadInput(f'people {self.first} to {self.first + self.n - 1}, but '
+    self.person_offset = c.person_offset
+    if self.person_offset < 0 or self.person_offset + self.n > self.N0:
+      raise BadInput(f'people {self.person_offset} to {self.person_offset + self.n - 1}, but '
                      f'only {self.N0} names ({self.alphabet} ** '
                      f'{self.name_length})')
     if self.D > every or every >= 1 << 62:
@@ -92,7 +92,7 @@ class BioD:
                      'wanted at most as many, and fewer than 2 ** 62')
     # Each of a person's facts goes on from a chain that begins alike.
     self._value_key, self._order_key = mix_bits(seed, 2), mix_bits(seed, 3)
-    self._person_key, self.law = mix_bits(seed, 4), zipf.zipf_law(self.n, c.power)
+    self._person_key, self.law = mix_bits(seed, 4), zipf.zipf_law(self.n, c.zipf_a)
     self._name_keys = tuple(mix_bits(mix_bits(seed, 1), i) for i in range(4))
     # A small world is remembered, a large one made anew each time.
     self._told: dict[int, tuple] = {}
@@ -112,13 +112,13 @@ class BioD:
 
   def name(self, person: int) -> tuple[str, ...]:
     """The symbols of a name, each with its leading space."""
-    code = permuted(self.first + person, self.N0, self._name_keys)
+    code = permuted(self.person_offset + person, self.N0, self._name_keys)
     return tuple(f' n{d}' for d in digits(code, self.alphabet,
                                           self.name_length))
 
   def value(self, person: int, attribute: int) -> tuple[str, ...]:
     """The C chunks of a value."""
-    state = mix_bits(self.first + person, attribute, state=self._value_key)
+    state = mix_bits(self.person_offset + person, attribute, state=self._value_key)
     chunks = self.sets[attribute]
     return tuple(chunks[mix_bits(c, state=state) % self.D]
                  for c in range(self.C))

@@ -131,7 +131,7 @@ class Biographies:
   unbounded = False
 
   def __init__(self, config, seed: int):
-    c, n = config, config.first + config.people
+    c, n = config, config.person_offset + config.people
     self.n, self.seed = config.people, seed
     self.variant = v = parse_variant(c.variant)
     self.m, self.p, self.fullname = v.m, v.p, v.fullname
@@ -145,8 +145,8 @@ class Biographies:
     sizes = [len(pool) for pool in self.names]
     if self.n < 2:
       raise BadInput(f'people is {self.n}, wanted at least 2 (two halves)')
-    if c.first < 0:
-      raise BadInput(f'first is {c.first}, wanted at least 0')
+    if c.person_offset < 0:
+      raise BadInput(f'person_offset is {c.person_offset}, wanted at least 0')
     if n > np.prod(sizes, dtype=np.int64):
       raise BadInput(f'{n} people, but only {np.prod(sizes)} names '
                      f'({" x ".join(map(str, sizes))})')
@@ -154,7 +154,7 @@ class Biographies:
       if not 1 <= c[key] <= top:
         raise BadInput(f'{key} is {c[key]}, wanted 1 to {top}')
     self.dates = (c.months, c.days, c.years)
-    self._laws = {s: zipf.zipf_law(self.people(s), c.power)
+    self._laws = {s: zipf.zipf_law(self.people(s), c.zipf_a)
                   for s in ('bio', 'bio_train', 'bio_test')}
     companies = [line.split('\t')
                  for line in _pool('employers.txt', c.employers)]
@@ -166,7 +166,7 @@ class Biographies:
         'company_city': tuple(city for _, city in companies),
     }
     self.templates = {a: self._templates(a, c.templates) for a in ATTRIBUTES}
-    own = slice(c.first, None)
+    own = slice(c.person_offset, None)
     draw = lambda key, high: generator(seed, key).integers(0, high, n)[own]
     code = distinct(generator(seed, 'name'), int(np.prod(sizes)), n)
     self.name_of = np.stack(np.unravel_index(code[own], sizes), -1)

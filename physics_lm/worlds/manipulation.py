@@ -75,9 +75,9 @@ class Manipulation(biographies.Biographies):
 
   def __init__(self, config, seed: int):
     super().__init__(config, seed)
-    self.asked = config.asked
-    if not 0 <= self.asked <= self.n // 2:
-      raise BadInput(f'asked is {self.asked}, wanted 0 to half of the people, '
+    self.train_people = config.train_people
+    if not 0 <= self.train_people <= self.n // 2:
+      raise BadInput(f'train_people is {self.train_people}, wanted 0 to the number of P_train, '
                      f'{self.n // 2}')
     self.luck_of = generator(seed, 'luck').permutation(
         len(self.lists['major']))
@@ -94,7 +94,7 @@ class Manipulation(biographies.Biographies):
       return super().people(split)
     _, _, half = self.task(split)
     whole = super().people(f'qa_{half}')
-    return self.asked if self.asked and half == 'train' else whole
+    return self.train_people if self.train_people and half == 'train' else whole
 
   def size(self, split: str) -> int:
     if split in biographies.Biographies.splits:

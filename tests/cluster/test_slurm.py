@@ -81,7 +81,7 @@ def test_an_array_and_a_child_run_to_done(experiment):
 
 
 def test_a_run_of_two_tasks_is_one_job_of_two_processes(experiment):
-  path, folder, runs = experiment('one[:1]', **{'data.batch': 8})
+  path, folder, runs = experiment('one[:1]', **{'data.batch_size': 8})
   at = folder / 'tiny' / runs[0].id
   done = launch(path, folder, '--executor=slurm',
                 '--slurm=ntasks_per_node=2')

@@ -1,18 +1,16 @@
 """Run folders to carry elsewhere: one trained, others as good as random."""
 
-from physics_lm.model.config import model_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import run_id
-from physics_lm.config import plain_config
-from physics_lm.config import override
 import contextlib
 
 import jax
 import pytest
 
 from configs import default
-from physics_lm import checkpoint, mixture, run_dir, train
+from physics_lm import checkpoint, run_dir, train
+from physics_lm.config import override, plain_config, run_id
+from physics_lm.mixture import load_mixture
 from physics_lm.model import decoder
+from physics_lm.model.config import model_config
 from tests.conftest import TINY
 
 

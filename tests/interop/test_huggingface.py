@@ -1,6 +1,5 @@
 """Weights, config and tokenizer to transformers and back."""
 
-from physics_lm.config import override
 import itertools
 import json
 import shutil
@@ -11,24 +10,25 @@ import pytest
 import torch
 import transformers
 
-from physics_lm.model import decode, decoder
 from physics_lm import mixture, restore, run_dir, train, vocab
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.interop import huggingface
+from physics_lm.model import decode, decoder
 from tests.interop.conftest import untrained
 from tests.interop.test_vocab import sentencepiece_model
 
 pytestmark = pytest.mark.interop
 
 LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-         'model.rotary_fraction': 1.0}
+         'model.rope_fraction': 1.0}
 SHAPES = {
     'gpt_neox': {},
-    'gpt_neox, no bias, untied': {'model.bias': False, 'model.tied': False},
-    'gpt_neox, an odd share rotates': {'model.rotary_fraction': 0.9},
+    'gpt_neox, no bias, untied': {'model.bias': False, 'model.tie_embeddings': False},
+    'gpt_neox, an odd share rotates': {'model.rope_fraction': 0.9},
     'llama': LLAMA | {'model.bias': False},
     'llama, bias, grouped, untied': LLAMA | {
-        'model.kv_heads': 1, 'model.tied': False, 'model.mlp_ratio': 2.5}}
+        'model.kv_heads': 1, 'model.tie_embeddings': False, 'model.mlp_ratio': 2.5}}
 
 
 def theirs(folder):
@@ -106,7 +106,7 @@ def test_tokenizers_go_along(tmp_path, kind, family):
   if kind.endswith('.model'):
     kind = sentencepiece_model(tmp_path, model_type=kind.partition('.')[0])
   folder = untrained(tmp_path / 'run', SHAPES[family] | {
-      'data.vocab': kind, 'data.length': 700})
+      'data.vocab': kind, 'data.seq_len': 700})
   huggingface.export(folder, tmp_path / 'out')
   m, tok = theirs(tmp_path / 'out')
   run = restore.load_run(folder)
@@ -215,7 +215,7 @@ def test_a_foreign_llama(tmp_path):
   tok.save(str(tmp_path / 'hf/tokenizer.json'))
   huggingface.bring(tmp_path / 'hf', tmp_path / 'run')
   run = restore.load_run(tmp_path / 'run')
-  assert run.cfg.kv_heads == 2 and run.cfg.rotary_base == 5000
+  assert run.cfg.kv_heads == 2 and run.cfg.rope_theta == 5000
   mine = [1, *run.data.vocab.encode('some more words, and others')]
   order = huggingface.row_map(run.data.vocab, len(run.data.vocab))
   ids = [2, *tok.encode('some more words, and others').ids]
@@ -234,9 +234,9 @@ def test_a_foreign_llama(tmp_path):
     ({'model.norm': 'rmsnorm'}, 'wanted layernorm with gelu'),
     ({'model.mlp_ratio': 0.0}, 'an MLP'),
     ({'model.qk_norm': True}, 'qk_norm'),
-    ({'model.rotary_fraction': 0.0}, 'rotary positions'),
+    ({'model.rope_fraction': 0.0}, 'rotary positions'),
     ({'model.kv_heads': 1}, r'as many as heads \(2\)'),
-    (LLAMA | {'model.rotary_fraction': 0.5}, '1.0 in a Llama')])
+    (LLAMA | {'model.rope_fraction': 0.5}, '1.0 in a Llama')])
 def test_what_neither_family_holds(tmp_path, changes, message):
   folder = untrained(tmp_path / 'run', changes)
   with pytest.raises(BadInput, match=message):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from physics_lm.errors import BadInput
-from physics_lm.worlds import base, text_files
 from physics_lm.interop import export
+from physics_lm.worlds import base, text_files
 
 pytestmark = pytest.mark.interop
 

@@ -1,8 +1,5 @@
 """Our worlds in seqio, seqio's Tasks in our loader."""
 
-from physics_lm.model.config import eval_config
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import itertools
 import subprocess
 import sys
@@ -13,10 +10,13 @@ import seqio
 
 from configs import igsm
 from configs import seqio as recipe
-from physics_lm.model import decode
 from physics_lm import loader, mixture, restore, run_dir, sweep, train, vocab
+from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.evals.records import find
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decode
+from physics_lm.model.config import eval_config
 from tests.conftest import ROOT, TINY
 from tests.interop.conftest import untrained
 from tests.streams import batches, log, stopped_once
@@ -77,7 +77,7 @@ def test_validation_is_held_out_and_ends():
   # Its people are all in `bio`: only questions are held out.
   assert 'validation' not in splits('bios_single')
   assert 'validation' in splits('bios_single_qa')
-  assert set(splits('bitworld')) == {'train', 'bio'}
+  assert set(splits('biod')) == {'train', 'bio'}
   first = next(get('physics_lm/igsm_qa', 'validation'))
   assert first['split'] == b'test' and first['index'] == 0
   task = seqio.get_mixture_or_task('physics_lm/igsm_qa')
@@ -168,7 +168,7 @@ def test_the_evaluator_scores_a_trained_run(trained_run):
 
 def test_experts_are_scored_with_the_room_of_an_evaluation(
     tmp_path, monkeypatch):
-  folder = untrained(tmp_path / 'run', {'model.experts': 2})
+  folder = untrained(tmp_path / 'run', {'model.num_experts': 2})
   run, found = restore.load_run(folder), []
   monkeypatch.setattr(decode, 'greedy_decode', lambda params, cfg, prompts, *_: (
       found.append(cfg), [[] for _ in prompts])[1])
@@ -219,7 +219,7 @@ def config_of(folder, name, changes=None):
 
 @pytest.mark.parametrize('name', ['foreign_task', 'foreign_task_mix'])
 def test_rows_of_a_foreign_task(tmp_path, name):
-  data = load_mixture(config_of(tmp_path, name, {'data.length': 64}))
+  data = load_mixture(config_of(tmp_path, name, {'data.seq_len': 64}))
   assert data.vocab.kind == 'seqio' and len(data.vocab) == 259
   made = loader.stream(data, 0)
   flat = {k: [] for k in ('tokens', 'targets', 'weights')}

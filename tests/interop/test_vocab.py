@@ -1,7 +1,5 @@
 """Tokenizers that need libraries: exact, the same anew, the published ids."""
 
-from physics_lm.mixture import load_mixture
-from physics_lm.config import override
 import json
 import subprocess
 import sys
@@ -11,7 +9,9 @@ import pytest
 
 from configs import default
 from physics_lm import mixture, train, vocab
+from physics_lm.config import override
 from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
 from tests.conftest import ROOT, TINY
 
 pytestmark = pytest.mark.interop
@@ -22,7 +22,7 @@ ODD = ['', ' ', '  two', 'é漢字🙂', 'a\nb\r\n\tc', ' <eos> and <|endoftext|
 
 @pytest.mark.parametrize('kind', ['bpe:400', 'gpt2', 'gpt2_used'])
 def test_round_trip_and_pieces(tiny, kind):
-  data = load_mixture(tiny({'data.vocab': kind, 'data.length': 700}))
+  data = load_mixture(tiny({'data.vocab': kind, 'data.seq_len': 700}))
   world = data.worlds['bios']
   for split in world.splits:
     for i in range(0, world.size(split), 7):
@@ -104,7 +104,7 @@ def test_sentencepiece_by_path(tiny, tmp_path, pad):
       {'bos_id': -1, 'eos_id': 2, 'pad_id': 0} if pad == 0 else
       {'pad_id': pad})
   path = sentencepiece_model(tmp_path, **ids)
-  data = load_mixture(tiny({'data.vocab': path, 'data.length': 300}))
+  data = load_mixture(tiny({'data.vocab': path, 'data.seq_len': 300}))
   assert data.vocab.kind == 'sentencepiece'
   world = data.worlds['bios']
   for i in range(world.size('bio')):
@@ -186,7 +186,7 @@ def test_marks_are_one_token_and_texts_are_not_marks():
 def test_kind_and_hash_are_recorded_and_a_resume_needs_the_same(
     one_device, tmp_path):
   config = one_device({'data.vocab': 'bpe:400', 'steps': 3,
-                       'data.length': 400, 'checkpoint.every': 1})
+                       'data.seq_len': 400, 'checkpoint.every': 1})
   train.run(config, tmp_path / 'run')
   path = tmp_path / 'run/meta.json'
   meta = json.loads(path.read_text())

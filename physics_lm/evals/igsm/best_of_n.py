@@ -30,12 +30,12 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from physics_lm.model import decode, decoder
 from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.igsm import contamination, solutions
 from physics_lm.evals.records import Records, accuracy_row, row
+from physics_lm.model import decode, decoder
 from physics_lm.model.config import ModelConfig
 from physics_lm.worlds.igsm import problems
 
@@ -228,7 +228,7 @@ class BestOfN:
   def _score(self, params: dict, train: list[dict], test: list[dict]):
     """Trains both verifiers and writes their scores into the test solutions."""
     length = -(-max(len(s['ids']) for s in train + test) // 16) * 16
-    packed, batch = pack_solutions(train, length), self.config.data.batch
+    packed, batch = pack_solutions(train, length), self.config.data.batch_size
     for target in VERIFIERS:
       verifier = train_verifier(params, self.cfg, packed, target, batch)
       for at in range(0, len(test), 1024):  # packed a few at a time
@@ -293,10 +293,10 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
       spec, 'num_problems', 'max_new_tokens', 'num_samples',
       'verifier_problems', 'verifier_samples')
   train = spec.verifier_problems * spec.verifier_samples
-  if train < config.data.batch:
+  if train < config.data.batch_size:
     raise BadInput(f'evals: verifiers are trained on {train} solutions '
                    '(verifier_problems * verifier_samples), wanted at least '
-                   f'data.batch={config.data.batch}')
+                   f'data.batch_size={config.data.batch_size}')
   check_sampling(spec)
   problems.parse_split(spec.verifier_split)
   world = solutions.igsm_world(config, data, spec)

@@ -7,7 +7,6 @@ rows of 160 tokens per second on a core), and those of the runs that it started
 from.
 """
 
-from physics_lm.mixture import load_mixture
 import contextlib
 import functools
 import json
@@ -18,6 +17,7 @@ from ml_collections import ConfigDict
 
 from physics_lm import mixture, restore, run_dir, vocab
 from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
 from physics_lm.worlds.igsm.problems import parse_split
 
 MAX_ROWS = 100_000  # rows made again: a minute of a core
@@ -118,7 +118,7 @@ class TrainingSet:
         folder = run_dir.find_parent(folder)
         config = restore.run_config(folder)
         read.append((config, config.steps))
-      return [(c, steps * c.data.batch) for c, steps in read if igsm_tasks(c)]
+      return [(c, steps * c.data.batch_size) for c, steps in read if igsm_tasks(c)]
     return None
 
 

@@ -31,12 +31,12 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from physics_lm.model import decode, decoder
 from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.igsm import best_of_n, contamination, solutions, v_probe
 from physics_lm.evals.records import Records, accuracy_row, row
+from physics_lm.model import decode, decoder
 from physics_lm.model.config import ModelConfig
 from physics_lm.worlds.igsm import checker
 

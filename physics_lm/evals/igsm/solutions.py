@@ -17,12 +17,12 @@ import re
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm.model import decode
 from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.igsm import contamination
 from physics_lm.evals.records import Records, accuracy_row, row
+from physics_lm.model import decode
 from physics_lm.model.config import ModelConfig
 from physics_lm.worlds import base
 from physics_lm.worlds.igsm import checker
@@ -62,14 +62,14 @@ def problems(data: mixture.Mixture, world: IGSM, split: str, count: int,
   found, index, fit = [], 0, 0
   while len(found) < count:
     example = world.example(split, index)
-    if size_without_retries(data, example) <= data.length:
+    if size_without_retries(data, example) <= data.seq_len:
       fit += 1
       if world.prompt(example) not in without:
         found.append((index, example))
     index += 1
     if index >= 50 and 10 * fit < index:
       raise BadInput(f'{fit} of {index} problems of {split} fit into '
-                     f'rows of data.length={data.length}, wanted longer rows')
+                     f'rows of data.seq_len={data.seq_len}, wanted longer rows')
     # The first ones may all be test problems.
     if fit > 50 + 10 * len(without) and 10 * len(found) < fit:
       raise BadInput(f'{fit - len(found)} of {fit} problems of {split}, to '
@@ -151,7 +151,7 @@ def judge_solution(problem: checker.Problem, text: str, ended: bool) -> dict:
 def decode_batch(config: ConfigDict, count: int, most: int = 256) -> int:
   """Problems at a time: a multiple of a training batch, which the mesh
   divides; few enough for a small memory."""
-  rows_ = config.data.batch
+  rows_ = config.data.batch_size
   return rows_ * max(1, min(most, count) // rows_)
 
 

@@ -37,12 +37,12 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from physics_lm.model import adapters, decoder, kernels
 from physics_lm import mixture
 from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.igsm import solutions
 from physics_lm.evals.records import Records, bootstrap_ci, row, slices
+from physics_lm.model import adapters, decoder, kernels
 from physics_lm.model.config import ModelConfig
 from physics_lm.worlds import base
 from physics_lm.worlds.igsm import checker
@@ -330,7 +330,7 @@ def predict(probe: dict, params: dict, batches: list[dict], cfg: ModelConfig,
 def embedding_update(rank: int) -> FrozenConfigDict:
   """The adapter: a low-rank update of the embedding alone."""
   return FrozenConfigDict({
-      'kind': 'lora', 'matrices': '', 'rank': 0, 'length': 0, 'alpha': 1.0,
+      'kind': 'lora', 'target_modules': '', 'rank': 0, 'num_virtual_tokens': 0, 'scale': 1.0,
       'embedding_rank': rank})
 
 

@@ -42,10 +42,10 @@ import zlib
 import numpy as np
 
 from physics_lm.errors import BadInput, nearest
+from physics_lm.worlds.base import Example, mix_bits
 from physics_lm.worlds.igsm import graph as graphs
 from physics_lm.worlds.igsm import sampling as law
 from physics_lm.worlds.igsm import text as texts
-from physics_lm.worlds.base import Example, mix_bits
 from physics_lm.worlds.igsm.checker import SolutionCheck, check
 
 VERSION = 1
@@ -54,8 +54,8 @@ ATTEMPTS = 20_000  # graphs drawn before an op counts as out of reach
 CHOICES = {
     'order': ('pq', 'qp'),
     'solution': ('shortest', 'redundant'),
-    'letters': ('random', 'alphabetical'),
-    'retry': ('retry', 'retry_weak', 'retry_miss'),
+    'variable_names': ('random', 'alphabetical'),
+    'retry_kind': ('retry', 'retry_weak', 'retry_miss'),
     'retry_mask': ('none', 'name', 'sentence'),
 }
 _SPLIT = re.compile(r'(train|test)(?:_op([0-9]+))?(_reask)?')
@@ -90,12 +90,12 @@ class IGSM:
     self.limits = law.Limits(
         c.max_edge, tuple(range(c.min_depth, c.max_depth + 1)),
         tuple(range(c.min_width, c.max_width + 1)))
-    self.order, self.solution, self.letters = c.order, c.solution, c.letters
-    self.retry, self.rate, self.mask = c.retry, c.retry_rate, c.retry_mask
-    self.chains = {
-        name: texts.cut_hierarchy(texts.load_hierarchy(name), name, c.subcategories, c.names)
-        for name in map(str.strip, c.chains.split(','))}
-    for name, levels in self.chains.items():
+    self.order, self.solution, self.variable_names = c.order, c.solution, c.variable_names
+    self.retry_kind, self.rate, self.mask = c.retry_kind, c.retry_rate, c.retry_mask
+    self.hierarchies = {
+        name: texts.cut_hierarchy(texts.load_hierarchy(name), name, c.subcategories, c.items_per_subcategory)
+        for name in map(str.strip, c.hierarchies.split(','))}
+    for name, levels in self.hierarchies.items():
       _fits(name, levels, self.limits)
     self.splits = ('train', 'test', f'test_op{c.max_op}',
                    f'test_op{c.max_op}_reask')
@@ -120,8 +120,8 @@ class IGSM:
     law.unnecessary(draws, g)
     if reask:
       graphs.reask(draws, g)
-    name = draws.pick(list(self.chains))
-    names = texts.Names(draws, g, self.chains[name])
+    name = draws.pick(list(self.hierarchies))
+    names = texts.Names(draws, g, self.hierarchies[name])
     values = {p: 0 if not kind else draws.below(self.modulus)
               if kind != 'times' else 1 + draws.below(self.modulus - 1)
               for p, kind in g.constant.items()}
@@ -134,7 +134,7 @@ class IGSM:
     order = g.order
     if self.solution == 'redundant':
       order = graphs.redundant(draws, g, len(texts.LETTERS))
-    letters = iter(texts.LETTERS if self.letters == 'alphabetical' else
+    letters = iter(texts.LETTERS if self.variable_names == 'alphabetical' else
                    draws.sample(texts.LETTERS, sum(map(g.op, order))))
     wrong = self._mistakes(split, index, g, order)
     masked, retries, known = [], 0, {}
@@ -188,11 +188,11 @@ class IGSM:
     their own: the problems stay those without mistakes."""
     if not self.rate or split.startswith('test'):
       return None
-    draws, out = self._draws(f'{split} {self.retry}', index), []
+    draws, out = self._draws(f'{split} {self.retry_kind}', index), []
     for place in range(len(order)):
       here = []
       while draws.uniform() < self.rate:
-        free = [p for p in graphs.wrong_steps(g, order, place, self.retry)
+        free = [p for p in graphs.wrong_steps(g, order, place, self.retry_kind)
                 if p not in here]
         if not free:
           break
@@ -204,7 +204,7 @@ class IGSM:
     yield from texts.WORDS
     yield from (' ' + letter for letter in texts.LETTERS)
     yield from (f' {number}' for number in range(self.modulus))
-    for levels in self.chains.values():
+    for levels in self.hierarchies.values():
       for category, groups in levels:
         yield from (' ' + name for group in groups for name in group)
         yield ' ' + category
@@ -212,7 +212,7 @@ class IGSM:
   def hierarchy(self, chain: str) -> list[tuple[str, list[str]]]:
     """(category, all its names) of a chain, from the top down."""
     return [(category, [name for group in groups for name in group])
-            for category, groups in self.chains[chain]]
+            for category, groups in self.hierarchies[chain]]
 
   def prompt(self, question: Example) -> str:
     """The text before the solution."""

@@ -8,15 +8,13 @@ pieces (a name is one). Rows compare in standard errors of both samples
 together; the sentences of a problem count as one draw.
 """
 
-from physics_lm.config import override
-from physics_lm.config import argument_parser
 import collections
 import re
 from typing import NamedTuple
 
 import numpy as np
 
-
+from physics_lm.config import argument_parser, override
 from physics_lm.errors import BadInput, command
 from physics_lm.worlds import base
 

@@ -1,6 +1,6 @@
 """bioD, knowledge counted in bits (Part 3.3): 4,000 people, 100 exposures.
 
-python -m physics_lm.train --config=configs/bitworld.py --workdir=runs/bits
+python -m physics_lm.train --config=configs/biod.py --workdir=runs/bits
 
 Variant `compressed`: evaluated again with weights quantised or pruned.
 """
@@ -20,11 +20,11 @@ def get_config(variant: str = ''):
   if variant not in ('', 'compressed'):
     raise ValueError(f"variant is {variant!r}, wanted none or 'compressed'")
   c = default.get_config()
-  c.worlds = {'bits': default.bitworld()}
+  c.worlds = {'bits': default.biod()}
   w = c.worlds.bits
   w.people, w.name_alphabet, w.name_length = PEOPLE, 256, 2
   w.attributes, w.diversity, w.symbols = 4, 128, 128
-  c.data.length, c.data.batch = 88, 2
+  c.data.seq_len, c.data.batch_size = 88, 2
   c.data.tasks = {'bio': default.task('bits', 'bio', 1.0)}
   c.model.depth, c.model.width = 2, 64
   c.steps = PEOPLE * EXPOSURES // ENTRIES

@@ -1,0 +1,72 @@
+"""Progress of long commands, and stopping them without loss. No JAX."""
+
+import os
+import signal
+import sys
+import threading
+import time
+
+
+class Stop:
+  """Inside: SIGTERM and Ctrl-C are noted in `signal`, so that a loop can save
+  and leave; a second one kills. Only a main thread can listen. `promise`:
+  what will happen."""
+
+  def __init__(self, promise: str = 'it will save and stop'):
+    self.signal, self._promise = '', promise
+
+  def __enter__(self):
+    self._before = {}
+    if threading.current_thread() is threading.main_thread():
+      self._before = {s: signal.signal(s, self._note)
+                      for s in (signal.SIGTERM, signal.SIGINT)}
+    return self
+
+  def __exit__(self, *_):
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
+
+  def _note(self, number, frame):
+    self.signal = signal.Signals(number).name
+    signal.signal(number, signal.SIG_DFL)
+    # print() would fail where the signal came in the middle of another one.
+    os.write(2, f'{self.signal}: {self._promise}; press again to kill\n'
+             .encode())
+
+
+class Progress:
+  """A progress bar on a terminal, a plain line at intervals elsewhere."""
+
+  def __init__(self, total: int, first: int, name: str, unit: str,
+               interval: float = 15.0):
+    self.total, self.name, self.unit = total, name, unit
+    self._interval, self._first = interval, first
+    self._began = self._shown = time.time()
+    self._bar = None
+    if sys.stderr.isatty():
+      from tqdm import tqdm
+      self._bar = tqdm(total=total, initial=first, desc=name, unit=unit,
+                       leave=False, dynamic_ncols=True)
+
+  def update(self, at: int, note: str = ''):
+    if self._bar is not None:
+      self._bar.set_postfix_str(note, refresh=False)
+      self._bar.update(at - self._bar.n)
+    elif time.time() - self._shown >= self._interval:
+      self._shown = time.time()
+      pace = (self._shown - self._began) / max(at - self._first, 1)
+      print(f'{self.name}: {self.unit} {at}/{self.total}, {note}, about '
+            f'{clock(pace * (self.total - at))} left', flush=True)
+
+  def close(self):
+    if self._bar is not None:
+      self._bar.close()
+
+
+def clock(seconds: float) -> str:
+  """'45s', '3m20s' or '2h05m'."""
+  s = round(seconds)
+  if s < 60:
+    return f'{s}s'
+  return f'{s // 60}m{s % 60:02d}s' if s < 3600 else (
+      f'{s // 3600}h{s % 3600 // 60:02d}m')
