@@ -37,7 +37,7 @@ from IPython.display import Markdown
 from physics_lm import figures
 from physics_lm.scaling import flops, laws, plots
 from physics_lm.scaling.fitting import approaches, diagnose, fits
-from physics_lm.shape import Shape
+from physics_lm.model.config import ModelConfig
 
 RAW = 'https://raw.githubusercontent.com/'
 CHINCHILLA = os.environ.get(

@@ -11,7 +11,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from physics_lm import config, cost, launch, report, results, run_dir, slurm, sweep
+from physics_lm import (
+  config,
+  cost,
+  launch,
+  report,
+  results,
+  run_dir,
+  slurm,
+  sweep,
+)
 from physics_lm.config import (
   load_config,
   override,

@@ -147,7 +147,7 @@ def test_run_table_reads_a_folder_of_runs(tmp_path, capsys):
         f'{{"kind": "train", "step": {s}, "tokens": {s * 2048}, "loss": '
         f'{4 - s / 1000}}}\n' for s in (1000, 2000)))
     if k < 2:
-      store.write_json(at / 'done', {})  # the third is not finished
+      run_dir.write_json(at / 'done', {})  # the third is not finished
   df = run_table.read_runs(tmp_path)
   assert list(df['loss/bio']) == [3.0, 2.0] and list(df.run) == ['run0', 'run1']
   assert (df.D == 2000 * 16 * 128).all()

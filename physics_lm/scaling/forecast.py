@@ -123,7 +123,7 @@ def from_folder(folder: Path, config, column: str,
                 ) -> tuple[Forecast, float, tuple]:
   """(forecast, tokens, band) of a config from a folder of runs. Raises
   BadInput."""
-  size = run_table.sizes(config, len(rows.load(config).vocab))
+  size = run_table.sizes(config, len(load_mixture(config).vocab))
   df = run_table.read_runs(folder)
   curves = run_table.read_runs(folder, per_step=True)
   if column not in df:
