@@ -18,7 +18,7 @@ compressed too (rounded to nearest, also under GPTQ); the paper's quantiser
 leaves it alone. Storage counts scales, and which weights are kept.
 """
 
-from configs.bitworld import COMPRESSIONS
+from configs.biod import COMPRESSIONS
 
 from configs import scales
 from physics_lm import figures, results
