@@ -15,10 +15,11 @@ process, 72 % by outcome, 70 % by majority.
 
 Measured, `cpu`: the three error-free models of error_correction.py (3 minutes
 each; trained once: the launcher takes them from there), and 887 s of a shared
-core for what is evaluated here. Deviations: judged are whole solutions, not
-answers alone; temperature 1; verifiers are the model itself with one more head,
-both trained on the same own solutions of other problems; at `cpu` scale all
-problems are of op 3 and of training templates: too few to hold any out.
+core for what is evaluated here. Deviations: solutions are judged
+with all their steps, not by the answer alone; temperature 1; verifiers are the
+model with one more head, both trained on the same solutions that it wrote of
+other problems; at `cpu` scale all problems are of op 3 and of training
+templates: too few to hold any out.
 
 Rules, fixed before the runs: at the hardest op with the most samples,
 differences seed by seed, on problems not in training (at `cpu` half are); this
@@ -98,8 +99,8 @@ def summary(df):
 
 
 def figure(df):
-  """Accuracy over the number of samples, by choice: of whole solutions, and at
-  the judged op of answers."""
+  """Accuracy over the number of samples, by choice: of solutions, and at the
+  judged op of answers."""
   s = summary(df)
   splits = list(dict.fromkeys(s.split))
   panels = [(split, 'accuracy') for split in splits] + [
@@ -111,7 +112,7 @@ def figure(df):
     ax.set_xscale('log', base=2)
     ax.set_xticks(sizes := sorted(set(s.n_samples)), sizes)
     figures.percent_axis(ax)
-    what = {'accuracy': 'whole solutions', 'answer_accuracy': 'answers'}[column]
+    what = {'accuracy': 'solutions', 'answer_accuracy': 'answers'}[column]
     figures.labels(ax, 'samples N', f'{what} correct, %',
                    f'{igsm.split_label(split)}: {what}')
     if column == 'accuracy':
@@ -125,7 +126,7 @@ def figure(df):
 
 
 def cell(choice: str, **which) -> dict:
-  """Of the table, with the most samples if nothing else is said."""
+  """A cell of the table, by default at the most samples."""
   return {'choice': choice, 'judged': True} | (which or {'most_samples': True})
 
 
@@ -133,8 +134,8 @@ MORE = '5 seeds and 1,000 problems not in training: 15 core-minutes a run'
 SAME = dict(rule=GreaterPaired(0.0), baseline=0, decided_by=MORE)
 CLAIMS = (
     Claim('majority_above_single', 'Best of N by majority answer > a single '
-          'sample (whole solutions)', 'test-time compute, Wang et al. 2022',
-          'not measured on iGSM',
+          'sample (accuracy of solutions)', 'test-time compute, '
+          'Wang et al. 2022', 'not measured on iGSM',
           (cell('majority'), cell('majority', n_samples=1)), **SAME),
     Claim('outcome_above_majority', 'Best of N by outcome verifier > by '
           'majority answer', 'test-time compute, Lightman et al. 2023',
@@ -143,5 +144,5 @@ CLAIMS = (
     Claim('process_above_outcome', 'Best of N by process verifier > by outcome '
           'verifier', 'test-time compute, Lightman et al. 2023',
           '78 vs 72 % (MATH)', (cell('process'), cell('outcome')),
-          paper_effect=6, headline=True, **SAME),
+          paper_effect=6, **SAME),
 )

@@ -127,7 +127,7 @@ CLAIMS = (
     Claim('biod_2_bits', 'bioD, 1,000 exposures: R is at least 2 bits per '
           'parameter for all K, C, D, L, T (the lowest world)',
           'Part 3.3, Result 3', 'at least 2', ({'lowest': True},), at_least(2),
-          headline=True, **BITS),
+          **BITS),
     *(Claim(f'biod_{letter}', f'bioD, 1,000 exposures: {letter} ({what}) '
             'changes R by less than 20 % (the farthest world)',
             'Part 3.3, Result 3', 'no change',

@@ -138,11 +138,11 @@ R6, FLOOR = 'Part 3.1, Result 6', {
 CLAIMS = (
     Claim('celebrity_helps', "Minority: celebrities' biographies and questions "
           'raise QA accuracy', R6, '86.8 vs 4.4 %', (CELEBRITY, ALONE),
-          greater(), paper_effect=82.4, headline=True, **FLOOR),
+          greater(), paper_effect=82.4, **FLOOR),
     Claim('celebrity_qa_as_own', "Minority, biographies of both: celebrities' "
           "questions are within 5 points of the minority's own", R6,
           'negligible difference', (CELEBRITY, OWN), claims.equal(5), **FLOOR),
-    Claim('wikipedia_no_effect', 'bioR minority: text from Wikipedia in place '
+    Claim('wikipedia_no_effect', 'bioR minority: text from Wikipedia instead '
           'of celebrities does not help', R6, '7.3 vs 76.3 %',
           ({'condition': 'wikipedia'}, ALONE), claims.exceeds_by_at_most(5),
           decided_by='bioR (biographies that a language model rewrote), text '

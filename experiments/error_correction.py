@@ -97,8 +97,8 @@ def figure(df):
                horizontal=True)
   figures.stacked_bars(axes[0, 3], at, ERRORS, [' '] * len(at))
   for ax, x in zip(axes[0, 1:], (
-      'whole solutions correct, %', 'retries in a correct solution',
-      'first error of wrong solutions, % of problems')):
+      'solutions correct, %', 'retries in a correct solution',
+      'first error of incorrect solutions, % of problems')):
     figures.labels(ax, x, '', igsm.split_label(at.split.iloc[0]))
     ax.set_xlim(0)
   figures.finish(

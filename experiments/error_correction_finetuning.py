@@ -109,7 +109,7 @@ def figure(df):
                [figures.colour(a, k) for k, a in enumerate(at.arm)],
                [PAPER.get(r or m) for m, r in zip(at.method, at.rank_order)],
                horizontal=True)
-  figures.labels(axes[0, 0], 'whole solutions correct, %', '',
+  figures.labels(axes[0, 0], 'solutions correct, %', '',
                  f'{igsm.split_label(at.split.iloc[0])}, by training')
   figures.accuracy_by_op(axes[0, 1], s, 'arm', {a: a for a in at.arm},
                          dotted=False, key=False)
@@ -135,10 +135,11 @@ CLAIMS = (
           **SAME),
     above('continued_pretraining_helps', 'Continued pretraining on retry data '
           'raises the accuracy of an error-free model', a=RETRY, b=BEFORE,
-          values=(88.3, 77.7), headline=True, **SAME),
+          values=(88.3, 77.7), **SAME),
     above('continued_above_lora', 'Continued pretraining on retry data > LoRA '
           'of the highest rank on it', a=RETRY, b=HIGH, values=(88.3, 78.8),
           **SAME),
     above('continued_retry_above_clean', 'Continued pretraining on retry data '
-          '> as many tokens of error-free data', a=RETRY, b=CLEAN, **SAME),
+          '> on an equal number of error-free tokens', a=RETRY, b=CLEAN,
+          **SAME),
 )

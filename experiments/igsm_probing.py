@@ -33,7 +33,7 @@ TASKS = {'nece': ((99.8, 74.7), 'Result 4'), 'dep': ((99.7, 84.6), 'Result 6'),
          'can_next': ((99.9, 65.8), 'Result 5'),
          'known': ((100, 87.2), 'Figure 7'), 'value': ((100, 71.9), 'Figure 7'),
          'nece_next': ((99.9, 94.9), 'Figure 7')}
-LATER = ('known', 'value', 'nece_next')  # claimed when the others were seen
+LATER = ('known', 'value', 'nece_next')  # claims added after the first results
 ERRORS = {'not_computable': 'not computable yet', 'arithmetic': 'arithmetic',
           'unknown_quantity': 'unknown quantity', 'duplicate': 'duplicate',
           'end': 'ends too soon or late', 'unreadable': 'unreadable'}
@@ -142,7 +142,7 @@ CLAIMS = (
     *map(knows, TASKS), knows('dep', 'no'), knows('can_next', 'no'),
     Claim('shortest_solutions', 'Correct solutions compute less than 0.05 '
           'unneeded quantities', 'Part 2.1, Result 3', '0.00', (SOLUTIONS,),
-          claims.at_most(0.05), 'extra_parameters', '', headline=True),
+          claims.at_most(0.05), 'extra_parameters', ''),
     Claim('errors_not_computable', 'The most frequent first error is a '
           'quantity that cannot be computed yet', 'Part 2.1, Result 8',
           'most frequent', tuple((FIRST, other) for other in OTHERS),

@@ -56,8 +56,8 @@ SCALES = {
     'gpu': dict(
         variants=tuple(VARIANTS), tasks=TASKS, seeds=3,
         common=LARGE | size('d512') | {
-            'worlds.bios.people': 20_000, 'steps': 8000, 'optim.warmup_steps': 500,
-            'evals.tasks.people': 2000}),
+            'worlds.bios.people': 20_000, 'steps': 8000,
+            'optim.warmup_steps': 500, 'evals.tasks.people': 2000}),
     'paper': dict(
         variants=tuple(VARIANTS), tasks=TASKS, seeds=1,
         common=LARGE | size('gpt2') | scales.PAPER_BIOS | {
@@ -109,8 +109,8 @@ def figure(df):
   figures.finish(
       fig, 'Inverse search: naming held-out people, by where their biographies '
       'have the name', f'{figures.seeds_note(s)};  reverse1: name first in '
-      'sentence 2;  reverse6: in the last one\nGPT-2 124M, 100,000 people: about '
-      '0 on multi5+permute+fullname')
+      'sentence 2;  reverse6: in the last one\nGPT-2 124M, 100,000 people: '
+      'about 0 on multi5+permute+fullname')
   return fig
 
 

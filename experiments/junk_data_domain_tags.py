@@ -12,10 +12,10 @@ none at 100; unique junk with a domain tag before useful texts 2 and (300) none.
 
 Measured, `cpu`: 33 runs, an hour of one core in all. Deviations there: bioD,
 500 useful people (unique junk: all other names of three symbols), 13 thousand
-parameters; a row is useful or junk as a whole. The reference has half the
-batch, a quarter of the steps and the best of four learning rates on the seeds
-reported; all others one rate (the paper tunes all). Models trained with tags
-are evaluated with it. Beyond the paper: tags on less, or more, than the useful.
+parameters; a row is all useful or all junk. The reference has half the batch, a
+quarter of the steps and the best of four learning rates on the seeds reported;
+all others one rate (the paper tunes all). Tagged models are evaluated with the
+tag. Beyond the paper: tags on fewer, or more, texts than the useful ones.
 """
 
 from configs import scales, source_tags
@@ -109,9 +109,8 @@ def figure(df):
   figures.labels(ax, 'R of the useful people: bits stored per parameter')
   figures.finish(
       fig, 'Junk data (7 of 8 biographies) and domain tags',
-      f"{figures.seeds_note(s)}, {s.parameters.max():,} parameters;\ndiamonds: "
-      "the first bar over the paper's factor; it alone has the best of several "
-      'learning rates')
+      f'{figures.seeds_note(s)}, {s.parameters.max():,} parameters;\ndiamonds: '
+      "the first bar (best of several learning rates) over the paper's factor")
   return fig
 
 
@@ -122,7 +121,7 @@ def _at(variant: str, exposures: int = 100) -> dict:
 R, BITS = 'bits_per_param', dict(column='bits_per_param', unit='bits/param')
 COST, (JUNK, CLEAN, TAG) = PAPER['junk'], map(_at, ('junk', 'clean', 'tagged'))
 CLAIMS = (
-    Claim('junk_costs', 'Unique junk, 100 exposures: R is at most half of that '
+    Claim('junk_costs', 'Unique junk, 100 exposures: R is at most 50 % of that '
           'without junk', 'Part 3.3, Result 10', '20 times less', (JUNK, CLEAN),
           ratio_between(high=0.5), paper_effect=1 / 20, headline=True, **BITS),
     # The paper's effects in bits: its reference has R about 1.
@@ -142,9 +141,10 @@ CLAIMS = (
     Claim('tag_300', 'Domain tag, 300 exposures: R is at least 90 % of that of '
           '100 without junk', 'Part 3.3, Result 12', 'no loss',
           (_at('tagged', 300), CLEAN), ratio_between(0.9), **BITS),
-    *(Claim(v, f'100 exposures: R with tag on useful > on {TAGGED[v]} > on '
+    *(Claim(name, f'100 exposures: R with tag on useful > on {TAGGED[v]} > on '
             'none', 'beyond Part 3.3', 'not in the paper',
             ((TAG, _at(v)), (_at(v), JUNK)), greater(), decided_by='some five '
             'seeds, five core-minutes each', **BITS)
-      for v in ('tag_half', 'tag_on_junk')),
+      for v, name in zip(('tag_half', 'tag_on_junk'), (
+          'tag_share', 'tag_precision'))),
 )

@@ -124,7 +124,7 @@ BITS = dict(column=R, unit='bits/param')
 CLAIMS = (
     Claim('bios_peak_1000', 'bioS, 1,000 exposures: peak R is at least 2',
           'Part 3.3, Result 1(a)', 'at least 2',
-          (_at(1000, peak=True, world='bioS'),), at_least(2), headline=True,
+          (_at(1000, peak=True, world='bioS'),), at_least(2),
           decided_by='the gpu scale: 48 runs of at most ten minutes', **BITS),
     Claim('biod_peak_1000', 'bioD, 1,000 exposures: peak R is at least 2',
           'Part 3.3, Result 3', 'at least 2',
@@ -141,10 +141,10 @@ CLAIMS = (
           decided_by='texts by a language model, which are not here', **BITS),
     Claim('peak_100', '100 exposures: peak R is at least 1',
           'Part 3.3, Result 4', 'at least 1', (_at(100, peak=True),),
-          at_least(1), headline=True,
+          at_least(1),
           decided_by='some six seeds, two core-minutes each', **BITS),
     Claim('exposures_double', 'Saturated models (R_max > 2): R at 1,000 '
           'exposures is 1.5 to 3 times R at 100', 'Part 3.3, Results 1 and 4',
           '2 times', tuple(_at(e, regime='saturated') for e in (1000, 100)),
-          ratio_between(1.5, 3), **BITS),
+          ratio_between(1.5, 3), headline=True, **BITS),
 )

@@ -38,24 +38,26 @@ SCALES = {
     'smoke': dict(
         variants=('single', 'multi5_permute'), seeds=1,
         common=scales.BIOS_500 | scales.SMOKE_BIOS, mixed=scales.SMOKE_20,
-        pretrain=scales.SMOKE_20, finetune={'steps': 10, 'optim.warmup_steps': 2}),
+        pretrain=scales.SMOKE_20,
+        finetune={'steps': 10, 'optim.warmup_steps': 2}),
     'quickstart': dict(variants=('single', 'multi5_permute'), seeds=2,
                        common=scales.BIOS_500, mixed={'steps': 1400}),
     'cpu': dict(
         variants=tuple(PAPER), seeds=3, common=scales.BIOS_500,
-        mixed={'steps': 2000}, pretrain={'steps': 1500}, finetune={
-            'steps': 400, 'optim.warmup_steps': 10, 'optim.learning_rate': 5e-4}),
+        mixed={'steps': 2000}, pretrain={'steps': 1500},
+        finetune=scales.CPU_FINETUNE | {'steps': 400}),
     'gpu': dict(
         compact=True, variants=('single', 'multi5_permute', 'multi5'), seeds=5,
         common={
-            'worlds.bios.people': 10_000, 'data.batch_size': 160, 'model.width': 256,
-            'model.depth': 4, 'model.dtype': 'bfloat16', 'runtime.workers': 7,
-            'checkpoint.every': 1500},
+            'worlds.bios.people': 10_000, 'data.batch_size': 160,
+            'model.width': 256, 'model.depth': 4, 'model.dtype': 'bfloat16',
+            'runtime.workers': 7, 'checkpoint.every': 1500},
         mixed={'steps': 3000}, pretrain={'steps': 1500}, finetune={}),
     'paper': dict(
         variants=tuple(PAPER), seeds=1,
         common=size('gpt2') | scales.ROWS_512 | scales.PAPER_BIOS | {
-            'steps': 80_000, 'optim.warmup_steps': 1000, 'checkpoint.every': 2000},
+            'steps': 80_000, 'optim.warmup_steps': 1000,
+            'checkpoint.every': 2000},
         mixed={'data.tasks.bio.weight': 0.2, 'data.tasks.qa.weight': 0.8},
         pretrain={}, finetune=scales.PAPER_FINETUNE),
 }
@@ -69,25 +71,18 @@ def runs(scale: str) -> list[Run]:
       pretrained = None
       for training in (t for t in scales.BIO_QA if t in s):
         file, mixture = scales.bio_training(variant, training, 'compact' in s)
-        run = Run(file, s['common'] | scales.seeds(seed) | mixture | s[training],
-                  {'variant': variant, 'training': training, 'seed': seed},
-                  pretrained if training == 'finetune' else None)
-        pretrained = run
-        out.append(run)
+        pretrained = Run(
+            file, s['common'] | scales.seeds(seed) | mixture | s[training],
+            {'variant': variant, 'training': training, 'seed': seed},
+            pretrained if training == 'finetune' else None)
+        out.append(pretrained)
   return out
 
 
 def table(records):
   """A row a run, person_split and attribute, percent: accuracy of answers, of
   the same facts inside biographies, and the majority baseline."""
-  by, where = ('person_split', 'attribute'), {'value_tokens': 'all'}
-  answers, texts = (results.wide(
-      records, 'extraction', columns, by, where | {'text': text}, True)
-      for text, columns in (
-          ('question', ('accuracy', 'first_token_accuracy',
-                        'majority_baseline')),
-          ('biography', {'bio_accuracy': 'accuracy'})))
-  return results.beside(answers, texts, 'bio_accuracy')
+  return results.extraction(records)
 
 
 def summary(df):

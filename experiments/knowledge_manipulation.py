@@ -6,16 +6,16 @@ each major), with the facts written out before the answer (CoT) or without; it
 is tested on other people. Paper (GPT-2 124M, 100,000 people, LoRA), no CoT:
 luck mod 5 23.6 % (chance 20), even month 75 % with 10,000 training people,
 later month 85 % with 50,000, luckier major near 50. CoT: h + (1 - h) chance, h
-of the facts right: 86.4 % (predicted 87.6), month difference 61.5 (64.2); CoT
-only in training: 24.1 %. QA finetuning before makes no difference.
+the accuracy of its facts: 86.4 % (predicted 87.6), month difference 61.5
+(64.2); in training only: 24.1 %. QA finetuning before makes no difference.
 
   python -m physics_lm.launch experiments/knowledge_manipulation.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_manipulation.py --scale=cpu
 
 Measured, `cpu`: 15 runs, 17 minutes of one shared core. Deviations there: 300
-people; biographies, QA and tasks trained on together, since such models forget
-in finetuning (LOG 22); CoT in half of the tasks' rows. `paper` lacks GPT-2's
-tokenizer. Rules preceded the seeds, but seed 0 of two-person tasks ran before.
+people; biographies, QA and tasks trained on together (LOG 22); CoT in half of
+the rows of tasks. `paper` scale lacks GPT-2's tokenizer. Rules preceded the
+seeds, but seed 0 of two-person tasks ran before.
 """
 
 from configs import manipulation, scales
@@ -33,9 +33,10 @@ BARS = (  # CoT in training, column, the paper's numbers in that order
     ('CoT', True, 'acc_cot', (94.2, None, 86.4, None, 61.5)))
 ONE, TWO, BOTH = tuple(LABELS)[:3], tuple(LABELS)[3:], (False, True)
 EACH = tuple((t,) for t in (*LABELS, 'luck_mod20', 'day_rank', 'day_minus'))
-NO_QA, GUESS = {'data.tasks.qa.weight': 0.0}, 'majority_baseline'
+NO_QA, FEW = {'data.tasks.qa.weight': 0.0}, {'worlds.bios.train_people': 10_000}
+GUESS = 'majority_baseline'
 COLUMNS = ('acc_no_cot', 'acc_cot', 'cot_fact_acc', GUESS, 'predicted_acc')
-SCALES = {  # condition, tasks trained on together, CoT, changes of base, tasks
+SCALES = {  # condition, tasks trained together, CoT, changes of base, tasks
     'smoke': dict(seeds=1, arms=(('main', ((ONE[0], TWO[2]),), BOTH, {}, {}),)),
     'cpu': dict(seeds=3, arms=(('main', (ONE, TWO), BOTH, {}, {}),
                                ('QA toggled', (ONE,), (True,), {}, NO_QA))),
@@ -44,7 +45,7 @@ SCALES = {  # condition, tasks trained on together, CoT, changes of base, tasks
     'paper': dict(seeds=1, arms=(
         ('main', EACH, BOTH, {}, {}),
         ('QA toggled', EACH[:3], (True,), {'data.tasks.qa.weight': 1.0}, {}),
-        ('few people', EACH[:1], (False,), {}, {'worlds.bios.train_people': 10_000})))}
+        ('few people', EACH[:1], (False,), {}, FEW)))}
 
 
 def runs(scale: str) -> list[Run]:
@@ -67,9 +68,8 @@ def table(records):
   """A row a run, task and person_split, percent."""
   df = results.wide(records, 'tasks', COLUMNS, ('person_split', 'task'),
                     percent=True)
-  h = df.cot_fact_acc
-  df['predicted_acc'] = df.predicted_acc.fillna(h + (100 - h) * df[GUESS] / 100)
-  return df
+  predicted = df.cot_fact_acc + (100 - df.cot_fact_acc) * df[GUESS] / 100
+  return df.assign(predicted_acc=df.predicted_acc.fillna(predicted))
 
 
 def summary(df):

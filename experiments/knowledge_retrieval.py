@@ -124,7 +124,7 @@ CLAIMS = (
     Claim('dual_retrieval', 'Dual retrieval (city and company, both orders) is '
           'within 10 points of single retrieval', 'Part 3.2, Result 1',
           'near 100 %', tuple((_cell(t), SINGLE) for t in (
-              CITY_COMPANY, COMPANY_CITY)), greater(-10), headline=True,
+              CITY_COMPANY, COMPANY_CITY)), greater(-10),
           decided_by='some eight seeds, kept: two core-minutes each', **GUESS),
     Claim('fixed_order', 'Company always before its city: company then city > '
           'city then company', 'Part 3.2, Result 1', 'drops drastically',
@@ -133,7 +133,7 @@ CLAIMS = (
           decided_by='some ten seeds, kept: two core-minutes each', **GUESS),
     Claim('year_alone', 'Birth date > birth year alone', 'Part 3.2, Result 2',
           'near 100 % vs poor', (DATE, _cell('birth_year')), greater(),
-          headline=True, decided_by=DATES, **GUESS),
+          decided_by=DATES, **GUESS),
     Claim('day_alone', 'Birth date > birth day alone', 'Part 3.2, Result 2',
           'near 100 vs 82.3 %', (DATE, _cell('birth_day')), greater(),
           paper_effect=17.7, post_hoc=True, decided_by=DATES, **GUESS),

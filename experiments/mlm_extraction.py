@@ -30,6 +30,7 @@ from physics_lm.claims import Claim, greater
 from physics_lm.sweep import Run, pick
 
 VARIANT = 'multi5_permute_fullname'
+MASKED = {'data.mlm_probability': 0.15}
 OBJECTIVES, TOKENS = ({'causal': 'causal', 'mlm': 'MLM'},
                       {'one': 'one word', 'more': 'more words'})
 ATTRIBUTES = ('birth_date', 'birth_city', 'university', 'major', 'employer',
@@ -56,7 +57,8 @@ SCALES = {
             'steps': 80_000, 'optim.warmup_steps': 1000}, mlm_pretrain={
                 'steps': 150_000, 'optim.learning_rate': 3e-4},
         finetune=scales.PAPER_LORA,
-        mlm_finetune={'optim.schedule': 'linear', 'optim.final_lr_fraction': 0.0}),
+        mlm_finetune={'optim.schedule': 'linear',
+                      'optim.final_lr_fraction': 0.0}),
 }
 
 
@@ -68,10 +70,9 @@ def runs(scale: str) -> list[Run]:
       mlm, base = objective == 'mlm', None
       for training in ('pretrain', 'finetune'):
         base = Run(
-            f'configs/biographies.py:{VARIANT}', s['common']
-            | scales.seeds(seed) | ({'data.mlm_probability': 0.15} if mlm else {})
-            | scales.BIO_QA[training] | s[training]
-            | (s.get(f'mlm_{training}', {}) if mlm else {}),
+            f'configs/biographies.py:{VARIANT}', s['common'] | s[training]
+            | scales.seeds(seed) | scales.BIO_QA[training] | (
+                s.get(f'mlm_{training}', {}) | MASKED if mlm else {}),
             {'objective': objective, 'training': training, 'seed': seed}, base)
         out.append(base)
   return out
@@ -127,10 +128,10 @@ R7, SEEDS = 'Part 3.1, Result 7', {
     'decided_by': '10 seeds at `cpu` scale: 50 core-minutes'}
 FLOOR = SEEDS | {'baseline': 'majority_baseline'}
 CLAIMS = (
-    Claim('mlm_half_of_causal', 'QA finetuning: MLM has at most half the '
+    Claim('mlm_below_causal', 'QA finetuning: MLM has at most 50 % of the '
           'accuracy of causal', R7, '39.7 vs 96.2 %',
           (MLM | {'attribute': 'mean'}, CAUSAL | {'attribute': 'mean'}),
-          claims.ratio_between(high=.5), headline=True, **FLOOR),
+          claims.ratio_between(high=.5), **FLOOR),
     Claim('mlm_alone_over_joined', 'MLM: birth dates and majors (words that '
           'stand alone) > the other four attributes', R7, '80.3 vs 21.7 %',
           (MLM | {'attribute': 'alone'}, MLM | {'attribute': 'joined'}),

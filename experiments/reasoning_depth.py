@@ -90,7 +90,7 @@ def figure(df):
   figures.bars(axes[0, 0], at, 'accuracy', names,
                [figures.colour(d, k) for k, d in enumerate(at.depth)])
   figures.percent_axis(axes[0, 0])
-  figures.labels(axes[0, 0], '', 'whole solutions correct, %',
+  figures.labels(axes[0, 0], '', 'solutions correct, %',
                  f'{igsm.split_label(at.split.iloc[0])}, equal parameters')
   figures.accuracy_by_op(axes[0, 1], s, 'depth',
                          {d: f'{d} layers' for d in at.depth})
@@ -98,7 +98,7 @@ def figure(df):
                   markerfacecolor='white', linewidth=1.2)
   axes[0, 2].set_xticks(list(PAPER))
   figures.percent_axis(axes[0, 2])
-  figures.labels(axes[0, 2], 'layers', 'whole solutions correct, %',
+  figures.labels(axes[0, 2], 'layers', 'solutions correct, %',
                  'The paper: op 23, 79M to 88M parameters')
   figures.finish(
       fig, 'Depth and reasoning on iGSM, at equal parameters and tokens',
@@ -121,6 +121,6 @@ def deeper(few: int, more: int, pair: tuple[int, int], decided_by: str,
 GPU = 'scale gpu: 24 runs, each within ten minutes of one GPU'
 CLAIMS = (
     deeper(2, 4, (4, 8), 'problems of more op that are not in training, five '
-           'seeds: 15 core-minutes a run', headline=True),
+           'seeds: 15 core-minutes a run'),
     deeper(4, 8, (4, 8), GPU), deeper(8, 16, (8, 16), GPU),
 )

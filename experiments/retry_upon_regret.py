@@ -71,7 +71,7 @@ def runs(scale: str) -> list[Run]:
 def table(records):
   """A row a run, split and detector (igsm_tables.detection) or beam, percent.
   question_accuracy: the probe's on random quantities (mean of both labels);
-  right_kept: correct sentences not called wrong. judged: of the claims."""
+  right_kept: correct sentences not flagged as errors. judged: of the claims."""
   df = igsm.detection(records)
   df['question_accuracy'] = (df.recall_positive + df.recall_negative) / 2
   df['right_kept'] = 100 - df.false_alarm_rate
@@ -97,7 +97,7 @@ def figure(df):
                [figures.colour(d, 5) for d in at.detector],
                [PAPER.get(d) for d in at.detector], horizontal=True)
   op = igsm.split_label(at.split.iloc[0])
-  figures.labels(axes[0], 'whole solutions correct, %', '', op)
+  figures.labels(axes[0], 'solutions correct, %', '', op)
   rates = df[df.judged].melt(['detector', 'seed'], list(DETECTED), 'what')
   figures.grouped_bars(
       axes[1], results.summarise(rates, ['what', 'detector'], ['value']),
@@ -108,7 +108,7 @@ def figure(df):
   figures.legend(axes[1], loc='upper right', ncols=2)
   figures.labels(axes[1], '', 'called what they are, %', 'Error detection')
   figures.finish(
-      fig, 'Retry upon regret: sentences called wrong are sampled again',
+      fig, 'Retry upon regret: sentences detected as errors are resampled',
       f'{figures.seeds_note(at)}; problems not in training\ndiamonds: GPT2-12-'
       '12, op 23; random quantities: computable next or not? (chance: 50)')
   return fig
@@ -137,14 +137,14 @@ CLAIMS = (
           (STATE,), claims.AboveByError(50), 'own_error_accuracy',
           decided_by=MORE),
     above('probe_helps', 'Retry upon regret by can_next probe > greedy '
-          'decoding', a=PROBE, b=NONE, values=(79.4, 76.8), headline=True,
+          'decoding', a=PROBE, b=NONE, values=(79.4, 76.8),
           **HELPS),
     above('states_help', 'Retry upon regret by states > greedy', a=STATE,
           b=NONE, **HELPS),
     above('truth_above_probe', 'Retry upon regret by true can_next > by probe',
           a=READY, b=PROBE, values=(84.1, 79.4), **HELPS),
     above('truth_helps', 'Retry upon regret by true can_next > greedy decoding',
-          a=READY, b=NONE, values=(84.1, 76.8), headline=True, **HELPS),
+          a=READY, b=NONE, values=(84.1, 76.8), **HELPS),
     above('checker_above_truth', 'Retry upon regret by checker of any error > '
           'by true can_next', a=CHECKER, b=READY, **HELPS),
 )
