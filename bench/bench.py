@@ -96,7 +96,7 @@ def step_speed(overrides: dict, repeats: int):
   config = override(default.get_config(), overrides)
   data = load_mixture(config)
   trainer = train_step.build(config, data)
-  local = loader.local_rows(trainer.batch_shardings['task'], trainer.lead)
+  local = loader.local_rows(trainer.batch_shardings['task'], trainer.batch_dims)
   host = next(loader.host_batches([data], config.data.batch_size, local, 0))
   batch = jax.device_put(host, trainer.batch_shardings)
   state = trainer.init()

@@ -2,8 +2,8 @@
 
 Three items a step: params, opt (moments, step) and meta (JSON: step, counts,
 the run's id, checksums). Each is written to a temporary folder and renamed, in
-the background. Restore takes the newest that reads; it moves one that does not
-aside and says so.
+the background. Restore takes the newest readable one, moves unreadable ones
+aside and prints why.
 """
 
 import copy
@@ -12,6 +12,7 @@ import itertools
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,23 +22,22 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from physics_lm import distributed
 from physics_lm.errors import BadInput
 
-# orbax reports every folder it opens; errors still come through.
+# orbax logs every folder it opens; errors are still shown.
 logging.getLogger('absl').setLevel(logging.ERROR)
-
 
 _made = itertools.count()
 
 
 @jax.jit
-def checksum(tree) -> jax.Array:
+def checksum(tree: Any) -> jax.Array:
   """A number that changes with any changed element, the same on any mesh:
-  orbax reads flipped bits back without complaint. Integer sums modulo 2**32
-  do not depend on order; odd multipliers keep each element's place in it."""
+  orbax reads flipped bits without an error. Integer sums modulo 2**32 do not
+  depend on order; distinct odd multipliers detect swapped elements."""
 
   def leaf(x):
     bits = jax.lax.bitcast_convert_type(x, f'uint{8 * x.dtype.itemsize}')
-    place = jnp.arange(x.size, dtype=jnp.uint32).reshape(x.shape)
-    return (bits.astype(jnp.uint32) * (2 * place + 1)).sum(dtype=jnp.uint32)
+    index = jnp.arange(x.size, dtype=jnp.uint32).reshape(x.shape)
+    return (bits.astype(jnp.uint32) * (2 * index + 1)).sum(dtype=jnp.uint32)
 
   return sum((2 * i + 1) * leaf(x) for i, x in enumerate(jax.tree.leaves(tree)))
 
@@ -51,22 +51,22 @@ class Checkpoints:
         self.folder, options=ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.LatestN(keep),
             cleanup_tmp_directories=True,
-            # Members of a population save side by side: the processes of a
-            # job, which open them in one order, must not mix up who waits for
-            # which.
+            # Members of a population save concurrently: a prefix of its own
+            # keeps the processes of a job, which open all members in one
+            # order, from waiting at another member's barrier.
             multiprocessing_options=ocp.options.MultiprocessingOptions(
                 barrier_sync_key_prefix=f'checkpoints{next(_made)}')))
 
-  def save(self, step: int, params, opt, meta: dict):
-    """Begins to save; a later step, or close(), waits for it."""
+  def save(self, step: int, params: Any, opt: Any, meta: dict):
+    """Starts to save; a later save, or close(), waits for it."""
     need = sum(x.nbytes for x in jax.tree.leaves((params, opt)))
     free = shutil.disk_usage(self.folder).free
-    if free < need * 1.1:  # before, not after, half a checkpoint is written
+    if free < need * 1.1:  # before a part of the checkpoint is written
       raise OSError(errno.ENOSPC, f'{free / 1e6:.1f} MB free, a checkpoint '
                     f'needs {need / 1e6:.1f} MB', str(self.folder))
     if step in self._manager.all_steps():
       return
-    # A copy: it is written in the background while the loop counts on.
+    # A copy: the loop changes meta while it is written in the background.
     meta = copy.deepcopy(meta) | {'checksums': {
         'params': int(checksum(params)), 'opt': int(checksum(opt))}}
     saved = self._manager.save(step, args=ocp.args.Composite(
@@ -76,12 +76,12 @@ class Checkpoints:
       raise RuntimeError(f'step {step} not saved; found '
                          f'{self._manager.all_steps()} in {self.folder}')
 
-  def restore(self, params, opt):
-    """(params, opt, meta) of the newest readable step, on the shardings of
-    the abstract trees given; None when there is no checkpoint at all.
+  def restore(self, params: Any, opt: Any) -> tuple | None:
+    """(params, opt, meta) of the newest readable step, on the shardings of the
+    abstract trees `params` and `opt`; None when there is no checkpoint at all.
 
-    Newer ones that do not read are moved aside, but only once an older one
-    has been read. Raises BadInput when there are some and none can be read.
+    Newer, unreadable ones are moved aside, but only once an older one has been
+    read. Raises BadInput when there are some and none can be read.
     """
     bad, reason = [], ''
     for step in sorted(self._manager.all_steps(), reverse=True):
@@ -99,7 +99,7 @@ class Checkpoints:
     if bad:
       raise BadInput(f'none of the checkpoints {bad} in {self.folder} can be '
                      f'read ({reason}); wanted one that can, or no '
-                     'checkpoints folder to start anew')
+                     'checkpoints folder, to start from step 0')
     return None
 
   def _set_aside(self, steps: list[int]):
@@ -131,12 +131,12 @@ class Checkpoints:
 
 def _read(manager, step: int, **abstract):
   """The items of a step, with meta. Raises ValueError when the step or a
-  checksum is not what meta says; whatever orbax raises otherwise."""
+  checksum differs from meta's; whatever orbax raises otherwise."""
   got = manager.restore(step, args=ocp.args.Composite(
       meta=ocp.args.JsonRestore(),
       **{k: ocp.args.StandardRestore(v) for k, v in abstract.items()}))
   if got.meta['step'] != step:
-    raise ValueError(f'it says it is of step {got.meta["step"]}')
+    raise ValueError(f'its meta has step {got.meta["step"]}')
   for name in abstract:
     found, wanted = int(checksum(got[name])), got.meta['checksums'][name]
     if found != wanted:
@@ -144,7 +144,8 @@ def _read(manager, step: int, **abstract):
   return got
 
 
-def load_state(folder: Path, params, opt, last: int):
+def load_state(folder: Path, params: Any, opt: Any, last: int
+               ) -> tuple[Any, Any, dict]:
   """(params, opt, meta) of a run's newest checkpoint of a step up to `last`,
   on the shardings of the abstract trees. Raises BadInput when there is none,
   it is of another model, or it is damaged."""
@@ -169,7 +170,7 @@ def _first_line(e: Exception) -> str:
   return (str(e).strip().splitlines() or [''])[0][:200]
 
 
-def load_params(folder: Path, params):
+def load_params(folder: Path, params: Any) -> tuple[Any, int]:
   """(parameters, step) of the newest checkpoint of a run's folder, on the
   shardings of the abstract tree. Raises BadInput when there is none, it is of
   another model, or it is damaged."""

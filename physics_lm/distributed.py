@@ -1,8 +1,8 @@
-"""Several processes as one: who they are, and how they stop together.
+"""Jobs of several processes: joining, stopping together, gathering.
 
-A job of several processes runs the same command in each. On a cluster that
-JAX knows (Slurm's srun, TPU pods) nothing needs to be said; elsewhere
-runtime.distributed says where process 0 is, how many there are and which this is.
+All processes of a job run the same command. On a cluster that JAX knows
+(Slurm's srun, TPU pods) nothing needs to be set; elsewhere runtime.distributed
+holds the address of process 0, the number of processes and this one's index.
 """
 
 import contextlib
@@ -13,25 +13,26 @@ import signal
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput
 from physics_lm.progress import Stop
 
 
-def join_job(config):
-  """Joins the job's other processes, before JAX looks for devices; alone,
-  nothing happens. Raises BadInput for a job that is not described in full, or
-  whose processes do not all come."""
+def join_job(config: ConfigDict):
+  """Joins the job's other processes, before JAX looks for devices; does nothing
+  in a job of one process. Raises BadInput for an incomplete description, and
+  when the processes do not all join in time."""
   h = config.runtime.distributed
-  given = {'coordinator': h.coordinator, 'count': h.count, 'index': h.index}
+  found = {'coordinator': h.coordinator, 'count': h.count, 'index': h.index}
   if jax.distributed.is_initialized():
     return
-  if all(v is None for v in given.values()):
+  if all(v is None for v in found.values()):
     if not _on_cluster():
       return
-    given = {}
-  elif any(v is None for v in given.values()):
-    raise BadInput(f'runtime.distributed has {given}, wanted all three or none')
+    found = {}
+  elif any(v is None for v in found.values()):
+    raise BadInput(f'runtime.distributed has {found}, wanted all three or none')
   elif not 0 <= h.index < h.count:
     raise BadInput(f'runtime.distributed.index is {h.index}, wanted 0 to '
                    f'{h.count - 1}')
@@ -41,11 +42,11 @@ def join_job(config):
            'index': 'process_id'}
   try:
     jax.distributed.initialize(
-        **{names[k]: v for k, v in given.items()},
+        **{names[k]: v for k, v in found.items()},
         heartbeat_timeout_seconds=h.timeout,
         initialization_timeout=max(4 * h.timeout, 60))
   except (RuntimeError, ValueError) as e:
-    raise BadInput(f'could not join the job ({given or "of the cluster"}): '
+    raise BadInput(f'could not join the job ({found or "of the cluster"}): '
                    f'{str(e).splitlines()[0]}') from e
 
 
@@ -61,15 +62,15 @@ def is_first_process() -> bool:
   return jax.process_index() == 0
 
 
-def shared_stop():
-  """A context with `asked`, as cli.Stop. In a job of several processes JAX
-  hears SIGTERM, and all of them agree on the step at which they stop
-  (Checkpoints.preempted); Ctrl-C is turned into that."""
+def shared_stop() -> contextlib.AbstractContextManager:
+  """A context with `signal`, as progress.Stop. In a job of several processes
+  JAX handles SIGTERM, and all of them agree on the step at which they stop
+  (Checkpoints.preempted); Ctrl-C is turned into SIGTERM."""
   return Stop() if jax.process_count() == 1 else _Relay()
 
 
 class _Relay(contextlib.AbstractContextManager):
-  asked = ''
+  signal = ''
 
   def __enter__(self):
     self._before = signal.signal(

@@ -1,9 +1,9 @@
-"""What a process needs to be fast on this machine. No JAX.
+"""Settings that make a process fast on this machine. No JAX.
 
-Programs are compiled once and kept for the next run. Memory is kept as well:
-glibc hands that of a step's large arrays back to the kernel and faults it in
-again at every step, a third of the time on a CPU. Told so at run time, it
-keeps the memory, in huge pages, and nothing has to be set or started anew.
+Compiled programs are cached for later runs. Memory is kept: by default glibc
+returns that of a step's large arrays to the kernel and faults it in again at
+every step, a third of the time on a CPU. keep_memory() changes this at run
+time, so no environment variable has to be set.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ RESERVE = 2**31 - 1  # bytes of address space, not of memory
 
 
 def on_accelerator() -> bool:
-  """Whether JAX would find and take one: a device and the plugin for it."""
+  """Whether JAX would use an accelerator: a device and its plugin exist."""
   if os.environ.get('JAX_PLATFORMS') == 'cpu':
     return False
   names = {(d.metadata['Name'] or '').lower() for d in metadata.distributions()}
@@ -41,10 +41,10 @@ def on_accelerator() -> bool:
 
 @functools.cache
 def keep_memory() -> bool:
-  """Makes malloc keep what it has, in huge pages where the system allows;
-  once a process. True where that was possible (glibc on Linux) and pays: not
-  beside an accelerator, whose compiler has a thread a core, all of which would
-  wait for the one arena."""
+  """Makes malloc keep its memory, in huge pages where the system allows; once
+  a process. True where that was possible (glibc on Linux) and useful: not with
+  an accelerator, whose compiler has a thread per core, all of which would wait
+  for the one arena."""
   if sys.platform != 'linux' or on_accelerator():
     return False
   libc = ctypes.CDLL(None)

@@ -1,7 +1,7 @@
 """The loop: evaluate? -> save? -> draw a batch -> step -> log?
 
 The order matters. Evaluations and checkpoints are of the state *before* a
-step, and rows are drawn after the save, so that a checkpoint of step i needs
+step, and rows are drawn after the save, so that a run resumed from step i reads
 the rows from step i on. Sums are read before a save: a run whose loss is not
 finite saves no more. A run that receives a signal saves and does not evaluate;
 the resumed run does. The last turn evaluates and saves, but takes no step.
@@ -17,22 +17,22 @@ import numpy as np
 
 from physics_lm import distributed, loader, mixture, optim, train_step
 from physics_lm.errors import BadInput
-from physics_lm.progress import Progress
+from physics_lm.progress import Progress, Stop
 from physics_lm.recorder import RunRecorder
 from physics_lm.scaling import flops
 
 
 @dataclasses.dataclass
 class Group:
-  """Runs that train in one program (often a single one), and how far they
-  are. All are at the same step."""
+  """Runs that train in one program (often a single one), and their progress.
+  All are at the same step."""
 
   trainer: train_step.TrainProgram
   recorders: list[RunRecorder]
   state: train_step.TrainState
   data: Sequence[mixture.Mixture]  # of each run, or one that all read
-  stop: object  # its `asked` is a signal's name, or ''
-  began: float  # when, in seconds
+  stop: Stop  # its `signal` is the name of a signal, or ''
+  began: float  # unix time, seconds
   unread_sums: list = dataclasses.field(default_factory=list)
   logged_step: int = 0
   logged_at: float = 0.0
@@ -41,12 +41,13 @@ class Group:
     config, trainer = self.config, self.trainer
     self.num_members = len(self.recorders)
     self.first_step = self.logged_step = self.leader.meta['step']
-    self.tokens_per_step = config.data.batch_size * config.data.seq_len  # of each run
+    # Of each run.
+    self.tokens_per_step = config.data.batch_size * config.data.seq_len
     self.flops_per_step = self.tokens_per_step * flops.per_token(
         trainer.cfg, config.data.seq_len)
     self.lr_schedules = [optim.lr_schedule(r.config) for r in self.recorders]
     self.local_rows = loader.local_rows(trainer.batch_shardings['task'],
-                                          trainer.lead)
+                                        trainer.batch_dims)
     self.batches = loader.host_batches(
         self.data, config.data.batch_size, self.local_rows, self.first_step,
         config.runtime.workers, config.runtime.prefetch,
@@ -62,7 +63,7 @@ class Group:
     return self.leader.config
 
 
-def run(group: Group):
+def run_group(group: Group):
   """Trains until done, until a signal, or until no run is left that can go on.
   Raises BadInput for runs that failed, once the others are done."""
   steps = group.config.steps
@@ -79,7 +80,7 @@ def run(group: Group):
         report_stop(group, step)
         break
       if step == steps:
-        finish(group)
+        finish_runs(group)
         break
       batch = draw_batch(group)
       take_step(group, batch, step)
@@ -102,7 +103,8 @@ def evaluate_if_due(group: Group, step: int, stopping: bool) -> bool:
     return stopping
   read_sums(group)
   for i, recorder in alive(group):
-    params = group.trainer.whole(group.trainer.take(group.state, i))
+    params = group.trainer.merged_params(
+        group.trainer.unstack_member(group.state, i))
     for name in due:
       if group.stop.signal:
         return True
@@ -121,14 +123,15 @@ def save_if_due(group: Group, step: int, stopping: bool):
   read_sums(group)
   streams = distributed.allgather_json(loader.stream_state(group.batches))
   for i, recorder in alive(group):
-    recorder.save(step, group.trainer.take(group.state, i),
+    recorder.save(step, group.trainer.unstack_member(group.state, i),
                   seconds_per_run(group), streams)
 
 
 def draw_batch(group: Group) -> dict[str, jax.Array]:
   """The rows of the next step, on the devices."""
-  return loader.to_devices(next(group.batches), group.local_rows,
-                             group.trainer.lead, group.trainer.batch_shardings)
+  return loader.to_devices(
+      next(group.batches), group.local_rows, group.trainer.batch_dims,
+      group.trainer.batch_shardings)
 
 
 def take_step(group: Group, batch: dict[str, jax.Array], step: int):
@@ -191,7 +194,7 @@ def report_stop(group: Group, step: int):
           + '; run the same command again to resume')
 
 
-def finish(group: Group):
+def finish_runs(group: Group):
   """Marks the runs as done."""
   for _, recorder in alive(group):
     recorder.finish(seconds_per_run(group))

@@ -1,11 +1,13 @@
-"""Whether a run's loss stays where it was expected. No JAX.
+"""Whether a run's loss stays within a predicted band. No JAX.
 
 A band is a JSON file {"tokens": [...], "low": [...], "high": [...], "from":
-"what it was predicted from"}: the loss expected after so many tokens, nats a
-token, tokens rising. Between two points it runs straight in log tokens; beyond
-them nothing is expected. `python -m physics_lm.scaling forecast` writes one.
+"what it was predicted from"}: the loss in nats per token that is expected after
+that many tokens, in increasing order. Between two points it is linear in log
+tokens; outside them nothing is expected. `python -m physics_lm.scaling
+forecast` writes one.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from physics_lm.errors import BadInput
 
 
 class LossBand:
-  """Judges a run's losses in order; says so once each time it leaves."""
+  """Compares a run's losses, in order, with a band; warns once each time they
+  leave it."""
 
   def __init__(self, tokens, low, high, source: str = ''):
     self.tokens, self.low, self.high = (
@@ -23,15 +26,16 @@ class LossBand:
     self.source, self._outside = source, ''
 
   def limits(self, tokens: float) -> tuple[float, float] | None:
-    """(low, high) after so many tokens, None where nothing is expected."""
+    """(low, high) after that many tokens, None where nothing is expected."""
     if not self.tokens[0] <= tokens <= self.tokens[-1]:
       return None
-    at = lambda y: float(np.interp(np.log(tokens), np.log(self.tokens), y))
-    return at(self.low), at(self.high)
+    low, high = (float(np.interp(np.log(tokens), np.log(self.tokens), y))
+                 for y in (self.low, self.high))
+    return low, high
 
   def judge(self, tokens: float, loss: float) -> str:
-    """What is wrong with the loss; '' while it lies in the band, or as far
-    outside as it did before."""
+    """A warning about the loss; '' inside the band, and on the same side of it
+    as before."""
     limits = self.limits(tokens)
     side = '' if limits is None else (
         'above' if loss > limits[1] else 'below' if loss < limits[0] else '')
@@ -49,9 +53,9 @@ def load_band(path: str) -> LossBand | None:
     return None
   if not Path(path).is_file():
     raise BadInput(f'log.loss_band is {path!r}, wanted a JSON file')
-  told = run_dir.read_json(Path(path))
+  stored = run_dir.read_json(Path(path))
   try:
-    columns = [np.asarray(told[k], np.float64) for k in (
+    columns = [np.asarray(stored[k], np.float64) for k in (
         'tokens', 'low', 'high')]
   except (KeyError, TypeError, ValueError) as e:
     raise BadInput(f'{path} has no band ({type(e).__name__}: {e}), wanted '
@@ -63,11 +67,12 @@ def load_band(path: str) -> LossBand | None:
     raise BadInput(f'{path}: tokens {tokens.shape}, low {low.shape}, high '
                    f'{high.shape}; wanted two points or more, tokens above 0 '
                    'and rising, low at most high')
-  return LossBand(*columns, str(told.get('from', '')))
+  return LossBand(*columns, str(stored.get('from', '')))
 
 
-def write_band(path: Path, tokens, low, high, source: str):
-  """A band's file."""
+def write_band(path: Path, tokens: Sequence[float], low: Sequence[float],
+               high: Sequence[float], source: str):
+  """Writes a band's file; `source`: what it was predicted from."""
   run_dir.write_json(path, {
       'tokens': np.asarray(tokens).tolist(), 'low': np.asarray(low).tolist(),
       'high': np.asarray(high).tolist(), 'from': source})

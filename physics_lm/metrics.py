@@ -1,12 +1,13 @@
-"""Metrics: sums and counts from the step, JSON lines on disk, wandb beside.
+"""Metrics: sums and counts from the step, JSON lines on disk, wandb mirror.
 
-A step gives sums; sums of steps and hosts merge by addition; the division
-happens here, once a window.
+A step returns sums; sums of steps and hosts merge by addition; the division
+happens here, once per window.
 """
 
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from physics_lm.config import run_id
 
 def add_sums(window: dict, sums: dict) -> dict:
   """The window with the sums of further steps (arrays [steps, ...]) added one
-  after the other: the same to the last bit however they were cut up."""
+  by one: bitwise the same however the steps were grouped."""
   out = {}
   for k, v in sums.items():
     before = [window[k]] if window else np.zeros((1, *v.shape[1:]))
@@ -26,7 +27,7 @@ def add_sums(window: dict, sums: dict) -> dict:
 
 
 def window_means(window: dict, tasks: list[str]) -> dict[str, float]:
-  """Loss in nats a token, over all tasks and by task, and gradient norm."""
+  """Loss in nats per token, over all tasks and by task, and gradient norm."""
   loss, weight = np.asarray(window['loss']), np.asarray(window['weight'])
   out = {'loss': float(loss.sum() / max(weight.sum(), 1))}
   for i, task in enumerate(tasks):
@@ -37,7 +38,7 @@ def window_means(window: dict, tasks: list[str]) -> dict[str, float]:
 
 
 class MetricsWriter:
-  """Appends rows to metrics.jsonl, and mirrors them to wandb if asked.
+  """Appends rows to metrics.jsonl, and mirrors them to wandb (log.wandb).
 
   `resume_at`: rows that a resumed run will write again are dropped first, so
   the file reads as if the run had never stopped.
@@ -74,7 +75,7 @@ class MetricsWriter:
 
 
 class NoMetricsWriter:
-  """What the processes that do not write hold."""
+  """The writer of the processes that do not write."""
 
   def write(self, kind, step, **values):
     pass
@@ -83,9 +84,10 @@ class NoMetricsWriter:
     pass
 
 
-def mirror_report(folder: Path, mode: str, made_by: dict, df, figure: Path):
-  """A finished report as a wandb run: who made it as the config, its table
-  and its figure. 'off': nothing."""
+def mirror_report(folder: Path, mode: str, made_by: dict, df: Any,
+                  figure: Path):
+  """Logs a finished report as a wandb run: its provenance as the config, its
+  table and its figure. Mode 'off': does nothing."""
   name = f'{made_by["experiment"]}-{made_by["scale"]}'
   run = _started(folder, mode, 'physics_lm', made_by, id=name, name=name)
   if run:
@@ -101,7 +103,7 @@ def _wandb(folder: Path, config: dict):
 
 
 def _started(folder: Path, mode: str, project: str, config: dict, **kwargs):
-  """A wandb run, or None when it is off or cannot be had."""
+  """A wandb run, or None when it is off or cannot start."""
   if mode == 'off':
     return None
   os.environ.setdefault('WANDB_ERROR_REPORTING', 'false')
@@ -110,7 +112,7 @@ def _started(folder: Path, mode: str, project: str, config: dict, **kwargs):
     import wandb
     return wandb.init(
         project=project, mode=mode, dir=str(folder), config=config,
-        reinit='create_new',  # members of a population log side by side
+        reinit='create_new',  # members of a population log concurrently
         settings=wandb.Settings(x_disable_stats=True, console='off'), **kwargs)
   except Exception as e:
     print(f'wandb mirror off: {e}', flush=True)

@@ -9,9 +9,11 @@ weight decay and one schedule serve both.
 """
 
 import math
+from typing import Any
 
 import jax
 import optax
+from ml_collections import ConfigDict
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
 from physics_lm.errors import BadInput
@@ -21,8 +23,8 @@ SCHEDULES = ('cosine', 'linear', 'constant', 'wsd')
 OPTIMIZERS = ('adamw', 'muon')
 MOMENTUM = 0.95  # of Muon, with Nesterov's step; five Newton-Schulz iterations
 ADAM_RMS = 0.2  # of Adam's updates over the learning rate, in training
-# Muon's matrices: input and output axes, counted from the last. What stands
-# before them, layers and experts, are matrices of their own.
+# Muon's matrices: input and output axes, counted from the last. Axes before
+# them (layers, experts) index separate matrices.
 _PLAIN = MuonDimensionNumbers((-2,), (-1,))
 _PROJECTION = MuonDimensionNumbers((-3,), (-2, -1))  # D to all heads together
 MATRICES = {
@@ -31,11 +33,12 @@ MATRICES = {
     'up': _PLAIN, 'gate': _PLAIN, 'down': _PLAIN}
 
 
-def lr_schedule(config, peak=None) -> optax.Schedule:
-  """Warm-up from 0 over `warmup` steps, then the named shape down to
-  `final` x peak at config.steps. 'wsd' (warmup-stable-decay) keeps the peak
-  and falls linearly over the last `decay` of the steps. `peak`: a number or a
-  traced scalar, else optim.learning_rate."""
+def lr_schedule(config: ConfigDict, peak: Any = None) -> optax.Schedule:
+  """Warmup from 0 over warmup_steps, then optim.schedule down to
+  final_lr_fraction x peak at config.steps. 'wsd' (warmup-stable-decay) keeps
+  the peak and decays linearly over the last decay_fraction of the steps.
+  `peak`: a number or a traced scalar, else optim.learning_rate. Raises
+  BadInput."""
   o, total = config.optim, config.steps
   if o.schedule not in SCHEDULES:
     raise BadInput(f'optim.schedule is {o.schedule!r}, wanted one of '
@@ -43,8 +46,8 @@ def lr_schedule(config, peak=None) -> optax.Schedule:
   if not total:  # only evaluated
     return optax.constant_schedule(0.0)
   if not 0 <= o.warmup_steps < total:
-    raise BadInput(f'optim.warmup_steps is {o.warmup_steps}, wanted 0 up to below '
-                   f'steps={total}')
+    raise BadInput(f'optim.warmup_steps is {o.warmup_steps}, wanted 0 up to '
+                   f'below steps={total}')
   peak = o.learning_rate if peak is None else peak
   low, rest = o.final_lr_fraction * peak, total - o.warmup_steps
   if o.schedule == 'cosine':
@@ -56,7 +59,8 @@ def lr_schedule(config, peak=None) -> optax.Schedule:
   else:
     falling = total - lr_decay_start(config)
     if falling < 1:
-      raise BadInput(f'optim.decay_fraction is {o.decay_fraction}, wanted above 0 for wsd')
+      raise BadInput(f'optim.decay_fraction is {o.decay_fraction}, wanted '
+                     'above 0 for wsd')
     after = optax.join_schedules(
         [optax.constant_schedule(peak),
          optax.linear_schedule(peak, low, falling)], [rest - falling])
@@ -67,16 +71,17 @@ def lr_schedule(config, peak=None) -> optax.Schedule:
   return lambda count: after(count + 1)
 
 
-def decays(params):
-  """True for matrices and embeddings, False for scales and biases."""
-  name = lambda path: str(path[-1].key)
+def decays(params: Any) -> Any:
+  """A tree of whether weight decay applies: True for matrices and embeddings,
+  False for scales and biases."""
   return jax.tree_util.tree_map_with_path(
-      lambda path, _: not name(path).startswith(('scale', 'bias')), params)
+      lambda path, _: not str(path[-1].key).startswith(('scale', 'bias')),
+      params)
 
 
 def _matrix(path) -> MuonDimensionNumbers | None:
   """The axes of the parameter at (part, name), or of an adapter's at (part,
-  name, role); None: it is not Muon's. Of an adapter, only a `difference` is a
+  name, role); None: AdamW moves it. Of an adapter, only a `difference` is a
   matrix, like the one that it is added to."""
   _, name, *role = (key.key for key in path)
   return MATRICES.get(name) if role in ([], ['difference']) else None
@@ -104,7 +109,7 @@ def _like_adam(updates, _):
 
 
 def _direction(config) -> optax.GradientTransformation:
-  """Where to, before weight decay and learning rate. Raises BadInput."""
+  """The update before weight decay and learning rate. Raises BadInput."""
   o = config.optim
   adam = optax.scale_by_adam(o.b1, o.b2, o.eps)
   if o.name == 'adamw':
@@ -119,23 +124,30 @@ def _direction(config) -> optax.GradientTransformation:
       adam, lambda params: _of_muon(params, wanted=False)))
 
 
-def make_optimizer(config, learning_rate=None, weight_decay=None
-         ) -> optax.GradientTransformation:
+def make_optimizer(config: ConfigDict, learning_rate: Any = None,
+                   weight_decay: Any = None) -> optax.GradientTransformation:
   """The optimizer of config.optim with decoupled weight decay, after
   global-norm clipping. Peak learning rate and weight decay: config's, or
   traced scalars. Raises BadInput."""
   o = config.optim
   decay = o.weight_decay if weight_decay is None else weight_decay
+  clip = optax.clip_by_global_norm(o.grad_clip_norm) if (
+      o.grad_clip_norm) else optax.identity()
   return optax.chain(
-      optax.clip_by_global_norm(o.grad_clip_norm) if o.grad_clip_norm else optax.identity(),
+      clip,
       _direction(config), optax.add_decayed_weights(decay, decays),
       optax.scale_by_learning_rate(lr_schedule(config, learning_rate)))
 
 
-def state_like(config, state, like, others):
-  """A tree of the optimizer state's structure: of each moment, the leaf that
-  `like`, a tree as of parameters, has for its parameter; else `others`."""
-  absent = lambda x: isinstance(x, optax.MaskedNode)  # moved by the other rule
+def state_like(config: ConfigDict, state: Any, like: Any, others: Any) -> Any:
+  """A tree with the optimizer state's structure: for each moment the leaf of
+  its parameter in `like` (a tree of the parameters' structure), else
+  `others`."""
   return optax.tree_utils.tree_map_params(
-      make_optimizer(config), lambda x, own: x if absent(x) else own, state, like,
-      transform_non_params=lambda _: others, is_leaf=absent)
+      make_optimizer(config), lambda x, own: x if _is_masked(x) else own, state,
+      like, transform_non_params=lambda _: others, is_leaf=_is_masked)
+
+
+def _is_masked(x) -> bool:
+  """Whether the other rule moves the parameter: this one has no moment."""
+  return isinstance(x, optax.MaskedNode)

@@ -1,11 +1,14 @@
 """Which runs may train together in one program. No JAX.
 
-Members of a population differ in numbers that the program takes as inputs or
-that only the data know: seeds, learning rate, weight decay, the run they start
-from. Everything else is one program's shape or one loop's timetable.
+Members of a population differ in inputs of the program and in their data:
+seeds, learning rate, weight decay, the run that they start from. Everything
+else determines the program's shapes or the steps at which the loop acts.
 """
 
 import json
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
 
 from physics_lm.config import flat_keys, plain_config
 from physics_lm.errors import BadInput
@@ -14,16 +17,16 @@ MAY_DIFFER = ('seed.init', 'seed.data', 'seed.world', 'optim.learning_rate',
               'optim.weight_decay', 'init_from', 'runtime.branch_from')
 
 
-def shared_keys(config) -> dict:
+def shared_keys(config: ConfigDict) -> dict[str, object]:
   """What all members must have in common: {'a.b': value}."""
   return {k: v for k, v in flat_keys(plain_config(config)).items()
           if k not in MAY_DIFFER}
 
 
-def population_key(config) -> str:
-  """Equal for configs that may train together: the same for what all members
-  share, and for whether they start from another run. Those that read a stream
-  must read the same."""
+def population_key(config: ConfigDict) -> str:
+  """A string that is equal for configs that may train together: those with the
+  same shared_keys that all start from another run, or none. Members that read
+  a stream must read the same one."""
   seeds = dict(config.seed) if any(
       w.kind == 'text' for w in config.worlds.values()) or (
           config.data.source != 'worlds') else {}
@@ -31,7 +34,7 @@ def population_key(config) -> str:
       k: v for k, v in seeds.items() if k != 'init'}], sort_keys=True)
 
 
-def check_population(configs):
+def check_population(configs: Sequence[ConfigDict]):
   """Raises BadInput for configs that cannot train together."""
   first = shared_keys(configs[0])
   for i, config in enumerate(configs[1:], 2):

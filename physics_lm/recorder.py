@@ -1,4 +1,4 @@
-"""What one run keeps: its folder, checkpoints, log, and counts so far.
+"""The folder, checkpoints, log and running counts of one run.
 
 The loop (train.py) trains one run or a group of runs; each has a recorder.
 """
@@ -31,7 +31,8 @@ from physics_lm.model.config import lr_decay_start
 
 # Keys in which a run may differ from its trunk: they act after the steps that
 # both have in common.
-BRANCH_KEYS = ('steps', 'optim.schedule', 'optim.decay_fraction', 'optim.final_lr_fraction')
+BRANCH_KEYS = ('steps', 'optim.schedule', 'optim.decay_fraction',
+               'optim.final_lr_fraction')
 
 
 class RunRecorder:
@@ -47,7 +48,7 @@ class RunRecorder:
   def __init__(self, config: ConfigDict, folder: Path, command: str,
                data: mixture.Mixture, resources: contextlib.ExitStack):
     """`resources` closes what is opened when the loop ends. Raises BadInput
-    for evaluations or a loss band that cannot be, and for a folder made with
+    for an impossible evaluation or loss band, and for a folder made with
     another vocabulary."""
     self.config, self.folder, self.command = config, folder, command
     self.data, self.plain = data, run_dir.canonical_config(config, folder)
@@ -84,7 +85,8 @@ class RunRecorder:
     part = 'base' if abstract.base else 'params'
     return new()._replace(**{part: self.parent_params(abstract)})
 
-  def branch_from_trunk(self, abstract: train_step.TrainState) -> train_step.TrainState:
+  def branch_from_trunk(self, abstract: train_step.TrainState
+                        ) -> train_step.TrainState:
     """The newest state of the trunk at which this run would be the same, with
     the trunk's counts and log up to there. Raises BadInput."""
     name, own_id = self.config.runtime.branch_from, self.meta['run']
@@ -93,9 +95,9 @@ class RunRecorder:
         run_dir.read_json(trunk / 'config.json'), self.plain)
         if d.split(':')[0] not in BRANCH_KEYS]
     if differs:
-      raise BadInput(f'runtime.branch_from {name!r} differs in {"; ".join(differs)}, '
-                     f'wanted a run that differs in {", ".join(BRANCH_KEYS)} '
-                     'only')
+      raise BadInput(f'runtime.branch_from {name!r} differs in '
+                     f'{"; ".join(differs)}, wanted a run that differs in '
+                     f'{", ".join(BRANCH_KEYS)} only')
     run_dir.check_vocab(trunk, self.data.vocab, f'runtime.branch_from {name!r}')
     last = min(map(lr_decay_start, (self.config, restore.run_config(trunk))))
     params, (step, opt), meta = checkpoint.load_state(
@@ -113,10 +115,10 @@ class RunRecorder:
     """The frozen parameters under an adapter; None without one."""
     return self.parent_params(abstract) if abstract.base else None
 
-  def parent_params(self, abstract: train_step.TrainState):
+  def parent_params(self, abstract: train_step.TrainState) -> dict:
     """The parameters of the run init_from. Raises BadInput."""
     parent = run_dir.require_parent(self.config.init_from, self.folder,
-                                  self.data.vocab)
+                                    self.data.vocab)
     like = abstract.base or abstract.params
     params, _ = restore.load_parameters(parent, like)
     if jax.tree.structure(params) != jax.tree.structure(like):
@@ -161,9 +163,8 @@ class RunRecorder:
     self.meta['window'] = metrics.add_sums(self.meta['window'], sums)
 
   def evaluate(self, name: str, step: int, params: dict, reuse: bool):
-    """Runs one evaluator and logs its rows. `reuse`: rows that are there
-    already are logged in place of a new evaluation (those of a changed spec
-    have been removed)."""
+    """Runs one evaluator and logs its rows. `reuse`: existing rows of this step
+    are logged instead (those of a changed spec have been removed)."""
     path = self.folder / f'evals/{name}/{step}.json'
     if reuse and path.exists():
       found = run_dir.read_json(path)['rows']
@@ -177,7 +178,8 @@ class RunRecorder:
   def log_step(self, step: int, counts: dict, times: dict) -> float:
     """Logs one row: means since the last one. Returns the loss."""
     tasks, entries = self.data.tasks, self.meta['entries']
-    row = metrics.window_means(self.meta['window'], [t.name for t in tasks]) | counts
+    row = metrics.window_means(
+        self.meta['window'], [t.name for t in tasks]) | counts
     row |= {f'entries/{t.name}': e for t, e in zip(tasks, entries)}
     row |= {f'exposures/{t.name}': e / t.people
             for t, e in zip(tasks, entries) if t.people}
@@ -192,8 +194,8 @@ class RunRecorder:
 
   def save(self, step: int, state: train_step.TrainState, seconds: float,
            streams: dict):
-    """Starts to save the state before `step` is taken. `seconds`: of this
-    process for this run; `streams`: where its streams of text are."""
+    """Starts to save the state before `step` is taken. `seconds`: that this
+    process spent on this run; `streams`: the positions of its text streams."""
     self.checkpoints.save(
         step, state.params, (state.step, state.opt), self.meta | {
             'step': step, 'seconds': self.meta['seconds'] + seconds,

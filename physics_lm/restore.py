@@ -1,5 +1,6 @@
-"""A run folder opened again: config, data, shape and parameters."""
+"""Reads a run folder: config, data, model and parameters."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from physics_lm.model.config import ModelConfig, model_config
 
 
 class RestoredRun(NamedTuple):
-  """What can be asked, decoded or carried elsewhere."""
+  """A run that can be evaluated, decoded from or exported."""
 
   config: ConfigDict
   data: mixture.Mixture
@@ -27,12 +28,15 @@ class RestoredRun(NamedTuple):
 
 
 def run_config(folder: Path) -> ConfigDict:
-  """The config of a run folder. Raises BadInput when it is not this code's."""
-  return config_from_plain(run_dir.read_json(Path(folder) / 'config.json'), folder)
+  """The config of a run folder. Raises BadInput when another program wrote
+  it."""
+  return config_from_plain(
+      run_dir.read_json(Path(folder) / 'config.json'), folder)
 
 
-def config_from_plain(stored: dict, folder='a foreign folder') -> ConfigDict:
-  """The config that was written as plain JSON. Raises BadInput."""
+def config_from_plain(stored: dict, folder: Path | str = 'a foreign folder'
+                      ) -> ConfigDict:
+  """The config of a config.json's plain dict. Raises BadInput."""
   known = default.get_config()
   stored = with_defaults(stored)
   foreign = sorted(set(plain_config(known)) - set(stored))
@@ -43,8 +47,8 @@ def config_from_plain(stored: dict, folder='a foreign folder') -> ConfigDict:
 
 
 def _retyped(node: ConfigDict, like: ConfigDict) -> ConfigDict:
-  """In place: None takes the type that the key has in `like` (JSON has none),
-  so that it can be overridden."""
+  """In place: None takes the type of its key in `like` (JSON keeps no type), so
+  that it can be overridden."""
   for key in node:
     if key not in like:
       continue
@@ -57,15 +61,16 @@ def _retyped(node: ConfigDict, like: ConfigDict) -> ConfigDict:
 
 
 def load_run(folder: Path) -> RestoredRun:
-  """The newest checkpoint of a run, onto one device here, whatever mesh it
-  was trained on. Raises BadInput when there is none, or it is damaged."""
+  """The newest checkpoint of a run, on one local device, whatever mesh it was
+  trained on. Raises BadInput when there is none, or it is damaged."""
   c = run_config(folder)
   data = load_mixture(c)
   cfg = model_config(c, len(data.vocab))
-  return RestoredRun(c, data, cfg, *load_parameters(Path(folder), abstract_params(cfg)))
+  return RestoredRun(
+      c, data, cfg, *load_parameters(Path(folder), abstract_params(cfg)))
 
 
-def load_parameters(folder: Path, like):
+def load_parameters(folder: Path, like: Any) -> tuple[dict, int]:
   """(parameters, step) of a run's newest checkpoint, on the shardings of the
   abstract tree; an adapter merged into what it adapts. Raises BadInput."""
   c = run_config(folder)
@@ -73,7 +78,8 @@ def load_parameters(folder: Path, like):
     return load_parameters(run_dir.find_parent(folder), like)[0], 0
   if c.adapter.kind == 'none':
     return checkpoint.load_params(folder, like)
-  cfg = model_config(c, run_dir.read_json(folder / 'meta.json')['vocab']['size'])
+  vocab = run_dir.read_json(folder / 'meta.json')['vocab']
+  cfg = model_config(c, vocab['size'])
   base, _ = load_parameters(run_dir.find_parent(folder), like)
   adapter, step = checkpoint.load_params(folder, abstract_on_one_device(
       lambda: adapters.init_adapter(c.adapter, cfg, jax.random.key(0))))
@@ -82,20 +88,21 @@ def load_parameters(folder: Path, like):
   return put_on_shardings(merged, like), step
 
 
-def put_on_shardings(params, like):
-  """The parameters where the abstract tree says; new ones as they are."""
+def put_on_shardings(params: dict, like: Any) -> dict:
+  """The parameters on the shardings of the abstract tree; those that it lacks
+  stay where they are."""
   return {part: {k: jax.device_put(v, like[part][k].sharding)
                  if k in like[part] else v for k, v in own.items()}
           for part, own in params.items()}
 
 
-def abstract_params(cfg: ModelConfig):
+def abstract_params(cfg: ModelConfig) -> dict:
   """Shapes of the parameters, on the first device."""
   return abstract_on_one_device(lambda: decoder.init(cfg, jax.random.key(0)))
 
 
-def abstract_on_one_device(make):
-  """Shapes of what make() would give, on the first device."""
+def abstract_on_one_device(make: Callable[[], Any]) -> Any:
+  """Shapes of what make() would return, on the first device."""
   here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   return jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),

@@ -37,7 +37,7 @@ from physics_lm.recorder import RunRecorder
 class Job(NamedTuple):
   """A run to train: its config and folder, and its command line."""
 
-  config: object
+  config: ConfigDict
   folder: Path
   command: str = ''
 
@@ -61,13 +61,13 @@ def main(argv: list[str] | None = None):
   run_all(jobs)
 
 
-def run(config: ConfigDict, workdir, command_line: str = ''):
+def run(config: ConfigDict, workdir: Path | str, command_line: str = ''):
   """Trains `config` in the folder `workdir` until done, or resumes it."""
   run_all([Job(config, Path(workdir), command_line)])
 
 
 def run_all(jobs: list[Job]):
-  """Trains the jobs together. Raises BadInput for jobs that cannot be, and
+  """Trains the jobs together. Raises BadInput for jobs that cannot train, and
   for runs that failed, once the others are done."""
   population.check_population([j.config for j in jobs])
   if len({j.folder.absolute() for j in jobs}) < len(jobs):
@@ -76,14 +76,14 @@ def run_all(jobs: list[Job]):
   distributed.join_job(jobs[0].config)
   if len(jobs) > 1 and jax.process_count() > 1 and (
       jax.default_backend() == 'cpu'):
-    # There, programs of one process overtake each other, and two processes
-    # in which they do so differently wait for one another for ever.
+    # There, programs of one process run in any order, and two processes in
+    # which the orders differ wait for each other for ever.
     raise BadInput(f'{len(jobs)} runs in one program over '
                    f'{jax.process_count()} processes on CPUs, which hangs at '
                    'times; wanted one process, or an accelerator')
   try:
     with disk_errors(jobs[0].folder), contextlib.ExitStack() as stack:
-      if distributed.is_first_process():  # one process locks the folders for all of a job
+      if distributed.is_first_process():  # it locks the folders for the others
         for job in jobs:
           stack.enter_context(run_dir.lock(job.folder))
       stop = stack.enter_context(distributed.shared_stop())
@@ -95,7 +95,7 @@ def run_all(jobs: list[Job]):
 
 
 def finished(job: Job) -> bool:
-  """Whether the folder holds this run, done. Raises BadInput when it holds
+  """Whether the folder holds this run, finished. Raises BadInput when it holds
   another computation."""
   if (job.folder / 'config.json').exists():
     differs = config_difference(run_dir.read_json(job.folder / 'config.json'),
@@ -139,8 +139,8 @@ def train(jobs: list[Job], stop: Stop):
 
 
 def train_group(jobs: list[Job], stop: Stop) -> list[list[Job]]:
-  """Trains the jobs. When they are not all at one step it does not, and
-  returns them by step."""
+  """Trains the jobs, or returns them grouped by step, untrained, when they are
+  not all at one step."""
   with contextlib.ExitStack() as resources:
     began, data = time.time(), [load_mixture(j.config) for j in jobs]
     for d in data:
@@ -159,8 +159,8 @@ def train_group(jobs: list[Job], stop: Stop) -> list[list[Job]]:
       return by_step(jobs, [r.meta['step'] for r in recorders])
     for recorder in recorders:
       recorder.open_logs(trainer, len(recorders), resources)
-    loop.run(loop.Group(trainer, recorders, state, data[:1] if shared else data,
-                        stop, began))
+    loop.run_group(loop.Group(trainer, recorders, state,
+                              data[:1] if shared else data, stop, began))
   return []
 
 
@@ -168,7 +168,7 @@ def by_step(jobs: list[Job], steps: list[int]) -> list[list[Job]]:
   """The jobs in groups that resume at one step."""
   groups = {s: [j for j, t in zip(jobs, steps) if t == s] for s in steps}
   for step, group in groups.items():
-    print(f'{len(group)} of {len(jobs)} runs go on from step {step}')
+    print(f'{len(group)} of {len(jobs)} runs continue from step {step}')
   return list(groups.values())
 
 
@@ -179,7 +179,7 @@ def initial_state(trainer: train_step.TrainProgram, recorders: list[RunRecorder]
   new = functools.cache(trainer.init)
 
   def new_member(i: int) -> train_step.TrainState:
-    return trainer.take(new(), i)
+    return trainer.unstack_member(new(), i)
 
   states = [r.restore_or_init(trainer, functools.partial(new_member, i))
             for i, r in enumerate(recorders)]
@@ -187,7 +187,7 @@ def initial_state(trainer: train_step.TrainProgram, recorders: list[RunRecorder]
     return None
   if all(s is None for s in states):  # nothing to split and stack again
     return new()
-  return trainer.stack([new_member(i) if s is None else s
+  return trainer.stack_members([new_member(i) if s is None else s
                         for i, s in enumerate(states)])
 
 

@@ -1,17 +1,20 @@
-"""What a config becomes on a mesh: loss, train step, shardings, compiled.
+"""The train step of a config on a mesh: loss, update, shardings, compiled.
 
-Runs that differ in nothing but numbers (a population: seeds, learning rates,
-weight decays) are one program: their states lie on a leading axis of members.
+Runs that differ only in seeds, learning rates and weight decays (a population)
+are one program: their states have a leading axis of members.
 """
 
 import dataclasses
 import functools
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from ml_collections import ConfigDict
 
 from physics_lm import mixture, optim
 from physics_lm.errors import BadInput
@@ -23,14 +26,37 @@ BATCH_1D = ('task', 'entries')
 
 
 class TrainState(NamedTuple):
+  """Everything that a step changes, and the frozen parameters it needs."""
+
   step: jax.Array  # steps done, int32
-  params: Any  # what trains: the model's, or an adapter's
+  params: Any  # trainable parameters: the model's, or an adapter's
   opt: Any
-  base: Any = None  # the model's, where an adapter trains
+  base: Any = None  # the frozen model's parameters, where an adapter trains
 
 
-def loss_sums(params, batch, cfg: ModelConfig, tasks: int, key=None):
-  """(summed loss in nats, sums by task [tasks]): of a batch of [B, T] rows."""
+class RunHparams(NamedTuple):
+  """What members of a population may differ in, besides their data: scalars,
+  or [M] arrays. Inputs of the program, so that another learning rate is not
+  another compilation either."""
+
+  seed: Any  # of parameters and dropout
+  learning_rate: Any  # peak
+  weight_decay: Any
+
+
+def run_hparams(config: ConfigDict) -> RunHparams:
+  """The hyperparameters of one run. Raises BadInput for a seed that does not
+  fit into 32 bits."""
+  if not 0 <= config.seed.init < 1 << 32:
+    raise BadInput(f'seed.init is {config.seed.init}, wanted 0 to 2 ** 32 - 1')
+  return RunHparams(np.uint32(config.seed.init),
+                    np.float32(config.optim.learning_rate),
+                    np.float32(config.optim.weight_decay))
+
+
+def loss_sums(params: dict, batch: dict, cfg: ModelConfig, tasks: int,
+              key: jax.Array | None = None) -> tuple[jax.Array, dict]:
+  """(summed loss in nats, sums by task [tasks]) of a batch of [B, T] rows."""
   total, nll = decoder.loss(params, batch, cfg, key)
   loss_B = (nll * batch['weights']).sum(-1)
   by_task = jax.nn.one_hot(batch['task'], tasks, dtype=jnp.float32)
@@ -40,155 +66,204 @@ def loss_sums(params, batch, cfg: ModelConfig, tasks: int, key=None):
   return total, sums
 
 
-class RunHparams(NamedTuple):
-  """What members of a population may differ in, besides their data: scalars,
-  or [M] arrays. Inputs of the program, so that another learning rate is not
-  another program either."""
-
-  seed: Any  # of parameters and dropout
-  learning_rate: Any  # peak
-  weight_decay: Any
-
-
-def run_hparams(config) -> RunHparams:
-  if not 0 <= config.seed.init < 1 << 32:
-    raise BadInput(f'seed.init is {config.seed.init}, wanted 0 to 2 ** 32 - 1')
-  return RunHparams(np.uint32(config.seed.init),
-                np.float32(config.optim.learning_rate),
-                np.float32(config.optim.weight_decay))
-
-
-def make_step(cfg: ModelConfig, tx, tasks: int, accumulate: int = 1,
-              seed: int = 0, adapter=None):
+def make_step(cfg: ModelConfig, tx: optax.GradientTransformation, tasks: int,
+              accumulate: int = 1, seed: int = 0,
+              adapter: ConfigDict | None = None) -> Callable:
   """train_step(state, batch) -> (state, sums): pure, jit- and vmap-able.
-  `adapter`: config.adapter."""
+
+  Args:
+    tx: turns gradients of the mean loss per weighted token into updates.
+    tasks: how many tasks sums are kept for.
+    accumulate: micro-batches that a batch is cut into.
+    seed: of dropout.
+    adapter: config.adapter.
+  """
 
   def train_step(state: TrainState, batch):
-    gradients = lambda params, batch, key: jax.grad(
-        lambda p: loss_sums(merged_params(state._replace(params=p), cfg, adapter),
-                            batch, cfg, tasks, key), has_aux=True)(params)
+    gradients = functools.partial(_gradients, state, cfg, tasks, adapter)
     key = None
     if cfg.dropout:
       key = jax.random.fold_in(jax.random.key(seed), state.step)
     if accumulate == 1:
-      grads, sums = gradients(state.params, batch, key)
+      grads, sums = gradients(batch, key)
     else:
-      # Every device keeps its rows: micro-batch j takes each j-th of them.
-      micro = jax.tree.map(lambda x: jnp.moveaxis(
-          x.reshape(-1, accumulate, *x.shape[1:]), 1, 0), batch)
-      one = lambda total, j_part: (jax.tree.map(jnp.add, total, gradients(
-          state.params, j_part[1],
-          None if key is None else jax.random.fold_in(key, j_part[0]))), None)
-      zero = jax.tree.map(
-          lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(
-              gradients, state.params, jax.tree.map(lambda x: x[0], micro),
-              key))
-      (grads, sums), _ = jax.lax.scan(
-          one, zero, (jnp.arange(accumulate), micro))
+      grads, sums = _accumulated(gradients, batch, key, accumulate)
     # Sums were added up; the mean is taken once, over all loss weights.
     count = jnp.maximum(sums['weight'].sum(), 1.0)
     grads = jax.tree.map(lambda g: g / count, grads)
     updates, opt = tx.update(grads, state.opt, state.params)
     sums |= {'grad_norm': optax.tree.norm(grads), 'steps': jnp.float32(1)}
-    return TrainState(state.step + 1, optax.apply_updates(state.params, updates),
-                 opt, state.base), sums
+    params = optax.apply_updates(state.params, updates)
+    return TrainState(state.step + 1, params, opt, state.base), sums
 
   return train_step
 
 
-def merged_params(state: TrainState, cfg: ModelConfig, adapter):
-  """The parameters that the model runs with."""
+def _gradients(state: TrainState, cfg: ModelConfig, tasks: int, adapter, batch,
+               key):
+  """(gradients of the summed loss, sums of loss_sums)."""
+
+  def loss(params):
+    merged = merged_params(state._replace(params=params), cfg, adapter)
+    return loss_sums(merged, batch, cfg, tasks, key)
+
+  return jax.grad(loss, has_aux=True)(state.params)
+
+
+def _accumulated(gradients: Callable, batch, key, count: int):
+  """The sum of gradients(micro_batch, key) over `count` micro-batches. Each
+  device keeps its rows: micro-batch j takes every count-th row from j on."""
+  micro = jax.tree.map(lambda x: jnp.moveaxis(
+      x.reshape(-1, count, *x.shape[1:]), 1, 0), batch)
+
+  def add(total, numbered):
+    j, part = numbered
+    own = None if key is None else jax.random.fold_in(key, j)
+    return jax.tree.map(jnp.add, total, gradients(part, own)), None
+
+  shapes = jax.eval_shape(
+      gradients, jax.tree.map(lambda x: x[0], micro), key)
+  zero = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+  return jax.lax.scan(add, zero, (jnp.arange(count), micro))[0]
+
+
+def merged_params(state: TrainState, cfg: ModelConfig,
+                  adapter: ConfigDict | None) -> dict:
+  """The parameters that the model runs with: an adapter's are merged into the
+  frozen ones."""
   if state.base is None:
     return state.params
   return adapters.merge_adapter(state.base, state.params, adapter, cfg)
 
 
 class TrainProgram(NamedTuple):
-  """All that the loop calls, and where its arrays lie. Of a population, states
-  have a leading axis of members, and batches too unless they share one."""
+  """What the loop calls, compiled, and how its arrays are sharded. Of a
+  population, states have a leading axis of members, and batches too unless all
+  members read the same rows."""
 
   cfg: ModelConfig
   mesh: jax.sharding.Mesh
   abstract: TrainState  # of one run: shapes with shardings
-  init: Any  # () -> State
-  step: Any  # (state, batch) -> (state, sums), donates the state
+  init: Callable  # () -> TrainState
+  step: Callable  # (state, batch) -> (state, sums); donates the state
   batch_shardings: dict
-  lead: tuple[int, ...]  # of a batch: (B,) or (M, B)
-  stack: Any  # [State of each member] -> State
-  take: Any  # (State, member's number) -> its State
-  whole: Any  # State of one run -> the parameters its model runs with
+  batch_dims: tuple[int, ...]  # leading axes of a batch: (B,) or (M, B)
+  stack_members: Callable  # [TrainState of each member] -> TrainState
+  unstack_member: Callable  # (TrainState, member's index) -> its TrainState
+  merged_params: Callable  # TrainState of one run -> parameters of its model
 
 
-def build(config, data: mixture.Mixture, devices=None, members=(),
-          shared: bool = False) -> TrainProgram:
-  """Mesh, shardings and jitted functions of a config. `members`: the configs
-  of a population, else it is a lone run; `shared`: they all see the same rows.
-  Raises BadInput."""
+def build(config: ConfigDict, data: mixture.Mixture, devices=None,
+          members: Sequence[ConfigDict] = (), shared: bool = False
+          ) -> TrainProgram:
+  """Mesh, shardings and jitted functions of a config.
+
+  Args:
+    devices: that the mesh is made of; None: all.
+    members: the configs of a population; empty: the run is a lone one.
+    shared: whether all members read the same rows.
+
+  Raises:
+    BadInput: a config that no run can have, or that does not fit the mesh.
+  """
   check_model(config)
-  cfg = model_config(config, len(data.vocab))
-  many = len(members)
-  mesh = sharding.make_mesh(config, devices, max(many, 1))
-  if mesh.devices.flat[0].platform == 'cpu' and not cfg.remat:
-    # A loop copies what each layer leaves for the way back: a sixth of a step.
-    # (Written out, recomputed layers would save no memory.)
-    cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
-  sharding.check_mesh(config, cfg, mesh, max(many, 1))
-
-  adapted = config.adapter.kind != 'none'
-  if adapted and not config.init_from:
+  if config.adapter.kind != 'none' and not config.init_from:
     raise BadInput(f'adapter.kind is {config.adapter.kind!r} and init_from '
                    'None, wanted the finished run that it adapts')
+  cfg = model_config(config, len(data.vocab))
+  mesh = sharding.make_mesh(config, devices, max(len(members), 1))
+  if mesh.devices.flat[0].platform == 'cpu' and not cfg.remat:
+    # A loop copies each layer's residuals for the backward pass, a sixth of a
+    # step. (Unrolled, recomputed layers would save no memory.)
+    cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
+  sharding.check_mesh(config, cfg, mesh, max(len(members), 1))
+  new_state = functools.partial(_new_state, config, cfg)
+  train_step = functools.partial(_step, config, cfg, len(data.tasks))
 
-  def make_state(who: RunHparams):
-    key = jax.random.key(who.seed)
-    params, base = decoder.init(cfg, key), None
-    if adapted:  # of the base, only the shapes are needed: init_from's comes
-      params, base = adapters.init_adapter(config.adapter, cfg, key), params
-    return TrainState(jnp.int32(0), params, optim.make_optimizer(config).init(params), base)
-
-  def train_step(who: RunHparams, state: TrainState, batch):
-    tx = optim.make_optimizer(config, who.learning_rate, who.weight_decay)
-    return make_step(cfg, tx, len(data.tasks), config.runtime.grad_accum_steps,
-                     who.seed, config.adapter)(state, batch)
-
-  shapes = jax.eval_shape(make_state, run_hparams(config))
-  # Moments lie where their parameters do; without being told, jit would
-  # replicate them and the step would compile again.
-  placed = lambda axes: jax.tree.map(
-      lambda a: sharding.named_sharding(mesh, a), axes,
-      is_leaf=lambda x: isinstance(x, tuple))
-  params, base = placed(decoder.logical_axes(cfg)), None
-  if adapted:
-    params, base = placed(adapters.adapter_axes(config.adapter, cfg)), params
-  everywhere = sharding.named_sharding(mesh, ())
-  opt = optim.state_like(config, shapes.opt, params, everywhere)
-  lone = where = TrainState(everywhere, params, opt, base)
+  hparams = run_hparams(config)
+  shapes = jax.eval_shape(new_state, hparams)
+  lone = where = _state_shardings(config, cfg, mesh, shapes)
   abstract = jax.tree.map(
       lambda s, w: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=w),
       shapes, where)
   batch = sharding.batch_shardings(mesh, BATCH_2D, BATCH_1D)
-  lead, who = (config.data.batch_size,), run_hparams(config)
+  batch_dims = (config.data.batch_size,)
   if members:
-    who = jax.tree.map(lambda *x: np.stack(x), *map(run_hparams, members))
-    # Hyperparameters and sums are small: every process holds them all.
+    hparams = jax.tree.map(lambda *x: np.stack(x), *map(run_hparams, members))
     where = sharding.population_sharding(lone)
-    make_state = sharding.vmap_members(make_state)
+    new_state = sharding.vmap_members(new_state)
     train_step = sharding.vmap_members(
         train_step, (0, 0, None if shared else 0))
     if not shared:
       batch = sharding.batch_shardings(mesh, BATCH_2D, BATCH_1D, members=True)
-      lead = (many, *lead)
+      batch_dims = (len(members), *batch_dims)
+  # Hyperparameters and sums are small: every process holds them all.
+  everywhere = sharding.named_sharding(mesh, ())
   step = jax.jit(train_step, donate_argnums=1, in_shardings=(
       everywhere, where, batch), out_shardings=(where, everywhere))
-  init = jax.jit(make_state, out_shardings=where)
-  stack = jax.jit(lambda states: jax.tree.map(lambda *x: jnp.stack(x), *states),
-                  out_shardings=where)
-  take = jax.jit(lambda state, i: jax.tree.map(lambda x: x[i], state),
-                 out_shardings=lone)
   # init is called outside set_mesh: linen's own constraints would fail inside.
-  return TrainProgram(cfg, mesh, abstract, functools.partial(init, who),
-                 functools.partial(step, who), batch, lead,
-                 stack if members else lambda states: states[0],
-                 take if members else lambda state, _: state,
-                 jax.jit(lambda s: merged_params(s, cfg, config.adapter)) if adapted
-                 else lambda s: s.params)
+  init = jax.jit(new_state, out_shardings=where)
+  merged = functools.partial(merged_params, cfg=cfg, adapter=config.adapter)
+  return TrainProgram(
+      cfg, mesh, abstract, functools.partial(init, hparams),
+      functools.partial(step, hparams), batch, batch_dims,
+      *_member_functions(bool(members), where, lone),
+      merged if config.adapter.kind == 'none' else jax.jit(merged))
+
+
+def _new_state(config: ConfigDict, cfg: ModelConfig, hparams: RunHparams
+               ) -> TrainState:
+  """A state before step 0. Under an adapter only the shapes of `base` count:
+  the parameters of init_from replace it."""
+  key = jax.random.key(hparams.seed)
+  params, base = decoder.init(cfg, key), None
+  if config.adapter.kind != 'none':
+    params, base = adapters.init_adapter(config.adapter, cfg, key), params
+  opt = optim.make_optimizer(config).init(params)
+  return TrainState(jnp.int32(0), params, opt, base)
+
+
+def _step(config: ConfigDict, cfg: ModelConfig, tasks: int,
+          hparams: RunHparams, state: TrainState, batch):
+  tx = optim.make_optimizer(config, hparams.learning_rate,
+                            hparams.weight_decay)
+  return make_step(cfg, tx, tasks, config.runtime.grad_accum_steps,
+                   hparams.seed, config.adapter)(state, batch)
+
+
+def _state_shardings(config: ConfigDict, cfg: ModelConfig, mesh, shapes
+                     ) -> TrainState:
+  """The shardings of a lone run's state. Moments lie where their parameters
+  do: by default jit would replicate them and compile the step twice."""
+
+  def placed(axes):
+    return jax.tree.map(lambda a: sharding.named_sharding(mesh, a), axes,
+                        is_leaf=lambda x: isinstance(x, tuple))
+
+  params, base = placed(decoder.logical_axes(cfg)), None
+  if config.adapter.kind != 'none':
+    params, base = placed(adapters.adapter_axes(config.adapter, cfg)), params
+  everywhere = sharding.named_sharding(mesh, ())
+  opt = optim.state_like(config, shapes.opt, params, everywhere)
+  return TrainState(everywhere, params, opt, base)
+
+
+def _member_functions(population: bool, where, lone) -> tuple[Callable, ...]:
+  """stack_members and unstack_member of TrainProgram, to states on the
+  shardings `where` and `lone`."""
+  if not population:
+    return operator.itemgetter(0), _only_member
+  return (jax.jit(_stacked, out_shardings=where),
+          jax.jit(_unstacked, out_shardings=lone))
+
+
+def _only_member(state, index: int):
+  return state
+
+
+def _stacked(states):
+  return jax.tree.map(lambda *x: jnp.stack(x), *states)
+
+
+def _unstacked(states, index):
+  return jax.tree.map(lambda x: x[index], states)

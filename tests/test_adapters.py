@@ -51,7 +51,7 @@ def noisy(tree, seed):
 @pytest.mark.parametrize('kind,changes', [
     ('lora', {'target_modules': ALL, 'embedding_rank': 3}), ('bottleneck', {}),
     ('whole', {'target_modules': 'embedding,query'})])
-def test_begins_as_the_model_was(made, kind, changes):
+def test_adapter_leaves_outputs_unchanged_before_training(made, kind, changes):
   cfg, params, tokens = made
   s = spec(kind, **changes)
   adapter = adapters.init_adapter(s, cfg, jax.random.key(0))
@@ -62,7 +62,7 @@ def test_begins_as_the_model_was(made, kind, changes):
       atol=1e-6)
 
 
-def test_merged_is_unmerged(made, monkeypatch):
+def test_merge_adapter_equals_unmerged_forward(made, monkeypatch):
   """x (W + alpha A B) = x W + alpha (x A) B, through the whole model."""
   cfg, params, tokens = made
   s = spec('lora', target_modules=ALL, embedding_rank=0, rank=2, scale=0.7)
@@ -88,7 +88,7 @@ def test_merged_is_unmerged(made, monkeypatch):
   assert np.abs(forward(params, tokens, cfg) - found).max() > 0.1
 
 
-def test_embedding_update_serves_input_and_output(made):
+def test_merge_adapter_updates_both_uses_of_a_tied_embedding(made):
   cfg, params, tokens = made
   cfg = config.dataclasses.replace(cfg, tie_embeddings=True)
   s = spec('lora', target_modules='', embedding_rank=3, scale=2.0)
@@ -100,7 +100,7 @@ def test_embedding_update_serves_input_and_output(made):
   np.testing.assert_allclose(table, wanted, atol=1e-5)
 
 
-def test_a_prompt_is_what_stands_before(made):
+def test_prompt_equals_tokens_prepended(made):
   """Vectors that are words' own do what these words do, in every segment of
   a packed row."""
   cfg, params, tokens = made
@@ -117,7 +117,7 @@ def test_a_prompt_is_what_stands_before(made):
   np.testing.assert_allclose(wanted, found, atol=2e-4)
 
 
-def test_a_prefix_is_seen_by_every_token(made):
+def test_prefix_reaches_every_token(made):
   cfg, params, tokens = made
   s = spec('prefix', length=2)
   first = noisy(adapters.init_adapter(s, cfg, jax.random.key(0)), 3)
@@ -127,7 +127,7 @@ def test_a_prefix_is_seen_by_every_token(made):
   assert np.abs(a - b).max(-1).min() > 1e-3
 
 
-def test_attention_with_a_prefix_is_softmax_over_both():
+def test_attention_with_prefix_is_softmax_over_both():
   k = iter(jax.random.split(jax.random.key(0), 5))
   q, key, value = (jax.random.normal(next(k), (2, 4, 2, 8)) for _ in range(3))
   prefix = [jax.random.normal(next(k), (3, 2, 8)) for _ in range(2)]
@@ -192,7 +192,7 @@ def as_the_loop_saw(run, folder):
     assert a['value'] == pytest.approx(b['value'], abs=1e-5)
 
 
-def test_only_the_adapter_trains_and_is_kept(base, lora):
+def test_training_changes_and_saves_the_adapter_only(base, lora):
   folder, _ = lora
   losses = [r['loss'] for r in run_dir.read_rows(folder / 'metrics.jsonl')
             if r['kind'] == 'train']
@@ -210,14 +210,14 @@ def test_only_the_adapter_trains_and_is_kept(base, lora):
   as_the_loop_saw(got, folder)
 
 
-def test_an_adapter_resumes_bitwise(lora, tmp_path, monkeypatch):
+def test_adapter_run_resumes_bitwise(lora, tmp_path, monkeypatch):
   folder, c = lora
   interrupted(c, tmp_path / 'cut', 3, monkeypatch)
   train.run(c, tmp_path / 'cut')
   assert last(folder) == last(tmp_path / 'cut')
 
 
-def test_finds_its_base_again(base, lora, tmp_path):
+def test_load_run_finds_the_base_of_an_adapter(base, lora, tmp_path):
   (tmp_path / 'runs').mkdir()
   moved = shutil.copytree(lora[0], tmp_path / 'runs' / 'lora')
   with pytest.raises(BadInput, match='needs the parameters of run'):
@@ -227,7 +227,7 @@ def test_finds_its_base_again(base, lora, tmp_path):
   restore.load_run(moved)
 
 
-def test_an_adapter_on_an_adapter(lora, tmp_path):
+def test_adapter_trains_on_an_adapted_run(lora, tmp_path):
   first, _ = lora
   changes = QA | {'init_from': str(first), 'adapter.kind': 'prompt',
                   'steps': 2, 'optim.warmup_steps': 1}
@@ -241,7 +241,7 @@ def test_an_adapter_on_an_adapter(lora, tmp_path):
               tmp_path / 'third')
 
 
-def test_any_mesh(tiny):
+def test_adapter_is_the_same_on_any_mesh(tiny):
   changes = LORA | {'init_from': 'x'}
   first, losses, state, _ = three_steps(
       tiny(changes | keys((1, 1, 1))), jax.devices()[:1])
@@ -252,7 +252,7 @@ def test_any_mesh(tiny):
   jax.tree.map(np.testing.assert_array_equal, first.base, state.base)
 
 
-def test_no_adapter_changes_no_id():
+def test_run_id_is_unchanged_without_an_adapter():
   plain = plain_config(default.get_config())
   older = {k: v for k, v in plain.items() if k != 'adapter'}
   assert run_id(plain) == run_id(older)
@@ -267,13 +267,13 @@ def test_no_adapter_changes_no_id():
     ({'target_modules': 'bias_query'}, 'matrices of the layers'),
     ({'target_modules': '', 'embedding_rank': 0}, 'embedding_rank is 0'),
     ({'kind': 'prompt', 'num_virtual_tokens': 0}, 'num_virtual_tokens is 0')])
-def test_bad_input(changes, message, made):
+def test_adapter_leaves_reject_bad_input(changes, message, made):
   cfg, _, _ = made
   cfg = config.dataclasses.replace(cfg, bias=True)
   with pytest.raises(BadInput, match=message):
     adapters.adapter_leaves(spec(**{'kind': 'lora'} | changes), cfg)
 
 
-def test_needs_something_to_adapt(tiny, tmp_path):
+def test_train_step_build_rejects_an_adapter_without_init_from(tiny, tmp_path):
   with pytest.raises(BadInput, match='init_from'):
     train.run(tiny(LORA), tmp_path / 'run')

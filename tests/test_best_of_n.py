@@ -38,7 +38,7 @@ def solution(text, correct, answer, outcome=0.0, process=0.0):
           'outcome_score': outcome, 'process_score': process}
 
 
-def test_each_choice_takes_its_solution():
+def test_choose_takes_the_solution_of_each_choice():
   part = [solution('so b = 1.', False, False, 0.1, -1.0),
           solution('so a = 3.', False, True, 0.9, -3.0),
           solution('so c = 3.', True, True, 0.2, -0.5)]
@@ -104,7 +104,7 @@ def test_correct_sentences_are_those_before_the_spoiled_one(
             for i in stops} == {'.'}
 
 
-def test_verifiers_learn_which_solutions_are_right(config):
+def test_verifiers_learn_which_solutions_are_correct(config):
   """A solution is right when token 2 is 5."""
   config = override(config, {'model.depth': 2})
   cfg = model_config(config, len(load_mixture(config).vocab))
@@ -139,7 +139,7 @@ def test_verifiers_are_trained_on_other_problems(config):
   assert len(evaluator.verifier_problems) == 6 and not train & test
 
 
-def test_evaluator_samples_judges_and_sets_apart(config):
+def test_evaluator_rows_follow_from_raw_outcomes(config):
   first = built(config)
   world, problems = first.data.worlds['igsm'], first.problems['test']
   texts = [world.prompt(e) for _, e in problems]
@@ -163,7 +163,7 @@ def test_evaluator_samples_judges_and_sets_apart(config):
     ({'num_samples': 0}, 'num_samples is 0'),
     ({'verifier_split': 'tset'}, 'unknown split'),
     ({'verifier_problems': 1}, 'on 3 solutions')])
-def test_bad_settings(config, changes, message):
+def test_build_rejects_bad_settings(config, changes, message):
   with pytest.raises(BadInput, match=message):
     built(override(config, {
         f'evals.best_of.{k}': v for k, v in changes.items()}))

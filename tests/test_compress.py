@@ -52,7 +52,7 @@ def plain_size(params):
 
 
 @pytest.mark.parametrize('method', ['nearest', 'gptq'])
-def test_more_bits_come_closer_and_many_are_exact(made, method):
+def test_compress_error_falls_with_bits(made, method):
   params, cfg, batch = made
   if cfg.num_experts > 1 and method == 'gptq':
     with pytest.raises(BadInput, match='experts'):
@@ -75,7 +75,7 @@ def test_more_bits_come_closer_and_many_are_exact(made, method):
   assert errors[0] > 20 * errors[2]
 
 
-def test_gptq_loses_less_of_the_output_than_nearest():
+def test_gptq_output_error_is_below_nearest():
   """On inputs that are correlated, which is what it is for."""
   rng = np.random.default_rng(0)
   x = rng.normal(size=(400, 8)) @ rng.normal(size=(8, 32)) + (
@@ -89,7 +89,7 @@ def test_gptq_loses_less_of_the_output_than_nearest():
   assert lost['gptq'] < 0.7 * lost['nearest']
 
 
-def test_scales_are_fitted_to_what_matters():
+def test_fit_scale_weights_by_importance():
   """An outlier no input ever uses does not coarsen the others."""
   w = np.linspace(-1, 1, 16)[:, None].repeat(2, 1)
   w[3] = 2.2
@@ -100,7 +100,7 @@ def test_scales_are_fitted_to_what_matters():
 
 
 @pytest.mark.parametrize('keep', [1.0, 0.5, 0.1])
-def test_pruning_keeps_the_largest(made, keep):
+def test_prune_keeps_the_largest_weights(made, keep):
   params, cfg, batch = made
   new, size = compress.compress(params, spec('prune', keep_fraction=keep), cfg,
                                 batch)
@@ -117,11 +117,11 @@ def test_pruning_keeps_the_largest(made, keep):
       np.testing.assert_array_equal(old[~gone], now[~gone])
   total = sum(x.size for x in jax.tree.leaves(params))
   rest = plain_size(params)
-  wanted = 16 * rest + (total - rest) * (16 * keep + compress.entropy(keep))
+  wanted = 16 * rest + (total - rest) * (16 * keep + compress.binary_entropy(keep))
   assert size == pytest.approx(wanted, rel=0.01)
 
 
-def test_units_go_as_a_whole(made):
+def test_prune_units_zeroes_entire_units(made):
   params, cfg, batch = made
   if cfg.num_experts > 1:
     with pytest.raises(BadInput, match='experts'):
@@ -144,7 +144,7 @@ def test_units_go_as_a_whole(made):
           params, spec('prune_units'), cfg, batch)[0], cfg, batch))
 
 
-def test_nothing_changes_the_parameters_given(made):
+def test_compress_does_not_change_its_arguments(made):
   params, cfg, batch = made
   before = jax.tree.map(np.array, params)
   for method in ('nearest', 'prune'):
@@ -157,7 +157,7 @@ def test_nothing_changes_the_parameters_given(made):
     ({'compress': 'gtpq'}, 'gptq'), ({'bits': 1}, 'bits is 1'),
     ({'group': 0}, 'group is 0'),
     ({'keep_fraction': 0.0}, 'keep_fraction is 0.0')])
-def test_bad_input(keys, message):
+def test_check_compression_rejects_bad_input(keys, message):
   s = spec('nearest')
   s.update(keys)
   with pytest.raises(BadInput, match=message):
@@ -165,7 +165,7 @@ def test_bad_input(keys, message):
 
 
 @pytest.mark.parametrize('method', ['none', 'nearest'])
-def test_padding_rows_take_no_storage(made, method):
+def test_compress_counts_no_storage_of_padding_rows(made, method):
   params, cfg, batch = made
   whole, less = (compress.compress(params, spec(method, bits=6), cfg, batch,
                                    entries)[1] for entries in (None, 30))

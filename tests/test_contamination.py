@@ -51,7 +51,7 @@ def watched_rows(config, count):
   return kept, rest - kept
 
 
-def test_problems_are_those_of_the_rows_read(config, tmp_path):
+def test_occurrences_are_problems_of_the_rows_read(config, tmp_path):
   for changes in ({}, {'data.intra_document_mask': False}, {'data.vocab': 'word'}, {
       'worlds.igsm.order': 'qp', 'worlds.igsm.retry_rate': 0.5,
       'data.tasks.train.tag': 'sums.org '}):
@@ -70,7 +70,7 @@ def test_problems_are_those_of_the_rows_read(config, tmp_path):
   assert not any(occurred('train', text) for text in later)  # at step 3, still
 
 
-def test_rows_of_parents_count_too(config, tmp_path):
+def test_checker_includes_rows_of_parents(config, tmp_path):
   first = folder(tmp_path / 'a', config)
   again = override(config, {
       'init_from': 'a', 'seed.data': 1, 'steps': 2})
@@ -89,7 +89,7 @@ def test_rows_of_parents_count_too(config, tmp_path):
   assert checker(again, None, 2)('train', min(mine)) is None
 
 
-def test_checker_is_unknown_where_rows_are_not_made_again(
+def test_checker_is_unknown_where_rows_are_not_generated_again(
     config, tmp_path, monkeypatch):
   text = min(watched_rows(config, 20)[0])
   assert checker(config, tmp_path, 5)('test', text) is True
@@ -104,10 +104,10 @@ def test_checker_is_unknown_where_rows_are_not_made_again(
   assert checker(config, tmp_path, 4)('train', 'x') is False  # 16 rows
 
 
-def test_slices_need_that_every_outcome_is_known():
+def test_contamination_slices_need_every_outcome_known():
   outcomes = [{'in_training_set': known} for known in (True, False, False)]
-  assert contamination.slices(outcomes) == [
+  assert contamination.contamination_slices(outcomes) == [
       ('all', outcomes), ('no', outcomes[1:])]
-  assert len(contamination.slices(outcomes[:1])) == 1  # none is new
-  assert len(contamination.slices([*outcomes, {'in_training_set': None}])) == 1
+  assert len(contamination.contamination_slices(outcomes[:1])) == 1  # none is new
+  assert len(contamination.contamination_slices([*outcomes, {'in_training_set': None}])) == 1
   assert contamination.contamination_checker(None, 3)('test', 'x') is None

@@ -45,7 +45,7 @@ _init = jax.jit(decoder.init, static_argnums=0)
 
 
 @pytest.mark.parametrize('style', ['llama', 'no_mlp', 'experts', 'prefix'])
-def test_cached_is_recomputed(made, style):
+def test_generate_equals_recomputation(made, style):
   cfg, params = made('gpt2' if style == 'prefix' else style)
   if style == 'prefix':  # of an adapter: keys and values that all see
     shape_ = (cfg.depth, 3, cfg.kv_heads, cfg.head)
@@ -58,7 +58,7 @@ def test_cached_is_recomputed(made, style):
   assert len({tuple(ids) for ids in found}) > 2
 
 
-def test_the_end_and_entries(made):
+def test_generate_stops_at_the_end_token_and_skips_padding_entries(made):
   cfg, params = made()
   ask = lambda params, **more: decode.generate(params, cfg, PROMPTS, 8, **(
       {'entries': V} | more))
@@ -108,7 +108,7 @@ def test_sampling_follows_the_softmax(made):
       assert abs(counts[token] / n - p[token]) <= 4.5 * error, (top_k, token)
 
 
-def test_beams_find_the_likeliest(made):
+def test_beams_find_the_likeliest_continuation(made):
   """Wide enough, they find what trying everything finds."""
   steps, entries = 3, 6
   better = 0
@@ -141,7 +141,7 @@ def test_beams_find_the_likeliest(made):
 
 
 @pytest.mark.parametrize('how', ['sample:1.0:5', 'beam:3'])
-def test_rows_on_eight_devices_say_the_same(made, tiny, how):
+def test_generate_is_the_same_on_eight_devices(made, tiny, how):
   cfg, params = made()
   ask = lambda: decode.generate(params, cfg, PROMPTS, 8, decode.decoding_method(how),
                                 entries=V)
@@ -159,6 +159,6 @@ def test_rows_on_eight_devices_say_the_same(made, tiny, how):
 @pytest.mark.parametrize('text', [
     'greedly', 'beam', 'beam:0', 'sample:0', 'sample:1:x', 'greedy:1',
     'sample:1:-1'])
-def test_bad_methods(text):
+def test_decoding_method_rejects_bad_text(text):
   with pytest.raises(BadInput, match='wanted greedy'):
     decode.decoding_method(text)

@@ -127,7 +127,7 @@ def test_rows_are_means_of_raw_outcomes(trained, evaluator):
 
 
 @pytest.mark.parametrize('value', [True, False])
-def test_accuracy_when_every_token_is_right_or_wrong(
+def test_accuracy_is_one_or_zero_when_every_token_is(
     evaluator, monkeypatch, value):
   monkeypatch.setattr(
       teacher_forcing, 'outcomes', lambda p, packed, *_: (

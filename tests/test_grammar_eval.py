@@ -36,7 +36,7 @@ def judged(config, monkeypatch, nats, right=lambda p: p > 0.5):
   return {r['metric']: r['value'] for r in found}, raw, world, strings
 
 
-def test_the_exact_law_loses_the_entropy_and_nothing_more(config, monkeypatch):
+def test_kl_of_the_exact_law_is_zero(config, monkeypatch):
   m, raw, world, strings = judged(config, monkeypatch, lambda p: -np.log(p))
   assert m['kl'] == pytest.approx(0, abs=1e-9) and m['kl_error'] < 1e-9
   assert m['kl_end'] == pytest.approx(0, abs=1e-9)
@@ -56,7 +56,7 @@ def test_the_exact_law_loses_the_entropy_and_nothing_more(config, monkeypatch):
         ids[1:])
 
 
-def test_what_a_model_loses_above_the_entropy_is_the_difference(
+def test_kl_is_the_loss_above_the_entropy(
     config, monkeypatch):
   m, raw, *_ = judged(config, monkeypatch, lambda p: 0.25 - np.log(p))
   assert m['kl'] == pytest.approx(0.25)
@@ -76,7 +76,7 @@ def test_what_a_model_loses_above_the_entropy_is_the_difference(
   assert m['kl_error'] == pytest.approx(error, rel=0.1)
 
 
-def test_one_forced_token_wrong_spoils_a_string(config, monkeypatch):
+def test_accuracy_needs_every_forced_token(config, monkeypatch):
   """Every other string misses its last forced token."""
   count = iter(range(1000))
 
@@ -92,7 +92,7 @@ def test_one_forced_token_wrong_spoils_a_string(config, monkeypatch):
       1 - 20 / sum(r['forced'] for r in raw))
 
 
-def test_bad_input(config):
+def test_build_rejects_bad_input(config):
   with pytest.raises(BadInput, match='num_problems is 1'):
     grammar.build(config, load_mixture(config), override(config, {
         'evals.law.num_problems': 1}).evals.law)

@@ -26,13 +26,13 @@ def same(ours, theirs, inputs, tolerance=2e-5):
     np.testing.assert_allclose(a, b, atol=tolerance)
 
 
-def test_linear():
+def test_linear_gradient_equals_the_formula():
   same(kernels.linear, lambda x, w: x @ w, (normal(0, 7, 5), normal(1, 5, 3)))
 
 
 @pytest.mark.parametrize('kv', [1, 2, 4])
 @pytest.mark.parametrize('segmented', [True, False])
-def test_attention_equals_the_library(kv, segmented):
+def test_attention_equals_jax_nn(kv, segmented):
   q, k, v = (normal(i, 2, 10, n, 8) for i, n in enumerate((4, kv, kv)))
   segments = jnp.asarray([[1] * 4 + [2] * 6, [1] * 10])
   mask = (segments[:, :, None] == segments[:, None, :])[:, None]
@@ -44,7 +44,7 @@ def test_attention_equals_the_library(kv, segmented):
 
 
 @pytest.mark.parametrize('chunk', [1 << 25, 40])
-def test_cross_entropy_is_the_mean_and_gradient_of_the_formula(
+def test_cross_entropy_equals_the_formula_with_its_gradient(
     chunk, monkeypatch):
   """In one piece, and in as many pieces as there are positions."""
   monkeypatch.setattr(kernels, 'CHUNK', chunk)
@@ -76,7 +76,7 @@ def test_chunks_divide_the_row_and_respect_the_limit():
     assert B * T * V // count <= kernels.CHUNK or count == T
 
 
-def test_loss_needs_no_full_logits(tiny):
+def test_loss_holds_no_full_logits(tiny):
   """The largest array of a step with a large vocabulary is a chunk."""
   cfg = model_config(tiny(), 4096)
   params = jax.eval_shape(lambda: decoder.init(cfg, jax.random.key(0)))
@@ -91,7 +91,7 @@ def test_loss_needs_no_full_logits(tiny):
 
 
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
-def test_unrolled_layers_are_the_looped_ones(tiny, dtype):
+def test_unrolled_layers_equal_looped_ones(tiny, dtype):
   import dataclasses
   cfg = model_config(tiny({'model.depth': 3, 'model.dtype': dtype}), 40)
   params = decoder.init(cfg, jax.random.key(0))

@@ -144,7 +144,7 @@ def asked():
   return c
 
 
-def test_scores_are_of_what_the_model_says(asked, monkeypatch):
+def test_evaluator_scores_generated_text(asked, monkeypatch):
   """A model that knows: forced and written answers agree with the truth, and
   one wrong word is one wrong answer."""
   data = load_mixture(asked)
@@ -198,7 +198,7 @@ def test_scores_are_of_what_the_model_says(asked, monkeypatch):
   assert {r['task'] for r in raw} == {'month_mod2', 'luck_rank'}
 
 
-def test_runs_on_a_model(asked):
+def test_evaluator_runs_on_a_model(asked):
   import jax
   data = load_mixture(asked)
   cfg = model_config(asked, len(data.vocab))
@@ -213,7 +213,7 @@ def test_runs_on_a_model(asked):
     ('tasks', 'month_mod3', 'nearest: month_mod'),
     ('tasks', '', 'wanted some of'),
     ('people', 0, 'people is 0')])
-def test_bad_input(asked, key, value, message):
+def test_build_rejects_bad_input(asked, key, value, message):
   spec = asked.evals.tasks.copy_and_resolve_references()
   spec[key] = value
   with pytest.raises(BadInput, match=message):

@@ -107,9 +107,9 @@ def test_identity_and_refusals(tiny):
   config = masked(tiny)
   assert run_id(plain_config(config)) != run_id(plain)
   cfg = model_config(config, V)
-  with pytest.raises(BadInput, match='writes no text'):
+  with pytest.raises(BadInput, match='generates no text'):
     decode.greedy_decode(None, cfg, [[1, 2]], 3)
   with pytest.raises(BadInput, match=r'masked is 1.0, wanted \[0, 1\)'):
     load_mixture(masked(tiny, {'data.mlm_probability': 1.0}))
   with pytest.raises(BadInput, match="wanted extraction or loss"):
-    registry.check(masked(tiny, {'evals.loss.kind': 'knowledge_bits'}))
+    registry.check_evals(masked(tiny, {'evals.loss.kind': 'knowledge_bits'}))

@@ -37,7 +37,7 @@ def tokens(rows, length, seed=1):
 
 
 @pytest.mark.parametrize('at', [0, 1, 7, 14, 15])
-def test_causality_by_gradient(styled, at):
+def test_forward_is_causal_by_gradient(styled, at):
   """The logits at `at` feel every embedding up to it, none after it."""
   cfg, params = styled
   ids = jnp.arange(16)[None] + 3  # every token once, so rows = positions
@@ -88,7 +88,7 @@ def test_rotary_depends_on_distance_only(tiny):
   assert (decoder.rotate(q, jnp.full((1, 1), 9), still) == q).all()
 
 
-def test_parameter_count(styled):
+def test_parameter_count_equals_the_formula(styled):
   cfg, params = styled
   count = sum(x.size for x in jax.tree.leaves(params))
   terms = flops.parameters(cfg)
@@ -171,6 +171,6 @@ def test_dropout_needs_a_key_and_keeps_the_mean(tiny):
     ({'model.mlp': 'swish'}, 'gated_silu'),
     ({'model.dtype': 'float8'}, 'bfloat16'),
     ({'model.dropout': 1.0}, 'wanted \\[0, 1\\)')])
-def test_bad_input(tiny, changes, message):
+def test_model_config_rejects_bad_input(tiny, changes, message):
   with pytest.raises(BadInput, match=message):
     model_config(tiny(changes), V)

@@ -69,7 +69,7 @@ def matrices_of(cfg):
 
 
 @pytest.mark.parametrize('experts', [1, 2])
-def test_muon_moves_each_layers_matrix_by_itself(experts):
+def test_muon_moves_each_matrix_separately(experts):
   cfg = shape_of({'model.num_experts': experts})
   params, grads = trees(cfg)
   updates = updates_of(config_of(), params, grads)['layers']
@@ -89,7 +89,7 @@ def test_muon_moves_each_layers_matrix_by_itself(experts):
       assert 0.6 < singular[real].min() and singular.max() < 1.25, name
 
 
-def test_the_rest_moves_as_under_adamw():
+def test_muon_moves_other_parameters_as_adamw():
   params, grads = trees(shape_of({'model.num_experts': 2}))
   muon, adamw = (updates_of(config_of({'optim.name': name}), params, grads)
                  for name in optim.OPTIMIZERS[::-1])
@@ -102,7 +102,7 @@ def test_the_rest_moves_as_under_adamw():
   assert names == optim.MATRICES.keys() == compress.INPUTS.keys()
 
 
-def test_matrices_are_read_from_inputs_to_outputs():
+def test_muon_matrices_map_inputs_to_outputs():
   """Of a text of two tokens, a linear map's gradient is a sum of two outer
   products, of an input and of what comes back: its rank tells the reading."""
   cfg = shape_of()
@@ -118,7 +118,7 @@ def test_matrices_are_read_from_inputs_to_outputs():
       assert 1 <= rank <= T < min(I, O), name
 
 
-def test_of_adapters_only_differences_are_matrices():
+def test_muon_moves_only_differences_of_adapters():
   cfg = shape_of()
   moved = {}
   for kind, changes in (('lora', {'target_modules': 'query,out'}), ('bottleneck', {}),
@@ -132,6 +132,6 @@ def test_of_adapters_only_differences_are_matrices():
                             'ends': {'embedding': {'difference': False}}}
 
 
-def test_unknown_optimizer():
+def test_make_optimizer_rejects_unknown_names():
   with pytest.raises(BadInput, match="is 'sgd', wanted one of"):
     optim.make_optimizer(config_of({'optim.name': 'sgd'}))

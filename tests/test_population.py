@@ -97,7 +97,7 @@ def test_members_that_share_rows_get_one_batch(one_device, tmp_path):
   data = load_mixture(together[0].config)
   assert all(load_mixture(j.config) is data for j in together)
   assert train_step.build(together[0].config, data, shared=True, members=[
-      j.config for j in together]).lead == (8,)
+      j.config for j in together]).batch_dims == (8,)
   train.run_all(together)
   for i, job in enumerate(jobs(one_device, tmp_path / 'lone', rates)):
     train.run_all([job])
@@ -106,7 +106,7 @@ def test_members_that_share_rows_get_one_batch(one_device, tmp_path):
 
 
 @pytest.mark.cluster
-def test_a_member_goes_on_alone_and_in_other_company(one_device, tmp_path,
+def test_member_resumes_alone_and_in_another_population(one_device, tmp_path,
                                                      monkeypatch, capsys):
   """Stopped at step 4 of 6, one member goes on by itself; then the rest and a
   newcomer go on in one command, and all end as if never stopped."""
@@ -130,14 +130,14 @@ def test_a_member_goes_on_alone_and_in_other_company(one_device, tmp_path,
   assert not run_dir.is_done(parts[0].folder)
   train.run_all(parts)
   said = capsys.readouterr().out
-  assert '2 of 3 runs go on from step 4' in said
-  assert '1 of 3 runs go on from step 0' in said
+  assert '2 of 3 runs continue from step 4' in said
+  assert '1 of 3 runs continue from step 0' in said
   for a, b in zip(whole, parts):
     assert run_dir.is_done(b.folder)
     np.testing.assert_allclose(losses(a.folder), losses(b.folder), rtol=2e-4)
 
 
-def test_one_that_diverges_does_not_stop_the_others(one_device, tmp_path):
+def test_diverged_member_does_not_stop_the_others(one_device, tmp_path):
   members = [{}, {'optim.learning_rate': 1e30}, {'seed.init': 4}]
   together = jobs(one_device, tmp_path, members, {'optim.grad_clip_norm': 0.0})
   with pytest.raises(BadInput, match='1: loss is not finite at step') as e:
@@ -151,13 +151,13 @@ def test_one_that_diverges_does_not_stop_the_others(one_device, tmp_path):
     ([{}, {'log.every': 3}], 'log.every'),
     ([{}, {'seed.init': 1}, {'worlds.bios.people': 14}], 'run 3 of 3'),
 ])
-def test_what_cannot_train_together(one_device, tmp_path, members, message):
+def test_check_population_rejects_different_runs(one_device, tmp_path, members, message):
   with pytest.raises(BadInput, match=message):
     train.run_all(jobs(one_device, tmp_path, members))
   assert not list(tmp_path.iterdir())
 
 
-def test_one_folder_twice(one_device, tmp_path):
+def test_train_rejects_one_folder_for_two_runs(one_device, tmp_path):
   job = train.Job(one_device(), tmp_path / 'a')
   with pytest.raises(BadInput, match='one --workdir'):
     train.run_all([job, job])
@@ -181,7 +181,7 @@ def test_vmappable_with_finds_runs_of_one_shape():
   assert population.population_key(child.config) != population.population_key(runs[0].config)
 
 
-def test_how_many_go_together():
+def test_launch_limits_population_sizes():
   run, = make_runs([{}])
   assert launch.limit(run, False, None) == 1
   assert launch.limit(run, False, 5) == 5
@@ -195,7 +195,7 @@ def test_how_many_go_together():
 
 
 @pytest.mark.drill
-def test_the_launcher_groups_and_a_kill_loses_nothing(tmp_path):
+def test_launch_resumes_populations_after_a_kill(tmp_path):
   """kill -9 of a population: the launcher tries half as many, which resume;
   every run ends done."""
   runs = make_runs([{'seed.init': i, 'steps': 300, 'checkpoint.every': 20,
@@ -231,7 +231,7 @@ def test_the_launcher_groups_and_a_kill_loses_nothing(tmp_path):
 
 
 @pytest.mark.cluster
-def test_what_is_wrong_with_one_group_stops_no_other(one_device, tmp_path):
+def test_failure_of_one_group_does_not_stop_the_others(one_device, tmp_path):
   """A member that diverges again after a stop, at a step of its own."""
   members = [{'optim.learning_rate': 1e30}, {}, {'seed.init': 4}]
   bad, *good = jobs(one_device, tmp_path, members, {'optim.grad_clip_norm': 0.0})
@@ -247,7 +247,7 @@ def test_what_is_wrong_with_one_group_stops_no_other(one_device, tmp_path):
   assert all(run_dir.is_done(j.folder) for j in good)
 
 
-def test_streams_must_be_shared():
+def test_population_key_requires_shared_streams():
   base = {'data.source': 'seqio:a'}
   one, other, same = (sweep.Run('configs/default.py', base | c, {}) for c in (
       {'seed.data': 0}, {'seed.data': 1}, {'optim.learning_rate': 1e-3}))

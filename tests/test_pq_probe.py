@@ -31,7 +31,7 @@ def built(config, spec):
 
 
 @pytest.mark.parametrize('variant', ['single', 'multi5_permute'])
-def test_a_p_probe_reads_just_before_each_attribute(variant):
+def test_p_probe_reads_just_before_each_attribute(variant):
   config, spec = settings('p_probe')
   data, world, probe = built(
       override(config, {'worlds.bios.variant': variant}), spec)
@@ -60,7 +60,7 @@ def tokens_after(batch, row, at, count):
   return batch.tokens[row, at + 1:at + 1 + count]
 
 
-def test_a_q_probe_reads_a_name_and_nothing_else():
+def test_q_probe_reads_a_name_and_nothing_else():
   data, world, probe = built(*settings('q_probe'))
   for batch in probe.batches.values():
     for row, at, person in zip(batch.tokens, batch.at[:, 0],
@@ -71,7 +71,7 @@ def test_a_q_probe_reads_a_name_and_nothing_else():
 
 
 @pytest.mark.parametrize('kind', ['p_probe', 'q_probe'])
-def test_probes_learn_what_names_hold_and_no_more(kind):
+def test_probes_learn_what_names_predict_and_no_more(kind):
   """On names that hold the major, a probe of an untrained model finds it; of
   attributes that names do not hold it finds nothing."""
   config, spec = settings(kind, steps=120, batch=8, learning_rate=0.03)
@@ -119,7 +119,7 @@ def test_embeddings_of_names_stay_when_they_are_left_out(kind):
         'in': update, 'out': draw[:cfg.width].T}}},
         'scale': 1, 'bias': 0, 'bias_map': 0, 'map': jax.random.normal(
             jax.random.key(2), (cfg.width, probe.kind.classes))}
-    return pq_probe.probe_logits(weights, params, batch, updated, cfg,
+    return pq_probe.pq_probe_logits(weights, params, batch, updated, cfg,
                                  probe.kind)[0]
 
   kept = pq_probe.updated_tokens(world, data, cfg.vocab, False)
@@ -131,6 +131,6 @@ def test_embeddings_of_names_stay_when_they_are_left_out(kind):
 
 
 @pytest.mark.parametrize('key', ['people', 'steps', 'rank', 'batch'])
-def test_bad_input(key):
+def test_build_rejects_bad_input(key):
   with pytest.raises(BadInput, match=f'{key} is 0'):
     built(*settings('p_probe', **{key: 0}))

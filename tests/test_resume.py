@@ -84,7 +84,7 @@ def test_resume_is_bitwise(undisturbed, tmp_path, monkeypatch, at):
   assert_same_end(whole, tmp_path / 'run', config)
 
 
-def test_truncated_newest_falls_back_and_says_so(
+def test_restore_falls_back_when_the_newest_is_truncated(
     undisturbed, tmp_path, monkeypatch, capfd):
   config, whole = undisturbed
   folder = tmp_path / 'run'
@@ -102,7 +102,7 @@ def test_truncated_newest_falls_back_and_says_so(
   assert_same_end(whole, folder, config)
 
 
-def test_corrupt_bytes_fall_back(undisturbed, tmp_path, monkeypatch, capfd):
+def test_restore_falls_back_when_bytes_are_corrupt(undisturbed, tmp_path, monkeypatch, capfd):
   """Flipped bytes, sizes unchanged: found by the checksums."""
   config, whole = undisturbed
   folder = tmp_path / 'run'
@@ -119,7 +119,7 @@ def test_corrupt_bytes_fall_back(undisturbed, tmp_path, monkeypatch, capfd):
   assert_same_end(whole, folder, config)
 
 
-def test_no_readable_checkpoint_keeps_what_there_is(
+def test_restore_moves_nothing_when_none_is_readable(
     undisturbed, tmp_path, monkeypatch):
   config, _ = undisturbed
   folder = tmp_path / 'run'
@@ -134,7 +134,7 @@ def test_no_readable_checkpoint_keeps_what_there_is(
     assert run_dir.read_rows(folder / 'metrics.jsonl') == rows_before
 
 
-def test_another_mesh_restores(undisturbed, tmp_path, monkeypatch, tiny):
+def test_restore_works_on_another_mesh(undisturbed, tmp_path, monkeypatch, tiny):
   config, whole = undisturbed
   folder = tmp_path / 'run'
   interrupted(config, folder, 7, monkeypatch)
@@ -146,7 +146,7 @@ def test_another_mesh_restores(undisturbed, tmp_path, monkeypatch, tiny):
     np.testing.assert_allclose(p, q, atol=1e-4)
 
 
-def test_another_computation_is_refused(undisturbed, tmp_path, tiny):
+def test_train_rejects_a_folder_of_another_computation(undisturbed, tmp_path, tiny):
   _, whole = undisturbed
   folder = tmp_path / 'run'
   shutil.copytree(whole, folder)
@@ -156,7 +156,7 @@ def test_another_computation_is_refused(undisturbed, tmp_path, tiny):
   train.run(tiny(MORE | {'log.every': 7, 'runtime.remat': True}), folder)
 
 
-def test_full_disk_is_said_before_half_a_checkpoint_is_written(
+def test_save_checks_disk_space_first(
     undisturbed, tmp_path, monkeypatch):
   config, whole = undisturbed
   folder = tmp_path / 'run'
@@ -170,7 +170,7 @@ def test_full_disk_is_said_before_half_a_checkpoint_is_written(
   assert_same_end(whole, folder, config)
 
 
-def test_missing_and_foreign_checkpoints(undisturbed, tmp_path, tiny):
+def test_load_params_rejects_missing_and_foreign_checkpoints(undisturbed, tmp_path, tiny):
   config, whole = undisturbed
   trainer = train_step.build(config, load_mixture(config))
   with pytest.raises(BadInput, match='no checkpoints in'):
@@ -181,7 +181,7 @@ def test_missing_and_foreign_checkpoints(undisturbed, tmp_path, tiny):
     checkpoint.load_params(whole, wide)
 
 
-def test_a_copied_in_checkpoint_of_another_run_is_refused(
+def test_restore_rejects_a_checkpoint_of_another_run(
     undisturbed, tmp_path, tiny):
   _, whole = undisturbed
   other = tiny(MORE | {'seed.init': 9})
@@ -190,14 +190,14 @@ def test_a_copied_in_checkpoint_of_another_run_is_refused(
     train.run(other, tmp_path / 'run')
 
 
-def test_tensorstores_own_words_for_a_full_disk(tmp_path):
+def test_disk_errors_recognize_tensorstore(tmp_path):
   with pytest.raises(BadInput, match='No space left'), disk_errors(tmp_path):
     raise ValueError('INTERNAL: write failed: No space left on device')
   with pytest.raises(ZeroDivisionError), disk_errors(tmp_path):
     raise ZeroDivisionError
 
 
-def test_meta_is_what_it_was_when_saved(tmp_path):
+def test_meta_is_copied_when_saved(tmp_path):
   """It is written in the background: what the loop counts on is no part."""
   saved = checkpoint.Checkpoints(tmp_path)
   meta, x = {'step': 1, 'entries': [1, 2]}, {'w': jax.numpy.ones(3)}
@@ -213,7 +213,7 @@ def test_meta_is_what_it_was_when_saved(tmp_path):
   saved.close()
 
 
-def test_a_torn_metrics_line_is_dropped(undisturbed, tmp_path, monkeypatch):
+def test_metrics_writer_drops_a_torn_line(undisturbed, tmp_path, monkeypatch):
   config, whole = undisturbed
   folder = tmp_path / 'run'
   interrupted(config, folder, 7, monkeypatch)
@@ -256,7 +256,7 @@ def test_sigterm_saves_and_exits_0(tmp_path):
 
 @pytest.mark.drill
 @pytest.mark.timeout(1500)
-def test_twenty_kills(tmp_path):
+def test_resume_survives_twenty_kills(tmp_path):
   """kill -9 at 20 random moments; saving at nearly each step puts many of
   them inside a save. The end is bitwise the undisturbed one."""
   from configs import default

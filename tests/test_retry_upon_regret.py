@@ -108,7 +108,7 @@ def removed(partials):
   return np.array([p.retries for p in partials])
 
 
-def test_perfect_detectors_fire_at_what_they_should(
+def test_perfect_detectors_fire_at_every_error_of_theirs(
     config, problems, monkeypatch):
   long = np.array([len(s) > 2 for s in problems[2]])
   assert 2 < long.sum() < PROMPTS
@@ -181,7 +181,7 @@ def test_probe_is_read_at_the_start_of_the_sentence(
   assert find(found, 'detected', split='s', detector='blind')['n'] == long
 
 
-def test_state_detector_learns_what_states_hold(config):
+def test_state_detector_learns_from_states(config):
   """Sentences of token 7 are wrong; the states at the full stop hold it."""
   data = load_mixture(config)
   cfg = model_config(config, len(data.vocab))
@@ -259,7 +259,7 @@ def test_evaluator_without_a_detector_is_greedy_decoding(config):
     ({'decode': 'greedy'}, 'wanted sample'),
     ({'max_new_tokens': 0}, 'max_new_tokens is 0'),
     ({'verifier_samples': 0}, 'verifier_samples is 0, wanted at least 1')])
-def test_bad_settings(config, changes, message):
+def test_build_rejects_bad_settings(config, changes, message):
   config = override(config, {
       f'evals.regret.{k}': v for k, v in changes.items()})
   with pytest.raises(BadInput, match=message):

@@ -25,12 +25,12 @@ def three_steps(config, devices=None):
   trainer = train_step.build(config, data, devices)
   state = trainer.init()
   first = jax.tree.map(np.asarray, state)
-  local = loader.local_rows(trainer.batch_shardings['task'], trainer.lead)
+  local = loader.local_rows(trainer.batch_shardings['task'], trainer.batch_dims)
   batches = loader.host_batches([data], config.data.batch_size, local, 0)
   losses = []
   with jax.set_mesh(trainer.mesh):
     for _ in range(3):
-      batch = loader.to_devices(next(batches), local, trainer.lead,
+      batch = loader.to_devices(next(batches), local, trainer.batch_dims,
                                   trainer.batch_shardings)
       state, sums = trainer.step(state, batch)
       losses.append(float(sums['loss'].sum()))
@@ -52,7 +52,7 @@ EXPERTS = {'model.num_experts': 4, 'model.mlp_ratio': 1.0}
 @pytest.mark.parametrize('mesh,changes', [
     *[(m, {}) for m in MESHES if m != 'experts'], ('fsdp x tensor', LLAMA),
     ('experts', EXPERTS)])
-def test_every_mesh_computes_the_same(tiny, mesh, changes, reference):
+def test_train_step_is_the_same_on_every_mesh(tiny, mesh, changes, reference):
   alone = str(changes)
   if alone not in reference:
     reference[alone] = three_steps(
@@ -75,7 +75,7 @@ def named(tree):
 
 
 @pytest.mark.parametrize('optimizer,count', [('adamw', 2), ('muon', 1)])
-def test_parameters_and_moments_are_cut_alike(tiny, optimizer, count):
+def test_moments_are_sharded_like_parameters(tiny, optimizer, count):
   config = tiny(keys((2, 2, 2)) | {'optim.name': optimizer})
   trainer = train_step.build(config, load_mixture(config))
   state = trainer.init()
@@ -95,7 +95,7 @@ def test_parameters_and_moments_are_cut_alike(tiny, optimizer, count):
   assert on_first < 0.4 * whole
 
 
-def test_two_axes_on_one_mesh_axis_raise():
+def test_partition_spec_raises_for_two_axes_on_one_mesh_axis():
   with pytest.raises(ValueError, match='two axes'):
     sharding.partition_spec(('heads', 'mlp'))
   with pytest.raises(KeyError):
@@ -111,7 +111,7 @@ def test_two_axes_on_one_mesh_axis_raise():
     ({'runtime.mesh.tensor': 4}, 'model.heads is 2'),
     ({'runtime.mesh.data': 1, 'runtime.mesh.tensor': 3, 'model.heads': 3,
       'model.width': 24}, 'the vocabulary is')])
-def test_bad_input(tiny, changes, message):
+def test_mesh_rejects_bad_input(tiny, changes, message):
   config = tiny(changes)
   with pytest.raises(BadInput, match=message):
     train_step.build(config, load_mixture(config))

@@ -76,7 +76,7 @@ def value(found, metric, split='test', **where):
   return find(found, metric, split=split, **where)['value']
 
 
-def test_true_solutions_are_right_and_spoiled_ones_wrong(config, monkeypatch):
+def test_judge_solution_accepts_true_and_rejects_spoiled_ones(config, monkeypatch):
   found, raw = evaluate(config, monkeypatch, lambda e, text: text)
   for split in ('test', 'test_op4'):
     mine = [r for r in raw if r['split'] == split]
@@ -100,7 +100,7 @@ def test_true_solutions_are_right_and_spoiled_ones_wrong(config, monkeypatch):
   assert value(found, 'answer_accuracy') == 1 > value(found, 'accuracy') == 0
 
 
-def test_counts_by_op_and_retries(config, monkeypatch):
+def test_solution_rows_count_by_op_and_retries(config, monkeypatch):
   found, raw = evaluate(config, monkeypatch, lambda e, text: (
       f" Define{e.pieces[1]}'s{e.pieces[3]} as BACK." + (
           text if e.meta['op'] == 1 else '')))
@@ -116,13 +116,13 @@ def test_counts_by_op_and_retries(config, monkeypatch):
   assert find(found, 'retries', split='test')['n'] == len(ones)
   assert find(found, 'retries_wrong', split='test')['n'] == 40 - len(ones)
   world = load_mixture(config).worlds['igsm']
-  constant = solutions.majority_baseline(world)
+  constant = solutions.most_frequent_answer(world)
   assert value(found, 'majority_baseline') == np.mean(
       [world.example('test', r['index']).meta['answer'] == constant
        for r in mine])
 
 
-def test_problems_that_occurred_in_training_are_set_apart(config, monkeypatch):
+def test_problems_that_occurred_in_training_have_rows_without_them(config, monkeypatch):
   """A model that has memorised the first half of each split."""
   data = load_mixture(config)
   world = data.worlds['igsm']
@@ -173,7 +173,7 @@ def test_problems_to_train_on_are_not_test_problems_by_text(config):
     solutions.problems(data, world, 'train_op1', 30, few)
 
 
-def test_first_error_is_of_the_first_wrong_sentence():
+def test_first_error_type_is_of_the_first_wrong_sentence():
   """A problem with B = 3, Y = 4, C = B + Y."""
   problem = checker.Problem(TEXT, ITEMS)
   b = " Define Gull's Brig as b; so b = 3."
@@ -249,13 +249,13 @@ def test_loop_and_command_write_the_same_rows(config, tmp_path, capsys):
     ({'num_problems': 0}, 'num_problems is 0'),
     ({'decode': 'beam'}, 'wanted greedy'),
     ({'max_new_tokens': 0}, 'max_new_tokens is 0')])
-def test_bad_settings(config, changes, message):
+def test_build_rejects_bad_settings(config, changes, message):
   with pytest.raises(BadInput, match=message):
     built(override(config, {
         f'evals.reasoning.{k}': v for k, v in changes.items()}))
 
 
-def test_other_worlds_and_short_rows(config, tiny):
+def test_build_rejects_other_worlds_and_short_rows(config, tiny):
   with pytest.raises(BadInput, match='wanted longer rows'):
     built(override(config, {'data.seq_len': 30}))
   c = tiny({'evals.loss.kind': 'solutions'})

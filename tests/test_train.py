@@ -52,7 +52,7 @@ def test_accumulation_changes_rounding_only(one_device):
     assert (sums['entries'] == results[0][1]['entries']).all()
 
 
-def test_sums_are_what_the_rows_hold(one_device):
+def test_loss_sums_match_the_rows(one_device):
   data, cfg, tx, state = pieces(one_device())
   batch = batch_of(data, 0, 8)
   _, sums = train_step.make_step(cfg, tx, 2)(state, batch)
@@ -66,7 +66,7 @@ def test_sums_are_what_the_rows_hold(one_device):
   assert abs(mean['loss'] - np.log(cfg.vocab)) < 1.5
 
 
-def test_padding_and_weight_zero_bear_no_gradient(one_device):
+def test_padding_and_weight_zero_have_no_gradient(one_device):
   data, cfg, _, state = pieces(one_device({'data.tasks.qa.loss': 'answers'}))
   batch = batch_of(data, 0, 4)
   grad = jax.grad(lambda p, b: train_step.loss_sums(p, b, cfg, 2)[0])
@@ -77,7 +77,7 @@ def test_padding_and_weight_zero_bear_no_gradient(one_device):
                grad(state.params, other))
 
 
-def test_a_population_member_equals_the_lone_run(one_device):
+def test_vmapped_step_equals_the_lone_step(one_device):
   """The step works under vmap: seeds in one program."""
   config = one_device()
   data, cfg, tx, _ = pieces(config)
@@ -134,7 +134,7 @@ def test_training_learns_and_writes_its_folder(one_device, tmp_path):
   assert len(run_dir.read_rows(folder / 'metrics.jsonl')) == len(written)
 
 
-def test_only_stale_evaluations_are_run_again(
+def test_stale_evals_alone_are_run_again(
     one_device, tmp_path, monkeypatch, capsys):
   folder, evaluated, build = tmp_path / 'run', [], registry.build
 
@@ -227,7 +227,7 @@ def test_finetuning_starts_from_the_parents_parameters(one_device, tmp_path):
 
 
 @pytest.mark.parametrize('schedule', optim.SCHEDULES)
-def test_schedules(tiny, schedule):
+def test_lr_schedule_has_the_named_shape(tiny, schedule):
   config = tiny({'optim.schedule': schedule, 'steps': 100, 'optim.warmup_steps': 10,
                  'optim.learning_rate': 1.0})
   rate = optim.lr_schedule(config)
@@ -253,7 +253,7 @@ def test_weight_decay_spares_scales_and_biases(one_device):
     assert bool(jnp.any(update != 0)) != spared, path
 
 
-def test_wandb_mirror_offline_and_when_it_fails(tmp_path, monkeypatch):
+def test_wandb_mirror_works_offline_and_when_it_fails(tmp_path, monkeypatch):
   config = {'log': {'wandb': 'offline', 'project': 'test'}, 'init_from': None}
   writer = metrics.MetricsWriter(tmp_path / 'a', config)
   writer.write('train', 1, loss=2.0)
@@ -285,6 +285,6 @@ def test_wandb_mirror_offline_and_when_it_fails(tmp_path, monkeypatch):
     ({'log.every': 0}, 'log.every is 0'),
     ({'log.wandb': 'offlin'}, "'offlin'"),
     ({'runtime.attention': 'cudnn'}, 'wanted a GPU')])
-def test_bad_input(one_device, tmp_path, changes, message):
+def test_train_rejects_bad_input(one_device, tmp_path, changes, message):
   with pytest.raises(BadInput, match=message):
     train.run(one_device(changes), tmp_path / 'run')

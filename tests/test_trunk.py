@@ -29,7 +29,7 @@ def trunk(tmp_path_factory):
   return make, folder
 
 
-def test_a_branch_ends_where_the_lone_run_does(trunk, tmp_path, capsys):
+def test_branch_ends_where_the_lone_run_does(trunk, tmp_path, capsys):
   """The knee is step 6 of 8; the trunk has 3, 6 and 9."""
   make, folder = trunk
   lone, branched = make(BRANCH), make(BRANCH | {'runtime.branch_from': str(folder)})
@@ -51,14 +51,14 @@ def test_a_branch_ends_where_the_lone_run_does(trunk, tmp_path, capsys):
     ({'seed.data': 1}, 'differs in seed.data'),
     ({'optim.schedule': 'cosine'}, 'wanted constant or wsd'),
     ({'optim.decay_fraction': 0.75}, 'wanted one of step 2 or before')])
-def test_another_run_is_no_trunk(trunk, tmp_path, changes, message):
+def test_branch_rejects_another_run_as_trunk(trunk, tmp_path, changes, message):
   make, folder = trunk
   config = make(BRANCH | {'runtime.branch_from': str(folder)} | changes)
   with pytest.raises(BadInput, match=message):
     train.run(config, tmp_path / 'branch')
 
 
-def test_the_launcher_lets_trunks_go_first(trunk, tmp_path):
+def test_launch_runs_trunks_first(trunk, tmp_path):
   make, _ = trunk
   config = 'configs/biographies.py'
   small = {k: v for k, v in flat_keys(plain_config(make({}))).items()
@@ -76,7 +76,7 @@ def test_the_launcher_lets_trunks_go_first(trunk, tmp_path):
   assert told == [2, 4, 6, 8]
 
 
-def test_a_killed_branch_goes_on_by_itself(trunk, tmp_path, monkeypatch):
+def test_killed_branch_resumes_from_its_own_checkpoint(trunk, tmp_path, monkeypatch):
   from physics_lm import checkpoint
   make, folder = trunk
   config = make(BRANCH | {'runtime.branch_from': str(folder), 'checkpoint.every': 7})

@@ -38,7 +38,7 @@ def config():
   return c
 
 
-def test_labels_of_a_problem():
+def test_true_label_follows_the_problem():
   problem = checker.Problem(TEXT, ITEMS)
   assert set(v_probe.quantities(problem)) == {B, C, Y, T, ALL_G, ALL_T}
   far = v_probe.distances(problem)
@@ -91,7 +91,7 @@ def test_queries_are_cut_where_the_task_is_probed(config, task, order):
       assert a.label == told
 
 
-def test_a_probe_learns_what_states_hold_and_no_more(config):
+def test_probe_learns_from_states_and_no_more(config):
   """What kind of words a text has: it is read from the text, not from the
   mark, which is all that there is before the first layer."""
   data = load_mixture(config)
@@ -114,9 +114,9 @@ def test_a_probe_learns_what_states_hold_and_no_more(config):
   probe = v_probe.train_probe(params, cfg, pack(asked), 2, spec,
                               jax.random.key(1))
   held = asked[:150]
-  predicted = v_probe.predict(probe, params, pack(held), cfg, spec)
+  predicted = v_probe.predict_labels(probe, params, pack(held), cfg, spec)
   assert predicted.shape == (cfg.depth + 1, 150)
-  found = v_probe.accuracy_rows(predicted, held, 'x', 'trained', 0)
+  found = v_probe.v_probe_rows(predicted, held, 'x', 'trained', 0)
   baseline = v_probe.share_rows(held, 'x', 0, 0)[0]['value']
   first, last = (find(found, 'accuracy', split='x', model='trained',
                       layer=layer)['value'] for layer in (0, 'last'))
@@ -125,7 +125,7 @@ def test_a_probe_learns_what_states_hold_and_no_more(config):
 
 
 @pytest.mark.parametrize('task', ['can_next', 'dep'])
-def test_logits_with_cached_texts_are_those_of_whole_texts(config, task):
+def test_v_probe_logits_with_cached_texts_equal_full_texts(config, task):
   """The heads see the states of text and name in one, cut where asked."""
   data = load_mixture(config)
   cfg = model_config(config, len(data.vocab))
@@ -137,7 +137,7 @@ def test_logits_with_cached_texts_are_those_of_whole_texts(config, task):
   def draw(*shape):
     return 0.3 * jax.random.normal(next(key), shape)
 
-  probe = {'update': adapters.init_adapter(v_probe.embedding_update(spec.rank), cfg,
+  probe = {'update': adapters.init_adapter(adapters.embedding_adapter(spec.rank), cfg,
                                    next(key)),
            'marks': draw(v_probe.MARKS, cfg.width),
            'heads': draw(cfg.depth + 1, cfg.width, 2),
@@ -145,13 +145,13 @@ def test_logits_with_cached_texts_are_those_of_whole_texts(config, task):
   table = jnp.concatenate([params['ends']['embedding'], probe['marks']])
   wide = dataclasses.replace(cfg, vocab=cfg.vocab + v_probe.MARKS)
   compared = set()
-  logits = jax.jit(v_probe.probe_logits, static_argnums=(4, 5))
+  logits = jax.jit(v_probe.v_probe_logits, static_argnums=(4, 5))
   read = jax.jit(decoder.forward, static_argnames=('cfg', 'taps'))
   sizes = v_probe.packed_sizes(asked)
   for part in v_probe.pack_queries(asked, 5, **sizes):
     cache = v_probe.text_cache(params, part['texts'], cfg)
     got = logits(probe, params, cache, part, cfg,
-                 v_probe.embedding_update(spec.rank))
+                 adapters.embedding_adapter(spec.rank))
     for i, (row, at) in enumerate(zip(part['row'], part['at'])):
       ids = [*part['texts'][row][:at], *part['names'][i]]
       _, stream = read(
@@ -167,11 +167,11 @@ def test_logits_with_cached_texts_are_those_of_whole_texts(config, task):
       asked, 2, **sizes)) == len(asked)
 
 
-def test_accuracy_rows_by_label_layer_and_distance():
+def test_v_probe_rows_by_label_layer_and_distance():
   queries = [v_probe.ProbeQuery((), 0, [], *x) for x in
              ((1, 0), (1, 2), (0, -1), (0, -1), (0, -1))]
   predicted = np.array([[0, 0, 0, 0, 0], [1, 0, 0, 0, 1]])
-  found = v_probe.accuracy_rows(predicted, queries, 's', 'trained', 0)
+  found = v_probe.v_probe_rows(predicted, queries, 's', 'trained', 0)
 
   def value(layer='last', **where):
     return find(found, 'accuracy', split='s', model='trained', layer=layer,
@@ -213,7 +213,7 @@ def test_evaluator_probes_the_trained_and_an_untrained_model(config):
 
 @pytest.mark.parametrize('changes,message', [
     ({'probe': 'need'}, 'nearest: nece'), ({'steps': 0}, 'steps is 0')])
-def test_bad_settings(config, changes, message):
+def test_build_rejects_bad_settings(config, changes, message):
   c = override(config, {f'evals.reasoning.{k}': v
                             for k, v in changes.items()})
   with pytest.raises(BadInput, match=message):

@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None):
   config = restore.run_config(a.folder)
   if a.eval and a.eval not in config.evals:
     raise BadInput(f'--eval is {a.eval!r}; {nearest(a.eval, config.evals)}')
-  registry.check(config)
+  registry.check_evals(config)
   run = restore.load_run(a.folder)
   names = [a.eval] if a.eval else list(config.evals)
   for name, evaluator in registry.build(config, run.data, a.folder,

@@ -1,7 +1,7 @@
-"""Knowledge extraction: are questions answered exactly (Part 3.1)?
+"""Knowledge extraction: accuracy of answers about people (Part 3.1).
 
-Accuracy of the whole answer and of its first token, in answers to questions
-and in the biography's own sentences, for both person splits: 'train' (people
+Exact match of the answer and of its first token, in answers to questions and
+in the biography's own sentences, for both person splits: 'train' (people
 whose questions may be trained on) and 'test' (held out). The majority baseline
 is the accuracy of one constant answer: the most frequent value among the
 training people.
@@ -63,10 +63,10 @@ class Extraction:
           'value_tokens': 'one' if tokens <= 1 else 'more',
           'correct': bool(correct[at].all()),
           'first_correct': bool(correct[at][0]), 'nats': float(nll[at].sum())})
-    return Records(accuracy_rows(raw) + self.baseline_rows, raw)
+    return Records(extraction_rows(raw) + self.baseline_rows, raw)
 
 
-def accuracy_rows(raw: list[dict]) -> list[dict]:
+def extraction_rows(raw: list[dict]) -> list[dict]:
   """Rows of accuracy and first_token_accuracy of raw outcomes."""
   parts = collections.defaultdict(list)
   for r in raw:
@@ -91,7 +91,8 @@ def accuracy_rows(raw: list[dict]) -> list[dict]:
   return out
 
 
-def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Extraction:
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
+          ) -> Extraction:
   """At most spec.people people of each split. Raises BadInput when there are
   none, or a row is shorter than an example."""
   teacher_forcing.check_positive(spec, 'people')

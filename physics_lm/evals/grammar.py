@@ -1,15 +1,15 @@
-"""How far is a model from the exact distribution of a grammar?
+"""Excess loss of a model over the exact distribution of a grammar.
 
 The strings are of the split 'test', each in a segment of its own, and none is
 left out for its length. (A training row drops strings that do not fit, so
-training losses are of somewhat shorter strings than the grammar's.) Beside the
-model's loss on them is -log P, exact (worlds/grammar.py): their difference is
-the mean relative entropy, the excess loss L - H without the noise of drawing
-strings.
+training losses are of somewhat shorter strings than the grammar's.) Their
+entropy is -log P, exact (worlds/grammar.py); the difference from the model's
+loss is the mean relative entropy, the excess loss L - H without the sampling
+noise of the strings.
 
-A token is forced when the grammar allows no other at this place. `accuracy`
-is the share of strings in which the model's first choice is right at all forced
-tokens: it needs every one of them, while the loss is a mean.
+A token is forced when the grammar allows no other at its position. `accuracy`
+is the share of strings in which the argmax is correct at all forced tokens: it
+needs every one of them, while the loss is a mean.
 """
 
 import collections
@@ -31,11 +31,11 @@ FORCED = 1 - 1e-9  # probability of the only symbol that may follow
 
 
 @dataclasses.dataclass(frozen=True)
-class Grammar:
+class GrammarEval:
   """Metrics, in nats per token with the end token counted as one: nll (the
   model's), entropy (of the same strings, exact), kl (their difference),
   kl_error (its standard error), kl_end (the part of kl at end tokens, where the
-  root's own rules are needed; ends predicted elsewhere are not in it). And
+  root's own rules are needed; it leaves out ends predicted elsewhere). And
   forced_accuracy (of forced tokens), accuracy (of strings),
   majority_baseline (the most frequent forced token), forced_tokens (per
   string). No slices; n counts strings."""
@@ -82,8 +82,8 @@ class Grammar:
 
 @functools.lru_cache(4)
 def exact_probabilities(world: base.World, count: int) -> list[np.ndarray]:
-  """The grammar's probability of each token and of the end, given those
-  before, for the first `count` test strings."""
+  """The grammar's conditional probability of each token and of the end, for the
+  first `count` test strings."""
   out = []
   for at in range(0, count, 32):
     strings = [world.string('test', i) for i in range(at, min(at + 32, count))]
@@ -92,7 +92,8 @@ def exact_probabilities(world: base.World, count: int) -> list[np.ndarray]:
   return out
 
 
-def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Grammar:
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
+          ) -> GrammarEval:
   """The first spec.num_problems strings of the split 'test'. Raises
   BadInput."""
   if spec.num_problems < 2:
@@ -105,6 +106,6 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Gramma
   # A span of each first token, to find the strings in the rows.
   examples = [dataclasses.replace(world.example('test', i), answers=(
       ('string', 0),)) for i in range(spec.num_problems)]
-  return Grammar(teacher_forcing.evaluated_model(config, data),
-                 config.data.batch_size, world, strings,
-                 *teacher_forcing.pack(data, examples))
+  return GrammarEval(teacher_forcing.evaluated_model(config, data),
+                     config.data.batch_size, world, strings,
+                     *teacher_forcing.pack(data, examples))

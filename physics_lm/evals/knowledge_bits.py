@@ -1,13 +1,13 @@
-"""How many bits of knowledge does a model store (Part 3.3)?
+"""Bits of knowledge that a model stores (Part 3.3).
 
 With p1, p2, p3 the expected losses in nats, each the sum over its tokens, of a
-name (after the end token), of an attribute's whole value, and of its first
-chunk, a model on N people of bioD(N, K, C, D, L, T) stores at least
+name (after the end token), of an attribute's value, and of its first chunk, a
+model on N people of bioD(N, K, C, D, L, T) stores at least
 
   bits = N log2(N0 / e^p1) + N K log2(D^C / e^p2) + K D log2(T^L / (D e^p3))
 
-(theorem 3.2, less lower-order terms): no shorter description of its weights
-could predict as well. The three terms are name, value and diversity. A
+(theorem 3.2, without lower-order terms): no shorter description of its weights
+could have this loss. The three terms are name, value and diversity. A
 perfect memory has p1 = ln N and p2 = p3 = 0 and stores bits_max. For bioS
 (definition 4.3) the lists of values count as known:
 
@@ -105,7 +105,8 @@ class KnowledgeBits:
             ) -> list[dict]:
     by_term = terms(self.world, p1, p2, p3)
     bits_max = sum(terms(self.world, math.log(self.world.n), 0, 0).values())
-    tables = (1 if self.cfg.tie_embeddings else 2) * self.vocab_size * self.cfg.width
+    tables = 1 if self.cfg.tie_embeddings else 2
+    tables *= self.vocab_size * self.cfg.width
     parameters = flops.parameters(self.cfg).rest + tables
     bits = sum(max(v, 0.0) for v in by_term.values())
     values = {
@@ -119,9 +120,10 @@ class KnowledgeBits:
         row('bits', v, n, term=k) for k, v in by_term.items()]
 
 
-def losses(nll: np.ndarray, spans: list[AnswerSpan], count: int):
-  """Loss in nats of each entry's name [count], of each whole value and of its
-  first chunk, both {(entry, attribute): nats}."""
+def losses(nll: np.ndarray, spans: list[AnswerSpan], count: int
+           ) -> tuple[np.ndarray, dict, dict]:
+  """Loss in nats of each entry's name [count], of each value and of its first
+  chunk, both {(entry, attribute): nats}."""
   name = np.zeros(count)
   value: dict[tuple[int, str], float] = {}
   first: dict[tuple[int, str], float] = {}
@@ -143,7 +145,7 @@ def _mean_of(nats: dict[tuple[int, str], float], attribute: str) -> float:
 def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
           ) -> KnowledgeBits:
   """At most spec.people entries, each in a segment of its own. Raises BadInput
-  for none, and for a compression that cannot be."""
+  for none, and for an impossible compression."""
   compress.check_compression(spec, config.model.num_experts)
   teacher_forcing.check_positive(spec, 'people')
   world = data.worlds[spec.world]
@@ -152,6 +154,6 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
   entries = [world.entry(i * world.people('bio') // count)
              for i in range(count)]
   return KnowledgeBits(
-      teacher_forcing.evaluated_model(config, data), config.data.batch_size, spec,
-      world, entries, *teacher_forcing.pack(data, entries, spec.tag),
+      teacher_forcing.evaluated_model(config, data), config.data.batch_size,
+      spec, world, entries, *teacher_forcing.pack(data, entries, spec.tag),
       len(data.vocab))

@@ -15,7 +15,7 @@ from physics_lm.evals import teacher_forcing
 from physics_lm.evals.records import Records, row
 from physics_lm.model.config import ModelConfig
 
-_HELD_OUT = 1 << 40  # no training run draws rows from this number on
+_HELD_OUT = 1 << 40  # no training run draws rows from this index on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,5 +53,5 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Loss:
       batch = [mixture.packed_row(alone, _HELD_OUT + i * spec.num_rows + k)
                for k in range(spec.num_rows)]
     packed[task.name] = {k: np.stack([r[k] for r in batch]) for k in batch[0]}
-  return Loss(teacher_forcing.evaluated_model(config, data), config.data.batch_size,
-              packed)
+  return Loss(teacher_forcing.evaluated_model(config, data),
+              config.data.batch_size, packed)

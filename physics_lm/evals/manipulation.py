@@ -1,13 +1,13 @@
-"""Manipulation of knowledge: are tasks about it answered right (Part 3.2)?
+"""Knowledge manipulation: accuracy with and without CoT (Part 3.2).
 
 acc_no_cot is the accuracy of the answer alone, after "Answer:". For tasks
 whose answer follows from facts, acc_cot is the accuracy of the answer after a
-chain of thought that the model writes itself, after "Hint:", and cot_fact_acc
-that of the facts in the chain. Answers without a chain are scored
+chain of thought that the model generates, after "Hint:", and cot_fact_acc that
+of the facts in the chain. Answers without a chain are scored
 teacher-forced, which is greedy exact match. majority_baseline is the accuracy
 of the most frequent answer to training questions.
 
-Each person is the first one of the same number of questions, so that means over
+Each person is the first person of equally many questions, so that means over
 questions are means over people.
 """
 
@@ -31,7 +31,7 @@ ACCURACIES = ('acc_no_cot', 'acc_cot', 'cot_fact_acc')
 
 
 @dataclasses.dataclass(frozen=True)
-class Manipulation:
+class ManipulationEval:
   """Metrics acc_no_cot, acc_cot, cot_fact_acc, majority_baseline; slices
   person_split, task. n counts people, and intervals are by person."""
 
@@ -65,7 +65,7 @@ class Manipulation:
 
   def _forced(self, params: dict, packed: dict[str, np.ndarray],
               spans: list[AnswerSpan]) -> list[dict]:
-    """Whether each answer is what greedy decoding writes."""
+    """Whether greedy decoding generates each answer."""
     _, correct = teacher_forcing.outcomes(params, packed, self.cfg,
                                           self.batch_size)
     return [{'acc_no_cot': bool(correct[s.row, s.start:s.stop].all())}
@@ -73,11 +73,10 @@ class Manipulation:
 
   def _generated(self, params: dict, examples: list[base.Example]
                  ) -> list[dict]:
-    """Whether the chain of thought and the answer that the model writes are
-    right."""
+    """Whether the generated chain of thought and answer are correct."""
     prompts = [[vocabs.EOS, *self._ids(e.pieces[:-2])] for e in examples]
     longest = max(len(self._ids(e.pieces[-2:])) for e in examples)
-    # Two tokens more than the longest: an answer that runs on is wrong.
+    # Two tokens more than the longest: a continued answer is incorrect.
     texts = [self.data.vocab.decode(ids) for ids in decode.greedy_decode(
         params, self.cfg, prompts, longest + 2, len(self.data.vocab))]
     return [{'cot_fact_acc': text.startswith(e.pieces[-2]),
@@ -89,7 +88,7 @@ class Manipulation:
 
 
 def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
-          ) -> Manipulation:
+          ) -> ManipulationEval:
   """Questions of spec.tasks about at most spec.people people of each split.
   Raises BadInput for an unknown task, another world, no people, or rows too
   short."""
@@ -106,12 +105,13 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
     for person_split in PERSON_SPLITS:
       for cot in ('', '_hint') if task in manipulation.HINTED else ('',):
         split = f'{task}{cot}_{person_split}'
-        examples[split] = [world.example(split, i) for i in manipulation.person_pairs(
-            world, split, spec.people)]
+        pairs = manipulation.person_pairs(world, split, spec.people)
+        examples[split] = [world.example(split, i) for i in pairs]
         if not cot:
           packed[split] = teacher_forcing.pack(data, examples[split])
   if not examples:
     raise BadInput(f'evals: tasks is {spec.tasks!r}, wanted some of '
                    f'{", ".join(manipulation.TASKS)}')
-  return Manipulation(teacher_forcing.evaluated_model(config, data),
-                      config.data.batch_size, data, world, examples, packed)
+  return ManipulationEval(
+      teacher_forcing.evaluated_model(config, data), config.data.batch_size,
+      data, world, examples, packed)

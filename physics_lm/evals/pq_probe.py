@@ -1,4 +1,4 @@
-"""Probes: where is knowledge stored in the hidden states (Part 3.1, section 5)?
+"""P- and Q-probing: where hidden states hold knowledge (Part 3.1, section 5).
 
 The model is frozen. A probe has a low-rank update of the embedding, a norm and
 a linear map to the values of one attribute; it is trained on the training
@@ -11,10 +11,10 @@ people and tested on the held-out ones.
 
 When people are few, a name belongs to only two or three of them, and an update
 of its embedding memorises their attributes instead of reading the model's
-states (experiments/LOG.md, 30). With `names` False the update reaches all
+states (experiments/LOG.md, 30). With `names` False the update applies to all
 tokens but those of names; of a q_probe this is the end token alone.
 
-There are eleven targets: the month of birth, because whole dates are too many
+There are eleven targets: the month of birth, because full dates are too many
 classes, and of the other five attributes the value and, as `first_ATTRIBUTE`,
 its first token. Probes of all targets train together, in one program.
 """
@@ -76,7 +76,7 @@ def target_value(world: base.World, vocab: vocabs.Vocab, person: int,
 
 
 def biography_rows(data: mixture.Mixture, world: base.World, person_split: str,
-                   people: int, versions: int):
+                   people: int, versions: int) -> tuple[dict, list[tuple]]:
   """(packed arrays, [(row, index, attributes stated before, person)])."""
   examples = [world.biography(2 * k + (person_split == 'test'), v)
               for v in range(versions) for k in range(people)]
@@ -91,7 +91,7 @@ def biography_rows(data: mixture.Mixture, world: base.World, person_split: str,
 
 
 def name_rows(data: mixture.Mixture, world: base.World, person_split: str,
-              people: int):
+              people: int) -> tuple[dict, list[tuple]]:
   """As biography_rows, of one name in each row."""
   packed, points = [], []
   for k in range(people):
@@ -107,7 +107,8 @@ def name_rows(data: mixture.Mixture, world: base.World, person_split: str,
 
 
 def probe_batch(labels: np.ndarray, packed: dict, points: list) -> ProbeBatch:
-  """`labels`: the class of each target and person, [targets, people]."""
+  """The batch of packed rows and their points (biography_rows). `labels`: the
+  class of each target and person, [targets, people]."""
   by_row = collections.defaultdict(list)
   for number, *rest in points:
     by_row[number].append(rest)
@@ -127,15 +128,9 @@ def chosen_rows(batch: ProbeBatch, which: np.ndarray) -> ProbeBatch:
   return ProbeBatch(*(x[which] for x in batch[:-1]), batch.label[:, which])
 
 
-def embedding_update(kind: ProbeKind) -> ConfigDict:
-  """The embedding's low-rank update as a config.adapter."""
-  return ConfigDict({'kind': 'lora', 'target_modules': '', 'rank': 0, 'num_virtual_tokens': 0,
-                     'scale': 1.0, 'embedding_rank': kind.rank})
-
-
 def updated_tokens(world: base.World, data: mixture.Mixture, vocab_size: int,
                    names: bool) -> np.ndarray:
-  """Which tokens the update of the embedding reaches, [V, 1], 1 or 0."""
+  """Which tokens the update of the embedding applies to, [V, 1], 1 or 0."""
   out = np.ones((vocab_size, 1), np.float32)
   if not names:
     for pool in world.names:
@@ -144,17 +139,19 @@ def updated_tokens(world: base.World, data: mixture.Mixture, vocab_size: int,
   return out
 
 
-def probe_logits(probe: dict, params: dict, batch: ProbeBatch,
-                 updated_V1: np.ndarray, cfg: ModelConfig, kind: ProbeKind,
-                 moments: tuple | None = None, key: jax.Array = None):
+def pq_probe_logits(probe: dict, params: dict, batch: ProbeBatch,
+                    updated_V1: np.ndarray, cfg: ModelConfig, kind: ProbeKind,
+                    moments: tuple | None = None, key: jax.Array | None = None
+                    ) -> tuple[jax.Array, tuple]:
   """Logits [R, K, classes] of one probe and the moments of its norm: layer
   norm, or batch norm by `moments`, or by those of the batch where None."""
   ends = probe['embedding']['ends']
   update = ends['embedding'] | {'in': ends['embedding']['in'] * updated_V1}
-  merged = adapters.merge_adapter(params, {'ends': {'embedding': update}},
-                          embedding_update(kind), cfg)
-  h_RTD, _, _, _ = decoder.hidden_states(merged, batch.tokens, cfg, batch.segments,
-                                batch.positions, key)
+  merged = adapters.merge_adapter(
+      params, {'ends': {'embedding': update}},
+      adapters.embedding_adapter(kind.rank), cfg)
+  h_RTD, _, _, _ = decoder.hidden_states(
+      merged, batch.tokens, cfg, batch.segments, batch.positions, key)
   x_RKD = jnp.take_along_axis(h_RTD, batch.at[..., None], 1).astype(jnp.float32)
   axis = (0, 1) if kind.name == 'q_probe' else -1
   if moments is None:
@@ -168,16 +165,19 @@ def probe_logits(probe: dict, params: dict, batch: ProbeBatch,
 def init_probe(key: jax.Array, cfg: ModelConfig, kind: ProbeKind) -> dict:
   """Untrained weights of one target's probe."""
   M, D = kind.classes, cfg.width
-  return {'embedding': adapters.init_adapter(embedding_update(kind), cfg, key),
+  return {'embedding': adapters.init_adapter(
+              adapters.embedding_adapter(kind.rank), cfg, key),
           'scale': jnp.ones(D), 'bias': jnp.zeros(D), 'bias_map': jnp.zeros(M),
           'map': jax.random.normal(key, (D, M)) * D**-0.5}
 
 
 def probe_loss(probe: dict, batch: ProbeBatch, size: jax.Array,
                label: jax.Array, key: jax.Array, params: dict,
-               updated_V1: np.ndarray, cfg: ModelConfig, kind: ProbeKind):
+               updated_V1: np.ndarray, cfg: ModelConfig, kind: ProbeKind
+               ) -> jax.Array:
   """Mean loss in nats of one target with `size` classes."""
-  logits, _ = probe_logits(probe, params, batch, updated_V1, cfg, kind, key=key)
+  logits, _ = pq_probe_logits(probe, params, batch, updated_V1, cfg, kind,
+                              key=key)
   logits = jnp.where(jnp.arange(kind.classes) < size, logits, -1e9)
   nll = optax.softmax_cross_entropy_with_integer_labels(logits, label)
   return (nll * batch.real).sum() / batch.real.sum()
@@ -195,7 +195,8 @@ def _has_two_axes(x) -> bool:
 @functools.partial(jax.jit, static_argnames=('cfg', 'kind'))
 def train_probes(params: dict, batch: ProbeBatch, updated_V1: np.ndarray,
                  draws_SB: np.ndarray, sizes: jax.Array, cfg: ModelConfig,
-                 kind: ProbeKind, learning_rate: float, weight_decay: float):
+                 kind: ProbeKind, learning_rate: float, weight_decay: float
+                 ) -> dict:
   """Probes of all targets, trained one step on each of draws_SB (row numbers);
   target i has sizes[i] classes."""
   keys = jax.random.split(jax.random.key(0), len(TARGETS))
@@ -221,14 +222,15 @@ def train_probes(params: dict, batch: ProbeBatch, updated_V1: np.ndarray,
 
 
 @functools.partial(jax.jit, static_argnames=('cfg', 'kind'))
-def predict(probes: dict, params: dict, batch: ProbeBatch,
-            updated_V1: np.ndarray, sizes: jax.Array, cfg: ModelConfig,
-            kind: ProbeKind, moments: tuple | None = None):
+def predict_classes(probes: dict, params: dict, batch: ProbeBatch,
+                    updated_V1: np.ndarray, sizes: jax.Array, cfg: ModelConfig,
+                    kind: ProbeKind, moments: tuple | None = None
+                    ) -> tuple[jax.Array, tuple]:
   """(class [targets, R, K], moments) that the probes predict."""
 
   def one(probe, size, moments):
-    logits, moments = probe_logits(probe, params, batch, updated_V1, cfg, kind,
-                                   moments)
+    logits, moments = pq_probe_logits(probe, params, batch, updated_V1, cfg,
+                                      kind, moments)
     return jnp.where(jnp.arange(kind.classes) < size, logits,
                      -jnp.inf).argmax(-1), moments
 
@@ -262,14 +264,14 @@ class Probe:
       correct, found = self._correct(probes, params, batch, sizes, moments)
       if self.kind.name == 'q_probe':  # batch norm: by all training people
         moments = found if moments is None else moments
-      out += accuracy_rows(correct, batch, person_split,
+      out += pq_probe_rows(correct, batch, person_split,
                            self.kind.name == 'p_probe')
     real = batch.real > 0  # of the test split
     raw = [{'person': int(p), 'target': target, 'stated': int(n),
             'correct': bool(ok)} for target, of in zip(TARGETS, correct)
            for p, n, ok in zip(batch.person[real], batch.stated[real],
                                of[real])]
-    return Records(out + baseline_rows(train, batch), raw)
+    return Records(out + class_baseline_rows(train, batch), raw)
 
   def _correct(self, probes: dict, params: dict, batch: ProbeBatch,
                sizes: jax.Array, moments: tuple | None):
@@ -281,13 +283,13 @@ class Probe:
       # One shape, one compilation: the last rows are read with some again.
       first = min(start, count - size)
       part = chosen_rows(batch, slice(first, first + size))
-      predicted, found = predict(probes, params, part, self.updated_V1, sizes,
-                                 self.cfg, self.kind, moments)
+      predicted, found = predict_classes(probes, params, part, self.updated_V1,
+                                         sizes, self.cfg, self.kind, moments)
       correct[:, first:first + size] = np.asarray(predicted) == part.label
     return correct, found
 
 
-def accuracy_rows(correct: np.ndarray, batch: ProbeBatch, person_split: str,
+def pq_probe_rows(correct: np.ndarray, batch: ProbeBatch, person_split: str,
                   by_position: bool) -> list[dict]:
   """Rows of accuracy on one person split."""
   real = batch.real > 0
@@ -311,7 +313,7 @@ def accuracy_rows(correct: np.ndarray, batch: ProbeBatch, person_split: str,
   return out
 
 
-def baseline_rows(train: ProbeBatch, test: ProbeBatch) -> list[dict]:
+def class_baseline_rows(train: ProbeBatch, test: ProbeBatch) -> list[dict]:
   """The accuracy on test people of each target's most frequent training
   class."""
   constants = [np.bincount(label[train.real > 0]).argmax()

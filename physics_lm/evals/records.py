@@ -32,7 +32,7 @@ class Evaluator(Protocol):
 
   def __call__(self, params: Any, step: int | None = None) -> Records:
     """Evaluates parameters that were trained for `step` steps. The step
-    decides what counts as training data; None: that is not known."""
+    determines the training data so far; None: it is unknown."""
 
 
 def row(metric: str, value: float, n: int,
@@ -68,8 +68,8 @@ def accuracy_row(metric: str, items: Sequence[int], correct: Sequence[bool],
 def bootstrap_ci(items: Sequence[int], correct: Sequence[float],
                  groups: Sequence | None = None) -> tuple[float, float]:
   """The 95 % interval of a mean over questions, by bootstrap over test items:
-  questions about one item (a person, a problem) are answered right or wrong
-  together. With `groups` (of questions), the interval of the mean over groups
+  outcomes of questions about one item (a person, a problem) are
+  correlated. With `groups` (of questions), the interval of the mean over groups
   of each group's mean. The resamples are always the same."""
   _, item = np.unique(items, return_inverse=True)
   _, group = np.unique(np.zeros(len(item)) if groups is None else groups,

@@ -35,12 +35,12 @@ KINDS = {'best_of_n': best_of_n, 'extraction': extraction, 'grammar': grammar,
          'manipulation': manipulation, 'p_probe': pq_probe,
          'q_probe': pq_probe, 'retry_upon_regret': retry_upon_regret,
          'solutions': solutions, 'v_probe': v_probe}
-OF_MASKED = ('extraction', 'loss')  # those of a masked language model
-# Those that set problems apart which occurred in training.
+OF_MASKED = ('extraction', 'loss')  # possible for masked language models
+# Kinds that report separately on problems that did not occur in training.
 OF_TRAINING_SET = ('best_of_n', 'retry_upon_regret', 'solutions')
 
 
-def check(config: ConfigDict):
+def check_evals(config: ConfigDict):
   """Raises BadInput for an unknown kind or world of an evaluation."""
   for name, spec in config.evals.items():
     if spec.kind not in KINDS:
@@ -59,15 +59,15 @@ def build(config: ConfigDict, data: mixture.Mixture, folder: Path | None = None,
   """The evaluators of config.evals by name.
 
   Args:
-    data: rows.load(config).
-    folder: of the run, whose parents are found from there; None: which problems
-      occurred in training is not known of a run that has parents.
+    data: mixture.load_mixture(config).
+    folder: of the run, to find its parents; None: of a run that has parents,
+      the problems that occurred in training are unknown.
     names: which of config.evals; None: all.
 
   Raises:
-    BadInput: an evaluation that cannot be, before anything has run.
+    BadInput: an impossible evaluation, before anything has run.
   """
-  check(config)
+  check_evals(config)
   training_set = contamination.TrainingSet(config, folder)
   out = {}
   for name in config.evals if names is None else names:
@@ -82,5 +82,5 @@ def write(folder: Path, name: str, step: int, records: Records):
   rows, <step>.json."""
   at = folder / 'evals' / name
   run_dir.write(at / f'{step}.jsonl', ''.join(json.dumps(r) + '\n'
-                                            for r in records.raw))
+                                              for r in records.raw))
   run_dir.write_json(at / f'{step}.json', {'rows': records.rows})

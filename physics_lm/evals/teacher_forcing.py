@@ -1,7 +1,7 @@
 """Teacher-forced outcomes of examples, token by token.
 
 Teacher-forced exact match equals greedy exact match: if every token of an
-answer is the argmax after the true tokens before it, greedy decoding writes
+answer is the argmax after the true tokens before it, greedy decoding generates
 exactly these tokens.
 """
 
@@ -33,9 +33,9 @@ class AnswerSpan(NamedTuple):
 
 
 def evaluated_model(config: ConfigDict, data: mixture.Mixture) -> ModelConfig:
-  """The model's shape in evaluation, where experts have more room than in
-  training. On CPUs layers are unrolled, as in training: probes and verifiers
-  are trained too."""
+  """The model in evaluation, where experts have more capacity than in training.
+  On CPUs layers are unrolled, as in training: probes and verifiers are trained
+  too."""
   cfg = eval_config(config, model_config(config, len(data.vocab)))
   if jax.default_backend() == 'cpu' and not cfg.remat:
     cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
@@ -53,9 +53,9 @@ def pack(data: mixture.Mixture, examples: Sequence[base.Example], tag: str = ''
          ) -> tuple[dict[str, np.ndarray], list[AnswerSpan]]:
   """Packs examples in order into rows of data.seq_len, none of them cut.
 
-  Each example is a segment of its own, also for a model that was trained on
-  rows without borders (data.intra_document_mask=False). For a masked language model all
-  tokens of the answers are masked.
+  Each example is a segment of its own, also for a model that was trained
+  without segments (data.intra_document_mask=False). For a masked language model
+  all tokens of the answers are masked.
 
   Returns:
     arrays [R, T], and the spans of all answers.
@@ -72,7 +72,8 @@ def pack(data: mixture.Mixture, examples: Sequence[base.Example], tag: str = ''
       packed.append(mixture.new_row(data.seq_len))
       used = segment = 0
     segment += 1
-    mixture.write_example(packed[-1], item, used, segment, data.intra_document_mask)
+    mixture.write_example(packed[-1], item, used, segment,
+                          data.intra_document_mask)
     spans += [AnswerSpan(i, attribute, len(packed) - 1, used + a, used + b)
               for attribute, a, b in mixture.answer_spans(data, example, tag)]
     used += len(item[0])
@@ -90,15 +91,15 @@ def token_outcomes(params: dict, batch: dict, cfg: ModelConfig
                    ) -> tuple[jax.Array, jax.Array]:
   """(nll in nats, whether the target is the argmax), both [B, T]."""
   logits = decoder.forward(params, batch['tokens'], cfg, batch['segments'],
-                         batch['positions'])
+                           batch['positions'])
   targets = batch['targets'][..., None]
   chosen = jnp.take_along_axis(logits, targets, -1)[..., 0]
   nll = jax.nn.logsumexp(logits, -1) - chosen
   return nll, logits.argmax(-1) == batch['targets']
 
 
-def outcomes(params: dict, packed: dict[str, np.ndarray], cfg: ModelConfig, batch: int
-             ) -> tuple[np.ndarray, np.ndarray]:
+def outcomes(params: dict, packed: dict[str, np.ndarray], cfg: ModelConfig,
+             batch: int) -> tuple[np.ndarray, np.ndarray]:
   """token_outcomes of all rows, `batch` at a time, [R, T]. Every process
   scores every row: evaluation sets are small."""
   count = len(packed['tokens'])

@@ -1,19 +1,20 @@
 """Adapters: few new parameters on frozen ones, as functions on their trees.
 
-`merge(params, adapter, ...)` gives the parameters that the model runs with, so
-forward passes, kernels and evaluations know of no adapter; a gradient goes to
-`adapter` alone. Kinds (config.adapter):
+`merge_adapter(params, adapter, ...)` returns the parameters that the model runs
+with, so forward passes, kernels and evaluations need not know of adapters;
+only `adapter` has a gradient. Kinds (config.adapter):
 
-  lora         W + alpha A B of `matrices` of every layer, of rank `rank`, and
-               of the embedding, of `embedding_rank` (Hu et al. 2021,
-               arXiv 2106.09685; alpha as in Part 3.2, appendix B: it is not
-               divided by the rank). B is zero at first, of the embedding A.
-  whole        W + difference, of `matrices` by name: `embedding` alone, ...
-  prefix       `num_virtual_tokens` keys and values that every token sees, in each layer
-               (Li & Liang 2021, arXiv 2101.00190, without its MLP)
-  prompt       `num_virtual_tokens` vectors before every example (Lester et al. 2021,
-               arXiv 2104.08691). They see only each other, so what they leave
-               in a layer is a prefix too, and packed examples share it.
+  lora         W + scale A B of `target_modules` of every layer, of rank `rank`,
+               and of the embedding, of `embedding_rank` (Hu et al. 2021,
+               arXiv 2106.09685; the scale as in Part 3.2, appendix B: it is
+               not divided by the rank). B starts at zero; of the embedding, A.
+  whole        W + difference, of `target_modules`: `embedding` alone, ...
+  prefix       `num_virtual_tokens` keys and values in each layer that every
+               token attends to (Li & Liang 2021, arXiv 2101.00190, without its
+               MLP)
+  prompt       `num_virtual_tokens` vectors before every example (Lester et al.
+               2021, arXiv 2104.08691). They attend to each other only, so their
+               keys and values are a prefix too, and packed examples share it.
   bottleneck   x + gelu(x D) U of `rank` units, after attention and after MLP
                (Houlsby et al. 2019, arXiv 1902.00751, without biases)
 
@@ -22,11 +23,13 @@ and `whole` the merged parameters are an ordinary model's; the others add names
 to the tree. Weight decay pulls an adapter, not the weights under it, to zero.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.model import decoder
@@ -38,14 +41,14 @@ MERGEABLE = ('none', 'lora', 'whole')  # merged, the tree is a plain model's
 
 
 class Leaf(NamedTuple):
-  """One parameter of an adapter: all that is known of it before training."""
+  """One parameter of an adapter before training."""
 
   shape: tuple[int, ...]
   axes: tuple[str | None, ...]  # logical, as in sharding.RULES
   std: float = 0.0  # of the normal it is drawn from; 0: zeros
 
 
-def adapter_leaves(spec, cfg: ModelConfig) -> dict:
+def adapter_leaves(spec: ConfigDict, cfg: ModelConfig) -> dict:
   """{part: {name: {role: Leaf}}} of an adapter: roles `in` and `out` are
   multiplied and added to the parameter of that name, `difference` is added,
   `new` is a parameter that the model lacks. Raises BadInput."""
@@ -53,7 +56,8 @@ def adapter_leaves(spec, cfg: ModelConfig) -> dict:
     raise BadInput(f'adapter.kind is {spec.kind!r}; '
                    f'{nearest(spec.kind, KINDS)}')
   wanted = {'lora': ('rank',) if spec.target_modules else ('embedding_rank',),
-            'prefix': ('num_virtual_tokens',), 'prompt': ('num_virtual_tokens',),
+            'prefix': ('num_virtual_tokens',),
+            'prompt': ('num_virtual_tokens',),
             'bottleneck': ('rank',)}.get(spec.kind, ())
   for key in wanted:
     if spec[key] < 1:
@@ -76,10 +80,10 @@ def adapter_leaves(spec, cfg: ModelConfig) -> dict:
     return {'ends': {'prompt': {
         'new': Leaf((P, D), (None, 'embed'), D**-0.5)}}}
   out = {}
-  for place in ('attention', 'mlp') if cfg.mlp_width else ('attention',):
-    out[f'down_{place}'] = {'new': Leaf(
+  for part in ('attention', 'mlp') if cfg.mlp_width else ('attention',):
+    out[f'down_{part}'] = {'new': Leaf(
         (L, D, r), ('layers', 'embed', None), D**-0.5)}
-    out[f'up_{place}'] = {'new': Leaf((L, r, D), ('layers', None, 'embed'))}
+    out[f'up_{part}'] = {'new': Leaf((L, r, D), ('layers', None, 'embed'))}
   return {'layers': out}
 
 
@@ -105,8 +109,8 @@ def _low_rank(spec, cfg: ModelConfig) -> dict:
     # Experts' matrices have an axis more.
     if name not in INPUTS or len(shape) - 1 <= INPUTS[name] or (
         'experts' in axes):
-      raise BadInput(f'adapter.target_modules names {name!r}, wanted matrices of the '
-                     f'layers: {", ".join(INPUTS)} (no experts)')
+      raise BadInput(f'adapter.target_modules names {name!r}, wanted matrices '
+                     f'of the layers: {", ".join(INPUTS)} (no experts)')
     cut = 1 + INPUTS[name]
     std = math.prod(shape[1:cut])**-0.5
     out.setdefault(part, {})[name] = {
@@ -120,17 +124,17 @@ def _low_rank(spec, cfg: ModelConfig) -> dict:
   return out
 
 
-def _map(function, spec, cfg: ModelConfig):
+def _map(function, spec: ConfigDict, cfg: ModelConfig):
   return jax.tree.map(function, adapter_leaves(spec, cfg),
                       is_leaf=lambda x: isinstance(x, Leaf))
 
 
-def adapter_axes(spec, cfg: ModelConfig):
+def adapter_axes(spec: ConfigDict, cfg: ModelConfig) -> dict:
   """The logical axes of every parameter of the adapter, as a tree."""
   return _map(lambda leaf: leaf.axes, spec, cfg)
 
 
-def init_adapter(spec, cfg: ModelConfig, key):
+def init_adapter(spec: ConfigDict, cfg: ModelConfig, key: jax.Array) -> dict:
   """The adapter's parameters, float32, as a tree. Raises BadInput."""
   at, tree = jax.tree.flatten(_map(lambda leaf: leaf, spec, cfg),
                               is_leaf=lambda x: isinstance(x, Leaf))
@@ -139,8 +143,17 @@ def init_adapter(spec, cfg: ModelConfig, key):
       for k, leaf in zip(jax.random.split(key, max(len(at), 1)), at)])
 
 
-def merge_adapter(params, adapter, spec, cfg: ModelConfig):
-  """The parameters that the model runs with; those given stay as they are."""
+@functools.cache
+def embedding_adapter(rank: int) -> FrozenConfigDict:
+  """config.adapter of a low-rank update of the embedding alone."""
+  return FrozenConfigDict({
+      'kind': 'lora', 'target_modules': '', 'rank': 0, 'num_virtual_tokens': 0,
+      'scale': 1.0, 'embedding_rank': rank})
+
+
+def merge_adapter(params: dict, adapter: dict, spec: ConfigDict,
+                  cfg: ModelConfig) -> dict:
+  """The parameters that the model runs with; the arguments do not change."""
   out = {part: dict(own) for part, own in params.items()}
   for part, changes in adapter.items():
     for name, c in changes.items():
@@ -150,27 +163,27 @@ def merge_adapter(params, adapter, spec, cfg: ModelConfig):
         out[part][name] = params[part][name] + c['difference']
       else:
         w = params[part][name]
-        lead = w.shape[:1] if part == 'layers' else ()
+        layers = w.shape[:1] if part == 'layers' else ()
         a, b = c['in'], c['out']
         r = a.shape[-1]
-        product = a.reshape(*lead, -1, r) @ b.reshape(*lead, r, -1)
+        product = a.reshape(*layers, -1, r) @ b.reshape(*layers, r, -1)
         out[part][name] = w + spec.scale * product.reshape(w.shape)
   if 'prompt' in out['ends']:
-    out['layers'] |= _left_by(out, out['ends'].pop('prompt'), cfg)
+    out['layers'] |= _prompt_prefix(out, out['ends'].pop('prompt'), cfg)
   return out
 
 
-def _left_by(params, prompt_PD, cfg: ModelConfig) -> dict:
-  """Keys and values [L, P, K, H] of a prompt that stands before everything,
-  at positions -P to -1."""
+def _prompt_prefix(params, prompt_PD, cfg: ModelConfig) -> dict:
+  """Keys and values [L, P, K, H] of a prompt at positions -P to -1, before
+  everything else."""
   P = len(prompt_PD)
   where = jnp.ones((1, P), jnp.int32), jnp.arange(-P, 0)[None]
   block = decoder.Block(cfg)
 
   def layer(x_BPD, weights):
     (y_BPD, _), kept = block.apply({'params': weights}, x_BPD, *where,
-                                   mutable=['seen'])
-    return y_BPD, tuple(kept['seen'][k][0][0] for k in ('key', 'value'))
+                                   mutable=['states'])
+    return y_BPD, tuple(kept['states'][k][0][0] for k in ('key', 'value'))
 
   x_BPD = prompt_PD[None].astype(cfg.dtype)
   _, (key, value) = jax.lax.scan(layer, x_BPD, params['layers'])

@@ -7,15 +7,14 @@
                those not yet rounded (Frantar et al. 2022, arXiv 2210.17323)
   prune        the share `keep_fraction` of each matrix's weights, the largest,
                stays
-  prune_units  the share `keep_fraction` of whole MLP units and heads stays, by
-               norm
+  prune_units  the share `keep_fraction` of MLP units and heads stays, by norm
 
 Matrices of the layers and the embedding tables are compressed (Part 3.3's
 quantiser leaves embeddings alone, which in its models are a small share); the
 tables have no inputs, so they are rounded to nearest by `gptq` too. Layers are
-done in order, each on what the compressed ones before it give. Norms, biases,
-routers, scales and weights that survive pruning count 16 bits each; that they
-lose nothing by it is assumed, not done.
+compressed in order, each on the outputs of the compressed ones before it.
+Norms, biases, routers, scales and weights that survive pruning count 16 bits
+each, but are not rounded to that.
 """
 
 import math
@@ -23,6 +22,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.model import decoder
@@ -37,8 +37,9 @@ SCALE, PLAIN = 16, 16  # bits of a scale, and of a weight left alone
 CLIPS = np.linspace(0.4, 1.0, 25)
 
 
-def check_compression(spec, experts: int = 1):
-  """Raises BadInput."""
+def check_compression(spec: ConfigDict, experts: int = 1):
+  """Raises BadInput for settings of an evaluation that no model, or none with
+  experts, can be compressed by."""
   if experts > 1 and spec.compress in ('gptq', 'prune_units'):
     raise BadInput(f'compress {spec.compress} of a model with {experts} '
                    'experts, wanted nearest or prune')
@@ -55,10 +56,11 @@ def check_compression(spec, experts: int = 1):
       raise BadInput(f'evals: {text}')
 
 
-def compress(params, spec, cfg: ModelConfig, batch, entries: int | None = None):
-  """(params, bits of storage): `batch` holds tokens, segments and positions,
-  [B, T], to calibrate on. `entries`: rows of the tables that are stored, less
-  than all when some are padding. Raises BadInput."""
+def compress(params: dict, spec: ConfigDict, cfg: ModelConfig, batch: dict,
+             entries: int | None = None) -> tuple[dict, float]:
+  """(params, bits of storage). `batch`: tokens, segments and positions, [B, T],
+  to calibrate on. `entries`: rows of the tables that are stored, without
+  padding; None: all. Raises BadInput."""
   check_compression(spec, cfg.num_experts)
   stored = (entries or cfg.vocab) / cfg.vocab  # of a table
   if spec.compress == 'none':
@@ -72,23 +74,24 @@ def compress(params, spec, cfg: ModelConfig, batch, entries: int | None = None):
     # A token's row is an output of D inputs.
     new, size = compress_matrix(ends[name].T, spec)
     ends[name], storage = new.T, storage + stored * size
-  x_BTD = decoder.EmbedUnembed(cfg).apply({'params': ends}, batch['tokens'],
-                                method='embed')
+  x_BTD = decoder.EmbedUnembed(cfg).apply(
+      {'params': ends}, batch['tokens'], method='embed')
   where = batch['segments'], batch['positions']
   real_M = np.asarray(batch['segments']).reshape(-1) > 0
   for l in range(cfg.depth):
     own = {k: v[l] for k, v in layers.items()}  # views: changed in place
     if spec.compress == 'prune_units':
-      storage += units(own, spec.keep_fraction, cfg)
+      storage += prune_units(own, spec.keep_fraction, cfg)
     else:
-      _, seen = block.apply({'params': own}, x_BTD, *where, mutable=['inputs'])
+      _, found = block.apply({'params': own}, x_BTD, *where, mutable=['inputs'])
+      inputs = found['inputs']
       for name in (n for n in INPUTS if n in own):
-        x_MI = seen['inputs'][name][0] if name in seen['inputs'] else None
+        x_MI = inputs[name][0] if name in inputs else None
         experts = own[name] if x_MI is None else own[name][None]
         for w in experts:
           I = math.prod(w.shape[:INPUTS[name]])
-          new, size = compress_matrix(w.reshape(I, -1), spec,
-                             None if x_MI is None else x_MI[real_M])
+          new, size = compress_matrix(
+              w.reshape(I, -1), spec, None if x_MI is None else x_MI[real_M])
           w[...], storage = new.reshape(w.shape), storage + size
     x_BTD, _ = block.apply({'params': own}, x_BTD, *where)
   plain = sum(v.size for part in (ends, layers) for k, v in part.items()
@@ -97,8 +100,10 @@ def compress(params, spec, cfg: ModelConfig, batch, entries: int | None = None):
       storage + PLAIN * plain)
 
 
-def compress_matrix(w_IO, spec, x_MI=None):
-  """(w compressed, bits of storage) of one matrix, given inputs to it."""
+def compress_matrix(w_IO: np.ndarray, spec: ConfigDict,
+                    x_MI: np.ndarray | None = None) -> tuple[np.ndarray, float]:
+  """(compressed matrix, bits of storage). `x_MI`: inputs to it; None: all
+  inputs count the same."""
   w_IO = np.asarray(w_IO, np.float64)
   I, O = w_IO.shape
   if spec.compress == 'prune_units':
@@ -109,45 +114,49 @@ def compress_matrix(w_IO, spec, x_MI=None):
     new = np.zeros(w_IO.size)
     new[order[:kept]] = w_IO.flat[order[:kept]]
     # The kept ones, and which they are, at the entropy of the choice.
-    return new.reshape(I, O), PLAIN * kept + w_IO.size * entropy(
-        spec.keep_fraction)
+    return new.reshape(I, O), PLAIN * kept + w_IO.size * (
+        binary_entropy(spec.keep_fraction))
   x_MI = np.eye(I) if x_MI is None else np.asarray(x_MI, np.float64)
   H_II = x_MI.T @ x_MI / len(x_MI)
   scales = -(-I // spec.group) * O * SCALE
   if spec.compress == 'gptq':
     return gptq(w_IO, H_II, spec.bits, spec.group), spec.bits * I * O + scales
   new = np.concatenate([
-      rounded(part, fit_scale(part, importance, spec.bits), spec.bits)
+      round_to_scale(part, fit_scale(part, importance, spec.bits), spec.bits)
       for part, importance in zip(
           np.split(w_IO, range(spec.group, I, spec.group)),
           np.split(H_II.diagonal(), range(spec.group, I, spec.group)))])
   return new, spec.bits * I * O + scales
 
 
-def entropy(p: float) -> float:
-  """Bits of a choice that falls one way with probability p."""
+def binary_entropy(p: float) -> float:
+  """Bits of a binary outcome with probability p."""
   return 0.0 if p in (0, 1) else -(p * math.log2(p)
                                    + (1 - p) * math.log2(1 - p))
 
 
-def rounded(w_GO, scale_O, bits: int):
+def round_to_scale(w_GO: np.ndarray, scale_O: np.ndarray, bits: int
+                   ) -> np.ndarray:
+  """Weights at the nearest of the 2**bits - 1 multiples of their scale."""
   top = 2**(bits - 1) - 1
   return np.clip(np.round(w_GO / scale_O), -top, top) * scale_O
 
 
-def fit_scale(w_GO, importance_G, bits: int):
+def fit_scale(w_GO: np.ndarray, importance_G: np.ndarray, bits: int
+              ) -> np.ndarray:
   """Scale [O] of a group of inputs: of CLIPS, the one with the least squared
   error, weighted with importance."""
   top = np.maximum(np.abs(w_GO).max(0), 1e-12) / (2**(bits - 1) - 1)
   weight_G1 = importance_G[:, None] + 1e-12
-  errors = [(weight_G1 * (w_GO - rounded(w_GO, c * top, bits))**2).sum(0)
+  errors = [(weight_G1 * (w_GO - round_to_scale(w_GO, c * top, bits))**2).sum(0)
             for c in CLIPS]
   return CLIPS[np.argmin(errors, 0)] * top
 
 
-def gptq(w_IO, H_II, bits: int, group: int):
-  """Rounded one input after the other; each one's error is spread over the
-  inputs to come, by the inverse Hessian H^-1 = U^T U."""
+def gptq(w_IO: np.ndarray, H_II: np.ndarray, bits: int, group: int
+         ) -> np.ndarray:
+  """A matrix rounded one input after the other; each one's error is spread over
+  the inputs after it, by the inverse Hessian H^-1 = U^T U."""
   I, w = len(w_IO), w_IO.copy()
   damp = 0.01 * max(H_II.diagonal().mean(), 1e-12)
   U_II = np.linalg.cholesky(np.linalg.inv(H_II + damp * np.eye(I))).T
@@ -156,14 +165,15 @@ def gptq(w_IO, H_II, bits: int, group: int):
     if i % group == 0:
       at = slice(i, min(i + group, I))
       scale_O = fit_scale(w[at], H_II.diagonal()[at], bits)
-    new[i] = rounded(w[i], scale_O, bits)
+    new[i] = round_to_scale(w[i], scale_O, bits)
     w[i + 1:] -= np.outer(U_II[i, i + 1:] / U_II[i, i], w[i] - new[i])
   return new
 
 
-def units(own, keep: float, cfg: ModelConfig) -> float:
-  """Zeroes whole units of a layer's matrices in place, those with the least
-  norm; bits of storage of what stays. Heads go in groups that share a key."""
+def prune_units(own: dict, keep: float, cfg: ModelConfig) -> float:
+  """Zeroes, in place, the MLP units and heads of a layer's matrices that have
+  the least norm. Heads that share a key go together. Returns the bits of
+  storage of the others."""
   K, D, storage = cfg.kv_heads, cfg.width, 0
   heads = {'query': (D, K, -1), 'key': (D, K, -1), 'value': (D, K, -1),
            'out': (1, K, -1)}  # as [before, units, after]

@@ -1,10 +1,12 @@
-"""A config checked: its counts, and the shape of its model. No JAX."""
+"""Checks of a config, and its model's hyperparameters. No JAX."""
 
 import dataclasses
 
+from ml_collections import ConfigDict
+
 from physics_lm.errors import BadInput
 
-LOGITS_CHUNK = 1 << 25  # logits that are in memory at once, all rows together
+LOGITS_CHUNK = 1 << 25  # logits in memory at once, of all rows together
 CHOICES = {
     'mlp': ('gelu', 'relu', 'silu', 'gated_gelu', 'gated_relu', 'gated_silu'),
     'norm': ('layernorm', 'rmsnorm'),
@@ -35,10 +37,10 @@ class ModelConfig:
   remat: bool
   attention: str
   intra_document_mask: bool = True  # False: rows are one segment each
-  causal: bool = True  # False: tokens see those after them, too
-  unroll: int = 1  # layers written out in the program, not looped over
+  causal: bool = True  # False: attention to later tokens too
+  unroll: int = 1  # layers unrolled in the program, not looped over
   num_experts: int = 1  # E; 1: a plain MLP
-  moe_capacity_factor: float = 2.0  # tokens that an expert takes / its equal share
+  moe_capacity_factor: float = 2.0  # tokens an expert takes / its equal share
   moe_aux_loss_weight: float = 0.01  # weight of the load-balancing loss
 
   @property
@@ -54,7 +56,7 @@ class ModelConfig:
     return self.mlp.removeprefix('gated_')
 
 
-def check_model(config):
+def check_model(config: ConfigDict):
   """Raises BadInput for counts and choices that no run can have. A run that
   starts from another may take no step: then it is only evaluated."""
   if config.steps < 1 and not (config.init_from and config.steps == 0):
@@ -73,10 +75,10 @@ def check_model(config):
                    'or online')
 
 
-def lr_decay_start(config) -> int:
-  """The step from which the learning rate falls, or `steps` where it never
-  does: up to there, runs that differ in steps and decay only are the same
-  run. Raises BadInput for a schedule that has none."""
+def lr_decay_start(config: ConfigDict) -> int:
+  """The step from which the learning rate decays, or `steps` where it never
+  does: up to there, runs that differ in steps and decay only are the same run.
+  Raises BadInput for a schedule without a constant part."""
   o, total = config.optim, config.steps
   if o.schedule not in ('constant', 'wsd'):
     raise BadInput(f'optim.schedule is {o.schedule!r}, wanted constant or wsd, '
@@ -86,10 +88,10 @@ def lr_decay_start(config) -> int:
   return total - min(round(o.decay_fraction * total), total - o.warmup_steps)
 
 
-def model_config(config, vocab_size: int) -> ModelConfig:
-  """The shape of config.model over a vocabulary. Raises BadInput.
+def model_config(config: ConfigDict, vocab_size: int) -> ModelConfig:
+  """The model of config.model over a vocabulary. Raises BadInput.
 
-  The embedding has a multiple of 8 rows, so that a small mesh can cut it.
+  The embedding has a multiple of 8 rows, so that a small mesh divides it.
   """
   m, r = config.model, config.runtime
   kv = m.heads if m.kv_heads is None else m.kv_heads
@@ -109,11 +111,15 @@ def model_config(config, vocab_size: int) -> ModelConfig:
        f'model.rope_fraction {m.rope_fraction} of a head of '
        f'{m.width // max(m.heads, 1)} rotates nothing, wanted at least 2 '
        'dimensions, or 0 for no positions'),
-      (m.num_experts >= 1, f'model.num_experts is {m.num_experts}, wanted at least 1'),
-      (m.num_experts == 1 or m.mlp_ratio > 0, f'model.num_experts is {m.num_experts} and '
-       'model.mlp_ratio 0, wanted an MLP to make experts of'),
-      (min(m.moe_capacity_factor, m.moe_eval_capacity_factor) > 0, f'model.moe_capacity_factor is {m.moe_capacity_factor} '
-       f'and model.moe_eval_capacity_factor {m.moe_eval_capacity_factor}, wanted both above 0'),
+      (m.num_experts >= 1,
+       f'model.num_experts is {m.num_experts}, wanted at least 1'),
+      (m.num_experts == 1 or m.mlp_ratio > 0,
+       f'model.num_experts is {m.num_experts} and model.mlp_ratio 0, wanted an '
+       'MLP to make experts of'),
+      (min(m.moe_capacity_factor, m.moe_eval_capacity_factor) > 0,
+       f'model.moe_capacity_factor is {m.moe_capacity_factor} and '
+       f'model.moe_eval_capacity_factor {m.moe_eval_capacity_factor}, wanted '
+       'both above 0'),
       (0 <= m.dropout < 1, f'model.dropout is {m.dropout}, wanted [0, 1)')]
   for key, known in CHOICES.items():
     section = r if key == 'attention' else m
@@ -125,13 +131,17 @@ def model_config(config, vocab_size: int) -> ModelConfig:
   return ModelConfig(
       vocab=-(-vocab_size // 8) * 8, depth=m.depth, width=m.width,
       heads=m.heads, kv_heads=kv, mlp_width=round(m.width * m.mlp_ratio),
-      mlp=m.mlp, norm=m.norm, bias=m.bias, tie_embeddings=m.tie_embeddings, qk_norm=m.qk_norm,
-      rope_fraction=m.rope_fraction, rope_theta=m.rope_theta,
-      dropout=m.dropout, dtype=m.dtype, remat=r.remat, attention=r.attention,
-      intra_document_mask=config.data.intra_document_mask, causal=not config.data.mlm_probability,
-      num_experts=m.num_experts, moe_capacity_factor=m.moe_capacity_factor, moe_aux_loss_weight=m.moe_aux_loss_weight)
+      mlp=m.mlp, norm=m.norm, bias=m.bias, tie_embeddings=m.tie_embeddings,
+      qk_norm=m.qk_norm, rope_fraction=m.rope_fraction,
+      rope_theta=m.rope_theta, dropout=m.dropout, dtype=m.dtype,
+      remat=r.remat, attention=r.attention,
+      intra_document_mask=config.data.intra_document_mask,
+      causal=not config.data.mlm_probability, num_experts=m.num_experts,
+      moe_capacity_factor=m.moe_capacity_factor,
+      moe_aux_loss_weight=m.moe_aux_loss_weight)
 
 
-def eval_config(config, form: ModelConfig) -> ModelConfig:
-  """The shape that is evaluated: experts have more room than in training."""
-  return dataclasses.replace(form, moe_capacity_factor=config.model.moe_eval_capacity_factor)
+def eval_config(config: ConfigDict, cfg: ModelConfig) -> ModelConfig:
+  """The model in evaluation: experts have more capacity than in training."""
+  return dataclasses.replace(
+      cfg, moe_capacity_factor=config.model.moe_eval_capacity_factor)

@@ -1,13 +1,14 @@
-"""Decoding: greedy, sampling and beams, all prompts of a batch at once.
+"""Decoding: greedy, sampling and beam search, a batch of prompts at once.
 
-Prompts of different length end in the same column, so that each new token is
-written in one place for all, and what is read stays: keys and values, [B, K,
-S, H] a layer. A token costs one column. Rows lie over the mesh as those of
-training do. Experts turn nobody away while decoding, one token at a time.
+Prompts of different length are padded on the left, so that each new token has
+the same column in all rows; keys and values are cached, [B, K, S, H] a layer. A
+token costs one column. Rows are sharded over the mesh as in training. Experts
+drop no token while decoding, which is one token at a time.
 """
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -23,11 +24,14 @@ _ROUND = 16  # columns: prompts are padded to a multiple, for few compilations
 
 
 class DecodingMethod(NamedTuple):
-  """How the next token is chosen; as it stands, greedily."""
+  """How the next token is chosen; by default, greedily."""
 
   temperature: float = 0.0  # of sampling; 0: the likeliest token
-  top_k: int = 0  # sample among so many likeliest; 0: among all
-  beams: int = 1  # kept side by side, by summed log-probability; no sampling
+  top_k: int = 0  # sample among this many likeliest; 0: among all
+  beams: int = 1  # kept, by summed log-probability; no sampling
+
+
+GREEDY = DecodingMethod()
 
 
 def decoding_method(text: str) -> DecodingMethod:
@@ -36,10 +40,10 @@ def decoding_method(text: str) -> DecodingMethod:
   kind, *numbers = text.split(':')
   try:
     if kind == 'greedy' and not numbers:
-      return DecodingMethod()
+      return GREEDY
     if kind == 'sample' and len(numbers) < 3:
       made = DecodingMethod(float(numbers[0]) if numbers else 1.0,
-                    int(numbers[1]) if len(numbers) > 1 else 0)
+                            int(numbers[1]) if len(numbers) > 1 else 0)
       if made.temperature > 0 and made.top_k >= 0:
         return made
     if kind == 'beam' and len(numbers) == 1 and int(numbers[0]) > 0:
@@ -50,37 +54,41 @@ def decoding_method(text: str) -> DecodingMethod:
                  'sample:TEMPERATURE, sample:TEMPERATURE:TOP_K or beam:WIDTH')
 
 
-def greedy_decode(params, cfg: ModelConfig, prompts, steps: int, entries: int | None = None
-           ) -> list[list[int]]:
+def greedy_decode(params: dict, cfg: ModelConfig, prompts: Sequence[list[int]],
+                  steps: int, entries: int | None = None) -> list[list[int]]:
   """The likeliest token at each step; see `generate`."""
   return generate(params, cfg, prompts, steps, entries=entries)
 
 
-def generate(params, cfg: ModelConfig, prompts, steps: int, how: DecodingMethod = DecodingMethod(),  # noqa: B008
-             *, entries: int | None = None, batch: int | None = None,
-             seed: int = 0, numbers=None, stop: int = vocabs.EOS,
-             width: int = 0) -> list[list[int]]:
+def generate(params: dict, cfg: ModelConfig, prompts: Sequence[list[int]],
+             steps: int, how: DecodingMethod = GREEDY, *,
+             entries: int | None = None, batch: int | None = None,
+             seed: int = 0, numbers: Sequence[int] | None = None,
+             stop: int = vocabs.EOS, width: int = 0) -> list[list[int]]:
   """A continuation of each prompt (a list of ids, not empty).
 
   Args:
-    steps: ids of a continuation, at most.
-    entries: of the vocabulary; rows that only round the embedding up are never
-      chosen.
-    batch: prompts at a time, a multiple of the devices that rows lie on; None:
-      all.
-    seed, numbers: what is sampled depends on the seed and the prompt's number
-      (by default its place), not on the others in its batch.
+    steps: the most ids of a continuation.
+    entries: of the vocabulary; padding rows of the embedding are never chosen.
+    batch: prompts at a time, a multiple of the devices that rows are sharded
+      over; None: all.
+    seed, numbers: samples depend on the seed and the prompt's number (by
+      default its index), not on the other prompts of its batch.
     stop: a token after which to stop, besides the end token.
-    width: of prompts, at least: calls of one width share a compilation.
+    width: the least length that prompts are padded to: calls of one width share
+      a compilation.
 
   Returns:
     ids of each continuation, without the end token, with `stop`.
+
+  Raises:
+    BadInput: the model is a masked language model.
   """
   if not len(prompts):
     return []
   if not cfg.causal:
-    raise BadInput('a masked language model (data.mlm_probability above 0) writes no '
-                   'text, wanted a causal one')
+    raise BadInput('a masked language model (data.mlm_probability above 0) '
+                   'generates no text, wanted a causal one')
   batch = batch or len(prompts)
   numbers = range(len(prompts)) if numbers is None else numbers
   width = -(-max(width, *map(len, prompts)) // _ROUND) * _ROUND
@@ -127,8 +135,9 @@ def _single(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
     if how.top_k:
       least = jax.lax.top_k(logits_BV, min(how.top_k, entries))[0][:, -1:]
       logits_BV = jnp.where(logits_BV < least, -jnp.inf, logits_BV)
-    noise = lambda key: jax.random.gumbel(jax.random.fold_in(key, i), entries)
-    return (logits_BV + jax.vmap(noise)(keys_B)).argmax(-1)
+    keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, i)
+    noise_BV = jax.vmap(lambda key: jax.random.gumbel(key, entries))(keys)
+    return (logits_BV + noise_BV).argmax(-1)
 
   def one(carry):
     i, logits_BV, done_B, out_BT, pasts = carry
@@ -148,11 +157,10 @@ def _single(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
 @_jit
 def _beams(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
            how, stop):
-  """Ids of the likeliest of W beams, [B, steps]. A beam that has ended keeps
-  its score; no other can overtake one that is first and has ended."""
+  """Ids of the likeliest of W beams, [B, steps]. A finished beam keeps its
+  score; once it is first, no other can overtake it."""
   B, W, V = len(tokens_BT), how.beams, entries
   read, logits_BV, pasts = _prompt(params, tokens_BT, first_B, steps, cfg, V)
-  wide = lambda x: jnp.repeat(x, W, 0)
   # All beams begin alike: only the first of them counts.
   score_BW = jnp.broadcast_to(jnp.where(jnp.arange(W) > 0, -jnp.inf, 0.0),
                               (B, W))
@@ -166,33 +174,38 @@ def _beams(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
         (score_BW[..., None] + each_BWV).reshape(B, W * V), W)
     from_BW, token_BW = best_BW // V, best_BW % V
 
-    def follow(x):  # rows [B, W, ...] of the beams that go on
+    def follow(x):  # [B, W, ...] of the beams that are kept
       return jnp.take_along_axis(
           x, from_BW.reshape(B, W, *(1,) * (x.ndim - 2)), 1)
 
-    def mine(x):
+    def follow_cache(x):
       return follow(x.reshape(B, W, *x.shape[1:])).reshape(x.shape)
 
-    pasts = [p._replace(k_BKSH=mine(p.k_BKSH), v_BKSH=mine(p.v_BKSH))
-             for p in pasts]
+    pasts = [p._replace(k_BKSH=follow_cache(p.k_BKSH),
+                        v_BKSH=follow_cache(p.v_BKSH)) for p in pasts]
     done_BW = follow(done_BW) | (token_BW == vocabs.EOS) | (token_BW == stop)
     out_BWT = follow(out_BWT).at[:, :, i].set(token_BW)
     logits_MV, pasts = read(token_BW.reshape(-1, 1), pasts)
     return i + 1, logits_MV, score_BW, done_BW, out_BWT, pasts
 
+  logits_MV, k_and_v, first_M = jax.tree.map(
+      lambda x: jnp.repeat(x, W, 0),
+      (logits_BV, [(p.k_BKSH, p.v_BKSH) for p in pasts],
+       [p.first_B for p in pasts]))
+  pasts = [kernels.KVCache(k, v, p.column, first)
+           for p, (k, v), first in zip(pasts, k_and_v, first_M)]
   out = jax.lax.while_loop(
       lambda c: (c[0] < steps) & ~c[3][:, 0].all(), one,
-      (0, wide(logits_BV), score_BW, jnp.zeros((B, W), bool),
-       jnp.full((B, W, steps), vocabs.EOS, jnp.int32),
-       [p._replace(k_BKSH=wide(p.k_BKSH), v_BKSH=wide(p.v_BKSH),
-                   first_B=wide(p.first_B)) for p in pasts]))[4]
+      (0, logits_MV, score_BW, jnp.zeros((B, W), bool),
+       jnp.full((B, W, steps), vocabs.EOS, jnp.int32), pasts))[4]
   return sharding.constrain(out[:, 0], None, None)
 
 
-def _prompt(params, tokens_BT, first_B, steps: int, cfg: ModelConfig, entries: int):
-  """Reads the prompts: (read, logits of the next token [B, V], pasts), where
-  read(tokens_BT, pasts) goes on to the next (logits, pasts)."""
-  # Cut apart once, not at every token.
+def _prompt(params, tokens_BT, first_B, steps: int, cfg: ModelConfig,
+            entries: int):
+  """Reads the prompts: (read, logits of the next token [B, V], caches), where
+  read(tokens_BT, caches) returns the next (logits, caches)."""
+  # Split once, not at every token.
   layers = [jax.tree.map(operator.itemgetter(i), params['layers'])
             for i in range(cfg.depth)]
   ends, block = {'params': params['ends']}, decoder.Block(cfg)
@@ -208,7 +221,8 @@ def _prompt(params, tokens_BT, first_B, steps: int, cfg: ModelConfig, entries: i
           {'params': weights, 'cache': {'past': past}}, x_BTD, segments_BT,
           jnp.maximum(positions_BT, 0), mutable='cache')
       new.append(cache['cache']['past'])
-    h_BTD, table_VD = decoder.EmbedUnembed(cfg).apply(ends, x_BTD[:, -1:], method='last')
+    h_BTD, table_VD = decoder.EmbedUnembed(cfg).apply(
+        ends, x_BTD[:, -1:], method='last')
     logits_BTV = jnp.einsum('BTD,VD->BTV', h_BTD, table_VD[:entries],
                             preferred_element_type=jnp.float32)
     return logits_BTV[:, 0], new

@@ -52,26 +52,26 @@ class _Parts(nn.Module):
     w = self._param(name, shape, axes, std)
     outside, outputs = x.shape[:-inputs], shape[inputs:]
     I, O = math.prod(shape[:inputs]), math.prod(outputs)
-    self.sow('inputs', name, x.reshape(-1, I))  # kept only when asked for
+    self.sow('inputs', name, x.reshape(-1, I))  # kept only where mutable
     y = kernels.linear(x.reshape(-1, I), w.reshape(I, O))
     y = y.reshape(*outside, *outputs)
     if self.cfg.bias:
       y = y + self._param(f'bias_{name}', outputs, axes[inputs:])
     return y
 
-  def _given(self, *names):
-    """Parameters that an adapter brought (model/adapters.py); None without."""
+  def _adapter(self, *names):
+    """Parameters that an adapter adds (model/adapters.py); None without."""
     if not self.has_variable('params', names[0]):
       return None
     return [self.get_variable('params', n).astype(self.cfg.dtype) for n in names]
 
   def _bottleneck(self, name, h_BTD):
-    w = self._given(f'down_{name}', f'up_{name}')
+    w = self._adapter(f'down_{name}', f'up_{name}')
     return h_BTD if w is None else h_BTD + nn.gelu(h_BTD @ w[0]) @ w[1]
 
 
 class Block(_Parts):
-  """Pre-norm attention and MLP: x_BTD -> (x_BTD, load balance of experts)."""
+  """Pre-norm attention and MLP: x_BTD -> (x_BTD, experts' balance loss)."""
 
   @nn.compact
   def __call__(self, x_BTD, segments_BT, positions_BT, key=None):
@@ -103,11 +103,11 @@ class Block(_Parts):
       k_BSKH = self._norm('key_norm', k_BSKH, 'head')
     q_BTNH, k_BSKH = (rotate(y, positions_BT, c) for y in (q_BTNH, k_BSKH))
     for name, y_BSKH in (('key', k_BSKH), ('value', v_BSKH)):
-      self.sow('seen', name, y_BSKH)  # kept only when asked for
-    past, prefix = self.get_variable('cache', 'past'), self._given('prefix_key', 'prefix_value')
+      self.sow('states', name, y_BSKH)  # kept only where mutable
+    past, prefix = self.get_variable('cache', 'past'), self._adapter('prefix_key', 'prefix_value')
     if past is None:
       y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.intra_document_mask or not c.causal else None, c.attention, prefix, c.causal)
-    else:  # a text is being written: model/decode.py
+    else:  # text is being generated: model/decode.py
       y_BTNH, past = kernels.cached_attention(q_BTNH, k_BSKH, v_BSKH, past, prefix)
       self.put_variable('cache', 'past', past)
     # Residual outputs start small, as in GPT-2, so that depth does not add up.
@@ -124,7 +124,7 @@ class Block(_Parts):
 
 
 class EmbedUnembed(_Parts):
-  """What is not a layer: embedding, last norm, unembedding."""
+  """Everything but the layers: embedding, last norm, unembedding."""
 
   def setup(self):
     c = self.cfg
@@ -142,9 +142,9 @@ class EmbedUnembed(_Parts):
     return self._norm('last', x_BTD), self.table if self.cfg.tie_embeddings else self.output
 
 
-def rotate(x_BTNH, positions_BT, cfg: ModelConfig):
-  """Rotary positions (GPT-NeoX halves) on the first rotary_fraction of H.
-  The product of a rotated query and key depends on their distance only."""
+def rotate(x_BTNH: jax.Array, positions_BT: jax.Array, cfg: ModelConfig) -> jax.Array:
+  """Rotary positions (GPT-NeoX pairing) on the first rope_fraction of H. The
+  product of a rotated query and key depends on their distance only."""
   half = int(x_BTNH.shape[-1] * cfg.rope_fraction) // 2
   if not half:
     return x_BTNH
@@ -155,20 +155,24 @@ def rotate(x_BTNH, positions_BT, cfg: ModelConfig):
   return jnp.concatenate([a * cos - b * sin, b * cos + a * sin, rest], -1)
 
 
-def dropout(x, rate: float, key):
+def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
+  """x with a fraction `rate` of its elements zeroed; all of x without a key."""
   if key is None or not rate:
     return x
   keep = jax.random.bernoulli(key, 1 - rate, x.shape)
   return jnp.where(keep, x / (1 - rate), 0)
 
 
-def init_boxed(cfg: ModelConfig, key):
+def init_boxed(cfg: ModelConfig, key: jax.Array) -> dict:
   """Parameters, each boxed with its logical axes; layers stacked on L."""
   ends, layers = jax.random.split(key)
   token = jnp.zeros((1, 1), jnp.int32)
   x_BTD = jnp.zeros((1, 1, cfg.width), cfg.dtype)
   add = {nn.PARTITION_NAME: 'layers'}
-  layer = lambda k: Block(cfg).init(k, x_BTD, token, token)['params']
+
+  def layer(key):
+    return Block(cfg).init(key, x_BTD, token, token)['params']
+
   stacked = jax.tree.map(
       lambda p: p.add_axis(0, add),
       jax.vmap(layer)(jax.random.split(layers, cfg.depth)),
@@ -177,20 +181,20 @@ def init_boxed(cfg: ModelConfig, key):
           'layers': stacked}
 
 
-def init(cfg: ModelConfig, key):
+def init(cfg: ModelConfig, key: jax.Array) -> dict:
   """Parameters, float32: {'ends': {...}, 'layers': {... [L, ...]}}."""
   return nn.unbox(init_boxed(cfg, key))
 
 
 @functools.cache
-def logical_axes(cfg: ModelConfig):
+def logical_axes(cfg: ModelConfig) -> dict:
   """The logical axes of every parameter, as a tree of tuples."""
   boxed = jax.eval_shape(functools.partial(init_boxed, cfg), jax.random.key(0))
   return jax.tree.map(lambda p: tuple(p.names), boxed,
                       is_leaf=lambda p: isinstance(p, nn.meta.AxisMetadata))
 
 
-def forward(params, tokens_BT, cfg: ModelConfig, segments_BT=None,
+def forward(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments_BT=None,
             positions_BT=None, key=None, taps: bool = False):
   """Logits [B, T, V] float32; with taps also the residual stream before each
   layer and after the last, [L + 1, B, T, D]. `key` switches dropout on."""
@@ -200,10 +204,10 @@ def forward(params, tokens_BT, cfg: ModelConfig, segments_BT=None,
   return (logits_BTV, stream) if taps else logits_BTV
 
 
-def loss(params, batch, cfg: ModelConfig, key=None):
-  """(summed loss in nats, nll [B, T]): of a batch's tokens, targets, segments,
+def loss(params: dict, batch: dict, cfg: ModelConfig, key=None) -> tuple:
+  """(summed loss in nats, nll [B, T]) of a batch's tokens, targets, segments,
   positions and loss weights, each [B, T]. Only the sum has a gradient; with
-  experts it holds their load balance, for every weighted token."""
+  experts it includes their balance loss, once per weighted token."""
   h_BTD, table_VD, _, balance = hidden_states(params, batch['tokens'], cfg, batch['segments'], batch['positions'], key)
   total, nll = kernels.cross_entropy(h_BTD, table_VD, batch['targets'], batch['weights'])
   if cfg.num_experts > 1:
@@ -211,10 +215,10 @@ def loss(params, batch, cfg: ModelConfig, key=None):
   return total, nll
 
 
-def hidden_states(params, tokens_BT, cfg: ModelConfig, segments_BT=None, positions_BT=None,
-           key=None, taps: bool = False):
+def hidden_states(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments_BT=None,
+                  positions_BT=None, key=None, taps: bool = False) -> tuple:
   """(last hidden state [B, T, D], unembedding [V, D], residual stream or
-  None, load balance of experts): everything before the logits."""
+  None, experts' balance loss): everything before the logits."""
   B, T = tokens_BT.shape
   if segments_BT is None:
     segments_BT = jnp.ones((B, T), jnp.int32)
@@ -237,8 +241,7 @@ def hidden_states(params, tokens_BT, cfg: ModelConfig, segments_BT=None, positio
 
   if cfg.remat:
     layer = jax.checkpoint(layer)
-  x_BTD, (balance_L, stream) = jax.lax.scan(layer, x_BTD, (params['layers'], keys),
-                               unroll=cfg.unroll)
+  x_BTD, (balance_L, stream) = jax.lax.scan(layer, x_BTD, (params['layers'], keys), unroll=cfg.unroll)
   h_BTD, table_VD = EmbedUnembed(cfg).apply(ends, x_BTD, method='last')
   stream = jnp.concatenate([stream, x_BTD[None]]) if taps else None
   return h_BTD, table_VD, stream, balance_L.mean()

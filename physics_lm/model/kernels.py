@@ -1,8 +1,8 @@
 """Hand-written gradients where the compiler's own are slow: linear maps,
 attention, cross-entropy. Each equals its plain formula; tests compare them.
 
-Letters as in model/decoder.py; I and O are the inputs and outputs of a linear map, M
-is B x T.
+Letters as in model/decoder.py; I and O are the inputs and outputs of a linear
+map, M is B x T.
 """
 
 import math
@@ -15,7 +15,7 @@ from physics_lm.model.config import LOGITS_CHUNK
 
 
 @jax.custom_vjp
-def linear(x_MI, w_IO):
+def linear(x_MI: jax.Array, w_IO: jax.Array) -> jax.Array:
   """x @ w."""
   return x_MI @ w_IO
 
@@ -30,7 +30,7 @@ linear.defvjp(lambda x, w: (x @ w, (x, w)), _linear_bwd)
 
 def _weight_gradient(x_MI, g_MO):
   """x.T @ g. On a CPU it takes a quarter of the time when the narrower of the
-  two is turned over first, and the compiler is kept from doing otherwise."""
+  two is transposed first; barriers keep the compiler from changing that."""
 
   def on_cpu(x, g):
     hold = jax.lax.optimization_barrier
@@ -43,11 +43,12 @@ def _weight_gradient(x_MI, g_MO):
       default=lambda x, g: jnp.einsum('MI,MO->IO', x, g))
 
 
-def attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, implementation: str,
-              prefix=None, causal: bool = True):
-  """Causal attention (or to both sides), inside segments unless `segments_BT`
-  is None; softmax in float32. `prefix`: keys and values [P, K, H] that every
-  token sees. The one place where an attention kernel is chosen."""
+def attention(q_BTNH: jax.Array, k_BSKH: jax.Array, v_BSKH: jax.Array,
+              segments_BT: jax.Array | None, implementation: str,
+              prefix=None, causal: bool = True) -> jax.Array:
+  """Attention, [B, T, N, H]; inside segments unless `segments_BT` is None;
+  softmax in float32. `prefix`: keys and values [P, K, H] that every token
+  attends to. The one function that chooses an attention kernel."""
   if implementation == 'cudnn' and prefix is None:
     mask = None if segments_BT is None else (
         segments_BT[:, None, :, None] == segments_BT[:, None, None, :])
@@ -82,7 +83,7 @@ def _grouped(q_BTNH, k_BKSH, v_BKSH, mask_BTS, prefix):
 
 
 class KVCache(NamedTuple):
-  """What a layer keeps of the S columns of a text that is being written."""
+  """Keys and values of the S columns of a text that is being generated."""
 
   k_BKSH: jax.Array
   v_BKSH: jax.Array
@@ -90,9 +91,10 @@ class KVCache(NamedTuple):
   first_B: jax.Array  # column in which each row's text begins
 
 
-def cached_attention(q_BTNH, k_BTKH, v_BTKH, past: KVCache, prefix=None):
-  """Causal attention of T new columns to all so far, one segment, and to the
-  prefix: (y_BTNH, the past with them)."""
+def cached_attention(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array,
+                     past: KVCache, prefix=None) -> tuple[jax.Array, KVCache]:
+  """Causal attention of T new columns to all columns so far, one segment, and
+  to the prefix: (y_BTNH, the cache with the new columns)."""
   T, S = q_BTNH.shape[1], past.k_BKSH.shape[2]
   k_BKSH, v_BKSH = (
       jax.lax.dynamic_update_slice(old, _heads_first(new),
@@ -132,8 +134,8 @@ def _attention_bwd(saved, g):
 
 
 def _over_queries(p_BKGTS, x_BKGTH):
-  """p.T @ x, [B, K, S, H]. A CPU turns the left operand of a product, and p
-  is the wider one; so x is turned over, and the product after it."""
+  """p.T @ x, [B, K, S, H]. A CPU transposes the left operand of a product, and
+  p is the wider one; so x is transposed, and then the product."""
 
   def on_cpu(p, x):
     hold = jax.lax.optimization_barrier
@@ -150,19 +152,20 @@ _attention.defvjp(_attention_fwd, _attention_bwd)
 
 
 @jax.custom_vjp
-def cross_entropy(h_BTD, table_VD, targets_BT, weights_BT):
+def cross_entropy(h_BTD: jax.Array, table_VD: jax.Array, targets_BT: jax.Array,
+                  weights_BT: jax.Array) -> tuple[jax.Array, jax.Array]:
   """(sum of weights x nll, nll [B, T] float32) of logits h @ table.T, without
-  all logits at once: T is cut into chunks of about CHUNK logits.
+  all logits at once: T is cut into chunks of about LOGITS_CHUNK logits.
 
-  The gradient is that of the sum; nll carries none. It is computed going
-  forward, while a chunk's logits are there, so nothing is computed twice.
+  Only the sum has a gradient. It is computed in the forward pass, while a
+  chunk's logits are in memory, so nothing is computed twice.
   """
   return _cross_entropy(h_BTD, table_VD, targets_BT, weights_BT, False)[0]
 
 
 def _chunks(B: int, T: int, V: int) -> int:
-  """The least divisor of T that makes chunks small enough; T cut, not B: rows
-  lie on different devices."""
+  """The least divisor of T that makes chunks small enough. T is cut, not B:
+  rows are sharded over devices."""
   return next(c for c in range(1, T + 1)
               if T % c == 0 and (B * T * V // c <= LOGITS_CHUNK or c == T))
 
@@ -171,8 +174,9 @@ def _cross_entropy(h_BTD, table_VD, targets_BT, weights_BT, gradients: bool):
   B, T, D = h_BTD.shape
   V = table_VD.shape[0]
   count = _chunks(B, T, V)
-  cut = lambda x: x.reshape(B, count, T // count, *x.shape[2:]).swapaxes(0, 1)
-  joined = lambda x: x.swapaxes(0, 1).reshape(B, T, *x.shape[3:])
+
+  def cut(x):
+    return x.reshape(B, count, T // count, *x.shape[2:]).swapaxes(0, 1)
 
   def chunk(dtable_VD, part):
     h_BtD, targets_Bt, weights_Bt = part
@@ -199,7 +203,9 @@ def _cross_entropy(h_BTD, table_VD, targets_BT, weights_BT, gradients: bool):
     out = jax.tree.map(lambda x: x[None], out)
   else:
     dtable_VD, out = jax.lax.scan(chunk, zero, parts)
-  nll_BT, dh_BTD = (None if x is None else joined(x) for x in out)
+  nll_BT, dh_BTD = (
+      None if x is None else x.swapaxes(0, 1).reshape(B, T, *x.shape[3:])
+      for x in out)
   return ((nll_BT * weights_BT).sum(), nll_BT), (dh_BTD, dtable_VD, nll_BT)
 
 
@@ -212,8 +218,9 @@ def _cross_entropy_fwd(h_BTD, table_VD, targets_BT, weights_BT):
 def _cross_entropy_bwd(saved, g):
   dh, dtable, nll = saved
   g_sum, _ = g
-  scale = lambda x: (g_sum * x).astype(x.dtype)
-  return scale(dh), scale(dtable), None, scale(nll)
+  dh, dtable, dweights = ((g_sum * x).astype(x.dtype)
+                          for x in (dh, dtable, nll))
+  return dh, dtable, None, dweights
 
 
 cross_entropy.defvjp(_cross_entropy_fwd, _cross_entropy_bwd)

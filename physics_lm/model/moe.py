@@ -1,12 +1,15 @@
-"""Mixture of experts: which token goes to which expert, there and back.
+"""Mixture of experts: routing tokens to experts and back.
 
-Top-1 routing with a capacity (Switch transformer, Fedus et al. 2021): each
-row gives every expert room for capacity x T / E tokens; what comes later than
-that passes by on the residual stream. First come, first served, so no token
-depends on a later one; tokens of one row do compete across its segments.
+Top-1 routing with a capacity (Switch transformer, Fedus et al. 2021,
+arXiv 2101.03961): of each row an expert takes capacity x T / E tokens; later
+ones are dropped, that is, pass on the residual stream only. Earlier tokens go
+first, so no token depends on a later one; tokens of one row do compete across
+its segments.
 
-E experts, C room in each; other letters as in model/decoder.py.
+E experts, C slots in each; other letters as in model/decoder.py.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +17,12 @@ import jax.numpy as jnp
 from physics_lm.model import sharding
 
 
-def route(x_BTD, router_DE, real_BT, capacity: float):
+def route(x_BTD: jax.Array, router_DE: jax.Array, real_BT: jax.Array,
+          capacity: float) -> tuple[jax.Array, jax.Array, jax.Array]:
   """(slot [B, T], gate [B, T], balance): slot e * C + c of each token, E * C
-  for one without a place; the chosen expert's probability; and Fedus et al.'s
-  load-balancing loss, 1 when every expert gets its share. `real_BT`: False
-  for padding, which takes no room."""
+  for a dropped one; the chosen expert's probability; and Fedus et al.'s
+  load-balancing loss, 1 when all experts get equally many tokens. `real_BT`:
+  False for padding, which takes no slot."""
   T, E = x_BTD.shape[1], router_DE.shape[1]
   C = expert_capacity(T, E, capacity)
   p_BTE = jax.nn.softmax(jnp.einsum(
@@ -26,9 +30,9 @@ def route(x_BTD, router_DE, real_BT, capacity: float):
       router_DE.astype(jnp.float32)))
   choice_BT = p_BTE.argmax(-1)
   one_BTE = jax.nn.one_hot(choice_BT, E) * real_BT[..., None]
-  place_BT = (jnp.cumsum(one_BTE, 1) * one_BTE).sum(-1).astype(jnp.int32) - 1
-  placed_BT = (place_BT >= 0) & (place_BT < C)
-  slot_BT = jnp.where(placed_BT, choice_BT * C + place_BT, E * C)
+  rank_BT = (jnp.cumsum(one_BTE, 1) * one_BTE).sum(-1).astype(jnp.int32) - 1
+  kept_BT = (rank_BT >= 0) & (rank_BT < C)
+  slot_BT = jnp.where(kept_BT, choice_BT * C + rank_BT, E * C)
   count = jnp.maximum(real_BT.sum(), 1)
   share_E = one_BTE.sum((0, 1)) / count
   p_E = (p_BTE * real_BT[..., None]).sum((0, 1)) / count
@@ -36,11 +40,12 @@ def route(x_BTD, router_DE, real_BT, capacity: float):
 
 
 def expert_capacity(length: int, experts: int, capacity: float) -> int:
-  """C: tokens of a row that an expert takes."""
+  """C: the most tokens of a row that an expert takes."""
   return min(max(-int(-capacity * length // experts), 1), length)
 
 
-def to_experts(x_BTD, slot_BT, experts: int, room: int):
+def to_experts(x_BTD: jax.Array, slot_BT: jax.Array, experts: int, room: int
+               ) -> jax.Array:
   """Tokens in their experts' slots, [B, E, C, D]; empty slots are zero."""
   B, _, D = x_BTD.shape
   out = jnp.zeros((B, experts * room + 1, D), x_BTD.dtype)
@@ -50,24 +55,26 @@ def to_experts(x_BTD, slot_BT, experts: int, room: int):
       'batch', 'experts', 'length', 'activation')
 
 
-def from_experts(y_BECD, slot_BT):
-  """Each token's own slot, [B, T, D]; zero for one without a place."""
+def from_experts(y_BECD: jax.Array, slot_BT: jax.Array) -> jax.Array:
+  """Each token's own slot, [B, T, D]; zero for a dropped token."""
   B, E, C, D = y_BECD.shape
   y = jnp.pad(y_BECD.reshape(B, E * C, D), ((0, 0), (0, 1), (0, 0)))
   return jnp.take_along_axis(y, slot_BT[..., None], 1)
 
 
-def moe_mlp(block, x_BTD, segments_BT, activation):
-  """(y [B, T, D], balance): the block's MLP, E times over; each token goes
-  through one."""
+def moe_mlp(block, x_BTD: jax.Array, segments_BT: jax.Array,
+            activation: Callable) -> tuple[jax.Array, jax.Array]:
+  """(y [B, T, D], balance): E MLPs in the decoder's Block `block`; each token
+  goes through one."""
   c = block.cfg
   D, E, F, T = c.width, c.num_experts, c.mlp_width, x_BTD.shape[1]
-  # Near ties decide who learns what: float32 whatever the rest is in.
+  # Near ties decide which expert learns what: always in float32.
   router_DE = block._param('router', (D, E), ('embed', None), D**-0.5,
                            jnp.float32)
   slot_BT, gate_BT, balance = route(x_BTD, router_DE, segments_BT > 0,
                                     c.moe_capacity_factor)
-  h_BECD = to_experts(x_BTD, slot_BT, E, expert_capacity(T, E, c.moe_capacity_factor))
+  h_BECD = to_experts(x_BTD, slot_BT, E,
+                      expert_capacity(T, E, c.moe_capacity_factor))
 
   def each(name, x_BECI, I, O, axes, std):
     w_EIO = block._param(name, (E, I, O), ('experts', *axes), std)
@@ -83,4 +90,5 @@ def moe_mlp(block, x_BTD, segments_BT, activation):
   gate_BECF = each('gate', h_BECD, *inner) if c.gated else h_BECF
   h_BECF = activation(gate_BECF) * (h_BECF if c.gated else 1)
   y_BECD = each('down', h_BECF, *outer)
-  return from_experts(y_BECD, slot_BT) * gate_BT[..., None].astype(c.dtype), balance
+  gate_BT1 = gate_BT[..., None].astype(c.dtype)
+  return from_experts(y_BECD, slot_BT) * gate_BT1, balance

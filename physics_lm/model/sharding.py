@@ -1,27 +1,32 @@
 """Mesh and logical-axis rules: the only file that names mesh axes.
 
-Axes are Auto: the compiler places the collectives, we say where arrays live.
-Parameters carry logical axis names (model/decoder.py); RULES maps those to the mesh.
+Axes are Auto: shardings are declared here, and the compiler adds the
+collectives. Parameters have logical axis names (model/decoder.py); RULES maps
+those to the mesh.
 """
 
 import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput
+from physics_lm.model.config import ModelConfig
 
 AXES = ('pop', 'data', 'fsdp', 'tensor', 'expert')
-# Logical axis -> mesh axes. Every logical axis stands here: a typo raises.
+# Logical axis -> mesh axes. Every logical axis is listed: a typo raises.
 RULES = {
     'population': ('pop',),
     'batch': ('data', 'fsdp'),
     'length': (),
     'layers': (),
     'embed': ('fsdp',),
-    'activation': (),  # the width of activations, never cut
+    'activation': (),  # the width of activations, never sharded
     'heads': ('tensor',),
     'kv_heads': ('tensor',),
     'head': (),
@@ -31,10 +36,11 @@ RULES = {
 }
 
 
-def make_mesh(config, devices=None, members: int = 1) -> jax.sharding.Mesh:
+def make_mesh(config: ConfigDict, devices: Sequence | None = None,
+              members: int = 1) -> Mesh:
   """The mesh of config.runtime.mesh. Raises BadInput when the devices do not
-  make it. Members of a population go to devices of their own first, as far
-  as both divide: those need not talk to each other."""
+  fit it. Members of a population are spread over devices first, as far as both
+  divide: they need no communication."""
   devices = jax.devices() if devices is None else devices
   sizes = [config.runtime.mesh[a] for a in AXES]
   shown = ', '.join(f'{a}={s}' for a, s in zip(AXES, sizes))
@@ -50,16 +56,17 @@ def make_mesh(config, devices=None, members: int = 1) -> jax.sharding.Mesh:
   if total > len(devices):
     raise BadInput(f'mesh {shown} wants {total} devices, found '
                    f'{len(devices)} ({devices[0].platform})')
-  # Never leave devices idle in silence, except when they were counted out.
+  # Never leave devices idle in silence, unless the config says how many.
   if total < len(devices) and -1 in [config.runtime.mesh[a]
                                      for a in AXES[1:]]:
     raise BadInput(f'mesh {shown} does not divide {len(devices)} devices')
-  return jax.sharding.Mesh(
+  return Mesh(
       np.asarray(devices[:total]).reshape(sizes), AXES,
       axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def check_mesh(config, cfg, mesh: jax.sharding.Mesh, members: int = 1):
+def check_mesh(config: ConfigDict, cfg: ModelConfig, mesh: Mesh,
+               members: int = 1):
   """Raises BadInput when members, batch or model do not divide over the mesh,
   or the attention kernel is not for its devices."""
   platform = mesh.devices.flat[0].platform
@@ -84,9 +91,9 @@ def check_mesh(config, cfg, mesh: jax.sharding.Mesh, members: int = 1):
                      f'grad_accum_steps {config.runtime.grad_accum_steps})')
 
 
-def partition_spec(axes) -> P:
-  """Partition of an array with these logical axes (None: not cut). Size-one
-  mesh axes stay in: they cut nothing."""
+def partition_spec(axes: Sequence[str | None]) -> P:
+  """Partition of an array with these logical axes (None: not sharded). Mesh
+  axes of size one stay in: they change nothing."""
   parts, used = [], set()
   for axis in axes:
     mesh_axes = RULES[axis] if axis is not None else ()
@@ -97,33 +104,34 @@ def partition_spec(axes) -> P:
   return P(*parts)
 
 
-def named_sharding(mesh, axes) -> NamedSharding:
+def named_sharding(mesh: Mesh, axes: Sequence[str | None]) -> NamedSharding:
+  """The sharding of an array with these logical axes."""
   return NamedSharding(mesh, partition_spec(axes))
 
 
-def batch_shardings(mesh, keys_2d, keys_1d,
+def batch_shardings(mesh: Mesh, keys_2d: Iterable[str], keys_1d: Iterable[str],
                     members: bool = False) -> dict[str, NamedSharding]:
   """Shardings of a batch's [B, T] and [B] arrays; of a population's, with a
   leading axis of members."""
-  first = ('population',) if members else ()
-  return ({k: named_sharding(mesh, (*first, 'batch', 'length')) for k in keys_2d}
-          | {k: named_sharding(mesh, (*first, 'batch')) for k in keys_1d})
+  first = ('population', 'batch') if members else ('batch',)
+  return ({k: named_sharding(mesh, (*first, 'length')) for k in keys_2d}
+          | {k: named_sharding(mesh, first) for k in keys_1d})
 
 
-def population_sharding(where):
-  """The shardings of a lone run's arrays, with a leading axis of members."""
-  return jax.tree.map(lambda w: NamedSharding(
-      w.mesh, P(RULES['population'], *w.spec)), where)
+def population_sharding(lone: Any) -> Any:
+  """A tree of a lone run's shardings, with a leading axis of members."""
+  return jax.tree.map(lambda s: NamedSharding(
+      s.mesh, P(RULES['population'], *s.spec)), lone)
 
 
-def vmap_members(function, in_axes=0):
-  """`function` for every member of a population, each on its devices."""
+def vmap_members(function: Callable, in_axes: Any = 0) -> Callable:
+  """`function` of every member of a population, each on its devices."""
   return jax.vmap(function, in_axes=in_axes,
                   spmd_axis_name=RULES['population'])
 
 
 def constrain(x: jax.Array, *axes) -> jax.Array:
-  """Says where an activation lives; identity where no mesh is set."""
+  """Shards an activation by its logical axes; identity without a mesh."""
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
     return x
@@ -132,6 +140,6 @@ def constrain(x: jax.Array, *axes) -> jax.Array:
   return jax.lax.with_sharding_constraint(x, partition_spec(axes))
 
 
-def all_gather_weight(w: jax.Array, axes) -> jax.Array:
-  """A weight gathered over fsdp just before use; tensor parts stay cut."""
+def all_gather_weight(w: jax.Array, axes: Sequence[str | None]) -> jax.Array:
+  """A weight gathered over fsdp just before use, still sharded over tensor."""
   return constrain(w, *(None if a == 'embed' else a for a in axes))

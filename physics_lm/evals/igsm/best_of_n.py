@@ -1,22 +1,23 @@
-"""Best of n: which of many sampled solutions? (test-time scaling)
+"""Best of n: choosing among sampled solutions (test-time scaling).
 
-For each problem the model writes n solutions at a temperature, and one is
+For each problem the model samples n solutions at a temperature, and one is
 chosen:
 
-  first      the first one: what sampling gives
+  first      the first one: pass@1 of sampling
   majority   the first of those with the most frequent answer
-  outcome    by an outcome verifier, which was trained on whether solutions are
-             right: the highest probability, after the last step, of that
-  process    by a process verifier, which was trained on where solutions go
-             wrong: the highest product, over the steps, of the probability that
-             all is right up to there
-  oracle     a right one if there is one
+  outcome    by an outcome verifier, trained on whether solutions are correct:
+             the highest probability of that after the last step
+  process    by a process verifier, trained on the first incorrect step: the
+             highest product, over the steps, of the probability that all steps
+             so far are correct
+  oracle     a correct one if there is one: pass@n
 
-A verifier is the model itself with one more head, trained on solutions that the
-model wrote of other problems (`verifier_split`) and the world's checker judged
-(Cobbe et al. 2021, arXiv 2110.14168; Lightman et al. 2023, arXiv 2305.20050).
-Both verifiers are trained on the same solutions, equally often. These problems
-should be as hard as the test problems: of easy ones, short solutions are right.
+A verifier is the model itself with one more head, trained on solutions of other
+problems (`verifier_split`) that the model samples and the world's checker
+judges (Cobbe et al. 2021, arXiv 2110.14168; Lightman et al. 2023,
+arXiv 2305.20050). Both verifiers are trained on the same solutions, equally
+often. Their problems should be as hard as the test problems: among easy ones a
+verifier would learn that short solutions are correct.
 """
 
 import collections
@@ -54,14 +55,14 @@ def sample_solutions(params: dict, problems: solutions.Problems, n: int,
   Returns:
     [(index, outcomes)]. An outcome is that of solutions.judge_solution with
     `text`, `ids` (prompt and solution), `sentence_ends` (of full stops, in ids)
-    and `correct_sentences` (how many are right before the first wrong one).
+    and `correct_sentences` (how many are correct before the first error).
   """
   world = data.worlds[spec.world]
   prompts = [solutions.prompt_ids(data, e) for _, e in problems
              for _ in range(n)]
   generated = decode.generate(
-      params, cfg, prompts, spec.max_new_tokens, decode.decoding_method(spec.decode),
-      entries=len(data.vocab),
+      params, cfg, prompts, spec.max_new_tokens,
+      decode.decoding_method(spec.decode), entries=len(data.vocab),
       batch=solutions.decode_batch(config, spec.num_problems), seed=seed)
   stop, = data.vocab.encode('.')
   out = []
@@ -95,8 +96,9 @@ def pack_solutions(solved: list[dict], length: int) -> dict[str, np.ndarray]:
   return out
 
 
-def verifier_logits(verifier: dict, tokens_BT: jax.Array, cfg: ModelConfig):
-  """Logits of being right at every token, [B, T] float32."""
+def verifier_logits(verifier: dict, tokens_BT: jax.Array, cfg: ModelConfig
+                    ) -> jax.Array:
+  """Logits of being correct at every token, [B, T] float32."""
   h_BTD, *_ = decoder.hidden_states(verifier['model'], tokens_BT, cfg)
   return h_BTD.astype(jnp.float32) @ verifier['head'] + verifier['bias']
 
@@ -104,8 +106,8 @@ def verifier_logits(verifier: dict, tokens_BT: jax.Array, cfg: ModelConfig):
 _verifier_logits = jax.jit(verifier_logits, static_argnums=2)
 
 
-def optimizer(steps: int) -> optax.GradientTransformation:
-  """Of a verifier."""
+def verifier_optimizer(steps: int) -> optax.GradientTransformation:
+  """AdamW with warmup and cosine decay, for a verifier."""
   return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(
       optax.warmup_cosine_decay_schedule(0.0, LEARNING_RATE, steps // 10,
                                          steps), weight_decay=0.01))
@@ -120,20 +122,21 @@ def _step(verifier: dict, opt, tokens_BT: jax.Array, end_BT, label_BT, cfg,
     # Each solution counts once, however many sentences it has.
     return ((nll_BT * end_BT).sum(1) / jnp.maximum(end_BT.sum(1), 1)).mean()
 
-  updates, opt = optimizer(steps).update(jax.grad(loss)(verifier), opt,
-                                         verifier)
+  updates, opt = verifier_optimizer(steps).update(
+      jax.grad(loss)(verifier), opt, verifier)
   return optax.apply_updates(verifier, updates), opt
 
 
-def train_verifier(params: dict, cfg: ModelConfig, packed: dict[str, np.ndarray],
-                   target: str, batch: int) -> dict:
+def train_verifier(params: dict, cfg: ModelConfig,
+                   packed: dict[str, np.ndarray], target: str, batch: int
+                   ) -> dict:
   """A verifier that starts from the model's parameters, trained on packed
   solutions with the labels `target`."""
   count = len(packed['tokens'])
   steps = EPOCHS * (count // batch)
   verifier = {'model': params, 'head': jnp.zeros(cfg.width),
               'bias': jnp.float32(0)}
-  opt = optimizer(steps).init(verifier)
+  opt = verifier_optimizer(steps).init(verifier)
   order = np.concatenate([
       np.random.default_rng(i).permutation(count)[:count // batch * batch]
       for i in range(EPOCHS)])
@@ -146,7 +149,7 @@ def train_verifier(params: dict, cfg: ModelConfig, packed: dict[str, np.ndarray]
 
 def score_solutions(verifier: dict, packed: dict[str, np.ndarray], target: str,
                     cfg: ModelConfig, batch: int) -> np.ndarray:
-  """Log-probability of being right of each packed solution, [N]; -inf for a
+  """Log-probability of being correct of each packed solution, [N]; -inf for a
   solution without a sentence."""
   found = []
   count = len(packed['tokens'])
@@ -166,7 +169,7 @@ def score_solutions(verifier: dict, packed: dict[str, np.ndarray], target: str,
 
 
 def answer_text(solution: dict) -> str:
-  """The last number of a solution, as written."""
+  """The last number of a solution, as text."""
   return solution['text'].rstrip('.').rpartition('= ')[2]
 
 
@@ -186,10 +189,10 @@ def choose(part: list[dict], choice: str) -> dict:
 class BestOfN:
   """Metrics accuracy and answer_accuracy of the chosen solution (slices
   choice, of CHOICES, and n_samples: of the first 1, 2, 4 ...), auc (how often a
-  right solution scores above a wrong one of the same problem; choice 'outcome'
-  or 'process', n_samples 'all'; n counts problems that have both), and of what
-  the verifiers were trained on verifier_solutions and verifier_accuracy (split
-  'verifier'). Slices: split, choice, n_samples, contaminated. n counts
+  correct solution scores above an incorrect one of the same problem; choice
+  'outcome' or 'process', n_samples 'all'; n counts problems that have both),
+  and of the verifiers' training set verifier_solutions and verifier_accuracy
+  (split 'verifier'). Slices: split, choice, n_samples, contaminated. n counts
   problems."""
 
   cfg: ModelConfig
@@ -221,12 +224,12 @@ class BestOfN:
         raw += [{'split': split, 'index': index, 'sample': i,
                  'in_training_set': known, **raw_outcome(s)}
                 for i, s in enumerate(part)]
-      for contaminated, some in contamination.slices(groups):
+      for contaminated, some in contamination.contamination_slices(groups):
         out += choice_rows(some, self.spec.num_samples, split, contaminated)
     return Records(out, raw)
 
   def _score(self, params: dict, train: list[dict], test: list[dict]):
-    """Trains both verifiers and writes their scores into the test solutions."""
+    """Trains both verifiers and adds their scores to the test solutions."""
     length = -(-max(len(s['ids']) for s in train + test) // 16) * 16
     packed, batch = pack_solutions(train, length), self.config.data.batch_size
     for target in VERIFIERS:
@@ -239,15 +242,15 @@ class BestOfN:
 
 
 def raw_outcome(solution: dict) -> dict:
-  """What is stored of a solution. JSON has no -inf: the score of a solution
+  """The stored keys of a solution. JSON has no -inf: the score of a solution
   without a sentence is None."""
   return {k: None if v == -np.inf else v for k, v in solution.items()
           if k not in ('ids', 'sentence_ends')}
 
 
 def verifier_rows(train: list[dict]) -> list[dict]:
-  """How many solutions the verifiers were trained on, and how many of those
-  are right."""
+  """How many solutions the verifiers were trained on, and the accuracy of
+  those."""
   names = {'split': 'verifier', 'choice': 'all', 'n_samples': 'all',
            'contaminated': 'all'}
   return [row('verifier_solutions', len(train), len(train), **names),
@@ -280,8 +283,8 @@ def choice_rows(groups: list[dict], most: int, split: str, contaminated: str
 
 
 def pair_wins(part: list[dict], score: str) -> list[float]:
-  """For each pair of a right and a wrong solution of one problem: 1 where the
-  right one scores higher, 0.5 where both score the same, else 0."""
+  """For each pair of a correct and an incorrect solution of one problem: 1
+  where the correct one scores higher, 0.5 where both score the same, else 0."""
   return [(a[score] > b[score]) + (a[score] == b[score]) / 2
           for a in part for b in part if a['correct'] and not b['correct']]
 

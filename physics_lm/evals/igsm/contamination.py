@@ -1,10 +1,10 @@
-"""Contamination: which test problems occurred in training, word for word?
+"""Contamination: which test problems occurred in training, word for word.
 
 In a large world freshly drawn problems are new; in a small one many occurred
-before, and to have memorised them is not to reason. What a run read is a pure
-function of its config and step, so its rows are made once more (about 2,000
-rows of 160 tokens per second on a core), and those of the runs that it started
-from.
+before, and memorising them is not reasoning. The rows that a run has read are a
+pure function of its config and step, so they are generated again (about 2,000
+rows of 160 tokens per second on a core), as are those of the runs that it
+started from.
 """
 
 import contextlib
@@ -20,25 +20,25 @@ from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
 from physics_lm.worlds.igsm.problems import parse_split
 
-MAX_ROWS = 100_000  # rows made again: a minute of a core
+MAX_ROWS = 100_000  # rows generated again: a minute of a core
 
 # (split, text of a problem) -> whether it occurred; None: not known.
 Checker = Callable[[str, str], bool | None]
 
 
 class Occurrences:
-  """The iGSM problems in the training rows of a config, made as far as they
-  are needed."""
+  """The iGSM problems in the training rows of a config, generated as far as
+  needed."""
 
   def __init__(self, config: ConfigDict):
     self._data = load_mixture(config)
     self._tags = {t.name: t.tag for t in self._data.tasks if config.worlds[
         config.data.tasks[t.name].world].kind == 'igsm'}
     self._first_row: dict[str, int] = {}  # of each problem's text
-    self._rows = 0  # made so far
+    self._rows = 0  # generated so far
 
   def before(self, text: str, count: int) -> bool:
-    """Whether the first `count` rows hold the problem."""
+    """Whether the first `count` rows contain the problem."""
     for index in range(self._rows, count):
       for problem in self._problems(index):
         self._first_row.setdefault(problem, index)
@@ -60,12 +60,12 @@ class Occurrences:
 
 @functools.lru_cache(8)
 def _occurrences(text: str) -> Occurrences:
-  """Shared by the evaluations of a run, and by runs that read the same."""
+  """Shared by the evaluations of a run, and by runs that read the same rows."""
   return Occurrences(ConfigDict(json.loads(text)))
 
 
 def occurrences(config: ConfigDict) -> Occurrences:
-  """The occurrences in what a config reads."""
+  """The problems in the training rows of a config."""
   relevant = ConfigDict({
       'worlds': config.worlds, 'data': config.data,
       'seed': {k: config.seed[k] for k in ('data', 'world')}})
@@ -73,7 +73,7 @@ def occurrences(config: ConfigDict) -> Occurrences:
 
 
 class TrainingSet:
-  """What a run, and the runs that it started from, have read.
+  """The training data of a run and of the runs that it started from.
 
   Args:
     config: the run's.
@@ -84,13 +84,13 @@ class TrainingSet:
     self._config, self._folder = config, folder
 
   def contamination_checker(self, step: int) -> Checker:
-    """Whether a problem of a split occurred in what the run had read by
-    `step`, or in what its parents read.
+    """A function that tells whether a problem of a split occurred in the rows
+    that the run had read by `step`, or in those of its parents.
 
-    It is not known, None, when that was more than MAX_ROWS rows, which are not
-    made again, or when a parent's folder is missing. Even then problems of
-    test templates are new to models that were trained on other templates;
-    those of a `_reask` split may have any template.
+    It returns None, unknown, when those are more than MAX_ROWS rows, which are
+    not generated again, or when a parent's folder is missing. Even then
+    problems of test templates are new to models that were trained on other
+    templates; those of a `_reask` split may have any template.
     """
     read = self._lineage(step)
     known = read is not None and sum(n for _, n in read) <= MAX_ROWS
@@ -118,14 +118,15 @@ class TrainingSet:
         folder = run_dir.find_parent(folder)
         config = restore.run_config(folder)
         read.append((config, config.steps))
-      return [(c, steps * c.data.batch_size) for c, steps in read if igsm_tasks(c)]
+      return [(c, steps * c.data.batch_size) for c, steps in read
+              if igsm_tasks(c)]
     return None
 
 
 def contamination_checker(training_set: TrainingSet | None, step: int | None
                           ) -> Checker:
-  """The checker of a training set; without one, or without a step, nothing is
-  known."""
+  """The checker of a training set; without one, or without a step, a checker
+  that returns None."""
   if training_set is None or step is None:
     return _unknown
   return training_set.contamination_checker(step)
@@ -142,7 +143,8 @@ def igsm_tasks(config: ConfigDict) -> list:
           and config.data.source == 'worlds']
 
 
-def slices(outcomes: Sequence[dict]) -> list[tuple[str, list[dict]]]:
+def contamination_slices(outcomes: Sequence[dict]
+                         ) -> list[tuple[str, list[dict]]]:
   """[(value of the slice `contaminated`, outcomes)]: 'all', and 'no', those
   about problems that did not occur in training, where that is known of all
   outcomes and there are some."""

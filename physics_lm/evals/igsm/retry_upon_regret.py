@@ -1,9 +1,9 @@
-"""Does it help to retry where a step was wrong (Part 2.2, section 3)?
+"""Retry upon regret: does it help to retry wrong steps (Part 2.2, section 3)?
 
-Retry upon regret: solutions are written sentence by sentence, greedily. After
-each sentence a detector decides whether its quantity could be computed at all;
-if not, the sentence is removed and sampled again, at most `retries` times per
-solution. Detectors:
+Solutions are generated sentence by sentence, greedily. After each sentence a
+detector decides whether its quantity could be computed at that point; if not,
+the sentence is removed and sampled again, at most `retries` times per solution.
+Detectors:
 
   none     never fires: plain greedy decoding
   probe    the frozen model itself, by a can_next probe (v_probe.py) at the
@@ -14,11 +14,11 @@ solution. Detectors:
   ready    the true label of what the probe predicts: a perfect detector
   checker  fires at every wrong sentence, wrong arithmetic too
 
-And error detection: how many of the first wrong sentences do probe and state
-detect, and at how many right sentences do they fire.
+Error detection is measured too: the share of first wrong sentences that probe
+and state detect, and the share of right sentences at which they fire.
 
-The text is read again for each sentence: a batch of prompts in one pass is
-cheap beside the tokens that are written one by one.
+The text is read again for each sentence: one pass over a batch of prompts is
+cheap compared with the tokens that are generated one by one.
 """
 
 import dataclasses
@@ -46,12 +46,12 @@ TRAINED = ('probe', 'state')
 
 @dataclasses.dataclass
 class PartialSolution:
-  """A solution that is being written."""
+  """A solution that is being generated."""
 
   problem: checker.Problem
   prompt: list[int]
   sentences: list[list[int]] = dataclasses.field(default_factory=list)
-  # What each sentence computes; None: nothing, or it cannot be read.
+  # What each sentence computes; None: nothing, or it is unreadable.
   computed: list = dataclasses.field(default_factory=list)
   retries: int = 0  # sentences removed
   retrying: bool = False  # the last sentence was removed
@@ -63,11 +63,12 @@ class PartialSolution:
     return [*self.prompt, *(i for s in self.sentences[:sentences] for i in s)]
 
   def text(self, data: mixture.Mixture) -> str:
+    """The sentences so far."""
     return data.vocab.decode(self.ids()[len(self.prompt):])
 
   def ready(self, k: int) -> bool:
-    """Whether what sentence k computes could be computed there; True when it
-    cannot be read."""
+    """Whether the quantity of sentence k could be computed there; True for an
+    unreadable sentence."""
     p, before = self.computed[k], self.computed[:k]
     return p is None or (self.problem.has(p) and p not in before
                          and set(before).issuperset(self.problem.sources(p)))
@@ -112,10 +113,10 @@ def generate_with_retries(params: dict, cfg: ModelConfig, data: mixture.Mixture,
   return partials
 
 
-def extend(partial: PartialSolution, data: mixture.Mixture, ids: list[int], stop: int,
-           most: int):
-  """Adds the next sentence. One without a full stop is the end, or too
-  long."""
+def extend(partial: PartialSolution, data: mixture.Mixture, ids: list[int],
+           stop: int, most: int):
+  """Adds the next sentence. Without a full stop it is the end, or too long.
+  `most`: tokens of a solution."""
   closed = bool(ids) and ids[-1] == stop
   if ids:
     partial.sentences.append(ids)
@@ -159,8 +160,8 @@ def checker_flags(data: mixture.Mixture, partials: list[PartialSolution],
   return [p.correct(data) <= k for p, k in zip(partials, at)]
 
 
-def detector_flags(detector: str, data: mixture.Mixture, trained: dict[str, Flags]
-                   ) -> Flags:
+def detector_flags(detector: str, data: mixture.Mixture,
+                   trained: dict[str, Flags]) -> Flags:
   """The flags of a detector. `trained`: those of TRAINED."""
   return ({'none': no_flags, 'ready': not_ready_flags,
            'checker': functools.partial(checker_flags, data)}
@@ -169,15 +170,16 @@ def detector_flags(detector: str, data: mixture.Mixture, trained: dict[str, Flag
 
 @functools.partial(jax.jit, static_argnames='cfg')
 def _states(params: dict, tokens_BT: jax.Array, at_BE, cfg):
-  _, _, stream_LBTD, _ = decoder.hidden_states(params, tokens_BT, cfg, taps=True)
+  _, _, stream_LBTD, _ = decoder.hidden_states(params, tokens_BT, cfg,
+                                               taps=True)
   h_LBED = stream_LBTD[:, jnp.arange(len(at_BE))[:, None], at_BE]
   return jnp.moveaxis(v_probe.standardized(h_LBED), 0, 2).reshape(
       *at_BE.shape, -1)
 
 
-def states(params: dict, cfg: ModelConfig, texts: list[list[int]],
+def layer_states(params: dict, cfg: ModelConfig, texts: list[list[int]],
            positions: list[list[int]], batch: int) -> np.ndarray:
-  """States of all layers at the positions of each text, one after the other,
+  """States of all layers at the positions of each text, concatenated,
   [positions, (L + 1) D]."""
   out, most = [], max(map(len, positions))
   length = -(-max(map(len, texts)) // 64) * 64
@@ -193,9 +195,9 @@ def states(params: dict, cfg: ModelConfig, texts: list[list[int]],
 
 
 @jax.jit
-def logistic(x_NF: jax.Array, y_N: jax.Array):
+def logistic(x_NF: jax.Array, y_N: jax.Array) -> tuple[jax.Array, jax.Array]:
   """(weights, bias) of a logistic regression with weight decay: 500 steps of
-  Adam on all of it."""
+  Adam on all samples."""
   tx = optax.adamw(0.01, weight_decay=0.01)
   w = jnp.zeros(x_NF.shape[1]), jnp.float32(0)
 
@@ -220,7 +222,8 @@ def train_state_detector(params: dict, cfg: ModelConfig, solved: list[dict],
   positions = [s['sentence_ends'][:s['correct_sentences'] + 1] for s in solved]
   wrong = [float(k >= s['correct_sentences'])
            for s, here in zip(solved, positions) for k in range(len(here))]
-  x_NF = states(params, cfg, [s['ids'] for s in solved], positions, batch)
+  x_NF = layer_states(params, cfg, [s['ids'] for s in solved], positions,
+                      batch)
   weights, bias = map(np.asarray, logistic(x_NF, np.array(wrong, np.float32)))
   return functools.partial(state_flags, params, cfg, batch, weights, bias)
 
@@ -230,7 +233,8 @@ def state_flags(params: dict, cfg: ModelConfig, batch: int, weights: np.ndarray,
                 at: list[int]) -> np.ndarray:
   """Flags by a linear map of the states at the end of a sentence."""
   texts = [p.ids(k + 1) for p, k in zip(partials, at)]
-  x_NF = states(params, cfg, texts, [[len(ids) - 1] for ids in texts], batch)
+  ends = [[len(ids) - 1] for ids in texts]
+  x_NF = layer_states(params, cfg, texts, ends, batch)
   return x_NF @ weights + bias > 0
 
 
@@ -285,8 +289,8 @@ class RetryUponRegret:
                  'state': state}
       outcomes = self._solve(params, split, known, trained)
       raw += [{k: v for k, v in o.items() if k != 'partial'} for o in outcomes]
-      for contaminated, some in contamination.slices(outcomes):
-        out += solution_rows(some, split, contaminated)
+      for contaminated, some in contamination.contamination_slices(outcomes):
+        out += retry_rows(some, split, contaminated)
         out += detection_rows([o['partial'] for o in some
                                if o['detector'] == 'none'],
                               self.data, trained, split, contaminated)
@@ -305,7 +309,8 @@ class RetryUponRegret:
     def predict(part: list[v_probe.ProbeQuery], length: int) -> np.ndarray:
       packed = v_probe.pack_queries(part, self.spec.batch, length,
                                     sizes['names'])
-      return v_probe.predict(probe, params, packed, self.cfg, self.spec)[-1]
+      return v_probe.predict_labels(probe, params, packed, self.cfg,
+                                    self.spec)[-1]
 
     return predict
 
@@ -316,7 +321,7 @@ class RetryUponRegret:
     problems = [(solutions.read_problem(world, e),
                  solutions.prompt_ids(self.data, e))
                 for _, e in self.problems[split]]
-    # Few at a time: of later sentences there are few.
+    # Small batches: few solutions have a next sentence later on.
     batch = solutions.decode_batch(self.config, self.spec.num_problems, 64)
     for detector in DETECTORS:
       partials = generate_with_retries(
@@ -332,9 +337,9 @@ class RetryUponRegret:
     return out
 
 
-def solution_rows(outcomes: list[dict], split: str, contaminated: str
+def retry_rows(outcomes: list[dict], split: str, contaminated: str
                   ) -> list[dict]:
-  """Rows of what was written with each detector."""
+  """Rows of the solutions of one split with each detector."""
   out = []
   for detector in DETECTORS:
     part = [o for o in outcomes if o['detector'] == detector]

@@ -1,9 +1,9 @@
-"""Are problems solved, step by step (Parts 2.1 and 2.2)?
+"""Accuracy of iGSM solutions, step by step (Parts 2.1 and 2.2).
 
-The model writes a solution of each problem, and the world's own checker judges
-all of it: every definition, source, constant and value. The answer alone is
-judged too. Problems that occurred in training word for word are also set apart
-(contamination.py).
+The model generates a solution of each problem, and the world's own checker
+judges all of it: every definition, source, constant and value. The answer alone
+is judged too. Rows without the problems that occurred in training word for word
+are added (contamination.py).
 
 Problems longer than a training row are left out, as in the papers, for models
 trained with and without retry data alike (solutions of test problems hold no
@@ -29,10 +29,10 @@ from physics_lm.worlds.igsm import checker
 from physics_lm.worlds.igsm.problems import IGSM, parse_split
 
 OF_CORRECT = ('retries', 'extra_parameters', 'extra_operations')
-# What the first wrong sentence of a solution is: no step at all; a step for a
-# quantity that the problem does not have, that is computed already, or that
-# cannot be computed yet; a wrong computation. 'end': no sentence is wrong, and
-# the solution stops before the answer.
+# The first error of a solution: no step at all; a step for a quantity that the
+# problem does not have, that is computed already, or that cannot be computed
+# yet; an arithmetic error. 'end': all sentences are correct, and the solution
+# stops before the answer.
 ERROR_TYPES = ('unreadable', 'unknown_quantity', 'duplicate', 'not_computable',
                'arithmetic', 'end')
 STEP = re.compile(r'Define (.+?) as (\w+)')
@@ -45,7 +45,8 @@ def splits(spec: ConfigDict) -> list[str]:
   return [s.strip() for s in spec.splits.split(',')]
 
 
-def igsm_world(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> IGSM:
+def igsm_world(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
+               ) -> IGSM:
   """The world of the problems. Raises BadInput for another kind."""
   if config.worlds[spec.world].kind != 'igsm':
     raise BadInput(f'evals: {spec.world!r} is a world of '
@@ -56,8 +57,8 @@ def igsm_world(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> I
 def problems(data: mixture.Mixture, world: IGSM, split: str, count: int,
              without: frozenset[str] = frozenset()) -> Problems:
   """The first `count` problems of a split whose error-free solutions fit into
-  a row and whose texts are not among `without`. Raises BadInput when hardly any
-  problem is such."""
+  a row and whose texts are not among `without`. Raises BadInput when fewer than
+  a tenth are such."""
   parse_split(split)
   found, index, fit = [], 0, 0
   while len(found) < count:
@@ -112,8 +113,8 @@ def read_problem(world: IGSM, example: base.Example) -> checker.Problem:
 
 def first_error_type(problem: checker.Problem, text: str, correct: int
                      ) -> str:
-  """Which of ERROR_TYPES a wrong solution has, whose first `correct` sentences
-  are right."""
+  """Which of ERROR_TYPES an incorrect solution has, whose first `correct`
+  sentences are correct."""
   computed, sentences = set(), text.split('.')
   for sentence in sentences[:correct]:
     name, letter = STEP.match(sentence.strip()).groups()
@@ -135,7 +136,7 @@ def first_error_type(problem: checker.Problem, text: str, correct: int
 
 
 def judge_solution(problem: checker.Problem, text: str, ended: bool) -> dict:
-  """The checker's result; a solution without an end token is not right."""
+  """The checker's result; a solution without an end token is incorrect."""
   result = checker.check(problem, text)
   correct = result.correct and ended
   error = '' if correct else first_error_type(
@@ -150,12 +151,12 @@ def judge_solution(problem: checker.Problem, text: str, ended: bool) -> dict:
 
 def decode_batch(config: ConfigDict, count: int, most: int = 256) -> int:
   """Problems at a time: a multiple of a training batch, which the mesh
-  divides; few enough for a small memory."""
-  rows_ = config.data.batch_size
-  return rows_ * max(1, min(most, count) // rows_)
+  divides, and at most about `most`, to save memory."""
+  batch = config.data.batch_size
+  return batch * max(1, min(most, count) // batch)
 
 
-def majority_baseline(world: IGSM, count: int = 500) -> int:
+def most_frequent_answer(world: IGSM, count: int = 500) -> int:
   """The most frequent answer of training problems."""
   return collections.Counter(
       world.example('train', i).meta['answer']
@@ -165,9 +166,9 @@ def majority_baseline(world: IGSM, count: int = 500) -> int:
 @dataclasses.dataclass(frozen=True)
 class Solutions:
   """Metrics accuracy, answer_accuracy, ended, majority_baseline, op (the
-  mean); of right solutions retries, extra_parameters, extra_operations (each);
-  of wrong ones retries_wrong; first_error, the share of all problems whose
-  first error is of an error_type.
+  mean); of correct solutions retries, extra_parameters, extra_operations
+  (means); of incorrect ones retries_wrong; first_error, the share of all
+  problems whose first error is of an error_type.
 
   Slices: split, op ('all', or the number of operations, for accuracies of
   splits that have several), contaminated ('all' problems, or 'no': those that
@@ -206,7 +207,7 @@ class Solutions:
     out = []
     for split in self.problems:
       mine = [r for r in raw if r['split'] == split]
-      for contaminated, part in contamination.slices(mine):
+      for contaminated, part in contamination.contamination_slices(mine):
         out += solution_rows(part, split, contaminated)
     return Records(out, raw)
 
@@ -256,4 +257,4 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
       decode_batch(config, spec.num_problems), spec, data, world,
       decode.decoding_method(spec.decode),
       {split: problems(data, world, split, spec.num_problems)
-       for split in splits(spec)}, majority_baseline(world), training_set)
+       for split in splits(spec)}, most_frequent_answer(world), training_set)

@@ -1,14 +1,15 @@
-"""What does the model know before it writes (Part 2.1, sections 4 and 5)?
+"""V-probing: what the model knows before it writes (Part 2.1, sections 4, 5).
 
-V-probing: the text is cut at some position, the name of a quantity A (or two
-names) is put behind it between marks, and from the state at the last mark a
-linear head predicts
+The text is cut at some position, the name of a quantity A (or two names) is
+appended between marks, and from the state at the last mark a linear head
+predicts
 
   nece       A is needed for the answer; before the solution
   dep        A depends on B, over any number of steps; before the question
   known      A is computed already; at the start of the solution and after each
              of its sentences
-  can_next   all that A is computed from is known and A is not; likewise
+  can_next   every quantity that A is computed from is known, and A is not;
+             likewise
   nece_next  both nece and can_next; likewise
   value      A's value, or that it is not known; likewise
 
@@ -35,7 +36,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from ml_collections import ConfigDict, FrozenConfigDict
+from ml_collections import ConfigDict
 
 from physics_lm import mixture
 from physics_lm.errors import BadInput, nearest
@@ -61,7 +62,7 @@ class ProbeQuery(NamedTuple):
   """One question to a probe."""
 
   text: tuple[int, ...]  # ids; all queries of one text hold the same object
-  at: int  # how many of them are read
+  at: int  # how many of them the model reads
   name: list[int]  # ids between marks, with the marks
   label: int
   distance: int  # of A from the answer, in steps; -1: not needed
@@ -69,12 +70,12 @@ class ProbeQuery(NamedTuple):
 
 
 def quantities(problem: checker.Problem) -> list[checker.Parameter]:
-  """All that the problem has: instances, then items' totals by level."""
+  """All quantities of the problem: instances, then items' totals by level."""
   return [*problem.definitions, *problem.totals()]
 
 
 def distances(problem: checker.Problem) -> dict:
-  """Steps from the answer to each quantity that it needs, at least."""
+  """The fewest steps from the answer to each quantity that it needs."""
   out, edge = {problem.query: 0}, [problem.query]
   while edge:
     edge = [(q, out[p] + 1) for p in edge for q in problem.sources(p)]
@@ -104,11 +105,11 @@ def query_positions(example: base.Example, task: str, order: str
   return out
 
 
-def queries(data: mixture.Mixture, world: IGSM, task: str, split: str, count: int,
-            seed: int = 0, without: frozenset[str] = frozenset()
+def queries(data: mixture.Mixture, world: IGSM, task: str, split: str,
+            count: int, seed: int = 0, without: frozenset[str] = frozenset()
             ) -> list[ProbeQuery]:
   """Queries about `count` problems of a split, at most MAX_QUERIES each;
-  without problems of those texts."""
+  `without`: texts of problems to leave out."""
   out = []
   for index, example in solutions.problems(data, world, split, count, without):
     draws = base.generator(seed, 'probe', task, split, index)
@@ -141,9 +142,10 @@ def marked_names(data: mixture.Mixture, *names: checker.Parameter) -> list[int]:
   return [*out, V + END]
 
 
-def true_label(problem: checker.Problem, task: str, a, b, computed,
-               steps: dict) -> int:
-  """The right prediction. `computed`: the quantities computed by then;
+def true_label(problem: checker.Problem, task: str, a: checker.Parameter,
+               b: checker.Parameter | None, computed: frozenset, steps: dict
+               ) -> int:
+  """The correct prediction. `computed`: the quantities computed by then;
   `steps`: distances(problem)."""
   ready = a not in computed and computed.issuperset(problem.sources(a))
   match task:
@@ -189,7 +191,8 @@ def _arrays(texts, placed, count: int, length: int, names: int) -> dict:
 
 
 def packed_sizes(*parts: Sequence[ProbeQuery]) -> dict[str, int]:
-  """What `pack_queries` takes for lists of queries that share shapes."""
+  """`length` and `names` of `pack_queries` for lists of queries that share
+  shapes."""
   every = [q for part in parts for q in part]
   return {'length': -(-max(len(q.text) for q in every) // 16) * 16,
           'names': max(len(q.name) for q in every)}
@@ -201,22 +204,23 @@ def _layers(params: dict, cfg: ModelConfig) -> list:
 
 
 @functools.partial(jax.jit, static_argnames='cfg')
-def text_cache(params: dict, texts_RT: jax.Array, cfg: ModelConfig):
+def text_cache(params: dict, texts_RT: jax.Array, cfg: ModelConfig
+               ) -> list[tuple[jax.Array, jax.Array]]:
   """Keys and values of texts, a pair [R, T, K, H] for each layer."""
-  x_RTD = decoder.EmbedUnembed(cfg).apply({'params': params['ends']}, texts_RT,
-                                method='embed')
+  x_RTD = decoder.EmbedUnembed(cfg).apply(
+      {'params': params['ends']}, texts_RT, method='embed')
   one_RT = jnp.ones_like(texts_RT)
   at_RT = jnp.broadcast_to(jnp.arange(texts_RT.shape[1]), texts_RT.shape)
   out = []
   for weights in _layers(params, cfg):
     (x_RTD, _), kept = decoder.Block(cfg).apply(
-        {'params': weights}, x_RTD, one_RT, at_RT, mutable=['seen'])
-    out.append(tuple(kept['seen'][k][0] for k in ('key', 'value')))
+        {'params': weights}, x_RTD, one_RT, at_RT, mutable=['states'])
+    out.append(tuple(kept['states'][k][0] for k in ('key', 'value')))
   return out
 
 
-def probe_logits(probe: dict, params: dict, cache: list, batch: dict,
-                 cfg: ModelConfig, spec: ConfigDict):
+def v_probe_logits(probe: dict, params: dict, cache: list, batch: dict,
+                   cfg: ModelConfig, spec: ConfigDict) -> jax.Array:
   """Logits of the heads, [L + 1, B, classes], on the states before each layer
   and after the last, at the last mark."""
   params = adapters.merge_adapter(params, probe['update'], spec, cfg)
@@ -227,7 +231,8 @@ def probe_logits(probe: dict, params: dict, cache: list, batch: dict,
       method='embed')
   B, S = batch['names'].shape
   T = cache[0][0].shape[1]
-  first_B = T - batch['at']  # texts end in the same column, as in model/decode.py
+  # Texts end in the same column, as in model/decode.py.
+  first_B = T - batch['at']
   column_BT = jnp.maximum(jnp.arange(T) - first_B[:, None], 0)
   at_BS = batch['at'][:, None] + jnp.arange(S)
   here = jnp.arange(B), batch['last']
@@ -246,7 +251,7 @@ def probe_logits(probe: dict, params: dict, cache: list, batch: dict,
       probe['bias'][:, None])
 
 
-def standardized(h: jax.Array):
+def standardized(h: jax.Array) -> jax.Array:
   """States with mean 0 and variance 1 over the last axis, float32."""
   h = h.astype(jnp.float32)
   h -= h.mean(-1, keepdims=True)
@@ -256,11 +261,12 @@ def standardized(h: jax.Array):
 @functools.partial(jax.jit, static_argnames=('cfg', 'spec'))
 def _classes(probe: dict, params: dict, cache: list, batch: dict, cfg,
              spec: ConfigDict):
-  return probe_logits(probe, params, cache, batch, cfg, spec).argmax(-1)
+  return v_probe_logits(probe, params, cache, batch, cfg, spec).argmax(-1)
 
 
-def optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation:
-  """Of a probe: the learning rate falls linearly to 0."""
+def probe_optimizer(learning_rate: float, steps: int
+                    ) -> optax.GradientTransformation:
+  """AdamW whose learning rate decays linearly to 0."""
   return optax.adamw(optax.linear_schedule(learning_rate, 0.0, steps),
                      weight_decay=WEIGHT_DECAY)
 
@@ -270,28 +276,29 @@ def optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation:
 def _step(probe: dict, opt, params: dict, cache: list, batch: dict, cfg,
           spec: ConfigDict, learning_rate: float, steps):
   def loss(probe):
-    logits_LBC = probe_logits(probe, params, cache, batch, cfg, spec)
+    logits_LBC = v_probe_logits(probe, params, cache, batch, cfg, spec)
     nll_LB = optax.softmax_cross_entropy_with_integer_labels(
         logits_LBC, jnp.broadcast_to(batch['label'], logits_LBC.shape[:2]))
     return nll_LB.mean(1).sum()  # heads of the layers do not compete
 
-  updates, opt = optimizer(learning_rate, steps).update(
+  updates, opt = probe_optimizer(learning_rate, steps).update(
       jax.grad(loss)(probe), opt, probe)
   return optax.apply_updates(probe, updates), opt
 
 
-def train_probe(params: dict, cfg: ModelConfig, batches: list[dict], classes: int,
-                spec: ConfigDict, key: jax.Array) -> dict:
+def train_probe(params: dict, cfg: ModelConfig, batches: list[dict],
+                classes: int, spec: ConfigDict, key: jax.Array) -> dict:
   """Trains a probe for spec.steps on packed queries, on each at most once."""
   probe = {
-      'update': adapters.init_adapter(embedding_update(spec.rank), cfg,
-                              jax.random.fold_in(key, 0)),
+      'update': adapters.init_adapter(
+          adapters.embedding_adapter(spec.rank), cfg,
+          jax.random.fold_in(key, 0)),
       'marks': cfg.width**-0.5 * jax.random.normal(
           jax.random.fold_in(key, 1), (MARKS, cfg.width)),
       'heads': jnp.zeros((cfg.depth + 1, cfg.width, classes)),
       'bias': jnp.zeros((cfg.depth + 1, classes))}
   schedule = spec.learning_rate, spec.steps
-  opt, done = optimizer(*schedule).init(probe), 0
+  opt, done = probe_optimizer(*schedule).init(probe), 0
   for i, batch in enumerate(batches):
     cache = text_cache(params, batch['texts'], cfg)
     order = np.random.default_rng(i).permutation(len(batch['label']))
@@ -301,7 +308,7 @@ def train_probe(params: dict, cfg: ModelConfig, batches: list[dict], classes: in
       probe, opt = _step(
           probe, opt, params, cache,
           chosen_queries(batch, order[at:at + spec.batch]), cfg,
-          embedding_update(spec.rank), *schedule)
+          adapters.embedding_adapter(spec.rank), *schedule)
       done += 1
   return probe
 
@@ -311,8 +318,8 @@ def chosen_queries(batch: dict, which: np.ndarray) -> dict:
   return {k: batch[k][which] for k in ('row', 'at', 'names', 'last', 'label')}
 
 
-def predict(probe: dict, params: dict, batches: list[dict], cfg: ModelConfig,
-            spec: ConfigDict) -> np.ndarray:
+def predict_labels(probe: dict, params: dict, batches: list[dict],
+                   cfg: ModelConfig, spec: ConfigDict) -> np.ndarray:
   """The probe's predictions for packed queries, [L + 1, queries]."""
   out = []
   for batch in batches:
@@ -322,38 +329,29 @@ def predict(probe: dict, params: dict, batches: list[dict], cfg: ModelConfig,
       which = np.minimum(np.arange(at, at + spec.batch), count - 1)
       out.append(np.asarray(_classes(
           probe, params, cache, chosen_queries(batch, which), cfg,
-          embedding_update(spec.rank)))[:, :count - at])
+          adapters.embedding_adapter(spec.rank)))[:, :count - at])
   return np.concatenate(out, 1)
 
 
-@functools.cache
-def embedding_update(rank: int) -> FrozenConfigDict:
-  """The adapter: a low-rank update of the embedding alone."""
-  return FrozenConfigDict({
-      'kind': 'lora', 'target_modules': '', 'rank': 0, 'num_virtual_tokens': 0, 'scale': 1.0,
-      'embedding_rank': rank})
-
-
 class TrainingQueries(NamedTuple):
-  """Where the queries come from that a probe is trained on: training problems
-  that are not test problems. Made when they are needed; there may be
-  millions."""
+  """Queries that a probe is trained on, about training problems that are not
+  test problems. Made when needed: there may be millions."""
 
   data: mixture.Mixture
   world: IGSM
   task: str
   without: frozenset[str]
-  texts: int  # so many last for the probe's steps
+  texts: int  # enough for the probe's steps
 
   def make(self) -> list[ProbeQuery]:
+    """All queries, in order."""
     return queries(self.data, self.world, self.task, 'train', self.texts,
                    without=self.without)
 
 
 def training_queries(data: mixture.Mixture, world: IGSM, spec: ConfigDict
                      ) -> TrainingQueries:
-  """Queries for spec.steps. As many texts are read together as a batch has
-  queries."""
+  """Queries for spec.steps. A batch reads as many texts as it has queries."""
   out = TrainingQueries(data, world, spec.probe, solutions.evaluated_texts(
       data, world, spec), _SAMPLE)
   each = 0.9 * len(out.make()) / _SAMPLE  # of a text, and some to spare
@@ -377,7 +375,7 @@ class VProbe:
   cfg: ModelConfig
   spec: ConfigDict
   seed: int
-  negative: int  # the label of what is not so, or not known
+  negative: int  # the label for "no", or for an unknown value
   queries: dict[str, list[ProbeQuery]]  # by split
   training: TrainingQueries
 
@@ -393,8 +391,9 @@ class VProbe:
       probe = train_probe(weights, self.cfg, pack(train), self.negative + 1
                           if self.negative else 2, self.spec, key)
       for split, part in self.queries.items():
-        predicted_LB = predict(probe, weights, pack(part), self.cfg, self.spec)
-        out += accuracy_rows(predicted_LB, part, split, name, self.negative)
+        predicted_LB = predict_labels(probe, weights, pack(part), self.cfg,
+                                      self.spec)
+        out += v_probe_rows(predicted_LB, part, split, name, self.negative)
         raw += [{'model': name, 'split': split, 'index': q.index,
                  'label': q.label, 'distance': q.distance,
                  'predicted': predicted_LB[:, i].tolist()}
@@ -404,8 +403,8 @@ class VProbe:
     return Records(out, raw)
 
 
-def accuracy_rows(predicted_LB: np.ndarray, part: list[ProbeQuery], split: str,
-                  name: str, negative: int) -> list[dict]:
+def v_probe_rows(predicted_LB: np.ndarray, part: list[ProbeQuery], split: str,
+                 name: str, negative: int) -> list[dict]:
   """Rows of one model's accuracy on the queries of one split."""
   label, distance, index = (np.array([getattr(q, k) for q in part])
                             for k in ('label', 'distance', 'index'))
@@ -454,7 +453,8 @@ def share_rows(part: list[ProbeQuery], split: str, negative: int, constant: int
                                ('positive_share', label != negative))]
 
 
-def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> VProbe:
+def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
+          ) -> VProbe:
   """Queries of task spec.probe about spec.num_problems problems of each of
   spec.splits. Raises BadInput."""
   if spec.probe not in TASKS:

@@ -38,7 +38,7 @@ def by_hand(x_BTD, p, real_BT, room):
 
 
 @pytest.mark.parametrize('capacity', [0.5, 1.0, 4.0])
-def test_experts_equal_one_token_at_a_time(tiny, capacity):
+def test_moe_mlp_equals_one_token_at_a_time(tiny, capacity):
   cfg = model_config(tiny(CHANGES | {'model.moe_capacity_factor': capacity}), 50)
   key, *keys = jax.random.split(jax.random.key(0), 9)
   params = decoder.init(cfg, key)
@@ -63,7 +63,7 @@ def test_experts_equal_one_token_at_a_time(tiny, capacity):
   assert 1.0 <= float(balance) <= 4.0
 
 
-def test_no_token_depends_on_a_later_one(tiny):
+def test_moe_mlp_is_causal(tiny):
   """First come, first served: also when there is no room for all."""
   cfg = model_config(tiny(CHANGES | {'model.moe_capacity_factor': 1.0}), 50)
   params = decoder.init(cfg, jax.random.key(1))
@@ -82,7 +82,7 @@ def test_balance_is_one_when_shares_are_equal():
   assert float(one) == pytest.approx(4.0, abs=1e-5)
 
 
-def test_the_balance_is_trained_on_and_not_reported(one_device):
+def test_balance_loss_is_trained_on_and_not_reported(one_device):
   """Its gradient reaches the router; the loss in nats is without it."""
   from physics_lm import train_step
   config = one_device(CHANGES | {'model.moe_aux_loss_weight': 10.0})
@@ -118,7 +118,7 @@ def test_micro_batches_balance_as_one_batch(one_device):
                one, two)
 
 
-def test_the_router_decides_in_float32(tiny):
+def test_router_decides_in_float32(tiny):
   """Two experts that bfloat16 could not tell apart."""
   cfg = model_config(tiny(CHANGES | {
       'model.num_experts': 2, 'model.dtype': 'bfloat16'}), 50)
@@ -138,14 +138,14 @@ def test_the_router_decides_in_float32(tiny):
   np.testing.assert_array_equal((y - x).mean(-1) < 0, second)
 
 
-def test_evaluation_gives_more_room(tiny):
+def test_eval_config_has_more_capacity(tiny):
   config = tiny(CHANGES | {'model.moe_eval_capacity_factor': 3.0})
   cfg = model_config(config, 50)
   assert cfg.moe_capacity_factor == 2.0
   assert eval_config(config, cfg).capacity == 3.0
 
 
-def test_cost_counts_one_expert_and_parameters_all(tiny):
+def test_flops_count_one_expert_and_parameters_all(tiny):
   one, four = (model_config(tiny({'model.num_experts': e}), 50) for e in (1, 4))
   assert flops.per_token(one, 32) == flops.per_token(four, 32)
   more = flops.parameters(four).mlp / flops.parameters(one).mlp
@@ -157,12 +157,12 @@ def test_cost_counts_one_expert_and_parameters_all(tiny):
     ({'model.num_experts': 2, 'model.mlp_ratio': 0.0}, 'wanted an MLP'),
     ({'model.num_experts': 2, 'model.moe_capacity_factor': 0.0}, 'wanted both above 0'),
 ])
-def test_bad_input(tiny, changes, message):
+def test_model_config_rejects_bad_experts(tiny, changes, message):
   with pytest.raises(BadInput, match=message):
     model_config(tiny(changes), 50)
 
 
-def test_experts_train(one_device, tmp_path):
+def test_moe_run_trains(one_device, tmp_path):
   config = one_device(CHANGES | {'steps': 40, 'log.every': 20})
   train.run(config, tmp_path / 'run')
   from physics_lm import run_dir

@@ -10,13 +10,13 @@ from physics_lm.config import plain_config, run_id
 from physics_lm.errors import BadInput
 
 
-def test_limits_run_straight_in_log_tokens():
+def test_limits_are_linear_in_log_tokens():
   band = loss_band.LossBand([1e3, 1e5], [2.0, 1.0], [3.0, 1.5])
   assert band.limits(1e4) == pytest.approx((1.5, 2.25))
   assert band.limits(999) is None and band.limits(1.1e5) is None
 
 
-def test_it_says_so_once_each_time_the_loss_leaves():
+def test_judge_warns_once_each_time_the_loss_leaves():
   band = loss_band.LossBand([1, 100], [1, 1], [2, 2], 'small runs')
   found = [band.judge(t, loss) for t, loss in (
       (1, 1.5), (2, 2.5), (3, 3.0), (4, 1.5), (5, 0.5), (6, 2.5), (200, 9.0))]
@@ -48,7 +48,7 @@ def test_training_warns_and_computes_the_same(one_device, tmp_path, capsys):
     ({'tokens': [2, 1], 'low': [1, 1], 'high': [1, 1]}, 'rising'),
     ({'tokens': [1, 2], 'low': [2, 1], 'high': [1, 1]}, 'low at most high'),
     ({'tokens': [1, 2], 'low': 'x', 'high': [1, 1]}, 'no band')])
-def test_bad_input(tmp_path, told, message):
+def test_load_band_rejects_bad_files(tmp_path, told, message):
   path = tmp_path / 'band.json'
   path.write_text(json.dumps(told))
   with pytest.raises(BadInput, match=message):
@@ -58,7 +58,7 @@ def test_bad_input(tmp_path, told, message):
   assert loss_band.load_band('') is None
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_load_band_reads_what_write_band_wrote(tmp_path):
   tokens = np.geomspace(1, 100, 5)
   loss_band.write_band(tmp_path / 'b.json', tokens, tokens - 1, tokens + 1, 'a fit')
   band = loss_band.load_band(str(tmp_path / 'b.json'))

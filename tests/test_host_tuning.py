@@ -25,7 +25,7 @@ print(faults() - before)
 
 
 @pytest.mark.skipif(not host_tuning.keep_memory(), reason='no glibc')
-def test_freed_memory_is_kept():
+def test_keep_memory_keeps_freed_memory():
   """Ten arrays of 16 pages of 2 MB, or more and smaller ones, as NumPy is given
   them: all new, or none."""
   run = lambda keep: int(subprocess.run(

@@ -96,7 +96,7 @@ def test_two_processes_train_as_one_does(alone, tmp_path):
 
 
 @pytest.mark.cluster
-def test_sigterm_to_one_stops_both_and_one_process_goes_on(alone, tmp_path):
+def test_sigterm_to_one_stops_both_and_one_process_resumes(alone, tmp_path):
   """Saved by two as data 2 x fsdp 2, restored by one as fsdp 4, and back."""
   folder = tmp_path / 'run'
   jobs = start(folder, 2, 4, **{'runtime.mesh.fsdp': 2, 'log.every': 1})
@@ -117,7 +117,7 @@ def test_sigterm_to_one_stops_both_and_one_process_goes_on(alone, tmp_path):
 
 
 @pytest.mark.cluster
-def test_a_dead_peer_ends_the_job_in_seconds_and_it_resumes(alone, tmp_path):
+def test_dead_peer_ends_the_job_in_seconds_and_it_resumes(alone, tmp_path):
   folder = tmp_path / 'run'
   jobs = start(folder, 2, 4, **{'runtime.mesh.fsdp': 2})
   wait_for(lambda: any(p.name.isdigit() for p in folder.glob(
@@ -133,7 +133,7 @@ def test_a_dead_peer_ends_the_job_in_seconds_and_it_resumes(alone, tmp_path):
 
 
 @pytest.mark.cluster
-def test_a_population_over_two_processes_of_cpus_is_refused(tmp_path):
+def test_population_over_two_cpu_processes_is_rejected(tmp_path):
   jobs = start(tmp_path, 2, 4, [{'seed.init': 1}, {'seed.init': 2}])
   out = finish(jobs, (2,))
   assert all('2 runs in one program over 2 processes' in o for o in out), out
@@ -141,7 +141,7 @@ def test_a_population_over_two_processes_of_cpus_is_refused(tmp_path):
 
 @pytest.mark.drill
 @pytest.mark.timeout(1200)
-def test_ten_kills_of_a_peer(tmp_path):
+def test_job_survives_ten_kills_of_a_peer(tmp_path):
   """kill -9 of one of two processes, at ten random moments; the other ends by
   itself, or is ended. The end is bitwise the undisturbed job's."""
   changes = {'steps': 400, 'checkpoint.every': 4, 'log.every': 20,
@@ -181,11 +181,11 @@ def test_ten_kills_of_a_peer(tmp_path):
     ({'runtime.distributed.count': 2}, 'all three or none'),
     ({'runtime.distributed.coordinator': 'x:1', 'runtime.distributed.count': 2,
       'runtime.distributed.index': 2}, 'wanted 0 to 1')])
-def test_bad_input(tiny, changes, message):
+def test_join_job_rejects_bad_input(tiny, changes, message):
   with pytest.raises(BadInput, match=message):
     distributed.join_job(tiny(changes))
 
 
-def test_one_of_one_is_alone(tiny):
+def test_join_job_does_nothing_for_one_process(tiny):
   distributed.join_job(tiny({'runtime.distributed.coordinator': 'x:1',
                    'runtime.distributed.count': 1, 'runtime.distributed.index': 0}))
