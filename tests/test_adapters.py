@@ -19,7 +19,8 @@ from tests.test_sharding import keys, three_steps
 
 ALL = ','.join(compress.INPUTS)
 LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-         'model.bias': False, 'model.tie_embeddings': False, 'model.kv_heads': 1}
+         'model.bias': False, 'model.tie_embeddings': False,
+         'model.kv_heads': 1}
 
 
 forward = jax.jit(decoder.forward, static_argnums=2)
@@ -95,8 +96,8 @@ def test_merge_adapter_updates_both_uses_of_a_tied_embedding(made):
   adapter = noisy(adapters.init_adapter(s, cfg, jax.random.key(0)), 5)
   c = adapter['ends']['embedding']
   wanted = params['ends']['embedding'] + 2.0 * c['in'] @ c['out']
-  _, table, _, _ = decoder.hidden_states(adapters.merge_adapter(params, adapter, s, cfg),
-                                tokens, cfg)
+  merged = adapters.merge_adapter(params, adapter, s, cfg)
+  _, table, _, _ = decoder.hidden_states(merged, tokens, cfg)
   np.testing.assert_allclose(table, wanted, atol=1e-5)
 
 
@@ -140,10 +141,15 @@ def test_attention_with_prefix_is_softmax_over_both():
     return jnp.einsum('BNTS,BSNH->BTNH', jax.nn.softmax(
         jnp.where(see, s, -jnp.inf)), values)
 
-  ours = lambda *x: kernels.attention(*x[:3], jnp.ones((2, 4), int), 'xla',
-                                      x[3])
-  both = lambda f: jax.jit(jax.value_and_grad(
-      lambda x: jnp.square(f(*x)).sum()))((q, key, value, prefix))
+
+  def ours(q, key, value, prefix):
+    return kernels.attention(q, key, value, jnp.ones((2, 4), int), 'xla',
+                             prefix)
+
+  def both(f):
+    return jax.jit(jax.value_and_grad(
+        lambda x: jnp.square(f(*x)).sum()))((q, key, value, prefix))
+
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-4),
                both(plain), both(ours))
 
@@ -204,8 +210,11 @@ def test_training_changes_and_saves_the_adapter_only(base, lora):
     for name, x in own.items():
       assert (np.abs(got.params[part][name] - x).max() > 0) == (
           name in ('embedding', 'query', 'value')), name
-  size = lambda f: sum(p.stat().st_size for p in (
-      f / 'checkpoints').glob('*/params/**/*') if p.is_file())
+
+  def size(f):
+    files = (f / 'checkpoints').glob('*/params/**/*')
+    return sum(p.stat().st_size for p in files if p.is_file())
+
   assert size(folder) < size(base)
   as_the_loop_saw(got, folder)
 

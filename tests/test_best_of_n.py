@@ -20,8 +20,9 @@ def config():
   c = recipe.get_config('small_best_of')
   del c.evals['reasoning']
   return override(c, {
-      'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3, 'data.seq_len': 192,
-      'data.batch_size': 4, 'model.width': 16, 'model.depth': 1, 'model.heads': 2,
+      'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3,
+      'data.seq_len': 192, 'data.batch_size': 4, 'model.width': 16,
+      'model.depth': 1, 'model.heads': 2,
       **{f'evals.best_of.{k}': v for k, v in {
           'decode': 'sample', 'max_new_tokens': 24, 'num_problems': 5,
           'num_samples': 4, 'verifier_problems': 6,

@@ -15,7 +15,8 @@ from physics_lm.model.config import model_config
 STYLES = {
     'gpt2': {},
     'llama': {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-              'model.bias': False, 'model.tie_embeddings': False, 'model.kv_heads': 1},
+              'model.bias': False, 'model.tie_embeddings': False,
+              'model.kv_heads': 1},
     'experts': {'model.num_experts': 3}}
 
 
@@ -117,7 +118,8 @@ def test_prune_keeps_the_largest_weights(made, keep):
       np.testing.assert_array_equal(old[~gone], now[~gone])
   total = sum(x.size for x in jax.tree.leaves(params))
   rest = plain_size(params)
-  wanted = 16 * rest + (total - rest) * (16 * keep + compress.binary_entropy(keep))
+  each = 16 * keep + compress.binary_entropy(keep)
+  wanted = 16 * rest + (total - rest) * each
   assert size == pytest.approx(wanted, rel=0.01)
 
 

@@ -60,8 +60,10 @@ def test_generate_equals_recomputation(made, style):
 
 def test_generate_stops_at_the_end_token_and_skips_padding_entries(made):
   cfg, params = made()
-  ask = lambda params, **more: decode.generate(params, cfg, PROMPTS, 8, **(
-      {'entries': V} | more))
+
+  def ask(params, **more):
+    return decode.generate(params, cfg, PROMPTS, 8, **({'entries': V} | more))
+
   whole = ask(params)
   assert whole[0] == recomputed(cfg, params, PROMPTS[0], 8)
   stop = whole[0][3]
@@ -80,9 +82,11 @@ def test_generate_stops_at_the_end_token_and_skips_padding_entries(made):
 def test_samples_do_not_depend_on_their_batch(made):
   cfg, params = made()
   how = decode.DecodingMethod(temperature=1.5)
-  ask = lambda prompts, numbers, batch=8, **more: decode.generate(
-      params, cfg, prompts, 8, how, entries=V, numbers=numbers, batch=batch,
-      **more)
+
+  def ask(prompts, numbers, batch=8, **more):
+    return decode.generate(params, cfg, prompts, 8, how, entries=V,
+                           numbers=numbers, batch=batch, **more)
+
   found = ask(PROMPTS, range(8), seed=3)
   assert ask(PROMPTS[:3], range(3), 2, seed=3) == found[:3]
   assert ask([PROMPTS[5]], [5], seed=3) == [found[5]]
@@ -135,16 +139,20 @@ def test_beams_find_the_likeliest_continuation(made):
       best = list(every[int(np.argmax(score))])
       assert ids == best
       better += plain != best
-    assert decode.generate(params, cfg, prompts, steps, decode.decoding_method('beam:1'),
-                           entries=entries) == greedy
+    assert decode.generate(
+        params, cfg, prompts, steps, decode.decoding_method('beam:1'),
+        entries=entries) == greedy
   assert better  # else greedy would have done
 
 
 @pytest.mark.parametrize('how', ['sample:1.0:5', 'beam:3'])
 def test_generate_is_the_same_on_eight_devices(made, tiny, how):
   cfg, params = made()
-  ask = lambda: decode.generate(params, cfg, PROMPTS, 8, decode.decoding_method(how),
-                                entries=V)
+
+  def ask():
+    return decode.generate(params, cfg, PROMPTS, 8,
+                           decode.decoding_method(how), entries=V)
+
   alone = ask()
   mesh = sharding.make_mesh(tiny({'runtime.mesh.fsdp': 2,
                                   'runtime.mesh.tensor': 2}))

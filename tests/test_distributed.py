@@ -32,7 +32,8 @@ def start(folder, processes, devices, members=(), **changes):
   for index in range(processes):
     who = {} if processes == 1 else {
         'runtime.distributed.coordinator': f'127.0.0.1:{port}',
-        'runtime.distributed.count': processes, 'runtime.distributed.index': index}
+        'runtime.distributed.count': processes,
+        'runtime.distributed.index': index}
     arguments = []
     for i, member in enumerate(members or [{}]):
       arguments += ['--and'] * (i > 0) + [
@@ -188,4 +189,5 @@ def test_join_job_rejects_bad_input(tiny, changes, message):
 
 def test_join_job_does_nothing_for_one_process(tiny):
   distributed.join_job(tiny({'runtime.distributed.coordinator': 'x:1',
-                   'runtime.distributed.count': 1, 'runtime.distributed.index': 0}))
+                   'runtime.distributed.count': 1,
+                   'runtime.distributed.index': 0}))

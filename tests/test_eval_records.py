@@ -18,8 +18,9 @@ from physics_lm.mixture import load_mixture
 from physics_lm.model import decoder
 from tests.conftest import TINY
 
-IGSM = {'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3, 'data.seq_len': 192,
-        'data.batch_size': 4, 'model.width': 16, 'model.depth': 1,
+IGSM = {'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3,
+        'data.seq_len': 192, 'data.batch_size': 4,
+        'model.width': 16, 'model.depth': 1,
         'model.heads': 2, 'steps': 2}
 FEW = {'num_problems': 6, 'max_new_tokens': 24, 'num_samples': 2,
        'verifier_problems': 3, 'verifier_samples': 2, 'people': 4, 'steps': 2,

@@ -14,7 +14,8 @@ from physics_lm.mixture import load_mixture
 @pytest.fixture
 def config():
   return override(recipe.get_config().lock(), {
-      'worlds.cfg.levels': 3, 'evals.law.num_problems': 40, 'data.batch_size': 2})
+      'worlds.cfg.levels': 3, 'evals.law.num_problems': 40,
+      'data.batch_size': 2})
 
 
 def judged(config, monkeypatch, nats, right=lambda p: p > 0.5):
@@ -63,7 +64,10 @@ def test_kl_is_the_loss_above_the_entropy(
   ends = len(raw) / sum(r['tokens'] for r in raw)
   assert m['kl_end'] == pytest.approx(0.25 * ends)
   assert m['nll'] - m['entropy'] == pytest.approx(m['kl'])
-  last = lambda p: np.where(np.arange(len(p)) == len(p) - 1, 2.0, 0) - np.log(p)
+
+  def last(p):
+    return np.where(np.arange(len(p)) == len(p) - 1, 2.0, 0) - np.log(p)
+
   only, *_ = judged(config, monkeypatch, last)
   assert only['kl_end'] == pytest.approx(only['kl'])
   m, raw, *_ = judged(config, monkeypatch, lambda p: np.full(p.shape, 1.4))

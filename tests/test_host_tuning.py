@@ -28,8 +28,11 @@ print(faults() - before)
 def test_keep_memory_keeps_freed_memory():
   """Ten arrays of 16 pages of 2 MB, or more and smaller ones, as NumPy is given
   them: all new, or none."""
-  run = lambda keep: int(subprocess.run(
-      [sys.executable, '-c', CODE.format(keep=keep)], check=True,
-      capture_output=True, text=True,
-      cwd=Path(__file__).parents[1]).stdout)
+
+  def run(keep):
+    return int(subprocess.run(
+        [sys.executable, '-c', CODE.format(keep=keep)], check=True,
+        capture_output=True, text=True,
+        cwd=Path(__file__).parents[1]).stdout)
+
   assert run(True) < 20 < 150 < run(False)

@@ -47,7 +47,7 @@ def test_attention_equals_jax_nn(kv, segmented):
 def test_cross_entropy_equals_the_formula_with_its_gradient(
     chunk, monkeypatch):
   """In one piece, and in as many pieces as there are positions."""
-  monkeypatch.setattr(kernels, 'CHUNK', chunk)
+  monkeypatch.setattr(kernels, 'LOGITS_CHUNK', chunk)
   B, T, D, V = 2, 6, 5, 11
   assert kernels._chunks(B, T, V) == (1 if chunk > 40 else 6)
   h, table = normal(0, B, T, D), normal(1, V, D)
@@ -59,8 +59,10 @@ def test_cross_entropy_equals_the_formula_with_its_gradient(
         h @ table.T, targets)
     return (nll * weights).sum(), nll
 
-  ours = lambda h, table, weights: kernels.cross_entropy(
-      h, table, targets, weights)
+
+  def ours(h, table, weights):
+    return kernels.cross_entropy(h, table, targets, weights)
+
   np.testing.assert_allclose(ours(h, table, weights)[1],
                              plain(h, table, weights)[1], atol=1e-5)
   grads = [jax.grad(lambda *x, f=f: 0.3 * f(*x)[0], (0, 1, 2))(
@@ -73,7 +75,7 @@ def test_chunks_divide_the_row_and_respect_the_limit():
   for B, T, V in ((16, 1024, 50_304), (8, 160, 1771), (1, 7, 10**9)):
     count = kernels._chunks(B, T, V)
     assert T % count == 0
-    assert B * T * V // count <= kernels.CHUNK or count == T
+    assert B * T * V // count <= kernels.LOGITS_CHUNK or count == T
 
 
 def test_loss_holds_no_full_logits(tiny):

@@ -29,7 +29,8 @@ def test_training_warns_and_computes_the_same(one_device, tmp_path, capsys):
   path = tmp_path / 'band.json'
   loss_band.write_band(path, [1, 1e9], [0, 0], [1e-3, 1e-3], 'nothing')
   losses = {}
-  for name, changes in (('plain', {}), ('watched', {'log.loss_band': str(path)})):
+  for name, changes in (('plain', {}),
+                        ('watched', {'log.loss_band': str(path)})):
     config = one_device(changes)
     train.run(config, tmp_path / name)
     rows = run_dir.read_rows(tmp_path / name / 'metrics.jsonl')
@@ -60,7 +61,8 @@ def test_load_band_rejects_bad_files(tmp_path, told, message):
 
 def test_load_band_reads_what_write_band_wrote(tmp_path):
   tokens = np.geomspace(1, 100, 5)
-  loss_band.write_band(tmp_path / 'b.json', tokens, tokens - 1, tokens + 1, 'a fit')
+  loss_band.write_band(tmp_path / 'b.json', tokens, tokens - 1, tokens + 1,
+                       'a fit')
   band = loss_band.load_band(str(tmp_path / 'b.json'))
   np.testing.assert_array_equal(band.tokens, tokens)
   assert band.source == 'a fit'

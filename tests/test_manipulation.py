@@ -117,8 +117,8 @@ def test_questions_of_an_evaluation_treat_people_alike():
   w = world()
   for split in ('luck_rank_test', 'month_mod2_test'):
     for count in (10, 30, 75):
-      first = [w.example(split, i).meta['person'] for i in manipulation.person_pairs(
-          w, split, count)]
+      first = [w.example(split, i).meta['person']
+               for i in manipulation.person_pairs(w, split, count)]
       assert len(first) == min(count, w.size(split))
       seen = np.bincount(first)[1::2]
       assert seen.max() - seen.min() <= 1 or len(first) < 30

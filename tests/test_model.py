@@ -1,6 +1,7 @@
 """Properties of the decoder, not its shapes."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +17,11 @@ V = 50
 STYLES = {
     'gpt2': {},
     'llama': {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-              'model.bias': False, 'model.tie_embeddings': False, 'model.kv_heads': 1},
+              'model.bias': False, 'model.tie_embeddings': False,
+              'model.kv_heads': 1},
     'no_mlp': {'model.mlp_ratio': 0.0, 'model.qk_norm': True},
     'experts': {'model.num_experts': 4, 'model.mlp_ratio': 1.0,
-                'model.moe_capacity_factor': 4.0},  # room for all: none is turned away
+                'model.moe_capacity_factor': 4.0},  # no token is dropped
     'gated_experts': {'model.num_experts': 3, 'model.mlp': 'gated_relu',
                       'model.bias': False, 'model.moe_capacity_factor': 3.0},
     'quarter': {'model.mlp_ratio': 0.25, 'model.rope_fraction': 1.0},
@@ -76,8 +78,9 @@ def test_rotary_depends_on_distance_only(tiny):
   q, k = jax.random.normal(jax.random.key(0), (2, 1, 1, 1, 16))
 
   def score(i, j):
-    at = lambda x, p: decoder.rotate(x, jnp.full((1, 1), p), cfg)
-    return float((at(q, i) * at(k, j)).sum())
+    rotated = (decoder.rotate(x, jnp.full((1, 1), p), cfg)
+               for x, p in ((q, i), (k, j)))
+    return float(math.prod(rotated).sum())
 
   for distance in (0, 1, 5, 40):
     values = [score(i + distance, i) for i in (0, 3, 100)]
@@ -120,7 +123,10 @@ def test_remat_changes_no_gradient(tiny):
   plain = model_config(tiny(), V)
   remat = model_config(tiny({'runtime.remat': True}), V)
   params, ids = decoder.init(plain, jax.random.key(0)), tokens(2, 12)
-  loss = lambda cfg: lambda p: (decoder.forward(p, ids, cfg)**2).mean()
+
+  def loss(cfg):
+    return lambda p: (decoder.forward(p, ids, cfg)**2).mean()
+
   assert 'remat' in str(jax.make_jaxpr(jax.grad(loss(remat)))(params))
   assert 'remat' not in str(jax.make_jaxpr(jax.grad(loss(plain)))(params))
   a, b = (jax.grad(loss(cfg))(params) for cfg in (plain, remat))
@@ -148,8 +154,8 @@ def test_taps_are_the_residual_stream(styled):
       stream[0], params['ends']['embedding'][ids])
   np.testing.assert_allclose(logits, decoder.forward(params, ids, cfg),
                              atol=1e-6)
-  h, table = decoder.EmbedUnembed(cfg).apply({'params': params['ends']}, stream[-1],
-                                   method='last')
+  h, table = decoder.EmbedUnembed(cfg).apply(
+      {'params': params['ends']}, stream[-1], method='last')
   np.testing.assert_allclose(logits, h @ table.T, atol=1e-5)
 
 
@@ -157,7 +163,10 @@ def test_dropout_needs_a_key_and_keeps_the_mean(tiny):
   cfg = model_config(tiny({'model.dropout': 0.5}), V)
   params, ids = decoder.init(cfg, jax.random.key(0)), tokens(2, 12)
   still = decoder.forward(params, ids, cfg)
-  run = lambda k: decoder.forward(params, ids, cfg, key=jax.random.key(k))
+
+  def run(k):
+    return decoder.forward(params, ids, cfg, key=jax.random.key(k))
+
   assert (still == decoder.forward(params, ids, cfg)).all()
   assert (run(0) == run(0)).all() and not (run(0) == run(1)).any()
   x = decoder.dropout(jnp.ones((100, 100)), 0.3, jax.random.key(0))

@@ -17,29 +17,32 @@ from physics_lm.scaling import flops
 CHANGES = {'model.num_experts': 4, 'model.mlp_ratio': 1.0}
 
 
+def gelu(h):
+  return h / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (h + 0.044715 * h**3)))
+
+
 def by_hand(x_BTD, p, real_BT, room):
   """One token after the other: its expert's MLP, while there is room."""
-  y, exp = np.zeros_like(x_BTD), lambda z: np.exp(z - z.max())
-  gelu = lambda h: h / 2 * (1 + np.tanh(
-      np.sqrt(2 / np.pi) * (h + 0.044715 * h**3)))
+  y = np.zeros_like(x_BTD)
   for b in range(x_BTD.shape[0]):
     taken = np.zeros(p['router'].shape[1], int)
     for t in range(x_BTD.shape[1]):
       x = x_BTD[b, t]
-      chance = exp(x @ p['router'])
-      chance /= chance.sum()
-      e = int(chance.argmax())
+      probability = np.exp(x @ p['router'] - (x @ p['router']).max())
+      probability /= probability.sum()
+      e = int(probability.argmax())
       if not real_BT[b, t] or taken[e] == room:
         continue
       taken[e] += 1
       h = gelu(x @ p['up'][e] + p['bias_up'][e])
-      y[b, t] = chance[e] * (h @ p['down'][e] + p['bias_down'][e])
+      y[b, t] = probability[e] * (h @ p['down'][e] + p['bias_down'][e])
   return y
 
 
 @pytest.mark.parametrize('capacity', [0.5, 1.0, 4.0])
 def test_moe_mlp_equals_one_token_at_a_time(tiny, capacity):
-  cfg = model_config(tiny(CHANGES | {'model.moe_capacity_factor': capacity}), 50)
+  cfg = model_config(
+      tiny(CHANGES | {'model.moe_capacity_factor': capacity}), 50)
   key, *keys = jax.random.split(jax.random.key(0), 9)
   params = decoder.init(cfg, key)
   layer = {k: np.asarray(v[0]) for k, v in params['layers'].items()}
@@ -96,8 +99,11 @@ def test_balance_loss_is_trained_on_and_not_reported(one_device):
   assert 10 <= extra <= 40
   plain = model_config(one_device(CHANGES | {'model.moe_aux_loss_weight': 0.0}),
                      len(data.vocab))
-  router = lambda c: jax.grad(lambda p: train_step.loss_sums(
-      p, batch, c, 2)[0])(params)['layers']['router']
+
+  def router(c):
+    return jax.grad(lambda p: train_step.loss_sums(p, batch, c, 2)[0])(
+        params)['layers']['router']
+
   assert float(jnp.abs(router(cfg) - router(plain)).max()) > 1.0
 
 
@@ -142,7 +148,7 @@ def test_eval_config_has_more_capacity(tiny):
   config = tiny(CHANGES | {'model.moe_eval_capacity_factor': 3.0})
   cfg = model_config(config, 50)
   assert cfg.moe_capacity_factor == 2.0
-  assert eval_config(config, cfg).capacity == 3.0
+  assert eval_config(config, cfg).moe_capacity_factor == 3.0
 
 
 def test_flops_count_one_expert_and_parameters_all(tiny):
@@ -155,7 +161,8 @@ def test_flops_count_one_expert_and_parameters_all(tiny):
 @pytest.mark.parametrize('changes,message', [
     ({'model.num_experts': 0}, 'wanted at least 1'),
     ({'model.num_experts': 2, 'model.mlp_ratio': 0.0}, 'wanted an MLP'),
-    ({'model.num_experts': 2, 'model.moe_capacity_factor': 0.0}, 'wanted both above 0'),
+    ({'model.num_experts': 2, 'model.moe_capacity_factor': 0.0},
+     'wanted both above 0'),
 ])
 def test_model_config_rejects_bad_experts(tiny, changes, message):
   with pytest.raises(BadInput, match=message):

@@ -16,9 +16,10 @@ from tests.conftest import TINY
 RATE, DECAY = 1e-2, 0.5
 MUON = TINY | {
     'optim.name': 'muon', 'optim.learning_rate': RATE,
-    'optim.weight_decay': DECAY, 'optim.grad_clip_norm': 0.0, 'optim.warmup_steps': 0,
-    'optim.schedule': 'constant', 'model.mlp': 'gated_gelu', 'model.depth': 3,
-    'model.kv_heads': 1, 'model.tie_embeddings': False}
+    'optim.weight_decay': DECAY, 'optim.grad_clip_norm': 0.0,
+    'optim.warmup_steps': 0, 'optim.schedule': 'constant',
+    'model.mlp': 'gated_gelu', 'model.depth': 3, 'model.kv_heads': 1,
+    'model.tie_embeddings': False}
 
 
 def config_of(changes=None):
@@ -121,7 +122,8 @@ def test_muon_matrices_map_inputs_to_outputs():
 def test_muon_moves_only_differences_of_adapters():
   cfg = shape_of()
   moved = {}
-  for kind, changes in (('lora', {'target_modules': 'query,out'}), ('bottleneck', {}),
+  for kind, changes in (('lora', {'target_modules': 'query,out'}),
+                        ('bottleneck', {}),
                         ('whole', {'target_modules': 'query,embedding'})):
     spec = config_of({f'adapter.{k}': v
                       for k, v in {'kind': kind, **changes}.items()}).adapter

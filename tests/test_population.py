@@ -151,7 +151,8 @@ def test_diverged_member_does_not_stop_the_others(one_device, tmp_path):
     ([{}, {'log.every': 3}], 'log.every'),
     ([{}, {'seed.init': 1}, {'worlds.bios.people': 14}], 'run 3 of 3'),
 ])
-def test_check_population_rejects_different_runs(one_device, tmp_path, members, message):
+def test_check_population_rejects_different_runs(
+    one_device, tmp_path, members, message):
   with pytest.raises(BadInput, match=message):
     train.run_all(jobs(one_device, tmp_path, members))
   assert not list(tmp_path.iterdir())
@@ -178,7 +179,8 @@ def test_vmappable_with_finds_runs_of_one_shape():
   assert launch.vmappable_with(runs[0], others, 2) == [runs[0], runs[1]]
   assert launch.vmappable_with(runs[2], others, 9) == [runs[2], runs[4]]
   assert launch.vmappable_with(runs[0], others, 1) == [runs[0]]
-  assert population.population_key(child.config) != population.population_key(runs[0].config)
+  assert population.population_key(child.config) != (
+      population.population_key(runs[0].config))
 
 
 def test_launch_limits_population_sizes():
@@ -234,7 +236,8 @@ def test_launch_resumes_populations_after_a_kill(tmp_path):
 def test_failure_of_one_group_does_not_stop_the_others(one_device, tmp_path):
   """A member that diverges again after a stop, at a step of its own."""
   members = [{'optim.learning_rate': 1e30}, {}, {'seed.init': 4}]
-  bad, *good = jobs(one_device, tmp_path, members, {'optim.grad_clip_norm': 0.0})
+  bad, *good = jobs(one_device, tmp_path, members,
+                    {'optim.grad_clip_norm': 0.0})
   with pytest.raises(BadInput, match='not finite'):
     train.run_all([bad])
   for job in good:  # these are at step 0, the bad one has its own

@@ -102,7 +102,8 @@ def test_restore_falls_back_when_the_newest_is_truncated(
   assert_same_end(whole, folder, config)
 
 
-def test_restore_falls_back_when_bytes_are_corrupt(undisturbed, tmp_path, monkeypatch, capfd):
+def test_restore_falls_back_when_bytes_are_corrupt(
+    undisturbed, tmp_path, monkeypatch, capfd):
   """Flipped bytes, sizes unchanged: found by the checksums."""
   config, whole = undisturbed
   folder = tmp_path / 'run'
@@ -134,7 +135,8 @@ def test_restore_moves_nothing_when_none_is_readable(
     assert run_dir.read_rows(folder / 'metrics.jsonl') == rows_before
 
 
-def test_restore_works_on_another_mesh(undisturbed, tmp_path, monkeypatch, tiny):
+def test_restore_works_on_another_mesh(
+    undisturbed, tmp_path, monkeypatch, tiny):
   config, whole = undisturbed
   folder = tmp_path / 'run'
   interrupted(config, folder, 7, monkeypatch)
@@ -146,7 +148,8 @@ def test_restore_works_on_another_mesh(undisturbed, tmp_path, monkeypatch, tiny)
     np.testing.assert_allclose(p, q, atol=1e-4)
 
 
-def test_train_rejects_a_folder_of_another_computation(undisturbed, tmp_path, tiny):
+def test_train_rejects_a_folder_of_another_computation(
+    undisturbed, tmp_path, tiny):
   _, whole = undisturbed
   folder = tmp_path / 'run'
   shutil.copytree(whole, folder)
@@ -170,7 +173,8 @@ def test_save_checks_disk_space_first(
   assert_same_end(whole, folder, config)
 
 
-def test_load_params_rejects_missing_and_foreign_checkpoints(undisturbed, tmp_path, tiny):
+def test_load_params_rejects_missing_and_foreign_checkpoints(
+    undisturbed, tmp_path, tiny):
   config, whole = undisturbed
   trainer = train_step.build(config, load_mixture(config))
   with pytest.raises(BadInput, match='no checkpoints in'):

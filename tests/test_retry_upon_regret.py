@@ -26,8 +26,9 @@ def config():
   c = recipe.get_config('small_regret')
   del c.evals['beam4'], c.evals['beam16'], c.evals['reasoning']
   return override(c, {
-      'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3, 'data.seq_len': 192,
-      'data.batch_size': 4, 'model.width': 16, 'model.depth': 1, 'model.heads': 2,
+      'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3,
+      'data.seq_len': 192, 'data.batch_size': 4, 'model.width': 16,
+      'model.depth': 1, 'model.heads': 2,
       **{f'evals.regret.{k}': v for k, v in {
           'max_new_tokens': 90, 'num_problems': PROMPTS, 'splits': 'train',
           'steps': 3, 'batch': 16, 'retries': 4, 'verifier_problems': 4,

@@ -76,7 +76,8 @@ def value(found, metric, split='test', **where):
   return find(found, metric, split=split, **where)['value']
 
 
-def test_judge_solution_accepts_true_and_rejects_spoiled_ones(config, monkeypatch):
+def test_judge_solution_accepts_true_and_rejects_spoiled_ones(
+    config, monkeypatch):
   found, raw = evaluate(config, monkeypatch, lambda e, text: text)
   for split in ('test', 'test_op4'):
     mine = [r for r in raw if r['split'] == split]
@@ -122,7 +123,8 @@ def test_solution_rows_count_by_op_and_retries(config, monkeypatch):
        for r in mine])
 
 
-def test_problems_that_occurred_in_training_have_rows_without_them(config, monkeypatch):
+def test_problems_that_occurred_in_training_have_rows_without_them(
+    config, monkeypatch):
   """A model that has memorised the first half of each split."""
   data = load_mixture(config)
   world = data.worlds['igsm']
@@ -239,8 +241,9 @@ def test_loop_and_command_write_the_same_rows(config, tmp_path, capsys):
   # What is written is what the model generates for this very problem.
   r = restore.load_run(tmp_path / 'run')
   e = r.data.worlds['igsm'].example('test', first['index'])
-  ids = decode.greedy_decode(r.params, r.cfg, [solutions.prompt_ids(r.data, e)], 20,
-                      len(r.data.vocab))
+  ids = decode.greedy_decode(
+      r.params, r.cfg, [solutions.prompt_ids(r.data, e)], 20,
+      len(r.data.vocab))
   assert r.data.vocab.decode(ids[0]) == first['generated']
 
 

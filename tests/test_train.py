@@ -37,7 +37,8 @@ def pieces(config):
   cfg = model_config(config, len(data.vocab))
   tx = optim.make_optimizer(config)
   params = decoder.init(cfg, jax.random.key(config.seed.init))
-  return data, cfg, tx, train_step.TrainState(jnp.int32(0), params, tx.init(params))
+  state = train_step.TrainState(jnp.int32(0), params, tx.init(params))
+  return data, cfg, tx, state
 
 
 def test_accumulation_changes_rounding_only(one_device):
@@ -228,8 +229,8 @@ def test_finetuning_starts_from_the_parents_parameters(one_device, tmp_path):
 
 @pytest.mark.parametrize('schedule', optim.SCHEDULES)
 def test_lr_schedule_has_the_named_shape(tiny, schedule):
-  config = tiny({'optim.schedule': schedule, 'steps': 100, 'optim.warmup_steps': 10,
-                 'optim.learning_rate': 1.0})
+  config = tiny({'optim.schedule': schedule, 'steps': 100,
+                 'optim.warmup_steps': 10, 'optim.learning_rate': 1.0})
   rate = optim.lr_schedule(config)
   got = [float(rate(i)) for i in range(100)]  # of steps 1 .. 100
   np.testing.assert_allclose(got[:10], np.arange(1, 11) / 10, rtol=1e-5)

@@ -22,8 +22,11 @@ def rows_of(folder):
 def trunk(tmp_path_factory):
   from configs import default
   from tests.conftest import TINY
-  make = lambda changes: override(default.get_config(), TINY | {
-      'runtime.mesh.data': 1} | changes)
+
+  def make(changes):
+    return override(default.get_config(),
+                    TINY | {'runtime.mesh.data': 1} | changes)
+
   folder = tmp_path_factory.mktemp('trunk') / 'trunk'
   train.run(make(TRUNK), folder)
   return make, folder
@@ -32,7 +35,8 @@ def trunk(tmp_path_factory):
 def test_branch_ends_where_the_lone_run_does(trunk, tmp_path, capsys):
   """The knee is step 6 of 8; the trunk has 3, 6 and 9."""
   make, folder = trunk
-  lone, branched = make(BRANCH), make(BRANCH | {'runtime.branch_from': str(folder)})
+  lone = make(BRANCH)
+  branched = make(BRANCH | {'runtime.branch_from': str(folder)})
   assert lr_decay_start(lone) == 6
   train.run(lone, tmp_path / 'lone')
   capsys.readouterr()
@@ -76,10 +80,12 @@ def test_launch_runs_trunks_first(trunk, tmp_path):
   assert told == [2, 4, 6, 8]
 
 
-def test_killed_branch_resumes_from_its_own_checkpoint(trunk, tmp_path, monkeypatch):
+def test_killed_branch_resumes_from_its_own_checkpoint(
+    trunk, tmp_path, monkeypatch):
   from physics_lm import checkpoint
   make, folder = trunk
-  config = make(BRANCH | {'runtime.branch_from': str(folder), 'checkpoint.every': 7})
+  config = make(BRANCH | {'runtime.branch_from': str(folder),
+                          'checkpoint.every': 7})
   train.run(make(BRANCH), tmp_path / 'lone')
   save = checkpoint.Checkpoints.save
 

@@ -137,8 +137,8 @@ def test_v_probe_logits_with_cached_texts_equal_full_texts(config, task):
   def draw(*shape):
     return 0.3 * jax.random.normal(next(key), shape)
 
-  probe = {'update': adapters.init_adapter(adapters.embedding_adapter(spec.rank), cfg,
-                                   next(key)),
+  probe = {'update': adapters.init_adapter(
+               adapters.embedding_adapter(spec.rank), cfg, next(key)),
            'marks': draw(v_probe.MARKS, cfg.width),
            'heads': draw(cfg.depth + 1, cfg.width, 2),
            'bias': draw(cfg.depth + 1, 2)}
@@ -195,7 +195,8 @@ def test_v_probe_rows_by_label_layer_and_distance():
 
 
 def test_evaluator_probes_the_trained_and_an_untrained_model(config):
-  evaluator = v_probe.build(config, load_mixture(config), config.evals.reasoning)
+  evaluator = v_probe.build(config, load_mixture(config),
+                            config.evals.reasoning)
   params = decoder.init(evaluator.cfg, jax.random.key(3))
   found, raw = evaluator(params)
   n = len(evaluator.queries['test'])
