@@ -123,9 +123,11 @@ class Checkpoints:
                default=None)
 
   def wait(self):
+    """Returns once the last save is complete."""
     self._manager.wait_until_finished()
 
   def close(self):
+    """Waits for the last save and stops the background threads."""
     self._manager.close()
 
 

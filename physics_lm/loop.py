@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm import distributed, loader, mixture, optim, train_step
 from physics_lm.errors import BadInput
@@ -59,7 +60,8 @@ class Group:
     return self.recorders[0]
 
   @property
-  def config(self):
+  def config(self) -> ConfigDict:
+    """The leader's config."""
     return self.leader.config
 
 

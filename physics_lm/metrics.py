@@ -54,6 +54,7 @@ class MetricsWriter:
     self._mirror = _wandb(folder, config)
 
   def write(self, kind: str, step: int, **values):
+    """Appends one row of a kind ('train', 'eval', 'warning')."""
     row = {'kind': kind, 'step': step, **values}
     self._file.write(json.dumps(row) + '\n')
     self._file.flush()
@@ -66,6 +67,7 @@ class MetricsWriter:
         self._mirror = None
 
   def close(self):
+    """Closes the file and the mirror."""
     self._file.close()
     if self._mirror:
       try:
@@ -77,11 +79,11 @@ class MetricsWriter:
 class NoMetricsWriter:
   """The writer of the processes that do not write."""
 
-  def write(self, kind, step, **values):
-    pass
+  def write(self, kind: str, step: int, **values):
+    """Does nothing."""
 
   def close(self):
-    pass
+    """Does nothing."""
 
 
 def mirror_report(folder: Path, mode: str, made_by: dict, df: Any,

@@ -153,8 +153,8 @@ class TrainProgram(NamedTuple):
   merged_params: Callable  # TrainState of one run -> parameters of its model
 
 
-def build(config: ConfigDict, data: mixture.Mixture, devices=None,
-          members: Sequence[ConfigDict] = (), shared: bool = False
+def build(config: ConfigDict, data: mixture.Mixture,
+          devices: Sequence | None = None, members: Sequence[ConfigDict] = (), shared: bool = False
           ) -> TrainProgram:
   """Mesh, shardings and jitted functions of a config.
 

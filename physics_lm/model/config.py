@@ -45,14 +45,17 @@ class ModelConfig:
 
   @property
   def head(self) -> int:
+    """H, dimensions of a head."""
     return self.width // self.heads
 
   @property
   def gated(self) -> bool:
+    """Whether the MLP has a gate (SwiGLU and the like)."""
     return self.mlp.startswith('gated_')
 
   @property
   def activation(self) -> str:
+    """A key of decoder.ACTIVATIONS."""
     return self.mlp.removeprefix('gated_')
 
 

@@ -133,6 +133,7 @@ class EmbedUnembed(_Parts):
       self.output = self._param('output', (c.vocab, c.width), ('vocab', 'embed'), c.width**-0.5)
 
   def embed(self, tokens_BT):
+    """Embeddings x_BTD."""
     x_BTD = self.table[tokens_BT]
     return sharding.constrain(x_BTD, 'batch', 'length', 'activation')
 
@@ -194,8 +195,8 @@ def logical_axes(cfg: ModelConfig) -> dict:
                       is_leaf=lambda p: isinstance(p, nn.meta.AxisMetadata))
 
 
-def forward(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments_BT=None,
-            positions_BT=None, key=None, taps: bool = False):
+def forward(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments_BT: jax.Array | None = None,
+            positions_BT: jax.Array | None = None, key: jax.Array | None = None, taps: bool = False):
   """Logits [B, T, V] float32; with taps also the residual stream before each
   layer and after the last, [L + 1, B, T, D]. `key` switches dropout on."""
   h_BTD, table_VD, stream, _ = hidden_states(params, tokens_BT, cfg, segments_BT, positions_BT, key, taps)
@@ -204,7 +205,7 @@ def forward(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments_BT=No
   return (logits_BTV, stream) if taps else logits_BTV
 
 
-def loss(params: dict, batch: dict, cfg: ModelConfig, key=None) -> tuple:
+def loss(params: dict, batch: dict, cfg: ModelConfig, key: jax.Array | None = None) -> tuple:
   """(summed loss in nats, nll [B, T]) of a batch's tokens, targets, segments,
   positions and loss weights, each [B, T]. Only the sum has a gradient; with
   experts it includes their balance loss, once per weighted token."""
@@ -215,8 +216,8 @@ def loss(params: dict, batch: dict, cfg: ModelConfig, key=None) -> tuple:
   return total, nll
 
 
-def hidden_states(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments_BT=None,
-                  positions_BT=None, key=None, taps: bool = False) -> tuple:
+def hidden_states(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments_BT: jax.Array | None = None,
+                  positions_BT: jax.Array | None = None, key: jax.Array | None = None, taps: bool = False) -> tuple:
   """(last hidden state [B, T, D], unembedding [V, D], residual stream or
   None, experts' balance loss): everything before the logits."""
   B, T = tokens_BT.shape

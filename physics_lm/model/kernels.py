@@ -6,6 +6,7 @@ map, M is B x T.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -45,7 +46,8 @@ def _weight_gradient(x_MI, g_MO):
 
 def attention(q_BTNH: jax.Array, k_BSKH: jax.Array, v_BSKH: jax.Array,
               segments_BT: jax.Array | None, implementation: str,
-              prefix=None, causal: bool = True) -> jax.Array:
+              prefix: Sequence[jax.Array] | None = None, causal: bool = True
+              ) -> jax.Array:
   """Attention, [B, T, N, H]; inside segments unless `segments_BT` is None;
   softmax in float32. `prefix`: keys and values [P, K, H] that every token
   attends to. The one function that chooses an attention kernel."""
@@ -92,7 +94,8 @@ class KVCache(NamedTuple):
 
 
 def cached_attention(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array,
-                     past: KVCache, prefix=None) -> tuple[jax.Array, KVCache]:
+                     past: KVCache, prefix: Sequence[jax.Array] | None = None
+                     ) -> tuple[jax.Array, KVCache]:
   """Causal attention of T new columns to all columns so far, one segment, and
   to the prefix: (y_BTNH, the cache with the new columns)."""
   T, S = q_BTNH.shape[1], past.k_BKSH.shape[2]

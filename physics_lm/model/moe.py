@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from physics_lm.model import sharding
 
@@ -62,7 +63,7 @@ def from_experts(y_BECD: jax.Array, slot_BT: jax.Array) -> jax.Array:
   return jnp.take_along_axis(y, slot_BT[..., None], 1)
 
 
-def moe_mlp(block, x_BTD: jax.Array, segments_BT: jax.Array,
+def moe_mlp(block: nn.Module, x_BTD: jax.Array, segments_BT: jax.Array,
             activation: Callable) -> tuple[jax.Array, jax.Array]:
   """(y [B, T, D], balance): E MLPs in the decoder's Block `block`; each token
   goes through one."""

@@ -56,7 +56,7 @@ def make_mesh(config: ConfigDict, devices: Sequence | None = None,
   if total > len(devices):
     raise BadInput(f'mesh {shown} wants {total} devices, found '
                    f'{len(devices)} ({devices[0].platform})')
-  # Never leave devices idle in silence, unless the config says how many.
+  # Idle devices are an error, unless the config fixes the number of devices.
   if total < len(devices) and -1 in [config.runtime.mesh[a]
                                      for a in AXES[1:]]:
     raise BadInput(f'mesh {shown} does not divide {len(devices)} devices')

@@ -1,4 +1,4 @@
-"""Retry upon regret: does it help to retry wrong steps (Part 2.2, section 3)?
+"""Retry upon regret: does retrying errors help (Part 2.2, section 3)?
 
 Solutions are generated sentence by sentence, greedily. After each sentence a
 detector decides whether its quantity could be computed at that point; if not,
@@ -12,10 +12,10 @@ Detectors:
            states of all layers at the sentence's full stop, trained on its
            own sampled solutions of training problems that are no test problems
   ready    the true label of what the probe predicts: a perfect detector
-  checker  fires at every wrong sentence, wrong arithmetic too
+  checker  fires at every incorrect sentence, also at arithmetic errors
 
-Error detection is measured too: the share of first wrong sentences that probe
-and state detect, and the share of right sentences at which they fire.
+Error detection is measured too: the share of first incorrect sentences that
+probe and state detect, and the share of correct ones at which they fire.
 
 The text is read again for each sentence: one pass over a batch of prompts is
 cheap compared with the tokens that are generated one by one.
@@ -74,12 +74,12 @@ class PartialSolution:
                          and set(before).issuperset(self.problem.sources(p)))
 
   def correct(self, data: mixture.Mixture) -> int:
-    """How many sentences are right, before the first wrong one."""
+    """The number of correct sentences before the first incorrect one."""
     result = checker.check(self.problem, self.text(data))
     return result.parameters + result.retries
 
 
-# Whether sentence number [i] of partial solution [i] is wrong: flags.
+# (partial solutions, index of a sentence in each) -> whether it is incorrect.
 Flags = Callable[[list[PartialSolution], list[int]], Sequence[bool]]
 
 
@@ -215,9 +215,9 @@ def logistic(x_NF: jax.Array, y_N: jax.Array) -> tuple[jax.Array, jax.Array]:
 def train_state_detector(params: dict, cfg: ModelConfig, solved: list[dict],
                          batch: int) -> Flags:
   """Flags by the states after a sentence, trained on judged solutions
-  (best_of_n.sample_solutions) up to the first wrong sentence of each."""
+  (best_of_n.sample_solutions) up to the first incorrect sentence of each."""
   solved = [s for s in solved if s['sentence_ends']]
-  if not solved:  # not one sentence ends: nothing to train on
+  if not solved:  # no sentence has a full stop: nothing to train on
     return no_flags
   positions = [s['sentence_ends'][:s['correct_sentences'] + 1] for s in solved]
   wrong = [float(k >= s['correct_sentences'])
@@ -263,6 +263,7 @@ class RetryUponRegret:
 
   @property
   def cfg(self) -> ModelConfig:
+    """The evaluated model."""
     return self.probe.cfg
 
   def __call__(self, params: dict, step: int | None = None) -> Records:
@@ -358,7 +359,8 @@ def retry_rows(outcomes: list[dict], split: str, contaminated: str
 def detection_rows(partials: list[PartialSolution], data: mixture.Mixture,
                    trained: dict[str, Flags], split: str, contaminated: str
                    ) -> list[dict]:
-  """How well detectors tell right sentences from the first wrong ones."""
+  """Rows of how the detectors separate correct sentences from the first
+  incorrect ones."""
   right, wrong, early = [], [], []
   for p in partials:
     count = min(p.correct(data), len(p.sentences))
