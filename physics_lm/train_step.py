@@ -154,8 +154,8 @@ class TrainProgram(NamedTuple):
 
 
 def build(config: ConfigDict, data: mixture.Mixture,
-          devices: Sequence | None = None, members: Sequence[ConfigDict] = (), shared: bool = False
-          ) -> TrainProgram:
+          devices: Sequence | None = None, members: Sequence[ConfigDict] = (),
+          shared: bool = False) -> TrainProgram:
   """Mesh, shardings and jitted functions of a config.
 
   Args:
