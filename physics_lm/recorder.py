@@ -133,7 +133,7 @@ class RunRecorder:
     self.writes = distributed.is_first_process()
     if self.writes:
       run_dir.write_json(self.folder / 'config.json', self.plain)
-      run_dir.write_json(self.folder / 'meta.json', run_dir.provenance(
+      run_dir.write_json(self.folder / 'meta.json', run_dir.run_metadata(
           self.config, self.data.vocab, self.command,
           trainer.mesh.devices.flat[0], trainer.mesh.size, num_members,
           self.config.init_from and os.path.relpath(

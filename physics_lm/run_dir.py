@@ -93,8 +93,8 @@ def canonical_config(config, folder: Path) -> dict:
   return out
 
 
-def provenance(config, vocab, command: str, device: Any, devices: int,
-               members: int = 1, origin: str | None = None) -> dict:
+def run_metadata(config, vocab, command: str, device: Any, devices: int,
+                 members: int = 1, origin: str | None = None) -> dict:
   """What meta.json holds: the code, the command, the device and the versions
   that computed a run.
 

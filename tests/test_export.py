@@ -67,7 +67,8 @@ def test_shards_are_resumed_and_joined_they_are_the_whole(
 
 def test_nanogpt_bin(tmp_path, world):
   kwargs = {'vocab_kind': 'word', 'form': 'nanogpt-bin', 'what': {}}
-  export.export_world(world, out=tmp_path / 'a', splits=['bio', 'bio_test'], **kwargs)
+  export.export_world(world, out=tmp_path / 'a', splits=['bio', 'bio_test'],
+                      **kwargs)
   words = vocab.Word(world.pieces())
   for name, split in (('train', 'bio'), ('val', 'bio_test')):
     ids = np.memmap(tmp_path / f'a/{name}.bin', dtype=np.uint16, mode='r')
@@ -107,7 +108,7 @@ def test_another_export_is_not_mixed_in(tmp_path, world):
     (['--count=1000'], '--count is 1000, wanted 1 to 120'),
     (['--shards=0'], '--shards is 0'),
     (['--split=bios'], 'nearest: bio'),
-    (['--jsonl=x.json'], 'x.json, wanted a name that ends in .jsonl'),
+    (['--jsonl=x.json'], 'x.json, wanted a name with the suffix .jsonl'),
     (['--set', 'people'], "--set 'people', wanted KEY=VALUE")])
 def test_bad_input(tmp_path, capsys, flags, message):
   with pytest.raises(SystemExit) as stopped:
@@ -121,7 +122,7 @@ def test_the_name_tells_the_format(tmp_path, capsys):
   with pytest.raises(SystemExit) as stopped:
     command.main([*SMALL, f'--parquet={tmp_path / "a.jsonl"}'])
   assert stopped.value.code == 2 and not list(tmp_path.iterdir())
-  assert 'wanted a name that ends in .parquet' in capsys.readouterr().err
+  assert 'wanted a name with the suffix .parquet' in capsys.readouterr().err
 
 
 def test_a_split_without_end_wants_a_count(tmp_path):
@@ -147,8 +148,8 @@ def test_a_stream_is_gone_through_once(tmp_path, monkeypatch):
   in_order = type(world).in_order
   monkeypatch.setattr(type(world), 'in_order', lambda self, split: (
       begun.append(split), in_order(self, split))[1])
-  export.export_world(world, {}, 'nanogpt-bin', tmp_path / 'out', ['train'], 300,
-                vocab_kind='byte')
+  export.export_world(world, {}, 'nanogpt-bin', tmp_path / 'out', ['train'],
+                      300, vocab_kind='byte')
   assert len(begun) <= 4  # the tokenizer's texts, the size, two files
   assert world.example('train', 7).text == 'text 7'  # back again
   byte = vocab.Byte()

@@ -15,7 +15,7 @@ written whole or not at all and never again: the same command resumes.
 import itertools
 import json
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from physics_lm import run_dir
@@ -31,12 +31,14 @@ MOST = 1_000_000  # examples, unless a count is given
 def fields(example: base.Example, split: str, index: int, form: str) -> dict:
   """What a record holds."""
   prompt, completion = base.prompt_and_answer(example)
-  plain = (lambda x: x) if form == 'jsonl' else (
-      lambda x: json.dumps(x, sort_keys=True))
+  objects = {
+      'answers': [[name, example.pieces[at].strip()]
+                  for name, at in example.answers],
+      'meta': example.meta}
+  if form != 'jsonl':  # the other formats hold no nested objects
+    objects = {k: json.dumps(v, sort_keys=True) for k, v in objects.items()}
   return {'index': index, 'split': split, 'text': example.text,
-          'prompt': prompt, 'completion': completion, 'answers': plain(
-              [[name, example.pieces[at].strip()]
-               for name, at in example.answers]), 'meta': plain(example.meta)}
+          'prompt': prompt, 'completion': completion} | objects
 
 
 def token_numbers(vocab) -> Sequence[int]:
@@ -55,8 +57,8 @@ def token_ids(vocab, example: base.Example) -> list[int]:
 
 
 def export_world(world, what: dict, form: str, out: Path, splits: list[str],
-           count: int | None = None, shards: int = 1,
-           vocab_kind: str = 'gpt2') -> list[tuple[Path, str, int]]:
+                 count: int | None = None, shards: int = 1,
+                 vocab_kind: str = 'gpt2') -> list[tuple[Path, str, int]]:
   """Writes the files of each split; returns (file, split, examples in it).
   `what` names the world: a folder that holds another export is refused.
   Raises BadInput."""
@@ -64,7 +66,7 @@ def export_world(world, what: dict, form: str, out: Path, splits: list[str],
   if shards < 1:
     raise BadInput(f'--shards is {shards}, wanted at least 1')
   if form != 'nanogpt-bin' and text_files.format_of(out) != form:
-    raise BadInput(f'--{form} is {out}, wanted a name that ends in .{form}')
+    raise BadInput(f'--{form} is {out}, wanted a name with the suffix .{form}')
   plan = what | {'format': form, 'shards': shards, 'files': {}}
   if base.is_stream(world):
     plan['content'] = world.content()
@@ -95,7 +97,7 @@ def export_world(world, what: dict, form: str, out: Path, splits: list[str],
     made_by = folder / ('.export.json' if vocab else f'.{out.name}.export.json')
     if made_by.exists() and run_dir.read_json(made_by) != plan:
       raise BadInput(f'{out} holds another export ({made_by.name}); wanted the '
-                     'same command, or a new place')
+                     'same command, or another path')
     run_dir.write_json(made_by, plan)
     return [file for name, (split, *rest) in plan['files'].items()
             for file in _files(world, folder / name, split, rest, shards,
@@ -118,48 +120,69 @@ def _with(name: str, what: str) -> str:
 
 
 def _files(world, path: Path, split: str, rest: list, shards: int, vocab,
-           form: str):
+           form: str) -> list[tuple[Path, str, int]]:
+  """Writes one file, or its shards; returns (file, split, examples in it).
+  `rest`: first index, index after the last, and for nanoGPT's two files of one
+  split which of the two: 'train' or 'val'."""
   from physics_lm.worlds import text_files  # NumPy, and what a format needs
-  first, last, *half = rest
+  first, last, *part = rest
   paths = [path] if shards == 1 else [
       path.with_name(_with(path.name, f'-{i:05}-of-{shards:05}'))
       for i in range(shards)]
-  mine = lambda i: not half or (i % 50 == 49) == (half[0] == 'val')
-  told = [(path, split, sum(map(mine, range(first, last))))]
-  if vocab and path.exists():
-    return told  # its shards are joined already
+  if vocab and path.exists():  # its shards have been joined
+    return [(path, split, sum(1 for _ in _chosen(first, last, part)))]
   progress = Progress(last - first, 0, path.name, 'example')
   done = itertools.count(1)
-
-  def made(start, stop):
-    for i in range(start, stop):
-      if not mine(i):
-        continue
-      example = world.example(split, i)
-      yield {'ids': token_ids(vocab, example)} if vocab else fields(
-          example, split, i, form)
-      progress.update(next(done))
-
   edges = [first + (last - first) * i // shards for i in range(shards + 1)]
   for shard, start, stop in zip(paths, edges, edges[1:]):
     if not shard.exists():
-      text_files.write_texts(shard, made(start, stop))
+      text_files.write_texts(shard, _records(
+          world, split, _chosen(start, stop, part), vocab, form, progress,
+          done))
   progress.close()
   if not vocab:
     return [(p, split, b - a) for p, a, b in zip(paths, edges, edges[1:])]
   if shards > 1:  # nanoGPT reads one file
-    part = path.with_name(f'.{path.name}.part')
-    with part.open('wb') as f:
-      for shard in paths:
-        f.write(shard.read_bytes())
-    part.replace(path)
-    for shard in paths:
-      shard.unlink()
-  if vocab.kind != 'gpt2':  # of GPT-2's tokens nanoGPT knows all by itself
-    letters = {n: vocab.decode([i]) for i, n in enumerate(token_numbers(vocab))
-               if n >= 0}
-    with path.with_name('meta.pkl').open('wb') as f:
-      pickle.dump({'vocab_size': max(letters) + 1, 'itos': letters,
-                   'stoi': {s: i for i, s in letters.items()},
-                   'vocab': {'kind': vocab.kind, 'sha256': vocab.hash}}, f)
-  return told
+    _join(paths, path)
+  if vocab.kind != 'gpt2':  # nanoGPT knows GPT-2's tokens
+    _write_meta(path.with_name('meta.pkl'), vocab)
+  return [(path, split, sum(1 for _ in _chosen(first, last, part)))]
+
+
+def _chosen(start: int, stop: int, part: Sequence[str]) -> Iterator[int]:
+  """The indices from start to stop that belong to a part: every 50th to 'val',
+  the others to 'train'; all of them where there are no parts."""
+  for i in range(start, stop):
+    if not part or (i % 50 == 49) == (part[0] == 'val'):
+      yield i
+
+
+def _records(world, split: str, indices: Iterable[int], vocab, form: str,
+             progress: Progress, done: Iterator[int]) -> Iterator[dict]:
+  """What write_texts writes of each example; `done` counts them."""
+  for i in indices:
+    example = world.example(split, i)
+    yield {'ids': token_ids(vocab, example)} if vocab else fields(
+        example, split, i, form)
+    progress.update(next(done))
+
+
+def _join(shards: Sequence[Path], path: Path) -> None:
+  """Joins files to one, which appears by rename, and removes them."""
+  part = path.with_name(f'.{path.name}.part')
+  with part.open('wb') as f:
+    for shard in shards:
+      f.write(shard.read_bytes())
+  part.replace(path)
+  for shard in shards:
+    shard.unlink()
+
+
+def _write_meta(path: Path, vocab) -> None:
+  """nanoGPT's meta.pkl: size of the vocabulary, and its texts both ways."""
+  texts = {n: vocab.decode([i]) for i, n in enumerate(token_numbers(vocab))
+           if n >= 0}
+  with path.open('wb') as f:
+    pickle.dump({'vocab_size': max(texts) + 1, 'itos': texts,
+                 'stoi': {s: i for i, s in texts.items()},
+                 'vocab': {'kind': vocab.kind, 'sha256': vocab.hash}}, f)

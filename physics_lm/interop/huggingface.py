@@ -68,23 +68,27 @@ def _linear(name: str, inputs: tuple[int, ...], outputs: tuple[int, ...]):
       y.T.reshape(*inputs, *outputs),)
 
 
+def _flat(name: str, size: tuple[int, ...]):
+  """Theirs is a vector."""
+  return (name,), lambda x: x.reshape(-1), lambda y: (y.reshape(size),)
+
+
 def _fused(cfg: ModelConfig):
-  """NeoX keeps a head's query, key and value together: [N, 3, H, D]."""
+  """NeoX keeps a head's query, key and value in one matrix [N 3 H, D], and
+  their biases in one vector [N 3 H]; ours are [D, N, H] and [N, H] each."""
   N, H, D = cfg.heads, cfg.head, cfg.width
   names = ('layers.query', 'layers.key', 'layers.value')
-  there = lambda *xs: np.stack(xs, 2).transpose(1, 2, 3, 0).reshape(-1, D)
-  back = lambda y: tuple(y.reshape(N, 3, H, D).transpose(1, 3, 0, 2))
-  bias = tuple(n.replace('.', '.bias_') for n in names)
-  there_b = lambda *xs: np.stack(xs, 1).reshape(-1)
-  back_b = lambda y: tuple(y.reshape(N, 3, H).transpose(1, 0, 2))
-  return (names, there, back), (bias, there_b, back_b)
+  weights = (names, lambda *xs: np.stack(xs, 2).transpose(1, 2, 3, 0).reshape(
+      -1, D), lambda y: tuple(y.reshape(N, 3, H, D).transpose(1, 3, 0, 2)))
+  biases = (tuple(n.replace('.', '.bias_') for n in names),
+            lambda *xs: np.stack(xs, 1).reshape(-1),
+            lambda y: tuple(y.reshape(N, 3, H).transpose(1, 0, 2)))
+  return weights, biases
 
 
 def tensors(cfg: ModelConfig, family: str) -> list[Tensor]:
   """Every tensor of their model."""
   D, F, N, K, H = cfg.width, cfg.mlp_width, cfg.heads, cfg.kv_heads, cfg.head
-  wide, flat = (N, H), lambda name, size: (
-      (name,), lambda x: x.reshape(-1), lambda y: (y.reshape(size),))
   if family == 'gpt_neox':
     weight, bias = _fused(cfg)
     each = {
@@ -94,7 +98,7 @@ def tensors(cfg: ModelConfig, family: str) -> list[Tensor]:
         'post_attention_layernorm.bias': _same('layers.bias_mlp'),
         'attention.query_key_value.weight': weight,
         'attention.query_key_value.bias': bias,
-        'attention.dense.weight': _linear('layers.out', wide, (D,)),
+        'attention.dense.weight': _linear('layers.out', (N, H), (D,)),
         'attention.dense.bias': _same('layers.bias_out'),
         'mlp.dense_h_to_4h.weight': _linear('layers.up', (D,), (F,)),
         'mlp.dense_h_to_4h.bias': _same('layers.bias_up'),
@@ -118,7 +122,7 @@ def tensors(cfg: ModelConfig, family: str) -> list[Tensor]:
         ('mlp.down', 'down', (F,), (D,))):
       each[f'{name}_proj.weight'] = _linear(f'layers.{ours}', inside, outside)
       if cfg.bias:
-        each[f'{name}_proj.bias'] = flat(f'layers.bias_{ours}', outside)
+        each[f'{name}_proj.bias'] = _flat(f'layers.bias_{ours}', outside)
     layer = 'model.layers.{}.'
     ends = {'model.embed_tokens.weight': _same('ends.embedding'),
             'model.norm.weight': _same('ends.scale_last'),
@@ -141,7 +145,8 @@ def family_of(cfg: ModelConfig) -> str:
       (cfg.mlp_width, 'model.mlp_ratio=0', 'an MLP'),
       (not cfg.qk_norm, 'model.qk_norm=True', 'False'),
       (cfg.num_experts == 1, f'model.num_experts={cfg.num_experts}', '1'),
-      (cfg.causal, 'attention to both sides (data.mlm_probability above 0)', '0'),
+      (cfg.causal, 'attention to both sides (data.mlm_probability above 0)',
+       '0'),
       (rotated, 'model.rope_fraction=0', 'rotary positions')]
   if family == 'llama':
     wanted.append((rotated == cfg.head, 'model.rope_fraction='
@@ -197,8 +202,8 @@ def our_model(c: dict) -> dict:
     ratio = c['intermediate_size'] / D
     depth = c['num_hidden_layers']
   except KeyError as e:
-    raise BadInput(f'config.json has no {e.args[0]}, wanted a whole config of '
-                   f'a {family}') from None
+    raise BadInput(f'config.json has no {e.args[0]}, wanted the complete '
+                   f'config of a {family}') from None
   neox = family == 'gpt_neox'
   rope = c.get('rope_parameters') or c.get('rope_scaling') or {}
   kind = rope.get('rope_type', rope.get('type', 'default'))
@@ -259,13 +264,14 @@ def foreign(vocab) -> bool:
 
 def to_theirs(params, cfg: ModelConfig, family: str, order) -> dict:
   """{their name: array}: of our parameters, with embedding rows in `order`.
-  Raises BadInput for a parameter that their model has no place for."""
+  Raises BadInput for a parameter that their model does not have."""
   flat = {f'{a}.{b}': np.asarray(x) for a in params
           for b, x in params[a].items()}
   table = tensors(cfg, family)
   unknown = sorted(set(flat) - {p for t in table for p in t.parts})
   if unknown:
-    raise BadInput(f'a {family} has no place for {", ".join(unknown)}')
+    raise BadInput(f'our model has {", ".join(unknown)}, which a {family} does '
+                   'not have')
   out = {}
   for t in table:
     if t.parts[0] not in flat:  # a bias that ours lacks
@@ -365,7 +371,7 @@ def read_weights(folder: Path) -> dict:
   return out
 
 
-def tokenizer(vocab):
+def hf_tokenizer(vocab):
   """The vocabulary as a tokenizers.Tokenizer whose ids are those of the
   exported model and whose output begins with the end token; with the texts of
   the end token and of padding. A closed vocabulary maps other words to padding.
@@ -396,11 +402,12 @@ def tokenizer(vocab):
     tok = vocabs.byte_level(
         lib.Tokenizer(lib.models.BPE(entries, [])), lib, regex=False)
   elif base.kind == 'gpt2_used' or (marks and foreign(base)):
-    tok = renumbered(lib, base, pad, len(vocab))
+    tok = renumbered_bpe(lib, base, pad, len(vocab))
     end = base.source.id_to_token(base.theirs[vocabs.EOS])
   else:
-    tok = spm.tokenizer(base.source) if base.kind == 'sentencepiece' else (
-        lib.Tokenizer.from_str(base.source.to_str()))
+    tok = (spm.sentencepiece_tokenizer(base.source)
+           if base.kind == 'sentencepiece'
+           else lib.Tokenizer.from_str(base.source.to_str()))
     end = tok.id_to_token(base.theirs[vocabs.EOS])
     pad = tok.id_to_token(base.theirs[vocabs.PAD]) if (
         base.theirs[vocabs.PAD] >= 0) else end
@@ -413,7 +420,7 @@ def tokenizer(vocab):
   return tok, end, pad
 
 
-def renumbered(lib, base: vocabs.Mapped, pad: str, first: int):
+def renumbered_bpe(lib, base: vocabs.Mapped, pad: str, first: int):
   """A BPE with our ids. Merges need all of its entries: those that ours
   leaves out are numbered from `first` on, beyond the model."""
   data = json.loads(base.source.to_str())
@@ -431,7 +438,7 @@ def renumbered(lib, base: vocabs.Mapped, pad: str, first: int):
 
 
 def write_tokenizer(folder: Path, made):
-  """tokenizer.json and tokenizer_config.json of what `tokenizer` made."""
+  """tokenizer.json and tokenizer_config.json of what `hf_tokenizer` made."""
   tok, end, pad = made
   run_dir.write(folder / 'tokenizer.json', tok.to_str(pretty=True))
   run_dir.write_json(folder / 'tokenizer_config.json', {
@@ -450,7 +457,7 @@ def export(run: Path, out: Path, shard: int = 2 << 30) -> dict:
       raise BadInput(f'{out} holds a run ({name}), wanted a folder of its own')
   got = restore.load_run(run)
   family, vocab = family_of(got.cfg), got.data.vocab
-  made = tokenizer(vocab)
+  made = hf_tokenizer(vocab)
   order = row_map(vocab, got.cfg.vocab)
   arrays = to_theirs(got.params, got.cfg, family, order)
   theirs = foreign(vocab)
@@ -510,7 +517,7 @@ def bring(folder: Path, run: Path, base: str | None = None) -> dict:
       nothing = {'none': jax.numpy.zeros(1)}  # moments: it is not resumed
       saved.save(0, params, nothing, {'step': 0, 'run': run_id(plain)})
     run_dir.write_json(run / 'config.json', plain)
-    run_dir.write_json(run / 'meta.json', run_dir.provenance(
+    run_dir.write_json(run / 'meta.json', run_dir.run_metadata(
         config, data.vocab, f'import of {folder}', jax.devices()[0], 1))
     run_dir.write_json(run / 'done', {'steps': 0, 'seconds': 0.0})
     stack.pop_all()

@@ -182,11 +182,11 @@ def register(name: str, config) -> list[str]:
   answers = any(t.loss == 'answers' for t in tasks.values())
   out, rates = [], []
   for key, t in tasks.items():
-    world = lambda t=t: load().worlds[t.world]
+    world = functools.partial(_world_of, load, t.world)
     # A Mixture's Tasks have the same features.
     for end, question in (('', answers), ('_qa', True)):
       full = f'physics_lm/{name}.{key}{end}'
-      add(full, world, vocabulary, _halves_of(t.split), question, t.tag)
+      add(full, world, vocabulary, _splits_of(t.split), question, t.tag)
       out.append(full)
     # By the Task's own name: a Mixture looks rates up by that.
     rates.append((f'physics_lm/{name}.{key}'.replace('/', ':'), t.weight))
@@ -197,8 +197,13 @@ def register(name: str, config) -> list[str]:
   return [mixture, *out]
 
 
-def _halves_of(split: str) -> dict[str, str]:
-  """{seqio's split: ours} of a task that trains on `split`: the half held out,
+def _world_of(load: Callable, name: str):
+  """The world of this name in the mixture that `load` returns."""
+  return load().worlds[name]
+
+
+def _splits_of(split: str) -> dict[str, str]:
+  """{seqio's split: ours} of a task that trains on `split`: the held-out split,
   where there is one, is validation."""
   held = split.replace('train', 'test')
   out = {'train': split, split: split}
@@ -224,14 +229,15 @@ def _register_world(name: str, config):
       ('', texts, False), ('_qa', [s for s in asked if asked[s]], True)):
     if splits:
       add(f'physics_lm/{name}{end}', world, vocabulary,
-          {s: s for s in splits} | _halves_of(splits[0]), question)
+          {s: s for s in splits} | _splits_of(splits[0]), question)
 
 
 @functools.cache
 def _questions(kind: str) -> dict[str, bool]:
   """{split: whether its examples are questions} of a world's kind."""
   world = base.make_world(getattr(default, kind)(), 0)
-  return {s: bool(base.prompt_and_answer(world.example(s, 0))[0]) for s in world.splits}
+  return {s: bool(base.prompt_and_answer(world.example(s, 0))[0])
+          for s in world.splits}
 
 
 def register_experiments(scale: str = 'cpu'):
@@ -272,7 +278,7 @@ def predictor(folder, batch: int = 64, steps: int = 32):
       prompts = [prompt(f) for _, f in part]
       prompts += [[vocabs.EOS]] * (batch - len(part))  # one compilation
       answers = decode.greedy_decode(run.params, cfg, prompts, steps,
-                              len(run.data.vocab))
+                                     len(run.data.vocab))
       # seqio stacks them: one length for all.
       found += [(int(i), [*ids, vocabs.EOS] + [vocabs.PAD] * (steps - len(ids)))
                 for (i, _), ids in zip(part, answers)]
@@ -341,7 +347,8 @@ class Examples:
   def __init__(self, source: Source, split: str, shard: int, shards: int,
                seed: int):
     self._source = source
-    self._dataset = lambda: source.dataset(split, shard, shards, seed)
+    self._dataset = functools.partial(source.dataset, split, shard, shards,
+                                      seed)
     self._n, self._iterator = 0, None
 
   def __iter__(self):

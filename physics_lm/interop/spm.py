@@ -7,7 +7,7 @@ UNIGRAM, BPE = 1, 2  # trainer_spec.model_type
 NORMAL, DEFINED = 1, 4  # a piece's type
 
 
-def tokenizer(path: str):
+def sentencepiece_tokenizer(path: str):
   """A tokenizers.Tokenizer with the model's ids, which takes texts as
   vocab.sentencepiece does: no space is put before them, none is dropped.
   Raises BadInput for a model of words or of characters."""

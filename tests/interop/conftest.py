@@ -37,7 +37,7 @@ def untrained(folder, changes=None):
     saved.save(0, params, {'none': jax.numpy.zeros(1)},
                {'step': 0, 'run': run_id(plain)})
   run_dir.write_json(folder / 'config.json', plain)
-  run_dir.write_json(folder / 'meta.json', run_dir.provenance(
+  run_dir.write_json(folder / 'meta.json', run_dir.run_metadata(
       config, data.vocab, 'a test', jax.devices()[0], 1))
   run_dir.write_json(folder / 'done', {'steps': 0, 'seconds': 0.0})
   return folder

@@ -24,11 +24,13 @@ LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
          'model.rope_fraction': 1.0}
 SHAPES = {
     'gpt_neox': {},
-    'gpt_neox, no bias, untied': {'model.bias': False, 'model.tie_embeddings': False},
+    'gpt_neox, no bias, untied': {
+        'model.bias': False, 'model.tie_embeddings': False},
     'gpt_neox, an odd share rotates': {'model.rope_fraction': 0.9},
     'llama': LLAMA | {'model.bias': False},
     'llama, bias, grouped, untied': LLAMA | {
-        'model.kv_heads': 1, 'model.tie_embeddings': False, 'model.mlp_ratio': 2.5}}
+        'model.kv_heads': 1, 'model.tie_embeddings': False,
+        'model.mlp_ratio': 2.5}}
 
 
 def theirs(folder):
@@ -133,7 +135,7 @@ def test_a_sentencepiece_of_odd_texts(tmp_path, kind):
   path = sentencepiece_model(tmp_path, model_type=kind,
                              user_defined_symbols=['##'])
   v = vocab.make_vocab(path, ())
-  tok, end, _ = huggingface.tokenizer(v)
+  tok, end, _ = huggingface.hf_tokenizer(v)
   assert end == '</s>'
   for text in (' two  spaces', 'no space', ' é漢字🙂', 'a\nb', ' 12 of them.',
                ' ## and a##b'):
@@ -145,7 +147,7 @@ def test_a_sentencepiece_of_odd_texts(tmp_path, kind):
 def test_marks_over_sentencepiece_are_refused(tmp_path):
   v = vocab.make_vocab(sentencepiece_model(tmp_path), (), marks=('<mid>',))
   with pytest.raises(BadInput, match='marks over a SentencePiece model'):
-    huggingface.tokenizer(v)
+    huggingface.hf_tokenizer(v)
 
 
 def test_an_export_spares_runs(tmp_path):
@@ -189,7 +191,8 @@ def test_an_imported_model_is_a_parent_and_can_be_evaluated(
   train.run(override(config, {
       'init_from': str(tmp_path / 'back'), 'steps': 3,
       'optim.learning_rate': 0.0}), tmp_path / 'child')
-  (_, a), (_, b) = (run_dir.results(f) for f in (trained_run, tmp_path / 'child'))
+  (_, a), (_, b) = (run_dir.results(f)
+                    for f in (trained_run, tmp_path / 'child'))
   assert a['extraction'] == b['extraction'] != []
 
 

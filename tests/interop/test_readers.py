@@ -16,7 +16,8 @@ pytestmark = pytest.mark.interop
 
 @pytest.fixture
 def world():
-  return base.world_from_flags('biographies', ['people=60', 'variant=multi2'], 0)
+  return base.world_from_flags('biographies',
+                               ['people=60', 'variant=multi2'], 0)
 
 
 def write(world, tmp_path, form, name, **kwargs):
@@ -25,7 +26,7 @@ def write(world, tmp_path, form, name, **kwargs):
 
 
 @pytest.mark.parametrize('form', ['parquet', 'jsonl'])
-def test_datasets(tmp_path, world, form):
+def test_datasets_reads_what_we_write(tmp_path, world, form):
   os.environ['HF_HUB_OFFLINE'] = '1'
   import datasets
   files = write(world, tmp_path, form, f'a.{form}', shards=3)

@@ -102,7 +102,7 @@ def test_a_task_in_pieces():
       'targets_pretokenized'].decode() == example.text
 
 
-def test_vocabularies(tiny):
+def test_vocabularies_agree_with_ours(tiny):
   data = load_mixture(tiny({'data.vocab': 'byte'}))
   v = ours.Vocabulary(lambda: data.vocab)
   assert (v.vocab_size, v.eos_id, v.pad_id) == (258, 1, 0)
@@ -170,8 +170,9 @@ def test_experts_are_scored_with_the_room_of_an_evaluation(
     tmp_path, monkeypatch):
   folder = untrained(tmp_path / 'run', {'model.num_experts': 2})
   run, found = restore.load_run(folder), []
-  monkeypatch.setattr(decode, 'greedy_decode', lambda params, cfg, prompts, *_: (
-      found.append(cfg), [[] for _ in prompts])[1])
+  monkeypatch.setattr(
+      decode, 'greedy_decode', lambda params, cfg, prompts, *_: (
+          found.append(cfg), [[] for _ in prompts])[1])
   dataset = seqio.EncDecFeatureConverter(pack=False)(
       seqio.get_mixture_or_task('physics_lm/bios_single_qa').get_dataset(
           {'inputs': 64, 'targets': 16}, 'validation', shuffle=False).take(1),

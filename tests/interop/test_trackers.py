@@ -9,7 +9,7 @@ import time
 import pandas as pd
 import pytest
 
-from physics_lm import metrics, run_dir
+from physics_lm import figures, metrics, run_dir
 from physics_lm.interop import tensorboard
 from tests.conftest import ROOT
 
@@ -130,8 +130,7 @@ def test_an_offline_run_holds_config_and_history(tmp_path):
 
 
 def test_an_offline_report_holds_the_figure_and_the_table(tmp_path):
-  from physics_lm import plots
-  fig, axes = plots.figure()
+  fig, axes = figures.grid()
   axes[0][0].plot([1, 2, 3])
   fig.savefig(tmp_path / 'f.png')
   df = pd.DataFrame({'data': ['single'], 'exact_mean': [7.5]})

@@ -35,7 +35,8 @@ def test_round_trip_and_pieces(tiny, kind):
 
 
 def test_byte_level_vocabularies_write_any_text():
-  made = vocab.foreign_tokenizer('bpe:300', vocab.train_bpe(['some words'] * 9, 300))
+  made = vocab.foreign_tokenizer(
+      'bpe:300', vocab.train_bpe(['some words'] * 9, 300))
   for v in (made, vocab.gpt2()):
     for text in ODD:
       ids = v.encode(text)
