@@ -26,13 +26,13 @@ import os
 import numpy as np
 import pandas as pd
 
-from physics_lm import figures, report, results, sweep
+from physics_lm import claims, figures, results, sweep
 from physics_lm.scaling import flops, plots, sweep_analysis
 from physics_lm.scaling.fitting import approaches, core, diagnose, fits
 
 exp = sweep.experiment(str(sweep.ROOT / 'experiments/scaling_sweep.py'))
 records = results.read_records(
-    report.records_path(report.RESULTS, exp.name, 'cpu'))
+    results.records_path(results.RESULTS, exp.name, 'cpu'))
 every = exp.table(records)
 df = every[every.world == 'grammar']
 DRAWS = int(os.environ.get('DRAWS', 1000))  # of the bootstraps of this page
@@ -48,7 +48,7 @@ exp.figure(every)
 pd.DataFrame([{
     'claim': j.claim.statement, 'paper': j.claim.paper, 'effect': j.interval,
     'unit': j.claim.unit, 'outcome': j.outcome, 'held': j.held,
-    'post hoc': j.claim.post_hoc} for j in report.judge(exp, every)])
+    'post hoc': j.claim.post_hoc} for j in claims.judge_experiment(exp, every)])
 
 # %% [markdown]
 # ## The law of each world beside its truth

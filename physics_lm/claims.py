@@ -27,6 +27,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -344,14 +345,17 @@ def equal(margin: float) -> Rule:
 
 
 def at_least(bound: float) -> Rule:
+  """effect >= bound, in the table's unit."""
   return Bound(bound)
 
 
 def at_most(bound: float) -> Rule:
+  """effect <= bound, in the table's unit."""
   return Bound(-math.inf, bound)
 
 
 def between(low: float, high: float) -> Rule:
+  """low <= effect <= high, in the table's unit."""
   return Bound(low, high)
 
 
@@ -455,7 +459,7 @@ class Judged:
     unit = f' {self.claim.unit}'.rstrip()
     if self.samples and not isinstance(self.claim.rule, Correlated):
       return ' vs '.join(
-          shown(s, self._digits) for s in self.samples) + unit
+          sample_text(s, self._digits) for s in self.samples) + unit
     return f'{number(self.effect.value, self._digits)}{unit}'
 
   @property
@@ -488,7 +492,7 @@ def number(x: float, digits: int | None = None) -> str:
   return f'{x:.2g}'
 
 
-def shown(s: Sample, digits: int | None = None) -> str:
+def sample_text(s: Sample, digits: int | None = None) -> str:
   """'61.2 ± 3.4': mean and standard deviation over seeds, to as many digits
   after the point."""
   text = number(s.mean, digits)
@@ -560,9 +564,17 @@ def judge(claim: Claim, df, measures: Mapping[str, Effect] | None = None
       held=sum(bool(j.held) for j in judged) >= need)
 
 
-def judge_all(claims: Sequence[Claim], df, measures=None) -> list[Judged]:
-  """Every claim of an experiment."""
+def judge_all(claims: Sequence[Claim], df,
+              measures: Mapping[str, Effect] | None = None) -> list[Judged]:
+  """The outcomes of several claims on one table, in their order."""
   return [judge(c, df, measures) for c in claims]
+
+
+def judge_experiment(module: ModuleType, df) -> list[Judged]:
+  """The outcomes of an experiment's CLAIMS on its table; its measures(df),
+  where it has that function, are the effects that cells name as measures."""
+  measures = module.measures(df) if hasattr(module, 'measures') else {}
+  return judge_all(module.CLAIMS, df, measures)
 
 
 def _margin(rule: Rule, j: Judged) -> float:

@@ -98,7 +98,7 @@ def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
 
 
 def cost_table(runs: Sequence[sweep.Run], folder: Path, device: str,
-          devices: int = 1, recorded: Collection[str] = ()) -> str:
+               devices: int = 1, recorded: Collection[str] = ()) -> str:
   """The text of --list: the runs of an experiment and those they start from,
   with their states (sweep.states, or a cluster's). `recorded`: ids of runs
   whose record is committed."""
@@ -115,7 +115,8 @@ def cost_table(runs: Sequence[sweep.Run], folder: Path, device: str,
         run.id, ' '.join(f'{a}={b}' for a, b in run.tags.items()),
         short_number(k['parameters']), short_number(k['tokens']),
         ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
-        f'{k["flops"]:.1e}', clock(k['seconds']), f'{short_number(k["bytes"])}B',
+        f'{k["flops"]:.1e}', clock(k['seconds']),
+        f'{short_number(k["bytes"])}B',
         queued.get(run.id, states[run.id]).lower(),
         overrides({k: v for k, v in run.changes.items() if k not in common})])
   left = [k['seconds'] for run, k in zip(runs, costs)
@@ -132,8 +133,8 @@ def _total(costs: Sequence[dict], device: str, devices: int) -> str:
   tokens, work, seconds = (sum(k[key] for k in costs)
                            for key in ('tokens', 'flops', 'seconds'))
   workers = f'{devices} x {device}' if devices > 1 else f'one {device} worker'
-  return (f'{len(costs)} runs, {short_number(tokens)} tokens, {work:.1e} FLOPs, about '
-          f'{clock(seconds)} of {workers} in all '
+  return (f'{len(costs)} runs, {short_number(tokens)} tokens, {work:.1e} '
+          f'FLOPs, about {clock(seconds)} of {workers} in all '
           f'({seconds * devices / 3600:.2g} device-hours); evaluations are not '
           'counted')
 
@@ -142,8 +143,9 @@ def _too_big(costs: Sequence[dict], device: str) -> list[str]:
   """A line when some runs do not fit the device's memory."""
   room = DEVICES[device].memory
   big = sum(k['bytes'] > room for k in costs)
-  return [f'{big} of {len(costs)} runs want more than the {short_number(room)}B of a '
-          f'{device}: more devices (--devices) over runtime.mesh.fsdp, '
+  return [f'{big} of {len(costs)} runs need more than the '
+          f'{short_number(room)}B of a {device}: use more devices (--devices) '
+          'over runtime.mesh.fsdp, '
           'runtime.remat, runtime.grad_accum_steps'] if big else []
 
 

@@ -289,7 +289,7 @@ def level(ax, value: float | None, text: str = '', style: str = ':',
 
 
 def group_levels(ax, summary, x: str, names: Sequence,
-                 y: str = 'majority_baseline', half_width: float = 0.45,
+                 y: str = 'majority_baseline', width: float = 0.9,
                  offset: float = 0.0, style: str = ':', label: str = ''):
   """A short line across each group of grouped_bars (or, with an offset, one of
   its bars): y's mean over the rows of each x in `names`. One entry of the
@@ -298,7 +298,7 @@ def group_levels(ax, summary, x: str, names: Sequence,
   for i, value in enumerate(names):
     level = summary[summary[x] == value][f'{y}_mean'].mean()
     if level == level:
-      ax.plot([i + offset - half_width, i + offset + half_width], [level] * 2,
+      ax.plot([i + offset - width / 2, i + offset + width / 2], [level] * 2,
               color=INK, linewidth=1, linestyle=style, zorder=4, label=label)
       label = None
 

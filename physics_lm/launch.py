@@ -34,7 +34,6 @@ from physics_lm import (
   cost,
   host_tuning,
   population,
-  report,
   results,
   run_dir,
   slurm,
@@ -141,7 +140,7 @@ class Display:
     self.folder, self._bars = folder, {}
     self._terminal = sys.stderr.isatty()
     self._all = Progress(sum(self.steps.values()), self._reached(),
-                             'all runs', 'step')
+                         'all runs', 'step')
 
   def _reached(self) -> int:
     return sum(n if run_dir.is_done(self.folder / r)
@@ -360,7 +359,7 @@ class Scheduler:
     else:
       self.outcomes |= {r.id: 'failed' for r in left}
       self.display.print(f'{w.label} failed (exit {status}): {w.last_line()}; '
-                         f'its whole output is in {w.log}')
+                         f'full log: {w.log}')
 
 
 def launch(runs: Sequence[sweep.Run], folder: Path, jobs: int | None = None,
@@ -401,8 +400,8 @@ def main(argv: Sequence[str] | None = None) -> None:
   module = sweep.experiment(a.experiment)
   runs, folder = module.runs(a.scale), a.runs_dir / module.name
   recorded = set() if a.again else results.recorded_ids(
-      results.read_records(report.records_path(
-          report.RESULTS, module.name, a.scale)), runs)
+      results.read_records(results.records_path(
+          results.RESULTS, module.name, a.scale)), runs)
   if a.list:
     device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
     print(cost.cost_table(runs, folder, device, a.devices, recorded))
@@ -430,11 +429,11 @@ def _arguments(argv: Sequence[str] | None) -> Namespace:
   p.add_argument('--jobs', type=int, help='runs at a time')
   p.add_argument('--vmap-runs', type=int, metavar='N',
                  help='at most N runs of one shape in one program (default: 1 '
-                 'on a CPU, as many as fit on an accelerator)')
+                 'on a CPU; on an accelerator, what fits its memory)')
   p.add_argument('--device', choices=cost.DEVICES,
                  help='whose speed and memory --list assumes')
   p.add_argument('--devices', type=int, default=1,
-                 help='how many of them a run has, for --list')
+                 help='number of devices of a run, for --list')
   a = p.parse_args(argv)
   for name in ('jobs', 'vmap_runs', 'devices'):
     value = getattr(a, name)

@@ -14,16 +14,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
-from physics_lm import claims, metrics, results, run_dir, sweep
+from physics_lm import (
+  claims,
+  metrics,
+  result_pages,
+  results,
+  run_dir,
+  sweep,
+)
 from physics_lm.config import argument_parser
 from physics_lm.errors import BadInput, command, disk_errors
-
-RESULTS = sweep.ROOT / 'experiments' / 'results'
-
-
-def records_path(out: Path, name: str, scale: str) -> Path:
-  """Where the records of an experiment's scale lie."""
-  return out / name / f'{scale}.runs.jsonl'
+from physics_lm.results import RESULTS, records_path
 
 
 def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
@@ -63,7 +64,7 @@ def _missing(missing: Sequence[sweep.Run], total: int, states: Mapping,
   first = missing[0]
   if states[first.id] == 'stale-evals':
     return (f'run {first.id} was evaluated by another specification: '
-            f'{sweep.stale_evals(first, folder)}; run {launch_line}')
+            f'{sweep.stale_evals_text(first, folder)}; run {launch_line}')
   part = '' if len(missing) == total else (
       ', or report what is done with --partial')
   return (f'{len(missing)} of {total} runs are not done (first: {first.label}, '
@@ -81,12 +82,6 @@ def _record(run: sweep.Run, folder: Path, launch_line: str) -> results.Record:
   return results.record(run, folder / run.id)
 
 
-def judge(module: ModuleType, df) -> list[claims.Judged]:
-  """Every claim of an experiment on its table."""
-  measures = module.measures(df) if hasattr(module, 'measures') else {}
-  return claims.judge_all(module.CLAIMS, df, measures)
-
-
 def report(module: ModuleType, scale: str, folder: Path, out: Path,
            wandb: str = 'off', partial: bool = False) -> str:
   """Writes records, table, figure and provenance; returns what to print.
@@ -99,7 +94,7 @@ def report(module: ModuleType, scale: str, folder: Path, out: Path,
   records = gather(module, scale, folder, out, partial)
   path = records_path(out, module.name, scale)
   results.write_records(path, records)
-  lines = [f'records: {shown(path)}']
+  lines = [f'records: {display_path(path)}']
   missing = 0
   if all(r['id'] for r in records):
     missing = len(module.runs(scale)) - len(records)
@@ -114,8 +109,8 @@ def report(module: ModuleType, scale: str, folder: Path, out: Path,
                       f'({type(e).__name__}: {e})'])
   at = out / module.name
   return '\n'.join([
-      drawn, '', *lines, f'table:   {shown(at / f"{scale}.csv")}',
-      f'figure:  {shown(at / f"{scale}.png")}'])
+      drawn, '', *lines, f'table:   {display_path(at / f"{scale}.csv")}',
+      f'figure:  {display_path(at / f"{scale}.png")}'])
 
 
 def _draw(module: ModuleType, scale: str, records: Sequence[results.Record],
@@ -125,7 +120,7 @@ def _draw(module: ModuleType, scale: str, records: Sequence[results.Record],
   metrics.mirror_report(folder, wandb, run_dir.read_json(at / f'{scale}.json'),
                         df, at / f'{scale}.png')
   return '\n'.join([results.text_table(module.summary(df)), '',
-                    claims_text(judge(module, df))])
+                    claims_text(claims.judge_experiment(module, df))])
 
 
 def write_results(module: ModuleType, scale: str,
@@ -136,16 +131,17 @@ def write_results(module: ModuleType, scale: str,
   matplotlib.use('agg')
   at, df = out / module.name, module.table(records)
   figure = module.figure(df)  # drawn before anything is written
-  run_dir.write(at / f'{scale}.csv', df.to_csv(index=False, float_format='%.4g'))
+  run_dir.write(at / f'{scale}.csv',
+                df.to_csv(index=False, float_format='%.4g'))
   run_dir.write_json(at / f'{scale}.json',
-                   results.provenance(records, module.name, scale))
+                     results.provenance(records, module.name, scale))
   # Fixed metadata: the same table gives the same file.
   figure.savefig(at / f'{scale}.png', dpi=150, metadata={'Software': None})
   return df
 
 
-def shown(path: Path) -> str:
-  """Relative to here when it lies below."""
+def display_path(path: Path) -> str:
+  """The path, relative to the current folder when it lies below."""
   path = path.absolute()
   return str(path.relative_to(Path.cwd())
              if path.is_relative_to(Path.cwd()) else path)
@@ -180,9 +176,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                  help='also as a wandb run, in the folder of the runs')
   a = p.parse_args(argv)
   if a.all:
-    from physics_lm import result_pages
     for path in result_pages.write_all(a.out):
-      print(f'rewritten: {shown(path)}')
+      print(f'rewritten: {display_path(path)}')
     return
   if not a.experiment:
     raise BadInput('no experiment file; wanted experiments/NAME.py or --all')

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from physics_lm import claims, report, results, run_dir, sweep
+from physics_lm import claims, results, run_dir, sweep
 from physics_lm.errors import BadInput
 
 SCALES = ('paper', 'gpu', 'day', 'cpu', 'smoke')  # largest first
@@ -59,7 +59,7 @@ def experiments(committed: Path) -> Iterator[Experiment]:
   found = []
   for path in sorted((sweep.ROOT / 'experiments').glob('*.py')):
     scales = [s for s in SCALES
-              if report.records_path(committed, path.stem, s).exists()]
+              if results.records_path(committed, path.stem, s).exists()]
     if scales:
       found.append(_read(path, scales, committed))
   return iter(sorted(found, key=lambda e: (e.part, e.name)))
@@ -71,15 +71,15 @@ def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
   evidence = []
   for scale in scales:
     records = results.read_records(
-        report.records_path(committed, module.name, scale))
+        results.records_path(committed, module.name, scale))
     evidence.append(Evidence(
-        scale, report.judge(module, module.table(records)),
+        scale, claims.judge_experiment(module, module.table(records)),
         results.provenance(records, module.name, scale),
         list(dict.fromkeys(r['note'] for r in records if r.get('note')))))
   return Experiment(module.name, question, rest.strip(), evidence)
 
 
-def write_all(committed: Path = report.RESULTS, docs: Path = DOCS,
+def write_all(committed: Path = results.RESULTS, docs: Path = DOCS,
               readme: Path = sweep.ROOT / 'README.md') -> list[Path]:
   """Writes every page, index, claims.csv and README's table; returns the files
   that changed. Raises BadInput when README has no place for the table."""

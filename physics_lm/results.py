@@ -18,6 +18,7 @@ from typing import Any
 
 from physics_lm import claims, run_dir, sweep
 
+RESULTS = sweep.ROOT / 'experiments' / 'results'  # committed records
 Record = dict[str, Any]
 CAPACITY_COLUMNS = (
     'bits_per_param', 'bits_per_param_max', 'parameters', 'bits', 'bits_max',
@@ -44,6 +45,11 @@ def record(run: sweep.Run, folder: Path) -> Record:
       **{k: meta[k] for k in ('device', 'devices', 'cores', 'python',
                               'versions', 'git', 'git_dirty')},
       'finished': meta['time']}
+
+
+def records_path(out: Path, name: str, scale: str) -> Path:
+  """The file of an experiment's records at a scale, below `out`."""
+  return out / name / f'{scale}.runs.jsonl'
 
 
 def read_records(path: Path) -> list[Record]:
@@ -270,7 +276,7 @@ def text_table(frame) -> str:
     stds = frame.get(f'{stem}_std', [math.nan] * len(frame))
     at = shown.columns.get_loc(name)
     shown.insert(at, stem, [
-        '' if m != m else claims.shown(claims.Sample(m, s, 0))
+        '' if m != m else claims.sample_text(claims.Sample(m, s, 0))
         for m, s in zip(frame[name], stds)])
     shown = shown.drop(columns=[c for c in (
         name, f'{stem}_std', f'{stem}_low', f'{stem}_high') if c in shown])

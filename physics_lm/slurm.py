@@ -55,11 +55,14 @@ class SlurmJob:
     return DelayedSubmission(SlurmJob(self.arguments, self.folder))
 
 
-def sbatch_options(given: Sequence[str], known: Collection[str]) -> dict[str, Any]:
-  """{'partition': 'gpu', 'time': 60} of 'partition=gpu' and 'time=60'. Raises
-  BadInput for a key that submitit does not know."""
+def sbatch_options(flags: Sequence[str], known: Collection[str]
+                   ) -> dict[str, Any]:
+  """Parses 'partition=gpu' and 'time=60' to {'partition': 'gpu', 'time': 60}.
+
+  Raises BadInput for a key that submitit does not know.
+  """
   out = {'time': 24 * 60}  # minutes
-  for item in given:
+  for item in flags:
     name, equals, value = item.partition('=')
     name = name.replace('-', '_')
     if not equals or name not in known:
@@ -70,19 +73,19 @@ def sbatch_options(given: Sequence[str], known: Collection[str]) -> dict[str, An
 
 
 def submit(runs: Sequence[sweep.Run], folder: Path, states: Mapping[str, str],
-           jobs: int | None, given: Sequence[str]) -> dict[str, str]:
+           jobs: int | None, options: Sequence[str]) -> dict[str, str]:
   """Queues every run that is neither complete nor queued.
 
   Args:
     states: of the runs and those they start from, by sweep.states().
     jobs: the most jobs at a time.
-    given: KEY=VALUE options of sbatch.
+    options: KEY=VALUE, passed to sbatch.
   Returns:
     {run id: 'done', 'recorded', 'not needed', 'queued' or the job's id}.
   Raises:
     BadInput: without Slurm, or for a bad option.
   """
-  executor = _executor(folder, jobs, given)
+  executor = _executor(folder, jobs, options)
   queued, out, ids, waiting = queue_states(runs, folder), {}, {}, []
   for run in sweep.ordered(runs):
     if states[run.id] in sweep.COMPLETE:
@@ -107,7 +110,7 @@ def submit(runs: Sequence[sweep.Run], folder: Path, states: Mapping[str, str],
   return {r.id: out.get(r.id) or ids[r.id] for r in sweep.ordered(runs)}
 
 
-def _executor(folder: Path, jobs: int | None, given: Sequence[str]):
+def _executor(folder: Path, jobs: int | None, options: Sequence[str]):
   """A submitit.SlurmExecutor with its options. Raises BadInput."""
   import submitit
   try:
@@ -115,7 +118,7 @@ def _executor(folder: Path, jobs: int | None, given: Sequence[str]):
   except RuntimeError as e:
     raise BadInput(f'--executor=slurm: {e}; wanted a machine that can submit '
                    '(sbatch on PATH), or --executor=local') from None
-  settings = sbatch_options(given, executor._valid_parameters())
+  settings = sbatch_options(options, executor._valid_parameters())
   if jobs:
     settings['array_parallelism'] = jobs
   executor.update_parameters(**{'job_name': 'physics_lm'} | settings)
@@ -126,7 +129,7 @@ def _job(run: sweep.Run, folder: Path) -> SlurmJob:
   at = folder.absolute() / run.id
   at.mkdir(parents=True, exist_ok=True)
   return SlurmJob([sys.executable, '-m', 'physics_lm.train', *run.arguments(),
-              f'--workdir={at}'], str(at))
+                   f'--workdir={at}'], str(at))
 
 
 def _note(run: sweep.Run, folder: Path, job) -> str:

@@ -46,8 +46,8 @@ def zipped(*sweeps: list[Point]) -> list[Point]:
   """Point by point. Raises BadInput for unequal lengths, or when two sweeps
   set the same key."""
   if len(lengths := {len(s) for s in sweeps}) > 1:
-    raise BadInput(f'zipped sweeps have {sorted(lengths)} points, wanted as '
-                   'many of each')
+    raise BadInput(f'zipped sweeps have {sorted(lengths)} points, wanted '
+                   'sweeps of equal length')
   return [_merge(points) for points in zip(*sweeps)]
 
 
@@ -140,10 +140,10 @@ def is_finished(run: Run, folder: Path, own: Collection[str]) -> bool:
   ids of the experiment's runs; the evaluations of one that others only start
   from do not matter."""
   return run_dir.is_done(folder / run.id) and (
-      run.id not in own or not stale_evals(run, folder))
+      run.id not in own or not stale_evals_text(run, folder))
 
 
-def stale_evals(run: Run, folder: Path) -> str:
+def stale_evals_text(run: Run, folder: Path) -> str:
   """In what the evaluations of a done run differ from those of its config, ''
   for nothing."""
   return '; '.join(run_dir.stale_evals(

@@ -9,7 +9,8 @@ from tests.conftest import ROOT
 
 CODE = sorted(p for part in ('physics_lm', 'configs', 'experiments')
               for p in (ROOT / part).rglob('*.py'))
-FILE_LINES = {'physics_lm/model/decoder.py': 250, 'physics_lm/train.py': 250}
+FILE_LINES = {f'physics_lm/{name}.py': 250
+              for name in ('model/decoder', 'train', 'loop')}
 LONG_FUNCTIONS = {'loop': 90, 'get_config': 90}  # others: 60
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from physics_lm import claims, report, results, sweep
+from physics_lm import claims, results, sweep
 from physics_lm.claims import (
   Claim,
   Effect,
@@ -263,7 +263,7 @@ def test_every_outcome_of_a_comparison(outcome, cells, changes):
     ('inconclusive', greater(78), {'a': HIGH, 'b': LOW}),
     ('contradicted', greater(85), {'a': HIGH, 'b': LOW}),
 ])
-def test_margins(outcome, rule, cells):
+def test_margins_bound_equality(outcome, rule, cells):
   assert judge(claim(rule), table(cells)).outcome == outcome
 
 
@@ -520,9 +520,9 @@ def committed(experiment):
   """{claim id: its outcome} of an experiment's committed `cpu` records."""
   module = sweep.experiment(str(ROOT / f'experiments/{experiment}.py'))
   records = results.read_records(
-      report.records_path(report.RESULTS, experiment, 'cpu'))
+      results.records_path(results.RESULTS, experiment, 'cpu'))
   return {j.claim.id: j
-          for j in report.judge(module, module.table(records))}
+          for j in claims.judge_experiment(module, module.table(records))}
 
 
 @pytest.mark.parametrize('experiment,id', [

@@ -69,7 +69,7 @@ def test_committed_records_give_the_committed_table(path):
   module = sweep.experiment(str(path))
   if hasattr(module, 'DRAWS'):
     module.DRAWS = 20  # of bootstraps; `report --all` makes them all
-  committed = sorted((report.RESULTS / path.stem).glob('*.runs.jsonl'))
+  committed = sorted((results.RESULTS / path.stem).glob('*.runs.jsonl'))
   assert committed, 'an experiment without a committed result'
   for file in committed:
     records = results.read_records(file)
@@ -80,7 +80,7 @@ def test_committed_records_give_the_committed_table(path):
     assert not any(r['git_dirty'] for r in records), 'by uncommitted code'
     assert isinstance(module.figure(df), matplotlib.figure.Figure)
     assert isinstance(module.summary(df), pd.DataFrame)
-    for j in report.judge(module, df):
+    for j in claims.judge_experiment(module, df):
       assert j.outcome in claims.OUTCOMES
     assert at.with_suffix('.png').exists()
 

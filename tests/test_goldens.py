@@ -30,7 +30,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from physics_lm import mixture, optim, report, sweep, train_step
+from physics_lm import claims, mixture, optim, results, sweep, train_step
 from physics_lm.config import override
 from physics_lm.mixture import load_mixture
 from physics_lm.model import adapters, decoder
@@ -297,8 +297,8 @@ def judged(experiment: str, scale: str):
   """Of each claim, in order, how it is judged on the committed table."""
   import pandas as pd
   module = sweep.experiment(str(experiment_file(experiment)))
-  table = pd.read_csv(report.RESULTS / module.name / f'{scale}.csv')
-  return report.judge(module, table)
+  table = pd.read_csv(results.RESULTS / module.name / f'{scale}.csv')
+  return claims.judge_experiment(module, table)
 
 
 def held(judgement) -> str:

@@ -15,7 +15,6 @@ from physics_lm import (
   config,
   cost,
   launch,
-  report,
   results,
   run_dir,
   slurm,
@@ -126,11 +125,13 @@ def test_a_done_run_with_other_evaluations_is_stale(tmp_path):
   assert sweep.is_finished(before, tmp_path, {before.id})
   assert not sweep.is_finished(now, tmp_path, {now.id})
   assert sweep.is_finished(now, tmp_path, ())  # others only start from it
-  assert 'evals.extraction.people: 2 -> 3' in sweep.stale_evals(now, tmp_path)
+  assert 'evals.extraction.people: 2 -> 3' in sweep.stale_evals_text(
+      now, tmp_path)
   assert state_in_list(now, tmp_path) == 'stale-evals'
   assert state_in_list(before, tmp_path) == 'done'
   # When they run during training makes no other results.
-  assert not sweep.stale_evals(run({}, **{'evals.loss.every': 2}), tmp_path)
+  assert not sweep.stale_evals_text(
+      run({}, **{'evals.loss.every': 2}), tmp_path)
 
 
 def test_keys_that_are_added_later_make_no_other_run(tmp_path, monkeypatch):
@@ -141,7 +142,7 @@ def test_keys_that_are_added_later_make_no_other_run(tmp_path, monkeypatch):
   del old['evals']['loss']['num_problems'], old['data']['shards']
   del old['adapter'], old['worlds']['bios']['zipf_a'], old['log']['loss_band']
   run_dir.write_json(tmp_path / r.id / 'config.json', old)
-  assert not sweep.stale_evals(r, tmp_path)
+  assert not sweep.stale_evals_text(r, tmp_path)
   assert run_id(old) != run_id(new)
   monkeypatch.setattr(config, 'LATER_SECTIONS', {'data': {'shards': 1}})
   monkeypatch.setattr(config, 'LATER', {'biographies': {'zipf_a': 0.0}})
@@ -221,11 +222,11 @@ def test_launch_runs_only_what_is_neither_done_nor_recorded(
   file = tmp_path / 'tiny.py'
   file.write_text(EXPERIMENT)
   runs = sweep.experiment(str(file)).runs('cpu')
-  monkeypatch.setattr(report, 'RESULTS', tmp_path / 'results')
+  monkeypatch.setattr(results, 'RESULTS', tmp_path / 'results')
   finish(tmp_path / 'runs/tiny', runs[0])
   records = [{'id': r.id, 'overrides': r.changes} for r in runs[1:]]
   results.write_records(
-      report.records_path(tmp_path / 'results', 'tiny', 'cpu'), records)
+      results.records_path(tmp_path / 'results', 'tiny', 'cpu'), records)
   command = [str(file), f'--runs-dir={tmp_path}/runs']
   launch.main([*command, '--list'])
   listed = capsys.readouterr().out.splitlines()
@@ -248,7 +249,7 @@ def test_launch_ends_with_the_line_that_resumes(
     tmp_path, monkeypatch, capsys, status, wanted, code):
   file = tmp_path / 'tiny.py'
   file.write_text(EXPERIMENT)
-  monkeypatch.setattr(report, 'RESULTS', tmp_path / 'results')
+  monkeypatch.setattr(results, 'RESULTS', tmp_path / 'results')
   popen = subprocess.Popen
   monkeypatch.setattr(launch.subprocess, 'Popen', lambda arguments, **k: popen(
       [sys.executable, '-c', f'raise SystemExit({status})'], **k))
@@ -325,7 +326,8 @@ def test_submit_queues_what_is_left_and_children_after_parents(
 
 
 def test_cost_of_a_branch_leaves_out_its_trunk():
-  whole = run({}, **{'optim.schedule': 'wsd', 'optim.decay_fraction': 0.25, 'steps': 80})
+  whole = run({}, **{'optim.schedule': 'wsd', 'optim.decay_fraction': 0.25,
+                     'steps': 80})
   trunk = run({}, **{'optim.schedule': 'constant', 'steps': 80})
   branch = sweep.Run(whole.config_file, whole.overrides, {}, trunk=trunk)
   full, own = (cost.run_cost(r, 'cpu') for r in (whole, branch))
@@ -529,7 +531,7 @@ def test_bad_input_is_one_line_and_exit_2(arguments, message):
     (['--config.model=3'], 'is a section'),
     (['--confg.x=1'], 'unknown flag'),
     (['3'], 'cannot read argument')])
-def test_flags(flags, message):
+def test_flags_that_are_wrong_say_what_was_wanted(flags, message):
   argv = ['train', '--config=configs/biographies.py:single', '--workdir=/x']
   with pytest.raises(BadInput) as e:
     parse_config(argv + flags)

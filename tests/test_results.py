@@ -351,7 +351,7 @@ def test_record_holds_what_a_run_measured(tmp_path):
 
 
 def committed(out, records):
-  results.write_records(report.records_path(out, 'tiny', 'smoke'), records)
+  results.write_records(results.records_path(out, 'tiny', 'smoke'), records)
 
 
 def test_gather_takes_done_runs_and_committed_records(module, tmp_path):
@@ -467,8 +467,8 @@ def test_a_partial_report_keeps_what_is_done(module, tmp_path):
   assert "too few (KeyError: 'seed 1')" in text
   assert [p.name for p in (out / 'tiny').iterdir()] == ['smoke.runs.jsonl']
   # A record with other evaluations is not what is wanted.
-  stale = results.read_records(report.records_path(out, 'tiny', 'smoke'))[0] | {
-      'id': others[1].id, 'overrides': {'evals.loss.rows': 99}}
+  stale, *_ = results.read_records(results.records_path(out, 'tiny', 'smoke'))
+  stale |= {'id': others[1].id, 'overrides': {'evals.loss.rows': 99}}
   committed(out, [results.record(first, here / first.id), stale])
   # On another machine, which has other runs: its records are added.
   finish(tmp_path / 'there', others[0])
@@ -491,7 +491,7 @@ def test_an_error_in_a_complete_report_is_shown(module, tmp_path):
 
 
 @pytest.mark.parametrize('path', sorted(
-    report.RESULTS.glob('*/*.runs.jsonl')), ids=lambda p: p.parent.name)
+    results.RESULTS.glob('*/*.runs.jsonl')), ids=lambda p: p.parent.name)
 def test_committed_records_are_of_the_runs_of_today(path):
   """Else a launcher would run them again: a key that is renamed is renamed in
   the records too."""

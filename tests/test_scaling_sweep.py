@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from physics_lm import claims, report, results, sweep
+from physics_lm import claims, results, sweep
 from physics_lm.scaling import (
   flops,
   isoflop_plan,
@@ -313,6 +313,6 @@ def test_claims_keep_the_verdicts_of_the_older_rule(exp):
   old = [r['reproduced'] for name in ('scaling_prediction', 'scaling_sweep')
          for r in golden if r['experiment'] == name]
   df = exp.table(results.read_records(
-      report.records_path(report.RESULTS, exp.name, 'cpu')))
+      results.records_path(results.RESULTS, exp.name, 'cpu')))
   judged = claims.judge_all(exp.CLAIMS, df, exp.measures(df))
   assert [('no', 'yes')[j.held] for j in judged] == old and len(old) == 54

@@ -43,10 +43,11 @@ def parameters(s: ModelConfig) -> Parameters:
     mlp = (ups + 1) * D * F
     if s.bias:
       mlp += ups * F + D
-    mlp = vectors * D + mlp * s.num_experts + D * s.num_experts * (s.num_experts > 1)
+    router = D * s.num_experts if s.num_experts > 1 else 0
+    mlp = vectors * D + mlp * s.num_experts + router
   table = s.vocab * D
-  return Parameters(table, 0 if s.tie_embeddings else table, s.depth * attention,
-                    s.depth * mlp, vectors * D)
+  return Parameters(table, 0 if s.tie_embeddings else table,
+                    s.depth * attention, s.depth * mlp, vectors * D)
 
 
 def train_per_token(s: ModelConfig, length: int, convention: str
@@ -117,9 +118,9 @@ def hoffmann_table_a4() -> dict[int, float]:
   for label, (L, D, N, H, F) in shapes.items():
     s = ModelConfig(
         vocab=32_000, depth=L, width=D, heads=N, kv_heads=N, mlp_width=F,
-        mlp='gelu', norm='layernorm', bias=False, tie_embeddings=True, qk_norm=False,
-        rope_fraction=0.0, rope_theta=1.0, dropout=0.0, dtype='float32',
-        remat=False, attention='xla')
+        mlp='gelu', norm='layernorm', bias=False, tie_embeddings=True,
+        qk_norm=False, rope_fraction=0.0, rope_theta=1.0, dropout=0.0,
+        dtype='float32', remat=False, attention='xla')
     if s.head != H:
       raise ValueError(f'{label}M: head is {s.head}, wanted {H}')
     count = s.vocab * D + L * (5 * D * N * H + 2 * D * F)

@@ -6,8 +6,8 @@
 
 Fits L(N, D) to the finished runs of an experiment (`--max-flops`: those of at
 most so much compute 6 N D), predicts the final training loss of the config and
-its curve; train with --config.log.loss_band=band.json, and a loss that leaves the
-band is reported. The runs should have the config's schedule.
+its curve. Training with --config.log.loss_band=band.json then reports a loss
+that leaves the band. The runs should have the config's schedule.
 """
 
 from collections.abc import Sequence

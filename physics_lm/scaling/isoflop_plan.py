@@ -188,7 +188,8 @@ class _Planner:
     changes = model(self.world, width, depth) | {
         'steps': steps, 'data.batch_size': p.batch_size,
         'optim.learning_rate': rate, 'optim.schedule': schedule,
-        'optim.final_lr_fraction': 0.0, 'optim.warmup_steps': max(min(steps // 20, 500), 1),
+        'optim.final_lr_fraction': 0.0,
+        'optim.warmup_steps': max(min(steps // 20, 500), 1),
         'checkpoint.every': min(steps, 5000), 'log.every': max(steps // 50, 1)}
     return Run(
         self.world.config_file, changes | dict(p.common) | dict(overrides or {})
