@@ -28,9 +28,12 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+  import pandas as pd
 
 OUTCOMES = ('supported', 'direction only', 'contradicted', 'inconclusive',
             'at floor', 'not run')
@@ -506,7 +509,7 @@ def descending(*cells: Cell) -> tuple[tuple[Cell, Cell], ...]:
   return tuple(itertools.pairwise(cells))
 
 
-def select(df, cell: Cell):
+def select(df: 'pd.DataFrame', cell: Cell) -> 'pd.DataFrame':
   """The rows of a table that a cell names."""
   mask = np.ones(len(df), bool)
   for name, wanted in cell.items():
@@ -517,7 +520,7 @@ def select(df, cell: Cell):
   return df[mask]
 
 
-def sample(df, cell: Cell, column: str) -> Sample | None:
+def sample(df: 'pd.DataFrame', cell: Cell, column: str) -> Sample | None:
   """A cell's values by seed: means over the rows of a seed. None when there
   is no such row. Where the table keeps no seeds, `column` is a mean, with
   `<column>_std` and `n_seeds` beside it; of a mean over several rows the
@@ -542,8 +545,8 @@ def _rows_of(cell: Cell) -> Cell:
   return {k: v for k, v in cell.items() if k != 'column'}
 
 
-def judge(claim: Claim, df, measures: Mapping[str, Effect] | None = None
-          ) -> Judged:
+def judge(claim: Claim, df: 'pd.DataFrame',
+          measures: Mapping[str, Effect] | None = None) -> Judged:
   """The claim's outcome on a table, and on what measures() gave."""
   judged = [_judge_case(claim.of_case(i), case, df, measures or {})
             for i, case in enumerate(claim.cases) if case]
@@ -564,13 +567,13 @@ def judge(claim: Claim, df, measures: Mapping[str, Effect] | None = None
       held=sum(bool(j.held) for j in judged) >= need)
 
 
-def judge_all(claims: Sequence[Claim], df,
+def judge_all(claims: Sequence[Claim], df: 'pd.DataFrame',
               measures: Mapping[str, Effect] | None = None) -> list[Judged]:
   """The outcomes of several claims on one table, in their order."""
   return [judge(c, df, measures) for c in claims]
 
 
-def judge_experiment(module: ModuleType, df) -> list[Judged]:
+def judge_experiment(module: ModuleType, df: 'pd.DataFrame') -> list[Judged]:
   """The outcomes of an experiment's CLAIMS on its table; its measures(df),
   where it has that function, are the effects that cells name as measures."""
   measures = module.measures(df) if hasattr(module, 'measures') else {}

@@ -8,8 +8,10 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -26,7 +28,7 @@ LATER_SECTIONS = {}  # {section: {key: value}}
 
 
 
-def load_module(path: str, what: str):
+def load_module(path: str, what: str) -> ModuleType:
   """Imports a Python file by path. Raises BadInput when it is not one."""
   file = Path(path)
   if file.suffix != '.py' or not file.is_file():
@@ -83,7 +85,7 @@ def override(config: ConfigDict, changes: dict) -> ConfigDict:
   return config.lock()
 
 
-def parse_value(text: str):
+def parse_value(text: str) -> Any:
   """A Python literal, or the text itself."""
   try:
     return ast.literal_eval(text)
@@ -91,7 +93,7 @@ def parse_value(text: str):
     return {'true': True, 'false': False}.get(text.lower(), text)
 
 
-def parse_config(argv) -> tuple[ConfigDict, str]:
+def parse_config(argv: Sequence[str]) -> tuple[ConfigDict, str]:
   """(config, workdir) of --config=FILE[:VARIANT] --workdir=DIR
   [--config.a.b=VALUE ...]. Raises BadInput; --help prints and exits."""
   usage = (f'usage: python -m {_name(argv)} --config=configs/FILE.py[:VARIANT] '
@@ -122,7 +124,7 @@ def parse_config(argv) -> tuple[ConfigDict, str]:
       k: typed_value(config, k, v) for k, v in changes.items()}), workdir
 
 
-def typed_value(config, path: str, text: str):
+def typed_value(config: ConfigDict, path: str, text: str) -> Any:
   """Text stays text where the config holds text ('7' is a fine run id)."""
   node = config
   for key in path.split('.')[:-1]:
@@ -150,7 +152,7 @@ def argument_parser(prog: str, text: str) -> argparse.ArgumentParser:
                 allow_abbrev=False)
 
 
-def plain_config(config) -> dict:
+def plain_config(config: ConfigDict) -> dict:
   """A ConfigDict as nested plain dicts."""
   return json.loads(config.to_json_best_effort())
 

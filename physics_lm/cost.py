@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ml_collections import ConfigDict
+
 from physics_lm import mixture, slurm, sweep
 from physics_lm.config import override
 from physics_lm.mixture import load_mixture
@@ -37,7 +39,8 @@ DEVICES = {
 STARTUP = 15.0  # seconds: imports, compilation, last evaluation
 
 
-def memory_bytes(config, form: ModelConfig, devices: int = 1) -> float:
+def memory_bytes(config: ConfigDict, form: ModelConfig, devices: int = 1
+                 ) -> float:
   """Bytes a device needs to train: parameters, gradients and two moments in
   float32, sharded over fsdp x tensor, experts' over expert too; activations
   kept for the backward pass; logits. An estimate: the compiler reuses and pads.

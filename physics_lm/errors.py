@@ -7,6 +7,9 @@ import functools
 import importlib
 import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
 
 # What a disk or a path can refuse; anything else is a bug and shows itself.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS,
@@ -18,7 +21,7 @@ class BadInput(ValueError):
 
 
 @contextlib.contextmanager
-def disk_errors(folder):
+def disk_errors(folder: Path) -> Iterator[None]:
   """Inside: a full or forbidding disk raises BadInput. tensorstore, which
   writes checkpoints, has exceptions of its own: their text tells."""
   try:
@@ -35,7 +38,7 @@ def disk_errors(folder):
                    'again to resume') from e
 
 
-def need(module: str, extra: str):
+def need(module: str, extra: str) -> ModuleType:
   """Imports an optional module. Raises BadInput that names the extra."""
   try:
     return importlib.import_module(module)
@@ -44,14 +47,14 @@ def need(module: str, extra: str):
                    f"pip install 'physics_lm[{extra}]'") from e
 
 
-def nearest(word: str, known) -> str:
+def nearest(word: str, known: Iterable) -> str:
   """' (nearest: ...)' for a misspelt name, or the list when none is near."""
   known = [str(k) for k in known]
   close = difflib.get_close_matches(word, known, n=1)
   return f'nearest: {close[0]}' if close else f'known: {", ".join(known)}'
 
 
-def command(main):
+def command(main: Callable) -> Callable:
   """Wraps a command's main: BadInput becomes one line on stderr and exit 2."""
 
   @functools.wraps(main)

@@ -7,6 +7,13 @@ in all figures.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+  import numpy as np
+  import pandas as pd
+  from matplotlib.axes import Axes
+  from matplotlib.figure import Figure
 
 INK, QUIET, GRID = '#222222', '#8a8a8a', '#e6e6e6'
 COLOURS = ('#3b6fb6', '#d1782c', '#4b9b5a', '#a34a8f', '#b5a02b', '#5c5c5c')
@@ -30,7 +37,7 @@ COLOUR_OF = {
 
 
 def grid(columns: int = 1, rows: int = 1, width: float = 4.6,
-         height: float = 3.4, **kwargs):
+         height: float = 3.4, **kwargs) -> 'tuple[Figure, np.ndarray]':
   """(figure, array of axes [rows, columns]); width and height in inches, of
   one panel."""
   from matplotlib.figure import Figure  # slow: only when something is drawn
@@ -41,7 +48,7 @@ def grid(columns: int = 1, rows: int = 1, width: float = 4.6,
   return fig, axes
 
 
-def clean(ax):
+def clean(ax: 'Axes') -> None:
   """No box, light horizontal lines, quiet ticks."""
   for side in ('top', 'right'):
     ax.spines[side].set_visible(False)
@@ -52,17 +59,17 @@ def clean(ax):
   ax.set_axisbelow(True)
 
 
-def colour(value, position: int = 0) -> str:
+def colour(value: Any, position: int = 0) -> str:
   """Of a variable's value: its own, else by position."""
   return COLOUR_OF.get(value, COLOURS[position % len(COLOURS)])
 
 
-def title(ax, text: str):
+def title(ax: 'Axes', text: str) -> None:
   """A panel's title: what is shown, not what it means."""
   ax.set_title(text, loc='left', fontsize=10, color=INK, fontweight='bold')
 
 
-def labels(ax, x: str = '', y: str = '', heading: str = ''):
+def labels(ax: 'Axes', x: str = '', y: str = '', heading: str = '') -> None:
   """Axis labels, with units, and the panel's title."""
   if heading:
     title(ax, heading)
@@ -70,14 +77,14 @@ def labels(ax, x: str = '', y: str = '', heading: str = ''):
   ax.set_ylabel(y, fontsize=9)
 
 
-def finish(fig, heading: str, caption: str):
+def finish(fig: 'Figure', heading: str, caption: str) -> None:
   """The one line on top, and at most two lines below: error bars, n, what
   marks mean."""
   fig.suptitle(heading, x=0.01, ha='left', fontsize=11)
   fig.supxlabel(caption, x=0.01, ha='left', fontsize=8, color=QUIET)
 
 
-def seeds_note(summary) -> str:
+def seeds_note(summary: 'pd.DataFrame') -> str:
   """'mean and 95 % interval over 3 seeds'; of one seed, that it is one."""
   low, high = int(summary.n_seeds.min()), int(summary.n_seeds.max())
   if high == 1:
@@ -86,18 +93,18 @@ def seeds_note(summary) -> str:
           + (f'{low}' if low == high else f'{low} to {high}') + ' seeds')
 
 
-def percent_axis(ax, top: float = 104):
+def percent_axis(ax: 'Axes', top: float = 104) -> None:
   """A y axis of percent; room above 100 for marks."""
   ax.set_ylim(0, top)
   ax.set_yticks(range(0, 101, 20))
 
 
-def legend(ax, **kwargs):
+def legend(ax: 'Axes', **kwargs) -> None:
   """A legend without a frame."""
   ax.legend(**{'frameon': False, 'fontsize': 8, 'title_fontsize': 8} | kwargs)
 
 
-def errors(rows, y: str) -> list[list[float]]:
+def errors(rows: 'pd.DataFrame', y: str) -> list[list[float]]:
   """[below, above] of the interval of y, never negative; 0 where there is
   none (one seed)."""
   below = [max(m - low, 0) if low == low else 0
@@ -107,9 +114,11 @@ def errors(rows, y: str) -> list[list[float]]:
   return [below, above]
 
 
-def bars(ax, rows, y: str, names: Sequence[str], colours=None, paper=(),
+def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
+         colours: Sequence[str] | str | None = None, paper: Sequence = (),
          offset: float = 0.0, width: float = 0.62, label: str = '',
-         horizontal: bool = False, numbers: bool = True, digits: int = 0):
+         horizontal: bool = False, numbers: bool = True, digits: int = 0
+         ) -> None:
   """A bar for each row of a summary, at 0, 1, ... + offset, with its interval
   and number; `paper`: the paper's values (None where it has none), as
   diamonds."""
@@ -151,10 +160,10 @@ def _number(ax, text: str, end: tuple, horizontal: bool):
                   patheffects.withStroke(linewidth=2.5, foreground='white')])
 
 
-def grouped_bars(ax, summary, x: str, hue: str, y: str,
+def grouped_bars(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str, y: str,
                  x_names: Mapping[str, str], hue_names: Mapping[str, str],
                  paper: Mapping | None = None, digits: int = 0,
-                 numbers: bool = True):
+                 numbers: bool = True) -> None:
   """A group of bars for each value of x, a colour for each value of hue.
   `paper`: {(x, hue): value}."""
   width = 0.84 / len(hue_names)
@@ -168,9 +177,9 @@ def grouped_bars(ax, summary, x: str, hue: str, y: str,
          paper=[(paper or {}).get((v, value)) for v in x_names])
 
 
-def curves(ax, summary, x: str, hue: str | None, y: str,
+def curves(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str | None, y: str,
            names: Mapping | None = None, band: bool = True,
-           paper: Mapping | None = None, **kwargs):
+           paper: Mapping | None = None, **kwargs) -> None:
   """A line over x for each value of hue, with the interval as a band (or as
   bars); `paper`: {hue: {x: the paper's value}}, as diamonds on a dotted
   line."""
@@ -194,8 +203,9 @@ def curves(ax, summary, x: str, hue: str | None, y: str,
       paper_points(ax, *zip(*paper[value].items()), style['color'], True)
 
 
-def accuracy_by_op(ax, summary, hue: str, names: Mapping, dotted: bool = True,
-                   key: bool = True):
+def accuracy_by_op(ax: 'Axes', summary: 'pd.DataFrame', hue: str,
+                   names: Mapping, dotted: bool = True, key: bool = True
+                   ) -> None:
   """Accuracy of whole solutions over the operations of a split's problems, a
   line for each value of hue; dotted: of problems that occurred in training.
   For summaries of igsm_tables.solutions, by hue and split. `key`: with a
@@ -218,7 +228,8 @@ def accuracy_by_op(ax, summary, hue: str, names: Mapping, dotted: bool = True,
          'Accuracy by op')
 
 
-def stacked_bars(ax, rows, columns: Mapping[str, str], names: Sequence[str]):
+def stacked_bars(ax: 'Axes', rows: 'pd.DataFrame', columns: Mapping[str, str],
+                 names: Sequence[str]) -> None:
   """A horizontal bar for each row of a summary, in parts: the mean of each of
   `columns` ({column: legend}), in percent."""
   left = 0 * rows[f'{next(iter(columns))}_mean'].to_numpy()
@@ -232,7 +243,7 @@ def stacked_bars(ax, rows, columns: Mapping[str, str], names: Sequence[str]):
   legend(ax, loc='center right', handlelength=1)
 
 
-def row_names(ax, names: Sequence[str]):
+def row_names(ax: 'Axes', names: Sequence[str]) -> None:
   """Names of horizontal bars, the first on top; the grid across them."""
   ax.set_yticks(range(len(names)), names, fontsize=8.5)
   ax.set_ylim(len(names) - 0.4, -0.6)
@@ -240,17 +251,17 @@ def row_names(ax, names: Sequence[str]):
   ax.grid(axis='y', visible=False)
 
 
-def scatter(ax, rows, x: str, y: str, name: str = '', position: int = 0,
-            value=None, **kwargs):
+def scatter(ax: 'Axes', rows: 'pd.DataFrame', x: str, y: str, name: str = '',
+            position: int = 0, value: Any = None, **kwargs) -> None:
   """Means of two columns against each other, with both intervals."""
   ax.errorbar(rows[f'{x}_mean'], rows[f'{y}_mean'], xerr=errors(rows, x),
               yerr=errors(rows, y), fmt='o', markersize=4, linewidth=0.8,
               color=colour(value, position), label=name or None, **kwargs)
 
 
-def heatmap(ax, matrix, row_names: Sequence[str], column_names: Sequence[str],
-            low: float = 0, high: float = 100, digits: int = 0,
-            paper: Mapping | None = None):
+def heatmap(ax: 'Axes', matrix: 'np.ndarray', row_names: Sequence[str],
+            column_names: Sequence[str], low: float = 0, high: float = 100,
+            digits: int = 0, paper: Mapping | None = None) -> None:
   """A matrix [rows, columns] of numbers, written into its cells; `paper`: the
   paper's values by (row, column), in brackets below."""
   ax.grid(False)
@@ -272,8 +283,8 @@ def heatmap(ax, matrix, row_names: Sequence[str], column_names: Sequence[str],
   ax.set_yticks(range(len(row_names)), row_names, fontsize=8)
 
 
-def level(ax, value: float | None, text: str = '', style: str = ':',
-          vertical: bool = False, **kwargs):
+def level(ax: 'Axes', value: float | None, text: str = '', style: str = ':',
+          vertical: bool = False, **kwargs) -> None:
   """A reference line (a baseline, a bound) across the panel, named right of
   the panel; a vertical one is for the caption to name. Nothing for None or
   nan."""
@@ -288,9 +299,10 @@ def level(ax, value: float | None, text: str = '', style: str = ':',
                 ha='left', va='center', annotation_clip=False)
 
 
-def group_levels(ax, summary, x: str, names: Sequence,
+def group_levels(ax: 'Axes', summary: 'pd.DataFrame', x: str, names: Sequence,
                  y: str = 'majority_baseline', width: float = 0.9,
-                 offset: float = 0.0, style: str = ':', label: str = ''):
+                 offset: float = 0.0, style: str = ':', label: str = ''
+                 ) -> None:
   """A short line across each group of grouped_bars (or, with an offset, one of
   its bars): y's mean over the rows of each x in `names`. One entry of the
   legend."""
@@ -303,8 +315,8 @@ def group_levels(ax, summary, x: str, names: Sequence,
       label = None
 
 
-def paper_points(ax, xs: Sequence[float], ys: Sequence[float], colour=INK,
-                 line: bool = False):
+def paper_points(ax: 'Axes', xs: Sequence[float], ys: Sequence[float],
+                 colour: str = INK, line: bool = False) -> None:
   """The paper's values as diamonds, joined by a dotted line if wanted."""
   if not len(xs):  # an empty line that is not clipped upsets the layout
     return
@@ -313,7 +325,7 @@ def paper_points(ax, xs: Sequence[float], ys: Sequence[float], colour=INK,
           markeredgewidth=1.1, clip_on=False, zorder=5)
 
 
-def diagonal(ax, end: float, text: str = ''):
+def diagonal(ax: 'Axes', end: float, text: str = '') -> None:
   """The line y = x from 0 to `end`, named at its end."""
   ax.plot([0, end], [0, end], color=QUIET, linewidth=0.9, linestyle='--')
   if text:
@@ -321,7 +333,7 @@ def diagonal(ax, end: float, text: str = ''):
                 fontsize=7.5, color=QUIET, va='top')
 
 
-def plain_ticks(ax):
+def plain_ticks(ax: 'Axes') -> None:
   """On logarithmic axes of little range: few labels, as plain numbers."""
   from matplotlib import ticker
   for axis in (ax.xaxis, ax.yaxis):

@@ -5,8 +5,12 @@ Records of evaluations of kinds 'solutions' and 'retry_upon_regret'
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from physics_lm.results import Record, beside, wide
+
+if TYPE_CHECKING:
+  import pandas as pd
 
 SOLUTION_SHARES = ('accuracy', 'answer_accuracy', 'majority_baseline', 'ended')
 SOLUTION_COUNTS = ('op', 'retries', 'retries_wrong', 'extra_parameters',
@@ -14,7 +18,7 @@ SOLUTION_COUNTS = ('op', 'retries', 'retries_wrong', 'extra_parameters',
 
 
 def solutions(records: Sequence[Record], evaluation: str = 'reasoning',
-              errors: Sequence[str] = ()):
+              errors: Sequence[str] = ()) -> 'pd.DataFrame':
   """A table with one row a run and split of iGSM problems, as uncontaminated()
   has it: SOLUTION_SHARES in percent (accuracy: of whole solutions),
   SOLUTION_COUNTS a problem (retries and extra_*: of correct solutions), and
@@ -32,7 +36,8 @@ def solutions(records: Sequence[Record], evaluation: str = 'reasoning',
   return uncontaminated(df, ['split'])
 
 
-def detection(records: Sequence[Record], evaluation: str = 'regret'):
+def detection(records: Sequence[Record], evaluation: str = 'regret'
+              ) -> 'pd.DataFrame':
   """A table with one row a run, split and detector of retry upon regret, as
   uncontaminated() has it, percent: accuracy of whole solutions and of answers,
   ended; retries a solution. Of greedy solutions: false_alarm_rate on correct
@@ -57,7 +62,8 @@ def detection(records: Sequence[Record], evaluation: str = 'regret'):
   return uncontaminated(df, by[:2])
 
 
-def first_errors(records: Sequence[Record], evaluation: str = 'reasoning'):
+def first_errors(records: Sequence[Record], evaluation: str = 'reasoning'
+                 ) -> 'pd.DataFrame':
   """A table with one row a run, split and error_type, of all problems, percent:
   first_error; where error_type is 'all', accuracy, answer_accuracy and
   extra_parameters (a correct solution)."""
@@ -67,7 +73,7 @@ def first_errors(records: Sequence[Record], evaluation: str = 'reasoning'):
               percent)
 
 
-def v_probes(records: Sequence[Record], tasks: Sequence[str]):
+def v_probes(records: Sequence[Record], tasks: Sequence[str]) -> 'pd.DataFrame':
   """A table with one row a run, task (a V-probe's name in the config) and
   slice, percent: accuracy; where label is 'all' the majority baseline and the
   share of positive labels. Layers and distances are strings."""
@@ -83,7 +89,7 @@ def v_probes(records: Sequence[Record], tasks: Sequence[str]):
   return df.assign(layer=df.layer.map(str), distance=df.distance.map(str))
 
 
-def uncontaminated(df, by: Sequence[str]):
+def uncontaminated(df: 'pd.DataFrame', by: Sequence[str]) -> 'pd.DataFrame':
   """For each run and values of `by` the row of test problems that did not
   occur in training (contaminated 'no') or, where it is not known which did,
   that of all. New columns: accuracy_all and n_all of all problems, and
@@ -115,7 +121,8 @@ def split_label(split: str) -> str:
       ', reask' if split.endswith('_reask') else '')
 
 
-def hardest_split(df, groups: Sequence[str] = (), solved: float = 50) -> str:
+def hardest_split(df: 'pd.DataFrame', groups: Sequence[str] = (),
+                  solved: float = 50) -> str:
   """The split of most operations of which the rows (the best of `groups`)
   have `solved` percent on average over seeds; else that of fewest. Splits
   with changed questions (_reask) do not count."""

@@ -13,6 +13,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from physics_lm import (
   claims,
@@ -25,6 +26,9 @@ from physics_lm import (
 from physics_lm.config import argument_parser
 from physics_lm.errors import BadInput, command, disk_errors
 from physics_lm.results import RESULTS, records_path
+
+if TYPE_CHECKING:
+  import pandas as pd
 
 
 def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
@@ -124,7 +128,8 @@ def _draw(module: ModuleType, scale: str, records: Sequence[results.Record],
 
 
 def write_results(module: ModuleType, scale: str,
-                  records: Sequence[results.Record], out: Path):
+                  records: Sequence[results.Record], out: Path
+                  ) -> 'pd.DataFrame':
   """Writes the csv, the figure and the provenance of records; returns the
   table."""
   import matplotlib

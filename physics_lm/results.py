@@ -14,9 +14,12 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from physics_lm import claims, run_dir, sweep
+
+if TYPE_CHECKING:
+  import pandas as pd
 
 RESULTS = sweep.ROOT / 'experiments' / 'results'  # committed records
 Record = dict[str, Any]
@@ -87,7 +90,7 @@ def merge(old: Sequence[Record], new: Sequence[Record]) -> list[Record]:
 def wide(records: Sequence[Record], evaluation: str,
          columns: Mapping[str, str] | Sequence[str], slices: Sequence[str] = (),
          where: Mapping[str, Any] | None = None,
-         percent: bool | Sequence[str] = False):
+         percent: bool | Sequence[str] = False) -> 'pd.DataFrame':
   """A table with one row a record and combination of slices.
 
   `columns`: metrics, or {new column: metric}. `where` keeps rows whose slice
@@ -124,7 +127,8 @@ def wide(records: Sequence[Record], evaluation: str,
   return frame
 
 
-def beside(df, other, column: str):
+def beside(df: 'pd.DataFrame', other: 'pd.DataFrame', column: str
+           ) -> 'pd.DataFrame':
   """`df` with a column of another table of the same runs and slices (and its
   _low, _high and _std)."""
   extra = [c for c in other if c == column or c.startswith(f'{column}_')]
@@ -132,15 +136,15 @@ def beside(df, other, column: str):
   return df.merge(other[keys + extra], on=keys, how='left')
 
 
-def below(df, *others):
+def below(df: 'pd.DataFrame', *others: 'pd.DataFrame') -> 'pd.DataFrame':
   """The rows of tables, one after another, with the columns of the first."""
   import pandas as pd
   return pd.concat([df, *(o.reindex(columns=df.columns) for o in others)],
                    ignore_index=True)
 
 
-def less_baseline(df, columns: Mapping[str, str],
-                  baseline: str = 'majority_baseline'):
+def less_baseline(df: 'pd.DataFrame', columns: Mapping[str, str],
+                  baseline: str = 'majority_baseline') -> 'pd.DataFrame':
   """`df` with each {new column: column} less its baseline; where seeds were
   not kept, deviations as of independent columns."""
   out = df.assign(**{new: df[c] - df[baseline] for new, c in columns.items()})
@@ -152,7 +156,7 @@ def less_baseline(df, columns: Mapping[str, str],
 
 def extraction(records: Sequence[Record], evaluation: str = 'extraction',
                by: Sequence[str] = ('person_split', 'attribute'),
-               where: Mapping[str, Any] | None = None):
+               where: Mapping[str, Any] | None = None) -> 'pd.DataFrame':
   """A row a run and combination of `by`, percent, of an evaluation of kind
   'extraction': accuracy of answers to questions and of their first token, of
   the same values inside biographies (bio_accuracy), and the majority
@@ -170,7 +174,8 @@ def extraction(records: Sequence[Record], evaluation: str = 'extraction',
 PROBES = ('p_probe', 'q_probe')
 
 
-def probes(records: Sequence[Record], finetuned: Sequence[Record] = ()):
+def probes(records: Sequence[Record], finetuned: Sequence[Record] = ()
+           ) -> 'pd.DataFrame':
   """A row a run, probe, target and position, percent, on P_test: accuracy,
   and the target's majority baseline. `finetuned`: runs that started from the
   probed ones, whose qa_accuracy stands beside the target (of the birth month
@@ -213,7 +218,8 @@ def matches(row: Mapping, where: Mapping) -> bool:
              else row.get(k) == v for k, v in where.items())
 
 
-def train_columns(records: Sequence[Record], columns: Mapping[str, str]):
+def train_columns(records: Sequence[Record], columns: Mapping[str, str]
+                  ) -> 'pd.DataFrame':
   """A table run, {column: key of the last training row}: join it by `run`."""
   import pandas as pd
   return pd.DataFrame([{'run': r['id'], **{
@@ -221,7 +227,8 @@ def train_columns(records: Sequence[Record], columns: Mapping[str, str]):
       for r in records])
 
 
-def summarise(df, by: Sequence[str], columns: Sequence[str]):
+def summarise(df: 'pd.DataFrame', by: Sequence[str], columns: Sequence[str]
+              ) -> 'pd.DataFrame':
   """Over seeds, by group and in order of appearance: c_mean, c_std, c_low and
   c_high (95 % t interval) of each column, and n_seeds."""
   import pandas as pd
@@ -243,7 +250,8 @@ def summarise(df, by: Sequence[str], columns: Sequence[str]):
   return pd.DataFrame(out)
 
 
-def best_by(df, by: Sequence[str], over: str | list[str], column: str):
+def best_by(df: 'pd.DataFrame', by: Sequence[str], over: str | list[str],
+            column: str) -> 'pd.DataFrame':
   """The rows whose `over` (a learning rate, say, or several columns) has the
   highest mean of `column` over seeds within its group. A mark in a table:
   df.index.isin(best_by(df, ...).index)."""
@@ -257,7 +265,7 @@ def best_by(df, by: Sequence[str], over: str | list[str], column: str):
 
 def capacity(records: Sequence[Record], evaluation: str = 'bits',
              tasks: Sequence[str] = ('bio',),
-             columns: Sequence[str] = CAPACITY_COLUMNS):
+             columns: Sequence[str] = CAPACITY_COLUMNS) -> 'pd.DataFrame':
   """A row a run: bits of knowledge, in all and a parameter, what they follow
   from, and exposures_actual, those that training had of `tasks` together."""
   df = wide(records, evaluation, columns, where={'term': 'all'})
@@ -267,7 +275,7 @@ def capacity(records: Sequence[Record], evaluation: str = 'bits',
   return df.merge(made[['run', 'exposures_actual']], on='run', how='left')
 
 
-def text_table(frame) -> str:
+def text_table(frame: 'pd.DataFrame') -> str:
   """A summary for the terminal: c_mean and c_std become one column c, as
   '61.2 ± 3.4'."""
   shown = frame.copy()

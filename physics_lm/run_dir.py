@@ -14,7 +14,9 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ml_collections import ConfigDict
 
 from physics_lm.config import (
   config_changes,
@@ -23,6 +25,9 @@ from physics_lm.config import (
   with_defaults,
 )
 from physics_lm.errors import BadInput
+
+if TYPE_CHECKING:
+  from physics_lm.vocab import Vocab
 
 
 def stale_evals(folder: Path, evals: dict) -> dict[str, str]:
@@ -81,7 +86,7 @@ def read_rows(path: Path) -> list[dict]:
   return out
 
 
-def canonical_config(config, folder: Path) -> dict:
+def canonical_config(config: ConfigDict, folder: Path) -> dict:
   """The plain config of a run in `folder`, with its parent named by the id of
   what the parent computed: two folders of one name may hold different runs."""
   out = plain_config(config)
@@ -93,8 +98,9 @@ def canonical_config(config, folder: Path) -> dict:
   return out
 
 
-def run_metadata(config, vocab, command: str, device: Any, devices: int,
-                 members: int = 1, origin: str | None = None) -> dict:
+def run_metadata(config: ConfigDict, vocab: 'Vocab', command: str, device: Any,
+                 devices: int, members: int = 1, origin: str | None = None
+                 ) -> dict:
   """What meta.json holds: the code, the command, the device and the versions
   that computed a run.
 
@@ -135,7 +141,7 @@ def _git(*arguments: str) -> str | None:
     return None
 
 
-def require_parent(name: str, folder: Path, vocab) -> Path:
+def require_parent(name: str, folder: Path, vocab: 'Vocab') -> Path:
   """The finished run that a run in `folder` starts from: a path, or the id of
   a run beside it. Raises BadInput when it is not finished, or was trained with
   another vocabulary."""
@@ -166,7 +172,7 @@ def find_parent(folder: Path) -> Path:
                  f'neither in {folder / recorded} nor beside it')
 
 
-def check_vocab(folder: Path, vocab, what: str) -> None:
+def check_vocab(folder: Path, vocab: 'Vocab', what: str) -> None:
   """Raises BadInput when the run in `folder` was trained with another one."""
   theirs = read_json(folder / 'meta.json')['vocab']
   if theirs['sha256'] != vocab.hash:

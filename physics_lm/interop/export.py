@@ -41,7 +41,7 @@ def fields(example: base.Example, split: str, index: int, form: str) -> dict:
           'prompt': prompt, 'completion': completion} | objects
 
 
-def token_numbers(vocab) -> Sequence[int]:
+def token_numbers(vocab: vocabs.Vocab) -> Sequence[int]:
   """Of each of our ids the number that the tokenizer itself has for it (-1:
   none); of GPT-2's used entries ours."""
   theirs = getattr(vocab, 'theirs', None)
@@ -49,15 +49,15 @@ def token_numbers(vocab) -> Sequence[int]:
       theirs)
 
 
-def token_ids(vocab, example: base.Example) -> list[int]:
+def token_ids(vocab: vocabs.Vocab, example: base.Example) -> list[int]:
   """Ids in the tokenizer's own numbers, the end token last."""
   number = token_numbers(vocab)
   ids = [i for piece in example.pieces for i in vocab.encode(piece)]
   return [number[i] for i in (*ids, vocabs.EOS)]
 
 
-def export_world(world, what: dict, form: str, out: Path, splits: list[str],
-                 count: int | None = None, shards: int = 1,
+def export_world(world: base.World, what: dict, form: str, out: Path,
+                 splits: list[str], count: int | None = None, shards: int = 1,
                  vocab_kind: str = 'gpt2') -> list[tuple[Path, str, int]]:
   """Writes the files of each split; returns (file, split, examples in it).
   `what` names the world: a folder that holds another export is refused.

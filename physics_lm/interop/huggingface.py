@@ -18,9 +18,10 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -243,7 +244,7 @@ def our_model(c: dict) -> dict:
           'model.rope_theta': float(theta)}
 
 
-def row_map(vocab, count: int) -> np.ndarray:
+def row_map(vocab: vocabs.Vocab, count: int) -> np.ndarray:
   """Which of our embedding rows is their row i: [their rows]. A tokenizer from
   elsewhere gets its own ids back; ours keeps ours."""
   if not foreign(vocab):
@@ -256,13 +257,14 @@ def row_map(vocab, count: int) -> np.ndarray:
   return out
 
 
-def foreign(vocab) -> bool:
+def foreign(vocab: vocabs.Vocab) -> bool:
   """Whether the vocabulary renumbers a whole tokenizer from elsewhere."""
   return isinstance(vocab, vocabs.Mapped) and vocab.kind != 'gpt2_used' and (
       vocab.theirs != tuple(range(len(vocab))))
 
 
-def to_theirs(params, cfg: ModelConfig, family: str, order) -> dict:
+def to_theirs(params: Mapping, cfg: ModelConfig, family: str, order: np.ndarray
+              ) -> dict:
   """{their name: array}: of our parameters, with embedding rows in `order`.
   Raises BadInput for a parameter that their model does not have."""
   flat = {f'{a}.{b}': np.asarray(x) for a in params
@@ -288,7 +290,8 @@ def to_theirs(params, cfg: ModelConfig, family: str, order) -> dict:
   return out
 
 
-def to_ours(theirs: dict, cfg: ModelConfig, family: str, order):
+def to_ours(theirs: dict, cfg: ModelConfig, family: str, order: np.ndarray
+            ) -> dict:
   """Our parameters of their arrays. Raises BadInput for a missing tensor or
   one of another shape. Tensors beyond the model's (old buffers) are let be."""
   abstract = restore.abstract_params(cfg)
@@ -325,7 +328,7 @@ def to_ours(theirs: dict, cfg: ModelConfig, family: str, order):
                      if k.startswith('layers.')}}
 
 
-def write_weights(folder: Path, arrays: dict, shard: int):
+def write_weights(folder: Path, arrays: dict, shard: int) -> None:
   """model.safetensors, or several of at most `shard` bytes and an index."""
   save = need('safetensors.numpy', 'huggingface').save_file
   parts, room = [{}], shard
@@ -371,7 +374,7 @@ def read_weights(folder: Path) -> dict:
   return out
 
 
-def hf_tokenizer(vocab):
+def hf_tokenizer(vocab: vocabs.Vocab) -> tuple[Any, str, str]:
   """The vocabulary as a tokenizers.Tokenizer whose ids are those of the
   exported model and whose output begins with the end token; with the texts of
   the end token and of padding. A closed vocabulary maps other words to padding.
@@ -420,7 +423,8 @@ def hf_tokenizer(vocab):
   return tok, end, pad
 
 
-def renumbered_bpe(lib, base: vocabs.Mapped, pad: str, first: int):
+def renumbered_bpe(lib: ModuleType, base: vocabs.Mapped, pad: str, first: int
+                   ) -> Any:
   """A BPE with our ids. Merges need all of its entries: those that ours
   leaves out are numbered from `first` on, beyond the model."""
   data = json.loads(base.source.to_str())
@@ -437,7 +441,7 @@ def renumbered_bpe(lib, base: vocabs.Mapped, pad: str, first: int):
   return lib.Tokenizer.from_str(json.dumps(data))
 
 
-def write_tokenizer(folder: Path, made):
+def write_tokenizer(folder: Path, made: tuple[Any, str, str]) -> None:
   """tokenizer.json and tokenizer_config.json of what `hf_tokenizer` made."""
   tok, end, pad = made
   run_dir.write(folder / 'tokenizer.json', tok.to_str(pretty=True))
@@ -546,7 +550,7 @@ def read_size(text: str) -> int:
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
   """The command line."""
   p = argument_parser('physics_lm.interop.huggingface', __doc__)
   p.add_argument('what', choices=('export', 'import'))

@@ -23,7 +23,10 @@ import inspect
 import itertools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ml_collections import ConfigDict
 
 from physics_lm.config import load_module, override
 from physics_lm.mixture import load_mixture
@@ -92,7 +95,8 @@ class Vocabulary(seqio.Vocabulary):
     return tf.ensure_shape(out, ids.shape[:-1])
 
 
-def exact(targets, predictions) -> dict[str, float]:
+def exact(targets: Sequence[dict], predictions: Sequence[str]
+          ) -> dict[str, float]:
   """Share of predictions that are the answer to the letter."""
   right = [t['text'].strip() == p.strip()
            for t, p in zip(targets, predictions)]
@@ -110,7 +114,7 @@ def _checked(world: Callable):
 
 
 def add(name: str, world: Callable, vocabulary: Vocabulary,
-        splits: dict[str, str], question: bool, tag: str = ''):
+        splits: dict[str, str], question: bool, tag: str = '') -> None:
   """Registers a Task (again: anew). `world` gives the world; `splits`: its
   split for each of seqio's; `question`: inputs and targets, not a text."""
   keys = ('inputs', 'targets') if question else ('targets',)
@@ -168,7 +172,7 @@ def _text(value) -> str:
   return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def register(name: str, config) -> list[str]:
+def register(name: str, config: ConfigDict) -> list[str]:
   """Registers what a config trains on: physics_lm/NAME, a Mixture of
   physics_lm/NAME.TASK at the tasks' weights (of examples, where ours are of
   rows); for tasks with questions physics_lm/NAME.TASK_qa. Returns the names."""
@@ -210,7 +214,7 @@ def _splits_of(split: str) -> dict[str, str]:
   return out if held == split else out | {'validation': held, held: held}
 
 
-def register_worlds():
+def register_worlds() -> None:
   """Every world and variant, as default.py has it."""
   for variant in VARIANTS:
     config = override(default.biographies().lock(), {'variant': variant})
@@ -240,7 +244,7 @@ def _questions(kind: str) -> dict[str, bool]:
           for s in world.splits}
 
 
-def register_experiments(scale: str = 'cpu'):
+def register_experiments(scale: str = 'cpu') -> None:
   """The mixtures of every experiment: physics_lm/EXPERIMENT/its tags, in the
   characters that seqio's names may have."""
   for path in sorted((sweep.ROOT / 'experiments').glob('*.py')):
@@ -255,7 +259,7 @@ def register_experiments(scale: str = 'cpu'):
         register(name, run.config)
 
 
-def predictor(folder, batch: int = 64, steps: int = 32):
+def predictor(folder: Path, batch: int = 64, steps: int = 32) -> Callable:
   """A predict_fn for seqio's Evaluator: greedy answers of a finished run.
   Raises BadInput when there is no checkpoint. Features: of seqio's converters
   for a decoder with inputs, or for an encoder and decoder."""

@@ -1,5 +1,8 @@
 """A SentencePiece model as a tokenizer of the tokenizers library. No JAX."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput, need
 
@@ -7,7 +10,7 @@ UNIGRAM, BPE = 1, 2  # trainer_spec.model_type
 NORMAL, DEFINED = 1, 4  # a piece's type
 
 
-def sentencepiece_tokenizer(path: str):
+def sentencepiece_tokenizer(path: str) -> Any:
   """A tokenizers.Tokenizer with the model's ids, which takes texts as
   vocab.sentencepiece does: no space is put before them, none is dropped.
   Raises BadInput for a model of words or of characters."""
@@ -40,7 +43,7 @@ def sentencepiece_tokenizer(path: str):
   return out
 
 
-def merges(pieces) -> list[tuple[str, str]]:
+def merges(pieces: Iterable) -> list[tuple[str, str]]:
   """What a BPE joins, first things first: every two pieces that make a third,
   by its score."""
   scores = {p.piece: p.score for p in pieces if p.type == NORMAL}

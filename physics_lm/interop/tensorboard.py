@@ -9,6 +9,7 @@ Again: they are written anew. A run that has logged nothing yet is passed over.
 
 import calendar
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from physics_lm import run_dir
@@ -41,7 +42,7 @@ def convert(run: Path, out: Path) -> int:
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
   """The command line."""
   p = argument_parser('physics_lm.interop.tensorboard', __doc__)
   p.add_argument('folder', type=Path, help='a run, or a folder of runs')

@@ -17,8 +17,9 @@ import argparse
 import math
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,9 @@ from physics_lm.errors import BadInput, command, disk_errors
 from physics_lm.progress import Progress
 from physics_lm.scaling import forecast, plots, run_table
 from physics_lm.scaling.fitting import approaches, fits, report, solve
+
+if TYPE_CHECKING:
+  import pandas as pd
 
 LAWS = {'chinchilla': fits.chinchilla, 'p_norm': fits.p_norm,
         'kaplan': fits.kaplan_nd}
@@ -44,7 +48,7 @@ class Columns(NamedTuple):
   weights: np.ndarray | None
 
 
-def read_table(path: Path, per_step: bool = False):
+def read_table(path: Path, per_step: bool = False) -> 'pd.DataFrame':
   """The table as a data frame. Raises BadInput."""
   import pandas as pd
   if path.is_dir():
@@ -62,7 +66,7 @@ def read_table(path: Path, per_step: bool = False):
   return df
 
 
-def positive_column(df, name: str, path: Path) -> np.ndarray:
+def positive_column(df: 'pd.DataFrame', name: str, path: Path) -> np.ndarray:
   """A column (n,) float64, all positive and finite. Raises BadInput, which
   names the columns there are, or the row."""
   if name not in df:
@@ -173,7 +177,7 @@ def flag_parser() -> argparse.ArgumentParser:
   return p
 
 
-def check_flags(a: argparse.Namespace):
+def check_flags(a: argparse.Namespace) -> None:
   """Raises BadInput for flags that are out of range or do not go together."""
   for name, ok, wanted in (
       ('bootstrap', a.bootstrap >= 0, '>= 0'),
@@ -196,7 +200,7 @@ def check_flags(a: argparse.Namespace):
 
 
 def fit_columns(a: argparse.Namespace, c: Columns
-        ) -> tuple[fits.Fit, fits.Bootstrap | None]:
+                ) -> tuple[fits.Fit, fits.Bootstrap | None]:
   """The fit and its bootstrap that the flags ask for. Raises BadInput."""
   draws = None
   try:
@@ -213,7 +217,7 @@ def fit_columns(a: argparse.Namespace, c: Columns
 
 
 @command
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
   """The command line."""
   argv = sys.argv[1:] if argv is None else argv
   if argv[:1] == ['forecast']:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm import loss_band
 from physics_lm.config import argument_parser, parse_config
@@ -71,7 +72,7 @@ class AccuracyCurve(NamedTuple):
 
 
 def fit_accuracy_curve(excess: Sequence[float], accuracy: Sequence[float]
-                   ) -> AccuracyCurve:
+                       ) -> AccuracyCurve:
   """Least squares over (k,) excess losses and accuracies in [0, 1]. What is
   sharp in compute may be smooth in the loss (Schaeffer et al. 2023, arXiv
   2304.15004; Du et al. 2024, arXiv 2403.15796), so accuracy is extrapolated
@@ -118,7 +119,7 @@ def band(forecast: Forecast, tokens: float, curves: Sequence[tuple]
           entropy + (high - entropy) * shape.max(0))
 
 
-def from_folder(folder: Path, config, column: str,
+def from_folder(folder: Path, config: ConfigDict, column: str,
                 max_flops: float | None = None, draws: int = 300
                 ) -> tuple[Forecast, float, tuple]:
   """(forecast, tokens, band) of a config from a folder of runs. Raises
@@ -151,7 +152,7 @@ def from_folder(folder: Path, config, column: str,
   return f, size['D'], band(f, size['D'], each)
 
 
-def main(argv: Sequence[str]):
+def main(argv: Sequence[str]) -> None:
   """The command line, less the word forecast."""
   p = argument_parser('physics_lm.scaling forecast', __doc__)
   p.add_argument('folder', type=Path, help='runs/EXPERIMENT')

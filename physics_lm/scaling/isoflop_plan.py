@@ -15,6 +15,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from physics_lm import results, sweep
 from physics_lm.config import load_config, override
@@ -22,6 +23,9 @@ from physics_lm.mixture import load_mixture
 from physics_lm.scaling import flops, run_table
 from physics_lm.sweep import Run
 from physics_lm.worlds import base
+
+if TYPE_CHECKING:
+  import pandas as pd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +206,7 @@ MEASURED = ('accuracy', 'forced_accuracy', 'majority_baseline', 'kl_end')
 
 
 def sweep_table(records: Sequence[results.Record],
-                worlds: Mapping[str, SweepWorld]):
+                worlds: Mapping[str, SweepWorld]) -> 'pd.DataFrame':
   """One row a run. N, N_ne, D; C = 6 N D and C_<convention> as in flops.py;
   loss (of a grammar the entropy plus the relative entropy to the exact law)
   and its standard error where it has one, entropy and its standard error, in

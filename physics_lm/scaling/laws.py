@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 
 PF_DAY = 8.64e19  # FLOP
+Array = float | np.ndarray  # or a JAX array
 
 
 def _xp(*values):
@@ -35,37 +36,40 @@ KAPLAN = SimpleNamespace(
     batch={'B_star': 2.1e8, 'alpha_B': 0.21})
 
 
-def kaplan_n(N, alpha, N_c):
+def kaplan_n(N: Array, alpha: Array, N_c: Array) -> Array:
   """L(N): data abundant, trained to convergence."""
   return (N_c / N)**alpha
 
 
-def kaplan_d(D, alpha, D_c):
+def kaplan_d(D: Array, alpha: Array, D_c: Array) -> Array:
   """L(D): a large model, stopped early."""
   return (D_c / D)**alpha
 
 
-def kaplan_c(C, alpha, C_c):
+def kaplan_c(C: Array, alpha: Array, C_c: Array) -> Array:
   """L(C), or L(C_min) with those constants; C in FLOP."""
   return (C_c / C)**alpha
 
 
-def kaplan_nd(N, D, alpha_N, alpha_D, N_c, D_c):
+def kaplan_nd(N: Array, D: Array, alpha_N: Array, alpha_D: Array, N_c: Array,
+              D_c: Array) -> Array:
   """L(N, D), equation 1.5."""
   return ((N_c / N)**(alpha_N / alpha_D) + D_c / D)**alpha_D
 
 
-def kaplan_ns(N, S_min, alpha_N, alpha_S, N_c, S_c):
+def kaplan_ns(N: Array, S_min: Array, alpha_N: Array, alpha_S: Array,
+              N_c: Array, S_c: Array) -> Array:
   """L(N, S_min), equation 1.6; S_min steps at an unlimited batch."""
   return (N_c / N)**alpha_N + (S_c / S_min)**alpha_S
 
 
-def critical_batch(L, B_star, alpha_B):
+def critical_batch(L: Array, B_star: Array, alpha_B: Array) -> Array:
   """Tokens a batch at which time and compute trade evenly, equation 1.4."""
   return B_star / L**(1 / alpha_B)
 
 
-def batch_adjust(S, B, C, L, B_star, alpha_B):
+def batch_adjust(S: Array, B: Array, C: Array, L: Array, B_star: Array,
+                 alpha_B: Array) -> tuple[Array, Array]:
   """(S_min, C_min): steps at an unlimited batch and compute at a tiny one
   that reach the loss L which S steps of B tokens and C FLOP reached
   (equations 5.4 and 5.5)."""
@@ -73,7 +77,8 @@ def batch_adjust(S, B, C, L, B_star, alpha_B):
   return S / (1 + B_crit / B), C / (1 + B / B_crit)
 
 
-def kaplan_exponents(alpha_N, alpha_S, alpha_B):
+def kaplan_exponents(alpha_N: float, alpha_S: float, alpha_B: float
+                     ) -> dict[str, float]:
   """Exponents of L, N, B and S in C_min, derived (section 6); the paper's
   printed values are fitted, and differ by rounding."""
   alpha_C = 1 / (1 / alpha_S + 1 / alpha_B + 1 / alpha_N)
@@ -93,12 +98,14 @@ EPOCH_HUBER = {'E': 1.817218, 'A': 477.826, 'B': 2143.417,
                'alpha': 0.3473105, 'beta': 0.3671724}
 
 
-def chinchilla(N, D, E, A, B, alpha, beta):
+def chinchilla(N: Array, D: Array, E: Array, A: Array, B: Array, alpha: Array,
+               beta: Array) -> Array:
   """L(N, D) = E + A N^-alpha + B D^-beta, equation 2."""
   return E + A * N**-alpha + B * D**-beta
 
 
-def p_norm(N, D, E, A, B, alpha, beta, p):
+def p_norm(N: Array, D: Array, E: Array, A: Array, B: Array, alpha: Array,
+           beta: Array, p: Array) -> Array:
   """E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p): the limits of size and data,
   A N^-alpha and B D^-beta, combined by their p-norm.
 
@@ -108,14 +115,15 @@ def p_norm(N, D, E, A, B, alpha, beta, p):
   return E + ((A * N**-alpha)**p + (B * D**-beta)**p)**(1 / p)
 
 
-def size_dependent_exponent(N, D, E, K, alpha, beta, gamma):
+def size_dependent_exponent(N: Array, D: Array, E: Array, K: Array,
+                            alpha: Array, beta: Array, gamma: Array) -> Array:
   """E + K N^-alpha D^-(beta + gamma ln N): the excess loss of every size falls
   to 0, with an exponent in D of its own; no size has a limit of its own."""
   xp = _xp(N, D, K)
   return E + K * N**-alpha * D**-(beta + gamma * xp.log(N))
 
 
-def chinchilla_optimal(params: dict, C, flops: Callable | None = None
+def chinchilla_optimal(params: dict, C: Array, flops: Callable | None = None
                        ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """(N*, D*, L*) that spend C FLOP best, each of C's shape, float64.
 
@@ -153,12 +161,13 @@ def _best_pair(params: dict, c: float, start: float, flops: Callable):
   return np.exp(log_n), tokens(log_n)
 
 
-def offset_power(x, c, k, alpha):
+def offset_power(x: Array, c: Array, k: Array, alpha: Array) -> Array:
   """c + k x^-alpha."""
   return c + k * x**-alpha
 
 
-def speedup(better, worse, asymptote: float, alpha: float):
+def speedup(better: Array, worse: Array, asymptote: float, alpha: float
+            ) -> Array:
   """How much less compute reaches `worse` by the recipe that reaches
   `better` now, when loss is asymptote + k C^-alpha: at any budget."""
   return ((worse - asymptote) / (better - asymptote))**(1 / alpha)
@@ -171,7 +180,9 @@ MUENNIGHOFF = {
     'R_D': 15.387756, 'R_N': 5.309743}
 
 
-def data_constrained(N, D, U, E, A, B, alpha, beta, R_D, R_N):
+def data_constrained(N: Array, D: Array, U: Array, E: Array, A: Array, B: Array,
+                     alpha: Array, beta: Array, R_D: Array, R_N: Array
+                     ) -> Array:
   """Chinchilla with D tokens of which U are unique: repeated tokens, and
   parameters in excess of what U tokens call for, are worth less and less."""
   xp = _xp(N, D, U, E, A, B, alpha, beta, R_D, R_N)
@@ -188,7 +199,7 @@ def _saturating(xp, unique, total, rate):
   return unique * (1 - rate * xp.expm1(-(total / unique - 1) / rate))
 
 
-def mixing(r, c, u):
+def mixing(r: Array, c: Array, u: Array) -> Array:
   """c + exp(r . u): loss of one domain for shares r [..., M] that sum to 1
   (Ye et al. 2024, arXiv 2403.16952). The paper's k exp(t . r) is not identified
   on the simplex; u = t + log k is."""
@@ -196,7 +207,9 @@ def mixing(r, c, u):
   return c + xp.exp(r @ u)
 
 
-def dcpt(N, D, r, E, A, B, C, alpha, beta, gamma, eta, eps):
+def dcpt(N: Array, D: Array, r: Array, E: Array, A: Array, B: Array, C: Array,
+         alpha: Array, beta: Array, gamma: Array, eta: Array, eps: Array
+         ) -> Array:
   """Domain-specific continual pretraining (Que et al. 2024, arXiv
   2406.01375): r is the share of the corpus whose loss it is."""
   return E + A / N**alpha + B * r**eta / D**beta + C / (r + eps)**gamma

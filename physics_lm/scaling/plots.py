@@ -5,6 +5,7 @@ something is drawn.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +14,14 @@ from physics_lm.scaling import laws, sweep_analysis, sweep_effects
 from physics_lm.scaling.fitting import approaches, fits
 from physics_lm.scaling.isoflop_plan import SweepWorld
 
+if TYPE_CHECKING:
+  import pandas as pd
+  from matplotlib.axes import Axes
+  from matplotlib.figure import Figure
+
 
 def frontier(f: fits.Fit, draws: fits.Bootstrap | None = None,
-             level: float = 0.95):
+             level: float = 0.95) -> 'Figure':
   """N*(C), D*(C) and D*/N* of a Chinchilla fit, C = 6 N D, with the
   bootstrap's band; the range that was fitted is shaded."""
   fig, axes = figures.grid(columns=3, width=3.6, height=3.2)
@@ -56,7 +62,7 @@ def _caption(fig, text: str):
   fig.supxlabel(text, x=0.01, ha='left', fontsize=8, color=figures.QUIET)
 
 
-def contours(f: fits.Fit):
+def contours(f: fits.Fit) -> 'Figure':
   """L(N, D) with the runs, lines of equal compute and the frontier."""
   fig, axes = figures.grid(width=5.4, height=4.2)
   ax, (N, D, _) = axes[0][0], f.data
@@ -81,7 +87,7 @@ def contours(f: fits.Fit):
   return fig
 
 
-def residuals(f: fits.Fit):
+def residuals(f: fits.Fit) -> 'Figure':
   """Residuals of a Chinchilla fit against N, D, C and D / N."""
   fig, axes = figures.grid(columns=4, width=2.9, height=2.8, sharey=True)
   N, D, _ = f.data
@@ -97,7 +103,7 @@ def residuals(f: fits.Fit):
 
 
 def isoflop(result: approaches.IsoFlop, C: np.ndarray, N: np.ndarray,
-            L: np.ndarray):
+            L: np.ndarray) -> 'Figure':
   """isoFLOP curves with their parabolas; the optimum of each budget."""
   fig, axes = figures.grid(width=5.4, height=4.0)
   import matplotlib
@@ -130,8 +136,10 @@ def isoflop(result: approaches.IsoFlop, C: np.ndarray, N: np.ndarray,
   return fig
 
 
-def parameter_pairs(draws: fits.Bootstrap, names: Sequence[str] = (
-    'alpha', 'beta', 'E')):
+def parameter_pairs(draws: fits.Bootstrap,
+                    names: Sequence[str] = (
+    'alpha', 'beta', 'E')
+                    ) -> 'Figure':
   """Bootstrap draws against each other: how the parameters are correlated."""
   k = len(names)
   fig, axes = figures.grid(columns=k, rows=k, width=2.1, height=1.9)
@@ -156,7 +164,7 @@ def parameter_pairs(draws: fits.Bootstrap, names: Sequence[str] = (
 
 
 def envelope(result: approaches.Frontier, C: np.ndarray, L: np.ndarray,
-             run: np.ndarray):
+             run: np.ndarray) -> 'Figure':
   """Training curves over compute and the points of their lower envelope."""
   fig, axes = figures.grid(columns=2, width=4.4, height=3.6)
   curves, sizes = axes[0]
@@ -184,7 +192,7 @@ def envelope(result: approaches.Frontier, C: np.ndarray, L: np.ndarray,
 
 
 def approach_bars(rows: Sequence[approaches.ApproachRow],
-                  interval: tuple[float, float] | None = None):
+                  interval: tuple[float, float] | None = None) -> 'Figure':
   """The exponent a by each approach; `interval` (low, high) of approach 3."""
   taken = [r for r in rows if np.isfinite(r.a)]
   fig, axes = figures.grid(width=5.4, height=0.9 + 0.36 * len(taken))
@@ -205,7 +213,7 @@ def approach_bars(rows: Sequence[approaches.ApproachRow],
   return fig
 
 
-def holdout_errors(rows: Sequence[dict]):
+def holdout_errors(rows: Sequence[dict]) -> 'Figure':
   """Error of predicted loss above each cut of compute, and a below it."""
   fig, axes = figures.grid(columns=2, width=3.6, height=2.9)
   rows = [r for r in rows if r.get('error') is not None
@@ -240,8 +248,8 @@ ERRORS = {  # of extrapolated losses: marker, colour
     'error_p_norm': ('p-norm (largest budget)', '^', figures.COLOURS[2])}
 
 
-def sweep(df, plan_worlds: Mapping[str, SweepWorld],
-          theory: Mapping[str, tuple[float, float]]):
+def sweep(df: 'pd.DataFrame', plan_worlds: Mapping[str, SweepWorld],
+          theory: Mapping[str, tuple[float, float]]) -> 'Figure':
   """Every panel of a sweep. theory: exponents (alpha, beta) of the worlds that
   have one."""
   names = {k: w.title for k, w in plan_worlds.items()}
@@ -301,7 +309,8 @@ def _flops(c: float) -> str:
   return f'{c:.0e}'.replace('e+', 'e')
 
 
-def isoflop_panel(ax, df, found, name: str):
+def isoflop_panel(ax: 'Axes', df: 'pd.DataFrame', found: tuple | None, name: str
+                  ) -> None:
   """Loss over N at equal compute, with parabolas, their minima, the entropy."""
   p = sweep_analysis.points(df)
   minima = {b.C: b for b in found[2].budgets} if found else {}
@@ -328,8 +337,8 @@ def isoflop_panel(ax, df, found, name: str):
   figures.plain_ticks(ax)
 
 
-def optimal_allocation(ax, df, found, theory: tuple[float, float] | None,
-                       name: str):
+def optimal_allocation(ax: 'Axes', df: 'pd.DataFrame', found: tuple | None,
+                       theory: tuple[float, float] | None, name: str) -> None:
   """N* and D* over compute: minima of the parabolas with their line, the fitted
   surface with its band, and theory's slopes."""
   if found is None:
@@ -364,7 +373,7 @@ def optimal_allocation(ax, df, found, theory: tuple[float, float] | None,
                  f'{name}: optimal allocation')
 
 
-def extrapolation_errors(ax, df, name: str):
+def extrapolation_errors(ax: 'Axes', df: 'pd.DataFrame', name: str) -> None:
   """Errors of predicted losses, percent, by budget and law; a dot a size."""
   every = sweep_analysis.extrapolations(df)
   if every.empty:
@@ -384,8 +393,8 @@ def extrapolation_errors(ax, df, name: str):
                  f'{name}: predicted from ≤ C / 10')
 
 
-def forest(ax, effects: Mapping[str, Mapping], rows: Mapping[str, str],
-           margin: float):
+def forest(ax: 'Axes', effects: Mapping[str, Mapping], rows: Mapping[str, str],
+           margin: float) -> None:
   """Effects relative to a known value, a line each with its interval, by name
   of the world; the margin of equivalence about 1 is shaded."""
   labels, at = [], 0.0
@@ -410,7 +419,7 @@ def forest(ax, effects: Mapping[str, Mapping], rows: Mapping[str, str],
   figures.legend(ax, fontsize=7)
 
 
-def accuracy_through_loss(ax, df, name: str):
+def accuracy_through_loss(ax: 'Axes', df: 'pd.DataFrame', name: str) -> None:
   """Accuracy over the excess loss; the curve is fitted to the small runs of the
   largest budget."""
   df = df[(df.role == 'isoflop') & df.accuracy.notna()]
@@ -436,7 +445,7 @@ def accuracy_through_loss(ax, df, name: str):
                  f'{name}: accuracy through the loss')
 
 
-def schedules(ax, df):
+def schedules(ax: 'Axes', df: 'pd.DataFrame') -> None:
   """Excess loss over D: cooldowns off one trunk and matched schedules."""
   every = sweep_analysis.cooldowns(df)
   if every.empty:
@@ -459,7 +468,7 @@ def schedules(ax, df):
   figures.plain_ticks(ax)
 
 
-def learning_rates(ax, df):
+def learning_rates(ax: 'Axes', df: 'pd.DataFrame') -> None:
   """The best learning rates over those used, by budget and width."""
   tuned = sweep_analysis.tuned_rates(df)
   if tuned.empty:
@@ -478,7 +487,7 @@ def learning_rates(ax, df):
   figures.plain_ticks(ax)
 
 
-def depths(ax, df):
+def depths(ax: 'Axes', df: 'pd.DataFrame') -> None:
   """Loss by depth at one N and budget."""
   both = sweep_analysis.shapes(df)
   if both.empty:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ml_collections import ConfigDict
 
@@ -10,6 +11,9 @@ from physics_lm.errors import BadInput
 from physics_lm.evals import records
 from physics_lm.model.config import model_config
 from physics_lm.scaling import flops
+
+if TYPE_CHECKING:
+  import pandas as pd
 
 
 def sizes(config: ConfigDict, vocab: int) -> dict[str, float]:
@@ -25,7 +29,7 @@ def sizes(config: ConfigDict, vocab: int) -> dict[str, float]:
       for name in flops.CONVENTIONS}
 
 
-def read_runs(folder: Path, per_step: bool = False):
+def read_runs(folder: Path, per_step: bool = False) -> 'pd.DataFrame':
   """A data frame of the finished runs in runs/<experiment>: `run` (its id),
   sizes() and every last evaluation, by flat names (records.flat_name); with
   `per_step` a row for each logged step, its D and its training loss as 'loss'.

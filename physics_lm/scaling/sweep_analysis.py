@@ -11,11 +11,15 @@ import functools
 import math
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from physics_lm.scaling import forecast, laws
 from physics_lm.scaling.fitting import approaches, fits
+
+if TYPE_CHECKING:
+  import pandas as pd
 
 # Bootstrap refits of a law; half as many of the p-norm and of predictions, a
 # quarter of predictions by the p-norm.
@@ -26,7 +30,7 @@ P_BOUNDS = {'p': (1 / 16, 16.0)}  # of the p-norm
 MIN_EXCESS = 1e-6  # nats per token; an error of measurement may hide more
 
 
-def points(df, role: str = 'isoflop'):
+def points(df: 'pd.DataFrame', role: str = 'isoflop') -> 'pd.DataFrame':
   """Means over seeds, by (budget, width, depth, learning_rate)."""
   own = df[df.role == role]
   keys = ['budget', 'width', 'depth', 'learning_rate']
@@ -36,24 +40,25 @@ def points(df, role: str = 'isoflop'):
 # Fits of the isoFLOP runs: (fit, bootstrap over runs).
 
 
-def chinchilla_fit(df) -> tuple[fits.Fit, fits.Bootstrap]:
+def chinchilla_fit(df: 'pd.DataFrame') -> tuple[fits.Fit, fits.Bootstrap]:
   """E + A N^-alpha + B D^-beta."""
   return _fitted('chinchilla', *_columns(df), draws=DRAWS)
 
 
-def fixed_entropy_fit(df) -> tuple[fits.Fit, fits.Bootstrap]:
+def fixed_entropy_fit(df: 'pd.DataFrame') -> tuple[fits.Fit, fits.Bootstrap]:
   """The same with E fixed at the entropy: its exponents are of the excess
   loss, which is what theory is about."""
   return _fitted('chinchilla', *_columns(df), draws=DRAWS,
                  E=float(df.entropy.iloc[0]))
 
 
-def p_norm_fit(df) -> tuple[fits.Fit, fits.Bootstrap]:
+def p_norm_fit(df: 'pd.DataFrame') -> tuple[fits.Fit, fits.Bootstrap]:
   """laws.p_norm: how the limits of size and data combine is fitted too."""
   return _fitted('p_norm', *_columns(df), draws=max(DRAWS // 2, 1))
 
 
-def size_dependent_exponent_fit(df) -> tuple[fits.Fit, fits.Bootstrap]:
+def size_dependent_exponent_fit(df: 'pd.DataFrame'
+                                ) -> tuple[fits.Fit, fits.Bootstrap]:
   """laws.size_dependent_exponent."""
   return _fitted('size_dependent_exponent', *_columns(df), draws=DRAWS)
 
@@ -75,7 +80,8 @@ def _fitted(law: str, N, D, loss, draws: int, E: float | None = None):
 # Compute-optimal allocation.
 
 
-def isoflop_curves(df, surface: fits.Fit | None = None) -> approaches.IsoFlop:
+def isoflop_curves(df: 'pd.DataFrame', surface: fits.Fit | None = None
+                   ) -> approaches.IsoFlop:
   """Approach 2, by parabolas. Raises ValueError when fewer than two budgets
   have a minimum."""
   p = points(df)
@@ -100,7 +106,8 @@ def allocation_line(found: approaches.IsoFlop, name: str
                           [math.log(getattr(b, name)) for b in good], 1))
 
 
-def allocation_exponents(df, params: Mapping, convention: str) -> np.ndarray:
+def allocation_exponents(df: 'pd.DataFrame', params: Mapping, convention: str
+                         ) -> np.ndarray:
   """a of N* ~ C^a, C counted by a convention, for Chinchilla parameters that
   are numbers or (K,) bootstrap draws: (K,), of one set (1,).
 
@@ -144,7 +151,7 @@ def _refined_minimum(grid, loss):
 # Power laws of the excess loss.
 
 
-def power_laws(df) -> dict[str, tuple]:
+def power_laws(df: 'pd.DataFrame') -> dict[str, tuple]:
   """{'C', 'N', 'D': (x, excess loss, fits.PowerLawFit, R2 of logarithms)}: of
   the best run of each budget; of each size far below the best of its budget, at
   its longest, where data abound; of sizes far above it, by length, where only
@@ -166,7 +173,7 @@ def power_laws(df) -> dict[str, tuple]:
   return out
 
 
-def exponent_by_size(df):
+def exponent_by_size(df: 'pd.DataFrame') -> 'pd.DataFrame':
   """One row a size with at least three horizons: exponent of the excess loss in
   D, by least squares of logarithms over means of seeds, and its standard
   error."""
@@ -185,7 +192,7 @@ def exponent_by_size(df):
 # What is run beside the isoFLOP runs.
 
 
-def cooldowns(df):
+def cooldowns(df: 'pd.DataFrame') -> 'pd.DataFrame':
   """One row a horizon and seed of the trunk's size: a WSD cooldown off the
   trunk (`loss_cooldown`) beside the run of the same seed and learning rate
   whose schedule matches its horizon; `difference`: relative."""
@@ -196,7 +203,7 @@ def cooldowns(df):
   return both.assign(difference=both.loss_cooldown / both.loss - 1)
 
 
-def tuned_rates(df):
+def tuned_rates(df: 'pd.DataFrame') -> 'pd.DataFrame':
   """One row a (budget, width) at which learning rates were tried.
 
   Per budget the losses at rates within a factor NEAR of the one used are
@@ -246,7 +253,7 @@ def _rate_curve(runs, used) -> tuple[np.ndarray, tuple[float, float]]:
   return solution[-3:], (x.min(), x.max())
 
 
-def at_tuned_rates(df, column: str = 'gain'):
+def at_tuned_rates(df: 'pd.DataFrame', column: str = 'gain') -> 'pd.DataFrame':
   """The isoFLOP runs of the budgets at which learning rates were tried, their
   losses less `column` of tuned_rates, which intervals then take as known."""
   own = df[df.role == 'isoflop'].merge(
@@ -254,7 +261,7 @@ def at_tuned_rates(df, column: str = 'gain'):
   return own.assign(loss=own.loss - own[column])
 
 
-def sensitivity(df) -> dict[str, float]:
+def sensitivity(df: 'pd.DataFrame') -> dict[str, float]:
   """What schedule and learning rate change: the exponent of the excess loss in
   D by schedule; a of N* ~ C^a (parabolas) at the rates used, at the best ones,
   and with one rate for all sizes of a budget, the middle one."""
@@ -275,7 +282,7 @@ def sensitivity(df) -> dict[str, float]:
   return out
 
 
-def shapes(df):
+def shapes(df: 'pd.DataFrame') -> 'pd.DataFrame':
   """Models of about one N at one budget, by depth."""
   own = points(df, 'shape')
   if own.empty:
@@ -290,7 +297,7 @@ def shapes(df):
 # Each budget, extrapolated from runs of a tenth of its compute.
 
 
-def extrapolations(df):
+def extrapolations(df: 'pd.DataFrame') -> 'pd.DataFrame':
   """One row an isoFLOP run of each budget that can be predicted from the runs
   of at most a tenth of it, of one world.
 
@@ -309,18 +316,18 @@ def extrapolations(df):
   return pd.concat(out, ignore_index=True) if out else pd.DataFrame()
 
 
-def smaller(df, budget: float):
+def smaller(df: 'pd.DataFrame', budget: float) -> 'pd.DataFrame':
   """The isoFLOP runs of at most a tenth of a budget."""
   return df[(df.role == 'isoflop') & (df.budget <= 0.1001 * budget)]
 
 
-def excess_loss(df) -> np.ndarray:
+def excess_loss(df: 'pd.DataFrame') -> np.ndarray:
   """L - H, positive."""
   return np.maximum(df.loss - df.entropy, MIN_EXCESS).to_numpy(float)
 
 
-def forecast_of(small, runs, law: str = '', draws: int = 1
-                ) -> forecast.Forecast:
+def forecast_of(small: 'pd.DataFrame', runs: 'pd.DataFrame', law: str = '',
+                draws: int = 1) -> forecast.Forecast:
   """The losses of runs, predicted from smaller ones. law: '' (Chinchilla),
   'fixed_entropy' (the same with E fixed) or 'p_norm' (no interval)."""
   columns = [tuple(small[k].astype(float)) for k in ('N', 'D', 'loss')]
@@ -380,7 +387,7 @@ def _extrapolated(small, runs, largest: bool):
                          n_small=len(small))
 
 
-def accuracy_curve(df) -> forecast.AccuracyCurve | None:
+def accuracy_curve(df: 'pd.DataFrame') -> forecast.AccuracyCurve | None:
   """Accuracy as a function of the excess loss of runs; None where accuracy is
   not measured."""
   if not df.accuracy.notna().all():

@@ -9,6 +9,7 @@ and for shapes. Where another kind is due, the effect's method names it.
 import math
 import operator
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,11 +18,14 @@ from physics_lm.claims import Effect
 from physics_lm.scaling import flops, forecast, sweep_analysis
 from physics_lm.scaling.fitting import diagnose, fits
 
+if TYPE_CHECKING:
+  import pandas as pd
+
 MIN_BUDGETS, MIN_RUNS = 4, 20  # of a world, for anything to be judged
 
 
-def effects(df, theory: Mapping[str, tuple[float, float]]
-             ) -> dict[str, Effect]:
+def effects(df: 'pd.DataFrame', theory: Mapping[str, tuple[float, float]]
+            ) -> dict[str, Effect]:
   """{'<world> <quantity>': effect} of every world with enough isoFLOP runs.
   theory: exponents (alpha, beta) of the worlds that have one; theirs are then
   relative to it."""
@@ -36,7 +40,7 @@ def effects(df, theory: Mapping[str, tuple[float, float]]
   return out
 
 
-def budget_summary(df):
+def budget_summary(df: 'pd.DataFrame') -> 'pd.DataFrame':
   """One row a world and budget: its best run (means over seeds), as found and
   as predicted from runs of at most a tenth of the compute."""
   import pandas as pd
@@ -78,7 +82,7 @@ def of_fit(fitted: tuple[fits.Fit, fits.Bootstrap], quantity: Callable
 # Extrapolation from runs of a tenth of the compute.
 
 
-def extrapolation_effects(df) -> dict[str, Effect]:
+def extrapolation_effects(df: 'pd.DataFrame') -> dict[str, Effect]:
   """Errors of the predicted losses of the largest budget, percent: the worst
   by the Chinchilla law and by the p-norm, signed that of the best run with E
   fixed at the entropy; the share of all runs inside their 95 % intervals; the
@@ -135,7 +139,7 @@ def _mean_over_points(runs) -> Effect:
 # The fitted E against the entropy.
 
 
-def entropy_effects(df) -> dict[str, Effect]:
+def entropy_effects(df: 'pd.DataFrame') -> dict[str, Effect]:
   """E over the entropy by three laws, and by the Chinchilla law with every
   learning rate tuned. An interval is widened by the entropy's own error."""
   by_law = {'E': sweep_analysis.chinchilla_fit(df),
@@ -161,12 +165,13 @@ def relative(e: Effect, known: float, error: float = 0.0) -> Effect:
 # Exponents.
 
 
-def allocation(params: Mapping):
+def allocation(params: Mapping) -> float | np.ndarray:
   """a of N* ~ C^a."""
   return diagnose.frontier_exponent('chinchilla', params)
 
 
-def exponent_effects(df, theory: tuple[float, float] | None = None
+def exponent_effects(df: 'pd.DataFrame',
+                     theory: tuple[float, float] | None = None
                      ) -> dict[str, Effect]:
   """alpha, beta and a with E free; alpha and beta with E fixed at the entropy;
   all relative to theory where there is one. And by how much a differs between
@@ -189,7 +194,7 @@ def exponent_effects(df, theory: tuple[float, float] | None = None
   return out
 
 
-def power_law_effects(df) -> dict[str, Effect]:
+def power_law_effects(df: 'pd.DataFrame') -> dict[str, Effect]:
   """R2 of the excess loss against C, N and D in logarithms, with Fisher's
   interval over the points."""
   out = {}
@@ -204,7 +209,7 @@ def power_law_effects(df) -> dict[str, Effect]:
 # The design of the sweep: sizes, learning rates, schedules, shapes.
 
 
-def design_effects(df) -> dict[str, Effect]:
+def design_effects(df: 'pd.DataFrame') -> dict[str, Effect]:
   """How many isoFLOP curves have an interior minimum; what the learning rates
   cost, percent of the loss; by how much a cooldown differs from a matched
   schedule at each horizon, percent; by how much the loss varies with shape,
@@ -224,7 +229,7 @@ def design_effects(df) -> dict[str, Effect]:
   return out if shape is None else out | {'range over shapes': shape}
 
 
-def interior_minima(df) -> Effect:
+def interior_minima(df: 'pd.DataFrame') -> Effect:
   """The number of isoFLOP curves with a minimum inside the sizes. Interval: the
   residuals of each parabola, resampled."""
   found = sweep_analysis.interior(sweep_analysis.isoflop_curves(df))
@@ -250,7 +255,7 @@ def _vertex_inside(x, loss, rng, draws: int) -> np.ndarray:
   return (vertex > x.min()) & (vertex < x.max())
 
 
-def shape_range(df) -> Effect | None:
+def shape_range(df: 'pd.DataFrame') -> Effect | None:
   """By how much the loss varies over 2 to 6 layers at one N, percent; None
   without three shapes. Interval: differences between the seeds of the same
   budget's isoFLOP runs, resampled onto each shape."""

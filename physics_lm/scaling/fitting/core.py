@@ -104,7 +104,7 @@ def row_weights(weights: Sequence[float] | None, L: np.ndarray) -> np.ndarray:
   return w
 
 
-def varied(**columns: np.ndarray):
+def varied(**columns: np.ndarray) -> None:
   """Raises ValueError for a column of fewer than three distinct values."""
   for name, c in columns.items():
     if len(np.unique(c)) < 3:

@@ -8,7 +8,7 @@ import numpy as np
 from physics_lm.scaling.fitting import fits
 
 
-def frontier_exponent(law: str, params: dict):
+def frontier_exponent(law: str, params: dict) -> float | np.ndarray:
   """a of N* ~ C^a with C = 6 N D, of one set of parameters or of arrays of
   them. Raises ValueError for a law that has none."""
   if law in ('chinchilla', 'p_norm'):  # whatever p is

@@ -10,8 +10,9 @@ from physics_lm.scaling.fitting import approaches, core, diagnose, fits
 
 
 def fit_summary(f: fits.Fit, draws: fits.Bootstrap | None = None,
-            groups: Sequence | None = None,
-            budget: np.ndarray | None = None, at: float | None = None) -> dict:
+                groups: Sequence | None = None,
+                budget: np.ndarray | None = None, at: float | None = None
+                ) -> dict:
   """What report.json holds; f is a fit of L(N, D).
 
   groups, budget (n,): labels of runs and FLOP of isoFLOP curves, where the

@@ -8,6 +8,7 @@ far from a minimum of 1e-3. Float64, NumPy, SciPy; no law is known here.
 import functools
 import operator
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ def _blas() -> threadpoolctl.ThreadpoolController:
   return threadpoolctl.ThreadpoolController()
 
 
-def one_thread():
+def one_thread() -> AbstractContextManager:
   """A context in which NumPy's linear algebra uses one thread. A fit
   multiplies tiny matrices thousands of times: more threads do not help, and on
   a busy machine they wait for one another (10 to 100 times slower)."""
