@@ -91,9 +91,9 @@ def mean_effect(a: Sample) -> Effect:
 
 
 def same_for_all(a: Sample) -> Effect:
-  """As mean_effect, of a cell in percent whose every test item of every seed
-  came out alike, at 0 or 100 %. Seeds then show no spread; the interval is
-  Clopper and Pearson's for none of so many items."""
+  """As mean_effect, for a cell in percent in which all test items of all seeds
+  have the same outcome (0 or 100 %). There is then no spread over seeds; the
+  interval is Clopper and Pearson's for 0 of n items."""
   e = mean_effect(a)
   if a.std or a.mean not in (0, 100) or math.isnan(a.items):
     return e
@@ -124,7 +124,7 @@ def welch_degrees(a: Sample, b: Sample, factor: float = 1.0) -> float:
 
 def ratio(a: Sample, b: Sample) -> Effect:
   """a / b with Fieller's interval: the factors k for which the interval of
-  a - k b holds zero. Unbounded when b cannot be told from zero.
+  a - k b holds zero. Unbounded when b does not differ from zero.
 
   Without pairs the degrees of freedom are Welch's at k = a / b.
   """
@@ -152,7 +152,7 @@ def standard_error(a: Sample, b: Sample) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-  """What a claim says of its cells. `low`, `high`: where the effect must lie.
+  """What a claim states about its cells. `low`, `high`: bounds of the effect.
   """
 
   low: float = -math.inf
@@ -411,7 +411,7 @@ class Claim:
   control: tuple = ()  # cells that must be above the baseline
   paper_effect: Any = None  # in the effect's unit; a tuple: of each case
   quorum: int | None = None
-  post_hoc: bool = False  # written after the runs had been seen
+  post_hoc: bool = False  # written after looking at the runs
   headline: bool = False
   decided_by: str = ''  # what would decide it, and its cost
 
@@ -482,8 +482,8 @@ class Judged:
 
 
 def number(x: float, digits: int | None = None) -> str:
-  """With so many digits after the point; by default three significant ones,
-  without an exponent where it can be avoided."""
+  """A number with `digits` digits after the point; by default with three
+  significant digits, without an exponent where possible."""
   if digits is not None and math.isfinite(x):
     return f'{x:.{digits}f}'
   if not math.isfinite(x):
@@ -600,16 +600,16 @@ def _judge_case(claim: Claim, case: tuple[Cell, ...], df, measures) -> Judged:
                      for part in (case, claim.control))
   if any(c is None or c.n < MIN_SEEDS for c in (*cells, *controls)):
     return Judged(claim, 'not run')
-  given = cells
+  arguments = cells
   if isinstance(rule, Correlated):
-    given = list(zip(cells, _others(rule, case, df)))
-  effect = rule.effect(given)
+    arguments = list(zip(cells, _others(rule, case, df)))
+  effect = rule.effect(arguments)
   if isinstance(rule, Bound) and claim.unit == '%':
     effect = same_for_all(*cells)
   outcome = _with_size(claim, rule.outcome(effect), effect)
   if _untested(claim, case, cells, df, outcome):
     outcome = 'at floor'
-  return Judged(claim, outcome, rule.held(given), effect, tuple(cells))
+  return Judged(claim, outcome, rule.held(arguments), effect, tuple(cells))
 
 
 def _others(rule: Correlated, case, df) -> list[Sample]:

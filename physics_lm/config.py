@@ -20,12 +20,11 @@ from physics_lm.errors import BadInput, nearest
 
 # Sections that change nothing that is computed, and so not the run's id.
 NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
-# Keys that were added after the first runs, with the value that describes those
-# runs: where the key is absent it has this value, and this value is left out of
-# the id.
+# Keys that were added after the first runs, with the value that those runs
+# used. A config without the key has this value, and the run id leaves the key
+# out when it has this value.
 LATER = {}  # {kind of world: {key: value}}
 LATER_SECTIONS = {}  # {section: {key: value}}
-
 
 
 def load_module(path: str, what: str) -> ModuleType:
@@ -99,9 +98,9 @@ def parse_config(argv: Sequence[str]) -> tuple[ConfigDict, str]:
   usage = (f'usage: python -m {_name(argv)} --config=configs/FILE.py[:VARIANT] '
            '--workdir=DIR [--config.KEY=VALUE ...]')
   if {'-h', '--help'} & set(argv[1:]):
-    print(usage + '\nEvery key stands in configs/default.py.')
+    print(usage + '\nconfigs/default.py documents every key.')
     sys.exit(0)
-  given = {}
+  flags = {}
   rest = list(argv[1:])
   while rest:
     arg = rest.pop(0)
@@ -110,13 +109,13 @@ def parse_config(argv: Sequence[str]) -> tuple[ConfigDict, str]:
       value, equals = rest.pop(0), '='
     if not key.startswith('--') or not equals:
       raise BadInput(f'cannot read argument {arg!r}; {usage}')
-    given[key[2:]] = value
+    flags[key[2:]] = value
   for needed in ('config', 'workdir'):
-    if not given.get(needed):
+    if not flags.get(needed):
       raise BadInput(f'no --{needed}; {usage}')
-  config, workdir = load_config(given.pop('config')), given.pop('workdir')
+  config, workdir = load_config(flags.pop('config')), flags.pop('workdir')
   changes = {}
-  for key, value in given.items():
+  for key, value in flags.items():
     if not key.startswith('config.'):
       raise BadInput(f'unknown flag --{key}; {usage}')
     changes[key.removeprefix('config.')] = value
@@ -125,7 +124,8 @@ def parse_config(argv: Sequence[str]) -> tuple[ConfigDict, str]:
 
 
 def typed_value(config: ConfigDict, path: str, text: str) -> Any:
-  """Text stays text where the config holds text ('7' is a fine run id)."""
+  """A flag's text as a value of the type that the config has at `path`. Where
+  that is text, '7' stays text: it can be a run id."""
   node = config
   for key in path.split('.')[:-1]:
     node = node[key] if isinstance(node, ConfigDict) and key in node else {}

@@ -11,19 +11,21 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-# What a disk or a path can refuse; anything else is a bug and shows itself.
+# Errors of a disk or a path. Any other error is a bug and keeps its traceback.
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS,
          errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 
 
 class BadInput(ValueError):
-  """The user can mend this; the message is one line: found, then wanted."""
+  """Input that the user can correct. The message is one line that names what
+  was found, then what was wanted."""
 
 
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-  """Inside: a full or forbidding disk raises BadInput. tensorstore, which
-  writes checkpoints, has exceptions of its own: their text tells."""
+  """A context in which a full or read-only disk raises BadInput. tensorstore,
+  which writes checkpoints, raises its own exceptions, whose text is searched.
+  """
   try:
     yield
   except BadInput:
@@ -64,7 +66,7 @@ def command(main: Callable) -> Callable:
     except BadInput as e:
       print(f'error: {e}', file=sys.stderr)
       sys.exit(2)
-    except BrokenPipeError:  # `... | head`: the reader has seen enough
+    except BrokenPipeError:  # `... | head`: the reader has closed the pipe
       os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
       sys.exit(0)
 

@@ -1,4 +1,5 @@
-"""Tables of iGSM experiments, from records: whole solutions, contamination.
+"""Tables of iGSM experiments, from records: accuracy of complete solutions,
+errors, contamination.
 
 Records of evaluations of kinds 'solutions' and 'retry_upon_regret'
 (physics_lm/evals/igsm/). No JAX.
@@ -20,7 +21,7 @@ SOLUTION_COUNTS = ('op', 'retries', 'retries_wrong', 'extra_parameters',
 def solutions(records: Sequence[Record], evaluation: str = 'reasoning',
               errors: Sequence[str] = ()) -> 'pd.DataFrame':
   """A table with one row a run and split of iGSM problems, as uncontaminated()
-  has it: SOLUTION_SHARES in percent (accuracy: of whole solutions),
+  has it: SOLUTION_SHARES in percent (accuracy: of complete solutions),
   SOLUTION_COUNTS a problem (retries and extra_*: of correct solutions), and
   each of `errors` the share of problems with such a first error, other_errors
   with another."""
@@ -39,9 +40,9 @@ def solutions(records: Sequence[Record], evaluation: str = 'reasoning',
 def detection(records: Sequence[Record], evaluation: str = 'regret'
               ) -> 'pd.DataFrame':
   """A table with one row a run, split and detector of retry upon regret, as
-  uncontaminated() has it, percent: accuracy of whole solutions and of answers,
-  ended; retries a solution. Of greedy solutions: false_alarm_rate on correct
-  sentences (right_sentences is their number), detected first wrong ones
+  uncontaminated() has it, percent: accuracy of complete solutions and of
+  answers, ended; retries a solution. Of greedy solutions: false_alarm_rate on
+  correct sentences (right_sentences is their number), detected first wrong ones
   (wrong_sentences), detected_early of those whose quantity could not be
   computed yet (early_sentences). Of random queries to the probe: recall_
   positive and recall_negative."""

@@ -89,7 +89,7 @@ class Worker:
 
   @property
   def label(self) -> str:
-    """Its first run's label, and how many runs there are."""
+    """The label of its first run, and the number of its runs."""
     first = self.runs[0].label
     return first if len(self.runs) == 1 else (
         f'{len(self.runs)} runs ({first} ...)')
@@ -198,9 +198,9 @@ def cpu_slices(jobs: int | None) -> list[set[int] | None]:
 
 
 def limit(run: sweep.Run, accelerated: bool, vmap_runs: int | None) -> int:
-  """How many runs like this one may train in one program: `vmap_runs`, or what
-  its config has, else one on a CPU, which gains nothing from more, and
-  elsewhere as many as 80 % of the smallest accelerator's memory holds, at most
+  """The largest number of runs like this one in one program: `vmap_runs`, or
+  what its config has; else one on a CPU, where more bring no speed, and on an
+  accelerator what 80 % of the smallest accelerator's memory holds, at most
   MAX_VMAPPED_RUNS."""
   if vmap_runs is None:
     vmap_runs = run.config.runtime.max_vmapped_runs
@@ -333,7 +333,8 @@ class Scheduler:
       self.workers.append(Worker(group, self.folder, self._free.pop(0)))
 
   def _ended(self, w: Worker, status: int, stopping: bool) -> None:
-    """Decides what becomes of the runs of a worker that has ended."""
+    """Sets the outcomes of the runs of a worker that has ended, or puts them
+    back on the list."""
     left = [r for r in w.runs if not self._finished(r)]
     self.outcomes |= {r.id: 'done' for r in w.runs if r not in left}
     if not left:

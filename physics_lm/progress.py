@@ -8,9 +8,9 @@ import time
 
 
 class Stop:
-  """Inside: SIGTERM and Ctrl-C are noted in `signal`, so that a loop can save
-  and leave; a second one kills. Only a main thread can listen. `promise`:
-  what will happen."""
+  """A context that notes SIGTERM and Ctrl-C in `signal`, so that a loop can
+  save and return; a second signal kills the process. Signals are noted in the
+  main thread only. `promise`: the text to print, what will happen."""
 
   def __init__(self, promise: str = 'it will save and stop'):
     self.signal, self._promise = '', promise

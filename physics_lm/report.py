@@ -106,7 +106,7 @@ def report(module: ModuleType, scale: str, folder: Path, out: Path,
     lines.append(f'missing: {missing} of {missing + len(records)} runs')
   try:
     drawn = _draw(module, scale, records, folder, out, wandb)
-  except Exception as e:  # an experiment's functions may want all of its runs
+  except Exception as e:  # an experiment's functions may need all of its runs
     if not missing:
       raise
     return '\n'.join([*lines, 'no table and figure: these runs are too few '

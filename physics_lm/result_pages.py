@@ -82,7 +82,7 @@ def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
 def write_all(committed: Path = results.RESULTS, docs: Path = DOCS,
               readme: Path = sweep.ROOT / 'README.md') -> list[Path]:
   """Writes every page, index, claims.csv and README's table; returns the files
-  that changed. Raises BadInput when README has no place for the table."""
+  that changed. Raises BadInput when README has no pair of marks for a table."""
   found = list(experiments(committed))
   files = {docs / f'{e.name}.md': page(e, committed, docs) for e in found}
   files |= {docs / 'index.md': index(found), docs / 'claims.csv': table(found)}
@@ -103,11 +103,12 @@ def write_all(committed: Path = results.RESULTS, docs: Path = DOCS,
 
 
 def filled(text: str, mark: str, new: str, path: Path) -> str:
-  """The text with what stands between its two marks replaced. Raises BadInput
-  when it has not one pair of them."""
+  """Replaces the text between two marks by `new`. Raises BadInput unless there
+  is exactly one pair of them."""
   begin, end = f'<!-- {mark} -->', f'<!-- /{mark} -->'
   if text.count(begin) != 1 or text.count(end) != 1:
-    raise BadInput(f'{path} has not one {begin} ... {end}')
+    raise BadInput(f'{path} has {text.count(begin)} of {begin} and '
+                   f'{text.count(end)} of {end}, wanted one pair')
   before, rest = text.split(begin)
   return f'{before}{begin}\n{new}\n{end}{rest.split(end)[1]}'
 

@@ -5,9 +5,9 @@ evaluator measured (rows with named slices), cost and provenance. Records are
 committed as JSON lines (experiments/results/<experiment>/<scale>.runs.jsonl);
 table, figure and claims of an experiment are functions of them alone.
 
-Some older records stand for several seeds of which only mean and standard
-deviation were kept: their rows have 'std', they have `n_seeds` in place of a
-seed and `id` None.
+Some older records summarise several seeds of which only mean and standard
+deviation were kept: their rows have 'std', and they have `n_seeds` instead of
+a seed and None as `id`.
 """
 
 import json
@@ -81,7 +81,8 @@ def _of_evals(overrides: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def merge(old: Sequence[Record], new: Sequence[Record]) -> list[Record]:
-  """`new`, and of `old` those of other runs, each where it stood."""
+  """The old records, each replaced by the new one of the same run where there
+  is one, then the new records of other runs."""
   fresh = {r['id']: r for r in new}
   kept = [fresh.pop(r['id'], r) if r['id'] else r for r in old]
   return kept + list(fresh.values())
@@ -94,10 +95,10 @@ def wide(records: Sequence[Record], evaluation: str,
   """A table with one row a record and combination of slices.
 
   `columns`: metrics, or {new column: metric}. `where` keeps rows whose slice
-  has a value (or one of a tuple of values). Beside column c stand c_low and
-  c_high (95 % by test item) where the evaluator gives them, c_std where seeds
-  were not kept, and n_items of the first column. `percent`: the columns to
-  multiply by 100; True: all. Columns: run, the tags, seed or n_seeds, the
+  has a value (or one of a tuple of values). Column c has beside it c_low and
+  c_high (95 % over test items) where the evaluator reports them, c_std where
+  seeds were not kept, and n_items of the first column. `percent`: the columns
+  to multiply by 100; True: all. Columns: run, the tags, seed or n_seeds, the
   slices, then those.
   """
   import pandas as pd
@@ -178,8 +179,8 @@ def probes(records: Sequence[Record], finetuned: Sequence[Record] = ()
            ) -> 'pd.DataFrame':
   """A row a run, probe, target and position, percent, on P_test: accuracy,
   and the target's majority baseline. `finetuned`: runs that started from the
-  probed ones, whose qa_accuracy stands beside the target (of the birth month
-  that of the first token of dates)."""
+  probed ones, whose qa_accuracy is joined by target (for the birth month: the
+  accuracy of the first token of dates)."""
   import pandas as pd
   test, parts = {'person_split': 'test'}, []
   for name in PROBES:

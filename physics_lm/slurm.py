@@ -3,7 +3,7 @@
 Runs that start from nothing are one array; a run that starts from another
 waits for it (afterok). A job that is preempted or runs out of time saves, and
 is queued again; the trainer resumes. With several tasks a job (--slurm
-nodes=2) JAX joins them by what srun says.
+nodes=2) JAX joins them through srun's environment.
 """
 
 import contextlib

@@ -7,9 +7,10 @@
                 text closed by the end token, and meta.pkl unless it is GPT-2's
 
 Fields: index, split, text; prompt and completion, the text cut where an answer
-begins (the prompt is empty where nothing is asked); answers and meta, objects
-in JSON lines and JSON elsewhere. Files are cut into shards by index. A shard is
-written whole or not at all and never again: the same command resumes.
+begins (the prompt is empty where there is no question); answers and meta, as
+objects in JSON lines and as JSON text elsewhere. Files are cut into shards by
+index. A shard is written completely or not at all, and only once, so that the
+same command resumes an export.
 """
 
 import itertools
@@ -29,7 +30,7 @@ MOST = 1_000_000  # examples, unless a count is given
 
 
 def fields(example: base.Example, split: str, index: int, form: str) -> dict:
-  """What a record holds."""
+  """The record of an example, in a format."""
   prompt, completion = base.prompt_and_answer(example)
   objects = {
       'answers': [[name, example.pieces[at].strip()]
@@ -42,8 +43,8 @@ def fields(example: base.Example, split: str, index: int, form: str) -> dict:
 
 
 def token_numbers(vocab: vocabs.Vocab) -> Sequence[int]:
-  """Of each of our ids the number that the tokenizer itself has for it (-1:
-  none); of GPT-2's used entries ours."""
+  """The tokenizer's own number of each of our ids (-1: none). Of the part of
+  GPT-2's vocabulary that a world uses, our ids."""
   theirs = getattr(vocab, 'theirs', None)
   return range(len(vocab)) if theirs is None or vocab.kind == 'gpt2_used' else (
       theirs)
@@ -60,8 +61,8 @@ def export_world(world: base.World, what: dict, form: str, out: Path,
                  splits: list[str], count: int | None = None, shards: int = 1,
                  vocab_kind: str = 'gpt2') -> list[tuple[Path, str, int]]:
   """Writes the files of each split; returns (file, split, examples in it).
-  `what` names the world: a folder that holds another export is refused.
-  Raises BadInput."""
+  `what` names the world. Raises BadInput, also for a folder that holds another
+  export."""
   from physics_lm.worlds import text_files  # NumPy
   if shards < 1:
     raise BadInput(f'--shards is {shards}, wanted at least 1')

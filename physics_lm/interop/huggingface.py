@@ -258,7 +258,8 @@ def row_map(vocab: vocabs.Vocab, count: int) -> np.ndarray:
 
 
 def foreign(vocab: vocabs.Vocab) -> bool:
-  """Whether the vocabulary renumbers a whole tokenizer from elsewhere."""
+  """Whether the vocabulary has other ids than the tokenizer file it is made
+  of."""
   return isinstance(vocab, vocabs.Mapped) and vocab.kind != 'gpt2_used' and (
       vocab.theirs != tuple(range(len(vocab))))
 
@@ -293,7 +294,7 @@ def to_theirs(params: Mapping, cfg: ModelConfig, family: str, order: np.ndarray
 def to_ours(theirs: dict, cfg: ModelConfig, family: str, order: np.ndarray
             ) -> dict:
   """Our parameters of their arrays. Raises BadInput for a missing tensor or
-  one of another shape. Tensors beyond the model's (old buffers) are let be."""
+  one of another shape. Further tensors (old buffers) are ignored."""
   abstract = restore.abstract_params(cfg)
   want = {f'{a}.{b}': x.shape for a in abstract
           for b, x in abstract[a].items()}
@@ -498,7 +499,7 @@ def bring(folder: Path, run: Path, base: str | None = None) -> dict:
   arrays = read_weights(folder)
   sidecar = folder / SIDECAR
   with disk_errors(run), contextlib.ExitStack() as stack:
-    stack.callback(shutil.rmtree, run, ignore_errors=True)  # unless it is whole
+    stack.callback(shutil.rmtree, run, ignore_errors=True)  # unless complete
     run.mkdir(parents=True, exist_ok=True)
     if sidecar.exists() and base is None:
       config = restore.config_from_plain(run_dir.read_json(sidecar)['config'])

@@ -1,16 +1,17 @@
 """seqio both ways: our worlds as Tasks, anyone's Tasks as our text.
 
-Importing this module (10 s, TensorFlow) registers, harmlessly again and again:
+Importing this module (10 s, for TensorFlow) registers:
 
   physics_lm/bios_VARIANT, physics_lm/bios_VARIANT_qa   texts; questions
   physics_lm/WORLD, physics_lm/WORLD_qa                 every other world
   physics_lm/EXPERIMENT/...                             an experiment's Mixtures
 
 Texts have `targets` only, questions `inputs` and `targets`; the splits are the
-world's own, and train and, where something is held out, validation. A split
-without end has its first ENOUGH examples, but for train. A Task's own name has
-a colon where seqio allows no slash; the registry knows both. `register` adds
-any other config, `predictor` lets seqio's Evaluator score a finished run.
+world's own, train and, where there is a held-out split, validation. Of an
+endless split, except train, there are the first ENOUGH examples. A Task's own
+name has a colon where seqio allows no slash; the registry has both names.
+`register` adds any other config, `predictor` lets seqio's Evaluator score a
+finished run.
 
 The other way, `config.data.source = 'seqio:NAME'` trains on a Task or Mixture:
 `Source` is a stream of its examples (worlds/base.py).
@@ -49,7 +50,7 @@ from physics_lm.worlds import base  # noqa: E402
 VARIANTS = tuple(f'{m}{order}{name}' for m in ('single', 'multi2', 'multi5')
                  for order in ('', '_permute') for name in ('', '_fullname'))
 STREAMS = ('text',)  # worlds that have no index: nothing to register
-ENDLESS = 1 << 24  # examples; a split of more is taken as one without end
+ENDLESS = 1 << 24  # examples; a split of more counts as endless
 ENOUGH = 4096
 
 
@@ -115,8 +116,9 @@ def _checked(world: Callable):
 
 def add(name: str, world: Callable, vocabulary: Vocabulary,
         splits: dict[str, str], question: bool, tag: str = '') -> None:
-  """Registers a Task (again: anew). `world` gives the world; `splits`: its
-  split for each of seqio's; `question`: inputs and targets, not a text."""
+  """Registers a Task, in place of one of the same name. `world` returns the
+  world; `splits`: its split for each of seqio's; `question`: whether examples
+  have inputs and targets instead of a text as targets."""
   keys = ('inputs', 'targets') if question else ('targets',)
 
   def count(split) -> int:
@@ -129,12 +131,12 @@ def add(name: str, world: Callable, vocabulary: Vocabulary,
 
     def examples():
       for i in range(count(split)):
-        asked, told = base.prompt_and_answer_pieces(w.example(mine, i))
-        asked = (tag, *asked) if tag else asked
+        prompt, answer = base.prompt_and_answer_pieces(w.example(mine, i))
+        prompt = (tag, *prompt) if tag else prompt
         out = {'index': i, 'split': mine}
-        for key, pieces in zip(keys, (asked, told) if question else (
-            (*asked, *told),)):
-          # Tokens are made of pieces: a text does not tell where they end.
+        for key, pieces in zip(keys, (prompt, answer) if question else (
+            (*prompt, *answer),)):
+          # Tokens are made of pieces, whose limits a text does not show.
           out[key] = [n for piece in pieces for n in encode(piece)]
           out[f'{key}_pretokenized'] = ''.join(pieces)
         yield out
@@ -146,7 +148,7 @@ def add(name: str, world: Callable, vocabulary: Vocabulary,
                 f'{k}_pretokenized': text for k in keys}).apply(
                     tf.data.experimental.assert_cardinality(count(split)))
 
-  def told(output, example=None, is_target=False):
+  def postprocess(output, example=None, is_target=False):
     if not is_target:
       return output
     return {'text': output, 'split': _text(example['split']),
@@ -162,7 +164,7 @@ def add(name: str, world: Callable, vocabulary: Vocabulary,
   task = seqio.TaskRegistry.add(
       own, seqio.FunctionDataSource(dataset, list(splits)), features,
       preprocessors=[seqio.preprocessors.append_eos],
-      postprocess_fn=told if question else None,
+      postprocess_fn=postprocess if question else None,
       metric_fns=[exact, _checked(world)] if question else [])
   seqio.TaskRegistry.add_provider(name, task)
 
@@ -227,10 +229,10 @@ def register_worlds() -> None:
 def _register_world(name: str, config):
   world = functools.cache(lambda: base.make_world(config, 0))
   vocabulary = Vocabulary(lambda: vocabs.make_vocab('word', world().pieces()))
-  asked = _questions(config.kind)
-  texts = [s for s in asked if not asked[s]] or list(asked)
-  for end, splits, question in (
-      ('', texts, False), ('_qa', [s for s in asked if asked[s]], True)):
+  questions = _questions(config.kind)
+  asking = [s for s in questions if questions[s]]
+  texts = [s for s in questions if s not in asking] or asking
+  for end, splits, question in (('', texts, False), ('_qa', asking, True)):
     if splits:
       add(f'physics_lm/{name}{end}', world, vocabulary,
           {s: s for s in splits} | _splits_of(splits[0]), question)
@@ -249,13 +251,13 @@ def register_experiments(scale: str = 'cpu') -> None:
   characters that seqio's names may have."""
   for path in sorted((sweep.ROOT / 'experiments').glob('*.py')):
     module = sweep.experiment(str(path))
-    seen = set()
+    names = set()
     for run in sweep.ordered(module.runs(scale)):
       name = '/'.join([path.stem, *(
           re.sub(r'[^\w.]+', '_', str(v)) for k, v in run.tags.items()
           if k != 'seed')])
-      if name not in seen:
-        seen.add(name)
+      if name not in names:
+        names.add(name)
         register(name, run.config)
 
 
@@ -271,14 +273,14 @@ def predictor(folder: Path, batch: int = 64, steps: int = 32) -> Callable:
   def prompt(features) -> list[int]:
     if 'encoder_input_tokens' in features:
       ids = features['encoder_input_tokens']
-    else:  # what stands before the loss begins
+    else:  # the tokens before the first with loss
       lossy = np.flatnonzero(features['decoder_loss_weights'])
       ids = features['decoder_target_tokens'][:lossy[0] if len(lossy) else 0]
     return [vocabs.EOS, *(int(i) for i in ids if i != vocabs.PAD)]
 
   def predict(dataset, *unused, **also_unused):
-    found, asked = [], dataset.as_numpy_iterator()
-    while part := list(itertools.islice(asked, batch)):
+    found, features = [], dataset.as_numpy_iterator()
+    while part := list(itertools.islice(features, batch)):
       prompts = [prompt(f) for _, f in part]
       prompts += [[vocabs.EOS]] * (batch - len(part))  # one compilation
       answers = decode.greedy_decode(run.params, cfg, prompts, steps,
@@ -293,7 +295,7 @@ def predictor(folder: Path, batch: int = 64, steps: int = 32) -> Callable:
 
 class Source:
   """A Task or Mixture of any project, as a stream of examples. Loss is on
-  the targets; inputs, where there are any, stand before them."""
+  the targets; inputs, where there are any, come before them."""
 
   def __init__(self, name: str, length: int, module: str = ''):
     if module:
@@ -320,7 +322,7 @@ class Source:
         self._provider, 'splits') else ()
     self.vocab = _foreign(features['targets'].vocabulary)
     tasks = getattr(self._provider, 'tasks', (self._provider,))
-    # Such a preprocessor may have cut an example, so that it ends nothing.
+    # Such a preprocessor may have cut an example short of its end token.
     self.cuts = any('sequence_length' in inspect.signature(step).parameters
                     for task in tasks for step in task.preprocessors)
 
@@ -345,8 +347,8 @@ class Source:
 
 
 class Examples:
-  """A stream whose place is the number of examples given. Going there draws
-  the ones before again: seqio has no shorter way."""
+  """A stream whose state is the number of examples read. Restoring a state
+  draws the examples before it again: seqio has no faster method."""
 
   def __init__(self, source: Source, split: str, shard: int, shards: int,
                seed: int):
@@ -370,11 +372,11 @@ class Examples:
       targets = ours(example['targets'])
       if targets:
         break
-    whole = not self._source.cuts or (
+    complete = not self._source.cuts or (
         example['targets'][-1] == vocab.theirs[vocabs.EOS])
     return base.Encoded([vocabs.EOS, *inputs, *targets],
                         [0.0] * len(inputs) + [1.0] * len(targets) + [
-                            float(whole)])
+                            float(complete)])
 
   def get_state(self) -> dict:
     return {'n': self._n}

@@ -4,7 +4,7 @@
 
 A run folder, or a folder of runs; event files go to RUN/tensorboard, or to
 DIR/RUN. Tags are train/loss, eval/..., as in the file; the step is the run's.
-Again: they are written anew. A run that has logged nothing yet is passed over.
+A second call replaces the files. A run without metrics is skipped.
 """
 
 import calendar
@@ -18,7 +18,7 @@ from physics_lm.errors import BadInput, command, disk_errors, need
 
 
 def convert(run: Path, out: Path) -> int:
-  """Writes a run's scalars to `out`, if there are any; how many."""
+  """Writes a run's scalars as event files to `out`; returns their number."""
   rows = run_dir.read_rows(run / 'metrics.jsonl')
   if not rows:
     return 0

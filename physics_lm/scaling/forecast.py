@@ -97,8 +97,8 @@ def fit_accuracy_curve(excess: Sequence[float], accuracy: Sequence[float]
 
 def collapsed(curves: Sequence[tuple], entropy: float) -> np.ndarray:
   """[runs, GRID]: the excess loss along each curve (fractions of its tokens,
-  losses), relative to its last. Of runs that are trained alike these nearly
-  coincide, whatever their size (Qiu et al. 2025, arXiv 2507.02119)."""
+  losses), relative to its last. Runs of all sizes with one training recipe
+  nearly coincide (Qiu et al. 2025, arXiv 2507.02119)."""
   out = []
   for fraction, loss in curves:
     excess = np.interp(np.log(GRID), np.log(fraction),
@@ -109,9 +109,9 @@ def collapsed(curves: Sequence[tuple], entropy: float) -> np.ndarray:
 
 def band(forecast: Forecast, tokens: float, curves: Sequence[tuple]
          ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """(tokens, low, high) along the first run of a forecast, which has so many
-  tokens: between the lowest and the highest of the curves, scaled to the limits
-  of its interval."""
+  """(tokens, low, high) along the first run of a forecast, which trains on
+  `tokens` tokens: between the lowest and the highest of the curves, scaled to
+  the limits of its interval."""
   low, high = float(forecast.low[0]), float(forecast.high[0])
   entropy = min(forecast.fit.params['E'], 0.999 * low)
   shape = collapsed(curves, entropy)

@@ -1,8 +1,8 @@
 """Scaling laws as plain functions, and published constants as named sets.
 
-No JAX here, and none needed: the functions use the namespace of the arrays
-they are given, so they take NumPy (float64 throughout) or JAX arrays, also
-under jit, grad and vmap. Units: N parameters, D tokens, C FLOP, S steps, B
+This module imports no JAX: the functions use the namespace of their arguments,
+so they take NumPy arrays (float64 throughout) or JAX arrays, also under jit,
+grad and vmap. Units: N parameters, D tokens, C FLOP, S steps, B
 tokens per batch, L nats per token. Arguments broadcast.
 """
 
@@ -168,8 +168,8 @@ def offset_power(x: Array, c: Array, k: Array, alpha: Array) -> Array:
 
 def speedup(better: Array, worse: Array, asymptote: float, alpha: float
             ) -> Array:
-  """How much less compute reaches `worse` by the recipe that reaches
-  `better` now, when loss is asymptote + k C^-alpha: at any budget."""
+  """The factor by which the recipe of loss `better` needs less compute to reach
+  the loss `worse`, when loss is asymptote + k C^-alpha; at any budget."""
   return ((worse - asymptote) / (better - asymptote))**(1 / alpha)
 
 
@@ -195,7 +195,7 @@ def data_constrained(N: Array, D: Array, U: Array, E: Array, A: Array, B: Array,
 
 
 def _saturating(xp, unique, total, rate):
-  """The effective amount of a total of which so much is unique."""
+  """The effective amount of a total of which `unique` is unique."""
   return unique * (1 - rate * xp.expm1(-(total / unique - 1) / rate))
 
 

@@ -122,8 +122,8 @@ def isoflop(result: approaches.IsoFlop, C: np.ndarray, N: np.ndarray,
     if b.status == 'dropped':
       continue
     if np.isfinite(b.spread):
-      ends = b.N * np.exp(1.96 * b.spread * np.array([-1, 1]))
-      ax.plot(ends, [b.L] * 2, color=figures.INK, linewidth=1.2, zorder=3)
+      bounds = b.N * np.exp(1.96 * b.spread * np.array([-1, 1]))
+      ax.plot(bounds, [b.L] * 2, color=figures.INK, linewidth=1.2, zorder=3)
     ax.plot(b.N, b.L, 'D' if b.status == 'ok' else 'X', color='white',
             markeredgecolor=figures.INK, markersize=6, zorder=4)
   ax.set_xscale('log')
@@ -174,8 +174,8 @@ def envelope(result: approaches.Frontier, C: np.ndarray, L: np.ndarray,
     curves.loglog(np.asarray(C)[mine], np.asarray(L)[mine], linewidth=0.7,
                   color=figures.QUIET, alpha=0.7)
   c, n, _, loss = result.points.T
-  many = len(c) > 60
-  curves.plot(c, loss, '-' if many else 'o', color=figures.COLOURS[1],
+  dense = len(c) > 60  # points
+  curves.plot(c, loss, '-' if dense else 'o', color=figures.COLOURS[1],
               markersize=4, linewidth=1.6)
   curves.set_ylabel('loss, nats per token', fontsize=9)
   figures.title(curves, 'Training curves and their envelope')

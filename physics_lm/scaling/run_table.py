@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def sizes(config: ConfigDict, vocab: int) -> dict[str, float]:
   """N (parameters with embeddings), N_ne (without), D (training tokens) and
   C_<convention> (training FLOPs by each of flops.CONVENTIONS) of a config over
-  a vocabulary of so many entries. Raises BadInput."""
+  a vocabulary of `vocab` entries. Raises BadInput."""
   form = model_config(config, vocab)
   count = flops.parameters(form)
   tokens = config.steps * config.data.batch_size * config.data.seq_len
