@@ -272,7 +272,7 @@ def test_list_shows_every_column(tmp_path):
   assert head.split() == ['id', 'run', 'params', 'tokens', 'exposures',
                           'FLOPs', 'time', 'memory', 'state', 'overrides']
   assert f'steps=5 init_from={parent.id}' in second and 'steps=4' in first
-  assert 'model.width=16' in common and 'steps' not in common
+  assert 'model.width=16' in common and ' steps=' not in common
   assert parent.id in first and 'kind=child' in second and 'new' in first
   assert total.startswith('2 runs')
 
@@ -351,7 +351,7 @@ def test_list_names_runs_that_do_not_fit(tmp_path):
       'model.width': 1280, 'model.depth': 36, 'model.heads': 20,
       'model.dtype': 'bfloat16', 'data.seq_len': 1024, 'data.batch_size': 64})
   text = cost.cost_table([big], tmp_path, 'tpu-v5e')
-  assert '1 of 1 runs want more than the 16GB of a tpu-v5e' in text
+  assert '1 of 1 runs need more than the 16GB of a tpu-v5e' in text
   cut = override(big.config, {
       'runtime.mesh.fsdp': 16, 'runtime.remat': True})
   small = sweep.Run(big.config_file, big.overrides | {
