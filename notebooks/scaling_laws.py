@@ -35,9 +35,9 @@ import pandas as pd
 from IPython.display import Markdown
 
 from physics_lm import figures
+from physics_lm.model.config import ModelConfig
 from physics_lm.scaling import flops, laws, plots
 from physics_lm.scaling.fitting import approaches, diagnose, fits
-from physics_lm.model.config import ModelConfig
 
 RAW = 'https://raw.githubusercontent.com/'
 CHINCHILLA = os.environ.get(
@@ -54,8 +54,8 @@ DRAWS = int(os.environ.get('DRAWS', 2000))  # of each bootstrap
 # %% [markdown]
 # ## 1. One publication, two objectives
 #
-# Besiroglu et al. 2024 read 245 runs off a figure of Hoffmann et al. 2022 and
-# fitted them again (five outliers left out). The stated objective is Huber
+# Besiroglu et al. 2024 extracted 245 runs from a figure of Hoffmann et al. 2022
+# and fitted them again (five outliers left out). The stated objective is Huber
 # with delta 1e-3 on log loss. Below, each set of parameters is judged by that
 # objective and by the sum of absolute residuals.
 
@@ -128,7 +128,8 @@ plots.residuals(huber)
 # extrapolates, allocation much less.
 
 # %%
-plots.holdout_errors(diagnose.holdout(huber, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)))
+plots.holdout_errors(
+    diagnose.holdout(huber, (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)))
 
 # %% [markdown]
 # ## 2. What is counted
@@ -144,13 +145,14 @@ gems = pd.read_json(GEMSTONES, lines=True)
 def count(width, depth):
   """(N, N without embeddings, FLOPs per token from each matrix product): heads
   of 128, two queries to a key, gated MLP of ratio 4, two tables of 50,304."""
-  s = ModelConfig(vocab=50_304, depth=depth, width=width, heads=width // 128,
-            kv_heads=max(width // 256, 1), mlp_width=4 * width,
-            mlp='gated_silu', norm='rmsnorm', bias=False, tie_embeddings=False,
-            qk_norm=False, rope_fraction=1.0, rope_theta=1e4, dropout=0.0,
-            dtype='float32', remat=False, attention='xla')
-  return (flops.parameters(s).total, flops.parameters(s).rest,
-          flops.train_per_token(s, 2048, 'detailed')['total'])
+  cfg = ModelConfig(
+      vocab=50_304, depth=depth, width=width, heads=width // 128,
+      kv_heads=max(width // 256, 1), mlp_width=4 * width, mlp='gated_silu',
+      norm='rmsnorm', bias=False, tie_embeddings=False, qk_norm=False,
+      rope_fraction=1.0, rope_theta=1e4, dropout=0.0, dtype='float32',
+      remat=False, attention='xla')
+  return (flops.parameters(cfg).total, flops.parameters(cfg).rest,
+          flops.train_per_token(cfg, 2048, 'detailed')['total'])
 
 
 n, bare, detailed = np.array([count(w, d) for w, d in zip(

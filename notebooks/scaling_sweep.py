@@ -13,10 +13,11 @@
 #
 # A random context-free grammar has an exact law of the next symbol, so the
 # entropy of its strings is known: no model has a lower loss. Runs of many sizes
-# and lengths on it give the plots of Kaplan et al. 2020 and Hoffmann et al. 2022;
-# beside each stands what a fit should find. In two bioD worlds person k is drawn
-# with probability ~ k^-(1 + a): there theory gives the exponents too. Runs, table
-# and claims are those of `experiments/scaling_sweep.py`; here they are shown.
+# and lengths on it give the plots of Kaplan et al. 2020 and Hoffmann et al.
+# 2022; beside each stands what a fit should find. In two bioD worlds person k
+# is drawn with probability ~ k^-(1 + a): there theory gives the exponents too.
+# Runs, table and claims are those of `experiments/scaling_sweep.py`; here they
+# are shown.
 
 # %%
 # %matplotlib inline
@@ -86,8 +87,8 @@ pd.DataFrame(rows)
 # %% [markdown]
 # ## Equal compute (Hoffmann et al., approach 2): the grammar
 #
-# At each budget the loss has its minimum at some size, which is estimated by the
-# vertex of a parabola. The bars are 95 % by linearisation.
+# At each budget the loss has its minimum at some size, which is estimated by
+# the vertex of a parabola. The bars are 95 % by linearisation.
 
 # %%
 iso = df[df.role == 'isoflop']
@@ -142,12 +143,12 @@ pd.DataFrame(diagnose.compare(N, D, L))
 # %% [markdown]
 # ## Why the grammar's fitted E is too low
 #
-# Take the surface with E fixed at the entropy for the truth, add to it one way in
-# which the runs differ from it, and fit again: which of them moves E? In
+# Take the surface with E fixed at the entropy for the truth, add to it one way
+# in which the runs differ from it, and fit again: which of them moves E? In
 # logarithms of the excess loss: the differences between seeds, drawn by whole
-# seeds of a budget; with each budget's mean; with what remains at each size, the
-# shape inside a budget; with both. Last, two other laws (next cells) as the truth.
-# The median and the middle 90 % of 60 tables.
+# seeds of a budget; with each budget's mean; with what remains at each size,
+# the shape inside a budget; with both. Last, two other laws (next cells) as the
+# truth. The median and the middle 90 % of 60 tables.
 
 # %%
 sharp = sweep_analysis.P_BOUNDS | core.fixed_bounds(E=entropy)
@@ -195,12 +196,12 @@ pd.DataFrame([*rows, {'truth': 'the runs themselves', 'E': f.params['E']},
 
 # %% [markdown]
 # Shapes inside budgets depend on how the limits of size and data combine.
-# `laws.p_norm` fits that as well: E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p), where
-# p = 1 is the sum. By `laws.size_dependent_exponent`, E + K N^-alpha D^-(beta +
-# gamma ln N), sizes differ in their exponent in D and none has a limit of its own.
-# Both were tried after the runs. Lack of fit: the mean square of the points about
-# the law over that of seeds about their point (1: none), in logarithms of the loss,
-# least squares.
+# `laws.p_norm` fits that as well: E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p),
+# where p = 1 is the sum. By `laws.size_dependent_exponent`, E + K N^-alpha
+# D^-(beta + gamma ln N), sizes differ in their exponent in D and none has a
+# limit of its own. Both were tried after the runs. Lack of fit: the mean square
+# of the points about the law over that of seeds about their point (1: none), in
+# logarithms of the loss, least squares.
 
 # %%
 rows = []
@@ -231,8 +232,8 @@ for name, law, count in (
 pd.DataFrame(rows)
 
 # %% [markdown]
-# E by each law, of parts of the runs and at other learning rates (interval: 95 %
-# of 200 refits over runs, exponents by size).
+# E by each law, of parts of the runs and at other learning rates (interval: 95
+# % of 200 refits over runs, exponents by size).
 
 # %%
 plan = exp.SCALES['cpu']['grammar']
@@ -277,8 +278,8 @@ figures.labels(ax, 'parameters N (bars: 95 %; dotted: theory)',
 fig
 
 # %% [markdown]
-# What is learned last: to predict that a string stops here takes the rules of the
-# root. Left, the excess loss of all tokens; right, of end tokens.
+# What is learned last: to predict that a string stops here takes the rules of
+# the root. Left, the excess loss of all tokens; right, of end tokens.
 
 # %%
 fig, axes = figures.grid(columns=2, width=4.6, height=3.4)
@@ -294,9 +295,9 @@ fig
 # %% [markdown]
 # ## Power laws of the excess loss (Kaplan et al.)
 #
-# The best run of each budget; each size that is a third or less of the best of its
-# budget, at its longest (data abound); sizes three times the best and more, by
-# their length (only data are short).
+# The best run of each budget; each size that is a third or less of the best of
+# its budget, at its longest (data abound); sizes three times the best and more,
+# by their length (only data are short).
 
 # %%
 fig, axes = figures.grid(columns=3, width=3.8, height=3.3)
@@ -331,9 +332,10 @@ sweep_analysis.cooldowns(df)[['budget', 'seed', 'N', 'D', 'loss',
                               'loss_cooldown', 'difference']]
 
 # %% [markdown]
-# Learning rates, means over the sizes of a budget: the one where the fitted bowl is
-# lowest, over the one used; what it would save of the loss, in per cent; what one
-# rate for all sizes would; what the best single run would (with luck in it).
+# Learning rates, means over the sizes of a budget: the one where the fitted
+# bowl is lowest, over the one used; what it would save of the loss, in per
+# cent; what one rate for all sizes would; what the best single run would (with
+# luck in it).
 
 # %%
 tuned = sweep_analysis.tuned_rates(df)
