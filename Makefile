@@ -18,7 +18,8 @@ quickstart: .venv/.ready
 	$(BIN)/python -m physics_lm.launch experiments/knowledge_extraction.py --scale=quickstart
 	$(BIN)/python -m physics_lm.report experiments/knowledge_extraction.py --scale=quickstart --out=runs/reports
 
-# A process a core; a file's tests share what they compile, so it stays whole.
+# A process a core; the tests of a file share what they compile, so one process
+# runs them all.
 PARALLEL := -n logical --maxprocesses=8 --dist=loadfile
 # A worker a core: threads of NumPy's linear algebra beside them only wait for
 # one another (ten times slower).
@@ -55,7 +56,7 @@ test-interop: .venv/.interop
 lint: .venv/.ready
 	$(BIN)/ruff check .
 
-# Tokens/s of pipeline and step, start-up, checkpoints, beside the matmul peak;
+# Tokens/s of loader and step, start-up, checkpoints, beside the matmul peak;
 # then the step in turn with PyTorch's, where that is installed ('.[bench]').
 bench: .venv/.ready
 	$(BIN)/python bench/bench.py

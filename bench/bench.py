@@ -2,7 +2,7 @@
 
   python bench/bench.py [--quick] [--json=FILE] [--out=bench/RESULTS.md]
 
-Tokens/s of the pipeline and of the train step at three sizes beside the
+Tokens/s of the loader and of the train step at three sizes beside the
 machine's matmul peak, start-up time, checkpoint time. Every figure is the
 median of repeats, with the least and the greatest. Nothing here is a test:
 timings are read by people.
@@ -18,9 +18,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-from physics_lm.config import override
-from physics_lm.mixture import load_mixture
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -38,6 +35,8 @@ from physics_lm import (
   sweep,
   train_step,
 )
+from physics_lm.config import override
+from physics_lm.mixture import load_mixture
 from physics_lm.scaling import flops
 
 # name: (overrides, rows a step); 4,096 tokens a step or so on a CPU.
@@ -79,15 +78,15 @@ def matmul_peak(repeats: int, dtype='float32') -> list[float]:
       lambda: product(a, a).block_until_ready(), repeats)]
 
 
-def pipeline_speed(repeats: int, length: int = 512) -> list[float]:
+def loader_speed(repeats: int, length: int = 512) -> list[float]:
   """Tokens/s of one core making rows of 100,000 people's biographies."""
   data = load_mixture(override(default.get_config(), {
       'worlds.bios.people': 100_000, 'data.seq_len': length,
       'data.tasks.qa.weight': 0.0}))
   batches = loader.host_batches([data], 64, range(64), 0, prefetch=0)
   count = 10
-  work = lambda: [next(batches) for _ in range(count)]
-  return [count * 64 * length / s for s in timed(work, repeats)]
+  return [count * 64 * length / s for s in timed(
+      lambda: [next(batches) for _ in range(count)], repeats)]
 
 
 def step_speed(overrides: dict, repeats: int):
@@ -120,12 +119,12 @@ def step_speed(overrides: dict, repeats: int):
 
 def checkpoint_speed(overrides: dict, repeats: int):
   """(megabytes, seconds that save() holds the loop, seconds until it is on
-  disk) of a whole training state."""
+  disk) of a training state."""
   config = override(default.get_config(), overrides)
   trainer = train_step.build(config, load_mixture(config))
   state = trainer.init()
   size = sum(x.nbytes for x in jax.tree.leaves(state)) / 1e6
-  held, whole = [], []
+  held, total = [], []
   folder = Path(tempfile.mkdtemp())
   try:
     saved = checkpoint.Checkpoints(folder)
@@ -134,11 +133,11 @@ def checkpoint_speed(overrides: dict, repeats: int):
       saved.save(i, state.params, (state.step, state.opt), {'step': i})
       held.append(time.perf_counter() - began)
       saved.wait()
-      whole.append(time.perf_counter() - began)
+      total.append(time.perf_counter() - began)
     saved.close()
   finally:
     shutil.rmtree(folder)
-  return size, held[1:], whole[1:]
+  return size, held[1:], total[1:]
 
 
 def start_up(repeats: int) -> list[float]:
@@ -181,7 +180,7 @@ def main():
   n = 2 if a.quick else 5
   raw, lines = {'machine': machine()}, []
 
-  def tell(name, values, unit, scale=1.0, note=''):
+  def add_row(name, values, unit, scale=1.0, note=''):
     raw[name] = list(values)
     mid, low, high = (v / scale for v in spread(values))
     lines.append(f'| {name} | {mid:.3g} | {low:.3g} to {high:.3g} | {unit} | '
@@ -190,20 +189,20 @@ def main():
 
   peak = matmul_peak(n)
   top = max(peak)
-  tell('matmul peak, float32', peak, 'GFLOP/s', 1e9)
-  tell('pipeline, one core', pipeline_speed(n), 'M tokens/s', 1e6,
-       'biographies, rows of 512')
+  add_row('matmul peak, float32', peak, 'GFLOP/s', 1e9)
+  add_row('loader, one core', loader_speed(n), 'M tokens/s', 1e6,
+          'biographies, rows of 512')
   for name, overrides in SIZES.items():
     speeds, work, compiling = step_speed(overrides, n)
     share = np.median(speeds) * work / top
-    tell(f'train step: {name}', speeds, 'k tokens/s', 1e3,
-         f'{share:.0%} of the peak ({work / 1e6:.2f} MFLOP a token), compiled '
-         f'in {compiling:.1f} s')
+    add_row(f'train step: {name}', speeds, 'k tokens/s', 1e3,
+            f'{share:.0%} of the peak ({work / 1e6:.2f} MFLOP a token), '
+            f'compiled in {compiling:.1f} s')
   for name, overrides in SIZES.items():
-    size, held, whole = checkpoint_speed(overrides, n)
-    tell(f'checkpoint holds the loop: {name}', held, 'ms', 1e-3,
-         f'{size:.1f} MB; on disk after {np.median(whole) * 1e3:.0f} ms')
-  tell('start to end of a one-step run', start_up(n), 's')
+    size, held, total = checkpoint_speed(overrides, n)
+    add_row(f'checkpoint holds the loop: {name}', held, 'ms', 1e-3,
+            f'{size:.1f} MB; on disk after {np.median(total) * 1e3:.0f} ms')
+  add_row('start to end of a one-step run', start_up(n), 's')
   text = (f'# Benchmark\n\n{raw["machine"]}\n\nMedian of {n}; written by '
           '`make bench`.\n\n| what | median | range | unit | note |\n'
           '|---|---|---|---|---|\n' + '\n'.join(lines) + '\n')

@@ -15,9 +15,6 @@ import sys
 import time
 from pathlib import Path
 
-from physics_lm.config import override
-from physics_lm.model.config import model_config
-
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
@@ -80,7 +77,9 @@ def decode_speed(seconds: float) -> dict:
   import numpy as np
 
   from configs import default
+  from physics_lm.config import override
   from physics_lm.model import decode, decoder
+  from physics_lm.model.config import model_config
   config = override(default.get_config(), {
       'model.width': 256, 'model.depth': 4, 'model.dtype': 'bfloat16'})
   cfg = model_config(config, 2048)

@@ -16,9 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-from physics_lm.config import override
-from physics_lm.mixture import load_mixture
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
@@ -55,7 +52,7 @@ def measure(step, tokens: int, seconds: float) -> list[float]:
   return out
 
 
-def tell(a, name: str, speeds: list[float], **more):
+def print_speed(a, name: str, speeds: list[float], **more):
   """Prints what was measured."""
   middle = sorted(speeds)[len(speeds) // 2]
   if a.json:
@@ -82,6 +79,8 @@ def main():
 
   from configs import default
   from physics_lm import train_step
+  from physics_lm.config import override
+  from physics_lm.mixture import load_mixture
   from physics_lm.scaling import flops
   s = a.shape
   M = a.members
@@ -119,10 +118,10 @@ def main():
     speeds = measure(step, M * s['B'] * s['T'], a.seconds)
   device = jax.devices()[0]
   stats = device.memory_stats() or {}
-  tell(a, 'physics_lm', speeds, devices=jax.device_count(),
-       device=device.device_kind, compile_seconds=round(compiled, 1),
-       flops_per_token=flops.per_token(made.cfg, s['T']),
-       peak_bytes=stats.get('peak_bytes_in_use'))
+  print_speed(a, 'physics_lm', speeds, devices=jax.device_count(),
+              device=device.device_kind, compile_seconds=round(compiled, 1),
+              flops_per_token=flops.per_token(made.cfg, s['T']),
+              peak_bytes=stats.get('peak_bytes_in_use'))
 
 
 if __name__ == '__main__':

@@ -91,9 +91,10 @@ def main():
     float(loss.detach())  # waits
 
   speeds = ours.measure(step, B * T, a.seconds)
-  ours.tell(a, 'torch, compiled' if a.compile else 'torch, eager', speeds,
-            device=torch.cuda.get_device_name() if device == 'cuda' else 'cpu',
-            torch=torch.__version__)
+  ours.print_speed(
+      a, 'torch, compiled' if a.compile else 'torch, eager', speeds,
+      device=torch.cuda.get_device_name() if device == 'cuda' else 'cpu',
+      torch=torch.__version__)
 
 
 if __name__ == '__main__':

@@ -99,8 +99,8 @@ def test_a_preempted_job_saves_is_queued_again_and_resumes(experiment):
   job = run_dir.read_json(at / 'slurm.json')['job']
   # What Slurm sends before it takes a job away for another, or for its time.
   subprocess.run(['scancel', '--signal=USR2', job], check=True)
-  saved = lambda: any(p.name.isdigit() for p in at.glob('checkpoints/*'))
-  wait(saved, folder, 60)
+  wait(lambda: any(p.name.isdigit() for p in at.glob('checkpoints/*')),
+       folder, 60)
   wait(lambda: run_dir.is_done(at), folder, 400)  # Slurm waits two minutes
   logs = ''.join(p.read_text() for p in folder.rglob('.slurm/*.out'))
   assert 'stopped by SIGTERM at step' in logs and 'resuming at step' in logs

@@ -15,10 +15,10 @@ from tests.conftest import TINY
 
 
 def pytest_ignore_collect(config):
-  """These files are read only when asked for; a library that is missing then
+  """These files are read only with `-m interop`; a library that is missing then
   is an error, not a reason to skip."""
-  asked = config.option.markexpr
-  return True if 'interop' not in asked or 'not interop' in asked else None
+  marks = config.option.markexpr
+  return True if 'interop' not in marks or 'not interop' in marks else None
 
 
 def untrained(folder, changes=None):
@@ -45,7 +45,7 @@ def untrained(folder, changes=None):
 
 @pytest.fixture(scope='session')
 def trained_run(tmp_path_factory):
-  """A run that has learnt its few people by heart."""
+  """A run that has memorised its few people."""
   folder = tmp_path_factory.mktemp('runs') / 'trained'
   train.run(override(default.get_config(), TINY | {
       'runtime.mesh.data': 1, 'steps': 150, 'optim.learning_rate': 1e-2,

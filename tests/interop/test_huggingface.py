@@ -273,11 +273,11 @@ def test_broken_folders(tmp_path, capsys):
   with pytest.raises(BadInput, match='wanted a folder of transformers'):
     huggingface.bring(tmp_path, tmp_path / 'e')
   sidecar = tmp_path / 'out' / huggingface.SIDECAR
-  told = sidecar.read_text()
-  sidecar.write_text(told.replace('"sha256": "', '"sha256": "0'))
+  text = sidecar.read_text()
+  sidecar.write_text(text.replace('"sha256": "', '"sha256": "0'))
   with pytest.raises(BadInput, match='wanted 0'):
     huggingface.bring(tmp_path / 'out', tmp_path / 'd')
-  sidecar.write_text(told)
+  sidecar.write_text(text)
   with pytest.raises(BadInput, match='is not empty'):
     huggingface.bring(tmp_path / 'out', tmp_path / 'run')
   shutil.copytree(tmp_path / 'out', tmp_path / 'lacks')

@@ -73,7 +73,10 @@ def test_a_task_gives_what_the_world_does(tiny):
 
 
 def test_validation_is_held_out_and_ends():
-  splits = lambda name: seqio.get_mixture_or_task(f'physics_lm/{name}').splits
+
+  def splits(name):
+    return seqio.get_mixture_or_task(f'physics_lm/{name}').splits
+
   # Its people are all in `bio`: only questions are held out.
   assert 'validation' not in splits('bios_single')
   assert 'validation' in splits('bios_single_qa')
@@ -246,8 +249,10 @@ def test_rows_of_a_foreign_task(tmp_path, name):
 def test_a_document_longer_than_a_row_is_whole():
   """Rows cut it where they end, and only where it ends does it end."""
   import tensorflow as tf
-  texts = lambda split, shuffle_files, seed=None: (
-      tf.data.Dataset.from_tensor_slices({'targets': ['x' * 300, 'y' * 9]}))
+
+  def texts(split, shuffle_files, seed=None):
+    return tf.data.Dataset.from_tensor_slices(
+        {'targets': ['x' * 300, 'y' * 9]})
 
   def cut(ds, sequence_length):  # a preprocessor that wants a length
     return ds.map(lambda e: e | {

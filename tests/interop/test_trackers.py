@@ -74,8 +74,8 @@ def test_a_run_without_metrics_is_passed_over(tmp_path, capsys):
   (tmp_path / 'b').mkdir()
   (tmp_path / 'b/metrics.jsonl').touch()
   tensorboard.main([str(tmp_path)])
-  told = capsys.readouterr().out
-  assert told.count('13 scalars') == 2 and 'b: no metrics yet' in told
+  out = capsys.readouterr().out
+  assert out.count('13 scalars') == 2 and 'b: no metrics yet' in out
 
 
 def records(path):
@@ -138,8 +138,10 @@ def test_an_offline_report_holds_the_figure_and_the_table(tmp_path):
       'experiment': 'knowledge', 'scale': 'cpu'}, df, tmp_path / 'f.png')
   folder, config, (row, *_) = stored(tmp_path)
   assert config['scale'] == 'cpu'
-  key = lambda name, leaf: row.get(name, {}).get(leaf) or row.get(
-      f'{name}.{leaf}')
+
+  def key(name, leaf):
+    return row.get(name, {}).get(leaf) or row.get(f'{name}.{leaf}')
+
   picture = folder / 'files' / key('figure', 'path')
   assert picture.read_bytes() == (tmp_path / 'f.png').read_bytes()
   table = json.loads((folder / 'files' / key('table', 'path')).read_text())

@@ -1,4 +1,4 @@
-"""Tokenizers that need libraries: exact, the same anew, the published ids."""
+"""Tokenizers that need libraries: exact, reproducible, the published ids."""
 
 import json
 import subprocess
