@@ -62,7 +62,12 @@ def experiments(committed: Path) -> Iterator[Experiment]:
               if results.records_path(committed, path.stem, s).exists()]
     if scales:
       found.append(_read(path, scales, committed))
-  return iter(sorted(found, key=lambda e: (e.part, e.name)))
+  return iter(sorted(found, key=_position))
+
+
+def _position(x: Experiment) -> tuple:
+  """Parts of the papers first, in order; then what else there is."""
+  return not x.part.startswith('Part'), x.part, x.name
 
 
 def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
