@@ -1,7 +1,7 @@
 """Architectures of Part 3.3, sections 7 and 9: {name: {key: value}}.
 
-Without any: GPT-2 with rotary embeddings on a quarter of each head. `moe` wants
-model.num_experts beside it.
+No overrides: GPT-2 with rotary embeddings on a quarter of each head. `moe` also
+needs model.num_experts.
 """
 
 _LLAMA = {'model.norm': 'rmsnorm', 'model.bias': False,

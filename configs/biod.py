@@ -1,14 +1,16 @@
-"""bioD, knowledge counted in bits (Part 3.3): 4,000 people, 100 exposures.
+"""bioD: knowledge capacity in bits (Part 3.3); 4,000 people, 100 exposures.
 
 python -m physics_lm.train --config=configs/biod.py --workdir=runs/bits
 
-Variant `compressed`: evaluated again with weights quantised or pruned.
+Variant `compressed` also evaluates quantised and pruned weights.
 """
+
+from ml_collections import ConfigDict
 
 from configs import default
 
 PEOPLE, EXPOSURES = 4000, 100
-ENTRIES = 16  # a step: two rows of 88 tokens, each eight entries of 11
+ENTRIES = 16  # of a step: two rows of 88 tokens with eight entries of 11 each
 COMPRESSIONS = {  # name: keys of the evaluation
     **{f'{m}{b}': {'compress': m, 'bits': b}
        for m in ('nearest', 'gptq') for b in (8, 6, 5, 4, 3)},
@@ -16,7 +18,8 @@ COMPRESSIONS = {  # name: keys of the evaluation
        for m in ('prune', 'prune_units') for k in (0.9, 0.75, 0.5)}}
 
 
-def get_config(variant: str = ''):
+def get_config(variant: str = '') -> ConfigDict:
+  """bioD; variant: '' or 'compressed'. Raises ValueError."""
   if variant not in ('', 'compressed'):
     raise ValueError(f"variant is {variant!r}, wanted none or 'compressed'")
   c = default.get_config()

@@ -1,14 +1,13 @@
-"""Biographies and questions (Part 3.1).
+"""bioS biographies and questions (Part 3.1, section 3).
 
   python -m physics_lm.train --config=configs/biographies.py:multi5_permute \
       --workdir=runs/biographies
 
-The text after the colon is the variant of the biographies; mixed training,
-Result 1. `compact` before it is a world of 2,000 people in which a name, a
-value or the words between them are one token, so that a text has 27 tokens,
-and a recipe that shows what is extracted in minutes of one core; after it,
-`pretrain` trains on biographies alone and `finetune` on questions, with loss
-on their answers, from the run `init_from`:
+The text after the colon is the variant of bioS; training is mixed (Result 1).
+With the prefix `compact_`, the world has 2,000 people, and a name, a value or
+the words between them are one token: a biography has 27 tokens, and a run takes
+minutes of one core. The suffix `_pretrain` trains on biographies alone, and
+`_finetune` on questions, with loss on the answers, from the run `init_from`:
 
   python -m physics_lm.train --config=configs/biographies.py:compact_single \
       --workdir=runs/mixed
@@ -19,6 +18,8 @@ on their answers, from the run `init_from`:
       --config.init_from=runs/pretrained
 """
 
+from ml_collections import ConfigDict
+
 from configs import default
 
 COMPACT_WORLD = {
@@ -27,7 +28,8 @@ COMPACT_WORLD = {
     'majors': 40, 'employers': 40, 'templates': 3}
 
 
-def get_config(variant: str = 'multi5_permute'):
+def get_config(variant: str = 'multi5_permute') -> ConfigDict:
+  """A variant of bioS, or `compact_VARIANT[_STAGE]`: see above."""
   c = default.get_config()
   name, _, rest = variant.partition('_')
   if name == 'compact':
@@ -39,10 +41,10 @@ def get_config(variant: str = 'multi5_permute'):
   return c
 
 
-def _compact(c, stage: str):
-  """Weight decay is what decides: a model that forgets a fact before it reads
-  it again cannot learn answers by heart, and shares what texts and questions
-  have in common."""
+def _compact(c: ConfigDict, stage: str):
+  """Sets the compact recipe. Weight decay matters most: a model that forgets a
+  fact between two exposures cannot memorise answers apart from biographies, so
+  it learns a representation that both share."""
   c.worlds.bios.update(COMPACT_WORLD)
   c.data.vocab, c.data.seq_len, c.data.batch_size = 'piece', 112, 32
   c.model.width, c.model.depth, c.model.heads = 128, 2, 4

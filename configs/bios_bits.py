@@ -1,17 +1,21 @@
-"""bioS, knowledge counted in bits (Part 3.3): a fresh wording each time.
+"""bioS: knowledge capacity in bits (Part 3.3); new templates at each exposure.
 
 python -m physics_lm.train --config=configs/bios_bits.py --workdir=runs/bits
 
-A thousand shuffled tellings of each person stand for fresh ones. Small pools
-keep the vocabulary, and so the embedding, small beside the layers.
+A thousand permuted biographies of each person approximate a new one at every
+exposure. Small pools keep the vocabulary, and so the embedding, small compared
+to the layers.
 """
+
+from ml_collections import ConfigDict
 
 from configs import default
 
 PEOPLE, EXPOSURES = 500, 100
 
 
-def get_config():
+def get_config() -> ConfigDict:
+  """bioS, 500 people, 100 exposures."""
   c = default.get_config()
   w = c.worlds.bios
   w.people, w.variant = PEOPLE, 'multi1000_permute'

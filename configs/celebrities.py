@@ -1,21 +1,24 @@
-"""Many texts about some people, one about the others (Part 3.1, section 6).
+"""Celebrities with five biographies, a minority with one (Part 3.1, section 6).
 
   python -m physics_lm.train --config=configs/celebrities.py:both --workdir=A
   python -m physics_lm.train --config=configs/celebrities.py:ask_celebrity \
       --workdir=B --config.init_from=A
 
-`both` reads of celebrities (five shuffled texts each) and of a minority (one
-shuffled text each), `minority` of the latter alone; `ask_celebrity` and
-`ask_minority` finetune on questions about half of either. The evaluations
-`minority` and `celebrity` are of questions about either.
+`both` trains on biographies of celebrities (multi5+permute) and of a minority
+(single+permute1), `minority` on the minority's alone; `ask_celebrity` and
+`ask_minority` finetune on questions about P_train of that group. The
+evaluations `minority` and `celebrity` ask about each group.
 """
+
+from ml_collections import ConfigDict
 
 from configs import default, manipulation
 
 VARIANTS = ('both', 'minority', 'ask_celebrity', 'ask_minority')
 
 
-def get_config(variant: str = 'both'):
+def get_config(variant: str = 'both') -> ConfigDict:
+  """One of VARIANTS. Raises ValueError."""
   if variant not in VARIANTS:
     raise ValueError(f'variant is {variant!r}, wanted one of '
                      f'{", ".join(VARIANTS)}')
@@ -30,7 +33,8 @@ def get_config(variant: str = 'both'):
   c.worlds.minority.variant = 'single_permute1'
   c.data.seq_len, c.data.batch_size = 160, 12
   c.data.tasks = {
-      # Entries are drawn alike: five of a celebrity for one of a minority.
+      # Every biography is drawn equally often: five of a celebrity for one of
+      # a minority.
       'minority': default.task('minority', 'bio', 1 / 6),
       'celebrity': default.task('celebrity', 'bio', 5 / 6),
       'qa_minority': default.task('minority', 'qa_train', 0.0, 'answers'),

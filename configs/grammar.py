@@ -1,16 +1,19 @@
-"""Strings of a random context-free grammar, judged by their exact law.
+"""Strings of a random context-free grammar, evaluated against its exact law.
 
   python -m physics_lm.train --config=configs/grammar.py --workdir=runs/grammar
 
-Rows of 128 tokens hold three strings or so; a string that does not fit at a
-row's end is left out, which tilts training towards shorter strings. What is
-reported, evals/grammar.py, is of strings as the grammar draws them.
+Rows of 128 tokens hold about three strings. A string that does not fit at the
+end of a row is dropped, so training data favour shorter strings; the evaluation
+(evals/grammar.py) uses strings as the grammar draws them.
 """
+
+from ml_collections import ConfigDict
 
 from configs import default
 
 
-def get_config():
+def get_config() -> ConfigDict:
+  """Strings of the default grammar."""
   c = default.get_config()
   c.worlds = {'cfg': default.grammar()}
   c.data.seq_len, c.data.batch_size = 128, 8

@@ -1,22 +1,25 @@
-"""iGSM (Parts 2.1 and 2.2): reasoning step by step, and from mistakes.
+"""iGSM (Parts 2.1 and 2.2): step-by-step reasoning, also on retry data.
 
 python -m physics_lm.train --config=configs/igsm.py --workdir=runs/igsm
 python -m physics_lm.train --config=configs/igsm.py:med --workdir=runs/med \\
   --config.worlds.igsm.retry_rate=0.5
 
 `small` (the default) is for one CPU: a hierarchy of two levels, two items on
-each, two names for them, op 1 to 3, modulus 5, letters in alphabetical order
-(so that op 4 would need a letter never seen), loss on solutions only; 0.2M
-parameters, two minutes of a core: about 80, 75 and 60 % of the problems solved
-at op 1, 2 and 3. `gpu` is for ten minutes of one data-centre
-GPU: op to 10, modulus 7, 14M parameters. `med` and `hard` are the paper's
-problems, model and steps, in tokens of whole phrases: about a day. With
-`_best_of`, `_probes` or `_regret` behind it, the same runs are also evaluated
-by the best of many solutions, by probes, or by retrying upon regret.
+each, two names for them, op 1 to 3, modulus 5, variables in alphabetical order
+(so op 4 would need a letter that no training solution has), loss on solutions
+only; 0.2M parameters, two minutes of a core: about 80, 75 and 60 % of the
+problems solved at op 1, 2 and 3. `gpu` is for ten minutes of one data-centre
+GPU: op up to 10, modulus 7, 14M parameters. `med` and `hard` have the paper's
+problems, model and steps, but a token for each phrase: about a day. The suffix
+`_best_of`, `_probes` or `_regret` adds evaluations: best of N, V-probes, or
+beam search and retry upon regret.
 """
+
+from ml_collections import ConfigDict
 
 from configs import default
 
+# max_op, max_edge, seq_len, batch_size, steps, weight_decay
 SIZES = {'gpu': (10, 12, 384, 192, 8000, 0.05),
          'med': (15, 20, 448, 512, 100_000, 0.05),
          'hard': (21, 28, 640, 256, 200_000, 0.03)}
@@ -28,10 +31,11 @@ EVALS = {'': {}, 'best_of': {'best_of': 'best_of_n'},
                     'regret': 'retry_upon_regret'}}
 
 
-def get_config(variant='small'):
+def get_config(variant: str = 'small') -> ConfigDict:
+  """A size, then optionally one of EVALS. Raises ValueError."""
   size, _, more = variant.partition('_')
   if size not in ('small', *SIZES) or more not in EVALS:
-    raise ValueError(f'variant {variant!r}, wanted small, gpu, med or hard, '
+    raise ValueError(f'variant is {variant!r}, wanted small, gpu, med or hard, '
                      'each also with _best_of, _probes or _regret')
   c = default.get_config()
   c.worlds = {'igsm': default.igsm()}
@@ -50,7 +54,8 @@ def get_config(variant='small'):
   w, m = c.worlds.igsm, c.model
   if size == 'small':
     w.max_op, w.max_edge, w.max_depth, w.max_width = 3, 4, 2, 2
-    w.modulus, w.hierarchies, w.subcategories, w.items_per_subcategory = 5, 'pier', 1, 2
+    w.modulus, w.hierarchies = 5, 'pier'
+    w.subcategories, w.items_per_subcategory = 1, 2
     w.variable_names = 'alphabetical'
     c.data.tasks.train.loss = 'answers'
     c.data.seq_len, c.data.batch_size, c.steps = 160, 4, 5000
@@ -65,7 +70,8 @@ def get_config(variant='small'):
   c.optim.warmup_steps, c.optim.final_lr_fraction = 1000, 0.01
   c.log.every, c.checkpoint.every = 200, 2000
   if size == 'gpu':
-    w.modulus, w.hierarchies, w.subcategories, w.items_per_subcategory = 7, 'harbor', 1, 10
+    w.modulus, w.hierarchies = 7, 'harbor'
+    w.subcategories, w.items_per_subcategory = 1, 10
     m.depth, m.width, m.heads = 8, 384, 6
     c.runtime.workers = 14
   return c

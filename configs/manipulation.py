@@ -1,31 +1,34 @@
-"""Tasks about what is known of people (Part 3.2).
+"""Knowledge manipulation: tasks on the facts of biographies (Part 3.2).
 
   python -m physics_lm.train --config=configs/manipulation.py:base --workdir=A
   python -m physics_lm.train --config=configs/manipulation.py:luck_mod5 \
       --workdir=B --config.init_from=A
 
-`base` learns biographies and the six questions; other variants finetune on
+`base` trains on biographies and the six questions; other variants finetune on
 tasks of physics_lm/worlds/manipulation.py, joined by `+`, in equal shares of
-rows and with loss on what follows the question; `TASK_hint` is the task with
-its hint. Biographies and the six questions are there with weight 0: to mix
-them in is to train on all at once.
+rows, with loss on the text after the question. `TASK_hint` is the task with
+CoT. Biographies and the six questions have weight 0; other weights give mixed
+training.
 """
+
+from ml_collections import ConfigDict
 
 from configs import default
 
-SMALL = {  # lists that a model of 0.2 M parameters learns in two minutes
+SMALL = {  # pools that a model of 0.2M parameters memorises in two minutes
     'people': 600, 'first_names': 50, 'middle_names': 50, 'last_names': 100,
     'years': 20, 'cities': 40, 'universities': 40, 'majors': 25,
     'employers': 40, 'templates': 10}
 
 
 def variant(tasks: tuple[str, ...], cot: bool) -> str:
-  """The config file and variant of tasks; with CoT in half of their rows."""
+  """The --config of tasks; with CoT in 50 % of their rows if `cot`."""
   splits = (*tasks, *(f'{t}_hint' for t in tasks if cot))
   return f'configs/manipulation.py:{"+".join(splits)}'
 
 
-def get_config(variant: str = 'base'):
+def get_config(variant: str = 'base') -> ConfigDict:
+  """`base`, or tasks joined by `+`."""
   c = default.get_config()
   c.worlds = {'bios': default.manipulation()}
   c.worlds.bios.update(SMALL)

@@ -1,11 +1,13 @@
-"""Biographies alone, and probes of what they left (Part 3.1, section 5).
+"""Training on biographies alone, then P- and Q-probes (Part 3.1, section 5).
 
   python -m physics_lm.train --config=configs/probing.py:multi5_permute \
       --workdir=DIR
 
-The text after the colon is the variant of the biographies; lists are those of
+The text after the colon is the variant of bioS; pools are those of
 configs/manipulation.py.
 """
+
+from ml_collections import ConfigDict
 
 from configs import default, manipulation
 
@@ -15,7 +17,8 @@ SMALL = {  # hundreds of people: learning rate x weight decay x steps / 2 is 4.5
     'evals.q_probe.steps': 300, 'evals.q_probe.weight_decay': 3.0}
 
 
-def get_config(variant: str = 'multi5_permute'):
+def get_config(variant: str = 'multi5_permute') -> ConfigDict:
+  """Training and probes on a variant of bioS."""
   c = default.get_config()
   c.worlds.bios.update(manipulation.SMALL)
   c.worlds.bios.variant = variant

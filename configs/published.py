@@ -1,5 +1,5 @@
-"""Tables of the papers that are too long for the experiment that they are set
-beside. Percent."""
+"""Published results, percent: tables too long for the experiments that cite
+them."""
 
 # Part 3.1, figure 3: QA accuracy on P_test after LoRA finetuning, mean over
 # six attributes, of each variant without and with fullname.

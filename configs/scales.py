@@ -22,8 +22,8 @@ BIOS_500 = {  # 500 people and pools to match
 SMOKE_BIOS = {'worlds.bios.people': 20, 'model.width': 32, 'model.depth': 2,
               'data.batch_size': 4}
 SMOKE_20 = {'steps': 20, 'optim.warmup_steps': 5}
-ROWS_512 = {'model.dtype': 'bfloat16', 'data.seq_len': 512, 'data.batch_size': 96,
-            'optim.learning_rate': 1e-3}
+ROWS_512 = {'model.dtype': 'bfloat16', 'data.seq_len': 512,
+            'data.batch_size': 96, 'optim.learning_rate': 1e-3}
 PAPER_POOLS = {  # of bioS; the paper has 46 to 52 templates an attribute
     'worlds.bios.first_names': 400, 'worlds.bios.middle_names': 400,
     'worlds.bios.last_names': 1000, 'worlds.bios.years': 200,
@@ -38,8 +38,9 @@ CAPACITY_PAPER = {'model.dtype': 'bfloat16', 'optim.warmup_steps': 1000,
 # Part 3.1, appendices C and D.
 PAPER_BIOS = {'worlds.bios.people': 100_000, 'model.dropout': 0.1,
               'data.intra_document_mask': False}
-PAPER_FINETUNE = {'steps': 50_000, 'data.batch_size': 48, 'optim.warmup_steps': 0,
-                  'optim.weight_decay': 0.01, 'optim.learning_rate': 3e-4}
+PAPER_FINETUNE = {'steps': 50_000, 'data.batch_size': 48,
+                  'optim.warmup_steps': 0, 'optim.weight_decay': 0.01,
+                  'optim.learning_rate': 3e-4}
 SMALL_POOLS = {f'worlds.bios.{k}': v for k, v in SMALL.items()}
 BIOS_200 = SMALL_POOLS | {  # 200 people, three templates an attribute
     'worlds.bios.people': 200, 'worlds.bios.templates': 3, 'model.depth': 3,
@@ -54,8 +55,8 @@ CPU_FINETUNE = {'optim.warmup_steps': 10, 'optim.learning_rate': 5e-4}
 GPU_FINETUNE = {'steps': 1500, 'optim.warmup_steps': 20,
                 'optim.learning_rate': 3e-4}
 PAPER_LORA = PAPER_FINETUNE | {'adapter.kind': 'lora', 'adapter.rank': 8}
-# Part 3.2: what all models share; a base model's training (without one, all is
-# trained on together); the tasks' training, of the base model if there is one.
+# Part 3.2: overrides of all runs (common), of pretraining (base; without it,
+# training is mixed) and of training on the tasks (from the base model, if any).
 MANIPULATION = {
     'smoke': dict(common=SMOKE_TINY,
                   tasks={'steps': 5, 'evals.tasks.people': 10}),
@@ -88,11 +89,12 @@ PAPER_SOLUTIONS = {'evals.reasoning.num_problems': 4096,
 
 
 def evals(names: tuple[str, ...], **values) -> dict:
-  """The same keys for several evaluations."""
+  """Overrides: the same keys of several evaluations."""
   return {f'evals.{name}.{k}': v for name in names for k, v in values.items()}
 
+
 # Worlds of known entropy for isoFLOP sweeps: config file, overrides, key of the
-# world, title. biod_zipf_<a>: person k is drawn with probability ~ k^-(1 + a).
+# world, title. biod_zipf_<a>: person k has probability ~ k^-(1 + a).
 ZIPF = (0.5, 1)
 ENTROPY_WORLDS = {
     'grammar': ('configs/grammar.py', {}, 'cfg', 'Grammar'),
@@ -138,8 +140,8 @@ ISOFLOP_PAPER = {
 
 
 def retry_data(variant: str) -> dict:
-  """iGSM's training data: 'clean', or kind and rate, as in 'retry_weak 0.5';
-  'retry_masked': retry without loss on the names of erroneous quantities."""
+  """Overrides of iGSM's training data: 'clean', or kind and rate, as in
+  'retry_weak 0.5'; 'retry_masked' has no loss on the names in errors."""
   kind, _, rate = variant.partition(' ')
   own = kind in ('retry_weak', 'retry_miss')
   return {'worlds.igsm.retry_rate': float(rate or 0),
@@ -149,19 +151,19 @@ def retry_data(variant: str) -> dict:
 
 def bio_training(variant: str, training: str, compact: bool = False
                  ) -> tuple[str, dict]:
-  """(config file, shares of rows) of a training on a variant of bioS; the
-  compact recipe has its trainings in the config."""
+  """(--config, shares of rows) of a training on a variant of bioS, one of
+  BIO_QA; the compact recipe sets the shares itself."""
   if compact:
     return f'configs/biographies.py:compact_{variant}_{training}', {}
   return f'configs/biographies.py:{variant}', BIO_QA[training]
 
 
 def seeds(seed: int) -> dict[str, int]:
-  """One seed for parameters, rows and world."""
+  """Overrides: one seed for parameters, rows and world."""
   return {f'seed.{k}': seed for k in ('init', 'data', 'world')}
 
 
 def probes(**keys) -> dict:
-  """Keys of P- and Q-probes alike."""
+  """Overrides: the same keys of P- and Q-probes."""
   return {f'evals.{probe}.{k}': v for probe in ('p_probe', 'q_probe')
           for k, v in keys.items()}

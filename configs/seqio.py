@@ -1,16 +1,19 @@
-"""Anyone's seqio Task or Mixture, by name.
+"""A registered seqio Task or Mixture, by name.
 
   python -m physics_lm.train --config=configs/seqio.py:NAME \\
       --workdir=runs/seqio --config.data.module=my_tasks.py
 
-data.module is the Python module or file that registers NAME; those of this
-project (physics_lm/...) need none. Its vocabulary is the Task's.
+data.module is the Python module or file that registers NAME; the Tasks of this
+project (physics_lm/...) need none. The vocabulary is the Task's.
 """
+
+from ml_collections import ConfigDict
 
 from configs import default
 
 
-def get_config(name: str):
+def get_config(name: str) -> ConfigDict:
+  """The seqio Task or Mixture `name`."""
   c = default.get_config()
   c.worlds = {}
   c.data.source = f'seqio:{name}'

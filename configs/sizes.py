@@ -1,4 +1,4 @@
-"""The model ladder: shapes by name.
+"""The model ladder: depth, width and heads by name.
 
 Non-embedding parameters are about 12 * depth * width**2 at MLP ratio 4.
 """
@@ -18,5 +18,5 @@ LADDER = {
 
 
 def size(name: str) -> dict:
-  """{'model.depth': ..., ...} of a shape on the ladder."""
+  """Overrides {'model.depth': ..., ...} of a size of the ladder."""
   return {f'model.{key}': value for key, value in LADDER[name].items()}

@@ -1,27 +1,31 @@
-"""Useful biographies among junk of the same form (Part 3.3, section 10).
+"""Useful data among junk, with and without domain tags (Part 3.3, section 10).
 
 python -m physics_lm.train --config=configs/source_tags.py:tagged --workdir=DIR
 
-Variants: `clean` (no junk), `junk` (1/8 useful, 7/8 of people hardly ever seen
-twice), `repetitive` (7/8 of few people, seen very often), `tagged` (as junk, a
-domain tag before every useful biography), `tag_half` and `tag_quarter` (before
-that share of them), `tag_on_junk` (and before as many of junk).
+Variants: `clean` (no junk), `junk` (1/8 of the entries are useful, 7/8 are
+about people who hardly ever occur twice), `repetitive` (7/8 are about ten
+people, repeated very often), `tagged` (as `junk`, with a domain tag before every useful
+entry), `tag_half` and `tag_quarter` (before 50 or 25 % of the useful entries),
+`tag_on_junk` (before all useful entries and as many of junk).
 """
+
+from ml_collections import ConfigDict
 
 from configs import default
 
 PEOPLE, NAMES = 500, 256**3
 TAG = ' good'  # one word
-USEFUL = 1 / 8  # share of biographies
-# variant: share of useful biographies that carry the tag, share of tagged
-# biographies that are useful
+USEFUL = 1 / 8  # share of entries
+# variant: share of useful entries that have the tag, share of tagged entries
+# that are useful
 VARIANTS = {
     'clean': (0.0, 1.0), 'junk': (0.0, 1.0), 'repetitive': (0.0, 1.0),
     'tagged': (1.0, 1.0), 'tag_half': (0.5, 1.0), 'tag_quarter': (0.25, 1.0),
     'tag_on_junk': (1.0, 0.5)}
 
 
-def get_config(variant: str = 'tagged'):
+def get_config(variant: str = 'tagged') -> ConfigDict:
+  """One of VARIANTS. Raises ValueError."""
   if variant not in VARIANTS:
     raise ValueError(f'variant is {variant!r}, wanted one of '
                      f'{", ".join(VARIANTS)}')
@@ -34,7 +38,7 @@ def get_config(variant: str = 'tagged'):
   c.worlds.useful.people = PEOPLE
   c.worlds.junk.person_offset = PEOPLE
   c.worlds.junk.people = PEOPLE // 50 if few else NAMES - PEOPLE
-  # Rows are wholly one or the other: eight entries of 12 tokens and a tag.
+  # A row is of one task: eight entries of 12 tokens and a tag.
   c.data.seq_len, c.data.batch_size = 104, 4
   tagged, precision = VARIANTS[variant]
   useful = 1.0 if variant == 'clean' else USEFUL

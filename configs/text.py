@@ -1,17 +1,20 @@
-"""Text of your own: files by a pattern, bytes as tokens.
+"""A corpus of your own: text files by a glob pattern, bytes as tokens.
 
   python -m physics_lm.train --config='configs/text.py:data/*.txt' \\
       --workdir=runs/text --config.data.vocab=gpt2
 
-The text after the colon is the pattern (or several, parted by commas) of
-.txt, .jsonl, .parquet or .arrayrecord files; keys of physics_lm/worlds/text.py
-say the rest, as --config.worlds.text.fim_rate=0.5.
+The text after the colon is a glob pattern (or several, comma-separated) of
+.txt, .jsonl, .parquet or .arrayrecord files. Other keys of the world
+(configs/default.py) are set as --config.worlds.text.fim_rate=0.5.
 """
+
+from ml_collections import ConfigDict
 
 from configs import default
 
 
-def get_config(files: str = 'README.md'):
+def get_config(files: str = 'README.md') -> ConfigDict:
+  """Files of text, by comma-separated glob patterns."""
   c = default.get_config()
   c.worlds = {'text': default.text()}
   c.worlds.text.files = files
