@@ -4,9 +4,9 @@ python -m physics_lm.train --config=configs/source_tags.py:tagged --workdir=DIR
 
 Variants: `clean` (no junk), `junk` (1/8 of the entries are useful, 7/8 are
 about people who hardly ever occur twice), `repetitive` (7/8 are about ten
-people, repeated very often), `tagged` (as `junk`, with a domain tag before every useful
-entry), `tag_half` and `tag_quarter` (before 50 or 25 % of the useful entries),
-`tag_on_junk` (before all useful entries and as many of junk).
+people, repeated very often), `tagged` (as `junk`, with a domain tag before
+every useful entry), `tag_half` and `tag_quarter` (before 50 or 25 % of the
+useful entries), `tag_on_junk` (before all useful entries and as many of junk).
 """
 
 from ml_collections import ConfigDict

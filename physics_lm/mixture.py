@@ -1,20 +1,21 @@
-"""Rows: whole packed training rows, each a pure function of (seed, row).
+"""The mixture: packed training rows, each a pure function of (seed, row).
 
-A row belongs to one task of the mixture (paper 3.1, appendix C: a sequence is
-wholly biographies or wholly questions). Its examples are drawn uniformly with
-replacement and packed until one does not fit: that one is dropped, none is
-cut. Because row i needs nothing but (seed, i), the state of the data is one
-integer, and the stream cannot depend on hosts, workers or mesh.
+A row belongs to one task of the mixture (Part 3.1, appendix C: a sequence holds
+biographies only or questions only). Its examples are drawn uniformly with
+replacement and packed until one does not fit. That one is dropped; no example
+is cut. Because row i depends on (seed, i) alone, the state of the data is one
+integer, and the rows do not depend on hosts, workers or the mesh.
 
-Text of the user's own and seqio's tasks are streams (worlds/base.py): they
-have no index. Which rows are theirs is decided here all the same; what is in
-them comes from loader.py, which packs streams and keeps their place.
+Corpora in files and seqio's tasks are streams (worlds/base.py): they have no
+index. This module decides which rows are theirs; loader.py packs their
+documents and keeps their state.
 """
 
 import functools
 import importlib
 import json
 import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,24 +27,25 @@ from physics_lm.worlds import base
 
 LOSSES = ('all', 'answers')
 _GOLDEN = (math.sqrt(5) - 1) / 2
-PATIENCE = 1000  # examples too long for a row, in a world without bounds
+# Examples of an unbounded world that may be too long before a row gives up.
+PATIENCE = 1000
 
 
 class Task(NamedTuple):
-  """A source of examples: a split of a world, how much of it, which loss."""
+  """A source of examples: a split of a world, its weight and its loss."""
 
   name: str
   world: base.World
   split: str
   weight: float  # share of rows, normalised
-  loss: str
-  tag: str
-  size: int  # examples; 0: a stream
+  loss: str  # one of LOSSES
+  tag: str  # domain tag; '': none
+  size: int  # examples of the split; 0: a stream
   people: int  # divisor of exposures; 0: a stream
 
 
 class Mixture(NamedTuple):
-  """Worlds, tokenizer and tasks that a config describes."""
+  """The worlds, tokenizer and tasks of a config."""
 
   worlds: dict[str, base.World]
   vocab: vocabs.Vocab
@@ -52,15 +54,19 @@ class Mixture(NamedTuple):
   intra_document_mask: bool
   seed: int
   shards: int = 1  # of each stream
-  mlm_probability: float = 0.0  # share of tokens masked; 0: causal
+  mlm_probability: float = 0.0  # share of words masked; 0: a causal model
 
   def streams(self) -> list[int]:
-    """Which tasks are streams."""
+    """Indices of the tasks that are streams."""
     return [i for i, t in enumerate(self.tasks) if base.is_stream(t.world)]
 
 
-def load_mixture(config) -> Mixture:
-  """Builds (once per process and config) what a config says of its data."""
+def load_mixture(config: ConfigDict) -> Mixture:
+  """The mixture of a config, cached: one per process and set of data keys.
+
+  Raises BadInput for values out of range, an unknown world or split, or an
+  example that the vocabulary cannot encode.
+  """
   relevant = {'worlds': config.worlds, 'data': config.data,
               'seed': {k: config.seed[k] for k in ('data', 'world')}}
   return _load(_text(relevant))
@@ -81,20 +87,45 @@ def _load(text: str) -> Mixture:
   worlds = {k: _world(_text(w), c.seed.world) for k, w in c.worlds.items()}
   pieces = [p for w in worlds.values() for p in w.pieces()]
   pieces += [t.tag for t in c.data.tasks.values()]
-  total = sum(t.weight for t in c.data.tasks.values())
+  _check_keys(c)
+  tasks = _tasks(c, worlds)
   streams_only = c.data.source != 'worlds'  # tasks do not count
-  if (total <= 0 and not streams_only) or c.data.seq_len < 1:
+  if c.data.mlm_probability and (streams_only or any(
+      base.is_stream(t.world) for t in tasks)):
+    raise BadInput(f'data.mlm_probability is {c.data.mlm_probability} of a '
+                   'stream of text, wanted 0, or worlds with an index')
+  if streams_only:
+    world, vocab = open_stream(c)
+    worlds[c.data.source] = world
+    tasks = [Task('source', world, 'train', 1.0, 'all', '', 0, 0)]
+  else:
+    vocab = _vocab(c.data.vocab, worlds, pieces, tasks)
+  return Mixture(worlds, vocab, tuple(tasks), c.data.seq_len,
+                 c.data.intra_document_mask, c.seed.data, c.data.shards,
+                 c.data.mlm_probability)
+
+
+def _check_keys(c: ConfigDict):
+  """Raises BadInput for a value of `data` that is out of range."""
+  total = sum(t.weight for t in c.data.tasks.values())
+  if (total <= 0 and c.data.source == 'worlds') or c.data.seq_len < 1:
     raise BadInput(f'data.seq_len is {c.data.seq_len} and the weights of '
                    f'data.tasks sum to {total}; wanted both above 0')
   if not 1 <= c.data.shards <= max(c.data.batch_size, 1):
-    raise BadInput(f'data.shards is {c.data.shards}, wanted 1 to data.batch_size='
-                   f'{c.data.batch_size}')
+    raise BadInput(f'data.shards is {c.data.shards}, wanted 1 to '
+                   f'data.batch_size={c.data.batch_size}')
   if not 0 <= c.data.mlm_probability < 1:
-    raise BadInput(f'data.mlm_probability is {c.data.mlm_probability}, wanted [0, 1)')
+    raise BadInput(f'data.mlm_probability is {c.data.mlm_probability}, wanted '
+                   '[0, 1)')
+
+
+def _tasks(c: ConfigDict, worlds: dict[str, base.World]) -> list[Task]:
+  """The tasks with a weight above 0. Raises BadInput."""
+  total = sum(t.weight for t in c.data.tasks.values())
   tasks = []
   for name, t in c.data.tasks.items():
     if t.world not in worlds:
-      raise BadInput(f'task {name} wants world {t.world!r}; '
+      raise BadInput(f'task {name}: world is {t.world!r}; '
                      f'{nearest(t.world, worlds)}')
     if t.loss not in LOSSES:
       raise BadInput(f'task {name}: loss is {t.loss!r}, wanted one of '
@@ -107,31 +138,23 @@ def _load(text: str) -> Mixture:
           world.size(t.split), world.people(t.split))
       tasks.append(Task(name, world, t.split, t.weight / total, t.loss, t.tag,
                         *counts))
-  if c.data.mlm_probability and (streams_only or any(
-      base.is_stream(t.world) for t in tasks)):
-    raise BadInput(f'data.mlm_probability is {c.data.mlm_probability} of a stream of text, '
-                   'wanted worlds that make their own examples, or 0')
-  if streams_only:
-    world, vocab = open_stream(c)
-    worlds[c.data.source] = world
-    tasks = [Task('source', world, 'train', 1.0, 'all', '', 0, 0)]
-  else:
-    vocab = _vocab(c.data.vocab, worlds, pieces, tasks)
-  return Mixture(worlds, vocab, tuple(tasks), c.data.seq_len, c.data.intra_document_mask,
-              c.seed.data, c.data.shards, c.data.mlm_probability)
+  return tasks
 
 
-def _vocab(kind: str, worlds: dict, pieces: list[str], tasks) -> vocabs.Vocab:
-  open_ = [k for k, w in worlds.items() if base.is_stream(w)]
-  if open_ and kind in ('word', 'piece', 'gpt2_used'):
-    raise BadInput(f'data.vocab is {kind!r}, closed, and world {open_[0]!r} '
-                   'has words unknown; wanted byte, bpe:SIZE, gpt2 or a path')
+def _vocab(kind: str, worlds: dict[str, base.World], pieces: list[str],
+           tasks: Sequence[Task]) -> vocabs.Vocab:
+  streams = [k for k, w in worlds.items() if base.is_stream(w)]
+  if streams and kind in ('word', 'piece', 'gpt2_used'):
+    raise BadInput(f'data.vocab is {kind!r}, closed, and the words of world '
+                   f'{streams[0]!r} are unknown; wanted byte, bpe:SIZE, gpt2 '
+                   'or a path')
   marks = dict.fromkeys(m for w in worlds.values()
                         for m in getattr(w, 'marks', ()))
-  return vocabs.make_vocab(kind, pieces, lambda: tokenizer_corpus(tasks), tuple(marks))
+  return vocabs.make_vocab(kind, pieces, lambda: tokenizer_corpus(tasks),
+                           tuple(marks))
 
 
-def open_stream(c: ConfigDict):
+def open_stream(c: ConfigDict) -> tuple[base.World, vocabs.Vocab]:
   """(stream world, vocabulary) of config.data.source. Raises BadInput."""
   kind, _, name = c.data.source.partition(':')
   if kind != 'seqio' or not name:
@@ -146,8 +169,8 @@ def open_stream(c: ConfigDict):
   return world, world.vocab
 
 
-def tokenizer_corpus(tasks):
-  """What a tokenizer is trained on: of each task, 2,000 texts spread evenly
+def tokenizer_corpus(tasks: Sequence[Task]) -> Iterator[str]:
+  """The texts that a tokenizer is trained on: of each task, 2,000 spread evenly
   over its split."""
   for task in tasks:
     for example in base.first_examples(task.world, task.split, 2000):
@@ -155,8 +178,8 @@ def tokenizer_corpus(tasks):
 
 
 def task_for_row(data: Mixture, row: int) -> int:
-  """Which task row `row` belongs to: a golden-ratio sequence, so that any
-  stretch of rows holds each task's share to within a row or two."""
+  """Index of the task of row `row`: a golden-ratio sequence, so that any
+  stretch of rows has each task's share to within a row or two."""
   u = (row * _GOLDEN) % 1.0
   edge = 0.0
   for i, task in enumerate(data.tasks[:-1]):
@@ -168,8 +191,9 @@ def task_for_row(data: Mixture, row: int) -> int:
 
 def packed_row(data: Mixture, index: int) -> dict[str, np.ndarray]:
   """Row `index`: tokens, targets, segments, positions [T] int32, weights [T]
-  float32, task and entries (scalars, int32). Segment 0 is padding; weights
-  are the loss weights of the targets; entries counts the examples."""
+  float32, task and entries (scalars, int32). Segment 0 is padding; weights are
+  the loss weights of the targets; entries is the number of examples. Raises
+  BadInput when an example is longer than a row."""
   which = task_for_row(data, index)
   task = data.tasks[which]
   rng = np.random.Generator(np.random.Philox(key=[data.seed, index]))
@@ -191,18 +215,18 @@ def packed_row(data: Mixture, index: int) -> dict[str, np.ndarray]:
       write_example(out, item, used, entries, data.intra_document_mask)
       used = end
   if data.mlm_probability:
-    told, become = sample_mlm_mask(data, task, out, rng)
-    apply_mlm_mask(out, told, become)
+    predict_mask, replacement = sample_mlm_mask(data, task, out, rng)
+    apply_mlm_mask(out, predict_mask, replacement)
   out['task'], out['entries'] = np.int32(which), np.int32(entries)
   return out
 
 
-def check_mixture(data: Mixture):
-  """Raises BadInput when an example is longer than a row: of each task, 500
-  spread evenly. A longer one among the rest raises when it is drawn. Of a
-  world without bounds one in ten may be longer: rows leave those out."""
+def check_mixture(data: Mixture) -> None:
+  """Raises BadInput when one of 500 examples of a task, spread evenly over its
+  split, is longer than a row. (Any other raises when it is drawn.) In an
+  unbounded world one in ten may be longer: rows skip those."""
   for task in data.tasks:
-    if not task.size:  # a stream: its documents are cut where a row ends
+    if not task.size:  # a stream: rows cut its documents
       next(task.world.documents(task.split, 0, data.shards, data.seed))
       continue
     lengths = sorted(
@@ -215,14 +239,15 @@ def check_mixture(data: Mixture):
 
 
 def too_long_message(data: Mixture, name: str, found: int) -> str:
+  """The error message for an example of task `name` with `found` tokens."""
   return (f'an example of task {name} has {found} tokens, a row '
           f'data.seq_len={data.seq_len}: wanted rows at least as long')
 
 
 def encode(data: Mixture, example: base.Example, loss: str = 'all',
            tag: str = '') -> tuple[list[int], list[float]]:
-  """(ids, weights), each one longer than the text: ids begin with the end
-  token, weights close with the end token's as target."""
+  """(ids, loss weights of their targets) of an example of n tokens, n + 1 of
+  each: the ids begin with the end token, the last target is the end token."""
   if isinstance(example, base.Encoded):
     return example.ids, example.weights
   ids, enc = [vocabs.EOS], data.vocab.encode
@@ -239,13 +264,15 @@ def encode(data: Mixture, example: base.Example, loss: str = 'all',
     part = enc(piece)
     ids += part
     weights += [float(i in bearing)] * len(part)
-  # The end token follows from the text; it bears loss when what it ends does.
+  # The end token has the loss weight of the token before it.
   return ids, weights + [weights[-1]]
 
 
-def answer_spans(data: Mixture, example: base.Example, tag: str = ''):
-  """[(attribute, start, stop)] of targets, counted from the example's start:
-  target i is the token after input i, so the text's token i is target i."""
+def answer_spans(data: Mixture, example: base.Example, tag: str = ''
+                 ) -> list[tuple[str, int, int]]:
+  """[(attribute, start, stop)]: the targets of each answer, as indices from the
+  example's start. The end token comes first, so the text's token i is target
+  i."""
   lengths = [len(data.vocab.encode(piece)) for piece in example.pieces]
   starts = np.cumsum([len(data.vocab.encode(tag)) if tag else 0, *lengths])
   return [(attribute, int(starts[i]), int(starts[i + 1]))
@@ -253,46 +280,54 @@ def answer_spans(data: Mixture, example: base.Example, tag: str = ''):
 
 
 def new_row(length: int) -> dict[str, np.ndarray]:
-  """An empty row: all padding."""
+  """A row of padding: tokens, targets, segments, positions, weights [T]."""
   out = {k: np.zeros(length, np.int32)
          for k in ('tokens', 'targets', 'segments', 'positions')}
   out['weights'] = np.zeros(length, np.float32)
   return out
 
 
-def write_example(out, item, start: int, segment: int, isolate: bool = True):
-  """Writes one encoded example into a row at `start`, in place."""
+def write_example(out: dict[str, np.ndarray],
+                  item: tuple[list[int], list[float]], start: int,
+                  segment: int, isolate: bool = True) -> None:
+  """Writes an encoded example into a row in place, from token `start` on, with
+  its own segment and positions if `isolate`."""
   ids, weights = item
   n, at = len(ids), slice(start, start + len(ids))
   out['tokens'][at] = ids
   out['targets'][at] = [*ids[1:], vocabs.EOS]
   out['weights'][at] = weights
-  # The papers concatenate plainly: one segment, positions running on.
+  # The papers concatenate examples: one segment, consecutive positions.
   out['segments'][at] = segment if isolate else 1
   first = 0 if isolate else start
   out['positions'][at] = range(first, first + n)
 
 
-def apply_mlm_mask(out, told, become=vocabs.PAD):
-  """Makes a row, or several, one of a masked language model, in place: where
-  `told`, targets are asked for and `become` stands; other inputs are their own
-  targets (so the text is read from its first word on, to its end token). The
-  padding's id stands for what is hidden: no text holds it."""
-  out['tokens'] = np.where(told, become, out['targets'])
-  out['weights'] = told.astype(np.float32)
+def apply_mlm_mask(out: dict[str, np.ndarray], predict_mask: np.ndarray,
+                   replacement: np.ndarray | int = vocabs.PAD) -> None:
+  """Turns rows [..., T] into those of a masked language model, in place. Inputs
+  are the targets themselves (the text from its first word to its end token),
+  except where `predict_mask`: there the input is `replacement`, and only there
+  is loss. The id of padding serves as the mask token: no text has it."""
+  out['tokens'] = np.where(predict_mask, replacement, out['targets'])
+  out['weights'] = predict_mask.astype(np.float32)
 
 
-def sample_mlm_mask(data: Mixture, task: Task, out, rng):
-  """(which targets of a row are asked for, what stands in their place). A
-  share `masked` of words, 80 % of them hidden, 10 % another word and 10 % left
-  as they are (Part 3.1, appendix H); of a task with loss on answers, all of
-  the answer, hidden. Never the end token."""
-  told = (out['weights'] > 0) & (out['targets'] != vocabs.EOS)
-  become = np.zeros_like(out['targets'])
+def sample_mlm_mask(data: Mixture, task: Task, out: dict[str, np.ndarray],
+                    rng: np.random.Generator
+                    ) -> tuple[np.ndarray, np.ndarray]:
+  """(predict_mask [T] bool, replacement [T] int) of a row for apply_mlm_mask.
+
+  A share `mlm_probability` of words is predicted: 80 % of them are masked, 10 %
+  replaced by another word and 10 % kept (Part 3.1, appendix H). Of a task with
+  loss on answers, the complete answer is masked. The end token never is.
+  """
+  predict_mask = (out['weights'] > 0) & (out['targets'] != vocabs.EOS)
+  replacement = np.zeros_like(out['targets'])
   if task.loss == 'all':
-    told &= rng.random(data.seq_len) < data.mlm_probability
-    fate = rng.random(data.seq_len)
+    predict_mask &= rng.random(data.seq_len) < data.mlm_probability
+    u = rng.random(data.seq_len)
     other = rng.integers(vocabs.EOS + 1, len(data.vocab), data.seq_len)
-    become = np.where(fate < 0.8, vocabs.PAD,
-                      np.where(fate < 0.9, other, out['targets']))
-  return told, become
+    replacement = np.where(u < 0.8, vocabs.PAD,
+                           np.where(u < 0.9, other, out['targets']))
+  return predict_mask, replacement
