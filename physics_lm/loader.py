@@ -1,16 +1,17 @@
 """The loader: rows -> this host's share -> batch -> prefetch -> devices.
 
-grain does the plumbing; the element is a whole row (mixture.py), so the position
-is one integer, and the stream is the same for any number of workers, hosts or
-any mesh.
+It is built on grain. Its element is a packed row (mixture.py), so the position
+is one integer, and the rows are the same for any number of workers and hosts
+and any mesh.
 
-A task whose world is a stream (the user's own text, seqio) has no row by
-index. Its documents are packed by grain, end to end, in `data.shards` shards:
-row b of a batch of B belongs to shard b * shards // B, which reads its files
-alone and in order. A host reads the shards of its own rows, whatever the
-number of hosts; the places of all shards, in small JSON, are the state.
+A task whose world is a stream (a corpus in files, seqio) has no row by index.
+grain concatenates and splits its documents, in `data.shards` shards: row b of a
+batch of B belongs to shard b * shards // B, which reads its own files in order.
+A host reads the shards of its own rows, for any number of hosts. The state is a
+small JSON object with the position of every shard.
 """
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -25,9 +26,9 @@ from physics_lm.errors import BadInput
 
 
 class LocalRows:
-  """The rows that this host wants, in order: of each step's `len(data)` times
-  `batch` rows, one member's after the other's, those numbered `local`. A
-  source for grain (len and getitem)."""
+  """A source for grain (len and getitem): the rows of this host, in order. A
+  step has `len(data)` times `batch` rows, members of a population one after
+  the other; `local` are the indices of this host's among them."""
 
   def __init__(self, data: Sequence[mixture.Mixture], batch: int,
                local: Sequence[int], first_step: int = 0):
@@ -38,34 +39,35 @@ class LocalRows:
     return 1 << 48
 
   def __getitem__(self, i: int) -> dict[str, np.ndarray]:
-    step, place = divmod(int(i), len(self.local))
+    step, position = divmod(int(i), len(self.local))
     step += self.first_step
-    member, row = divmod(self.local[place], self.batch)
+    member, row = divmod(self.local[position], self.batch)
     return mixture.packed_row(self.data[member], step * self.batch + row)
 
 
-def row_indices(lead: tuple[int, ...]) -> np.ndarray:
-  """Rows of a batch are numbered through, [B] or [M, B]."""
-  return np.arange(math.prod(lead)).reshape(lead)
+def row_indices(batch_dims: tuple[int, ...]) -> np.ndarray:
+  """Indices of a batch's rows: 0, 1, ... in the shape [B] or [M, B]."""
+  return np.arange(math.prod(batch_dims)).reshape(batch_dims)
 
 
-def local_rows(sharding: NamedSharding, lead: tuple[int, ...]) -> list[int]:
-  """Which rows of a batch [B] or [M, B] this host's devices hold; hosts may
-  share some."""
-  index = sharding.addressable_devices_indices_map(lead)
+def local_rows(sharding: NamedSharding,
+               batch_dims: tuple[int, ...]) -> list[int]:
+  """Indices of the rows of a batch [B] or [M, B] that this host's devices hold.
+  Several hosts may hold the same row."""
+  index = sharding.addressable_devices_indices_map(batch_dims)
   return sorted({int(i) for part in index.values()
-                 for i in row_indices(lead)[part].flat})
+                 for i in row_indices(batch_dims)[part].flat})
 
 
 class _Documents(grain.IterDataset):
-  """A stream's documents, encoded; endless."""
+  """The encoded documents of a stream's shard, without end."""
 
   def __init__(self, data: mixture.Mixture, task: mixture.Task, shard: int):
     super().__init__()
-    self._made = lambda: _DocumentsIterator(data, task, shard)
+    self._args = data, task, shard
 
   def __iter__(self):
-    return self._made()
+    return _DocumentsIterator(*self._args)
 
 
 class _DocumentsIterator(grain.DatasetIterator):
@@ -78,7 +80,7 @@ class _DocumentsIterator(grain.DatasetIterator):
 
   def __next__(self):
     ids, weights = mixture.encode(self._data, next(self._documents),
-                               self._task.loss, self._task.tag)
+                                  self._task.loss, self._task.tag)
     return {'tokens': np.asarray(ids, np.int32),
             'targets': np.asarray([*ids[1:], vocabs.EOS], np.int32),
             'weights': np.asarray(weights, np.float32)}
@@ -90,30 +92,37 @@ class _DocumentsIterator(grain.DatasetIterator):
     self._documents.set_state(state)
 
 
-def stream(data: mixture.Mixture, which: int, shard: int = 0):
-  """The rows of a stream's shard, endless; state by get_state, set_state."""
-  keys = ('tokens', 'targets', 'weights')
+_STREAM_KEYS = ('tokens', 'targets', 'weights')
+
+
+def stream(data: mixture.Mixture, which: int,
+           shard: int = 0) -> grain.DatasetIterator:
+  """The rows of a shard of the stream task `which`, without end; its state is
+  read and set by get_state and set_state."""
   ds = grain.experimental.ConcatThenSplitIterDataset(
       _Documents(data, data.tasks[which], shard),
-      length_struct=dict.fromkeys(keys, data.seq_len))
+      length_struct=dict.fromkeys(_STREAM_KEYS, data.seq_len))
+  return iter(ds.map(functools.partial(_stream_row, data, which)))
 
-  def row(packed):
-    out = {k: packed[k] for k in keys}
-    used = packed['tokens_segment_ids'] > 0
-    out['segments'] = packed['tokens_segment_ids'].astype(np.int32)
-    out['positions'] = packed['tokens_positions'].astype(np.int32)
-    if not data.intra_document_mask:
-      out['segments'] = used.astype(np.int32)
-      out['positions'] = np.arange(data.seq_len, dtype=np.int32) * used
-    out['task'] = np.int32(which)
-    out['entries'] = np.int32((used & (out['tokens'] == vocabs.EOS)).sum())
-    return out
 
-  return iter(ds.map(row))
+def _stream_row(data: mixture.Mixture, which: int, packed: dict
+                ) -> dict[str, np.ndarray]:
+  """grain's packed element as a row (see mixture.packed_row)."""
+  out = {k: packed[k] for k in _STREAM_KEYS}
+  used = packed['tokens_segment_ids'] > 0
+  out['segments'] = packed['tokens_segment_ids'].astype(np.int32)
+  out['positions'] = packed['tokens_positions'].astype(np.int32)
+  if not data.intra_document_mask:
+    out['segments'] = used.astype(np.int32)
+    out['positions'] = np.arange(data.seq_len, dtype=np.int32) * used
+  out['task'] = np.int32(which)
+  out['entries'] = np.int32((used & (out['tokens'] == vocabs.EOS)).sum())
+  return out
 
 
 def heldout_rows(data: mixture.Mixture, which: int, count: int) -> list[dict]:
-  """The first rows of what a stream holds out: the same at any time."""
+  """The first `count` rows of the documents that stream task `which` holds out:
+  the same at every call."""
   task = data.tasks[which]
   tasks = list(data.tasks)
   tasks[which] = task._replace(split=task.world.judged(task.split))
@@ -122,15 +131,15 @@ def heldout_rows(data: mixture.Mixture, which: int, count: int) -> list[dict]:
 
 
 class _Mixed(grain.IterDataset):
-  """This host's batches when some tasks are streams."""
+  """This host's batches of a mixture with streams."""
 
   def __init__(self, data: mixture.Mixture, batch: int, local: Sequence[int],
                first_step: int):
     super().__init__()
-    self._made = lambda: _MixedIterator(data, batch, list(local), first_step)
+    self._args = data, batch, list(local), first_step
 
   def __iter__(self):
-    return self._made()
+    return _MixedIterator(*self._args)
 
 
 class _MixedIterator(grain.DatasetIterator):
@@ -139,19 +148,21 @@ class _MixedIterator(grain.DatasetIterator):
     super().__init__()
     self._data, self._batch, self._local = data, batch, set(local)
     self._step = first_step
-    self._of = lambda b: b * data.shards // batch
-    mine = {self._of(b) for b in local}
-    # Rows of my shards that another host holds are made as well: they move
-    # the shard on.
-    self._slots = [b for b in range(batch) if self._of(b) in mine]
+    shards = {self._shard(b) for b in local}
+    # Rows of these shards that another host holds are read as well, since they
+    # advance the shard.
+    self._slots = [b for b in range(batch) if self._shard(b) in shards]
     self._streams = {(t, s): stream(data, t, s)
-                     for t in data.streams() for s in mine}
+                     for t in data.streams() for s in shards}
+
+  def _shard(self, b: int) -> int:
+    return b * self._data.shards // self._batch
 
   def __next__(self):
     made = []
     for b in self._slots:
       index = self._step * self._batch + b
-      at = mixture.task_for_row(self._data, index), self._of(b)
+      at = mixture.task_for_row(self._data, index), self._shard(b)
       if at in self._streams:
         row = next(self._streams[at])
       elif b in self._local:
@@ -167,34 +178,45 @@ class _MixedIterator(grain.DatasetIterator):
         for (t, s), it in self._streams.items()}}
 
   def set_state(self, state):
-    """Raises BadInput when the state is of other streams or shards."""
+    """Raises BadInput when the state lacks one of the streams or shards."""
     self._step = state['step']
     for (t, s), it in self._streams.items():
       name = f'{self._data.tasks[t].name}/{s}'
       if name not in state['streams']:
-        raise BadInput(f'the checkpoint has no place of stream {name}, only '
+        raise BadInput(f'the checkpoint has no state of stream {name}, only '
                        f'of {", ".join(state["streams"]) or "none"}; wanted '
                        'the same tasks and data.shards')
       at = dict(state['streams'][name])
-      # grain tells "no remainder" by a tuple, which JSON makes a list.
+      # grain marks "no remainder" by a tuple, which JSON turns into a list.
       at['remainder_slices'] = {
           k: tuple(v) for k, v in at['remainder_slices'].items()}
       it.set_state(at)
 
 
-def stream_state(batches) -> dict:
-  """Where the streams of `host_batches` stand, in JSON: {} without any."""
+def stream_state(batches: grain.DatasetIterator) -> dict:
+  """The state of the streams of `host_batches`, for JSON: {} without any."""
   state = batches.get_state()
   return state['streams'] if 'streams' in state else {}
 
 
-def host_batches(data: Sequence[mixture.Mixture], batch: int, local: Sequence[int],
-                 first_step: int, workers: int = 0, prefetch: int = 4,
-                 streams: dict | None = None
+def host_batches(data: Sequence[mixture.Mixture], batch: int,
+                 local: Sequence[int], first_step: int, workers: int = 0,
+                 prefetch: int = 4, streams: dict | None = None
                  ) -> Iterator[dict[str, np.ndarray]]:
   """Batches of this host's rows, [len(local), ...], from `first_step` on.
-  `data`: of each member of a population, or of a lone run (one); `streams`:
-  what place() gave at that step. Raises BadInput."""
+
+  Args:
+    data: the mixture of each member of a population (one for a single run).
+    batch: B, rows of a member's step.
+    local: indices of this host's rows (see local_rows).
+    first_step: the step of the first batch.
+    workers: processes that make rows; 0: a thread.
+    prefetch: batches made ahead.
+    streams: stream_state() at `first_step`.
+
+  Raises:
+    BadInput: streams with workers or a population, or a state of other streams.
+  """
   if any(d.streams() for d in data):
     if workers:
       raise BadInput(f'runtime.workers is {workers}, wanted 0: one thread '
@@ -202,17 +224,10 @@ def host_batches(data: Sequence[mixture.Mixture], batch: int, local: Sequence[in
     if len(data) > 1:
       raise BadInput('members of a population would read a stream each, wanted '
                      'the same seed.data and seed.world for all')
-    ds = _Mixed(data[0], batch, local, first_step)
-    if prefetch:
-      ds = grain.experimental.ThreadPrefetchIterDataset(
-          ds, prefetch_buffer_size=prefetch)
-    it = iter(ds)
-    if first_step:
-      it.set_state({'step': first_step, 'streams': streams or {}})
-    return it
+    return _stream_batches(data[0], batch, local, first_step, prefetch, streams)
   ds = grain.MapDataset.source(LocalRows(data, batch, local, first_step))
   ds = ds.batch(len(local))
-  # One reader thread: Python makes rows no faster in sixteen.
+  # One reader thread: Python makes rows no faster in more.
   ds = ds.to_iter_dataset(
       grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
   if workers:
@@ -227,19 +242,35 @@ def host_batches(data: Sequence[mixture.Mixture], batch: int, local: Sequence[in
   return iter(ds)
 
 
+def _stream_batches(data: mixture.Mixture, batch: int, local: Sequence[int],
+                    first_step: int, prefetch: int, streams: dict | None):
+  """host_batches of a mixture with streams."""
+  ds = _Mixed(data, batch, local, first_step)
+  if prefetch:
+    ds = grain.experimental.ThreadPrefetchIterDataset(
+        ds, prefetch_buffer_size=prefetch)
+  it = iter(ds)
+  if first_step:
+    it.set_state({'step': first_step, 'streams': streams or {}})
+  return it
+
+
 def to_devices(host: dict[str, np.ndarray], local: Sequence[int],
-               lead: tuple[int, ...], shardings: dict[str, NamedSharding]):
-  """Global arrays from this host's rows, whatever the mesh. A lone host's
-  stay NumPy: the step takes them to the devices in a quarter of the time."""
+               batch_dims: tuple[int, ...],
+               shardings: dict[str, NamedSharding]) -> dict:
+  """Global arrays [*batch_dims, ...] from this host's rows [len(local), ...],
+  for any mesh. With a single host they stay NumPy arrays: the step takes them
+  to the devices in a quarter of the time."""
   if jax.process_count() == 1:
-    return {k: v.reshape(*lead, *v.shape[1:]) for k, v in host.items()}
-  place = np.zeros(math.prod(lead), np.int64)
-  place[local] = np.arange(len(local))
-  table = place[row_indices(lead)]
+    return {k: v.reshape(*batch_dims, *v.shape[1:]) for k, v in host.items()}
+  position = np.zeros(math.prod(batch_dims), np.int64)  # of a row in `host`
+  position[local] = np.arange(len(local))
+  table = position[row_indices(batch_dims)]
+  return {k: jax.make_array_from_callback(
+      (*batch_dims, *x.shape[1:]), shardings[k],
+      functools.partial(_rows_at, x, table)) for k, x in host.items()}
 
-  def put(key, x):
-    part = lambda index: x[table[index[:len(lead)]]]
-    return jax.make_array_from_callback((*lead, *x.shape[1:]),
-                                        shardings[key], part)
 
-  return {k: put(k, v) for k, v in host.items()}
+def _rows_at(x: np.ndarray, table: np.ndarray, index: tuple) -> np.ndarray:
+  """A device's part of a global array: `index` of its leading dimensions."""
+  return x[table[index[:table.ndim]]]

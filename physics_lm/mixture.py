@@ -64,8 +64,8 @@ class Mixture(NamedTuple):
 def load_mixture(config: ConfigDict) -> Mixture:
   """The mixture of a config, cached: one per process and set of data keys.
 
-  Raises BadInput for values out of range, an unknown world or split, or an
-  example that the vocabulary cannot encode.
+  Raises BadInput for values out of range, an unknown world or split, or a
+  vocabulary that cannot be made.
   """
   relevant = {'worlds': config.worlds, 'data': config.data,
               'seed': {k: config.seed[k] for k in ('data', 'world')}}

@@ -1,16 +1,16 @@
 """Tokenizers: text piece -> ids and back, exactly.
 
 Every kind encodes a text piece by piece (`Example.pieces`) and caches short
-pieces, so a row costs a few dictionary look-ups. Id 0 pads; id 1 ends an
-example and starts the next, as the papers' end-of-text token does: the ids of
-a tokenizer from elsewhere are renumbered.
+pieces, so a row costs a few dictionary look-ups. Id 0 is padding; id 1 ends an
+example and starts the next, like the papers' end-of-text token. The ids of
+other libraries' tokenizers are renumbered accordingly.
 
   word          closed: the words of the worlds
   piece         closed: every piece that the worlds list is one token
-  byte          UTF-8
+  byte          UTF-8 bytes
   bpe:SIZE      byte-level BPE of SIZE entries, trained on the worlds' texts
   gpt2          GPT-2's byte-level BPE, 50,257 entries
-  gpt2_used     those of them that the worlds' pieces use: the papers' count
+  gpt2_used     the entries of gpt2 that the worlds use: the papers' count
   PATH.json     a tokenizer.json of the tokenizers library
   PATH.model    a SentencePiece model
 """
@@ -23,30 +23,32 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from physics_lm.config import argument_parser
 from physics_lm.errors import BadInput, command, disk_errors, nearest, need
 
 PAD, EOS = 0, 1
 _SPECIAL = ('<pad>', '<eos>')
-# A word or one sign, with the space before it: the split is exact and never
-# crosses the border of two pieces.
+# A word or one punctuation mark, with the space before it. Joined, the parts
+# are the text, and no part spans two pieces.
 WORD = r' ?\w+| ?[^\w\s]|\s'
 _WORD = re.compile(WORD)
-_CACHED = 64  # characters: longer pieces are not drawn twice
-_LEAST = len(_SPECIAL) + 256  # entries of a byte-level BPE
+_CACHED = 64  # characters; longer pieces hardly ever repeat
+_MIN_BPE = len(_SPECIAL) + 256  # entries of a byte-level BPE, at least
 
-# physics_lm/gpt2/: the files as published, with their licence.
+# sha256 of the files in physics_lm/gpt2/, as published, with their licence.
 GPT2 = {
     'encoder.json':
         '196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783',
     'vocab.bpe':
         '1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5'}
-_ENDS = ('<|endoftext|>', '<eos>', '</s>', '<|end_of_text|>', '[EOS]')
+_END_TOKENS = ('<|endoftext|>', '<eos>', '</s>', '<|end_of_text|>', '[EOS]')
 
 
 class Word:
-  """Closed vocabulary: the words of the given pieces, in sorted order."""
+  """Closed vocabulary: the words of `pieces`, in sorted order."""
 
   kind = 'word'
 
@@ -60,11 +62,11 @@ class Word:
     return len(self.words)
 
   def _entries(self, piece: str) -> list[str]:
-    """What a listed piece adds to the vocabulary."""
+    """The vocabulary entries of a listed piece."""
     return _WORD.findall(piece)
 
   def _split(self, piece: str) -> list[str]:
-    """The entries that make up a piece."""
+    """The entries that a piece consists of."""
     return _WORD.findall(piece)
 
   def encode(self, piece: str) -> tuple[int, ...]:
@@ -81,7 +83,7 @@ class Word:
     return ids
 
   def decode(self, ids: Iterable[int]) -> str:
-    """The text; ends at the first end token; padding is dropped."""
+    """The text up to the first end token, without padding."""
     return ''.join(self.words[i] for i in _until_eos(ids, len(self)))
 
   @property
@@ -90,11 +92,11 @@ class Word:
 
 
 class Piece(Word):
-  """Closed vocabulary: every listed piece is one token, however many words it
-  has: a name, a value, the words of a sentence between subject and value. The
-  shortest rows. A piece that is not listed is cut into listed ones, from the
-  left, the longest first: an answer into its value and the full stop, a date
-  out of too many to be listed into month, day, comma and year."""
+  """Closed vocabulary: every listed piece is one token, whatever its number of
+  words: a name, a value, the words of a sentence between subject and value.
+  Rows are shortest. A piece that is not listed is split greedily into the
+  longest listed ones, from the left: an answer into its value and the full
+  stop, a date into month, day, comma and year."""
 
   kind = 'piece'
 
@@ -134,9 +136,9 @@ class Byte:
 
 
 class Mapped:
-  """Another library's tokenizer, its ids renumbered so that 0 pads and 1
-  ends. `theirs[i]` is its id for our id i, -1 where it has none; `source` is
-  the library's object, or the path it came from."""
+  """Another library's tokenizer, renumbered so that id 0 is padding and id 1 is
+  the end token. `theirs[i]` is the library's id for our id i, -1 where it has
+  none; `source` is the library's object, or the path of its file."""
 
   def __init__(self, kind: str, encode: Callable, decode: Callable,
                theirs: Sequence[int], digest: str, source):
@@ -149,7 +151,7 @@ class Mapped:
     return len(self.theirs)
 
   def encode(self, piece: str) -> tuple[int, ...]:
-    """Ids of one piece. Raises BadInput for one that is not kept."""
+    """Ids of one piece. Raises BadInput for a token outside the vocabulary."""
     ids = self._cache.get(piece)
     if ids is None:
       try:
@@ -162,12 +164,12 @@ class Mapped:
     return ids
 
   def decode(self, ids: Iterable[int]) -> str:
-    """The text; ends at the first end token; padding is dropped."""
+    """The text up to the first end token, without padding."""
     theirs = [self.theirs[i] for i in _until_eos(ids, len(self))]
     return self._decode([t for t in theirs if t >= 0])
 
   def renumber(self, theirs: Iterable[int]) -> list[int]:
-    """Our ids of theirs, without padding and end tokens."""
+    """Our ids of the library's, without padding and end tokens."""
     ours = (self._ours[int(t)] for t in theirs if int(t) in self._ours)
     return [i for i in ours if i > EOS]
 
@@ -177,8 +179,8 @@ class Mapped:
 
 
 class Marked:
-  """A vocabulary with marks of its world behind its entries: a piece that is
-  a mark is one token, and no text is mistaken for it."""
+  """A vocabulary with the marks of a world after its entries. A piece that is a
+  mark is one token; the same characters within another piece are text."""
 
   def __init__(self, base, marks: Sequence[str]):
     self.base, self.marks, self.kind = base, tuple(marks), base.kind
@@ -213,18 +215,26 @@ KINDS = ('word', 'piece', 'byte', 'bpe:SIZE', 'gpt2', 'gpt2_used', 'PATH.json',
 
 def make_vocab(kind: str, pieces: Iterable[str], texts: Callable = lambda: (),
          marks: Sequence[str] = ()) -> Vocab:
-  """The vocabulary of a kind. `pieces`: all that a closed one must hold;
-  `texts()`: what to train on; `marks`: pieces that are one token each.
-  Raises BadInput for an unknown kind, a missing file or a missing library."""
+  """The vocabulary of a kind (see the module's docstring).
+
+  Args:
+    kind: one of KINDS.
+    pieces: all pieces that a closed vocabulary must encode.
+    texts: a function that returns the texts to train on, called for bpe only.
+    marks: pieces that are one token each, after the other entries.
+
+  Raises:
+    BadInput: an unknown kind, a missing file or a missing library.
+  """
   name, _, size = kind.partition(':')
   if kind.endswith('.model'):
     base = sentencepiece(kind)
   elif kind.endswith('.json'):
     base = from_file(kind)
   elif name == 'bpe':
-    if not size.isdigit() or int(size) < _LEAST:
+    if not size.isdigit() or int(size) < _MIN_BPE:
       raise BadInput(f'vocab is {kind!r}, wanted bpe:SIZE with a size of at '
-                     f'least {_LEAST}')
+                     f'least {_MIN_BPE}')
     base = foreign_tokenizer(kind, train_bpe(texts(), int(size)))
   elif kind == 'gpt2':
     base = gpt2()
@@ -240,32 +250,33 @@ def make_vocab(kind: str, pieces: Iterable[str], texts: Callable = lambda: (),
 
 
 def _library():
-  # Rows are made one after another; threads of its own would only make it
-  # warn when a process forks.
+  # The library's own threads would not speed up rows, but warn at a fork.
   os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
   return need('tokenizers', 'text')
 
 
 def byte_letters() -> dict[int, str]:
-  """The printable letter that stands for each byte in a byte-level BPE:
-  itself where it prints, else the next letter from U+0100 on."""
+  """The printable character for each byte of a byte-level BPE: the byte's own
+  where it is printable, else the next one from U+0100 on (GPT-2)."""
   prints = [*range(33, 127), *range(161, 173), *range(174, 256)]
   rest = [b for b in range(256) if b not in prints]
   return {b: chr(b) for b in prints} | {
       b: chr(256 + i) for i, b in enumerate(rest)}
 
 
-def byte_level(tokenizer, lib, regex: bool = True):
-  """Puts a byte-level splitter and decoder on a tokenizer, which it returns."""
+def byte_level(tokenizer: Any, lib: ModuleType, regex: bool = True) -> Any:
+  """Sets the byte-level pre-tokenizer and decoder of a tokenizers.Tokenizer,
+  which it returns. `regex`: split into words first, as GPT-2 does."""
   tokenizer.pre_tokenizer = lib.pre_tokenizers.ByteLevel(
       add_prefix_space=False, use_regex=regex)
   tokenizer.decoder = lib.decoders.ByteLevel()
   return tokenizer
 
 
-def mapped_tokenizer(kind: str, tokenizer, theirs: Sequence[int], digest: str) -> Mapped:
-  """A tokenizers.Tokenizer as a vocabulary."""
-  # A text may hold the words '<eos>'; they end nothing.
+def mapped_tokenizer(kind: str, tokenizer: Any, theirs: Sequence[int],
+                     digest: str) -> Mapped:
+  """A tokenizers.Tokenizer as a vocabulary (see Mapped)."""
+  # The characters '<eos>' in a text are not an end token.
   tokenizer.encode_special_tokens = True
   return Mapped(
       kind, lambda piece: tokenizer.encode(piece, add_special_tokens=False).ids,
@@ -273,15 +284,15 @@ def mapped_tokenizer(kind: str, tokenizer, theirs: Sequence[int], digest: str) -
       digest, tokenizer)
 
 
-def foreign_tokenizer(kind: str, tokenizer) -> Mapped:
-  """A tokenizer that was trained here: its ids are ours."""
+def foreign_tokenizer(kind: str, tokenizer: Any) -> Mapped:
+  """A tokenizers.Tokenizer with our numbering (train_bpe) as a vocabulary."""
   return mapped_tokenizer(kind, tokenizer, range(tokenizer.get_vocab_size()),
-                tokenizer.to_str())
+                          tokenizer.to_str())
 
 
-def train_bpe(texts: Iterable[str], size: int):
-  """A byte-level BPE of at most `size` entries, '<pad>' and '<eos>' first: a
-  tokenizers.Tokenizer. The same texts give the same entries."""
+def train_bpe(texts: Iterable[str], size: int) -> Any:
+  """Trains a byte-level BPE of at most `size` entries, '<pad>' and '<eos>'
+  first: a tokenizers.Tokenizer. The same texts give the same entries."""
   lib = _library()
   tokenizer = byte_level(lib.Tokenizer(lib.models.BPE()), lib)
   tokenizer.train_from_iterator(texts, lib.trainers.BpeTrainer(
@@ -304,7 +315,7 @@ def gpt2_files() -> dict[str, str]:
 
 
 def gpt2(pieces: Iterable[str] | None = None) -> Mapped:
-  """GPT-2's BPE; with pieces, only the entries that they use."""
+  """GPT-2's BPE; with `pieces`, only the entries that they use."""
   lib, files = _library(), gpt2_files()
   entries = json.loads(files['encoder.json'])
   lines = files['vocab.bpe'].split('\n')[1:]  # the first is a version
@@ -317,44 +328,50 @@ def gpt2(pieces: Iterable[str] | None = None) -> Mapped:
         t for piece in set(pieces)
         for t in tokenizer.encode(piece, add_special_tokens=False).ids})
   return mapped_tokenizer(kind, tokenizer, [-1, end, *kept],
-                ' '.join([*GPT2.values(), *map(str, kept)]))
+                          ' '.join([*GPT2.values(), *map(str, kept)]))
 
 
 def from_file(path: str) -> Mapped:
-  """A tokenizer.json; the end token is tokenizer_config.json's, if that lies
-  beside it, else one of the usual names. Raises BadInput."""
+  """A tokenizer.json of the tokenizers library. The end token is eos_token of a
+  tokenizer_config.json in the same folder, else one of the usual names. Raises
+  BadInput for a bad file or without an end token."""
   lib, text = _library(), _read(path).decode()
   try:
     tokenizer = lib.Tokenizer.from_str(text)
   except Exception as e:  # the library raises bare Exceptions
     raise BadInput(f'{path} is no tokenizer.json: {str(e)[:200]}') from None
-  entries, beside = tokenizer.get_vocab(), {}
+  entries, settings = tokenizer.get_vocab(), {}
   config = Path(path).with_name('tokenizer_config.json')
   if config.exists():
-    beside = json.loads(config.read_text(encoding='utf-8'))
-  name = lambda key: (beside.get(key) or {}).get('content') if isinstance(
-      beside.get(key), dict) else beside.get(key)
-  end = next((e for e in (name('eos_token'), *_ENDS) if e in entries), None)
+    settings = json.loads(config.read_text(encoding='utf-8'))
+  end = next((e for e in (_special_token(settings, 'eos_token'), *_END_TOKENS)
+              if e in entries), None)
   if end is None:
     raise BadInput(f'{path} has no end token; wanted eos_token in '
-                   f'tokenizer_config.json or one of {", ".join(_ENDS)}')
-  pad = next((p for p in (name('pad_token'), *_SPECIAL[:1])
+                   f'tokenizer_config.json or one of {", ".join(_END_TOKENS)}')
+  pad = next((p for p in (_special_token(settings, 'pad_token'), *_SPECIAL[:1])
               if p in entries and p != end), None)
   return mapped_tokenizer('json', tokenizer, renumbered(
       max(entries.values()) + 1, entries.get(pad, -1), entries[end]), text)
 
 
+def _special_token(settings: dict, key: str) -> str | None:
+  """A token of a tokenizer_config.json: a string, or an object with one."""
+  value = settings.get(key)
+  return value.get('content') if isinstance(value, dict) else value
+
+
 def sentencepiece(path: str) -> Mapped:
-  """A SentencePiece model. A text that its normalisation changes, or whose
-  signs it does not know (without byte_fallback), does not come back the same.
-  Raises BadInput."""
+  """A SentencePiece model. Decoding does not restore a text that the model's
+  normalisation changes or, without byte_fallback, one with unknown characters.
+  Raises BadInput for a bad file or without an end token."""
   lib, proto = need('sentencepiece', 'text'), sentencepiece_proto(path)
-  # Pieces are parts of a text: none gets a space of its own.
+  # Pieces are parts of a text: do not put a space before each.
   proto.normalizer_spec.add_dummy_prefix = False
   proto.normalizer_spec.remove_extra_whitespaces = False
   try:
     model = lib.SentencePieceProcessor(model_proto=proto.SerializeToString())
-  except Exception as e:  # the library's own
+  except Exception as e:  # the library's own type
     raise _no_sentencepiece(path, e) from None
   if model.eos_id() < 0:
     raise BadInput(f'{path} has no end token; wanted a model with eos_id')
@@ -365,8 +382,9 @@ def sentencepiece(path: str) -> Mapped:
 
 
 def train_sentencepiece(texts: Iterable[str], size: int) -> bytes:
-  """A SentencePiece model (unigram) of at most `size` entries that writes any
-  text, our two ends first: its file. The same texts give the same entries."""
+  """Trains a SentencePiece model (unigram, byte_fallback) of at most `size`
+  entries, padding and end token first; returns the bytes of its file. The same
+  texts give the same entries."""
   out = io.BytesIO()
   need('sentencepiece', 'text').SentencePieceTrainer.train(
       sentence_iterator=iter(texts), model_writer=out, vocab_size=size,
@@ -377,13 +395,14 @@ def train_sentencepiece(texts: Iterable[str], size: int) -> bytes:
   return out.getvalue()
 
 
-def sentencepiece_proto(path: str):
-  """The entries and settings of a SentencePiece model. Raises BadInput."""
+def sentencepiece_proto(path: str) -> Any:
+  """The entries and settings of a SentencePiece model: a ModelProto. Raises
+  BadInput."""
   raw = _read(path)
   proto = need('sentencepiece.sentencepiece_model_pb2', 'text').ModelProto()
   try:
     proto.ParseFromString(raw)
-  except Exception as e:  # protobuf's own
+  except Exception as e:  # protobuf's own type
     raise _no_sentencepiece(path, e) from None
   return proto
 
@@ -393,14 +412,15 @@ def _no_sentencepiece(path: str, e: Exception) -> BadInput:
 
 
 def _sentence(model, ids: list[int]) -> str:
-  # The library drops a space at the start; ours carry meaning there.
+  # The library drops a space at the start, which our texts need.
   space = bool(ids) and model.id_to_piece(ids[0]).startswith('\u2581')
   text = model.decode(ids)
   return ' ' + text if space and not text.startswith(' ') else text
 
 
 def renumbered(count: int, pad: int, end: int) -> list[int]:
-  """Their ids in our order: padding and end (-1: none), then the others."""
+  """A library's ids 0 .. count-1 in our order: padding and end token first (-1:
+  none), then the others."""
   return [pad, end, *(t for t in range(count) if t not in (pad, end))]
 
 
@@ -416,7 +436,7 @@ def _until_eos(ids: Iterable[int], size: int):
   for i in ids:
     if i == EOS:
       return
-    if PAD < i < size:  # the embedding may have a few rows more
+    if PAD < i < size:  # the embedding may have more rows
       yield int(i)
 
 
@@ -425,54 +445,58 @@ def _digest(*parts: str) -> str:
 
 
 @command
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
   """The command line."""
-
   from physics_lm.worlds import base
   p = argument_parser('physics_lm.vocab', _USAGE)
-  p.add_argument('world', help='a world, or with --train a pattern of files')
+  p.add_argument('world', help='a world of configs/default.py')
   p.add_argument('--vocab', default='byte,word,bpe:1024,gpt2,gpt2_used')
   p.add_argument('--split', help='of the world (default: its first)')
   p.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
                  help='a key of the world, as in configs/default.py')
   p.add_argument('--seed', type=int, default=0)
-  p.add_argument('--count', type=int, default=1000, help='texts')
-  p.add_argument('--train', type=int, metavar='SIZE')
+  p.add_argument('--count', type=int, default=1000,
+                 help='texts that are encoded, or trained on')
+  p.add_argument('--train', type=int, metavar='SIZE',
+                 help='train a tokenizer of SIZE entries and write it to --out')
   p.add_argument('--out', default='tokenizer.json')
   a = p.parse_args(argv)
   world = base.world_from_flags(a.world, a.set, a.seed)
   split = a.split or world.splits[0]
   examples = base.first_examples(world, split, a.count)
-  texts = lambda: (e.text for e in examples)
+  texts = [e.text for e in examples]
   if a.train:
-    size = max(a.train, _LEAST)
-    if not a.out.endswith(('.json', '.model')):
-      raise BadInput(f'--out is {a.out}, wanted a name that ends in .json or '
-                     '.model')
-    with disk_errors(a.out):
-      if a.out.endswith('.model'):
-        Path(a.out).write_bytes(train_sentencepiece(texts(), size))
-      else:
-        train_bpe(texts(), size).save(a.out)
-    print(f'{a.out}: {len(make_vocab(a.out, ()))} entries; use it with '
-          f'--config.data.vocab={a.out}')
+    _train(texts, max(a.train, _MIN_BPE), a.out)
     return
   print(f'{"vocab":16}{"entries":>9}{"tokens":>9}{"least":>7}{"most":>7}   '
         f'of {len(examples)} texts of {a.world}, {split}')
   for kind in a.vocab.split(','):
-    made = make_vocab(kind, world.pieces(), texts)
+    made = make_vocab(kind, world.pieces(), lambda: iter(texts))
     n = [sum(len(made.encode(piece)) for piece in e.pieces) for e in examples]
     print(f'{kind:16}{len(made):>9}{sum(n) / len(n):>9.1f}{min(n):>7}'
           f'{max(n):>7}')
 
 
-_USAGE = """How many tokens a text has, by tokenizer; or train one. No JAX.
+def _train(texts: list[str], size: int, out: str):
+  """Writes a tokenizer of `size` entries to the file `out`."""
+  if not out.endswith(('.json', '.model')):
+    raise BadInput(f'--out is {out}, wanted a path with suffix .json or .model')
+  with disk_errors(out):
+    if out.endswith('.model'):
+      Path(out).write_bytes(train_sentencepiece(texts, size))
+    else:
+      train_bpe(texts, size).save(out)
+  print(f'{out}: {len(make_vocab(out, ()))} entries; use it with '
+        f'--config.data.vocab={out}')
+
+
+_USAGE = """Tokens of a text, by tokenizer; or training of a tokenizer. No JAX.
 
   python -m physics_lm.vocab biographies --set variant=multi5_permute
   python -m physics_lm.vocab biographies --train=1024 --out=bios.json
   python -m physics_lm.vocab biographies --train=1024 --out=bios.model
 
-A .json is a byte-level BPE, a .model SentencePiece's.
+A .json is a byte-level BPE, a .model a SentencePiece model.
 """
 
 if __name__ == '__main__':
