@@ -247,7 +247,7 @@ def test_files_that_changed_are_refused(tmp_path):
     ({'worlds.text.shuffle': 0}, 'shuffle is 0'),
     ({'worlds.text.fim_rate': -0.1}, 'fim_rate is -0.1'),
     ({'data.tasks.text.split': 'test'}, 'known: train, held_out'),
-    ({'data.vocab': 'word'}, 'closed, and world .text.'),
+    ({'data.vocab': 'word'}, 'closed, and the words of world .text.'),
     ({'data.shards': 1000}, 'at most the number of files|wanted 1 to'),
     ({'data.shards': 0}, 'data.shards is 0'),
     ({'data.source': 'seqio'}, "wanted 'worlds' or 'seqio:NAME'"),

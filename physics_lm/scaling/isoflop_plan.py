@@ -114,7 +114,7 @@ def _entropy(config_file: str, overrides: tuple, key: str):
   if hasattr(made, 'laws'):
     return made.entropy(2048)
   entries = config.evals.loss.num_rows * (config.data.seq_len // made.tokens)
-  return (made.floor() / made.tokens,
+  return (made.entropy() / made.tokens,
           made.law.deviation() / entries**0.5 / made.tokens)
 
 

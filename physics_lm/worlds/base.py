@@ -1,4 +1,4 @@
-"""What every world gives: examples by index, and a checker of answers."""
+"""The contract of worlds: examples by index, and a checker of answers."""
 
 import dataclasses
 import importlib
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm.config import override, typed_value
 from physics_lm.errors import BadInput, nearest
@@ -24,13 +25,13 @@ _MASK = (1 << 64) - 1
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
   """A text in pieces. A piece is what a tokenizer may cache: a name, a value,
-  the words between two slots. Joined, the pieces are the text, exactly."""
+  the words between two slots. The pieces, joined, are the text."""
 
   pieces: tuple[str, ...]
-  answers: tuple[tuple[str, int], ...]  # (attribute, which piece is its value)
-  loss: tuple[int, ...]  # pieces that bear loss when only answers do
+  answers: tuple[tuple[str, int], ...]  # (attribute, index of a piece)
+  loss: tuple[int, ...]  # pieces with loss when the loss is on answers
   meta: dict
-  masked: tuple[int, ...] = ()  # pieces that never bear loss
+  masked: tuple[int, ...] = ()  # pieces that never have loss
 
   @property
   def text(self) -> str:
@@ -38,50 +39,52 @@ class Example:
 
 
 class CheckResult(NamedTuple):
+  """A checker's verdict on an answer, with its reason."""
+
   correct: bool
   reason: str
 
 
 class Encoded(NamedTuple):
-  """An example that came as ids: what rows.encode makes of any other."""
+  """A stream's example that is encoded already, as mixture.encode does."""
 
   ids: list[int]
   weights: list[float]
 
 
 class World(Protocol):
-  """Pure in (config, seed): example i of a split is what it is, on any host."""
+  """Pure in (config, seed): example i of a split is the same on any host."""
 
   version: int
   splits: tuple[str, ...]
-  unbounded: bool  # lengths have a tail: rows leave out what does not fit
+  unbounded: bool  # lengths have a tail: rows skip examples that do not fit
 
   def size(self, split: str) -> int:
-    """How many examples the split has."""
+    """Number of examples in the split. Raises BadInput for an unknown one."""
 
   def people(self, split: str) -> int:
-    """How many distinct things are told of: the divisor of exposures."""
+    """Number of distinct subjects in the split: the divisor of exposures."""
 
   def example(self, split: str, index: int) -> Example:
-    """Example `index` of the split."""
+    """Example `index` of the split. Raises IndexError beyond its size."""
 
   def pieces(self) -> Iterable[str]:
-    """Every piece that any example may hold: a closed vocabulary's source."""
+    """Every piece that an example may contain, for a closed vocabulary."""
 
   def check(self, question: Example, text: str) -> CheckResult:
-    """Judges `text`, the answer given to `question`."""
+    """Checks `text`, an answer to `question`."""
 
 
-def is_stream(world) -> bool:
-  """Whether the world has no index, but `documents(split, shard, shards,
-  seed)`: an endless iterator of examples with get_state and set_state (JSON),
-  and `judged(split)`: the split whose loss an evaluation tells."""
+def is_stream(world: World) -> bool:
+  """Whether the world is a stream: it has no index, but `documents(split,
+  shard, shards, seed)`, an iterator of examples without end, with get_state and
+  set_state (JSON), and `judged(split)`, the split for evaluations of loss."""
   return hasattr(world, 'documents')
 
 
-def make_world(config, seed: int) -> World:
-  """The world a config describes. Raises BadInput for an unknown kind or a
-  version that this code does not make."""
+def make_world(config: ConfigDict, seed: int) -> World:
+  """The world of a config. Raises BadInput for an unknown kind, another version
+  than the code's, or values out of range."""
   if config.kind not in WORLDS:
     raise BadInput(f'unknown world kind {config.kind!r}; '
                    f'{nearest(config.kind, WORLDS)}')
@@ -93,8 +96,8 @@ def make_world(config, seed: int) -> World:
 
 
 def world_from_flags(name: str, items: list[str], seed: int) -> World:
-  """The world `name` of a command line, with the keys of its items
-  'KEY=VALUE' set. Raises BadInput."""
+  """The world `name` with the keys of `items`, 'KEY=VALUE' each, set. Raises
+  BadInput."""
   from configs import default
 
   if name not in WORLDS or not hasattr(default, name):
@@ -109,10 +112,11 @@ def world_from_flags(name: str, items: list[str], seed: int) -> World:
   return make_world(override(config, changes), seed)
 
 
-def prompt_and_answer_pieces(example: Example) -> tuple[tuple[str, ...], tuple[str, ...]]:
-  """The pieces of the question and those of the answer: cut before the first
-  that bears loss when all after it do; no question where there is no such
-  end."""
+def prompt_and_answer_pieces(
+    example: Example) -> tuple[tuple[str, ...], tuple[str, ...]]:
+  """The pieces of the prompt and those of the answer. The answer begins at the
+  first piece with loss if all later ones have loss; else the prompt is
+  empty."""
   count, first = len(example.pieces), min(example.loss, default=0)
   if example.loss != tuple(range(first, count)):
     first = 0
@@ -120,13 +124,13 @@ def prompt_and_answer_pieces(example: Example) -> tuple[tuple[str, ...], tuple[s
 
 
 def prompt_and_answer(example: Example) -> tuple[str, str]:
-  """(question, answer), the texts of `parts`."""
+  """(prompt, answer): the texts of prompt_and_answer_pieces."""
   question, answer = prompt_and_answer_pieces(example)
   return ''.join(question), ''.join(answer)
 
 
 def first_examples(world: World, split: str, count: int) -> list[Example]:
-  """At most `count` examples of a split, spread evenly over it; the first of
+  """At most `count` examples of a split: spread evenly over it, or the first of
   a stream."""
   if is_stream(world):
     return list(itertools.islice(world.in_order(split), count))
@@ -136,17 +140,18 @@ def first_examples(world: World, split: str, count: int) -> list[Example]:
 
 
 def generator(seed: int, *key: str | int) -> np.random.Generator:
-  """A counter-based generator of its own for every (seed, key)."""
+  """A counter-based generator, independent for every (seed, key)."""
   return np.random.Generator(np.random.Philox(key=generator_key(seed, *key)))
 
 
 def generator_key(seed: int, *key: str | int) -> list[int]:
+  """Philox's key, two 64-bit numbers, for a seed and any further keys."""
   return [seed, zlib.crc32('/'.join(map(str, key)).encode())]
 
 
 def mix_bits(*numbers: int, state: int = 0) -> int:
-  """64 bits from numbers: splitmix64 (Steele et al. 2014), chained; `state`
-  is where an earlier chain ended."""
+  """64 pseudo-random bits from numbers: chained splitmix64 (Steele et al.
+  2014). `state` is the result of an earlier chain, to continue it."""
   for n in numbers:
     state = (state ^ n) + 0x9E3779B97F4A7C15 & _MASK
     state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
@@ -156,7 +161,7 @@ def mix_bits(*numbers: int, state: int = 0) -> int:
 
 
 def distinct(rng: np.random.Generator, total: int, count: int) -> np.ndarray:
-  """`count` distinct numbers below `total`; a prefix of the longer draw."""
+  """`count` distinct numbers below `total`. A smaller count gives a prefix."""
   if total <= 1 << 20:
     return rng.permutation(total)[:count]
   drawn = np.zeros(0, np.int64)

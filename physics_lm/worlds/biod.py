@@ -1,25 +1,27 @@
-"""bioD: people as pure information, so that knowledge can be counted in bits.
+"""bioD: synthetic people whose knowledge is counted in bits.
 
 Distribution bioD(N, K, C, D, L, T) (Physics of Language Models, Part 3.3,
 sections 2.1 and 3): N distinct names out of N0; K attributes; a value is C
-chunks of L symbols over an alphabet of T; for each attribute a set of D
-distinct chunks out of T^L, and every chunk of every value uniform from it. An
-entry is the name and then the attributes in an order that is drawn anew for
-every entry.
+chunks of L symbols over an alphabet of T; each attribute has a set of D
+distinct chunks out of T^L, and every chunk of every value is uniform from it.
+An entry is the name and then the attributes in an order drawn for every entry.
 
-Ours: a name is `name_length` symbols of an alphabet of its own, so N0 is
-name_alphabet ** name_length; an entry is the name once, then each attribute's
-symbol and its value's (the paper writes a sentence with the name for each).
-Names come from a keyed permutation of 0 .. N0-1 and values from a keyed hash,
-not from a stream: person i is the same for any number of people, and a hundred
-million of them take no memory. Worlds of one seed and shape whose numbers of
-people (first .. first + N - 1) are apart are of other people, told alike.
+Ours: a name is `name_length` symbols of a separate alphabet, so N0 is
+name_alphabet ** name_length; an entry has the name once, then the symbol of
+each attribute and those of its value (the paper has a sentence with the name
+for each). Names come from a keyed permutation of 0 .. N0-1 and values from a
+keyed hash, not from a stream of draws. So person i is the same for any number
+of people, and a hundred million of them take no memory. Worlds with the same
+seed and sizes but disjoint ranges of people (person_offset) differ only in who
+the people are.
 
-With `power` above 0 an entry is of person i with probability ~ (i + 1)^-(1 +
-power), and entry number j's person follows from a hash of j: power.py.
+With `zipf_a` above 0 an entry is of person i with probability ~ (i + 1)^-(1 +
+zipf_a); the person of entry j follows from a hash of j (zipf.py).
 """
 
 import math
+
+from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import zipf
@@ -32,27 +34,28 @@ from physics_lm.worlds.base import (
 )
 
 VERSION = 2
-REMEMBERED = 1 << 16  # people
-ORDERS = 1 << 20  # entries of a person: in effect, a fresh order each time
+MAX_CACHED = 1 << 16  # people
+ORDERS = 1 << 20  # entries of a person: in effect, a new order each time
 
 
 def permuted(i: int, size: int, keys: tuple[int, ...]) -> int:
-  """Where a keyed permutation of 0 .. size-1 sends i: a Feistel network over
-  the next power of four, one turn a key, walked until it lands inside."""
-  half = max(((size - 1).bit_length() + 1) // 2, 1)
-  mask = (1 << half) - 1
+  """The image of i under a keyed permutation of 0 .. size-1: a Feistel network
+  over the next power of four with one round per key, repeated until the result
+  is below size (cycle walking)."""
+  bits = max(((size - 1).bit_length() + 1) // 2, 1)
+  mask = (1 << bits) - 1
   while True:
-    left, right = i >> half, i & mask
+    left, right = i >> bits, i & mask
     for key in keys:
       left, right = right, left ^ (mix_bits(right, state=key) & mask)
-    i = left << half | right
+    i = left << bits | right
     if i < size:
       return i
 
 
 def shuffled(count: int, state: int) -> list[int]:
-  """0 .. count-1 in an order that 64 random bits decide (Fisher and Yates);
-  every 16 turns, before the bits run short, new ones follow from them."""
+  """0 .. count-1, permuted by 64 random bits (Fisher and Yates). Every 16
+  swaps, before the bits run out, new ones are derived from them."""
   order, bits = list(range(count)), state
   for i in range(count - 1, 0, -1):
     if not i % 16:
@@ -63,8 +66,8 @@ def shuffled(count: int, state: int) -> list[int]:
 
 
 class BioD:
-  """People 0 .. N-1. One split, 'bio': entry i is of person i mod N, without
-  a power law."""
+  """People 0 .. N-1. One split, 'bio'; with zipf_a = 0, entry i is of person
+  i mod N."""
 
   version = VERSION
   splits = ('bio',)
@@ -84,18 +87,18 @@ class BioD:
     every = self.T**self.L
     self.person_offset = c.person_offset
     if self.person_offset < 0 or self.person_offset + self.n > self.N0:
-      raise BadInput(f'people {self.person_offset} to {self.person_offset + self.n - 1}, but '
-                     f'only {self.N0} names ({self.alphabet} ** '
-                     f'{self.name_length})')
+      raise BadInput(f'people {self.person_offset} to '
+                     f'{self.person_offset + self.n - 1}, but only {self.N0} '
+                     f'names ({self.alphabet} ** {self.name_length})')
     if self.D > every or every >= 1 << 62:
       raise BadInput(f'diversity is {self.D} of {self.T} ** {self.L} chunks, '
-                     'wanted at most as many, and fewer than 2 ** 62')
-    # Each of a person's facts goes on from a chain that begins alike.
+                     'wanted at most their number, and that below 2 ** 62')
+    # The state of mix_bits before what a person's facts add to it.
     self._value_key, self._order_key = mix_bits(seed, 2), mix_bits(seed, 3)
-    self._person_key, self.law = mix_bits(seed, 4), zipf.zipf_law(self.n, c.zipf_a)
+    self._person_key = mix_bits(seed, 4)
+    self.law = zipf.zipf_law(self.n, c.zipf_a)
     self._name_keys = tuple(mix_bits(mix_bits(seed, 1), i) for i in range(4))
-    # A small world is remembered, a large one made anew each time.
-    self._told: dict[int, tuple] = {}
+    self._cache: dict[int, tuple] = {}  # of a small world's people
     self.sets = [tuple(self._chunk(int(code)) for code in distinct(
         generator(seed, 'chunks', a), every, self.D)) for a in range(self.K)]
 
@@ -118,19 +121,20 @@ class BioD:
 
   def value(self, person: int, attribute: int) -> tuple[str, ...]:
     """The C chunks of a value."""
-    state = mix_bits(self.person_offset + person, attribute, state=self._value_key)
+    state = mix_bits(self.person_offset + person, attribute,
+                     state=self._value_key)
     chunks = self.sets[attribute]
     return tuple(chunks[mix_bits(c, state=state) % self.D]
                  for c in range(self.C))
 
-  def _tell(self, person: int):
+  def _facts(self, person: int):
     """(name, values) of a person."""
-    told = self._told.get(person)
-    if told is None:
-      told = self.name(person), [self.value(person, a) for a in range(self.K)]
-      if len(self._told) < REMEMBERED:
-        self._told[person] = told
-    return told
+    facts = self._cache.get(person)
+    if facts is None:
+      facts = self.name(person), [self.value(person, a) for a in range(self.K)]
+      if len(self._cache) < MAX_CACHED:
+        self._cache[person] = facts
+    return facts
 
   def example(self, split: str, index: int) -> Example:
     """Answers: ('k3', piece) of each chunk of attribute 3, in order."""
@@ -143,7 +147,7 @@ class BioD:
 
   def _entry(self, person: int, index: int) -> Example:
     """An entry of a person; `index` decides the order."""
-    name, values = self._tell(person)
+    name, values = self._facts(person)
     pieces, answers = list(name), []
     for a in shuffled(self.K, mix_bits(index, state=self._order_key)):
       key = self._keys[a]
@@ -161,15 +165,15 @@ class BioD:
     name = tuple(('name', i) for i in range(self.name_length))
     return Example(e.pieces, name + e.answers, e.loss, e.meta)
 
-  def floor(self, split: str = 'bio') -> float:
-    """Entropy of an entry, nats: of the person and the order; a model that
-    knows everybody loses no less."""
+  def entropy(self, split: str = 'bio') -> float:
+    """Entropy of an entry, nats: of the person and the order. It is the least
+    loss of a model that knows all people."""
     person = self.law.entropy if self.law else math.log(self.n)
     return person + math.lgamma(self.K + 1)
 
   @property
   def tokens(self) -> int:
-    """Of an entry, a symbol a token, and the end."""
+    """Tokens of an entry, one per symbol, with the end token."""
     return 1 + self.name_length + self.K * (1 + self.C * self.L)
 
   def pieces(self):
@@ -178,7 +182,7 @@ class BioD:
     yield from (f' v{d}' for d in range(self.T))
 
   def check(self, question: Example, text: str) -> CheckResult:
-    """Whether a text is an entry of that person, in any order."""
+    """Checks that a text is an entry of the question's person, in any order."""
     person = question.meta['person']
     name, rest = ''.join(self.name(person)), text
     if not rest.startswith(name):
@@ -186,16 +190,18 @@ class BioD:
     rest, left = rest.removeprefix(name), {
         f' k{a}' + ''.join(self.value(person, a)) for a in range(self.K)}
     while left:
-      told = next((s for s in left if (rest + ' ').startswith(s + ' ')), None)
-      if told is None:
-        return CheckResult(False, f'{rest[:30]!r} is none of the attributes left')
-      left.remove(told)
-      rest = rest.removeprefix(told)
+      found = next((s for s in left if (rest + ' ').startswith(s + ' ')), None)
+      if found is None:
+        return CheckResult(False,
+                           f'{rest[:30]!r} is none of the attributes left')
+      left.remove(found)
+      rest = rest.removeprefix(found)
     return CheckResult(False, f'text after the entry: {rest!r}') if rest else (
         CheckResult(True, 'ok'))
 
 
 def digits(code: int, base: int, length: int) -> list[int]:
+  """The `length` digits of a number to a base, the most significant first."""
   out = []
   for _ in range(length):
     code, digit = divmod(code, base)
@@ -203,5 +209,6 @@ def digits(code: int, base: int, length: int) -> list[int]:
   return out[::-1]
 
 
-def make(config, seed: int) -> BioD:
+def make(config: ConfigDict, seed: int) -> BioD:
+  """The world of a config's keys (configs/default.py). Raises BadInput."""
   return BioD(config, seed)

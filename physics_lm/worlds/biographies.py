@@ -7,27 +7,27 @@ uniform and independent; the company city is the employer's headquarters. A
 biography has one sentence for each of the six attributes, from a template
 drawn uniformly. Questions are the paper's six.
 
-Variants: `single` one biography a person; `multiM` M biographies with fresh
-templates; `fresh` new templates whenever one is drawn (Part 3.3's bioS, with
-`_permute`); `_permuteP` the sentences of each shuffled, P times (P = 1 when
-left out); `_coupleP` the same of three ordered pairs: date and birth city,
-university and major, employer and its city (Part 3.1, appendix A.1.1);
-`_fullname` the name in every sentence, else a pronoun after the first;
-`_reverseR` the name first in sentence R + 1, before it "The person", R = 6 in
-a seventh sentence (Part 3.2, section 5). Part 3.1's 16 data sets are SIXTEEN.
-Version m of a person is the same in every multiM, and person i the same for
-any number of people; two worlds that differ in `first` tell of others: the
-celebrities and the minority of Part 3.1, section 6. With `power` above 0 the
-biographies of a split are of its person i with probability ~ (i + 1)^-(1 +
-power), each of the person's versions alike, and both follow from the index
-alone (power.py); questions are of everybody alike.
+Variants: `single` has one biography a person; `multiM` has M with templates of
+their own; `fresh` draws new templates for every example (Part 3.3's bioS, with
+`_permute`). `_permuteP` has P random sentence orders of each (default: 1);
+`_coupleP` the same for three ordered pairs: date and birth city, university and
+major, employer and its city (Part 3.1, appendix A.1.1). `_fullname` repeats the
+name in every sentence, instead of a pronoun after the first. `_reverseR` has
+the name first in sentence R + 1, "The person" before that, and for R = 6 the
+name in a seventh sentence (Part 3.2, section 5). SIXTEEN are Part 3.1's 16 data
+sets. Version m of a person is the same in every multiM, and person i the same
+for any number of people. Worlds with disjoint ranges (person_offset) share no
+people: the celebrities and the minority of Part 3.1, section 6. With `zipf_a`
+above 0, a biography is of the split's person i with probability ~ (i + 1)^-(1 +
+zipf_a), and its version is uniform; both follow from the index alone (zipf.py).
+Questions are uniform over people.
 
 Left out: bioR (it needs a language model to write it). Ours are the lists of
 names and values and the templates; their sizes are the paper's, except 50
 templates for each attribute where the paper has 46 to 52, and 130 company
-cities where it has 133 (36 of 263 employers sit in New York in both). Even
-people are 'train', odd are held out, where the paper splits at random: people
-are independent, so it is the same.
+cities where it has 133 (36 of 263 employers are in New York in both). People
+with an even index are P_train, those with an odd one P_test; the paper splits
+at random, which is equivalent because people are independent.
 """
 
 import functools
@@ -37,6 +37,7 @@ from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import zipf
@@ -72,19 +73,21 @@ SIXTEEN = ('single', 'single_fullname', *(
     f'single_permute{p}{f}' for p in (1, 2, 5) for f in ('', '_fullname')), *(
     f'multi{m}{v}' for m in (2, 5)
     for v in ('', '_fullname', '_permute', '_permute_fullname')))
-STRANGER = (' The person',)  # who is not named yet
+UNNAMED = (' The person',)  # subject before the name
 NAMING = " The person's name is"
-FRESH = 1 << 20  # versions of a person: as good as without end
-DRAWS = 1 << 20  # under a power law, of each version in the mean
-LISTED_DATES = 500  # more dates than this are not pieces, but made of pieces
+FRESH = 1 << 20  # versions of a person with 'fresh'
+DRAWS = 1 << 20  # mean examples of a version when zipf_a > 0
+LISTED_DATES = 500  # up to so many dates, each is a piece
 _VARIANT = re.compile(r'(?:single|multi(\d+)|(fresh))'
                       r'(?:_(permute|couple)(\d+)?)?'
                       r'(?:(_fullname)|_reverse([1-6]))?')
 
 
 class Variant(NamedTuple):
-  m: int  # tellings with templates of their own
-  p: int  # orders of each; 0: the fixed one
+  """What a variant's name says (see the module's docstring)."""
+
+  m: int  # biographies with templates of their own
+  p: int  # random orders of each; 0: the fixed one
   fullname: bool
   couples: bool
   reverse: int  # sentences before the name; 0: it comes first
@@ -92,7 +95,7 @@ class Variant(NamedTuple):
 
 
 def parse_variant(name: str) -> Variant:
-  """Raises BadInput."""
+  """Parses a variant's name. Raises BadInput."""
   match = _VARIANT.fullmatch(name)
   m = int(match[1] or 1) if match else 0
   p = int(match[4] or 1) if match and match[3] else 0
@@ -119,18 +122,35 @@ def _pool(name: str, count: int) -> tuple[str, ...]:
   return lines[:count]
 
 
+def _check_sizes(c: ConfigDict, sizes: list[int]):
+  """Raises BadInput for numbers of people or of dates out of range; `sizes` are
+  those of the pools of names."""
+  n = c.person_offset + c.people
+  if c.people < 2:
+    raise BadInput(f'people is {c.people}, wanted at least 2 (one in P_train, '
+                   'one in P_test)')
+  if c.person_offset < 0:
+    raise BadInput(f'person_offset is {c.person_offset}, wanted at least 0')
+  if n > np.prod(sizes, dtype=np.int64):
+    raise BadInput(f'{n} people, but only {np.prod(sizes)} names '
+                   f'({" x ".join(map(str, sizes))})')
+  for key, top in (('years', 200), ('months', 12), ('days', 28)):
+    if not 1 <= c[key] <= top:
+      raise BadInput(f'{key} is {c[key]}, wanted 1 to {top}')
+
+
 class Biographies:
   """People 0 .. N-1 with their biographies and questions.
 
-  Splits: 'bio' (every person's biographies), 'bio_train' and 'bio_test',
-  'qa_train' and 'qa_test' (six questions a person, of one half each).
+  Splits: 'bio' (biographies of all people), 'bio_train' and 'bio_test' (of
+  P_train and P_test), 'qa_train' and 'qa_test' (six questions a person).
   """
 
   version = VERSION
   splits = ('bio', 'bio_train', 'bio_test', 'qa_train', 'qa_test')
   unbounded = False
 
-  def __init__(self, config, seed: int):
+  def __init__(self, config: ConfigDict, seed: int):
     c, n = config, config.person_offset + config.people
     self.n, self.seed = config.people, seed
     self.variant = v = parse_variant(c.variant)
@@ -143,16 +163,7 @@ class Biographies:
                             ('middle', c.middle_names),
                             ('last', c.last_names)))
     sizes = [len(pool) for pool in self.names]
-    if self.n < 2:
-      raise BadInput(f'people is {self.n}, wanted at least 2 (two halves)')
-    if c.person_offset < 0:
-      raise BadInput(f'person_offset is {c.person_offset}, wanted at least 0')
-    if n > np.prod(sizes, dtype=np.int64):
-      raise BadInput(f'{n} people, but only {np.prod(sizes)} names '
-                     f'({" x ".join(map(str, sizes))})')
-    for key, top in (('years', 200), ('months', 12), ('days', 28)):
-      if not 1 <= c[key] <= top:
-        raise BadInput(f'{key} is {c[key]}, wanted 1 to {top}')
+    _check_sizes(c, sizes)
     self.dates = (c.months, c.days, c.years)
     self._laws = {s: zipf.zipf_law(self.people(s), c.zipf_a)
                   for s in ('bio', 'bio_train', 'bio_test')}
@@ -166,24 +177,27 @@ class Biographies:
         'company_city': tuple(city for _, city in companies),
     }
     self.templates = {a: self._templates(a, c.templates) for a in ATTRIBUTES}
+    # Draws are made for people from 0 on and then cut: person_offset does not
+    # change who a person is.
     own = slice(c.person_offset, None)
-    draw = lambda key, high: generator(seed, key).integers(0, high, n)[own]
     code = distinct(generator(seed, 'name'), int(np.prod(sizes)), n)
     self.name_of = np.stack(np.unravel_index(code[own], sizes), -1)
-    self.pronoun_of = draw('pronoun', len(PRONOUNS))
-    self.value_of = {a: draw(a, len(pool)) for a, pool in self.lists.items()
-                     if a != 'company_city'}
-    self.value_of['company_city'] = self.value_of['employer']
-    self.value_of['birth_date'] = draw('birth_date', int(np.prod(self.dates)))
-    if v.fresh:  # drawn when asked for
+    highs = {'pronoun': len(PRONOUNS), 'birth_date': math.prod(self.dates)} | {
+        a: len(pool) for a, pool in self.lists.items() if a != 'company_city'}
+    drawn = {key: generator(seed, key).integers(0, high, n)[own]
+             for key, high in highs.items()}
+    self.pronoun_of = drawn.pop('pronoun')
+    self.value_of = drawn | {'company_city': drawn['employer']}
+    if v.fresh:  # templates and orders are drawn for every example
       return
-    each = lambda key, make: np.stack(
-        [make(generator(seed, key, i))[own] for i in range(
-            self.m if key == 'template' else self.versions)], 1)
-    self.template_of = each('template', lambda rng: rng.integers(
-        0, c.templates, (n, 6), dtype=np.uint8))
+    self.template_of = np.stack([
+        generator(seed, 'template', i).integers(
+            0, c.templates, (n, 6), dtype=np.uint8)[own]
+        for i in range(self.m)], 1)
     if self.p:
-      self.order_of = each('order', lambda rng: _orders(rng, n, v.couples))
+      self.order_of = np.stack([
+          _orders(generator(seed, 'order', i), n, v.couples)[own]
+          for i in range(self.versions)], 1)
 
   @staticmethod
   def _templates(attribute: str, count: int) -> tuple[tuple[str, str], ...]:
@@ -201,30 +215,29 @@ class Biographies:
     return self.people(split) * each
 
   def law(self, split: str) -> zipf.ZipfLaw | None:
-    """Who is drawn how often in a split; None: everybody alike."""
+    """The distribution of a split's people; None: uniform."""
     return self._laws.get(split)
 
-  def floor(self, split: str = 'bio') -> float:
-    """Entropy of a biography, nats: of the person and the telling; a model
-    that knows everybody loses no less. Of fresh tellings, that of what they
-    are drawn from: nobody learns a million of them."""
+  def entropy(self, split: str = 'bio') -> float:
+    """Entropy of a biography, nats: of the person and the version. It is the
+    least loss of a model that knows all people. Of 'fresh', that of templates
+    and orders: no model memorises a million versions."""
     people, law = self.people(split), self.law(split)
-    whom = law.entropy if law else math.log(people)
+    of_person = law.entropy if law else math.log(people)
     if self.variant.fresh:
       orders = (6 if self.variant.couples else 720) if self.p else 1
-      return whom + 6 * math.log(self._count) + math.log(orders)
+      return of_person + 6 * math.log(self._count) + math.log(orders)
     own = slice(0, None) if split == 'bio' else slice(
         int(split == 'bio_test'), None, 2)
-    number = lambda digits, base: digits @ base**np.arange(6)
-    telling = np.repeat(number(self.template_of[own], self._count),
-                        max(self.p, 1), 1)
+    code = np.repeat(self.template_of[own] @ self._count**np.arange(6),
+                     max(self.p, 1), 1)
     if self.p:
-      telling = telling * 6**6 + number(self.order_of[own], 6)
-    # Versions that came out alike are one text.
-    alike = (telling[:, :, None] == telling[:, None]).sum(-1)
-    each = math.log(self.versions) - np.log(alike).mean(-1)
+      code = code * 6**6 + self.order_of[own] @ 6**np.arange(6)
+    # Versions with the same templates and order are one text.
+    alike = (code[:, :, None] == code[:, None]).sum(-1)
+    of_version = math.log(self.versions) - np.log(alike).mean(-1)
     share = law.share(np.arange(1, people + 1)) if law else 1 / people
-    return whom + float((share * each).sum())
+    return of_person + float((share * of_version).sum())
 
   def people(self, split: str) -> int:
     if split not in self.splits:
@@ -251,12 +264,12 @@ class Biographies:
 
   def biography(self, person: int, version: int) -> Example:
     """Version `version` (0 .. M*P-1) of a person's six sentences."""
-    chosen, order = self._telling(person, version)
+    chosen, order = self._version(person, version)
     pieces, answers = [], []
-    for place, a in enumerate(order):
+    for sentence, a in enumerate(order):
       attribute = ATTRIBUTES[a]
       between, after = self.templates[attribute][chosen[a]]
-      pieces += self.subject(person, place)
+      pieces += self.subject(person, sentence)
       pieces.append(between)
       answers.append((attribute, len(pieces)))
       pieces.append(self.value(person, attribute))
@@ -267,7 +280,7 @@ class Biographies:
                    tuple(i for _, i in answers),
                    {'person': person, 'version': version})
 
-  def _telling(self, person: int, version: int):
+  def _version(self, person: int, version: int):
     """(template of each attribute, order of the attributes)."""
     if self.variant.fresh:
       rng = np.random.Generator(np.random.Philox(
@@ -281,11 +294,11 @@ class Biographies:
       order = self.order_of[person, version] if self.p else np.arange(6)
     return chosen, order.tolist()
 
-  def subject(self, person: int, place: int) -> tuple[str, ...]:
-    """What sentence `place` calls the person."""
-    if place < self.variant.reverse:
-      return STRANGER
-    if self.fullname or place == self.variant.reverse:
+  def subject(self, person: int, sentence: int) -> tuple[str, ...]:
+    """The pieces of the subject of sentence 0 .. 5."""
+    if sentence < self.variant.reverse:
+      return UNNAMED
+    if self.fullname or sentence == self.variant.reverse:
       return self.name(person)
     return (PRONOUNS[self.pronoun_of[person]],)
 
@@ -297,13 +310,13 @@ class Biographies:
                    {'person': person, 'attribute': attribute})
 
   def entry(self, person: int) -> Example:
-    """A person's first biography, told off as evals/knowledge_bits.py scores
-    it: name, pronoun and the five independent attributes. An employer that
-    follows its city is left out: the city tells it. Raises BadInput for a
-    reversed variant, whose name is not first."""
+    """A person's first biography with the answers that evals/knowledge_bits.py
+    scores: name, pronoun and the five independent attributes. An employer after
+    its city is not scored, because the city determines much of it. Raises
+    BadInput for a reversed variant, whose name is not first."""
     if self.variant.reverse:
-      raise BadInput('bits of knowledge of a reversed variant, wanted one '
-                     'whose texts begin with the name')
+      raise BadInput('knowledge_bits of a reversed variant, wanted one whose '
+                     'texts begin with the name')
     e = self.biography(person, 0)
     order = [a for a, _ in e.answers]
     leaked = order.index('company_city') < order.index('employer')
@@ -320,7 +333,7 @@ class Biographies:
 
   @property
   def S0(self) -> int:
-    """Combinations of values, and of pronouns where they are told."""
+    """Combinations of values, and of pronouns where texts have them."""
     lists = [len(self.lists[a]) for a in ('birth_city', 'university', 'major',
                                           'employer')]
     pronouns = 1 if self.fullname else len(PRONOUNS)
@@ -339,7 +352,7 @@ class Biographies:
     return self.date(i)
 
   def date(self, i: int) -> str:
-    """Birth date `i` of all that there are, with its leading space."""
+    """Birth date `i` of all dates, with its leading space."""
     rest, year = divmod(i, self.dates[2])
     month, day = divmod(rest, self.dates[1])
     return f' {MONTHS[month]} {day + 1}, {1900 + year}'
@@ -348,8 +361,8 @@ class Biographies:
     for pool in self.names:
       yield from pool
     yield from PRONOUNS
-    if self.variant.reverse:  # else vocabularies would be others than before
-      yield from (*STRANGER, NAMING)
+    if self.variant.reverse:  # no other variant has these pieces
+      yield from (*UNNAMED, NAMING)
     yield from (*QUESTIONS.values(), *ENDINGS.values(), '.', ',')
     for pairs in self.templates.values():
       for pair in pairs:
@@ -364,7 +377,7 @@ class Biographies:
     yield from (f' {1900 + year}' for year in range(years))
 
   def check(self, question: Example, text: str) -> CheckResult:
-    """Exact match of the whole answer, full stop included (paper 3.1)."""
+    """Exact match of the answer with its full stop (Part 3.1)."""
     (attribute, at), = question.answers
     wanted, found = question.pieces[at].strip(), text.strip()
     if found == wanted:
@@ -374,8 +387,10 @@ class Biographies:
     if found.startswith(wanted):
       return CheckResult(False, f'text after the answer: {found!r}')
     if self._is_value(attribute, found.rstrip('.')):
-      return CheckResult(False, f'another {attribute}: {found!r}, not {wanted!r}')
-    return CheckResult(False, f'not a {attribute}: {found!r}, wanted {wanted!r}')
+      return CheckResult(False,
+                         f'another {attribute}: {found!r}, not {wanted!r}')
+    return CheckResult(False,
+                       f'not a {attribute}: {found!r}, wanted {wanted!r}')
 
   def _is_value(self, attribute: str, text: str) -> bool:
     if attribute != 'birth_date':
@@ -383,19 +398,19 @@ class Biographies:
     return bool(re.fullmatch(rf'({"|".join(MONTHS)}) \d+, \d{{4}}', text))
 
   def check_biography(self, person: int, text: str) -> CheckResult:
-    """Reads a text anew: six sentences, each a known template with the
-    person's value, every attribute once, the name where the variant says."""
-    rest, told = text, []
+    """Checks a text from scratch: six sentences, each a known template with the
+    person's value, every attribute once, subjects as in the variant."""
+    rest, order = text, []
     if self.variant.reverse == 6:
       end = NAMING + ''.join(self.name(person)) + '.'
       if not rest.endswith(end):
-        return CheckResult(False, f'ends {rest[-30:]!r}, wanted {end!r}')
+        return CheckResult(False, f'the end is {rest[-30:]!r}, wanted {end!r}')
       rest = rest.removesuffix(end)
     while rest:
-      subject = ''.join(self.subject(person, len(told)))
+      subject = ''.join(self.subject(person, len(order)))
       if not rest.startswith(subject):
-        return CheckResult(False, f'sentence {len(told) + 1} begins '
-                              f'{rest[:30]!r}, wanted {subject!r}')
+        return CheckResult(False, f'sentence {len(order) + 1} begins '
+                           f'{rest[:30]!r}, wanted {subject!r}')
       rest = rest.removeprefix(subject)
       found = [(len(between + value + after), attribute)
                for attribute, pairs in self.templates.items()
@@ -405,26 +420,27 @@ class Biographies:
       if not found:
         return CheckResult(False, f'no sentence of this person: {rest[:60]!r}')
       length, attribute = max(found)
-      told.append(attribute)
+      order.append(attribute)
       rest = rest[length:]
-    if sorted(told) != sorted(ATTRIBUTES):
-      return CheckResult(False, f'attributes told: {told}')
-    if not self.p and tuple(told) != ATTRIBUTES:
-      return CheckResult(False, f'order {told} in an unshuffled variant')
-    at = [ATTRIBUTES.index(a) for a in told]
+    if sorted(order) != sorted(ATTRIBUTES):
+      return CheckResult(False, f'attributes are {order}')
+    if not self.p and tuple(order) != ATTRIBUTES:
+      return CheckResult(False, f'order {order} in an unpermuted variant')
+    at = [ATTRIBUTES.index(a) for a in order]
     if self.variant.couples and any(
         a % 2 or b != a + 1 for a, b in zip(at[::2], at[1::2])):
-      return CheckResult(False, f'order {told} parts a couple')
+      return CheckResult(False, f'order {order} separates a couple')
     return CheckResult(True, 'ok')
 
 
 def _orders(rng, n: int, couples: bool) -> np.ndarray:
-  """Orders of the six sentences, [n, 6]; of couples, the pairs shuffled."""
+  """Random orders of the six sentences, [n, 6]; with `couples`, of pairs."""
   order = np.argsort(rng.random((n, 3 if couples else 6), dtype=np.float32), -1)
   if couples:
     order = (2 * order[..., None] + np.arange(2)).reshape(n, 6)
   return order.astype(np.uint8)
 
 
-def make(config, seed: int) -> Biographies:
+def make(config: ConfigDict, seed: int) -> Biographies:
+  """The world of a config's keys (configs/default.py). Raises BadInput."""
   return Biographies(config, seed)

@@ -1,25 +1,26 @@
-"""Random context-free grammars whose every next symbol has a known law.
+"""Random context-free grammars with an exact law of every next symbol.
 
 The cfg3 family (Physics of Language Models, Part 1, arXiv 2305.13673): one
-root; `levels` levels of rewriting; a symbol of one level becomes 2 or 3 of the
-next, by one of its rules, all equally likely; no two rules of a level have the
-same right-hand side; the last level's symbols are the terminals. The papers'
-grammars are fixed files; ours are drawn from the seed, so there are as many as
-one wants. Every symbol below the root is used by some rule.
+root; `levels` levels of rewriting; a symbol of one level is rewritten as 2 or 3
+of the next, by one of its rules, all equally likely; no two rules of a level
+have the same right-hand side; the last level's symbols are the terminals. The
+papers' grammars are fixed files; ours are drawn from the seed. Every symbol
+below the root is used by some rule.
 
 What is exact: the probability of a string, of a prefix, and the law of the
 next symbol after every prefix, by dynamic programming (`laws`). Of positions
-i <= j of a string, let I_a[i, j] be the probability that symbol a becomes what
-stands between them. Of a terminal, I_a[i, i + 1] is 1 where it stands; of a
-rule a -> b c, I_a is the matrix product I_b I_c, weighted by the rule's share.
-Going down, w_a[i] is the probability that a string begins with the first i
-symbols and that an a begins there: the root's is 1 at 0, and that rule gives
-w_a to w_b and w_a I_b to w_c. So w_a of a terminal a is the joint probability
-of each prefix and of a next, and I_root[0, i] that the string ends there.
+i <= j of a string, let I_a[i, j] be the probability that symbol a derives the
+terminals between them. Of a terminal, I_a[i, i + 1] is 1 where the string has
+it; of a rule a -> b c, I_a is the matrix product I_b I_c, weighted by the
+rule's share. From the root down, w_a[i] is the probability that a string begins
+with the first i symbols and that an a begins there: the root's is 1 at 0, and
+that rule adds w_a to w_b and w_a I_b to w_c. So w_a of a terminal a is the
+joint probability of each prefix and of a as the next symbol, and I_root[0, i]
+that the string ends there.
 
 A grammar is ambiguous in general, so the entropy of strings is less than that
 of derivations (`derivation_entropy`, exact); `entropy` is the mean of -log P
-over strings drawn, with P exact: what the loss of a perfect model would be.
+over sampled strings, with P exact: the expected loss of a perfect model.
 """
 
 import functools
@@ -27,19 +28,20 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds.base import CheckResult, Example, generator
 
 VERSION = 1
-SIZE = 1 << 40  # strings of a split: each drawn anew
+SIZE = 1 << 40  # strings of a split, each drawn from its index
 
 
 class Level(NamedTuple):
-  """How the symbols of a level are rewritten: rule r of symbol a.
+  """The rules of a level's symbols.
 
-  `children` [symbols, most rules, most children], -1 where there is none;
-  `count` [symbols]: rules of each."""
+  `children` [symbols, max_rules, max_children] is the right-hand side of rule r
+  of symbol a, -1 where there is none; `count` [symbols] the number of rules."""
 
   children: np.ndarray
   count: np.ndarray
@@ -52,7 +54,7 @@ class Level(NamedTuple):
 
 
 class Grammar:
-  """Strings of a grammar, by index, and their law."""
+  """A grammar: its strings, by index, and their law."""
 
   version = VERSION
   splits = ('train', 'test')
@@ -107,27 +109,28 @@ class Grammar:
     return self._pieces
 
   def parse(self, text: str) -> np.ndarray | None:
-    """The terminals of a text; None when one is no terminal."""
+    """The terminals of a text; None when it has other symbols."""
     known = {p.strip(): a for a, p in enumerate(self._pieces)}
     found = [known.get(word, -1) for word in text.split()]
     return None if -1 in found else np.array(found, np.int64)
 
   def check(self, question: Example, text: str) -> CheckResult:
-    """Whether a text is a string of the grammar."""
+    """Checks that a text is a string of the grammar."""
     string = self.parse(text)
     if string is None:
       return CheckResult(False, f'{text[:30]!r} has symbols other than '
-                     f'{"".join(self._pieces)}')
+                         f'{"".join(self._pieces)}')
     if len(string) > self.longest:
-      return CheckResult(False, f'{len(string)} symbols, at most {self.longest}')
+      return CheckResult(False,
+                         f'{len(string)} symbols, at most {self.longest}')
     if self.logp([string])[0] == -math.inf:
       return CheckResult(False, 'no derivation')
     return CheckResult(True, 'ok')
 
   def laws(self, strings) -> np.ndarray:
-    """Law of what follows each prefix, [B, n + 1, terminals + 1]: of the
-    strings (lists of terminals, at most n long), after 0 .. n symbols; the
-    last entry is the end. Zeros where there is no such prefix."""
+    """Probabilities of the next symbol after every prefix of the strings (lists
+    of at most n terminals): [B, n + 1, terminals + 1], after 0 .. n symbols;
+    the last entry is the end. Zeros for a prefix that has probability 0."""
     inside, _ = self._inside(strings)
     B, n = len(strings), inside[0][0].shape[-1] - 1
     start_Bn = np.zeros((B, n + 1))
@@ -146,7 +149,7 @@ class Grammar:
     return np.divide(joint, total, out=np.zeros_like(joint), where=total > 0)
 
   def logp(self, strings) -> np.ndarray:
-    """log P of each string, nats; -inf for one that is not of the grammar."""
+    """log P of each string, nats, [B]; -inf for one that has no derivation."""
     inside, scale = self._inside(strings)
     length = np.array([len(s) for s in strings])
     p = inside[0][0][np.arange(len(strings)), 0, length]
@@ -154,8 +157,8 @@ class Grammar:
       return np.log(p) - length * math.log(scale)
 
   def _inside(self, strings):
-    """(matrices I [B, n + 1, n + 1] of the symbols of every level, root
-    first; factor on every terminal, so that nothing underflows)."""
+    """(matrices I [B, n + 1, n + 1] of the symbols of every level, root first;
+    the factor on every terminal that prevents underflow)."""
     scale = math.exp(self.derivation_entropy / self.mean_length)
     n = max(map(len, strings), default=0)
     placed = np.full((len(strings), n), -1)
@@ -177,17 +180,17 @@ class Grammar:
 
   @functools.cached_property
   def mean_length(self) -> float:
-    """Of strings, in terminals."""
+    """Mean length of strings, terminals."""
     return float(self._expected([1.0] * self.terminals, lambda n: 0.0))
 
   @functools.cached_property
   def derivation_entropy(self) -> float:
-    """Of the choices behind a string, nats: at least the strings' entropy."""
+    """Entropy of derivations, nats: at least the entropy of strings."""
     return float(self._expected([0.0] * self.terminals, math.log))
 
   def _expected(self, leaves, of_rules) -> float:
-    """The root's expectation of a sum over a derivation's leaves and, of the
-    number of a symbol's rules, over its other nodes."""
+    """The expectation of a sum over a derivation's nodes: leaves[a] of each
+    terminal a, and of_rules(n) of every other symbol, with n its rules."""
     for level in reversed(self.levels):
       own = [of_rules(n) for n in level.count]
       for a, share, right in level.rules():
@@ -196,8 +199,8 @@ class Grammar:
     return leaves[0]
 
   def entropy(self, count: int = 512, batch: int = 32) -> tuple[float, float]:
-    """(nats a token, standard error) of `count` strings, the end counted as a
-    token: of a ratio of means, by the delta method."""
+    """(nats per token, standard error) from `count` strings, the end counted as
+    a token: a ratio of means, with the error by the delta method."""
     total, tokens = np.zeros(count), np.zeros(count)
     for at in range(0, count, batch):
       strings = [self.string('test', i)
@@ -210,32 +213,33 @@ class Grammar:
 
 
 def letter(a: int) -> str:
-  """a to z, then a1, b1 ..."""
-  turn, place = divmod(a, 26)
-  return chr(ord('a') + place) + (str(turn) if turn else '')
+  """The name of terminal a: a to z, then a1, b1 ..."""
+  turn, index = divmod(a, 26)
+  return chr(ord('a') + index) + (str(turn) if turn else '')
 
 
 def _level(rng, symbols: int, c) -> Level:
-  """Rules of a level of so many symbols, drawn until every symbol of the next
-  is in one."""
+  """Rules of a level of `symbols` symbols, drawn until they use every symbol of
+  the next level. Raises BadInput after 1,000 attempts."""
   for _ in range(1000):
-    seen, count = set(), rng.integers(c.min_rules, c.max_rules + 1, symbols)
+    used, count = set(), rng.integers(c.min_rules, c.max_rules + 1, symbols)
     children = np.full((symbols, c.max_rules, c.max_children), -1)
     for a in range(symbols):
       for r in range(count[a]):
         while True:
           k = int(rng.integers(c.min_children, c.max_children + 1))
           right = tuple(rng.integers(0, c.symbols, k).tolist())
-          if right not in seen:
+          if right not in used:
             break
-        seen.add(right)
+        used.add(right)
         children[a, r, :k] = right
-    if len({b for right in seen for b in right}) == c.symbols:
+    if len({b for right in used for b in right}) == c.symbols:
       return Level(children, count)
   raise BadInput(f'{symbols} symbols of at most {c.max_rules} rules of '
                  f'{c.max_children} do not use all {c.symbols} of the next '
                  'level, wanted fewer symbols or more rules')
 
 
-def make(config, seed: int) -> Grammar:
+def make(config: ConfigDict, seed: int) -> Grammar:
+  """The world of a config's keys (configs/default.py). Raises BadInput."""
   return Grammar(config, seed)

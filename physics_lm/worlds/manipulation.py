@@ -1,28 +1,29 @@
-"""Manipulation of knowledge: what can be asked beyond the six questions.
+"""Knowledge manipulation: questions beyond the six on attributes.
 
 People and biographies are those of biographies.py; tasks follow Physics of
-Language Models, Part 3.2. Splits, for the halves `train` and `test`:
-TASK_train, the answer alone, and TASK_hint_train, first the facts it follows
-from and then the answer, asked for with "Hint:" in place of "Answer:"
-(section 4: the control token).
+Language Models, Part 3.2. Splits, for P_train and P_test: TASK_train has the
+answer alone, TASK_hint_train has CoT, that is the facts that the answer follows
+from and then the answer. CoT prompts end with "Hint:" instead of "Answer:", the
+control token of section 4.
 
   retrieval (section 3, appendix B): birth_month, birth_day, birth_year; pairs
       of attributes, both orders, as in `both_university_major`
   classification (section 4): month_mod2 (even?), month_mod6, month_mod12;
       luck_mod5, luck_mod20, luck_mod100: every major has a luckiness, a fixed
       permutation of 0 .. majors - 1 drawn from the world's seed
-  comparison, two people of one half: month_rank (later?), month_minus,
+  comparison of two people of one split: month_rank (later?), month_minus,
       luck_rank (luckier?), luck_minus, day_rank, day_minus (appendix C)
-  inverse search (section 5): who is it? GIVEN_first asks the first name,
-      GIVEN_full the whole, given `bdate`, `birth` (date and city), `three`
+  inverse search (section 5): CLUES_first asks for the first name, CLUES_full
+      for the full name; the clues are `bdate`, `birth` (date and city), `three`
       (major, university, employer), `four` (and the birth city), `all`
 
-The wording is ours. Equal months, days or majors are not later or luckier: No.
-`asked` limits how many people the training splits are about: the first ones
-(the paper's training sets are of 2,500 to 50,000 of 100,000 people).
+The wording is ours. With equal months, days or majors, the answer to a rank
+question is No. `train_people` limits the training splits to the first people of
+P_train (the paper trains on 2,500 to 50,000 of 100,000 people).
 """
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import biographies
@@ -59,9 +60,10 @@ INVERSE_CLUES = {'bdate': ('birth_date',), 'birth': ('birth_date', 'birth_city')
          'four': ('birth_city', 'major', 'university', 'employer'),
          'all': biographies.ATTRIBUTES}
 INVERSE = tuple(f'{g}_{n}' for n in ('first', 'full') for g in INVERSE_CLUES)
-HINTED = (*ONE, *TWO)  # tasks whose answer follows from facts
+HINTED = (*ONE, *TWO)  # tasks with CoT: their answer follows from facts
 TASKS = (*PARTS, *BOTH, *ONE, *TWO, *INVERSE)
 ANSWER, HINT = ' Answer:', ' Hint:'
+PAIRS_SALT = 'asked'  # of a generator: another string draws other pairs
 PERSON_SPLITS = ('train', 'test')
 
 
@@ -70,31 +72,32 @@ class Manipulation(biographies.Biographies):
 
   version = VERSION
   splits = (*biographies.Biographies.splits, *(
-      f'{t}{hint}_{half}' for t in TASKS for hint in ('', '_hint')
-      if not hint or t in HINTED for half in PERSON_SPLITS))
+      f'{t}{hint}_{people}' for t in TASKS for hint in ('', '_hint')
+      if not hint or t in HINTED for people in PERSON_SPLITS))
 
   def __init__(self, config, seed: int):
     super().__init__(config, seed)
     self.train_people = config.train_people
     if not 0 <= self.train_people <= self.n // 2:
-      raise BadInput(f'train_people is {self.train_people}, wanted 0 to the number of P_train, '
-                     f'{self.n // 2}')
+      raise BadInput(f'train_people is {self.train_people}, wanted 0 to the '
+                     f'size of P_train, {self.n // 2}')
     self.luck_of = generator(seed, 'luck').permutation(
         len(self.lists['major']))
 
   def task(self, split: str) -> tuple[str, bool, str]:
-    """(task, whether with a hint, half) of a split. Raises BadInput."""
+    """(task, with CoT, 'train' or 'test') of a split. Raises BadInput."""
     if split not in self.splits:
       raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
-    name, half = split.rsplit('_', 1)
-    return name.removesuffix('_hint'), name.endswith('_hint'), half
+    name, people = split.rsplit('_', 1)
+    return name.removesuffix('_hint'), name.endswith('_hint'), people
 
   def people(self, split: str) -> int:
     if split in biographies.Biographies.splits:
       return super().people(split)
-    _, _, half = self.task(split)
-    whole = super().people(f'qa_{half}')
-    return self.train_people if self.train_people and half == 'train' else whole
+    _, _, people = self.task(split)
+    if people == 'train' and self.train_people:
+      return self.train_people
+    return super().people(f'qa_{people}')
 
   def size(self, split: str) -> int:
     if split in biographies.Biographies.splits:
@@ -105,26 +108,27 @@ class Manipulation(biographies.Biographies):
   def example(self, split: str, index: int) -> Example:
     if split in biographies.Biographies.splits:
       return super().example(split, index)
-    task, hint, half = self.task(split)
+    task, cot, people = self.task(split)
     if not 0 <= index < self.size(split):
       raise IndexError(f'example {index} of {self.size(split)} in {split}')
     n = self.people(split)
     other, one = divmod(index, n)
-    other += other >= one  # of two people, never the same
-    number = lambda k: 2 * k + (half == 'test')
-    return self.asking(task, number(one), number(other), hint)
+    other += other >= one  # two different people
+    first = int(people == 'test')  # P_test has the odd indices
+    return self.task_example(task, 2 * one + first, 2 * other + first, cot)
 
-  def asking(self, task: str, person: int, other: int = 0,
-             hint: bool = False) -> Example:
-    """The task's question about a person (two, for a comparison). Pieces are
-    the question, the facts of the hint if wanted, the answer."""
+  def task_example(self, task: str, person: int, other: int = 0,
+                   cot: bool = False) -> Example:
+    """A task's example about a person (two, for a comparison). The pieces are
+    the question, the facts of the CoT if `cot`, and the answer."""
     if task in INVERSE:
-      given, wanted = task.split('_')
-      told = '; '.join(self.value(person, a).strip() for a in INVERSE_CLUES[given])
-      name = self.name(person)
-      question = (f' Give me the {wanted} name of the person with these facts:',
-                  ' ' + told + '.')
-      answer = name[0] if wanted == 'first' else ''.join(name)
+      clues, name = task.split('_')
+      facts = '; '.join(self.value(person, a).strip()
+                        for a in INVERSE_CLUES[clues])
+      question = (f' Give me the {name} name of the person with these facts:',
+                  ' ' + facts + '.')
+      names = self.name(person)
+      answer = names[0] if name == 'first' else ''.join(names)
       return self._example(task, question, (), answer, person)
     if task in PARTS or task in BOTH:
       if task in PARTS:
@@ -136,31 +140,39 @@ class Manipulation(biographies.Biographies):
       return self._example(task, (start, *self.name(person), '?'), (), answer,
                            person)
     of, how = task.split('_')
-    if task in ONE:
-      modulus = int(how.removeprefix('mod'))
-      start, end = ASK_ONE[of]
-      question = (start, *self.name(person), end.format(modulus))
-      facts, answer = [person], f' {self.number(person, of) % modulus}'
-    else:
-      start, between, end = ASK_TWO[task]
-      question = (start, *self.name(person), between, *self.name(other), end)
-      facts = [person, other]
-      difference = self.number(person, of) - self.number(other, of)
-      answer = f' {difference}' if how == 'minus' else (
-          ' Yes' if difference > 0 else ' No')
+    people = [person] if task in ONE else [person, other]
+    cot_facts = [self.fact(p, of) for p in people] if cot else []
+    question, answer = (self._one_person(task, of, how, person) if task in ONE
+                        else self._two_people(task, of, how, person, other))
+    return self._example(task, question, cot_facts, answer, person)
+
+  def _one_person(self, task: str, of: str, how: str, person: int):
+    """(question's pieces, answer) of a classification."""
+    modulus = int(how.removeprefix('mod'))
+    number = self.number(person, of)
     if task == 'month_mod2':
-      question = (' Was', *self.name(person), ' born in an even month?')
-      answer = ' No' if self.number(person, of) % 2 else ' Yes'
-    told = [self.fact(p, of) for p in facts] if hint else []
-    return self._example(task, question, told, answer, person)
+      return (' Was', *self.name(person), ' born in an even month?'), (
+          ' No' if number % 2 else ' Yes')
+    start, end = ASK_ONE[of]
+    return (start, *self.name(person), end.format(modulus)), (
+        f' {number % modulus}')
+
+  def _two_people(self, task: str, of: str, how: str, person: int, other: int):
+    """(question's pieces, answer) of a comparison."""
+    start, between, end = ASK_TWO[task]
+    question = (start, *self.name(person), between, *self.name(other), end)
+    difference = self.number(person, of) - self.number(other, of)
+    if how == 'minus':
+      return question, f' {difference}'
+    return question, ' Yes' if difference > 0 else ' No'
 
   @staticmethod
-  def _example(task, question, told, answer: str, person: int) -> Example:
-    pieces, answers = (*question, HINT if told else ANSWER), []
+  def _example(task, question, cot_facts, answer: str, person: int) -> Example:
+    pieces, answers = (*question, HINT if cot_facts else ANSWER), []
     at = len(pieces)
-    if told:
+    if cot_facts:
       answers.append(('hint', at))
-      pieces += (';'.join(told) + '.',)
+      pieces += (';'.join(cot_facts) + '.',)
     answers.append((task, len(pieces)))
     pieces += (answer + '.',)
     return Example(pieces, tuple(answers), tuple(range(at, len(pieces))),
@@ -174,7 +186,7 @@ class Manipulation(biographies.Biographies):
                   'birth_year': year}[name]
 
   def fact(self, person: int, of: str) -> str:
-    """What a hint says: month, day or major, with its leading space."""
+    """The fact of a CoT: month, day or major, with its leading space."""
     return self.value(person, 'major') if of == 'luck' else (
         self.part(person, f'birth_{of}'))
 
@@ -202,7 +214,7 @@ class Manipulation(biographies.Biographies):
     yield from (f'{space}{n}' for n in range(top + 1) for space in ('', ' '))
 
   def check(self, question: Example, text: str) -> CheckResult:
-    """Exact match of the answer; facts written before it are not judged."""
+    """Exact match of the answer; the facts before it are not checked."""
     if 'task' not in question.meta:
       return super().check(question, text)
     wanted = question.pieces[-1].strip()
@@ -214,17 +226,19 @@ class Manipulation(biographies.Biographies):
     return CheckResult(False, f'found {found[:60]!r}, wanted {wanted!r}')
 
 
-def make(config, seed: int) -> Manipulation:
+def make(config: ConfigDict, seed: int) -> Manipulation:
+  """The world of a config's keys (configs/default.py). Raises BadInput."""
   return Manipulation(config, seed)
 
 
 def person_pairs(world: Manipulation, split: str, count: int) -> list[int]:
-  """At most `count` examples of a split, each person first in at most one
-  more than any other, the second drawn at random: the same for any count."""
+  """Indices of at most `count` examples of a split. The numbers of examples with
+  a person in first position differ by at most one; the second person is random.
+  A smaller count gives a prefix."""
   n, size = world.people(split), world.size(split)
   if size == n:
     return list(range(min(count, n)))
-  rng = generator(world.seed, 'asked', split)
+  rng = generator(world.seed, PAIRS_SALT, split)
   rounds = -(-min(count, size) // n)
   at = [o * n + one for _ in range(rounds) for one, o in enumerate(
       rng.integers(0, n - 1, n).tolist())]
@@ -232,7 +246,7 @@ def person_pairs(world: Manipulation, split: str, count: int) -> list[int]:
 
 
 def majority_answer(world: Manipulation, task: str) -> str:
-  """The commonest answer to a task's training questions."""
+  """The most frequent answer among a task's training examples."""
   train = f'{task}_train'
   answers = [world.example(train, i).pieces[-1]
              for i in person_pairs(world, train, 2000)]
