@@ -39,7 +39,7 @@ def reversed_order(text, problem, rng):
       problem.sources(p) for p in [problem.query]) else None
 
 
-def told_too_early(text, problem, rng):
+def defined_too_early(text, problem, rng):
   """A step before those that it needs."""
   own = _own(text)
   found = [i for i, s in enumerate(own) if re.search(r' = [a-zA-Z]\b', s) and i]
@@ -241,28 +241,28 @@ def recomputed(text, modulus):
   return ''.join(out)
 
 
-WAYS = {
-    'last number': (last_number, 'is wrong, wanted|with constants'),
+SPOILERS = {
+    'last number': (last_number, ': wanted|with constants'),
     'first step missing': (missing_first, 'used before it is defined'),
-    'last step missing': (missing_last, 'is told last'),
+    'last step missing': (missing_last, 'is defined last'),
     'reversed': (reversed_order, 'used before it is defined'),
-    'told too early': (told_too_early, 'used before it is defined'),
+    'defined too early': (defined_too_early, 'used before it is defined'),
     'wrong constant': (wrong_constant, 'with constants'),
     'wrong factor': (wrong_factor, 'with constants'),
-    'wrong sign': (wrong_sign, 'in a wrong way'),
+    'wrong sign': (wrong_sign, 'by another rule'),
     'foreign letter': (foreign_letter, 'used before it is defined'),
     'other letter': (other_letter, 'is computed from .*, wanted'),
     'letter twice': (letter_twice, 'is defined twice'),
     'wrong number': (wrong_number, 'is written as'),
-    'wrong result': (wrong_result, 'is wrong, wanted'),
+    'wrong result': (wrong_result, ': wanted'),
     'unknown name': (unknown_name, 'is not in the problem'),
     'no such edge': (edge_that_is_not, 'is not in the problem'),
-    'told twice': (twice, 'is defined twice'),
-    'another query': (wrong_query, 'is told last'),
+    'defined twice': (twice, 'is defined twice'),
+    'another query': (wrong_query, 'is defined last'),
     'unused step': (unused_step, 'is not used'),
     'leading zero': (leading_zero, 'begins with 0'),
-    'nothing taken back': (nothing_taken_back, 'taken back, is no parameter'),
-    'cut short': (cut_short, 'without a full stop'),
+    'nothing taken back': (nothing_taken_back, 'defined as BACK, is no parameter'),
+    'cut short': (cut_short, 'has no full stop'),
     'garbage': (garbage, 'cannot read'),
-    'empty': (empty, 'nothing is told last'),
+    'empty': (empty, 'nothing is defined last'),
 }

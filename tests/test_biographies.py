@@ -67,8 +67,8 @@ def test_checker_rejects_what_is_wrong():
   assert w.check_biography(3, whole(sentences)).correct
   for wrong, reason in (
       (text.replace(major, ' Astrology'), 'no sentence'),
-      (whole(sentences[:5]), 'attributes told'),
-      (whole(sentences + sentences[:1]), 'attributes told'),
+      (whole(sentences[:5]), 'attributes are'),
+      (whole(sentences + sentences[:1]), 'attributes are'),
       (whole(sentences[::-1]), 'order'),
       (text.replace(pronoun, name, 1), 'begins'),
       (text.replace(name, pronoun, 1), 'begins'),
@@ -103,7 +103,7 @@ def test_couples_stay_and_their_order_does_not():
   other = world(20, variant='multi5_permute')
   broken = next(e for i in range(100) for e in [other.example('bio', i)]
                 if tuple(a for a, _ in e.answers) not in orders)
-  assert 'parts a couple' in w.check_biography(
+  assert 'separates a couple' in w.check_biography(
       broken.meta['person'], broken.text).reason
 
 
@@ -128,7 +128,7 @@ def test_fresh_texts_never_end_and_are_pure():
   assert {e.meta['person'] for e in some} == {7}
   far = a.size('bio') - 13
   assert a.example('bio', far) == b.example('bio', far)
-  counts = np.bincount([t for v in range(400) for t in a._telling(3, v)[0]],
+  counts = np.bincount([t for v in range(400) for t in a._version(3, v)[0]],
                        minlength=50)
   assert len(counts) == 50 and counts.min() > 20  # of 48 expected
 

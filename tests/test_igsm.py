@@ -104,7 +104,7 @@ def spoil_all(w, count, split='train'):
     rng = np.random.default_rng(index)
     problem = checker.Problem(w.prompt(e), w.hierarchy(e.meta['chain']),
                                  w.modulus)
-    for kind, (spoil, reason) in igsm_spoil.WAYS.items():
+    for kind, (spoil, reason) in igsm_spoil.SPOILERS.items():
       text = spoil(solution(e), problem, rng)
       if text is None:
         continue
@@ -117,7 +117,7 @@ def spoil_all(w, count, split='train'):
 
 def test_spoiled_solutions_fail_for_the_right_reason(med):
   tried = spoil_all(med, 1000)
-  assert set(tried) == set(igsm_spoil.WAYS)
+  assert set(tried) == set(igsm_spoil.SPOILERS)
   assert min(tried.values()) > 25, tried
 
 
@@ -186,7 +186,7 @@ def blanked(text, categories):
       m[1].split("'s ")[-1] in categories) else 'Define Inst as'
   text = re.sub(r'Define ([^.;]+) as', kind, text).replace(';', '.')
   letters = {}
-  rename = lambda m: letters.setdefault(m[0], texts.LETTERS[len(letters)])
+  rename = lambda m: letters.setdefault(m[0], text.LETTERS[len(letters)])
   return re.sub(r'\b[a-zA-Z]\b', rename, re.sub(r'\d+', '0', text))
 
 
@@ -369,7 +369,7 @@ def test_rows_leave_out_what_is_too_long():
     ({'max_edge': 11}, 'max_edge is 11, wanted at least 12'),
     ({'max_op': 53}, 'at most 52'), ({'min_op': 16}, 'min_op is 16'),
     ({'max_op': 50, 'max_depth': 2, 'max_width': 2, 'max_edge': 4},
-     'op 50 is out of reach'), ({'modulus': 1}, 'at least 2'),
+     'op 50 is unreachable'), ({'modulus': 1}, 'at least 2'),
     ({'items_per_subcategory': 3}, 'wanted at least max_width=4'), ({'items_per_subcategory': 0}, '1 to 20'),
     ({'subcategories': 6}, '1 to 5'), ({'hierarchies': 'haven'}, 'no hierarchy'),
     ({'max_depth': 5, 'max_edge': 30}, 'has 4 levels'),
@@ -389,7 +389,7 @@ def test_bad_splits(med, split):
 @pytest.mark.parametrize('table,message', [
     ('# A1: one\nxx\n# B1: two\n', "level 'B1'"),
     ('xx\n', "before any '# Cat"), ('# A1\nxx', 'sub-category'),
-    ('# A1: one\nxx, xx', 'stands in it 2 times'),
+    ('# A1: one\nxx, xx', "has 'xx' 2 times"),
     ("# A1: one\nJoe's bar", 'possessives'), ('# A1: one\nand', 'own words'),
     ('# A1: one\nC Clamp', 'single letters'),
     ('', 'no levels')])

@@ -149,9 +149,9 @@ def test_the_floor_of_entries():
   p = np.array(list(counts.values())) / 60_000
   # The plug-in estimate falls short by (texts - 1) / 2n (Miller 1955).
   found = -(p * np.log(p)).sum() + (len(p) - 1) / 120_000
-  assert found == pytest.approx(w.floor(), abs=0.01)
+  assert found == pytest.approx(w.entropy(), abs=0.01)
   uniform = world('biod', people=30)
-  assert uniform.floor() == pytest.approx(math.log(30) + math.log(24))
+  assert uniform.entropy() == pytest.approx(math.log(30) + math.log(24))
 
 
 @pytest.mark.parametrize('variant', ['single', 'multi2_permute',
@@ -166,7 +166,7 @@ def test_the_floor_of_biographies(variant):
     for n in texts.values():
       p = float(law.share(person + 1)) * n / w.versions
       total -= p * math.log(p)
-  assert w.floor() == pytest.approx(total, rel=1e-6)
+  assert w.entropy() == pytest.approx(total, rel=1e-6)
 
 
 def test_ids_of_runs_without_a_power_law_stay(tiny):
@@ -193,5 +193,5 @@ def test_rows_of_a_power_law(tiny):
 
 @pytest.mark.parametrize('kind', ['biod', 'biographies'])
 def test_bad_input(kind):
-  with pytest.raises(BadInput, match=r'power is -0\.5'):
+  with pytest.raises(BadInput, match=r'zipf_a is -0\.5'):
     world(kind, power=-0.5)

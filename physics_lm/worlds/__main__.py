@@ -1,4 +1,4 @@
-"""Look at the data of a world, or write them to files. No JAX.
+"""Shows examples of a world, or writes them to files. No JAX.
 
   python -m physics_lm.worlds biographies --variant=multi5_permute --show=3
   python -m physics_lm.worlds igsm --max-op=15 --max-edge=20 --count=1000 \\
@@ -6,8 +6,9 @@
   python -m physics_lm.worlds biographies --split=bio,qa_train --shards=4 \\
     --parquet=FILE --arrayrecord=FILE --nanogpt-bin=DIR
 
-Every key of the world in configs/default.py is a flag, '_' written as '-'.
-Files are described in physics_lm/interop/export.py; the same command resumes.
+Every key of the world in configs/default.py is a flag, with '-' for '_'.
+physics_lm/interop/export.py describes the files. The same command resumes an
+export.
 """
 
 from pathlib import Path
@@ -19,18 +20,21 @@ from physics_lm.worlds import base
 
 
 @command
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
   """The command line."""
   p = argument_parser('physics_lm.worlds', __doc__)
   p.add_argument('world', help=', '.join(base.WORLDS))
-  p.add_argument('--show', type=int, default=3, help='examples of each split')
-  p.add_argument('--seed', type=int, default=0)
-  p.add_argument('--split', help='only this one; of files, several: A,B')
-  p.add_argument('--count', type=int, help='examples of a file (default: all)')
+  p.add_argument('--show', type=int, default=3,
+                 help='examples of each split to print')
+  p.add_argument('--seed', type=int, default=0, help='of the world')
+  p.add_argument('--split', help='of the world; for files, several: A,B')
+  p.add_argument('--count', type=int,
+                 help='examples of each file (default: all)')
   for form in export.FORMATS:
-    p.add_argument(f'--{form}', type=Path, metavar='PATH', help='write it')
-  p.add_argument('--shards', type=int, default=1, help='files of each split')
-  p.add_argument('--vocab', default='gpt2', help='of --nanogpt-bin')
+    p.add_argument(f'--{form}', type=Path, metavar='PATH', help='file to write')
+  p.add_argument('--shards', type=int, default=1,
+                 help='number of files of each split')
+  p.add_argument('--vocab', default='gpt2', help='tokenizer of --nanogpt-bin')
   p.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
                  help='the same as --KEY=VALUE')
   a, rest = p.parse_known_args(argv)
@@ -48,7 +52,7 @@ def main(argv=None):
           print(f'{count} examples of {split} in {path}')
     return
   if a.count is not None:
-    raise BadInput('--count is of files, found none; wanted '
+    raise BadInput('--count without a file, wanted one of '
                    f'--{", --".join(export.FORMATS)}')
   for split in [a.split] if a.split else world.splits:
     print(f'--- {split}: {world.size(split)} examples of '

@@ -55,10 +55,11 @@ ASK_TWO = {'month_rank': (' Was', ' born in a later month than', '?'),
            'day_rank': (' Was', ' born on a later day of the month than', '?'),
            'day_minus': (' What is the birth day of',
                          ' minus the birth day of', '?')}
-INVERSE_CLUES = {'bdate': ('birth_date',), 'birth': ('birth_date', 'birth_city'),
-         'three': ('major', 'university', 'employer'),
-         'four': ('birth_city', 'major', 'university', 'employer'),
-         'all': biographies.ATTRIBUTES}
+INVERSE_CLUES = {
+    'bdate': ('birth_date',), 'birth': ('birth_date', 'birth_city'),
+    'three': ('major', 'university', 'employer'),
+    'four': ('birth_city', 'major', 'university', 'employer'),
+    'all': biographies.ATTRIBUTES}
 INVERSE = tuple(f'{g}_{n}' for n in ('first', 'full') for g in INVERSE_CLUES)
 HINTED = (*ONE, *TWO)  # tasks with CoT: their answer follows from facts
 TASKS = (*PARTS, *BOTH, *ONE, *TWO, *INVERSE)
@@ -232,9 +233,9 @@ def make(config: ConfigDict, seed: int) -> Manipulation:
 
 
 def person_pairs(world: Manipulation, split: str, count: int) -> list[int]:
-  """Indices of at most `count` examples of a split. The numbers of examples with
-  a person in first position differ by at most one; the second person is random.
-  A smaller count gives a prefix."""
+  """Indices of at most `count` examples of a split. Every person is the first
+  of equally many pairs, to within one; the second is random. A smaller count
+  gives a prefix."""
   n, size = world.people(split), world.size(split)
   if size == n:
     return list(range(min(count, n)))

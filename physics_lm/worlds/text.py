@@ -1,26 +1,27 @@
-"""Text from the user's own files, as a stream of documents. No JAX.
+"""A corpus in the user's files, as a stream of documents. No JAX.
 
-A document is a file of text, a part of one (`separator`), a JSON line, a row
-of a Parquet file or a record of an ArrayRecord file (worlds/text_files.py). It
-is held out when a hash of its text falls below `held_out`: the same text is
-always on the same side. An epoch goes through the files in an order drawn
-anew; within a file, blocks of `shuffle` documents are shuffled.
+A document is a text file, a part of one (`separator`), a JSON line, a row of a
+Parquet file or a record of an ArrayRecord file (worlds/text_files.py). It is
+held out when a hash of its text is below `held_out`, so equal texts are always
+in the same split. Every epoch reads the files in another random order; within a
+file, blocks of `shuffle` documents are shuffled.
 
 Fill in the middle (Bavarian et al. 2022, section 3): with probability
-`fim_rate` a document is cut at two places drawn uniformly, and its middle
-moved to the end, in the order prefix, suffix, middle or, for a share
-`fim_spm` of those, suffix, prefix, middle (their second form, appendix D:
-the prefix stands directly before the middle). Three marks, one token each,
-say what follows.
+`fim_rate` a document is cut at two uniform positions, and its middle moved to
+the end, in the order prefix, suffix, middle or, for a share `fim_spm` of those,
+suffix, prefix, middle (their second form, appendix D, with the prefix directly
+before the middle). Three marks, one token each, precede the parts.
 
-Only this world and seqio's are streams: how many documents there are is not
-known before they are read, so their place is a small state, not an index.
+Only this world and seqio's are streams. Their number of documents is not known
+before they are read, so the position is a small state, not an index.
 """
 
 import glob
 import hashlib
 import os
 from collections.abc import Iterator
+
+from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import text_files
@@ -31,11 +32,11 @@ MARKS = ('<fim_prefix>', '<fim_suffix>', '<fim_middle>')
 
 
 class Text:
-  """The documents of some files."""
+  """The documents of the files of a config."""
 
   version = VERSION
   splits = ('train', 'held_out')
-  unbounded = False  # documents are cut where a row ends
+  unbounded = False  # rows cut documents
 
   def __init__(self, config, seed: int):
     c, self.seed = config, seed
@@ -48,31 +49,32 @@ class Text:
         raise BadInput(f'{key} is {c[key]}, wanted {low} to {high}')
     found = {f for pattern in c.files.split(',')
              for f in glob.glob(pattern.strip(), recursive=True)}
-    # Once, whatever names and links lead to it.
+    # Each file once, even if several names or links lead to it.
     self.files = sorted({os.path.realpath(f): f for f in sorted(
         found, reverse=True) if os.path.isfile(f)}.values())
     if not self.files:
-      raise BadInput(f'no file matches {c.files!r}; wanted paths or patterns, '
-                     'as data/*.txt, parted by commas')
-    # Whether a stream goes on in the same files: their names and sizes.
-    told = [f'{os.path.basename(f)} {os.path.getsize(f)}' for f in self.files]
-    self.files_hash = hashlib.sha256('\n'.join(told).encode()
+      raise BadInput(f'no file matches {c.files!r}; wanted comma-separated '
+                     'paths or patterns, as data/*.txt')
+    # A stream resumes only in files of the same names and sizes.
+    sizes = [f'{os.path.basename(f)} {os.path.getsize(f)}' for f in self.files]
+    self.files_hash = hashlib.sha256('\n'.join(sizes).encode()
                                      ).hexdigest()[:16]
     self.marks = MARKS if c.fim_rate else ()
     self._last = None  # of example(): split, index, iterator
 
   def judged(self, split: str) -> str:
-    """The split whose loss is told of one that is trained on: what is held
-    out, where that is any document."""
+    """The split for evaluations of the loss: 'held_out' if it has a document,
+    else `split` itself, with a printed warning."""
     if self.held_out and next(self.in_order('held_out'), None):
       return 'held_out'
-    print(f'no document is held out (held_out is {self.held_out}): its loss '
-          'is that of the text trained on', flush=True)
+    print(f'no document is held out (held_out is {self.held_out}): evaluating '
+          'the loss on training text', flush=True)
     return split
 
   def documents(self, split: str, shard: int = 0, shards: int = 1,
                 seed: int = 0) -> 'Documents':
-    """The endless stream of every `shards`-th file, from file `shard` on."""
+    """The documents of files shard, shard + shards, ..., without end. Raises
+    BadInput for more shards than files."""
     self._known(split)
     if shards > len(self.files):
       raise BadInput(f'data.shards is {shards}, wanted at most the number of '
@@ -80,7 +82,7 @@ class Text:
     return Documents(self, split, self.files[shard::shards], shard, seed)
 
   def in_order(self, split: str) -> Iterator[Example]:
-    """Every document once, as the files have them."""
+    """Every document of a split once, in the order of the files."""
     self._known(split)
     for file in self.files:
       for text in text_files.read_texts(file, self.field, self.separator):
@@ -92,7 +94,7 @@ class Text:
       raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
 
   def belongs(self, text: str, split: str) -> bool:
-    """Whether a document is of the split; one of white space is of none."""
+    """Whether a document is in the split; white space alone is in none."""
     held = _hash(text) < self.held_out * 2**64
     return bool(text.strip()) and held == (split == 'held_out')
 
@@ -100,8 +102,8 @@ class Text:
     return Example((text,), (), (0,), {})
 
   def marked(self, text: str, rng) -> Example:
-    """The document with its middle behind its ends; the middle bears loss
-    when only answers do."""
+    """The document with its middle, its answer, moved to the end (see the
+    module's docstring)."""
     a, b = sorted(rng.integers(0, len(text) + 1, 2).tolist())
     prefix, middle, suffix = text[:a], text[a:b], text[b:]
     before, after, between = self.marks
@@ -111,7 +113,8 @@ class Text:
     pieces = (before, prefix, after, suffix, between, middle)
     return Example(pieces, (('middle', 5),), (5,), {})
 
-  # What every world has. These go through the files: to look, and to export.
+  # The contract of a world with an index, for display and export: these read
+  # the files from the start.
 
   def size(self, split: str) -> int:
     return sum(1 for _ in self.in_order(split))
@@ -128,7 +131,7 @@ class Text:
     return next(documents)
 
   def content(self) -> str:
-    """A hash of all that the files hold. Raises BadInput."""
+    """A hash of the contents of all files. Raises BadInput."""
     digest = hashlib.sha256()
     for file in self.files:
       try:
@@ -147,9 +150,10 @@ class Text:
 
 
 class Documents:
-  """An endless stream of documents whose place is a small JSON state: how
-  many epochs and files of the epoch are done, where in the file the block
-  begins, and how many of the block are given."""
+  """A stream of documents without end. Its state, for JSON, is the numbers of
+  finished epochs and of finished files of this one, the index in the file at
+  which the block begins, and the number of documents returned from the
+  block."""
 
   def __init__(self, world: Text, split: str, files: list[str], shard: int,
                seed: int):
@@ -173,7 +177,7 @@ class Documents:
         self._turn()
 
   def _turn(self):
-    """To the next file, or the next epoch."""
+    """Goes to the next file, or the next epoch."""
     self._file, self._begin, self._reader = self._file + 1, 0, None
     if self._file == len(self._files):
       self._epoch, self._file = self._epoch + 1, 0
@@ -183,13 +187,14 @@ class Documents:
                        f'{self._world.held_out}); wanted some')
 
   def _read(self):
-    """The block that begins here, shuffled."""
+    """Reads and shuffles the next block."""
     w = self._world
     if self._reader is None:
       order = generator(*self._seed[:1], 'files', self._seed[1], self._epoch
                         ).permutation(len(self._files))
       file = self._files[order[self._file]]
-      self._reader = text_files.read_texts(file, w.field, w.separator, self._begin)
+      self._reader = text_files.read_texts(file, w.field, w.separator,
+                                           self._begin)
     texts = []
     for text in self._reader:
       texts.append(text)
@@ -215,7 +220,7 @@ class Documents:
             'at': self._at, 'files': self._world.files_hash}
 
   def set_state(self, state: dict):
-    """Raises BadInput when the files are others than those of the state."""
+    """Continues from a state. Raises BadInput when files have changed."""
     if state['files'] != self._world.files_hash:
       raise BadInput(f'the {len(self._world.files)} files of the stream are '
                      'not those that it began with (names or sizes differ); '
@@ -226,7 +231,8 @@ class Documents:
     self._epoch, self._file, self._begin, self._at = epoch, file, begin, at
     self._reader = self._block = None
     self._next, self._ended = begin, False
-    self._found = any((epoch, file, begin, at))  # any document so far
+    # Whether the stream has had any document.
+    self._found = any((epoch, file, begin, at))
 
 
 def _hash(text: str) -> int:
@@ -234,5 +240,6 @@ def _hash(text: str) -> int:
       errors='surrogatepass'), digest_size=8).digest())
 
 
-def make(config, seed: int) -> Text:
+def make(config: ConfigDict, seed: int) -> Text:
+  """The world of a config's keys (configs/default.py). Raises BadInput."""
   return Text(config, seed)

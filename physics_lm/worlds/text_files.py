@@ -1,11 +1,12 @@
-"""Files of texts, read as streams and written whole. No JAX.
+"""Files of texts: reading as a stream, writing atomically. No JAX.
 
-A format is told by the file's ending: .jsonl, .parquet, .arrayrecord (or
-.array_record); anything else is UTF-8 text. `.gz` may follow.
+The suffix determines the format: .jsonl, .parquet, .arrayrecord (or
+.array_record); any other file is UTF-8 text. `.gz` may follow.
 """
 
 import contextlib
 import gzip
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -15,22 +16,30 @@ import numpy as np
 
 from physics_lm.errors import BadInput, need
 
-CHUNK = 1 << 20  # characters: a longer text is several documents
+CHUNK = 1 << 20  # characters; longer text files are several documents
 
 
-def format_of(path) -> str:
-  """'jsonl', 'parquet', 'arrayrecord' or 'text'."""
+def format_of(path: str | Path) -> str:
+  """A file's format: 'jsonl', 'parquet', 'arrayrecord' or 'text'."""
   name = Path(path).name.lower().removesuffix('.gz')
-  ending = name.rpartition('.')[2].replace('_', '')
-  return ending if ending in ('jsonl', 'parquet', 'arrayrecord') else 'text'
+  suffix = name.rpartition('.')[2].replace('_', '')
+  return suffix if suffix in ('jsonl', 'parquet', 'arrayrecord') else 'text'
 
 
-def read_texts(path, field: str = 'text', separator: str = '', start: int = 0
-         ) -> Iterator[str]:
-  """The texts of a file from number `start` on, one at a time. `field`: of a
-  JSON line, a Parquet column or a tf.train.Example; `separator`: between the
-  texts of a text file (none: the file is one). A null and a blank line are
-  empty texts. Raises BadInput."""
+def read_texts(path: str | Path, field: str = 'text', separator: str = '',
+               start: int = 0) -> Iterator[str]:
+  """The texts of a file from index `start` on, one at a time.
+
+  Args:
+    path: the file; its suffix is its format.
+    field: of a JSON line, a Parquet column or a tf.train.Example. A null or a
+      blank line is an empty text.
+    separator: between the texts of a text file; '': the file is one text.
+    start: index of the first text.
+
+  Raises:
+    BadInput: the file cannot be read, or lacks the field.
+  """
   reader = {'jsonl': _read_jsonl, 'parquet': _read_parquet,
             'arrayrecord': _read_arrayrecord}.get(format_of(path))
   try:
@@ -64,8 +73,8 @@ def _read_text(path, separator: str) -> Iterator[str]:
     while block := f.read(CHUNK):
       held += block
       if separator:
-        *whole, held = held.split(separator)
-        yield from (text for text in whole if text)
+        *complete, held = held.split(separator)
+        yield from (text for text in complete if text)
       while len(held) >= 2 * CHUNK or (not separator and len(held) >= CHUNK):
         cut = held.rfind('\n', 0, CHUNK) + 1 or CHUNK
         yield held[:cut]
@@ -98,13 +107,13 @@ def _read_parquet(path, field: str, start: int) -> Iterator[str]:
   lib = need('pyarrow.parquet', 'text')
   try:
     file = lib.ParquetFile(path)
-  except Exception as e:  # ArrowInvalid, which is of an optional module
+  except Exception as e:  # ArrowInvalid, of an optional module
     raise BadInput(f'{path} is no Parquet file: {str(e)[:200]}') from None
   with file:
     if field not in file.schema_arrow.names:
       raise BadInput(f'{path} has columns {", ".join(file.schema_arrow.names)}'
                      f', wanted {field!r}')
-    at = 0  # of the first row of what is read next
+    at = 0  # index of the first row of the next batch
     for group in range(file.num_row_groups):
       rows = file.metadata.row_group(group).num_rows
       if start >= at + rows:
@@ -131,7 +140,7 @@ def _read_arrayrecord(path, field: str, start: int) -> Iterator[str]:
 
 
 def _text_of(raw: bytes, field: str, where: str) -> str:
-  """Of a tf.train.Example, of a JSON object, or the record itself."""
+  """The text of a tf.train.Example, of a JSON object, or the record itself."""
   found = parse_example(raw)
   if found is not None:
     if field not in found or not isinstance(found[field][:1], list) or (
@@ -165,7 +174,7 @@ def _field(number: int, value: bytes) -> bytes:
 
 
 def encode_example(features: dict) -> bytes:
-  """A serialised tf.train.Example of {name: text, int or list of ints}."""
+  """Serialises {name: text, int or list of ints} as a tf.train.Example."""
   out = b''
   for name, value in sorted(features.items()):
     if isinstance(value, str):
@@ -177,28 +186,30 @@ def encode_example(features: dict) -> bytes:
   return _field(1, out)
 
 
+def _read_varint(raw: bytes, at: int) -> tuple[int, int]:
+  """(the varint at an index, the index after it)."""
+  n = shift = 0
+  while True:
+    byte = raw[at]
+    at += 1
+    n |= (byte & 127) << shift
+    shift += 7
+    if byte < 128:
+      return n, at
+    if shift > 63:
+      raise ValueError('no varint')
+
+
 def _fields(raw: bytes) -> Iterator[tuple[int, bytes | int]]:
+  """(number, value) of each field. Raises ValueError or IndexError."""
   at = 0
-
-  def varint():
-    nonlocal at
-    n = shift = 0
-    while True:
-      byte = raw[at]
-      at += 1
-      n |= (byte & 127) << shift
-      shift += 7
-      if byte < 128:
-        return n
-      if shift > 63:
-        raise ValueError('no varint')
-
   while at < len(raw):
-    key = varint()
+    key, at = _read_varint(raw, at)
     if key & 7 == 0:
-      yield key >> 3, varint()
+      value, at = _read_varint(raw, at)
+      yield key >> 3, value
     elif key & 7 == 2:
-      size = varint()
+      size, at = _read_varint(raw, at)
       if at + size > len(raw):
         raise ValueError('cut off')
       yield key >> 3, raw[at:at + size]
@@ -211,8 +222,8 @@ def _fields(raw: bytes) -> Iterator[tuple[int, bytes | int]]:
 
 
 def parse_example(raw: bytes) -> dict[str, list] | None:
-  """{name: list of bytes or ints} of a serialised tf.train.Example; None when
-  it is none."""
+  """{name: list of bytes or ints} of a serialised tf.train.Example; None for
+  other bytes."""
   try:
     (one, features), = _fields(raw)
     if one != 1 or not isinstance(features, bytes):
@@ -242,9 +253,9 @@ def _numbers(packed: bytes) -> list[int]:
   return out
 
 
-def write_texts(path: Path, records: Iterable[dict]):
-  """Writes `records` (dicts of text, int or list of ints) as one file, whole
-  or not at all. The same records give the same bytes."""
+def write_texts(path: Path, records: Iterable[dict]) -> None:
+  """Writes `records` (dicts of text, int or list of ints) as one file,
+  atomically. The same records give the same bytes."""
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f'.{path.name}.part')
   {'jsonl': _write_jsonl, 'parquet': _write_parquet, 'bin': _write_bin,
@@ -257,7 +268,7 @@ def write_texts(path: Path, records: Iterable[dict]):
 
 
 def _write_jsonl(path, records, zipped: bool):
-  # No time stamp in the head: the same records give the same bytes.
+  # No time stamp in the header: the same records give the same bytes.
   raw = path.open('wb')
   with raw, gzip.GzipFile('', 'wb', 6, raw, 0) if zipped else (
       contextlib.nullcontext(raw)) as f:
@@ -267,26 +278,16 @@ def _write_jsonl(path, records, zipped: bool):
 
 def _write_parquet(path, records, zipped: bool):
   arrow, lib = need('pyarrow', 'text'), need('pyarrow.parquet', 'text')
-  writer, held = None, []
-
-  def flush():
-    nonlocal writer
-    table = arrow.Table.from_pylist(held)
+  writer, records = None, iter(records)
+  while (batch := list(itertools.islice(records, 10_000))) or not writer:
+    table = arrow.Table.from_pylist(batch)
     writer = writer or lib.ParquetWriter(path, table.schema)
     writer.write_table(table)
-    held.clear()
-
-  for record in records:
-    held.append(record)
-    if len(held) == 10_000:
-      flush()
-  if held or writer is None:
-    flush()
   writer.close()
 
 
 def _write_arrayrecord(path, records, zipped: bool):
-  # One record a group: readers go to any record.
+  # Groups of one record: readers can seek to any record.
   writer = need('array_record.python.array_record_module',
                 'text').ArrayRecordWriter(str(path), 'group_size:1')
   for record in records:

@@ -1,44 +1,44 @@
-"""Who is told of how often: a power law over people, and what it implies.
+"""Zipf's law over people, and the learning curves that it implies.
 
 Of n people, number k (from 1) is drawn with probability
 
   p_k = k^-(1 + a) / Z,   Z = sum_k k^-(1 + a),   a > 0,
 
-and everybody is equally hard to learn. Two learning curves follow.
+and all people are equally hard to learn. Two learning curves follow.
 
-What has not been seen. After D draws the share of draws that tell of somebody
-new is U(D) = sum_k p_k (1 - p_k)^D. While D is small beside 1 / p_n, the sum
-is an integral over p, where k(p) = (Z p)^(-1/s), s = 1 + a:
+In the data: people without an exposure. After D draws, the next one is a new
+person with probability U(D) = sum_k p_k (1 - p_k)^D. While D is small compared
+to 1 / p_n, the sum is an integral over p, with k(p) = (Z p)^(-1/s), s = 1 + a:
 
   U(D) = Z^(-1/s) / s * integral p^(-1/s) e^(-D p) dp
        = Z^(-1/s) Gamma(a/s) / s * D^(-a/(1+a)).
 
-(Karlin 1967; for learning curves Hutter 2021, arXiv 2102.04074.) Assumed: one
-telling is enough. If it takes m of them, or D is counted in tokens, only the
+(Karlin 1967; for learning curves Hutter 2021, arXiv 2102.04074.) Assumption:
+one exposure is enough. If m are needed, or D is counted in tokens, only the
 constant changes. `data_exponent` is a / (1 + a).
 
-What has not been stored. A model with room for K people that keeps the most
-frequent lacks sum_{k > K} p_k = K^-a / (a Z) while K is small beside n, and
-room is proportional to parameters N (some two bits each, Part 3.3, arXiv
-2404.05405): N^-a. `size_exponent` is a. Of few people it is (K^-a - n^-a) /
-(a Z), which falls faster: with n = 32,768 and a = 0.5 the local exponent is 0.6
-at K = 1,000 and 1.0 at 8,000. Assumed: the model spends its room where it pays,
-and the data show it whom that is.
+In the size: people beyond the capacity. A model that stores the K most frequent
+people lacks sum_{k > K} p_k = K^-a / (a Z) while K is small compared to n, and
+K is proportional to the parameters N (capacity ratio: 2 bits per parameter,
+Part 3.3, arXiv 2404.05405): N^-a. `size_exponent` is a. With few people it is
+(K^-a - n^-a) / (a Z), which falls faster: with n = 32,768 and a = 0.5 the local
+exponent is 0.6 at K = 1,000 and 1.0 at 8,000. Assumption: the model stores the
+most frequent people, and the data show which they are.
 
-The loss above its floor is these shares times the bits of what is told of a
-person, so L(N, D) - E has the two exponents of the quantization model (Michaud
-et al. 2023, arXiv 2303.13506: a quantum is a person) and of associative
-memories (Cabannes et al. 2024, arXiv 2310.02984: d^-a + T^-(a/(1+a)), with the
-same assumptions). Spending C = 6 N D best gives N* ~ C^(1/(2+a)). Left out:
-names. A model that has not seen somebody also pays for the name, more than
-log(1/p_k) by a factor that grows like log D.
+The excess loss L(N, D) - E is these shares times the bits of a person, so it
+has the two exponents of the quantization model (Michaud et al. 2023, arXiv
+2303.13506: a quantum is a person) and of associative memories (Cabannes et al.
+2024, arXiv 2310.02984: d^-a + T^-(a/(1+a)), under the same assumptions). The
+best allocation of C = 6 N D is N* ~ C^(1/(2+a)). Left out: names. The loss on
+the name of a person without an exposure exceeds log(1/p_k), by a factor that
+grows like log D.
 
-The floor E: `entropy`, of the person, and whatever the world draws besides.
+E is `entropy`, of the person, plus that of whatever else the world draws.
 
-Z and the entropy add up the first HEAD people and integrate the rest; persons
-beyond are drawn by that integral's inverse. Both are off by less than
-(1 + a)^2 / (24 HEAD^2) of what they replace, so any number of people takes no
-memory.
+Z and the entropy are sums over the first HEAD people and integrals over the
+rest; persons beyond HEAD are drawn by inverting that integral. The relative
+error is below (1 + a)^2 / (24 HEAD^2) of the replaced part, so any number of
+people takes no memory.
 """
 
 import bisect
@@ -48,30 +48,35 @@ import numpy as np
 
 from physics_lm.errors import BadInput
 
-HEAD = 1 << 12
+HEAD = 1 << 12  # people whose probabilities are summed exactly
 
 
 def data_exponent(a: float) -> float:
-  """Of what is not seen yet in the number of draws."""
+  """Exponent of the share of new people in the number of draws D."""
   return a / (1 + a)
 
 
 def size_exponent(a: float) -> float:
-  """Of what has no room in the number of parameters."""
+  """Exponent of the share of people beyond capacity in the parameters N."""
   return a
 
 
 def allocation_exponent(a: float) -> float:
-  """Of the best N in C: data / (data + size)."""
+  """Exponent of the compute-optimal N in C: data / (data + size)."""
   return 1 / (2 + a)
 
 
 class ZipfLaw:
-  """People 1 .. n by frequency."""
+  """The law p_k of people 1 .. n (see the module's docstring).
+
+  Attributes:
+    Z: the normalisation.
+    entropy: of a draw, nats.
+  """
 
   def __init__(self, people: int, a: float):
     if not 0 < a < math.inf:
-      raise BadInput(f'power is {a}, wanted above 0, or 0: all people alike')
+      raise BadInput(f'zipf_a is {a}, wanted above 0, or 0: uniform')
     self.n, self.a, self._end = people, a, (people + 0.5)**-a
     k = np.arange(1, min(people, HEAD) + 1, dtype=np.float64)
     self._head = np.cumsum(k**-(1 + a)).tolist()
@@ -90,11 +95,11 @@ class ZipfLaw:
     return x**-self.a * (1 + self.a * math.log(x)) / self.a**2
 
   def share(self, k):
-    """p_k; k an array or a number, from 1."""
+    """p_k of k, a number or an array, from 1."""
     return np.asarray(k, np.float64)**-(1 + self.a) / self.Z
 
   def rank(self, u: float) -> int:
-    """The person below whom a share u < 1 of all draws lies."""
+    """The person k, from 1, at quantile u in [0, 1) of the distribution."""
     mass = u * self.Z
     if mass < self._head[-1]:
       return bisect.bisect_right(self._head, mass) + 1
@@ -102,17 +107,17 @@ class ZipfLaw:
     return min(max(int(left**(-1 / self.a) + 0.5), HEAD + 1), self.n)
 
   def person(self, bits: int) -> int:
-    """Whom 64 random bits draw, from 0."""
+    """The person, from 0, that 64 random bits draw."""
     return self.rank((bits >> 11) * 2.0**-53) - 1
 
   def deviation(self) -> float:
-    """Standard deviation of log(1 / p) over draws, nats; of the first 2^20
+    """Standard deviation of log(1 / p) over draws, nats, from the first 2^20
     people."""
     p = self.share(np.arange(1, min(self.n, 1 << 20) + 1))
     return float((p * (-np.log(p) - self.entropy)**2).sum())**0.5
 
   def beyond(self, count: int) -> float:
-    """The share of draws that tell of others than the first `count`."""
+    """Probability of a person after the first `count`."""
     if count >= self.n:
       return 0.0
     if count >= len(self._head):
@@ -120,7 +125,7 @@ class ZipfLaw:
     return 1 - (self._head[count - 1] if count else 0.0) / self.Z
 
   def unseen(self, draws: float) -> float:
-    """U(draws): the expected share of the next draw that is somebody new."""
+    """U(draws): the probability that the next draw is a new person."""
     near = min(self.n, 1 << 18)
     p = self.share(np.arange(1, near + 1))
     out = float((p * np.exp(draws * np.log1p(-p))).sum()) if self.n > 1 else 0.0
@@ -132,5 +137,5 @@ class ZipfLaw:
 
 
 def zipf_law(people: int, a: float) -> ZipfLaw | None:
-  """None for a = 0: everybody alike. Raises BadInput."""
+  """The law; None for a = 0, uniform. Raises BadInput for a < 0."""
   return ZipfLaw(people, a) if a else None

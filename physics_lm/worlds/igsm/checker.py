@@ -1,12 +1,12 @@
-"""Judges any solution text against any iGSM problem text.
+"""Checks any solution text against any iGSM problem text.
 
-A solution is right when every sentence is: Part 2.1's conditions (section 3,
-appendix F.1) and, beyond the released checker, the constants and the rule. A
-definition is compared as a polynomial in the parameters it names, modulo m, so
-the order of a sum is free while a wrong constant or sign is seen even where the
-value does not change. Unnecessary but valid parameters are allowed and counted,
-as are sentences taken back ('Define .. as BACK.'), which are skipped; they may
-name any parameter of the hierarchy, as those of the released code may.
+A solution is correct when every sentence is: by Part 2.1's conditions (section
+3, appendix F.1) and, beyond the released checker, in its constants and its
+rule. A definition is compared as a polynomial in the parameters that it names,
+modulo m: terms may come in any order, while an incorrect constant or sign is
+detected even if the value does not change. Unnecessary but valid parameters are
+allowed and counted. So are retries ('Define .. as BACK.'), which are skipped;
+they may name any parameter of the hierarchy, as in the released code.
 """
 
 import math
@@ -21,6 +21,7 @@ Hierarchy = Sequence[tuple[str, Sequence[str]]]
 
 _SENTENCE = re.compile(r'The number of each (.+) equals (.+)')
 _QUESTION = re.compile(r'How many (.+?) does (.+?) have\?')
+_EXAMPLE_QUESTION = "'How many .. does .. have?'"
 _BODY = re.compile(r'(?:([0-9]+)(?: (more than|times as much as) )?)?'
                    r'(?:(the sum of |the difference of )?each (.+))?')
 _BACK = re.compile(r'Define (.+) as BACK')
@@ -32,17 +33,17 @@ _NUMBERS = re.compile(r'([0-9]+) ([+*-]) ([0-9]+)')
 
 
 class SolutionCheck(NamedTuple):
-  """What `check` says.
+  """The verdict of `check`.
 
   Attributes:
-    correct: the whole solution is right.
-    reason: 'ok', or the first thing that is wrong.
-    answer: the last number is the answer, whatever stands before it.
-    retries: sentences taken back.
-    operations: of the sentences that were read; likewise
-    parameters: how many were defined.
-    extra_parameters: of them, not needed for the answer.
-    extra_operations: operations beyond those that the answer takes.
+    correct: every sentence is correct.
+    reason: 'ok', or the first error.
+    answer: the last number is the answer, regardless of the text before it.
+    retries: number of BACK sentences.
+    operations: of the sentences before the first error.
+    parameters: number of parameters defined in them.
+    extra_parameters: those that the answer does not need.
+    extra_operations: operations of those.
   """
 
   correct: bool
@@ -69,11 +70,8 @@ class Definition(NamedTuple):
 
 
 class Problem:
-  """A problem text, read: its definitions and its query.
-
-  Everything is computed from them: an abstract parameter's sources, values
-  modulo m, what a parameter needs.
-  """
+  """A parsed problem text: its definitions and its query, and what follows from
+  them (abstract parameters' sources, values modulo m, dependencies)."""
 
   def __init__(self, text: str, hierarchy: Hierarchy, modulus: int = 23):
     self.modulus = modulus
@@ -85,14 +83,14 @@ class Problem:
     self._values = {}
     self.definitions: dict[Parameter, Definition] = {}
     self.children: dict[str, list[str]] = {}
-    asked = _QUESTION.search(text)
-    if not asked:
-      raise BadInput(f'no question in {text[-60:]!r}, wanted '
-                     "'How many .. does .. have?'")
-    for line in (text[:asked.start()] + text[asked.end():]).split('.'):
+    question = _QUESTION.search(text)
+    if not question:
+      raise BadInput(f'no question in {text[-60:]!r}, wanted one like '
+                     + _EXAMPLE_QUESTION)
+    for line in (text[:question.start()] + text[question.end():]).split('.'):
       if line.strip():
         self._read(line.strip())
-    self.query = self._parameter(f"{asked[2]}'s {asked[1]}")
+    self.query = self._parameter(f"{question[2]}'s {question[1]}")
     named = {self.query, *self.definitions} | {
         q for d in self.definitions.values() for q in d.sources}
     self.items = {name for p in named for name in p if name in self._levels}
@@ -106,18 +104,18 @@ class Problem:
     body = match and _BODY.fullmatch(match[2])
     if not body or not (body[1] or body[4]) or bool(body[2]) > bool(body[4]):
       raise BadInput(f'cannot read the sentence {line!r}')
-    told = self._parameter(match[1])
-    if told in self.definitions or told[1] in self._categories:
-      raise BadInput(f'{line!r} defines what is defined already')
+    defined = self._parameter(match[1])
+    if defined in self.definitions or defined[1] in self._categories:
+      raise BadInput(f'{line!r} defines a parameter that is already defined')
     names = re.split(r'(?:,| and) each ', body[4]) if body[4] else ()
-    self.definitions[told] = Definition(
+    self.definitions[defined] = Definition(
         int(body[1]) if body[1] else None, body[2] or '',
         body[3] == 'the difference of ', tuple(map(self._parameter, names)))
-    self.children.setdefault(told[0], []).append(told[1])
+    self.children.setdefault(defined[0], []).append(defined[1])
 
   def parameter(self, text: str) -> Parameter | None:
-    """The parameter that "X's Y" names by the hierarchy, if any. A name may
-    itself hold "'s "."""
+    """The parameter of the hierarchy with the name "X's Y", or None. X and Y
+    may contain "'s "."""
     for cut in re.finditer("'s ", text):
       item, other = text[:cut.start()], text[cut.end():]
       for i in self._levels.get(item, ()):
@@ -133,8 +131,8 @@ class Problem:
     return found
 
   def has(self, p: Parameter) -> bool:
-    """Whether the problem has this parameter: its edge, or its item and a
-    level that it reaches."""
+    """Whether the problem has this parameter: an edge of its, or an item of its
+    with a level that it reaches."""
     return p in self.definitions or (
         p[0] in self.items and self._categories.get(p[1], 1 << 30)
         <= self._deepest)
@@ -146,7 +144,7 @@ class Problem:
             if max(self._levels[item]) < i <= self._deepest]
 
   def sources(self, p: Parameter) -> tuple[Parameter, ...]:
-    """What a parameter is computed from."""
+    """The parameters that a parameter is computed from."""
     if p in self.definitions:
       return self.definitions[p].sources
     item, category = p
@@ -172,19 +170,20 @@ class Problem:
     return found
 
   def operations(self, p: Parameter) -> int:
+    """Operations that the parameter's definition takes."""
     terms = len(self.sources(p)) + len(self.constants(p))
     return max(1, terms - 1)
 
   def constants(self, p: Parameter) -> list[int]:
-    """Numbers that the parameter's rule holds."""
+    """The constants in the parameter's rule."""
     if p in self.definitions:
       constant = self.definitions[p].constant
       return [] if constant is None else [constant]
     return [] if self.children.get(p[0]) else [0]
 
   def rule(self, p: Parameter) -> dict:
-    """The parameter as a polynomial: sorted sources of a monomial ->
-    coefficient, modulo m."""
+    """The parameter as a polynomial: {sorted sources of a monomial:
+    coefficient modulo m}."""
     m = self.modulus
     if p not in self.definitions:
       sources = self.sources(p)
@@ -213,59 +212,59 @@ class Problem:
     return self._values[p]
 
 
-class _Wrong(Exception):
-  """The first thing that is wrong with a solution."""
+class _SolutionError(Exception):
+  """The first error of a solution."""
 
 
 class _Reader:
-  """State while a solution is read. A letter stands for (value, polynomial,
-  sources)."""
+  """The state of parsing a solution. Each variable (letter) has a value, a
+  polynomial and sources."""
 
   def __init__(self, problem: Problem):
     self.problem, self.m = problem, problem.modulus
-    self.letters, self.told, self.operations = {}, [], 0
+    self.letters, self.defined, self.operations = {}, [], 0
 
   def sentence(self, text: str):
     head, *clauses = text.split('; ')
     match = _HEAD.fullmatch(head)
     if not match or not clauses or not clauses[-1].startswith('so '):
-      raise _Wrong(f'cannot read the sentence {text!r}')
+      raise _SolutionError(f'cannot read the sentence {text!r}')
     p, letter = self.problem.parameter(match[1]), match[2]
     if p is None or not self.problem.has(p):
-      raise _Wrong(f'{match[1]} is not in the problem')
-    if p in self.told:
-      raise _Wrong(f'{match[1]} is defined twice')
+      raise _SolutionError(f'{match[1]} is not in the problem')
+    if p in self.defined:
+      raise _SolutionError(f'{match[1]} is defined twice')
     constants, unused = [], set()
     for i, clause in enumerate(clauses):
       last = i == len(clauses) - 1
       name, meaning = self.clause(clause.removeprefix('so ') if last
                                   else clause, constants)
       if last and name != letter:
-        raise _Wrong(f'{match[1]} is named {letter}, then {name}')
+        raise _SolutionError(f'{match[1]} is named {letter}, then {name}')
       if (not last and name == letter) or name in self.letters:
-        raise _Wrong(f'letter {name} is defined twice')
-      # Of 'v = a + b = 3 + 4 = 7' what stands between the first two signs.
+        raise _SolutionError(f'letter {name} is defined twice')
+      # Of 'v = a + b = 3 + 4 = 7', the part 'a + b'.
       unused.difference_update(_ATOM.findall(clause.split(' = ')[1]))
       if not last:
         unused.add(name)
       elif unused:
-        raise _Wrong(f'letter {min(unused)} is not used')
+        raise _SolutionError(f'letter {min(unused)} is not used')
       else:
         self.same(p, meaning, constants)
         meaning = meaning[0], {(p,): 1}, {p}
       self.letters[name] = meaning
-    self.told.append(p)
+    self.defined.append(p)
     self.operations += len(clauses)
 
   def clause(self, text: str, constants: list) -> tuple[str, tuple]:
-    """(letter, its meaning) of 'v = a + b = 3 + 4 = 7', 'v = a = 3' or
-    'v = 3'. Adds to the constants."""
+    """(letter, (value, polynomial, sources)) of 'v = a + b = 3 + 4 = 7',
+    'v = a = 3' or 'v = 3'. Appends to the constants."""
     if zero := _ZERO.search(text):
-      raise _Wrong(f'number {zero[0]} begins with 0')
+      raise _SolutionError(f'number {zero[0]} begins with 0')
     name, *parts = text.split(' = ')
     if not re.fullmatch('[A-Za-z]', name) or not parts or (
         not re.fullmatch('[0-9]+', parts[-1])):
-      raise _Wrong(f'cannot read {text!r}')
+      raise _SolutionError(f'cannot read {text!r}')
     if len(parts) == 1 or (
         len(parts) == 2 and re.fullmatch('[A-Za-z]', parts[0])):
       value, rule, sources = self.atom(parts[0], constants)
@@ -273,15 +272,16 @@ class _Reader:
       symbols = _BINARY.fullmatch(parts[0])
       numbers = len(parts) == 3 and _NUMBERS.fullmatch(parts[1])
       if not symbols or not numbers:
-        raise _Wrong(f'cannot read {text!r}')
+        raise _SolutionError(f'cannot read {text!r}')
       if symbols[2] != numbers[2]:
-        raise _Wrong(f'{parts[0]} is written as {parts[1]}')
+        raise _SolutionError(f'{parts[0]} is written as {parts[1]}')
       sides = []
       for symbol, number in ((symbols[1], numbers[1]), (symbols[3],
                                                         numbers[3])):
         side = self.atom(symbol, constants)
         if side[0] != int(number):
-          raise _Wrong(f'{symbol} is written as {number}, wanted {side[0]}')
+          raise _SolutionError(f'{symbol} is written as {number}, wanted '
+                               f'{side[0]}')
         sides.append(side)
       (x, a, of_a), (y, b, of_b) = sides
       sources = of_a | of_b
@@ -292,7 +292,7 @@ class _Reader:
         value = (x + sign * y) % self.m
         rule = _plus(a, {k: sign * v for k, v in b.items()}, self.m)
     if int(parts[-1]) != value:
-      raise _Wrong(f'{text} is wrong, wanted {value} modulo {self.m}')
+      raise _SolutionError(f'{text}: wanted {value} modulo {self.m}')
     return name, (value, rule, sources)
 
   def atom(self, symbol: str, constants: list) -> tuple[int, dict, set]:
@@ -300,36 +300,36 @@ class _Reader:
       constants.append(int(symbol))
       return int(symbol), _plus({}, {(): int(symbol)}, self.m), set()
     if symbol not in self.letters:
-      raise _Wrong(f'letter {symbol} is used before it is defined')
+      raise _SolutionError(f'letter {symbol} is used before it is defined')
     return self.letters[symbol]
 
   def same(self, p: Parameter, meaning: tuple, constants: list):
-    """Raises unless a definition's sources, constants and rule are true."""
+    """Raises unless a definition's sources, constants and rule are p's."""
     _, rule, found = meaning
     wanted = set(self.problem.sources(p))
     if found != wanted:
-      raise _Wrong(f'{_name(p)} is computed from {_names(found)}, wanted '
-                   f'{_names(wanted)}')
+      raise _SolutionError(f'{_name(p)} is computed from {_names(found)}, '
+                           f'wanted {_names(wanted)}')
     if sorted(constants) != self.problem.constants(p):
-      raise _Wrong(f'{_name(p)} is computed with constants {constants}, wanted '
-                   f'{self.problem.constants(p)}')
+      raise _SolutionError(f'{_name(p)} is computed with constants '
+                           f'{constants}, wanted {self.problem.constants(p)}')
     if rule != self.problem.rule(p):
-      raise _Wrong(f'{_name(p)} is computed from the right things in a wrong '
-                   'way')
+      raise _SolutionError(f'{_name(p)} is computed from the right parameters '
+                           'by another rule')
 
 
 def check(problem: str | Problem, solution: str, hierarchy: Hierarchy = (),
           modulus: int = 23) -> SolutionCheck:
-  """Judges a solution text.
+  """Checks a solution text.
 
   Args:
-    problem: the problem's text with its question, or it read as a Problem.
+    problem: the problem's text with its question, or a Problem.
     solution: any text.
-    hierarchy: (category, items) from top to bottom; for a text only.
-    modulus: of all arithmetic; for a text only.
+    hierarchy: (category, items) from top to bottom; with a text only.
+    modulus: of all arithmetic; with a text only.
 
   Raises:
-    BadInput: the problem (not the solution) cannot be read.
+    BadInput: the problem (not the solution) cannot be parsed.
   """
   if isinstance(problem, str):
     problem = Problem(problem, hierarchy, modulus)
@@ -340,25 +340,26 @@ def check(problem: str | Problem, solution: str, hierarchy: Hierarchy = (),
     for text in sentences:
       if back := _BACK.fullmatch(text.strip()):
         if problem.parameter(back[1]) is None:
-          raise _Wrong(f'{back[1]}, taken back, is no parameter')
+          raise _SolutionError(
+              f'{back[1]}, defined as BACK, is no parameter')
         retries += 1
       else:
         reader.sentence(text.strip())
     if rest.strip():
-      raise _Wrong(f'{rest.strip()!r} ends without a full stop')
-    if not reader.told or reader.told[-1] != problem.query:
-      last = _name(reader.told[-1]) if reader.told else 'nothing'
-      raise _Wrong(f'{last} is told last, asked was {_name(problem.query)}')
-  except _Wrong as e:
+      raise _SolutionError(f'{rest.strip()!r} has no full stop')
+    if not reader.defined or reader.defined[-1] != problem.query:
+      last = _name(reader.defined[-1]) if reader.defined else 'nothing'
+      raise _SolutionError(f'{last} is defined last, wanted '
+                           f'{_name(problem.query)}')
+  except _SolutionError as e:
     reason = str(e)
   needed = problem.needed()
-  told = len(reader.told)
   number = re.search(r'= ([0-9]+)\.?\s*$', solution)
   return SolutionCheck(
       reason == 'ok', reason, bool(number) and int(number[1]) == truth,
-      retries, reader.operations, told,
-      sum(p not in needed for p in reader.told),
-      sum(problem.operations(p) for p in reader.told if p not in needed))
+      retries, reader.operations, len(reader.defined),
+      sum(p not in needed for p in reader.defined),
+      sum(problem.operations(p) for p in reader.defined if p not in needed))
 
 
 def _plus(a: dict, b: dict, m: int) -> dict:

@@ -1,13 +1,13 @@
-"""Graphs of iGSM: quantities, what each is computed from, orders to tell them.
+"""Graphs of iGSM: parameters, their dependencies, and orders of solutions.
 
-Items stand on `depth` levels; an edge joins items of neighbouring levels. An
-edge is an instance parameter (how many of its lower item each upper item has);
-an item and a lower level make an abstract parameter (how many things of that
-level the item holds in all). Part 2.1, section 2. How they are drawn:
-igsm_law.py.
+The structure graph has items on `depth` levels; an edge joins items of adjacent
+levels. An edge is an instance parameter (the number of its lower item in each
+upper item); an item and a lower level make an abstract parameter (the number of
+all things of that level in the item). Part 2.1, section 2. sampling.py draws
+the graphs.
 
-Parameters are numbers: 0 .. edges-1 are instances, edges + item * depth + level
-is abstract.
+Parameters are integers: 0 .. edges-1 are instance parameters, edges + item *
+depth + level is an abstract one.
 """
 
 import math
@@ -18,13 +18,14 @@ CONST = -1  # operand: the parameter's random constant (0 if it has none)
 
 
 class Draws:
-  """Random choices from one stream of uniforms, made in blocks: a scalar call
-  of numpy's costs more than everything else here."""
+  """Random choices from one stream of uniforms, drawn in blocks: a scalar call
+  of NumPy would cost more than everything else here."""
 
   def __init__(self, rng: np.random.Generator):
     self._rng, self._block = rng, []
 
   def uniform(self) -> float:
+    """Uniform in [0, 1)."""
     try:
       return self._block.pop()
     except IndexError:
@@ -32,9 +33,11 @@ class Draws:
       return self._block.pop()
 
   def below(self, n: int) -> int:
+    """A uniform integer in 0 .. n-1."""
     return int(self.uniform() * n)
 
   def pick(self, items):
+    """One of the items, uniformly."""
     return items[int(self.uniform() * len(items))]
 
   def weighted(self, weights) -> int:
@@ -56,22 +59,24 @@ class Draws:
     return out
 
   def normal(self) -> float:
+    """A standard normal (Box and Muller)."""
     return math.sqrt(-2 * math.log(1 - self.uniform())) * math.cos(
         2 * math.pi * self.uniform())
 
 
 class Graph:
-  """A structure of items and what is drawn on it.
+  """A structure graph and the dependencies drawn on it.
 
   Attributes:
     depth: levels.
     level: level of each item.
     children: items below each item, ascending.
     ends: (upper item, lower item) of each instance parameter.
-    sources: parameter -> what its definition names, in order; without the
-      random constant. Instances gain theirs as they are drawn.
-    constant: instance parameter -> 'only', 'more', 'times' or ''.
-    minus: instance parameters that are a difference.
+    sources: parameter -> the parameters that its definition names, in order;
+      filled in for instance parameters as they are drawn.
+    constant: instance parameter -> how its definition uses a random constant:
+      'only', 'more' (than), 'times' (as much as) or '' (not at all).
+    minus: instance parameters defined as a difference.
     order: necessary parameters, sources first, the query last.
     extra: unnecessary instance parameters, sources first.
   """
@@ -92,20 +97,21 @@ class Graph:
       self.children[a].append(b)
 
   def parts(self, p: int) -> tuple[int, int]:
-    """(item, item below) of an instance, (item, level) of an abstract one."""
+    """(item, item below) of an instance parameter, (item, level) of an abstract
+    one."""
     if p < len(self.ends):
       return self.ends[p]
     return divmod(p - len(self.ends), self.depth)
 
   def abstracts(self) -> list[list[int]]:
-    """All abstract parameters by difficulty, easiest (one level) first."""
+    """All abstract parameters by the number of levels down, fewest first."""
     e, d = len(self.ends), self.depth
     return [[e + v * d + k + gap for v, k in enumerate(self.level)
              if k + gap < d] for gap in range(1, d)]
 
   def needs(self, p: int) -> list[int]:
-    """What an abstract parameter is computed from: the sum over its item's
-    children, or the sum of products (instance, abstract one level down)."""
+    """Sources of an abstract parameter: of a sum over its item's children, or
+    pairs (instance, abstract of the child) of a sum of products."""
     needs = self._needs.get(p)
     if needs is None:
       item, level = divmod(p - len(self.ends), self.depth)
@@ -119,7 +125,7 @@ class Graph:
     return needs
 
   def use(self, p: int):
-    """Defines an abstract parameter and all that it recursively needs."""
+    """Defines an abstract parameter and, recursively, those that it needs."""
     if p in self.sources:
       return
     needs = self.sources[p] = self.needs(p)
@@ -128,9 +134,9 @@ class Graph:
         self.use(q)
 
   def steps(self, p: int) -> list[tuple]:
-    """Binary operations (sign, left, right) that compute a parameter, the last
-    one giving its value. An operand is a parameter, CONST, or -2 - i for the
-    result of step i; a lone operand has the sign '='."""
+    """Binary operations (sign, left, right) that compute a parameter; its value
+    is the result of the last one. An operand is a parameter, CONST, or -2 - i
+    for the result of step i; a single operand has the sign '='."""
     sources, kind = self.sources[p], self.constant.get(p, '')
     products = p >= len(self.ends) and sources and sources[-1] >= len(self.ends)
     steps, total = [], None
@@ -155,7 +161,7 @@ class Graph:
 
 
 def solution_order(g: Graph, query: int) -> list[int]:
-  """What a parameter needs, sources first, itself last."""
+  """All parameters that `query` depends on, sources first, itself last."""
   out = {}
 
   def visit(p):
@@ -168,16 +174,17 @@ def solution_order(g: Graph, query: int) -> list[int]:
   return list(out)
 
 
-def reask(draws: Draws, g: Graph):
-  """Asks for another parameter of the problem, by its shortest solution."""
+def reask(draws: Draws, g: Graph) -> None:
+  """Changes the query to another parameter of the problem, with its shortest
+  solution as the order."""
   others = [p for p in g.sources if p != g.order[-1]]
   if others:
     g.order = solution_order(g, draws.pick(others))
 
 
 def redundant(draws: Draws, g: Graph, most: int) -> list[int]:
-  """A random topological order of every defined parameter, up to the query:
-  a solution with needless steps, of at most `most` operations."""
+  """A random topological order of the defined parameters up to the query: a
+  solution with unnecessary parameters, of at most `most` operations."""
   users = {p: [] for p in g.sources}
   left = {p: len(sources) for p, sources in g.sources.items()}
   for p, sources in g.sources.items():
@@ -203,14 +210,23 @@ def redundant(draws: Draws, g: Graph, most: int) -> list[int]:
   return [p for p in order if p not in dropped]
 
 
-def wrong_steps(g: Graph, order: list[int], place: int, kind: str) -> list[int]:
-  """Parameters that a wrong sentence before sentence `place` may name."""
+def error_parameters(g: Graph, order: list[int], sentence: int,
+                     kind: str) -> list[int]:
+  """Parameters that an error before a sentence of the solution may name.
+
+  Args:
+    g: the problem's graph.
+    order: parameters of the solution's sentences.
+    sentence: index of the sentence that follows the error.
+    kind: 'retry' (not computable yet), 'retry_weak' (of a later sentence) or
+      'retry_miss' (not defined yet).
+  """
   if kind == 'retry_weak':
-    return order[place + 1:]
-  told = set(order[:place])
+    return order[sentence + 1:]
+  known = set(order[:sentence])
   if kind == 'retry_miss':
-    return [p for p in g.sources if p not in told]
+    return [p for p in g.sources if p not in known]
   every = [*range(len(g.ends)), *(p for level in g.abstracts() for p in level)]
-  return [p for p in every if p not in told
-          and not told.issuperset(g.sources[p] if p in g.sources
-                                  else g.needs(p))]
+  return [p for p in every if p not in known
+          and not known.issuperset(g.sources[p] if p in g.sources
+                                   else g.needs(p))]

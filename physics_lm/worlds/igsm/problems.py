@@ -2,34 +2,35 @@
 
 Distribution (Physics of Language Models, Part 2.1, section 2, appendix D; its
 released generator where the two differ): a target op is the smaller of two
-uniforms on min_op .. max_op; graphs are drawn (igsm_law.py) until one takes
-exactly that many operations and its solution template falls into the split's
-bins; one of the chains gives consecutive levels, of each level one
-sub-category gives the names; constants are uniform on 0 .. m-1, factors on
-1 .. m-1; the sentences are shuffled. `med` is max_op 15, max_edge 20; `hard`
-is 21, 28. A solution is the shortest one, in the order of the graph, or
-('redundant') a random topological order of all parameters up to the query.
+uniforms on min_op .. max_op; graphs are drawn (sampling.py) until one has
+exactly that op and a solution template in the split's bins; one of the
+hierarchies provides consecutive levels, and one sub-category of each level
+provides the names; constants are uniform on 0 .. m-1, factors on 1 .. m-1; the
+sentences are shuffled. `med` is max_op 15, max_edge 20; `hard` is 21, 28. The
+solution is the shortest one, in the order of the graph, or ('redundant') a
+random topological order of all parameters up to the query.
 
 Splits: 'train' and 'test' by SHA-256 of the template modulo 23, below 17 and
-from 17 on (paper; the released code has 16). 'train_op20', 'test_op20' fix the
-op, '.._reask' then asks the same problem for another of its parameters. Few
+from 17 on (paper; the released code has 16). 'train_op20' and 'test_op20' fix
+the op; with '_reask' the query is another parameter of the same problem. Few
 templates have op 1 to 3, so claims about new templates need op 4 at least.
 
-Mistakes (Part 2.2, sections 4 and 6), in training splits only: before each
-solution sentence, with probability `retry_rate` and again with the same,
-stands 'Define X as BACK.', where X is a parameter that cannot be computed yet
-(retry), one from a later sentence (retry_weak), or any of the problem's not
-told yet (retry_miss). The problems are those of the same index without
-mistakes. `retry_mask` takes the loss off the wrong name, or off 'Define', name
-and 'as'; never off BACK. To compare at equal tokens, as the paper does, train
-for equally many rows of equal length: then fewer problems are seen.
+Retry data (Part 2.2, sections 4 and 6), in training splits only: before each
+sentence of the solution, with probability `retry_rate`, and again with the same
+probability, is an error 'Define X as BACK.', where X is a parameter that cannot
+be computed yet (retry), one of a later sentence (retry_weak), or any of the
+problem that is not defined yet (retry_miss). The problems are those of the same
+index without errors. `retry_mask` removes the loss from the name in an error,
+or from 'Define', name and 'as'; never from BACK. For a comparison at equal
+tokens, as in the paper, train on equally many rows of equal length: then there
+are fewer problems in retry data.
 
-Ours are the names (four chains, five sub-categories of twenty names a
-category) and the separation: no marks between problem, question and solution,
-which begin with words of their own, and no answer repeated after the solution.
-Left out: milder shuffles and solutions with less detail; and mistakes in other
-worlds (the biographies' chain of thought, a toy of boxes): they are made of
-this one's dependencies.
+Ours are the names (four hierarchies, five sub-categories of twenty names for
+each category) and the separation: no marks between problem, question and
+solution, which begin with different words, and no answer after the solution.
+Left out: milder shuffles, solutions with less detail, and retry data in other
+worlds (the biographies' CoT, a toy of boxes), because errors are made from this
+world's dependencies.
 
 Speed: 3,000 problems of med and 2,300 of hard a second of processor time, of
 one core of a busy machine (medians of three).
@@ -40,6 +41,7 @@ import re
 import zlib
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds.base import Example, mix_bits
@@ -49,8 +51,8 @@ from physics_lm.worlds.igsm import text as texts
 from physics_lm.worlds.igsm.checker import SolutionCheck, check
 
 VERSION = 1
-SIZE = 1 << 40  # problems of a split: in effect, fresh ones without end
-ATTEMPTS = 20_000  # graphs drawn before an op counts as out of reach
+SIZE = 1 << 40  # problems of a split, each drawn from its index
+ATTEMPTS = 20_000  # graphs drawn before an op counts as unreachable
 CHOICES = {
     'order': ('pq', 'qp'),
     'solution': ('shortest', 'redundant'),
@@ -73,12 +75,12 @@ def parse_split(name: str) -> tuple[range, int | None, bool]:
   op = int(match[2]) if match[2] else None
   if op is not None and not 1 <= op <= len(texts.LETTERS):
     raise BadInput(f'split {name!r}: op is {op}, wanted 1 to '
-                   f'{len(texts.LETTERS)} (a letter for each)')
+                   f'{len(texts.LETTERS)} (one letter for each)')
   return bins, op, bool(match[3])
 
 
 class IGSM:
-  """Problems with their solutions, without end."""
+  """Problems with their solutions."""
 
   version = VERSION
   unbounded = True
@@ -90,10 +92,13 @@ class IGSM:
     self.limits = law.Limits(
         c.max_edge, tuple(range(c.min_depth, c.max_depth + 1)),
         tuple(range(c.min_width, c.max_width + 1)))
-    self.order, self.solution, self.variable_names = c.order, c.solution, c.variable_names
-    self.retry_kind, self.rate, self.mask = c.retry_kind, c.retry_rate, c.retry_mask
+    self.order, self.solution = c.order, c.solution
+    self.variable_names = c.variable_names
+    self.retry_kind, self.rate = c.retry_kind, c.retry_rate
+    self.mask = c.retry_mask
     self.hierarchies = {
-        name: texts.cut_hierarchy(texts.load_hierarchy(name), name, c.subcategories, c.items_per_subcategory)
+        name: texts.cut_hierarchy(texts.load_hierarchy(name), name,
+                                  c.subcategories, c.items_per_subcategory)
         for name in map(str.strip, c.hierarchies.split(','))}
     for name, levels in self.hierarchies.items():
       _fits(name, levels, self.limits)
@@ -109,9 +114,10 @@ class IGSM:
     return self.size(split)
 
   def example(self, split: str, index: int) -> Example:
-    """Answers: ('answer', piece of the last number). Bearing loss: the
-    solution. Meta: op, query, answer, edges, parameters (of the shortest
-    solution), chain, retries."""
+    """A problem, its question and its solution. Its answer is the piece of the
+    last number ('answer'); loss on answers is on the solution. Meta: op, query,
+    answer, edges, parameters (of the shortest solution), chain (its hierarchy),
+    retries."""
     if not 0 <= index < SIZE:
       raise IndexError(f'example {index} of {SIZE} in {split}')
     bins, op, reask = parse_split(split)
@@ -136,10 +142,10 @@ class IGSM:
       order = graphs.redundant(draws, g, len(texts.LETTERS))
     letters = iter(texts.LETTERS if self.variable_names == 'alphabetical' else
                    draws.sample(texts.LETTERS, sum(map(g.op, order))))
-    wrong = self._mistakes(split, index, g, order)
+    errors = self._errors(split, index, g, order)
     masked, retries, known = [], 0, {}
-    for place, p in enumerate(order):
-      for q in wrong[place] if wrong else ():
+    for i, p in enumerate(order):
+      for q in errors[i] if errors else ():
         at, retries = len(pieces), retries + 1
         pieces += (' Define', *names.parameter(g, q), ' as', ' BACK', '.')
         masked += {'none': (), 'name': range(at + 1, at + 4),
@@ -155,49 +161,48 @@ class IGSM:
          'retries': retries}, tuple(masked))
 
   def _draws(self, stream: str, index: int) -> graphs.Draws:
-    """The choices of one example: a stream of its own (split, or split and
-    what else is drawn) and a counter of its own."""
+    """The random choices of example `index` of a stream: a split, or a split
+    and the purpose of the choices."""
     key = mix_bits(self.seed, zlib.crc32(stream.encode())), index
     return graphs.Draws(np.random.Generator(
         np.random.Philox(key=np.array(key, np.uint64))))
 
   def _graph(self, draws, op: int | None, bins) -> graphs.Graph:
-    """A graph's necessary part: exactly `op` operations (None: drawn), a
-    template of these bins."""
+    """The necessary part of a graph with exactly `op` operations (None: drawn)
+    and a template in `bins`. Raises BadInput after ATTEMPTS graphs."""
     low, high = self.ops
     fixed = op is not None
-    # The smaller of two uniforms; given that it is at least `least`, too.
-    draw = lambda least: least + min(draws.below(high - least + 1),
-                                     draws.below(high - least + 1))
-    op = op if fixed else draw(low)
+    op = op if fixed else _smaller_of_two(draws, low, high)
     for _ in range(ATTEMPTS):
-      # The released generator aims anew in every attempt at a drawn op: what
-      # falls short of a higher aim counts. At a fixed op it aims at that.
-      aim = op if fixed else draw(op)
+      # With a drawn op, the released generator draws another target s >= op in
+      # every attempt, and accepts graphs that fall short of it by themselves.
+      # Given s >= op, s has the law of the smaller of two uniforms from op on.
+      aim = op if fixed else _smaller_of_two(draws, op, high)
       g = law.draw(draws, op, aim, self.limits)
       if g and texts.template_bin(texts.template(g)) in bins:
         return g
     where = f'template bins {bins[0]} to {bins[-1]} of {texts.BINS}'
     raise BadInput(
-        f'op {op} is out of reach: none in {ATTEMPTS} draws with '
+        f'op {op} is unreachable: no graph in {ATTEMPTS} draws with '
         f'max_edge={self.limits.max_edge} and {where}; wanted another op, or '
         'wider limits')
 
-  def _mistakes(self, split, index, g, order) -> list[list[int]] | None:
-    """Wrong parameters before each sentence of the solution. Their stream is
-    their own: the problems stay those without mistakes."""
+  def _errors(self, split: str, index: int, g: graphs.Graph,
+              order: list[int]) -> list[list[int]] | None:
+    """Parameters of the errors before each sentence of the solution. They have
+    a stream of their own, so that problems are the same as without errors."""
     if not self.rate or split.startswith('test'):
       return None
     draws, out = self._draws(f'{split} {self.retry_kind}', index), []
-    for place in range(len(order)):
-      here = []
+    for i in range(len(order)):
+      errors = []
       while draws.uniform() < self.rate:
-        free = [p for p in graphs.wrong_steps(g, order, place, self.retry_kind)
-                if p not in here]
+        free = [p for p in graphs.error_parameters(g, order, i, self.retry_kind)
+                if p not in errors]
         if not free:
           break
-        here.append(draws.pick(free))
-      out.append(here)
+        errors.append(draws.pick(free))
+      out.append(errors)
     return out
 
   def pieces(self):
@@ -210,7 +215,7 @@ class IGSM:
         yield ' ' + category
 
   def hierarchy(self, chain: str) -> list[tuple[str, list[str]]]:
-    """(category, all its names) of a chain, from the top down."""
+    """(category, all its names) of a hierarchy, from the top down."""
     return [(category, [name for group in groups for name in group])
             for category, groups in self.hierarchies[chain]]
 
@@ -219,13 +224,18 @@ class IGSM:
     return ''.join(question.pieces[:question.loss[0]])
 
   def check(self, question: Example, text: str) -> SolutionCheck:
-    """Judges a solution of this problem, any text (igsm_check.py)."""
+    """Checks any text as a solution of this problem (checker.py)."""
     return check(self.prompt(question), text,
                  self.hierarchy(question.meta['chain']), self.modulus)
 
 
-def _validate(c):
-  """Raises BadInput for settings that make no problem."""
+def _smaller_of_two(draws: graphs.Draws, low: int, high: int) -> int:
+  """The smaller of two uniform integers in low .. high."""
+  return low + min(draws.below(high - low + 1), draws.below(high - low + 1))
+
+
+def _validate(c: ConfigDict):
+  """Raises BadInput for values of a config that are out of range."""
   for key, known in CHOICES.items():
     if c[key] not in known:
       raise BadInput(f'{key} is {c[key]!r}; {nearest(c[key], known)}')
@@ -241,14 +251,15 @@ def _validate(c):
                      f'{least} <= {low} <= {high}')
   if c.max_op > len(texts.LETTERS):
     raise BadInput(f'max_op is {c.max_op}, wanted at most '
-                   f'{len(texts.LETTERS)} (a letter for each operation)')
+                   f'{len(texts.LETTERS)} (one letter for each operation)')
   least = (c.max_depth - 1) * c.max_width
   if c.max_edge < least:
     raise BadInput(f'max_edge is {c.max_edge}, wanted at least {least} = '
                    '(max_depth - 1) * max_width')
 
 
-def _fits(name: str, levels, limits):
+def _fits(name: str, levels: texts.Hierarchy, limits: law.Limits):
+  """Raises BadInput for a hierarchy with too few levels or names."""
   depth, width = limits.depths[-1], limits.widths[-1]
   if len(levels) < depth:
     raise BadInput(f'max_depth is {depth}, but hierarchy {name} has '
@@ -261,5 +272,6 @@ def _fits(name: str, levels, limits):
           f'{least} names, wanted at least max_width={width}')
 
 
-def make(config, seed: int) -> IGSM:
+def make(config: ConfigDict, seed: int) -> IGSM:
+  """The world of a config's keys (configs/default.py). Raises BadInput."""
   return IGSM(config, seed)

@@ -1,11 +1,11 @@
-"""Are iGSM's problems, by their statistics, those of the authors' code?
+"""Statistics of iGSM's problems, compared with those of the authors' code.
 
-  python -m physics_lm.worlds.igsm.problems.reference_stats --count=10000
+  python -m physics_lm.worlds.igsm.reference_stats --count=10000
 
-THEIRS was measured with the released generator; where it is not known on how
-many problems, 200 are assumed. The law of operations is exact. Tokens are
-pieces (a name is one). Rows compare in standard errors of both samples
-together; the sentences of a problem count as one draw.
+THEIRS was measured with the released generator; where the number of problems is
+not known, 200 are assumed. The law of operations is exact. Tokens are pieces (a
+name is one). Differences are in standard errors of both samples together; the
+sentences of a problem count as one draw.
 """
 
 import collections
@@ -17,12 +17,13 @@ import numpy as np
 from physics_lm.config import argument_parser, override
 from physics_lm.errors import BadInput, command
 from physics_lm.worlds import base
+from physics_lm.worlds.igsm.problems import IGSM
 
 SETTINGS = {
     'med': {}, 'hard': {'max_op': 21, 'max_edge': 28},
     'redundant': {'solution': 'redundant'},
     **{f'mistakes {rate}': {'retry_rate': rate} for rate in (0.05, 0.2, 0.5)}}
-THEIRS = {  # (setting, what): mean, problems it was taken of
+THEIRS = {  # (setting, statistic): (mean, number of problems)
     ('med', 'op'): (5.6, 1000), ('hard', 'op'): (7.4, 1000),
     ('med', 'instance parameters'): (9.3, 1000),
     ('hard', 'instance parameters'): (11.0, 1000),
@@ -46,14 +47,14 @@ KINDS = ('a constant', 'one', 'c + one', 'c * one', 'a sum', 'a difference',
 
 
 class StatisticsRow(NamedTuple):
-  """A line of the table."""
+  """A line of the table: a statistic of both generators."""
 
   setting: str
   what: str
   theirs: float
   ours: float
   error: float  # standard error of ours - theirs
-  exact: bool  # theirs is a law, not a sample
+  exact: bool  # theirs is exact, not a sample mean
 
   @property
   def apart(self) -> float:
@@ -62,12 +63,13 @@ class StatisticsRow(NamedTuple):
 
 
 def op_probability(low: int, high: int, op: int) -> float:
-  """Share of problems of `op` operations: the smaller of two uniforms."""
+  """Probability of `op` operations: the law of the smaller of two uniform
+  integers in low .. high."""
   return (2 * (high - op) + 1) / (high - low + 1)**2
 
 
-def measures(world, example) -> dict[str, float]:
-  """Of one problem: what is averaged over problems."""
+def measures(world: IGSM, example: base.Example) -> dict[str, float]:
+  """The statistics of one problem that are averaged over problems."""
   m, categories = example.meta, {c for c, _ in world.hierarchy(
       example.meta['chain'])}
   out = {'op': m['op'], 'instance parameters': m['edges'],
@@ -85,8 +87,8 @@ def measures(world, example) -> dict[str, float]:
       world.ops[0], world.ops[1] + 1)}
 
 
-def sentences(world, example) -> collections.Counter:
-  """Kinds of the problem's sentences."""
+def sentences(world: IGSM, example: base.Example) -> collections.Counter:
+  """Counts of the kinds (KINDS) of the problem's sentences."""
   kinds = collections.Counter()
   for line in re.findall(r' equals (.*?)\.', world.prompt(example)):
     number, _, rest = line.partition(' ')
@@ -99,9 +101,10 @@ def sentences(world, example) -> collections.Counter:
   return kinds
 
 
-def statistics_rows(setting: str, count: int, seed: int = 0) -> list[StatisticsRow]:
-  """A row for everything that is known of a setting, from `count` training
-  problems of ours."""
+def statistics_rows(setting: str, count: int,
+                    seed: int = 0) -> list[StatisticsRow]:
+  """The rows of a setting (of SETTINGS), from `count` training problems of
+  ours."""
   from configs import default
   world = base.make_world(override(default.igsm(), SETTINGS[setting]), seed)
   examples = [world.example('train', i) for i in range(count)]
@@ -112,11 +115,11 @@ def statistics_rows(setting: str, count: int, seed: int = 0) -> list[StatisticsR
     if (setting, what) in THEIRS:
       mean, n = THEIRS[setting, what]
       out.append(StatisticsRow(setting, what, mean, values.mean(),
-                     values.std() * (1 / count + 1 / n)**0.5, False))
+                               values.std() * (1 / count + 1 / n)**0.5, False))
     elif what.startswith('op ') and setting in ('med', 'hard'):
       share = op_probability(*world.ops, int(what[3:]))
       out.append(StatisticsRow(setting, what, share, values.mean(),
-                     (share * (1 - share) / count)**0.5, True))
+                               (share * (1 - share) / count)**0.5, True))
   if (setting, KINDS[0]) in THEIRS:
     mix = np.array([[k[kind] for kind in KINDS] for k in (
         sentences(world, e) for e in examples)], float)
@@ -127,20 +130,21 @@ def statistics_rows(setting: str, count: int, seed: int = 0) -> list[StatisticsR
     for kind, share, x in zip(KINDS, shares, spread):
       mean, n = THEIRS[setting, kind]
       out.append(StatisticsRow(setting, kind, mean, share,
-                     x * (1 / count + 1 / n)**0.5, False))
+                               x * (1 / count + 1 / n)**0.5, False))
   return out
 
 
 @command
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
   """Prints the table."""
-  p = argument_parser('physics_lm.worlds.igsm.problems.reference_stats', __doc__)
-  p.add_argument('--count', type=int, default=3000, help='problems a setting')
-  p.add_argument('--seed', type=int, default=0)
+  p = argument_parser('physics_lm.worlds.igsm.reference_stats', __doc__)
+  p.add_argument('--count', type=int, default=3000,
+                 help='problems of each setting')
+  p.add_argument('--seed', type=int, default=0, help='of the world')
   a = p.parse_args(argv)
   if a.count < 2:
-    raise BadInput(f'--count is {a.count}, wanted two or more: their spread is '
-                   'the error')
+    raise BadInput(f'--count is {a.count}, wanted at least 2: their '
+                   'spread is the error')
   print(f'{"setting":15}{"what":24}{"theirs":>8}{"ours":>8}{"error":>8}'
         f'{"apart":>7}')
   for setting in SETTINGS:

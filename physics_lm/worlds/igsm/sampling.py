@@ -1,11 +1,11 @@
-"""The law by which iGSM's graphs are drawn.
+"""The law of iGSM's graphs.
 
-Physics of Language Models, Part 2.1, appendix D, algorithms 1 to 7; the steps
-below carry its names. Where the paper and its released generator differ, this
-follows the generator (the sign of g in `necessary_order`, the constant among
-the rest in `design`), but for the distractors' pool, which here holds every
-abstract parameter that can be computed (the generator overlooks some of higher
-levels).
+Physics of Language Models, Part 2.1, appendix D, algorithms 1 to 7; functions
+below state the names of the steps. Where the paper and its released generator
+differ, this follows the generator (the sign of g in `necessary_order`, the
+constant among the rest in `design`), except for the distractors' pool, which
+here has every abstract parameter that can be computed (the generator omits some
+of higher levels).
 """
 
 import bisect
@@ -22,7 +22,7 @@ TRIES = 1000  # structures tried for one choice of n and m
 
 
 class Limits(NamedTuple):
-  """What bounds a problem's size."""
+  """Limits of a problem's size: edges, and the depths and widths in use."""
 
   max_edge: int
   depths: tuple[int, ...]
@@ -31,15 +31,16 @@ class Limits(NamedTuple):
 
 @cache
 def _shares(op: int, max_edge: int, sizes: tuple[int, ...]) -> list:
-  """Cumulated probabilities of depths or widths: harder problems lean to
-  larger ones."""
+  """Cumulative probabilities of depths or widths, which increase with op on
+  average."""
   rel = (op - 1) / max(max_edge - 1, 1)
   weights = [math.exp(-(rel - (0.2 + 0.3 * (n - 2)))**2) for n in sizes]
   return [sum(weights[:i]) / sum(weights) for i in range(1, len(sizes))]
 
 
-def structure(draws: Draws, op: int, limits: Limits):
-  """Step 2 and 3: (depth, least width, most width, edges)."""
+def structure(draws: Draws, op: int,
+              limits: Limits) -> tuple[int, int, int, int]:
+  """Steps 2 and 3: (depth, minimal width, maximal width, edges)."""
   uniform, depths, widths = draws.uniform, limits.depths, limits.widths
   d = depths[bisect.bisect(_shares(op, limits.max_edge, depths), uniform())]
   shares = _shares(op, limits.max_edge, widths)
@@ -76,9 +77,9 @@ def draw_structure(draws: Draws, d: int, w0: int, w1: int, e: int,
 
 
 def necessary(draws: Draws, g: Graph, n: int, m: int) -> tuple[list, int]:
-  """DrawNecessary1: abstract parameters with all that they need, at most n
-  operations; then single instance parameters, m in all. Returns them and
-  their operations."""
+  """DrawNecessary1: abstract parameters with their dependencies, at most n
+  operations, then single instance parameters up to m operations. Returns (the
+  parameters, their operations)."""
   edges = len(g.ends)
   closures, dear = {}, []  # dear: (bit of q, operations beyond one)
 
@@ -117,8 +118,9 @@ def necessary(draws: Draws, g: Graph, n: int, m: int) -> tuple[list, int]:
 
 
 def necessary_order(draws: Draws, g: Graph, chosen: list[int]) -> bool:
-  """DrawNecessary2: an order from the back, query first, with an edge added
-  wherever nothing placed needs what is left. False: there is none."""
+  """DrawNecessary2: draws the order from the back, query first, and adds a
+  dependency where no drawn parameter needs a remaining one. False: there is no
+  such order."""
   p0 = draws.uniform()
   e = math.exp(abs(draws.normal()))
   lean = (1.0, e, e * e)
@@ -159,9 +161,9 @@ def necessary_order(draws: Draws, g: Graph, chosen: list[int]) -> bool:
 
 
 def design(draws: Draws, g: Graph, most: int, missing: int) -> bool:
-  """DrawNecessary3: spreads up to `most` operations over the instances, then
-  draws what each depends on. False: there is room for more, or for fewer,
-  than the `missing` ones."""
+  """DrawNecessary3: distributes up to `most` operations over the instance
+  parameters, then draws the sources of each. False: the graph takes more or
+  fewer than the `missing` operations."""
   room = {i: min(i - 1, OPERANDS - 2) for i, p in enumerate(g.order)
           if i > 1 and p < len(g.ends)}
   if min(most, sum(room.values())) != missing:
@@ -193,7 +195,7 @@ def design(draws: Draws, g: Graph, most: int, missing: int) -> bool:
   return True
 
 
-def define(draws: Draws, g: Graph, p: int, constant: bool):
+def define(draws: Draws, g: Graph, p: int, constant: bool) -> None:
   """Chooses the form of an instance parameter whose sources are known."""
   sources = g.sources[p]
   kind = ''
@@ -205,9 +207,9 @@ def define(draws: Draws, g: Graph, p: int, constant: bool):
     g.minus.add(p)
 
 
-def unnecessary(draws: Draws, g: Graph):
-  """DrawUnnecessary: a definition for every edge that is left, from what can
-  be computed so far or, half the time, from distractors alone."""
+def unnecessary(draws: Draws, g: Graph) -> None:
+  """DrawUnnecessary: defines every remaining edge from the parameters that are
+  computable so far or, with probability 0.5, from distractors alone."""
   known, independent, pool = set(g.order), [], list(g.order)
   pending = [(p, g.needs(p)) for level in g.abstracts() for p in level
              if p not in known]
@@ -242,12 +244,14 @@ def unnecessary(draws: Draws, g: Graph):
 
 
 def draw(draws: Draws, op: int, aim: int, limits: Limits) -> Graph | None:
-  """One attempt at a problem of exactly `op` operations: its necessary part.
+  """One attempt at the necessary part of a problem of exactly `op` operations.
 
   Args:
-    op: operations wanted.
-    aim: operations aimed at, s in the paper, at least op. With aim > op the
-      problem must fall short by itself: its structure allows no more.
+    draws: the random choices.
+    op: the number of operations.
+    aim: the target number, s in the paper, at least op. With aim > op, only a
+      structure that allows no more than op operations is accepted.
+    limits: of the structure.
 
   Returns:
     The graph, or None when it has another number of operations.

@@ -1,13 +1,15 @@
 """iGSM in words: names, problem text, solution text, retries, template.
 
 Texts are lists of pieces (see base.Example); their wording is the paper's
-(Part 2.1, section 2 and appendix D.3), the names are ours. A table holds one
-chain of categories, from the top down: '# Category: sub-category', then names.
+(Part 2.1, section 2 and appendix D.3), the names are ours. A table has one
+hierarchy of categories, from the top down: '# Category: sub-category', then
+names.
 """
 
 import functools
 import hashlib
 import string
+from collections.abc import Iterator
 from importlib import resources
 
 from physics_lm.errors import BadInput, nearest
@@ -26,7 +28,7 @@ Hierarchy = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
 @functools.cache
 def load_hierarchy(name: str) -> Hierarchy:
   """((category, sub-categories' names), ..) of a table, from the top down.
-  Raises BadInput when there is no such table or it is not sound."""
+  Raises BadInput for an unknown table or one with bad names."""
   folder = resources.files('physics_lm.worlds') / 'tables' / 'igsm'
   path = folder / f'{name}.txt'
   if not path.is_file():
@@ -36,8 +38,8 @@ def load_hierarchy(name: str) -> Hierarchy:
 
 
 def parse_hierarchy(text: str, name: str) -> Hierarchy:
-  """Reads a table. Raises BadInput for names that a text could not tell
-  apart: repeated, empty, or with signs that the sentences use."""
+  """Parses a table. Raises BadInput for names that would be ambiguous in a
+  text: repeated, empty, or with punctuation or words of the sentences."""
   levels = {}
   for line in text.splitlines():
     if line.startswith('#'):
@@ -61,21 +63,22 @@ def parse_hierarchy(text: str, name: str) -> Hierarchy:
                       for w in g)]
   for word in words:
     if words.count(word) > 1:
-      raise BadInput(f'hierarchy {name}: {word!r} stands in it '
+      raise BadInput(f'hierarchy {name} has {word!r} '
                      f'{words.count(word)} times, wanted once')
     if set(word) & set('.,;?=') or "'s " in word + ' ' or (
         {'each', 'and', 'does', 'as'} & set(word.split())) or (
             min(map(len, word.split())) < 2):
       raise BadInput(f"hierarchy {name}: {word!r}, wanted a name without "
-                     "signs, possessives, single letters and the sentences' "
-                     'own words')
+                     "punctuation, possessives, single letters and words of "
+                     'the sentences')
   return tuple((category, tuple(map(tuple, groups)))
                for category, groups in levels.items())
 
 
-def cut_hierarchy(levels: Hierarchy, name: str, subcategories: int, names: int) -> Hierarchy:
-  """The first sub-categories of each category and names of each of them.
-  Raises BadInput when there are fewer."""
+def cut_hierarchy(levels: Hierarchy, name: str, subcategories: int,
+                  names: int) -> Hierarchy:
+  """The first sub-categories of each category, and the first names of each
+  sub-category. Raises BadInput when there are fewer."""
   for category, groups in levels:
     if not 1 <= subcategories <= len(groups):
       raise BadInput(f'subcategories is {subcategories}, wanted 1 to '
@@ -99,8 +102,8 @@ class Names:
   """
 
   def __init__(self, draws: Draws, g: Graph, levels: Hierarchy):
-    """Draws as many consecutive levels as the graph has, a sub-category of
-    each, and distinct names from it."""
+    """Draws consecutive levels of the hierarchy, a sub-category of each, and
+    distinct names from it."""
     top = draws.below(len(levels) - g.depth + 1)
     levels = levels[top:top + g.depth]
     self.levels = [' ' + category for category, _ in levels]
@@ -116,8 +119,10 @@ class Names:
             (self.levels if p >= len(g.ends) else self.items)[other])
 
 
-def problem(g: Graph, names: Names, values: dict, order: list[int]) -> list:
-  """Pieces of the sentences of instance parameters, in the given order."""
+def problem(g: Graph, names: Names, values: dict[int, int],
+            order: list[int]) -> list[str]:
+  """Pieces of the problem's sentences, one for each instance parameter of
+  `order`; `values` are the random constants."""
   out = []
   parameter = {p: names.parameter(g, p) for p in g.sources}
   for p in order:
@@ -140,19 +145,26 @@ def problem(g: Graph, names: Names, values: dict, order: list[int]) -> list:
   return out
 
 
-def question(g: Graph, names: Names, query: int) -> list:
+def question(g: Graph, names: Names, query: int) -> list[str]:
+  """Pieces of the question about parameter `query`."""
   item, _, other = names.parameter(g, query)
   return [' How many', other, ' does', item, ' have?']
 
 
-def sentence(out: list, g: Graph, names: Names, p: int, letters, known: dict,
-             constant: int, modulus: int):
+def sentence(out: list[str], g: Graph, names: Names, p: int,
+             letters: Iterator[str], known: dict[int, tuple[str, int]],
+             constant: int, modulus: int) -> None:
   """Appends the pieces of a solution sentence.
 
   Args:
-    letters: an iterator of letters; one is taken for each step.
-    known: parameter -> (piece of its letter, value); gains p.
-    constant: the number that its definition holds, if any, else 0.
+    out: the pieces so far.
+    g: the problem's graph.
+    names: of its items and levels.
+    p: the parameter that the sentence defines.
+    letters: variable names; one is used for each step.
+    known: {parameter: (piece of its letter, value)}; p is added.
+    constant: the constant of p's definition, 0 without one.
+    modulus: of all arithmetic.
   """
   steps, own = g.steps(p), ' ' + next(letters)
   out += (' Define', *names.parameter(g, p), ' as', own, ';')
@@ -187,8 +199,8 @@ def _operand(a: int, known: dict, done: list, constant: int):
 
 
 def template(g: Graph) -> str:
-  """The solution with names, numbers and letters blanked: what the split of
-  train and test is by (paper, footnote 11)."""
+  """The solution without names and numbers and with standard letters. Its hash
+  decides between train and test (Part 2.1, footnote 11)."""
   letters, letter, parts = iter(LETTERS), {}, []
   for p in g.order:
     own = letter[p] = next(letters)
@@ -211,5 +223,5 @@ def template(g: Graph) -> str:
 
 
 def template_bin(text: str) -> int:
-  """SHA-256 of a template, modulo BINS."""
+  """The bin of a template: its SHA-256 modulo BINS."""
   return int.from_bytes(hashlib.sha256(text.encode()).digest()) % BINS
