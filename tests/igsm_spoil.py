@@ -195,7 +195,7 @@ def leading_zero(text, problem, rng):
   return f'{text[:at]}0{text[at:]}'
 
 
-def nothing_taken_back(text, problem, rng):
+def no_parameter_as_back(text, problem, rng):
   own = _own(text)
   at = text.index(own[int(rng.integers(len(own)))])
   return f'{text[:at]} Define what comes to mind as BACK.{text[at:]}'
@@ -213,6 +213,10 @@ def empty(text, problem, rng):
   return ''
 
 
+def _value(symbol, values):
+  return int(symbol) if symbol.isdigit() else values[symbol]
+
+
 def recomputed(text, modulus):
   """Numbers made to fit the symbols, from left to right; constants stay."""
   values, out = {}, []
@@ -224,14 +228,13 @@ def recomputed(text, modulus):
     for i, clause in enumerate(clauses):
       so = 'so ' if clause.startswith('so ') else ''
       name, *parts = clause.removeprefix('so ').split(' = ')
-      value = lambda x: int(x) if x.isdigit() else values[x]
       if len(parts) == 1:
         result = int(parts[0])
       elif len(parts) == 2:
-        result = value(parts[0])
+        result = _value(parts[0], values)
       else:
         a, sign, b = parts[0].split()
-        x, y = value(a), value(b)
+        x, y = _value(a, values), _value(b, values)
         parts[1] = f'{x} {sign} {y}'
         result = {'+': x + y, '-': x - y, '*': x * y}[sign] % modulus
       parts[-1] = str(result)
@@ -261,7 +264,8 @@ SPOILERS = {
     'another query': (wrong_query, 'is defined last'),
     'unused step': (unused_step, 'is not used'),
     'leading zero': (leading_zero, 'begins with 0'),
-    'nothing taken back': (nothing_taken_back, 'defined as BACK, is no parameter'),
+    'no parameter as BACK': (no_parameter_as_back,
+                             'defined as BACK, is no parameter'),
     'cut short': (cut_short, 'has no full stop'),
     'garbage': (garbage, 'cannot read'),
     'empty': (empty, 'nothing is defined last'),

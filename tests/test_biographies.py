@@ -22,7 +22,7 @@ def world(people=200, seed=0, **changes):
   return base.make_world(config, seed)
 
 
-def test_value_counts_are_the_papers():
+def test_pools_have_the_papers_sizes():
   w = world(2)
   assert [len(p) for p in w.names] == [400, 400, 1000]
   counts = [len(set(w.lists[a])) for a in
@@ -34,7 +34,7 @@ def test_value_counts_are_the_papers():
   assert abs(bits - 47.592) < 1e-3  # knowledge.md: two pronouns counted there
 
 
-def test_templates():
+def test_templates_are_distinct_and_hold_subject_and_value():
   seen = set()
   for attribute in biographies.ATTRIBUTES:
     pairs = world(2).templates[attribute]
@@ -45,7 +45,7 @@ def test_templates():
 
 
 @pytest.mark.parametrize('variant', [*biographies.SIXTEEN, *MORE])
-def test_every_biography_passes_its_checker(variant):
+def test_checker_accepts_every_biography(variant):
   w = world(150, variant=variant)
   v = biographies.parse_variant(variant)
   assert w.size('bio') == 150 * v.m * max(v.p, 1)
@@ -57,7 +57,7 @@ def test_every_biography_passes_its_checker(variant):
       assert example.pieces[at] == w.value(example.meta['person'], attribute)
 
 
-def test_checker_rejects_what_is_wrong():
+def test_checker_rejects_spoiled_biographies():
   w = world(10, variant='single')
   text = w.example('bio', 3).text
   major = w.value(3, 'major')
@@ -81,7 +81,7 @@ def test_checker_rejects_what_is_wrong():
   assert len(orders) > 20
 
 
-def test_versions_differ_as_the_variant_says():
+def test_versions_differ_in_templates_and_order_by_variant():
   fixed = world(5, variant='single_permute5')
   five = [fixed.biography(2, v) for v in range(5)]
   sentences = [frozenset(e.text.replace(''.join(fixed.name(2)), ' He')
@@ -94,7 +94,7 @@ def test_versions_differ_as_the_variant_says():
   assert len({multi.biography(2, v).text for v in range(5)}) == 5
 
 
-def test_couples_stay_and_their_order_does_not():
+def test_couples_stay_together_in_random_order():
   w = world(20, variant='multi5_couple')
   orders = [tuple(a for a, _ in w.example('bio', i).answers)
             for i in range(100)]
@@ -107,7 +107,7 @@ def test_couples_stay_and_their_order_does_not():
       broken.meta['person'], broken.text).reason
 
 
-def test_reversed_texts_name_the_person_late():
+def test_reverse_variants_name_the_person_late():
   for variant, place in (('multi5_reverse1', 1), ('multi5_reverse2', 2),
                          ('multi5_permute_reverse6', 6)):
     w = world(20, variant=variant)
@@ -121,7 +121,7 @@ def test_reversed_texts_name_the_person_late():
   assert ' The person' not in set(world(5).pieces())
 
 
-def test_fresh_texts_never_end_and_are_pure():
+def test_fresh_biographies_are_pure_and_never_repeat():
   a, b = (world(20, variant='fresh_permute') for _ in range(2))
   some = [a.example('bio', 7 + 20 * v) for v in range(50)]
   assert len({e.text for e in some}) == 50
@@ -133,7 +133,7 @@ def test_fresh_texts_never_end_and_are_pure():
   assert len(counts) == 50 and counts.min() > 20  # of 48 expected
 
 
-def test_populations_are_parts_of_one_world():
+def test_person_offset_selects_people_of_one_world():
   whole = world(90, variant='multi2_permute')
   later = world(30, variant='multi2_permute', first=60)
   for i in range(30):
@@ -144,7 +144,7 @@ def test_populations_are_parts_of_one_world():
       whole.name(i) for i in range(60)}
 
 
-def test_nested_draws():
+def test_people_are_the_same_in_a_larger_world():
   """Person i, and version m, do not depend on how many there are."""
   few, many = world(50, variant='multi2'), world(300, variant='multi5')
   for person in range(50):
@@ -153,7 +153,7 @@ def test_nested_draws():
               == many.biography(person, version))
 
 
-def test_pure_in_seed_and_index():
+def test_example_is_pure_in_seed_and_index():
   a, b, other = world(seed=3), world(seed=3), world(seed=4)
   order = np.random.default_rng(0).permutation(a.size('bio'))
   backwards = {int(i): a.example('bio', int(i)) for i in order}
@@ -162,7 +162,7 @@ def test_pure_in_seed_and_index():
   assert a.example('bio', 0) != other.example('bio', 0)
 
 
-def test_names_are_unique_also_when_nearly_all_are_used():
+def test_names_are_unique_when_nearly_all_are_used():
   for n, pools in ((5000, (400, 400, 1000)), (990, (10, 10, 10))):
     w = world(n, first_names=pools[0], middle_names=pools[1],
               last_names=pools[2])
@@ -186,7 +186,7 @@ def test_attributes_are_uniform_and_independent():
   assert abs(guess[1] / 20_000 - 36 / 263) < 0.01
 
 
-def test_halves_and_questions():
+def test_splits_separate_people_and_hold_their_questions():
   w = world(21)
   assert w.people('qa_train') == 11 and w.people('qa_test') == 10
   train = {w.example('qa_train', i).meta['person'] for i in range(66)}
@@ -202,7 +202,7 @@ def test_halves_and_questions():
 @pytest.mark.parametrize('variant,tokens', [
     ('single', 26), ('multi5_permute', 26), ('multi5_permute_fullname', 36),
     ('multi2_permute_reverse6', 29), ('fresh_couple', 26)])
-def test_a_listed_piece_is_one_token(variant, tokens):
+def test_pieces_are_one_token_each_when_listed(variant, tokens):
   """Name parts, values, the words between; few dates are values, too."""
   w = world(40, variant=variant, years=4, days=2)
   v = vocab.make_vocab('piece', w.pieces())
@@ -219,7 +219,7 @@ def test_a_listed_piece_is_one_token(variant, tokens):
     assert ids[-1] == v.encode(e.pieces[-1][:-1]) + v.encode('.')
 
 
-def test_dates_too_many_to_list_are_months_days_and_years():
+def test_dates_split_into_pieces_when_too_many_to_list():
   w = world(300)
   v = vocab.make_vocab('piece', w.pieces())
   assert len(v) < 6000 < math.prod(w.dates)
@@ -237,7 +237,7 @@ def test_dates_too_many_to_list_are_months_days_and_years():
     v.encode(' May 31, 1900')
 
 
-def test_answer_checker():
+def test_check_accepts_the_exact_answer_only():
   w = world(10)
   q = w.question(1, 'birth_date')
   right = w.value(1, 'birth_date').strip() + '.'
@@ -262,6 +262,6 @@ def test_answer_checker():
     ({'months': 13}, 'months is 13'),
     ({'version': 99}, 'version 99'),
     ({'kind': 'biograph'}, 'biographies')])
-def test_bad_input(changes, message):
+def test_world_refuses_bad_input(changes, message):
   with pytest.raises(BadInput, match=message):
     world(**{'people': 10} | changes)

@@ -20,7 +20,7 @@ HEAVY = ('tensorflow', 'seqio', 'torch', 'transformers', 'datasets', 'pyarrow',
          'tokenizers', 'sentencepiece', 'safetensors', 'tensorboardX')
 
 
-def test_importing_the_package_is_quick_and_loads_nothing_heavy():
+def test_import_is_quick_and_loads_nothing_heavy():
   code = f'''
 import sys, time
 began = time.process_time()
@@ -34,7 +34,7 @@ print(seconds, [m for m in {HEAVY + ('jax', 'numpy')} if m in sys.modules])
   assert float(seconds) < 0.3 and loaded.strip() == '[]'
 
 
-def test_worlds_and_tokenizers_load_nothing_heavy_until_used():
+def test_worlds_and_tokenizers_load_heavy_libraries_on_use():
   code = f'''
 import sys
 from configs import default, text
@@ -51,15 +51,18 @@ print([m for m in {HEAVY + ('jax',)} if m in sys.modules])
 
 @pytest.mark.parametrize('module,extra,use', [
     ('tokenizers', 'text', lambda p: vocab.make_vocab('gpt2', ())),
-    ('tokenizers', 'text', lambda p: vocab.make_vocab('bpe:300', (), lambda: ['a'])),
-    ('sentencepiece', 'text', lambda p: vocab.make_vocab(str(p / 'a.model'), ())),
+    ('tokenizers', 'text', lambda p: vocab.make_vocab(
+        'bpe:300', (), lambda: ['a'])),
+    ('sentencepiece', 'text', lambda p: vocab.make_vocab(
+        str(p / 'a.model'), ())),
     ('pyarrow.parquet', 'text', lambda p: list(
         text_files.read_texts(p / 'a.parquet'))),
     ('safetensors.numpy', 'huggingface', lambda p: huggingface.export(p, p)),
     ('safetensors.numpy', 'huggingface', lambda p: (
         huggingface.read_weights(p))),
     ('tensorboardX', 'tensorboard', lambda p: tensorboard.convert(p, p))])
-def test_a_missing_extra_is_named(tmp_path, monkeypatch, module, extra, use):
+def test_missing_extra_is_named_in_the_error(
+    tmp_path, monkeypatch, module, extra, use):
   monkeypatch.setitem(sys.modules, module, None)
   (tmp_path / 'a.model').write_bytes(b'')
   (tmp_path / 'metrics.jsonl').write_text('{"kind": "train", "step": 1}\n')
@@ -68,7 +71,7 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch, module, extra, use):
     use(tmp_path)
 
 
-def test_gpt2s_files_are_as_published():
+def test_gpt2_files_are_as_published():
   """The sums of OpenAI's encoder.json and vocab.bpe, and their licence."""
   files = vocab.gpt2_files()
   assert len(files['vocab.bpe'].split('\n')) == 50002
@@ -76,7 +79,7 @@ def test_gpt2s_files_are_as_published():
   assert 'Copyright (c) 2019 OpenAI' in licence
 
 
-def test_letters_of_bytes_are_gpt2s():
+def test_byte_letters_are_those_of_gpt2():
   entries = json.loads(vocab.gpt2_files()['encoder.json'])
   letters = vocab.byte_letters()
   assert sorted(letters) == list(range(256))
@@ -85,7 +88,7 @@ def test_letters_of_bytes_are_gpt2s():
   assert entries[letters[ord('!')]] == 0 and letters[ord(' ')] == 'Ġ'
 
 
-def test_huggingface_tensors_go_there_and_back():
+def test_huggingface_tensors_round_trip():
   """Every mapping undoes itself, without any of their libraries."""
   rng = np.random.default_rng(0)
   for changes in ({}, {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',

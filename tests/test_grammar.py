@@ -69,7 +69,7 @@ def test_laws_equal_enumeration(seed, changes):
   assert g.mean_length == pytest.approx(tokens - 1)
 
 
-def test_the_chain_of_laws_is_the_probability():
+def test_laws_multiply_to_the_probability():
   """cfg3 of six levels, as deep as the papers': no underflow, no drift."""
   g = world(5, levels=6)
   strings = [g.string('train', i) for i in range(3)]
@@ -81,7 +81,7 @@ def test_the_chain_of_laws_is_the_probability():
     assert not law[len(s) + 1:].any()
 
 
-def test_sampled_strings_are_accepted_and_corrupted_ones_rejected():
+def test_check_accepts_sampled_and_rejects_corrupted_strings():
   g, rng = world(), np.random.default_rng(0)
   rejected = 0
   for i in range(100):
@@ -99,7 +99,7 @@ def test_sampled_strings_are_accepted_and_corrupted_ones_rejected():
   assert not g.check(e, '').correct
 
 
-def test_strings_are_pure_and_splits_apart():
+def test_strings_are_pure_and_splits_differ():
   g, again, other = world(7), world(7), world(8)
   texts = [g.example('train', i).text for i in (5, 3, 5)]
   assert texts[0] == texts[2] == again.example('train', 5).text
@@ -110,7 +110,7 @@ def test_strings_are_pure_and_splits_apart():
 
 
 @pytest.mark.parametrize('seed', range(20))
-def test_the_rules_are_of_cfg3(seed):
+def test_rules_have_the_form_of_cfg3(seed):
   g = world(seed)
   for level in g.levels:
     right = [tuple(r) for _, _, r in level.rules()]
@@ -125,11 +125,11 @@ def test_the_rules_are_of_cfg3(seed):
     ({'levels': 0}, 'levels is 0'), ({'max_rules': 1}, 'max_rules is 1'),
     ({'symbols': 1, 'max_rules': 3, 'min_rules': 3}, 'right-hand sides'),
     ({'symbols': 40}, 'do not use all 40')])
-def test_bad_input(changes, message):
+def test_world_refuses_bad_input(changes, message):
   with pytest.raises(BadInput, match=message):
     world(**changes)
 
 
-def test_unknown_split():
+def test_unknown_split_is_refused():
   with pytest.raises(BadInput, match='unknown split'):
     world().example('valid', 0)

@@ -31,7 +31,8 @@ SETTINGS = {
     'qp': {'order': 'qp'},
     'redundant': {'solution': 'redundant'},
     'small': {'max_op': 4, 'max_edge': 4, 'max_depth': 2, 'max_width': 2,
-              'modulus': 5, 'variable_names': 'alphabetical', 'hierarchies': 'sky',
+              'modulus': 5, 'variable_names': 'alphabetical',
+              'hierarchies': 'sky',
               'subcategories': 1, 'items_per_subcategory': 4},
     'retry': {'retry_rate': 0.5},
     'retry_weak': {'retry_rate': 0.5, 'retry_kind': 'retry_weak'},
@@ -57,7 +58,7 @@ def examples(w, count, split='train'):
 
 
 @pytest.mark.parametrize('setting', SETTINGS)
-def test_every_problem_passes_the_checker(setting):
+def test_checker_accepts_every_solution(setting):
   w = world(3, **SETTINGS[setting])
   words = vocab.Word(w.pieces())
   pieces = vocab.Piece(w.pieces())
@@ -78,7 +79,7 @@ def test_every_problem_passes_the_checker(setting):
     assert len(ids) == len(e.pieces)
 
 
-def test_options(med):
+def test_options_change_the_texts_as_documented(med):
   qp, small = world(**SETTINGS['qp']), world(**SETTINGS['small'])
   more = world(**SETTINGS['redundant'])
   extra = []
@@ -115,7 +116,7 @@ def spoil_all(w, count, split='train'):
   return tried
 
 
-def test_spoiled_solutions_fail_for_the_right_reason(med):
+def test_checker_rejects_spoiled_solutions_with_the_expected_reason(med):
   tried = spoil_all(med, 1000)
   assert set(tried) == set(igsm_spoil.SPOILERS)
   assert min(tried.values()) > 25, tried
@@ -124,7 +125,7 @@ def test_spoiled_solutions_fail_for_the_right_reason(med):
 @pytest.mark.drill
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize('setting', SETTINGS)
-def test_ten_thousand_of_each(setting):
+def test_checker_is_right_on_ten_thousand_solutions(setting):
   w = world(7, **SETTINGS[setting])
   for e in examples(w, 10_000):
     v = w.check(e, solution(e))
@@ -134,7 +135,7 @@ def test_ten_thousand_of_each(setting):
   print(setting, dict(tried))
 
 
-def test_the_checker_reads_another_wording_of_sums(med):
+def test_checker_accepts_any_order_of_terms(med):
   """The order of a sum, and where a product stands in it, are free."""
   problem = (" How many Ship does Gull have? The number of each Gull's Brig "
              "equals 3. The number of each Gull's Cog equals the sum of each "
@@ -163,7 +164,7 @@ def test_the_checker_reads_another_wording_of_sums(med):
       checker.check(broken, right, items)
 
 
-def test_pure_in_seed_and_index():
+def test_example_is_pure_in_seed_and_index():
   a, b, other = world(5), world(5), world(6)
   backwards = {int(i): a.example('train', int(i))
                for i in np.random.default_rng(0).permutation(200)}
@@ -180,17 +181,22 @@ def test_pure_in_seed_and_index():
   assert digest[:16] == 'b099e3810c011f3b'
 
 
-def blanked(text, categories):
+def blanked(written, categories):
   """A solution's template from its text, by the paper's rule."""
-  kind = lambda m: 'Define Inter as' if (
-      m[1].split("'s ")[-1] in categories) else 'Define Inst as'
-  text = re.sub(r'Define ([^.;]+) as', kind, text).replace(';', '.')
+  def kind(m):
+    of = m[1].split("'s ")[-1]
+    return 'Define Inter as' if of in categories else 'Define Inst as'
+
   letters = {}
-  rename = lambda m: letters.setdefault(m[0], text.LETTERS[len(letters)])
-  return re.sub(r'\b[a-zA-Z]\b', rename, re.sub(r'\d+', '0', text))
+
+  def rename(m):
+    return letters.setdefault(m[0], text.LETTERS[len(letters)])
+
+  out = re.sub(r'Define ([^.;]+) as', kind, written).replace(';', '.')
+  return re.sub(r'\b[a-zA-Z]\b', rename, re.sub(r'\d+', '0', out))
 
 
-def test_split_by_the_templates_hash(med):
+def test_splits_follow_the_templates_hash(med):
   bins = collections.defaultdict(set)
   for split in ('train', 'test', 'test_op9'):
     for e in examples(med, 200, split):
@@ -202,7 +208,7 @@ def test_split_by_the_templates_hash(med):
   assert bins['test'] | bins['test_op9'] == set(range(17, 23))
 
 
-def test_another_question_about_the_same_problem(med):
+def test_reask_changes_the_query_of_the_same_problem(med):
   ops = []
   for i in range(150):
     first, again = (med.example(s, i) for s in ('test_op20', 'test_op20_reask'))
@@ -223,7 +229,7 @@ def near(found, wanted, error, reference_error, what):
 
 
 @pytest.mark.parametrize('setting', reference_stats.SETTINGS)
-def test_statistics_are_the_papers(setting):
+def test_statistics_match_the_papers(setting):
   found = reference_stats.statistics_rows(setting, 1500, seed=11)
   law = [r for r in found if r.exact]
   for r in found:
@@ -237,15 +243,16 @@ def test_statistics_are_the_papers(setting):
       what for of, what in reference_stats.THEIRS if of == setting}
 
 
-def test_statistics_see_another_law(monkeypatch):
+def test_statistics_detect_another_law(monkeypatch):
   """Smaller problems: far apart."""
   monkeypatch.setitem(reference_stats.SETTINGS, 'med', {
       'max_edge': 14, 'max_op': 11})
-  apart = {r.what: abs(r.apart) for r in reference_stats.statistics_rows('med', 500)}
+  rows = reference_stats.statistics_rows('med', 500)
+  apart = {r.what: abs(r.apart) for r in rows}
   assert apart['op'] > 4 and apart['instance parameters'] > 4
 
 
-def test_what_sentences_depend_on(med):
+def test_sentences_depend_on_the_expected_parameters(med):
   """Against 260 problems drawn with the authors' code: how many necessary
   sentences of 2 and of 3 terms hold a constant, how many sources a distractor
   names."""
@@ -270,7 +277,7 @@ def test_what_sentences_depend_on(med):
        0.017, 'abstract sources of distractors')
 
 
-def test_edges_and_levels_of_a_structure():
+def test_structures_keep_the_limits_of_edges_and_levels():
   draws, lean = graph.Draws(np.random.default_rng(0)), []
   for _ in range(2000):
     limits = sampling.Limits(20, (2, 3, 4), (2, 3, 4))
@@ -289,7 +296,7 @@ def test_edges_and_levels_of_a_structure():
 # Mistakes.
 
 
-def test_mistakes_leave_the_problem_as_it_is(med):
+def test_retry_data_leave_the_problem_unchanged(med):
   for kind in ('retry', 'retry_weak', 'retry_miss'):
     w = world(retry_rate=0.5, retry_kind=kind)
     for i in range(100):
@@ -301,7 +308,7 @@ def test_mistakes_leave_the_problem_as_it_is(med):
 
 
 @pytest.mark.parametrize('kind', ['retry', 'retry_weak', 'retry_miss'])
-def test_what_a_mistake_may_name(kind):
+def test_errors_name_parameters_of_their_retry_kind(kind):
   w = world(2, retry_rate=0.4, retry_kind=kind)
   ready = 0
   for e in examples(w, 300):
@@ -329,7 +336,7 @@ def test_what_a_mistake_may_name(kind):
   assert (ready > 0) == (kind != 'retry')
 
 
-def test_masks_take_the_loss_off_the_wrong_text_only():
+def test_retry_mask_removes_loss_from_errors_only():
   for mask, taken in (('none', ()), ('name', (1, 2, 3)),
                       ('sentence', (0, 1, 2, 3, 4))):
     w = world(retry_rate=0.5, retry_mask=mask)
@@ -346,7 +353,7 @@ def test_masks_take_the_loss_off_the_wrong_text_only():
           i for i in e.loss if i not in off]
 
 
-def test_rows_leave_out_what_is_too_long():
+def test_rows_skip_problems_that_are_too_long():
   config = default.get_config()
   config.worlds = {'igsm': default.igsm()}
   config.data.tasks = {'train': default.task('igsm', 'train', 1.0)}
@@ -370,18 +377,20 @@ def test_rows_leave_out_what_is_too_long():
     ({'max_op': 53}, 'at most 52'), ({'min_op': 16}, 'min_op is 16'),
     ({'max_op': 50, 'max_depth': 2, 'max_width': 2, 'max_edge': 4},
      'op 50 is unreachable'), ({'modulus': 1}, 'at least 2'),
-    ({'items_per_subcategory': 3}, 'wanted at least max_width=4'), ({'items_per_subcategory': 0}, '1 to 20'),
-    ({'subcategories': 6}, '1 to 5'), ({'hierarchies': 'haven'}, 'no hierarchy'),
+    ({'items_per_subcategory': 3}, 'wanted at least max_width=4'),
+    ({'items_per_subcategory': 0}, '1 to 20'),
+    ({'subcategories': 6}, '1 to 5'),
+    ({'hierarchies': 'haven'}, 'no hierarchy'),
     ({'max_depth': 5, 'max_edge': 30}, 'has 4 levels'),
     ({'retry_rate': 1.0}, 'below 1'), ({'retry_kind': 'weak'}, 'retry_weak'),
     ({'order': 'pp'}, "order is 'pp'"), ({'version': 2}, 'version 2')])
-def test_bad_settings(changes, message):
+def test_world_refuses_bad_settings(changes, message):
   with pytest.raises(BadInput, match=message):
     world(**changes)
 
 
 @pytest.mark.parametrize('split', ['val', 'test_op0', 'test_op53', 'op4'])
-def test_bad_splits(med, split):
+def test_world_refuses_bad_splits(med, split):
   with pytest.raises(BadInput, match='split'):
     med.example(split, 0)
 
@@ -390,22 +399,22 @@ def test_bad_splits(med, split):
     ('# A1: one\nxx\n# B1: two\n', "level 'B1'"),
     ('xx\n', "before any '# Cat"), ('# A1\nxx', 'sub-category'),
     ('# A1: one\nxx, xx', "has 'xx' 2 times"),
-    ("# A1: one\nJoe's bar", 'possessives'), ('# A1: one\nand', 'own words'),
+    ("# A1: one\nJoe's bar", 'possessives'), ('# A1: one\nand', 'words of the'),
     ('# A1: one\nC Clamp', 'single letters'),
     ('', 'no levels')])
-def test_bad_hierarchies(table, message):
+def test_hierarchy_refuses_bad_tables(table, message):
   with pytest.raises(BadInput, match=message):
     text.parse_hierarchy(table, 'mine')
 
 
-def test_names():
+def test_names_are_distinct_and_of_consecutive_levels():
   for name in ('harbor', 'park', 'sky', 'town'):
     levels = text.load_hierarchy(name)
     assert [len(groups) for _, groups in levels] == [5] * 4
     assert {len(g) for _, groups in levels for g in groups} == {20}
 
 
-def test_export(tmp_path, capsys):
+def test_export_writes_problems_as_jsonl(tmp_path, capsys):
   file = tmp_path / 'x.jsonl'
   command.main(['igsm', '--max-op=6', '--max-edge', '12', '--count=30',
                 f'--jsonl={file}', '--retry-rate=0.2'])
@@ -430,7 +439,7 @@ def test_export(tmp_path, capsys):
     assert said in error and error.count('\n') == 1
 
 
-def test_recipe():
+def test_recipe_has_sizes_and_further_evaluations():
   for variant in ('small', 'gpu_probes', 'med', 'hard_best_of'):
     mixture.check_mixture(load_mixture(recipe.get_config(variant)))
   with pytest.raises(BadInput, match='wanted small, gpu, med or hard'):

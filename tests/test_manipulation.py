@@ -53,7 +53,7 @@ def solve(w, task, one, other):
 
 
 @pytest.mark.parametrize('task', manipulation.TASKS)
-def test_every_answer_is_right_and_its_words_are_known(task):
+def test_answers_are_correct_and_their_words_known(task):
   w = world()
   vocab = vocabs.Word(w.pieces())
   for hint in (False, True) if task in manipulation.HINTED else (False,):
@@ -92,7 +92,7 @@ def manipulation_other(w, e):
   return others[0] if others else -1
 
 
-def test_two_people_are_every_pair_once():
+def test_comparisons_have_every_pair_once():
   w = world(14)
   split = 'month_rank_train'
   pairs = set()
@@ -103,7 +103,7 @@ def test_two_people_are_every_pair_once():
   assert all(a % 2 == b % 2 == 0 and a != b for a, b in pairs)
 
 
-def test_asked_limits_training_only():
+def test_train_people_limits_training_splits_only():
   w = world(asked=5)
   assert w.size('month_mod2_train') == 5 and w.size('luck_rank_train') == 20
   assert w.size('month_mod2_test') == 30 and w.people('qa_train') == 30
@@ -113,18 +113,18 @@ def test_asked_limits_training_only():
     w.people('month_mod2_tset')
 
 
-def test_questions_of_an_evaluation_treat_people_alike():
+def test_person_pairs_cover_people_equally():
   w = world()
   for split in ('luck_rank_test', 'month_mod2_test'):
     for count in (10, 30, 75):
       first = [w.example(split, i).meta['person']
                for i in manipulation.person_pairs(w, split, count)]
       assert len(first) == min(count, w.size(split))
-      seen = np.bincount(first)[1::2]
-      assert seen.max() - seen.min() <= 1 or len(first) < 30
+      counts = np.bincount(first)[1::2]
+      assert counts.max() - counts.min() <= 1 or len(first) < 30
 
 
-def test_a_wrong_hint_with_the_right_answer_counts_for_the_answer_only():
+def test_check_ignores_cot_facts_before_the_answer():
   w = world()
   e = w.example('luck_mod5_hint_test', 3)
   assert w.check(e, ' Some. Thing. Else.' + e.pieces[-1]).correct

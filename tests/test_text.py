@@ -43,7 +43,7 @@ def take(data, split='train', count=None, shard=0, shards=1, seed=0):
   return [d.text for d in itertools.islice(docs, count)]
 
 
-def test_an_epoch_holds_every_document_once_and_splits_never_meet():
+def test_epoch_has_every_document_once_and_splits_are_disjoint():
   data = data_of()
   world = data.worlds['text']
   train_, held = (list(world.in_order(s)) for s in world.splits)
@@ -61,7 +61,7 @@ def test_an_epoch_holds_every_document_once_and_splits_never_meet():
   assert world.size('held_out') == len(held)
 
 
-def test_a_file_is_read_once_whatever_leads_to_it(tmp_path):
+def test_files_are_read_once_when_several_links_lead_to_them(tmp_path):
   (tmp_path / 'in').mkdir()
   (tmp_path / 'in/a.txt').write_text('a text')
   (tmp_path / 'b.txt').symlink_to(tmp_path / 'in/a.txt')
@@ -70,14 +70,14 @@ def test_a_file_is_read_once_whatever_leads_to_it(tmp_path):
   assert len(data_of(files=files).worlds['text'].files) == 1
 
 
-def test_documents_that_are_no_text(tmp_path):
+def test_documents_without_text_are_skipped(tmp_path):
   path = tmp_path / 'a.jsonl'
   path.write_text('{"text": "one"}\n\n{"text": null}\n{"text": "two"}\n')
   data = data_of({'worlds.text.held_out': 0.0}, str(path))
   assert {*take(data, count=6)} == {'one', 'two'}
 
 
-def test_shards_share_the_files():
+def test_shards_partition_the_files():
   data = data_of()
   whole = sorted(e.text for e in data.worlds['text'].in_order('train'))
   parts = []
@@ -91,7 +91,7 @@ def test_shards_share_the_files():
   assert sorted(parts) == whole
 
 
-def test_a_place_is_found_again_anywhere():
+def test_state_restores_the_position_anywhere():
   world = data_of({'worlds.text.fim_rate': 0.5}).worlds['text']
   size = sum(1 for _ in world.in_order('train'))
   stream = world.documents('train', 0, 1, 3)
@@ -105,7 +105,7 @@ def test_a_place_is_found_again_anywhere():
     assert [next(again) for _ in range(20)] == wanted[at:at + 20]
 
 
-def test_rows_hold_the_documents_end_to_end():
+def test_rows_hold_concatenated_documents():
   data = data_of({'data.seq_len': 64})
   it = loader.stream(data, 0)
   made = [next(it) for _ in range(60)]
@@ -129,7 +129,7 @@ def test_rows_hold_the_documents_end_to_end():
   assert np.array_equal(plain['positions'], np.arange(96))
 
 
-def test_fill_in_the_middle():
+def test_fim_moves_the_middle_to_the_end():
   plain = take(data_of(), count=300)
   data = data_of({'worlds.text.fim_rate': 0.5, 'worlds.text.fim_spm': 0.25})
   assert len(data.vocab) == 258 + 3
@@ -158,7 +158,7 @@ def test_fill_in_the_middle():
     assert len(d.pieces) > 1 or d.text == text
 
 
-def test_tag_and_loss_as_for_any_task():
+def test_tag_and_loss_work_as_for_any_task():
   data = data_of({'data.tasks.text.tag': 'example.org '})
   row = next(loader.stream(data, 0))
   begins = np.flatnonzero(row['tokens'] == vocab.EOS)
@@ -181,7 +181,7 @@ def equal(a, b):
 
 
 @pytest.mark.parametrize('shards', [1, 4])
-def test_the_stream_does_not_depend_on_hosts_and_resumes_exactly(shards):
+def test_stream_is_independent_of_hosts_and_resumes_exactly(shards):
   data = load_mixture(mixed({'data.shards': shards}))
   whole, _ = batches(data, 1, 6)
   assert {int(t) for b in whole for t in b['task']} == {0, 1}
@@ -195,11 +195,11 @@ def test_the_stream_does_not_depend_on_hosts_and_resumes_exactly(shards):
   # Rows of worlds with an index are what they are without a stream beside.
   bio = data.tasks.index(next(t for t in data.tasks if t.name == 'bio'))
   at = next(i for i in range(8) if whole[0]['task'][i] == bio)
-  assert np.array_equal(whole[0]['tokens'][at], mixture.packed_row(data, at)['tokens'])
+  assert np.array_equal(whole[0]['tokens'][at],
+                        mixture.packed_row(data, at)['tokens'])
 
 
-def test_training_learns_and_a_stopped_run_ends_bitwise_the_same(
-    tmp_path, monkeypatch):
+def test_training_learns_and_resumes_bitwise(tmp_path, monkeypatch):
   config = config_of({'steps': 30, 'log.every': 10, 'checkpoint.every': 10,
                       'model.depth': 1,
                       'worlds.text.fim_rate': 0.3})
@@ -216,19 +216,20 @@ def test_training_learns_and_a_stopped_run_ends_bitwise_the_same(
   assert log(tmp_path / 'whole') == log(tmp_path / 'stopped')
 
 
-def test_formats_give_the_same_stream(tmp_path):
+def test_formats_all_give_the_same_stream(tmp_path):
   texts = [f'document {i}\nof two lines' for i in range(40)]
   (tmp_path / 'a.txt').write_text('####'.join(texts))
   with gzip.open(tmp_path / 'a.jsonl.gz', 'wt') as f:
     f.writelines(json.dumps({'text': t}) + '\n' for t in texts)
-  text_files.write_texts(tmp_path / 'a.arrayrecord', ({'text': t} for t in texts))
+  text_files.write_texts(tmp_path / 'a.arrayrecord',
+                         ({'text': t} for t in texts))
   streams = [take(data_of({'worlds.text.separator': '####'},
                           str(tmp_path / f'a.{end}')), count=50)
              for end in ('txt', 'jsonl.gz', 'arrayrecord')]
   assert streams[0] == streams[1] == streams[2]
 
 
-def test_files_that_changed_are_refused(tmp_path):
+def test_resume_refuses_changed_files(tmp_path):
   path = tmp_path / 'a.txt'
   path.write_text('some\n\nwords\n\nhere')
   files = str(tmp_path / '*.txt')
@@ -253,12 +254,12 @@ def test_files_that_changed_are_refused(tmp_path):
     ({'data.source': 'seqio'}, "wanted 'worlds' or 'seqio:NAME'"),
     ({'runtime.workers': 2}, 'runtime.workers is 2'),
     ({'worlds.text.files': f'{ROOT}/experiments/**/*.png'}, 'no UTF-8 text')])
-def test_bad_input(tmp_path, changes, message):
+def test_world_refuses_bad_input(tmp_path, changes, message):
   with pytest.raises(BadInput, match=message):
     train.run(config_of(changes), tmp_path / 'run')
 
 
-def test_few_documents_of_which_none_is_held_out(tmp_path, capsys):
+def test_judged_is_train_when_no_document_is_held_out(tmp_path, capsys):
   (tmp_path / 'a.txt').write_text('a single document, told again and again')
   data = data_of({'worlds.text.held_out': 1e-9, 'data.seq_len': 32},
                  str(tmp_path / 'a.txt'))
@@ -266,7 +267,7 @@ def test_few_documents_of_which_none_is_held_out(tmp_path, capsys):
   assert 'no document is held out' in capsys.readouterr().out
 
 
-def test_places_of_two_processes_become_one():
+def test_states_of_two_processes_are_merged():
   with socket.socket() as s:
     s.bind(('localhost', 0))
     port = s.getsockname()[1]
@@ -288,6 +289,6 @@ print(json.dumps([hosts.gathered(mine), hosts.gathered({{}})]))
         {'text/0': {'n': [7]}, 'text/1': {'n': [7] * 91}}, {}]
 
 
-def test_listing_needs_no_rows():
+def test_listing_makes_no_rows():
   run = sweep.Run('configs/text.py', {'worlds.text.files': OURS}, {'a': 1})
   assert cost.run_cost(run, 'cpu')['exposures'] == {}

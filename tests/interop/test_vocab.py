@@ -21,7 +21,7 @@ ODD = ['', ' ', '  two', 'é漢字🙂', 'a\nb\r\n\tc', ' <eos> and <|endoftext|
 
 
 @pytest.mark.parametrize('kind', ['bpe:400', 'gpt2', 'gpt2_used'])
-def test_round_trip_and_pieces(tiny, kind):
+def test_vocab_round_trips_pieces_and_texts(tiny, kind):
   data = load_mixture(tiny({'data.vocab': kind, 'data.seq_len': 700}))
   world = data.worlds['bios']
   for split in world.splits:
@@ -34,7 +34,7 @@ def test_round_trip_and_pieces(tiny, kind):
   assert data.vocab.kind == kind
 
 
-def test_byte_level_vocabularies_write_any_text():
+def test_byte_level_vocabularies_encode_any_text():
   made = vocab.foreign_tokenizer(
       'bpe:300', vocab.train_bpe(['some words'] * 9, 300))
   for v in (made, vocab.gpt2()):
@@ -55,7 +55,7 @@ def test_gpt2_ids_are_the_published_ones():
     assert [v.theirs[i] for i in v.encode(text)] == ids
 
 
-def test_only_used_rows_of_gpt2(tiny):
+def test_gpt2_used_keeps_used_entries_only(tiny):
   """The papers' count: the pieces' tokens and the two ends."""
   data = load_mixture(tiny({'data.vocab': 'gpt2_used'}))
   whole, used = vocab.gpt2(), data.vocab
@@ -67,7 +67,7 @@ def test_only_used_rows_of_gpt2(tiny):
     used.encode(' xylophone')
 
 
-def test_a_trained_bpe_is_the_same_in_another_process(tiny):
+def test_bpe_is_the_same_in_another_process(tiny):
   code = '''
 from tests.conftest import TINY
 from configs import default
@@ -82,7 +82,7 @@ print(rows.load(c).vocab.hash)
   assert mine.hash != load_mixture(tiny({'data.vocab': 'bpe:401'})).vocab.hash
 
 
-def test_damaged_files_are_refused(monkeypatch):
+def test_gpt2_refuses_damaged_files(monkeypatch):
   monkeypatch.setitem(vocab.GPT2, 'vocab.bpe', 'f' * 64)
   with pytest.raises(BadInput, match='wanted ffff'):
     vocab.gpt2()
@@ -100,7 +100,7 @@ def sentencepiece_model(folder, **kwargs):
 
 
 @pytest.mark.parametrize('pad', [-1, 0, 3])
-def test_sentencepiece_by_path(tiny, tmp_path, pad):
+def test_sentencepiece_model_loads_from_a_path(tiny, tmp_path, pad):
   ids = {'unk_id': 1 if pad == 0 else 0} | (
       {'bos_id': -1, 'eos_id': 2, 'pad_id': 0} if pad == 0 else
       {'pad_id': pad})
@@ -122,7 +122,7 @@ def test_sentencepiece_by_path(tiny, tmp_path, pad):
       theirs.encode(text.strip()))
 
 
-def test_a_sentencepiece_trained_by_command(tmp_path, capsys):
+def test_command_trains_a_sentencepiece_model(tmp_path, capsys):
   path = tmp_path / 'bios.model'
   flags = ['biographies', '--set', 'people=40', '--count=60']
   hashes = set()
@@ -143,7 +143,7 @@ def test_a_sentencepiece_trained_by_command(tmp_path, capsys):
     vocab.main([*flags, '--train=400', f'--out={tmp_path / "bios.txt"}'])
 
 
-def test_a_tokenizer_by_path(tmp_path):
+def test_tokenizer_json_loads_from_a_path(tmp_path):
   made = vocab.train_bpe(['some words and some more'] * 9, 300)
   made.save(str(tmp_path / 'tok.json'))
   v = vocab.make_vocab(str(tmp_path / 'tok.json'), ())
@@ -162,12 +162,12 @@ def test_a_tokenizer_by_path(tmp_path):
     ('bpe:big', 'at least 258'), ('nowhere.json', 'no vocab file'),
     ('nowhere.model', 'no vocab file'), ('README.md.json', 'no vocab file'),
     ('gpt3', 'nearest: gpt2')])
-def test_bad_kinds(kind, message):
+def test_make_vocab_refuses_bad_kinds(kind, message):
   with pytest.raises(BadInput, match=message):
     vocab.make_vocab(kind, ())
 
 
-def test_bad_files(tmp_path):
+def test_make_vocab_refuses_bad_files(tmp_path):
   for name, message in (('x.json', 'no tokenizer.json'),
                         ('x.model', 'no SentencePiece model')):
     (tmp_path / name).write_text('{}')
@@ -175,7 +175,7 @@ def test_bad_files(tmp_path):
       vocab.make_vocab(str(tmp_path / name), ())
 
 
-def test_marks_are_one_token_and_texts_are_not_marks():
+def test_marks_are_one_token_and_text_is_not():
   v = vocab.make_vocab('byte', (), marks=('<pre>', '<mid>'))
   assert len(v) == 260 and v.encode('<mid>') == (259,)
   assert len(v.encode('a <mid>')) == 7
@@ -184,7 +184,7 @@ def test_marks_are_one_token_and_texts_are_not_marks():
   assert v.hash != vocab.make_vocab('byte', ()).hash
 
 
-def test_kind_and_hash_are_recorded_and_a_resume_needs_the_same(
+def test_vocab_hash_is_recorded_and_required_at_resume(
     one_device, tmp_path):
   config = one_device({'data.vocab': 'bpe:400', 'steps': 3,
                        'data.seq_len': 400, 'checkpoint.every': 1})
@@ -200,7 +200,7 @@ def test_kind_and_hash_are_recorded_and_a_resume_needs_the_same(
     train.run(config, tmp_path / 'run')
 
 
-def test_the_table_of_tokens(capsys):
+def test_command_prints_a_table_of_tokens(capsys):
   vocab.main(['biographies', '--vocab=byte,word,bpe:400,gpt2,gpt2_used',
               '--set', 'people=40', '--count=20'])
   lines = capsys.readouterr().out.splitlines()

@@ -11,7 +11,7 @@ from physics_lm.worlds import text_files
 TEXTS = ['one', 'two\nlines', 'é漢🙂', ' fourth ', 'x' * 5000]
 
 
-def test_jsonl_plain_and_zipped(tmp_path):
+def test_jsonl_round_trips_plain_and_zipped(tmp_path):
   for name in ('a.jsonl', 'a.jsonl.gz'):
     path = tmp_path / name
     text_files.write_texts(path, ({'text': t, 'index': i}
@@ -27,7 +27,7 @@ def test_jsonl_plain_and_zipped(tmp_path):
   assert not list(tmp_path.glob('.*'))
 
 
-def test_blank_lines_and_nulls_are_empty_texts(tmp_path):
+def test_jsonl_blank_lines_and_nulls_are_empty_texts(tmp_path):
   """Which no split holds; the others keep their places."""
   path = tmp_path / 'a.jsonl'
   path.write_text('{"text": "one"}\n\n{"text": null}\n{"text": "two"}\n\n')
@@ -36,11 +36,12 @@ def test_blank_lines_and_nulls_are_empty_texts(tmp_path):
     assert list(text_files.read_texts(path, start=start)) == found[start:]
 
 
-def test_text_files(tmp_path, monkeypatch):
+def test_text_files_are_split_by_separator_and_size(tmp_path, monkeypatch):
   path = tmp_path / 'a.txt'
   path.write_text('one--two\r\n--three', newline='')
   assert list(text_files.read_texts(path)) == ['one--two\r\n--three']
-  assert list(text_files.read_texts(path, separator='--')) == ['one', 'two\r\n', 'three']
+  assert list(text_files.read_texts(path, separator='--')) == [
+      'one', 'two\r\n', 'three']
   assert list(text_files.read_texts(path, separator='--', start=2)) == ['three']
   # A long text is streamed in parts, cut at line ends, and none is lost.
   monkeypatch.setattr(text_files, 'CHUNK', 100)
@@ -52,10 +53,11 @@ def test_text_files(tmp_path, monkeypatch):
     assert all(p.endswith('\n') and len(p) <= 200 for p in parts[:-1])
   # A separator that falls across two blocks is found.
   path.write_text('a' * 98 + '=====' + 'b' * 30)
-  assert list(text_files.read_texts(path, separator='=====')) == ['a' * 98, 'b' * 30]
+  assert list(text_files.read_texts(path, separator='=====')) == [
+      'a' * 98, 'b' * 30]
 
 
-def test_array_records(tmp_path):
+def test_arrayrecord_round_trips_examples(tmp_path):
   path = tmp_path / 'a.arrayrecord'
   rows = [{'text': t, 'index': i, 'ids': [i, 300, -1]}
           for i, t in enumerate(TEXTS)]
@@ -82,7 +84,7 @@ def test_array_records(tmp_path):
     list(text_files.read_texts(path))
 
 
-def test_bad_files(tmp_path):
+def test_readers_refuse_bad_files(tmp_path):
   cases = {
       'a.txt': (b'\xff\xfe\x00', 'no UTF-8 text'),
       'a.jsonl': (b'{"text": "a"}\nnonsense\n', 'line 2: found .nonsense'),
@@ -100,7 +102,7 @@ def test_bad_files(tmp_path):
     list(text_files.read_texts(tmp_path / 'nowhere.txt'))
 
 
-def test_a_write_that_fails_leaves_nothing(tmp_path):
+def test_write_texts_leaves_nothing_when_it_fails(tmp_path):
   def broken():
     yield {'text': 'a'}
     raise RuntimeError('stop')

@@ -25,7 +25,7 @@ def world(seed=0, **changes):
 
 
 @pytest.mark.parametrize('size', [1, 2, 7, 64, 1000])
-def test_the_permutation_is_one(size):
+def test_permuted_is_a_keyed_bijection(size):
   images = [biod.permuted(i, size, (5, 6, 7, 8)) for i in range(size)]
   assert sorted(images) == list(range(size))
   if size > 10:
@@ -37,7 +37,7 @@ def test_the_permutation_is_one(size):
 @pytest.mark.parametrize('shape_', [
     {}, {'chunks': 3, 'chunk_length': 2, 'symbols': 20},
     {'name_alphabet': 1000, 'name_length': 1}])
-def test_thousands_of_entries_pass_the_checker(shape_):
+def test_checker_accepts_entries_and_rejects_spoiled_ones(shape_):
   w = world(3, **shape_)
   names = {w.name(p) for p in range(w.n)}
   assert len(names) == w.n
@@ -62,7 +62,7 @@ def test_values_are_uniform_and_independent():
   assert abs(chi2 - 255) < 5 * math.sqrt(2 * 255)
 
 
-def test_a_person_is_the_same_in_any_crowd():
+def test_person_is_the_same_in_a_larger_world():
   few, many = world(people=10), world(
       people=100_000_000, name_alphabet=20_000)
   again = world(people=1000, name_alphabet=20_000)
@@ -84,7 +84,7 @@ def test_diversity_sets_are_distinct_chunks():
     ({'person_offset': -1}, 'people -1 to 998'),
     ({'diversity': 200}, '128 ** 1 chunks'), ({'chunks': 0}, 'at least 1'),
     ({'symbols': 1 << 40, 'chunk_length': 2}, 'fewer than 2')])
-def test_bad_input(changes, message):
+def test_world_refuses_bad_input(changes, message):
   with pytest.raises(BadInput, match=message.replace('*', '\\*')):
     world(**changes)
 
@@ -126,7 +126,7 @@ def scored(config, monkeypatch, loss):
 
 @pytest.mark.parametrize('name', ['bits', 'bios'])
 @pytest.mark.parametrize('chunks', [1, 3])
-def test_a_perfect_memory_reaches_the_most_and_ignorance_nothing(
+def test_knowledge_bits_are_maximal_for_perfect_memory_and_zero_without(
     setup, monkeypatch, name, chunks):
   config, _ = setup(**{
       'evals.bits.world': name, 'worlds.bits.chunks': chunks,
@@ -144,7 +144,7 @@ def test_a_perfect_memory_reaches_the_most_and_ignorance_nothing(
       assert find(m, 'bits', term=term)['value'] == pytest.approx(0, abs=1e-9)
 
 
-def test_bits_are_the_papers_numbers():
+def test_knowledge_bits_match_the_papers_numbers():
   """Table of total knowledge of bioS (knowledge in Mbit by N), 2 pronouns."""
   S0 = 2 * 12 * 28 * 200 * 200 * 300 * 100 * 263
   for N, wanted in ((1000, 0.0649), (20_000, 1.211), (1_000_000, 54.91)):
@@ -152,7 +152,7 @@ def test_bits_are_the_papers_numbers():
     assert sum(got.values()) / 1e6 == pytest.approx(wanted, rel=1e-3)
 
 
-def test_half_a_value_is_half_its_bits(setup, monkeypatch):
+def test_knowledge_bits_of_one_chunk_of_two_are_50_percent(setup, monkeypatch):
   config, _ = setup(**{'worlds.bits.chunks': 2, 'worlds.bits.symbols': 8})
   w = load_mixture(config).worlds['bits']
   m = scored(config, monkeypatch, lambda a, k: 0.0 if k == 0 else (
@@ -162,7 +162,7 @@ def test_half_a_value_is_half_its_bits(setup, monkeypatch):
   assert find(m, 'first_nats')['value'] == 0
 
 
-def test_parameters_count_used_entries_only(setup, monkeypatch):
+def test_parameter_count_has_used_entries_only(setup, monkeypatch):
   config, cfg = setup()
   m = scored(config, monkeypatch, lambda a, k: 0.0)
   params = decoder.init(cfg, jax.random.key(0))
@@ -172,7 +172,7 @@ def test_parameters_count_used_entries_only(setup, monkeypatch):
   assert find(m, 'parameters')['value'] == total - padding * cfg.width
 
 
-def test_an_employer_after_its_city_is_not_scored(setup):
+def test_knowledge_bits_skip_an_employer_after_its_city(setup):
   config, _ = setup(**{'worlds.bios.variant': 'multi5_permute'})
   w = load_mixture(config).worlds['bios']
   kept = 0
@@ -190,7 +190,7 @@ def test_an_employer_after_its_city_is_not_scored(setup):
   assert 0 < kept < w.n
 
 
-def test_people_elsewhere_are_others_told_alike():
+def test_person_offset_changes_people_but_not_the_format():
   def world(**changes):
     w = default.biod()
     w.update(changes)
@@ -209,8 +209,8 @@ def test_people_elsewhere_are_others_told_alike():
 
 
 @pytest.mark.parametrize('count', [1, 3, 20])
-def test_orders_are_uniform_permutations(count):
-  orders = [tuple(biod.shuffled(count, biod.mixed(i)))
+def test_shuffled_gives_uniform_permutations(count):
+  orders = [tuple(biod.shuffled(count, biod.mix_bits(i)))
             for i in range(3000)]
   assert all(sorted(o) == list(range(count)) for o in orders)
   # Where element 0 comes to lie: each place equally often, to five sigma.
@@ -224,7 +224,7 @@ def test_orders_are_uniform_permutations(count):
 
 @pytest.mark.parametrize('make', [default.biographies, default.biod,
                                   default.igsm])
-def test_worlds_go_to_loader_processes(make):
+def test_worlds_can_be_pickled_for_loader_processes(make):
   """grain's workers get the world pickled, also one that has been used."""
   world = base.make_world(make(), 0)
   split = world.splits[0]

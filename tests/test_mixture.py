@@ -13,7 +13,7 @@ from physics_lm.progress import clock
 
 
 @pytest.mark.parametrize('kind', ['word', 'byte'])
-def test_round_trip_is_exact(tiny, kind):
+def test_encode_and_decode_round_trip_exactly(tiny, kind):
   data = load_mixture(tiny({'data.vocab': kind, 'data.seq_len': 700}))
   world = data.worlds['bios']
   for split in world.splits:
@@ -24,7 +24,7 @@ def test_round_trip_is_exact(tiny, kind):
       assert max(ids) < len(data.vocab)
 
 
-def test_pieces_encode_as_the_whole_text_would():
+def test_pieces_encode_like_the_full_text():
   """Caching pieces does not change the tokens (word-level)."""
   data = load_mixture(default.get_config())
   world = data.worlds['bios']
@@ -36,7 +36,7 @@ def test_pieces_encode_as_the_whole_text_would():
 
 @pytest.mark.parametrize('variant,tokens', [
     ('single', 27), ('multi5_permute', 27), ('multi5_permute_fullname', 37)])
-def test_compact_rows_are_full_of_texts_or_questions(variant, tokens):
+def test_compact_rows_hold_only_biographies_or_questions(variant, tokens):
   stages = {}
   for stage in ('', '_pretrain', '_finetune'):
     config = biographies.get_config(f'compact_{variant}{stage}')
@@ -57,14 +57,14 @@ def test_compact_rows_are_full_of_texts_or_questions(variant, tokens):
                     '_finetune': {'qa'}}
 
 
-def test_word_outside_the_vocabulary():
+def test_word_vocab_refuses_unknown_words():
   v = vocab.Word([' a b'])
   with pytest.raises(BadInput, match="' c'"):
     v.encode(' c')
   assert v.hash != vocab.Word([' a c']).hash
 
 
-def test_a_row_is_pure_and_whole(tiny):
+def test_packed_row_is_pure_and_contiguous(tiny):
   config = tiny()
   data = load_mixture(config)
   again = mixture._load.__wrapped__(mixture.ConfigDict(
@@ -87,7 +87,7 @@ def test_a_row_is_pure_and_whole(tiny):
     assert (a['weights'] > 0).sum() == n
 
 
-def test_answers_only_loss(tiny):
+def test_loss_on_answers_has_weights_on_answers_only(tiny):
   data = load_mixture(tiny({'data.tasks.qa.loss': 'answers'}))
   world = data.worlds['bios']
   for i in range(world.size('qa_train')):
@@ -102,7 +102,7 @@ def test_answers_only_loss(tiny):
     assert targets[stop] == vocab.EOS
 
 
-def test_source_tag_comes_first(tiny):
+def test_tag_precedes_every_example(tiny):
   plain = load_mixture(tiny())
   data = load_mixture(tiny({'data.tasks.bio.tag': ' wikipedia.org'}))
   example = data.worlds['bios'].example('bio', 0)
@@ -115,7 +115,7 @@ def test_source_tag_comes_first(tiny):
   assert len(weights) == len(ids)
 
 
-def test_mixture_shares(tiny):
+def test_mixture_shares_match_the_weights(tiny):
   data = load_mixture(tiny({'data.tasks.bio.weight': 1.0,
                          'data.tasks.qa.weight': 4.0}))
   which = np.array([mixture.task_for_row(data, i) for i in range(2000)])
@@ -125,7 +125,7 @@ def test_mixture_shares(tiny):
   assert load_mixture(tiny({'data.tasks.qa.weight': 0.0})).tasks[0].weight == 1
 
 
-def test_exposures_are_exact(tiny):
+def test_exposures_are_counted_exactly(tiny):
   """What rows count as entries is what they hold, recomputed from tokens."""
   data = load_mixture(tiny({'data.tasks.qa.weight': 0.0}))
   world = data.worlds['bios']
@@ -143,8 +143,9 @@ def test_exposures_are_exact(tiny):
   assert 0.6 < drawn.var() / drawn.mean() < 1.6
 
 
-def test_plain_concatenation(tiny):
-  row = mixture.packed_row(load_mixture(tiny({'data.intra_document_mask': False})), 0)
+def test_rows_are_one_segment_without_intra_document_mask(tiny):
+  data = load_mixture(tiny({'data.intra_document_mask': False}))
+  row = mixture.packed_row(data, 0)
   n = (row['segments'] > 0).sum()
   assert set(row['segments'][:n]) == {1}
   assert np.array_equal(row['positions'][:n], np.arange(n))
@@ -158,7 +159,7 @@ def test_plain_concatenation(tiny):
     ({'data.tasks.qa.weight': -0.1}, 'weight is -0.1'),
     ({'data.tasks.qa.weight': 0.0, 'data.tasks.bio.weight': 0.0}, 'sum to 0'),
     ({'data.vocab': 'words'}, 'nearest: word')])
-def test_bad_input(tiny, changes, message):
+def test_mixture_refuses_bad_input(tiny, changes, message):
   with pytest.raises(BadInput, match=message):
     data = load_mixture(tiny(changes))
     for i in range(4):
@@ -200,7 +201,7 @@ def test_eval_packing_finds_every_answer(tiny):
   assert clock(3700) == '1h01m'
 
 
-def test_no_example_that_fits_is_told_rather_than_sought_for_ever():
+def test_packed_row_raises_when_no_example_fits():
   from configs import igsm
   config = override(igsm.get_config('med'), {'data.seq_len': 32})
   with pytest.raises(BadInput, match=r'data\.length=32'):

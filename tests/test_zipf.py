@@ -23,7 +23,7 @@ def world(kind, **changes):
 
 @pytest.mark.parametrize('n,a', [(1, 0.5), (7, 1.0), (5000, 0.3),
                                  (200_000, 0.8)])
-def test_shares_sum_to_one_and_entropy_is_theirs(n, a):
+def test_shares_sum_to_one_and_give_the_entropy(n, a):
   law = zipf.ZipfLaw(n, a)
   p = law.share(np.arange(1, n + 1))
   assert p.sum() == pytest.approx(1, rel=1e-9)
@@ -55,7 +55,7 @@ def test_ranks_invert_the_distribution(n, a):
 
 
 @pytest.mark.parametrize('a', [0.5, 1.0])
-def test_theorys_exponents(a):
+def test_exponents_match_the_theory(a):
   """Unseen after D draws: D^-(a/(1+a)), with its constant; beyond the first
   K: K^-a."""
   law, s = zipf.ZipfLaw(MANY, a), 1 + a
@@ -75,9 +75,9 @@ def test_theorys_exponents(a):
 
 @pytest.mark.parametrize('kind,split', [
     ('biod', 'bio'), ('biographies', 'bio'), ('biographies', 'bio_test')])
-def test_a_world_draws_people_as_the_law_says(kind, split):
+def test_world_draws_people_by_the_law(kind, split):
   """Over indices in order, and over random ones, as rows draw them."""
-  w = world(kind, people=400, power=0.7)
+  w = world(kind, people=400, zipf_a=0.7)
   law = zipf.ZipfLaw(w.people(split), 0.7)
   expected = law.share(np.arange(1, w.people(split) + 1))
   random = np.random.default_rng(0).integers(0, w.size(split), 4000).tolist()
@@ -95,23 +95,23 @@ def test_a_world_draws_people_as_the_law_says(kind, split):
     assert abs(-mean.mean() - law.entropy) < 4 * error  # Monte Carlo
 
 
-def test_unseen_people_of_a_world():
-  """The next entry tells of somebody new as often as U(D) says."""
-  w = world('biod', people=100_000, name_alphabet=400, power=1.0)
-  law, new, seen = w.law, [], set()
+def test_new_people_of_a_world_follow_the_law():
+  """The next entry is of a new person with probability U(D)."""
+  w = world('biod', people=100_000, name_alphabet=400, zipf_a=1.0)
+  law, new, known = w.law, [], set()
   for i in range(8000):
     person = w.example('bio', i).meta['person']
-    new.append(person not in seen)
-    seen.add(person)
+    new.append(person not in known)
+    known.add(person)
   for first, last in ((500, 2000), (2000, 8000)):
     expected = np.mean([law.unseen(d) for d in range(first, last, 50)])
     error = math.sqrt(expected / (last - first))
     assert abs(np.mean(new[first:last]) - expected) < 5 * error
 
 
-def test_people_and_orders_are_pure_and_apart():
+def test_people_and_orders_are_pure_and_independent():
   """Entry i is what it is; its order tells nothing of its person."""
-  w, again = (world('biod', people=50, power=0.5) for _ in range(2))
+  w, again = (world('biod', people=50, zipf_a=0.5) for _ in range(2))
   assert [w.example('bio', i) for i in (9, 3)] == [
       again.example('bio', i) for i in (9, 3)]
   assert pickle.loads(pickle.dumps(w)).example('bio', 9) == w.example('bio', 9)
@@ -123,7 +123,7 @@ def test_people_and_orders_are_pure_and_apart():
   mean = sum(first.values()) / 4
   assert len(first) == 4
   assert all(abs(n - mean) < 5 * mean**0.5 for n in first.values())
-  b = world('biographies', people=50, variant='multi5_permute', power=0.5)
+  b = world('biographies', people=50, variant='multi5_permute', zipf_a=0.5)
   versions = np.bincount([b.example('bio', i).meta['version'] for i in range(
       2000) if b.example('bio', i).meta['person'] == 0])
   assert len(versions) == 5
@@ -131,19 +131,19 @@ def test_people_and_orders_are_pure_and_apart():
   assert (abs(versions - mean) < 5 * mean**0.5).all()
 
 
-def test_entries_are_of_everybody_alike():
-  """What is scored of a person does not depend on how often it is told."""
+def test_entries_scored_cover_all_people_equally():
+  """The scored entry of a person does not depend on its frequency."""
   plain, skew = world('biod', people=50), world('biod', people=50,
-                                                    power=0.5)
+                                                    zipf_a=0.5)
   assert [plain.entry(p) for p in range(50)] == [
       skew.entry(p) for p in range(50)]
-  b = world('biographies', people=50, power=0.5)
+  b = world('biographies', people=50, zipf_a=0.5)
   assert b.size('qa_test') == world('biographies', people=50).size('qa_test')
 
 
-def test_the_floor_of_entries():
+def test_entropy_of_entries_matches_enumeration():
   """Perfect memory: the person and the order, nothing else."""
-  w = world('biod', people=30, power=1.0)
+  w = world('biod', people=30, zipf_a=1.0)
   counts = collections.Counter(w.example('bio', i).text for i in range(60_000))
   assert all(len(e.split()) + 1 == w.tokens for e in counts)
   p = np.array(list(counts.values())) / 60_000
@@ -156,9 +156,9 @@ def test_the_floor_of_entries():
 
 @pytest.mark.parametrize('variant', ['single', 'multi2_permute',
                                      'single_couple5'])
-def test_the_floor_of_biographies(variant):
-  """Versions that came out alike count once: five draws of six orders."""
-  w = world('biographies', people=6, variant=variant, templates=2, power=0.5)
+def test_entropy_of_biographies_matches_enumeration(variant):
+  """Equal versions count once: five draws of six orders."""
+  w = world('biographies', people=6, variant=variant, templates=2, zipf_a=0.5)
   law, total = w.law('bio'), 0.0
   for person in range(6):
     texts = collections.Counter(w.biography(person, v).text
@@ -169,20 +169,20 @@ def test_the_floor_of_biographies(variant):
   assert w.entropy() == pytest.approx(total, rel=1e-6)
 
 
-def test_ids_of_runs_without_a_power_law_stay(tiny):
+def test_uniform_people_are_unchanged_without_zipf_a(tiny):
   for kind in ('biod', 'biographies', 'manipulation'):
     config = tiny().copy_and_resolve_references().unlock()
     config.worlds = {'bios': getattr(default, kind)()}
     new = plain_config(config)
     old = plain_config(config)
-    del old['worlds']['bios']['power']
+    del old['worlds']['bios']['zipf_a']
     assert run_id(new) == run_id(old)
     assert restore.config_from_plain(old).worlds.bios.zipf_a == 0.0
-    new['worlds']['bios']['power'] = 0.5
+    new['worlds']['bios']['zipf_a'] = 0.5
     assert run_id(new) != run_id(old)
 
 
-def test_rows_of_a_power_law(tiny):
+def test_rows_count_exposures_under_zipf(tiny):
   config = tiny({'worlds.bios.zipf_a': 1.0, 'data.tasks.qa.weight': 0.0})
   data = load_mixture(config)
   mixture.check_mixture(data)
@@ -192,6 +192,6 @@ def test_rows_of_a_power_law(tiny):
 
 
 @pytest.mark.parametrize('kind', ['biod', 'biographies'])
-def test_bad_input(kind):
+def test_zipf_a_refuses_bad_input(kind):
   with pytest.raises(BadInput, match=r'zipf_a is -0\.5'):
-    world(kind, power=-0.5)
+    world(kind, zipf_a=-0.5)

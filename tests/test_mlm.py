@@ -21,7 +21,7 @@ def masked(tiny, changes=None):
 
 
 @pytest.mark.parametrize('isolate', [True, False])
-def test_it_sees_both_sides_of_its_segment_only(tiny, isolate):
+def test_mlm_attends_to_both_sides_of_its_segment_only(tiny, isolate):
   """By gradient: the logits at a token feel every embedding of its segment,
   on its right as well, none of another's and none of padding."""
   cfg = model_config(masked(tiny, {'data.intra_document_mask': isolate}), V)
@@ -41,7 +41,7 @@ def test_it_sees_both_sides_of_its_segment_only(tiny, isolate):
     assert felt.tolist() == [start <= i < stop for i in range(16)]
 
 
-def test_only_hidden_words_bear_loss(tiny):
+def test_mlm_has_loss_on_predicted_words_only(tiny):
   data, plain = load_mixture(masked(tiny)), load_mixture(tiny())
   counts = np.zeros(4)  # words; told; of those hidden, as they are
   for i in range(300):
@@ -58,11 +58,11 @@ def test_only_hidden_words_bear_loss(tiny):
   assert abs(counts[1] / counts[0] - 0.15) < 0.01
   assert abs(counts[2] / counts[1] - 0.8) < 0.03
   assert abs(counts[3] / counts[1] - 0.1) < 0.03
-  again = mixture.packed_row(data, 7)
-  assert all((again[k] == v).all() for k, v in mixture.packed_row(data, 7).items())
+  one, again = (mixture.packed_row(data, 7) for _ in range(2))
+  assert all((again[k] == v).all() for k, v in one.items())
 
 
-def test_all_of_an_answer_is_hidden_and_nothing_else(tiny):
+def test_mlm_masks_the_complete_answer_and_nothing_else(tiny):
   config = masked(tiny, {'data.tasks.bio.weight': 0.0,
                          'data.tasks.qa.loss': 'answers'})
   data = load_mixture(config)
@@ -79,7 +79,7 @@ def test_all_of_an_answer_is_hidden_and_nothing_else(tiny):
       assert vocab.PAD not in row['tokens'][at & ~told]
 
 
-def test_it_is_judged_on_what_it_cannot_see(tiny):
+def test_mlm_is_evaluated_on_masked_answers(tiny):
   """Answers are hidden whole, in texts one at a time; what stands there does
   not change what is told."""
   config = masked(tiny)
@@ -99,7 +99,7 @@ def test_it_is_judged_on_what_it_cannot_see(tiny):
   np.testing.assert_array_equal(hidden, told)
 
 
-def test_identity_and_refusals(tiny):
+def test_mlm_changes_the_run_id_and_refuses_streams(tiny):
   plain = plain_config(tiny())
   older = plain | {'data': {k: v for k, v in plain['data'].items()
                             if k != 'masked'}}
