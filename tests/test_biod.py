@@ -34,11 +34,11 @@ def test_permuted_is_a_keyed_bijection(size):
     assert np.corrcoef(images, range(size))[0, 1] < 0.5
 
 
-@pytest.mark.parametrize('shape_', [
+@pytest.mark.parametrize('sizes', [
     {}, {'chunks': 3, 'chunk_length': 2, 'symbols': 20},
     {'name_alphabet': 1000, 'name_length': 1}])
-def test_checker_accepts_entries_and_rejects_spoiled_ones(shape_):
-  w = world(3, **shape_)
+def test_checker_accepts_entries_and_rejects_spoiled_ones(sizes):
+  w = world(3, **sizes)
   names = {w.name(p) for p in range(w.n)}
   assert len(names) == w.n
   for index in range(0, 5000, 3):
