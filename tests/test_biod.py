@@ -196,7 +196,8 @@ def test_person_offset_changes_people_but_not_the_format():
     w.update(changes)
     return biod.make(w, 0)
 
-  near, far, both = (world(people=500), world(people=500, first=500),
+  near, far, both = (world(people=500), world(people=500,
+                                                  person_offset=500),
                      world(people=1000))
   assert near.sets == far.sets
   names = [{w.name(i) for i in range(500)} for w in (near, far)]
@@ -205,7 +206,7 @@ def test_person_offset_changes_people_but_not_the_format():
       both.name(500 + i) for i in range(9)]
   assert far.value(3, 2) == both.value(503, 2)
   with pytest.raises(BadInput, match='people 4000 to 4999'):
-    world(people=1000, first=4000)
+    world(people=1000, person_offset=4000)
 
 
 @pytest.mark.parametrize('count', [1, 3, 20])

@@ -135,7 +135,7 @@ def test_fresh_biographies_are_pure_and_never_repeat():
 
 def test_person_offset_selects_people_of_one_world():
   whole = world(90, variant='multi2_permute')
-  later = world(30, variant='multi2_permute', first=60)
+  later = world(30, variant='multi2_permute', person_offset=60)
   for i in range(30):
     assert later.name(i) == whole.name(60 + i)
     assert later.value(i, 'employer') == whole.value(60 + i, 'employer')

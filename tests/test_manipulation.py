@@ -104,11 +104,11 @@ def test_comparisons_have_every_pair_once():
 
 
 def test_train_people_limits_training_splits_only():
-  w = world(asked=5)
+  w = world(train_people=5)
   assert w.size('month_mod2_train') == 5 and w.size('luck_rank_train') == 20
   assert w.size('month_mod2_test') == 30 and w.people('qa_train') == 30
   with pytest.raises(BadInput, match='asked is 31'):
-    world(asked=31)
+    world(train_people=31)
   with pytest.raises(BadInput, match='month_mod2_test'):
     w.people('month_mod2_tset')
 
