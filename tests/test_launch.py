@@ -185,7 +185,7 @@ def test_a_recorded_run_is_run_when_its_parameters_are_needed(tmp_path):
       parent.id: 'recorded', one.id: 'done'}
 
 
-def test_a_done_run_is_evaluated_anew_without_its_parent(tmp_path):
+def test_a_done_run_is_evaluated_again_without_its_parent(tmp_path):
   """Unless it is only an adapter of the parent's parameters."""
   parent = run({'kind': 'parent'})
   for adapter, wanted in (('none', 'not needed'), ('lora', 'new')):
@@ -369,7 +369,7 @@ def test_list_names_runs_that_do_not_fit(tmp_path):
      'runtime.remat': True},
     {'model.width': 64, 'model.depth': 2, 'model.heads': 2,
      'model.mlp': 'gated_silu', 'model.norm': 'rmsnorm'}])
-def test_memory_is_about_what_the_compiler_takes(changes):
+def test_memory_is_about_what_the_compiler_reports(changes):
   import jax
 
   from physics_lm import train_step
@@ -389,7 +389,7 @@ def test_memory_is_about_what_the_compiler_takes(changes):
   assert 0.4 < estimate / taken < 2.5
 
 
-def test_cost_estimates_exposures_well(tmp_path):
+def test_cost_estimates_exposures_within_15_percent(tmp_path):
   from physics_lm import mixture
   r = run({}, steps=50)
   data = load_mixture(r.config)

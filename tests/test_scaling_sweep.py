@@ -69,7 +69,7 @@ def judged(exp, df):
   return outcomes(exp, df)
 
 
-def test_claims_find_the_truth(judged):
+def test_claims_are_supported_when_runs_follow_the_law(judged):
   for name in ('interior_minima', 'e', 'e_p_norm', 'learning_rate_cost',
                'e_tuned_rates', 'cooldown_difference', 'range_over_shapes',
                'worst_error', 'worst_error_p_norm', 'accuracy_error',
@@ -83,7 +83,7 @@ def test_claims_find_the_truth(judged):
     assert judged[f'r2_in_{name}'].effect.n < 9
 
 
-def test_claims_find_an_untruth(exp, df):
+def test_claims_are_contradicted_when_entropy_and_schedules_differ(exp, df):
   wrong = df.assign(entropy=0.40, loss=df.loss.where(
       df.role != 'cooldown', 1.02 * df.loss).where(
           (df.role != 'shape') | (df.depth != 2), 1.05 * df.loss))
