@@ -417,6 +417,7 @@ class Claim:
 
   @property
   def cases(self) -> tuple[tuple[Cell, ...], ...]:
+    """The cells of each case."""
     first = self.cells[0] if self.cells else None
     return self.cells if isinstance(first, tuple) else (self.cells,)
 
@@ -452,6 +453,7 @@ class Judged:
 
   @property
   def seeds(self) -> int:
+    """The least number of seeds of its cells; 0 where it is not run."""
     return min((s.n for s in self.samples), default=0)
 
   @property

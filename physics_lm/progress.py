@@ -49,6 +49,7 @@ class Progress:
                        leave=False, dynamic_ncols=True)
 
   def update(self, at: int, note: str = ''):
+    """Shows that step `at` is done; `note` is appended."""
     if self._bar is not None:
       self._bar.set_postfix_str(note, refresh=False)
       self._bar.update(at - self._bar.n)
@@ -59,6 +60,7 @@ class Progress:
             f'{clock(pace * (self.total - at))} left', flush=True)
 
   def close(self):
+    """Removes the bar."""
     if self._bar is not None:
       self._bar.close()
 

@@ -108,6 +108,7 @@ class Run:
 
   @functools.cached_property
   def id(self) -> str:
+    """The run id: a hash of what is computed."""
     return run_id(plain_config(self.config))
 
   def arguments(self) -> list[str]:

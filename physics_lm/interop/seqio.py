@@ -63,6 +63,7 @@ class Vocabulary(seqio.Vocabulary):
 
   @functools.cached_property
   def ours(self) -> vocabs.Vocab:
+    """The tokenizer, made at its first use."""
     return self._make()
 
   eos_id = property(lambda self: vocabs.EOS)
@@ -327,10 +328,12 @@ class Source:
                     for task in tasks for step in task.preprocessors)
 
   def judged(self, split: str) -> str:
+    """The split whose loss is evaluated: 'validation' where there is one."""
     return 'validation' if 'validation' in self.splits else split
 
   def documents(self, split: str, shard: int = 0, shards: int = 1,
                 seed: int = 0) -> 'Examples':
+    """An endless stream of the examples of a shard of a split."""
     return Examples(self, split, shard, shards, seed)
 
   def dataset(self, split: str, shard: int, shards: int, seed: int):
@@ -343,6 +346,7 @@ class Source:
     return ds.shard(shards, shard)
 
   def pieces(self):
+    """None: the vocabulary is that of the Task."""
     return ()
 
 
@@ -379,9 +383,11 @@ class Examples:
                             float(complete)])
 
   def get_state(self) -> dict:
+    """The number of examples read."""
     return {'n': self._n}
 
   def set_state(self, state: dict):
+    """Continues after as many examples as the state has."""
     self._n, self._iterator = state['n'], None
 
 

@@ -25,6 +25,7 @@ class Parameters(NamedTuple):
 
   @property
   def total(self) -> int:
+    """All parameters."""
     return self.embedding + self.unembedding + self.rest
 
 
