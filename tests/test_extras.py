@@ -37,11 +37,11 @@ print(seconds, [m for m in {HEAVY + ('jax', 'numpy')} if m in sys.modules])
 def test_worlds_and_tokenizers_load_heavy_libraries_on_use():
   code = f'''
 import sys
-from configs import default, text
+from configs import default
 from physics_lm import mixture, vocab
 from physics_lm.interop import export
 from physics_lm.worlds import text, text_files
-rows.load(default.get_config())
+mixture.load_mixture(default.get_config())
 print([m for m in {HEAVY + ('jax',)} if m in sys.modules])
 '''
   out = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,

@@ -107,7 +107,7 @@ def test_train_people_limits_training_splits_only():
   w = world(train_people=5)
   assert w.size('month_mod2_train') == 5 and w.size('luck_rank_train') == 20
   assert w.size('month_mod2_test') == 30 and w.people('qa_train') == 30
-  with pytest.raises(BadInput, match='asked is 31'):
+  with pytest.raises(BadInput, match='train_people is 31'):
     world(train_people=31)
   with pytest.raises(BadInput, match='month_mod2_test'):
     w.people('month_mod2_tset')
@@ -182,7 +182,7 @@ def test_evaluator_scores_generated_text(asked, monkeypatch):
     right[0, :20] = False
     return np.zeros(packed['tokens'].shape), right
 
-  monkeypatch.setattr(score.decode, 'greedy', greedy)
+  monkeypatch.setattr(score.decode, 'greedy_decode', greedy)
   monkeypatch.setattr(score.teacher_forcing, 'outcomes', outcomes)
   found, raw = evaluator(None)
 

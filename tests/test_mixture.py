@@ -204,5 +204,5 @@ def test_eval_packing_finds_every_answer(tiny):
 def test_packed_row_raises_when_no_example_fits():
   from configs import igsm
   config = override(igsm.get_config('med'), {'data.seq_len': 32})
-  with pytest.raises(BadInput, match=r'data\.length=32'):
+  with pytest.raises(BadInput, match=r'data\.seq_len=32'):
     mixture.packed_row(load_mixture(config), 0)

@@ -1,4 +1,4 @@
-"""People told of by a power law: who is drawn, and what theory says of it."""
+"""Zipf's law over people: draws, entropy, exponents of learning curves."""
 
 import collections
 import math
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from configs import default
+from physics_lm import config as config_module
 from physics_lm import mixture, restore
 from physics_lm.config import override, plain_config, run_id
 from physics_lm.errors import BadInput
@@ -169,8 +170,12 @@ def test_entropy_of_biographies_matches_enumeration(variant):
   assert w.entropy() == pytest.approx(total, rel=1e-6)
 
 
-def test_uniform_people_are_unchanged_without_zipf_a(tiny):
-  for kind in ('biod', 'biographies', 'manipulation'):
+def test_run_id_is_that_of_older_configs_when_a_key_was_added_later(
+    tiny, monkeypatch):
+  kinds = ('biod', 'biographies', 'manipulation')
+  monkeypatch.setattr(config_module, 'LATER',
+                      {kind: {'zipf_a': 0.0} for kind in kinds})
+  for kind in kinds:
     config = tiny().copy_and_resolve_references().unlock()
     config.worlds = {'bios': getattr(default, kind)()}
     new = plain_config(config)
