@@ -109,7 +109,7 @@ def test_mlm_changes_the_run_id_and_refuses_streams(tiny):
   cfg = model_config(config, V)
   with pytest.raises(BadInput, match='generates no text'):
     decode.greedy_decode(None, cfg, [[1, 2]], 3)
-  with pytest.raises(BadInput, match=r'masked is 1.0, wanted \[0, 1\)'):
+  with pytest.raises(BadInput, match=r'mlm_probability is 1.0, wanted \[0, 1\)'):
     load_mixture(masked(tiny, {'data.mlm_probability': 1.0}))
   with pytest.raises(BadInput, match="wanted extraction or loss"):
     registry.check_evals(masked(tiny, {'evals.loss.kind': 'knowledge_bits'}))
