@@ -41,7 +41,8 @@ TINY = {
     'worlds.bios.universities': 10, 'worlds.bios.majors': 10,
     'worlds.bios.employers': 10, 'worlds.bios.templates': 5,
     'model.width': 16, 'model.depth': 2, 'model.heads': 2,
-    'data.seq_len': 96, 'data.batch_size': 8, 'steps': 6, 'optim.warmup_steps': 2,
+    'data.seq_len': 96, 'data.batch_size': 8, 'steps': 6,
+    'optim.warmup_steps': 2,
     'log.every': 2, 'checkpoint.every': 2, 'evals.loss.num_rows': 4,
 }
 

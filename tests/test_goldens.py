@@ -56,7 +56,8 @@ BIOGRAPHIES = {
     'fresh_permute': {'variant': 'fresh_permute'},
     'single_reverse3': {'variant': 'single_reverse3'},
     'single_reverse6': {'variant': 'single_reverse6'},
-    'multi5_permute_offset': {'variant': 'multi5_permute', 'person_offset': 300},
+    'multi5_permute_offset': {
+        'variant': 'multi5_permute', 'person_offset': 300},
     'multi5_permute_zipf': {'variant': 'multi5_permute', 'zipf_a': 0.2},
     'fresh_permute_zipf': {'variant': 'fresh_permute', 'zipf_a': 1.0},
     'small_pools': {'variant': 'multi5', 'first_names': 20,
@@ -75,10 +76,12 @@ RETRY = {'retry_rate': 0.5}
 IGSM = {
     'med': {},
     'med_qp_redundant_alphabetical': {
-        'order': 'qp', 'solution': 'redundant', 'variable_names': 'alphabetical'},
+        'order': 'qp', 'solution': 'redundant',
+        'variable_names': 'alphabetical'},
     'med_retry': RETRY | {'retry_kind': 'retry'},
     'med_retry_weak': RETRY | {'retry_kind': 'retry_weak'},
-    'med_retry_miss': RETRY | {'retry_kind': 'retry_miss', 'solution': 'redundant'},
+    'med_retry_miss': RETRY | {
+        'retry_kind': 'retry_miss', 'solution': 'redundant'},
     'med_retry_mask_name': RETRY | {'retry_mask': 'name'},
     'med_retry_mask_sentence': RETRY | {'retry_mask': 'sentence'},
     'small': {'max_op': 4, 'max_edge': 6, 'modulus': 5, 'max_depth': 3,
@@ -107,14 +110,15 @@ TEXT = {'plain': {'shuffle': 8},
         'fim': {'shuffle': 8, 'fim_rate': 0.7, 'fim_spm': 0.5}}
 
 # The name of an architecture in train_steps.json -> keys that differ.
-SMALL = TINY | {'data.seq_len': 64, 'data.batch_size': 4, 'model.dtype': 'float32',
-                'model.dropout': 0.0, 'runtime.mesh.data': 1,
+SMALL = TINY | {'data.seq_len': 64, 'data.batch_size': 4,
+                'model.dtype': 'float32', 'model.dropout': 0.0,
+                'runtime.mesh.data': 1,
                 # Adam's first steps divide a gradient by itself: without a
                 # large eps, rounding of the smallest would be all of a step.
                 'optim.eps': 1e-3}
 LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
-         'model.bias': False, 'model.tie_embeddings': False, 'model.kv_heads': 1,
-         'model.rope_fraction': 1.0, 'model.qk_norm': True}
+         'model.bias': False, 'model.tie_embeddings': False,
+         'model.kv_heads': 1, 'model.rope_fraction': 1.0, 'model.qk_norm': True}
 ARCHITECTURES = {
     'gpt2_rope': {},
     # As the papers pack rows: no boundaries between examples.
@@ -122,8 +126,9 @@ ARCHITECTURES = {
         'model.rope_fraction': 0.0, 'data.intra_document_mask': False,
         'data.tasks.qa.loss': 'answers', 'data.tasks.bio.tag': ' wiki'},
     'llama': LLAMA,
-    'mixture_of_experts': {'model.num_experts': 4, 'model.moe_capacity_factor': 1.0,
-                           'model.moe_aux_loss_weight': 0.1},
+    'mixture_of_experts': {
+        'model.num_experts': 4, 'model.moe_capacity_factor': 1.0,
+        'model.moe_aux_loss_weight': 0.1},
     'masked_lm': {'data.mlm_probability': 0.15},
 }
 # Adapters, all on the llama-like model.
@@ -324,12 +329,12 @@ def test_every_golden_has_its_test():
 
 
 @pytest.mark.parametrize('name', WORLDS)
-def test_world(name):
+def test_world_writes_the_same_texts(name):
   assert world_hashes(name) == golden('worlds')[name]
 
 
 @pytest.mark.parametrize('name', TEXT)
-def test_text(name, tmp_path):
+def test_text_stream_has_the_same_documents(name, tmp_path):
   assert text_hashes(TEXT[name], tmp_path) == golden('worlds')[f'text/{name}']
 
 
@@ -350,7 +355,7 @@ def test_parameter_tree(name):
 
 
 @pytest.mark.parametrize('experiment', EXPERIMENTS)
-def test_verdicts(experiment):
+def test_claims_keep_the_older_rules_verdicts(experiment):
   """The older rule says of every claim what it said; new claims come last."""
   if '\nCLAIMS = ' not in experiment_text(experiment):
     pytest.skip('its claims are not data yet')
