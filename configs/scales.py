@@ -19,9 +19,6 @@ BIOS_500 = {  # 500 people and pools to match
     'worlds.bios.years': 100, 'worlds.bios.templates': 20,
     'data.seq_len': 160, 'data.batch_size': 12, 'optim.learning_rate': 4e-3,
     'optim.b2': 0.95}
-SMOKE_BIOS = {'worlds.bios.people': 20, 'model.width': 32, 'model.depth': 2,
-              'data.batch_size': 4}
-SMOKE_20 = {'steps': 20, 'optim.warmup_steps': 5}
 ROWS_512 = {'model.dtype': 'bfloat16', 'data.seq_len': 512,
             'data.batch_size': 96, 'optim.learning_rate': 1e-3}
 PAPER_POOLS = {  # of bioS; the paper has 46 to 52 templates an attribute
@@ -50,7 +47,10 @@ GPU_BIOS = size('d512') | ROWS_512 | {'worlds.bios.people': 20_000}
 GPT2_BIOS = size('gpt2') | ROWS_512 | PAPER_BIOS
 TINY_MODEL = {'model.width': 16, 'model.depth': 2, 'model.heads': 2,
               'data.batch_size': 4}
-SMOKE_TINY = TINY_MODEL | {'worlds.bios.people': 20, 'optim.warmup_steps': 2}
+# One shape and schedule for all smoke runs on people: compiled once.
+SMOKE_TINY = TINY_MODEL | {
+    'worlds.bios.people': 20, 'optim.warmup_steps': 2, 'steps': 10,
+    'optim.learning_rate': 5e-3, 'optim.b2': 0.95}
 CPU_FINETUNE = {'optim.warmup_steps': 10, 'optim.learning_rate': 5e-4}
 GPU_FINETUNE = {'steps': 1500, 'optim.warmup_steps': 20,
                 'optim.learning_rate': 3e-4}
@@ -58,8 +58,7 @@ PAPER_LORA = PAPER_FINETUNE | {'adapter.kind': 'lora', 'adapter.rank': 8}
 # Part 3.2: overrides of all runs (common), of pretraining (base; without it,
 # training is mixed) and of training on the tasks (from the base model, if any).
 MANIPULATION = {
-    'smoke': dict(common=SMOKE_TINY,
-                  tasks={'steps': 5, 'evals.tasks.people': 10}),
+    'smoke': dict(common=SMOKE_TINY, tasks={'evals.tasks.people': 10}),
     'cpu': dict(
         common={'worlds.bios.people': 300, 'worlds.bios.templates': 3,
                 'model.depth': 3, 'optim.learning_rate': 5e-3,

@@ -29,8 +29,8 @@ PRUNINGS = {'prune': 'smallest weights pruned',
             'prune_units': 'weakest MLP units and heads pruned'}
 PAPER = {8: 1.0, 4: 0.35}  # bits per weight: R over that of float32
 SCALES = {
-    'smoke': dict(people=(40,), width=16, exposures=10, batch=2, seeds=1,
-                  common={'optim.warmup_steps': 5, 'log.every': 5}),
+    'smoke': dict(people=(20,), width=16, exposures=4, batch=2, seeds=1,
+                  common=scales.SMOKE_LOG),
     'cpu': dict(people=(500,), width=16, exposures=1000, batch=8, seeds=3,
                 common={}),
     'gpu': dict(people=(20_000, 50_000), width=64, exposures=1000, batch=64,

@@ -39,8 +39,7 @@ ERRORS = {'not_computable': 'not computable yet', 'arithmetic': 'arithmetic',
 SCALES = {
     'smoke': dict(
         recipe='small', variants=('clean', 'retry 0.5'), seeds=1,
-        splits='test,test_op2', common=scales.SMOKE_IGSM | {
-            'model.depth': 2, 'data.batch_size': 8}),
+        splits='test,test_op2', common=scales.SMOKE_IGSM),
     'cpu': dict(
         recipe='small', variants=SOME, seeds=3, common=scales.CPU_SOLUTIONS,
         splits='train_op1,train_op2,train_op3'),

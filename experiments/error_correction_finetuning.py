@@ -37,7 +37,7 @@ PAPER = {'pretrained': 77.7, 'lowest': 63.3, 'highest': 78.8,
 SCALES = {
     'smoke': dict(
         recipe='small', seeds=1, rate=0.5, ranks=(2,), splits='train_op2',
-        finetune={'steps': 3}, common=scales.SMOKE_IGSM),
+        finetune={}, common=scales.SMOKE_IGSM),
     'cpu': dict(
         recipe='small', seeds=3, rate=0.5, ranks=(2, 16), finetune={
             'steps': 1000}, splits='train_op1,train_op2,train_op3',

@@ -40,8 +40,7 @@ LABELS = dict(zip(OTHERS, OTHERS), full='full finetuning') | {
 SCALES = {
     'smoke': dict(
         variants=('single',), seeds=1, ranks=((2,), (16,)), others=(),
-        common=scales.BIOS_200 | scales.SMOKE_TINY, pretrain={'steps': 10},
-        finetune={'steps': 5}),
+        common=scales.BIOS_200 | scales.SMOKE_TINY, pretrain={}, finetune={}),
     'cpu': dict(
         variants=tuple(VARIANTS), seeds=3, ranks=((2, 8, 256), (0, 128)),
         others=('full', 'bottleneck'), learning_rates={'full': 5e-4}

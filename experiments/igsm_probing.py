@@ -40,7 +40,7 @@ ERRORS = {'not_computable': 'not computable yet', 'arithmetic': 'arithmetic',
 SCALES = {
     'smoke': dict(
         recipe='small', seeds=1, splits='train_op2', solutions={},
-        train=scales.SMOKE_IGSM | {'data.batch_size': 8},
+        train=scales.SMOKE_IGSM,
         probes=dict(steps=2, batch=8, num_problems=8)),
     'cpu': dict(
         recipe='small', seeds=3, splits='train_op2,train_op3',

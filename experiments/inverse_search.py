@@ -43,8 +43,7 @@ LARGE = MIXED | scales.ROWS_512 | scales.PAPER_POOLS
 SCALES = {
     'smoke': dict(
         variants=(ORDINARY, LAST), tasks=('all_first',), seeds=1,
-        common=MIXED | scales.SMOKE_TINY | {
-            'steps': 5, 'evals.tasks.people': 10}),
+        common=MIXED | scales.SMOKE_TINY | {'evals.tasks.people': 10}),
     'cpu': dict(
         variants=(ORDINARY, 'multi5_reverse1', LAST), tasks=(
             'bdate_first', 'bdate_full', 'three_first', 'three_full',

@@ -25,9 +25,8 @@ from physics_lm.sweep import Run, pick
 
 PAPER, QA_RATIOS = published.QA_FINETUNE, published.QA_MIXED
 SCALES = {
-    'smoke': dict(seeds=1, qa_ratios={'single': (.5,)}, common=scales.BIOS_200
-                  | scales.SMOKE_TINY, pretrain={'steps': 10},
-                  finetune={'steps': 5}, mixed={'steps': 10}),
+    'smoke': dict(seeds=1, qa_ratios={'single': (.5,)}, pretrain={}, mixed={},
+                  common=scales.BIOS_200 | scales.SMOKE_TINY, finetune={}),
     'cpu': dict(
         seeds=3, qa_ratios=dict.fromkeys(PAPER, ()) | dict.fromkeys(
             ('single', 'multi5_permute'), (.2, .6)), common=scales.BIOS_200,

@@ -37,9 +37,8 @@ TRAININGS = {'finetune': 'QA finetuning after pretraining',
 SCALES = {
     'smoke': dict(
         variants=('single', 'multi5_permute'), seeds=1,
-        common=scales.BIOS_500 | scales.SMOKE_BIOS, mixed=scales.SMOKE_20,
-        pretrain=scales.SMOKE_20,
-        finetune={'steps': 10, 'optim.warmup_steps': 2}),
+        common=scales.BIOS_200 | scales.SMOKE_TINY, mixed={}, pretrain={},
+        finetune={}),
     'quickstart': dict(variants=('single', 'multi5_permute'), seeds=2,
                        common=scales.BIOS_500, mixed={'steps': 1400}),
     'cpu': dict(

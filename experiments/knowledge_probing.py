@@ -32,10 +32,9 @@ ATTRIBUTES = {'birth_date': 'birth month'} | {
     a: a.replace('_', ' ') for a in FIVE}
 SCALES = {
     'smoke': dict(
-        variants=('single',), seeds=1, common=scales.BIOS_200 | {
-            'worlds.bios.templates': 10, 'optim.learning_rate': 4e-3}
-        | scales.SMOKE_TINY, pretrain=probing.SMALL | scales.probes(steps=2)
-        | {'steps': 10}, finetune={'steps': 5}),
+        variants=('single',), seeds=1, finetune={},
+        common=scales.BIOS_200 | scales.SMOKE_TINY,
+        pretrain=probing.SMALL | scales.probes(steps=2)),
     'cpu': dict(
         variants=tuple(VARIANTS), seeds=3, common=scales.BIOS_200 | {
             'worlds.bios.people': 300, 'worlds.bios.templates': 10,

@@ -40,8 +40,8 @@ PAPER = {(a, o): x for o, values in {
     'mlm': (87.0, 38.0, 24.4, 73.6, 7.4, 16.8)}.items()
          for a, x in zip(ATTRIBUTES, values)}
 SCALES = {
-    'smoke': dict(seeds=1, common=scales.SMALL_POOLS | scales.SMOKE_TINY,
-                  pretrain={'steps': 12}, finetune={'steps': 5}),
+    'smoke': dict(seeds=1, common=scales.BIOS_200 | scales.SMOKE_TINY,
+                  pretrain={}, finetune={}),
     'cpu': dict(
         seeds=3, common=scales.BIOS_200 | {'data.seq_len': 144,
                                            'worlds.bios.templates': 10},
