@@ -1,5 +1,6 @@
 """Adapters: what they compute, what trains, what is kept."""
 
+import dataclasses
 import shutil
 
 import jax
@@ -75,7 +76,7 @@ def test_merge_adapter_equals_unmerged_forward(made, monkeypatch):
   plain = decoder.Block._linear
 
   def unmerged(self, name, x, weights, axes, std, inputs=1):
-    A, B = self._given(f'A_{name}', f'B_{name}')
+    A, B = self._adapter(f'A_{name}', f'B_{name}')
     x_MI = x.reshape(-1, np.prod(weights[:inputs]))
     r = A.shape[-1]
     low = (x_MI @ A.reshape(-1, r)) @ B.reshape(r, -1)
@@ -91,7 +92,7 @@ def test_merge_adapter_equals_unmerged_forward(made, monkeypatch):
 
 def test_merge_adapter_updates_both_uses_of_a_tied_embedding(made):
   cfg, params, tokens = made
-  cfg = config.dataclasses.replace(cfg, tie_embeddings=True)
+  cfg = dataclasses.replace(cfg, tie_embeddings=True)
   s = spec('lora', target_modules='', embedding_rank=3, scale=2.0)
   adapter = noisy(adapters.init_adapter(s, cfg, jax.random.key(0)), 5)
   c = adapter['ends']['embedding']
@@ -278,7 +279,7 @@ def test_run_id_is_unchanged_without_an_adapter():
     ({'kind': 'prompt', 'num_virtual_tokens': 0}, 'num_virtual_tokens is 0')])
 def test_adapter_leaves_reject_bad_input(changes, message, made):
   cfg, _, _ = made
-  cfg = config.dataclasses.replace(cfg, bias=True)
+  cfg = dataclasses.replace(cfg, bias=True)
   with pytest.raises(BadInput, match=message):
     adapters.adapter_leaves(spec(**{'kind': 'lora'} | changes), cfg)
 

@@ -1,4 +1,4 @@
-"""V-probes: what they are asked, and that they learn what states hold."""
+"""V-probes: their queries, and that they learn what states contain."""
 
 import dataclasses
 
@@ -126,7 +126,7 @@ def test_probe_learns_from_states_and_no_more(config):
 
 @pytest.mark.parametrize('task', ['can_next', 'dep'])
 def test_v_probe_logits_with_cached_texts_equal_full_texts(config, task):
-  """The heads see the states of text and name in one, cut where asked."""
+  """The heads see the states of text and name in one, cut at the query."""
   data = load_mixture(config)
   cfg = model_config(config, len(data.vocab))
   params = decoder.init(cfg, jax.random.key(0))
