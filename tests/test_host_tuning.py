@@ -13,7 +13,7 @@ import resource, sys
 import numpy as np
 from physics_lm import host_tuning
 if {keep}:
-  assert environment.keep_memory() and environment.keep_memory()
+  assert host_tuning.keep_memory() and host_tuning.keep_memory()
 def faults():
   return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 np.ones(2**22).sum()  # 32 MB

@@ -59,7 +59,7 @@ def undisturbed(tmp_path_factory):
 
 
 def interrupted(config, folder, at, monkeypatch):
-  """Trains until step `at` begins, then dies there without a word."""
+  """Trains until step `at` begins, then raises."""
   put = loader.to_devices
   calls = [0]
 

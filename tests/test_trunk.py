@@ -33,7 +33,7 @@ def trunk(tmp_path_factory):
 
 
 def test_branch_ends_where_the_lone_run_does(trunk, tmp_path, capsys):
-  """The knee is step 6 of 8; the trunk has 3, 6 and 9."""
+  """The learning rate decays from step 6 of 8; the trunk has 3, 6 and 9."""
   make, folder = trunk
   lone = make(BRANCH)
   branched = make(BRANCH | {'runtime.branch_from': str(folder)})
