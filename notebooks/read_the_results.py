@@ -23,15 +23,15 @@ import os
 import pandas as pd
 from IPython.display import Markdown
 
-from physics_lm import report, result_pages, results, sweep
+from physics_lm import claims, result_pages, results, sweep
 
 NAME = os.environ.get('EXPERIMENT', 'knowledge_extraction')
 SCALE = os.environ.get('SCALE') or next(  # else the largest that is committed
     s for s in result_pages.SCALES
-    if report.records_path(report.RESULTS, NAME, s).exists())
+    if results.records_path(results.RESULTS, NAME, s).exists())
 experiment = sweep.experiment(f'{sweep.ROOT}/experiments/{NAME}.py')
 records = results.read_records(
-    report.records_path(report.RESULTS, NAME, SCALE))
+    results.records_path(results.RESULTS, NAME, SCALE))
 pd.options.display.float_format = '{:.4g}'.format
 pd.options.display.max_colwidth = 80
 Markdown(experiment.__doc__)
@@ -72,7 +72,7 @@ experiment.figure(table)
 # runs says; claims added after the runs were seen are post hoc.
 
 # %%
-judged = report.judge(experiment, table)
+judged = claims.judge_experiment(experiment, table)
 pd.DataFrame([{
     'claim': j.claim.statement, 'source': j.claim.source,
     'paper': j.claim.paper, 'here': j.ours, 'effect [95 %]': j.interval,

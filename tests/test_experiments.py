@@ -3,6 +3,7 @@ give the committed tables; notebooks execute."""
 
 import json
 
+import jupytext
 import matplotlib
 import nbformat
 import numpy as np
@@ -126,6 +127,8 @@ def stand_ins(tmp_path, monkeypatch):
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook_executes_and_is_committed_executed(path, stand_ins):
   book = nbformat.read(path, as_version=4)
+  source = jupytext.read(path.with_suffix('.py'))
+  assert [c.source for c in book.cells] == [c.source for c in source.cells]
   cells = [c for c in book.cells if c.cell_type == 'code']
   assert all(c.execution_count for c in cells)
   assert any(c.outputs for c in cells)
