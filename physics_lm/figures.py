@@ -206,7 +206,7 @@ def curves(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str | None, y: str,
 def accuracy_by_op(ax: 'Axes', summary: 'pd.DataFrame', hue: str,
                    names: Mapping, dotted: bool = True, key: bool = True
                    ) -> None:
-  """Accuracy of whole solutions over the operations of a split's problems, a
+  """Accuracy of solutions over the operations of a split's problems, a
   line for each value of hue; dotted: of problems that occurred in training.
   For summaries of igsm_tables.solutions, by hue and split. `key`: with a
   legend."""
@@ -224,7 +224,7 @@ def accuracy_by_op(ax: 'Axes', summary: 'pd.DataFrame', hue: str,
   percent_axis(ax)
   if key:
     legend(ax, loc='lower left')
-  labels(ax, 'operations of the problem (op)', 'whole solutions correct, %',
+  labels(ax, 'operations of the problem (op)', 'solutions correct, %',
          'Accuracy by op')
 
 
