@@ -71,9 +71,10 @@ def test_bpe_is_the_same_in_another_process(tiny):
   code = '''
 from tests.conftest import TINY
 from configs import default
-from physics_lm import mixture
-c = cli.override(default.get_config(), TINY | {'data.vocab': 'bpe:400'})
-print(rows.load(c).vocab.hash)
+from physics_lm.config import override
+from physics_lm.mixture import load_mixture
+c = override(default.get_config(), TINY | {'data.vocab': 'bpe:400'})
+print(load_mixture(c).vocab.hash)
 '''
   out = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,
                        capture_output=True, text=True).stdout.split()[-1]
