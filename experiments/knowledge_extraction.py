@@ -3,13 +3,13 @@
 Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Results 1 to 3. Biographies of all
 people are trained on, questions about half of them only (P_train); we ask about
 the other half (P_test). Questions are mixed into training, or follow it as
-finetuning. The data differ in augmentation: one biography a person (bioS
-single), five wordings (multi5), shuffled sentences (permute), fullname.
+finetuning. Augmentation: one biography a person (bioS single), five wordings
+(multi5), shuffled sentences (permute), fullname.
 
-Paper (GPT-2 124M, 100,000 people; mean accuracy over six attributes on P_test,
-percent; figures 2, 3, 11), full finetuning, LoRA finetuning, mixed: single 7.5,
-9.7, 86.6; multi5 36.7, 41.0, 91.8; multi5+permute 94.6, 96.6, 95.5; with
-fullname -, 96.2, 95.7.
+Paper (GPT-2 124M, 100,000 people; P_test, mean of six attributes, percent;
+figures 2, 3, 11), full finetuning, LoRA finetuning, mixed: single 7.5, 9.7,
+86.6; multi5 36.7, 41.0, 91.8; multi5+permute 94.6, 96.6, 95.5; with fullname -,
+96.2, 95.7.
 
   python -m physics_lm.launch experiments/knowledge_extraction.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_extraction.py --scale=cpu
@@ -19,11 +19,10 @@ Predicted at `cpu`: mixed single 60, multi5+permute 70; finetuned single 12
 (birth date 27, others 8 to 10), multi5 30, multi5+permute 60 %. At `gpu`: mixed
 single 74, finetuned single 5, multi5 20, multi5+permute 60 %.
 Deviations: full finetuning with loss on answers; a name part, a value or the
-words between them are one token; small pools; 2,000 people (`gpu`: 10,000).
+words between are one token; small pools; 2,000 people (`gpu`: 10,000).
 """
 
 from configs import scales
-from configs.sizes import size
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, at_least, at_most, equal, greater
 from physics_lm.sweep import Run, pick
@@ -58,9 +57,8 @@ SCALES = {
         mixed={'steps': 3000}, pretrain={'steps': 1500}, finetune={}),
     'paper': dict(
         variants=tuple(PAPER), seeds=1,
-        common=size('gpt2') | scales.ROWS_512 | scales.PAPER_BIOS | {
-            'steps': 80_000, 'optim.warmup_steps': 1000,
-            'checkpoint.every': 2000},
+        common=scales.GPT2_BIOS | {'steps': 80_000, 'checkpoint.every': 2000,
+                                   'optim.warmup_steps': 1000},
         mixed={'data.tasks.bio.weight': 0.2, 'data.tasks.qa.weight': 0.8},
         pretrain={}, finetune=scales.PAPER_FINETUNE),
 }
