@@ -138,6 +138,7 @@ def evaluation(kind: str) -> ConfigDict:
   e.every = placeholder(int)  # steps between evaluations; None: the last only
   e.world = 'bios'  # a key of `worlds`; not used by 'loss'
   e.people = 1000  # at most, of each split ('knowledge_bits': of the world)
+  e.wordings = False  # 'extraction': also sentences in other wordings
   e.num_rows = 64  # of each task, for 'loss'
   e.tag = ''  # domain tag before each example: 'knowledge_bits', 'solutions'
   e.tasks = ''  # comma-separated, for 'manipulation'

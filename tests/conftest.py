@@ -34,6 +34,16 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
 from configs import default  # noqa: E402
 
+
+def pytest_configure(config):
+  """Compiling is most of the time of the many small tests: without XLA's
+  expensive passes it takes half as long. Drills, clusters and interop (chosen
+  by a mark) compile as a user's training does."""
+  if config.option.markexpr.startswith('not '):
+    jax.config.update('jax_disable_most_optimizations', True)
+    os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
+
+
 TINY = {
     'worlds.bios.people': 12, 'worlds.bios.first_names': 20,
     'worlds.bios.middle_names': 20, 'worlds.bios.last_names': 20,

@@ -126,6 +126,34 @@ def test_rows_are_means_of_raw_outcomes(trained, evaluator):
   assert accuracy['train'] > accuracy['test']
 
 
+def test_wordings_are_those_of_the_biography_and_all_others(trained):
+  config, _, params, _ = trained
+  config = override(config, {'worlds.bios.variant': 'multi2',
+                             'evals.extraction.wordings': True})
+  data = load_mixture(config)
+  world = data.worlds['bios']
+  evaluator = extraction.build(config, data, config.evals.extraction)
+  texts = collections.defaultdict(set)
+  for example, (_, text) in zip(evaluator.examples, evaluator.sources):
+    if text.endswith('wording'):
+      attribute, = [a for a, _ in example.answers]
+      person = example.meta['person']
+      texts[text, person, attribute].add(example.text)
+      told = ''.join(world.biography(person, v).text for v in (0, 1))
+      # All of the sentence after the subject, which is a pronoun there.
+      words = example.text.removeprefix(''.join(world.name(person)))
+      assert (words in told) == (text == 'own_wording'), (words, told)
+  for person in range(12):
+    for a in ATTRIBUTES:
+      own = world.templates_of(person, a)
+      assert len(texts['own_wording', person, a]) == 1
+      assert len(texts['other_wording', person, a]) == 5 - len(own)
+  rows = evaluator(params).rows
+  for text in ('own_wording', 'other_wording'):
+    assert find(rows, 'accuracy', text=text, person_split='train',
+                attribute='mean')['n'] == 6
+
+
 @pytest.mark.parametrize('value', [True, False])
 def test_accuracy_is_one_or_zero_when_every_token_is(
     evaluator, monkeypatch, value):

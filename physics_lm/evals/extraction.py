@@ -5,6 +5,11 @@ in the biography's own sentences, for both person splits: 'train' (people
 whose questions may be trained on) and 'test' (held out). The majority baseline
 is the accuracy of one constant answer: the most frequent value among the
 training people.
+
+With `wordings`, also how far a fact is bound to the wording that it was read
+in: a single sentence, begun right after the name, in the words of the person's
+own biography (text 'own_wording'; of multiM, of one of them) and in those of
+each template that the person has in none (text 'other_wording').
 """
 
 import collections
@@ -34,8 +39,8 @@ METRICS = {'accuracy': 'correct', 'first_token_accuracy': 'first_correct'}
 @dataclasses.dataclass(frozen=True)
 class Extraction:
   """Metrics accuracy, first_token_accuracy, and of questions
-  majority_baseline. Slices: person_split, text ('question' or 'biography'),
-  attribute (also 'mean', 'alone' and 'joined', of MEANS, and 'sized': questions
+  majority_baseline. Slices: person_split, text ('question', 'biography',
+  'own_wording' or 'other_wording'), attribute (also 'mean', 'alone' and 'joined', of MEANS, and 'sized': questions
   about SIZED, pooled), value_tokens ('all'; of SIZED also 'one' and 'more').
   n counts people, and intervals are by person."""
 
@@ -109,13 +114,29 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
       # text may help to predict it.
       texts = [dataclasses.replace(text, answers=(a,)) for a in text.answers
                ] if data.mlm_probability else [text]
-      examples += [*questions, *texts]
-      sources += [(person_split, 'question')] * len(questions) + [
-          (person_split, 'biography')] * len(texts)
+      groups = {'question': questions, 'biography': texts}
+      if spec.wordings:
+        groups |= alone(world, text.meta['person'])
+      for kind, group in groups.items():
+        examples += group
+        sources += [(person_split, kind)] * len(group)
     baselines += baseline_rows(world, person_split, count)
   return Extraction(teacher_forcing.evaluated_model(config, data),
                     config.data.batch_size, examples, sources,
                     *teacher_forcing.pack(data, examples), baselines)
+
+
+def alone(world: base.World, person: int) -> dict[str, list[base.Example]]:
+  """A person's facts as single sentences, by whether the training texts have
+  them in that wording."""
+  out = {'own_wording': [], 'other_wording': []}
+  for attribute in ATTRIBUTES:
+    own = world.templates_of(person, attribute)
+    out['own_wording'].append(world.sentence(person, attribute, min(own)))
+    out['other_wording'] += [
+        world.sentence(person, attribute, t)
+        for t in range(len(world.templates[attribute])) if t not in own]
+  return out
 
 
 def baseline_rows(world: base.World, person_split: str, count: int

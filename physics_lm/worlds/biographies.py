@@ -294,6 +294,22 @@ class Biographies:
       order = self.order_of[person, version] if self.p else np.arange(6)
     return chosen, order.tolist()
 
+  def templates_of(self, person: int, attribute: str) -> set[int]:
+    """The templates of an attribute in all of a person's biographies. Raises
+    BadInput for 'fresh', whose biographies are drawn when they are read."""
+    if self.variant.fresh:
+      raise BadInput('templates of a person of a fresh variant, wanted one with '
+                     'biographies of its own')
+    column = self.template_of[person, :, ATTRIBUTES.index(attribute)]
+    return set(column.tolist())
+
+  def sentence(self, person: int, attribute: str, template: int) -> Example:
+    """One sentence that begins with the full name."""
+    between, after = self.templates[attribute][template]
+    return Example((*self.name(person), between, self.value(person, attribute),
+                    after), ((attribute, 4),), (4,),
+                   {'person': person, 'attribute': attribute})
+
   def subject(self, person: int, sentence: int) -> tuple[str, ...]:
     """The pieces of the subject of sentence 0 .. 5."""
     if sentence < self.variant.reverse:
