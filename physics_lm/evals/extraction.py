@@ -40,9 +40,10 @@ METRICS = {'accuracy': 'correct', 'first_token_accuracy': 'first_correct'}
 class Extraction:
   """Metrics accuracy, first_token_accuracy, and of questions
   majority_baseline. Slices: person_split, text ('question', 'biography',
-  'own_wording' or 'other_wording'), attribute (also 'mean', 'alone' and 'joined', of MEANS, and 'sized': questions
-  about SIZED, pooled), value_tokens ('all'; of SIZED also 'one' and 'more').
-  n counts people, and intervals are by person."""
+  'own_wording' or 'other_wording'), attribute (also 'mean', 'alone' and
+  'joined', of MEANS, and 'sized': questions about SIZED, pooled), value_tokens
+  ('all'; of SIZED also 'one' and 'more'). n counts people, and intervals are by
+  person."""
 
   cfg: ModelConfig
   batch_size: int

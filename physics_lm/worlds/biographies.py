@@ -298,8 +298,8 @@ class Biographies:
     """The templates of an attribute in all of a person's biographies. Raises
     BadInput for 'fresh', whose biographies are drawn when they are read."""
     if self.variant.fresh:
-      raise BadInput('templates of a person of a fresh variant, wanted one with '
-                     'biographies of its own')
+      raise BadInput('templates of a person of a fresh variant, wanted one '
+                     'with biographies of its own')
     column = self.template_of[person, :, ATTRIBUTES.index(attribute)]
     return set(column.tolist())
 
