@@ -129,7 +129,8 @@ def task(world: str, split: str, weight: float,
 
 
 def evaluation(kind: str) -> ConfigDict:
-  """Keys of one evaluation; every one runs after the last step."""
+  """Keys of one evaluation; every one runs after the last step. A run adds one
+  with evals.NAME.kind."""
   e = ConfigDict()
   # 'loss', 'extraction', 'grammar', 'knowledge_bits', 'manipulation',
   # 'p_probe', 'q_probe', 'v_probe', 'solutions', 'best_of_n' or

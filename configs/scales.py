@@ -87,6 +87,12 @@ PAPER_SOLUTIONS = {'evals.reasoning.num_problems': 4096,
                    'evals.reasoning.max_new_tokens': 2048}
 
 
+# Hundreds of names: learning rate x weight decay x steps / 2 is 4.5.
+Q_PROBE = {f'evals.q_probe.{k}': v for k, v in {
+    'kind': 'q_probe', 'names': False, 'rank': 16, 'batch': 100, 'steps': 300,
+    'weight_decay': 3.0}.items()}
+
+
 def evals(names: tuple[str, ...], **values) -> dict:
   """Overrides: the same keys of several evaluations."""
   return {f'evals.{name}.{k}': v for name in names for k, v in values.items()}

@@ -55,8 +55,15 @@ def load_config(path: str) -> ConfigDict:
 
 def override(config: ConfigDict, changes: dict) -> ConfigDict:
   """A locked copy with {'dotted.path': value} applied, strictly: an unknown
-  key or a value of another type raises BadInput."""
+  key or a value of another type raises BadInput. 'evals.NAME.kind' of a new
+  name adds an evaluation, whose other keys may be set as well."""
   config = copy.deepcopy(config)  # placeholders keep their types
+  for path, kind in changes.items():
+    keys = path.split('.')
+    if keys[0] == 'evals' and keys[2:] == ['kind'] and (
+        keys[1] not in config.evals):
+      with config.unlocked():
+        config.evals[keys[1]] = default.evaluation(kind)
   for path, value in changes.items():
     keys = path.split('.')
     leaf, node = keys[-1], config

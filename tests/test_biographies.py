@@ -11,6 +11,7 @@ from physics_lm import vocab
 from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.worlds import base, biographies
+from physics_lm.worlds.translation import translate
 
 MORE = ['single_couple5', 'multi5_couple', 'fresh_permute', 'fresh_couple',
         'multi5_reverse1', 'multi2_reverse2', 'multi5_reverse6',
@@ -119,6 +120,39 @@ def test_reverse_variants_name_the_person_late():
       w.entry(0)
   # The world before there were reversed texts has the same vocabulary.
   assert ' The person' not in set(world(5).pieces())
+
+
+@pytest.mark.parametrize('variant', ['single', 'multi2_permute2_fullname'])
+def test_bilingual_variants_add_translations_in_disjoint_words(variant):
+  plain, w = (world(40, variant=v) for v in (variant, f'{variant}_bilingual'))
+  texts = plain.versions
+  assert w.versions == 2 * texts
+  values = {v for a in biographies.ATTRIBUTES[1:] for v in w.lists[a]}
+  assert not values & set(map(translate, values))
+  for person in range(40):
+    name = ''.join(w.name(person))
+    for v in range(texts):
+      first, second = (w.biography(person, i) for i in (v, v + texts))
+      assert first == plain.biography(person, v)  # nothing else changes
+      for example in (first, second):
+        assert example.text.startswith(name)
+        assert w.check_biography(person, example.text).correct
+      assert not plain.check_biography(person, second.text).correct
+      for attribute, at in second.answers:
+        assert second.pieces[at] == translate(w.value(person, attribute))
+  spoiled = second.text.replace(translate(w.value(39, 'major')), ' Xyz')
+  assert not w.check_biography(39, spoiled).correct
+  for kind in ('word', 'piece'):  # both vocabularies know the new words
+    v = vocab.make_vocab(kind, w.pieces())
+    ids = [t for piece in second.pieces for t in v.encode(piece)]
+    assert v.decode(ids) == second.text
+  # Templates are drawn anew: a biography is no word-by-word translation.
+  assert any(translate(w.biography(k, 0).text.removeprefix(''.join(w.name(k))))
+             != w.biography(k, texts).text.removeprefix(''.join(w.name(k)))
+             for k in range(40))
+  assert w.entropy() == pytest.approx(plain.entropy() + math.log(2), abs=0.02)
+  with pytest.raises(BadInput, match='bilingual'):
+    world(5, variant='fresh_bilingual')
 
 
 def test_fresh_biographies_are_pure_and_never_repeat():

@@ -538,6 +538,17 @@ def test_flags_that_are_wrong_say_what_was_wanted(flags, message):
   assert message in str(e.value)
 
 
+def test_a_kind_adds_an_evaluation():
+  config, _ = parse_config([
+      'train', '--config=configs/biographies.py:single', '--workdir=/x',
+      '--config.evals.q_probe.steps=5', '--config.evals.q_probe.kind=q_probe'])
+  assert config.evals.q_probe.steps == 5 and len(config.evals) == 3
+  assert config.evals.q_probe.kind == 'q_probe'
+  with pytest.raises(BadInput, match='nearest'):
+    parse_config(['train', '--config=configs/biographies.py:single',
+                  '--workdir=/x', '--config.evals.q_probe.steps=5'])
+
+
 def test_flags_are_read_by_type():
   config, workdir = parse_config([
       'train', '--config', 'configs/biographies.py:single', '--workdir', '/x',

@@ -14,13 +14,15 @@ their own; `fresh` draws new templates for every example (Part 3.3's bioS, with
 major, employer and its city (Part 3.1, appendix A.1.1). `_fullname` repeats the
 name in every sentence, instead of a pronoun after the first. `_reverseR` has
 the name first in sentence R + 1, "The person" before that, and for R = 6 the
-name in a seventh sentence (Part 3.2, section 5). SIXTEEN are Part 3.1's 16 data
-sets. Version m of a person is the same in every multiM, and person i the same
-for any number of people. Worlds with disjoint ranges (person_offset) share no
-people: the celebrities and the minority of Part 3.1, section 6. With `zipf_a`
-above 0, a biography is of the split's person i with probability ~ (i + 1)^-(1 +
-zipf_a), and its version is uniform; both follow from the index alone (zipf.py).
-Questions are uniform over people.
+name in a seventh sentence (Part 3.2, section 5). `_bilingual` adds as many
+biographies, with templates and orders of their own, in a second language
+(translation.py); names and questions stay in the first. SIXTEEN are Part 3.1's
+16 data sets. Version m of a person is the same in every multiM, and person i
+the same for any number of people. Worlds with disjoint ranges (person_offset)
+share no people: the celebrities and the minority of Part 3.1, section 6. With
+`zipf_a` above 0, a biography is of the split's person i with probability ~ (i +
+1)^-(1 + zipf_a), and its version is uniform; both follow from the index alone
+(zipf.py). Questions are uniform over people.
 
 Left out: bioR (it needs a language model to write it). Ours are the lists of
 names and values and the templates; their sizes are the paper's, except 50
@@ -33,6 +35,7 @@ at random, which is equivalent because people are independent.
 import functools
 import math
 import re
+from collections.abc import Callable
 from importlib import resources
 from typing import NamedTuple
 
@@ -49,6 +52,7 @@ from physics_lm.worlds.base import (
   generator_key,
   mix_bits,
 )
+from physics_lm.worlds.translation import translate
 
 VERSION = 1
 ATTRIBUTES = ('birth_date', 'birth_city', 'university', 'major', 'employer',
@@ -80,7 +84,7 @@ DRAWS = 1 << 20  # mean examples of a version when zipf_a > 0
 LISTED_DATES = 500  # up to so many dates, each is a piece
 _VARIANT = re.compile(r'(?:single|multi(\d+)|(fresh))'
                       r'(?:_(permute|couple)(\d+)?)?'
-                      r'(?:(_fullname)|_reverse([1-6]))?')
+                      r'(?:(_fullname)|_reverse([1-6]))?(_bilingual)?')
 
 
 class Variant(NamedTuple):
@@ -92,6 +96,7 @@ class Variant(NamedTuple):
   couples: bool
   reverse: int  # sentences before the name; 0: it comes first
   fresh: bool
+  bilingual: bool
 
 
 def parse_variant(name: str) -> Variant:
@@ -99,13 +104,16 @@ def parse_variant(name: str) -> Variant:
   match = _VARIANT.fullmatch(name)
   m = int(match[1] or 1) if match else 0
   p = int(match[4] or 1) if match and match[3] else 0
-  if not m or (match[4] and not p) or (match[2] and p > 1):
+  if not m or (match[4] and not p) or (match[2] and p > 1) or (
+      match[7] and (match[2] or match[6])):
     raise BadInput(
         f'unknown variant {name!r}; wanted single, multiM or fresh, then '
         '_permute or _permuteP (or _couple, _coupleP), then _fullname or '
-        '_reverse1 to _reverse6, as in multi5_permute_fullname')
-  return Variant(FRESH if match[2] else m, p, bool(match[5]),
-                 match[3] == 'couple', int(match[6] or 0), bool(match[2]))
+        '_reverse1 to _reverse6, as in multi5_permute_fullname, then '
+        '_bilingual (of neither fresh nor _reverseR)')
+  return Variant(
+      FRESH if match[2] else m, p, bool(match[5]), match[3] == 'couple',
+      int(match[6] or 0), bool(match[2]), bool(match[7]))
 
 
 @functools.cache
@@ -155,7 +163,9 @@ class Biographies:
     self.n, self.seed = config.people, seed
     self.variant = v = parse_variant(c.variant)
     self.m, self.p, self.fullname = v.m, v.p, v.fullname
-    self.versions = self.m * max(self.p, 1)
+    # Biographies of a person; those from first_language on are translations.
+    self.first_language = self.m * max(self.p, 1)
+    self.versions = self.first_language * (1 + v.bilingual)
     self._count, self._draw_key = c.templates, mix_bits(seed, 5)
     self.names = tuple(
         tuple(' ' + s for s in _pool(f'{part}_names.txt', count))
@@ -193,11 +203,17 @@ class Biographies:
     self.template_of = np.stack([
         generator(seed, 'template', i).integers(
             0, c.templates, (n, 6), dtype=np.uint8)[own]
-        for i in range(self.m)], 1)
+        for i in self._draws(self.m)], 1)
     if self.p:
       self.order_of = np.stack([
           _orders(generator(seed, 'order', i), n, v.couples)[own]
-          for i in range(self.versions)], 1)
+          for i in self._draws(self.first_language)], 1)
+
+  def _draws(self, count: int) -> list[int]:
+    """Indices of the draws of `count` templates or orders, and of as many in
+    the second language: the first ones are those of the variant without."""
+    second = range(FRESH, FRESH + count) if self.variant.bilingual else ()
+    return [*range(count), *second]
 
   @staticmethod
   def _templates(attribute: str, count: int) -> tuple[tuple[str, str], ...]:
@@ -233,6 +249,7 @@ class Biographies:
                      max(self.p, 1), 1)
     if self.p:
       code = code * 6**6 + self.order_of[own] @ 6**np.arange(6)
+    code[:, self.first_language:] += 1 << 60  # never alike
     # Versions with the same templates and order are one text.
     alike = (code[:, :, None] == code[:, None]).sum(-1)
     of_version = math.log(self.versions) - np.log(alike).mean(-1)
@@ -263,17 +280,18 @@ class Biographies:
     return self.question(person, ATTRIBUTES[which])
 
   def biography(self, person: int, version: int) -> Example:
-    """Version `version` (0 .. M*P-1) of a person's six sentences."""
+    """Version `version` (0 .. M*P-1, bilingual: .. 2*M*P-1) of a person's six
+    sentences."""
     chosen, order = self._version(person, version)
+    say = translate if version >= self.first_language else str
     pieces, answers = [], []
     for sentence, a in enumerate(order):
       attribute = ATTRIBUTES[a]
       between, after = self.templates[attribute][chosen[a]]
-      pieces += self.subject(person, sentence)
-      pieces.append(between)
+      pieces += self.subject(person, sentence, say)
+      pieces.append(say(between))
       answers.append((attribute, len(pieces)))
-      pieces.append(self.value(person, attribute))
-      pieces.append(after)
+      pieces += [say(self.value(person, attribute)), say(after)]
     if self.variant.reverse == 6:
       pieces += [NAMING, *self.name(person), '.']
     return Example(tuple(pieces), tuple(answers),
@@ -300,8 +318,8 @@ class Biographies:
     if self.variant.fresh:
       raise BadInput('templates of a person of a fresh variant, wanted one '
                      'with biographies of its own')
-    column = self.template_of[person, :, ATTRIBUTES.index(attribute)]
-    return set(column.tolist())
+    column = ATTRIBUTES.index(attribute)
+    return set(self.template_of[person, :self.m, column].tolist())
 
   def sentence(self, person: int, attribute: str, template: int) -> Example:
     """One sentence that begins with the full name."""
@@ -310,13 +328,15 @@ class Biographies:
                     after), ((attribute, 4),), (4,),
                    {'person': person, 'attribute': attribute})
 
-  def subject(self, person: int, sentence: int) -> tuple[str, ...]:
-    """The pieces of the subject of sentence 0 .. 5."""
+  def subject(self, person: int, sentence: int,
+              say: Callable[[str], str] = str) -> tuple[str, ...]:
+    """The pieces of the subject of sentence 0 .. 5; `say` is str or translate.
+    """
     if sentence < self.variant.reverse:
       return UNNAMED
     if self.fullname or sentence == self.variant.reverse:
       return self.name(person)
-    return (PRONOUNS[self.pronoun_of[person]],)
+    return (say(PRONOUNS[self.pronoun_of[person]]),)
 
   def question(self, person: int, attribute: str) -> Example:
     """A question and its answer, 'value.' with the full stop."""
@@ -380,6 +400,11 @@ class Biographies:
     if self.variant.reverse:  # no other variant has these pieces
       yield from (*UNNAMED, NAMING)
     yield from (*QUESTIONS.values(), *ENDINGS.values(), '.', ',')
+    yield from self._sentence_pieces()
+    if self.variant.bilingual:
+      yield from map(translate, (*PRONOUNS, *self._sentence_pieces()))
+
+  def _sentence_pieces(self):
     for pairs in self.templates.values():
       for pair in pairs:
         yield from pair
@@ -415,7 +440,16 @@ class Biographies:
 
   def check_biography(self, person: int, text: str) -> CheckResult:
     """Checks a text from scratch: six sentences, each a known template with the
-    person's value, every attribute once, subjects as in the variant."""
+    person's value, every attribute once, subjects as in the variant; of a
+    bilingual variant, all in one of the languages."""
+    result = self._check_biography(person, text, str)
+    if self.variant.bilingual and not result.correct:
+      second = self._check_biography(person, text, translate)
+      return second if second.correct else result
+    return result
+
+  def _check_biography(self, person: int, text: str,
+                       say: Callable[[str], str]) -> CheckResult:
     rest, order = text, []
     if self.variant.reverse == 6:
       end = NAMING + ''.join(self.name(person)) + '.'
@@ -423,16 +457,17 @@ class Biographies:
         return CheckResult(False, f'the end is {rest[-30:]!r}, wanted {end!r}')
       rest = rest.removesuffix(end)
     while rest:
-      subject = ''.join(self.subject(person, len(order)))
+      subject = ''.join(self.subject(person, len(order), say))
       if not rest.startswith(subject):
         return CheckResult(False, f'sentence {len(order) + 1} begins '
                            f'{rest[:30]!r}, wanted {subject!r}')
       rest = rest.removeprefix(subject)
-      found = [(len(between + value + after), attribute)
+      found = [(len(sentence), attribute)
                for attribute, pairs in self.templates.items()
-               for value in [self.value(person, attribute)]
                for between, after in pairs
-               if rest.startswith(between + value + after)]
+               for sentence in [say(between + self.value(person, attribute)
+                                    + after)]
+               if rest.startswith(sentence)]
       if not found:
         return CheckResult(False, f'no sentence of this person: {rest[:60]!r}')
       length, attribute = max(found)

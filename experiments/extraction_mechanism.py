@@ -1,0 +1,150 @@
+"""What decides whether mixed training makes knowledge extractable?
+
+Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316): mixed training extracts knowledge
+from one biography per person, QA finetuning does not. No paper says when mixed
+training does. Around one recipe (compact bioS single, 500 people, 17 exposures)
+we vary one quantity at a time. Between two exposures, weight decay shrinks a
+weight by exp(-x), x = learning rate x weight decay x steps ~ weight decay x
+people. Is a fact bound to its wording? We also ask in a single sentence after
+the name, in the biography's wording (own) or another template's (other).
+
+  python -m physics_lm.launch experiments/extraction_mechanism.py --scale=cpu
+  python -m physics_lm.report experiments/extraction_mechanism.py --scale=cpu
+
+Seen on seed 7 (not reported), decay 0.1, 1 and 3: questions on P_test 25, 42,
+65 %, own wording 53, 66, 64, other 30, 47, 60. Predicted: decay 0 as 0.1, 10
+below 3; templates 1 to 30: 50, 42, 30, 20; width 64 to 192: 25, 42, 50; people
+250 to 1,000: 30, 42, 50, with decay x people fixed 40, 42, 45; ten templates,
+single to multi5+permute: 30, 40, 50, 50; questions follow the other wording.
+"""
+
+from configs import scales
+from physics_lm import claims, figures, results
+from physics_lm.sweep import Run, pick
+
+BASE = {'decay': 1.0, 'templates': 3, 'width': 128, 'people': 500,
+        'variant': 'single'}
+KEYS = {'decay': 'optim.weight_decay', 'templates': 'worlds.bios.templates',
+        'width': 'model.width', 'people': 'worlds.bios.people'}
+AXES = {  # points that differ from BASE in one quantity
+    'weight decay': [{'decay': x} for x in (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)],
+    'templates': [{'templates': x} for x in (1, 3, 10, 30)],
+    'width': [{'width': x} for x in (64, 128, 192)],
+    'people': [{'people': x} for x in (250, 500, 1000)],
+    'people, weight decay 500 / people': [
+        {'people': x, 'decay': 500 / x} for x in (250, 500, 1000)],
+    'biographies per person, 10 templates': [
+        {'variant': v, 'templates': 10} for v in (
+            'single', 'multi2', 'multi5', 'multi5_permute')]}
+DECAY, TEMPLATES, WIDTH, PEOPLE, PRODUCT, VARIANT = AXES
+PLACES = [(axis, str(next(iter(p.values()))), p)
+          for axis, line in AXES.items() for p in line]
+TEXTS = {'biography': 'inside the biography', 'q_probe': 'Q-probe on the name',
+         'own_wording': 'sentence, own wording', 'question': 'question',
+         'other_wording': 'sentence, other wording'}
+SCALES = {'smoke': dict(axes=(TEMPLATES,), seeds=1, common=scales.SMOKE_TINY | {
+              'evals.q_probe.steps': 2}),
+          'cpu': dict(axes=tuple(AXES), seeds=3, common={})}
+
+
+def points(axes) -> list[dict]:
+  """The points of some axes, each once."""
+  every = [BASE | p for a in axes for p in AXES[a]]
+  return [p for i, p in enumerate(every) if p not in every[:i]]
+
+
+def runs(scale: str) -> list[Run]:
+  """Every (seed, point), with as many exposures of each biography."""
+  s = pick(SCALES, scale)
+  return [Run(f'configs/biographies.py:compact_{p["variant"]}',
+              {k: p[name] for name, k in KEYS.items()} | scales.Q_PROBE | {
+                  'steps': round(1.25 * p['people']),
+                  'evals.extraction.wordings': True}
+              | s['common'] | scales.seeds(seed), p | {'seed': seed})
+          for seed in range(s['seeds']) for p in points(s['axes'])]
+
+
+def table(records):
+  """A row a run and axis that it lies on, P_test, percent: accuracy by text
+  (TEXTS), `trained`: of training questions; `value` on the axis."""
+  import pandas as pd
+  one = {'attribute': 'mean', 'value_tokens': 'all', 'person_split': 'test'}
+  columns = {t: ('extraction', one | {'text': t}) for t in TEXTS} | {
+      'trained': ('extraction', one | {'person_split': 'train',
+                                       'text': 'question'}),
+      'q_probe': ('q_probe', {'person_split': 'test', 'target': 'whole',
+                              'position': 'all'})}
+  df = results.wide(records, 'extraction', ('majority_baseline',), where=one,
+                    percent=True)
+  for name, (evaluation, where) in columns.items():
+    df = results.beside(df, results.wide(
+        records, evaluation, {name: 'accuracy'}, (), where, True), name)
+  df['binding'] = df.own_wording - df.other_wording
+  return pd.concat([claims.select(df, BASE | p).assign(axis=axis, value=value)
+                    for axis, value, p in PLACES], ignore_index=True)
+
+
+def summary(df):
+  """Means by axis and value on it."""
+  return results.summarise(df, ['axis', 'value', *BASE], [
+      *TEXTS, 'trained', 'binding', 'majority_baseline'])
+
+
+def figure(df):
+  """A panel for each axis; questions against the other wording, all points."""
+  s = summary(df)
+  fig, axes = figures.grid(4, 2, width=3.1, height=2.9, sharey=True)
+  *_, last, key = axes.flat
+  for ax, axis in zip(axes.flat, AXES):
+    rows = s[s.axis == axis]
+    for text, name, colour in zip(TEXTS, TEXTS.values(), figures.COLOURS):
+      figures.curves(ax, rows.assign(at=range(len(rows))), 'at', None, text,
+                     color=colour, label=name)
+    ax.set_xticks(range(len(rows)), rows.value.str.replace('_', '\n+'))
+    figures.percent_axis(ax)
+    figures.labels(ax, axis, 'correct, %')
+  figures.scatter(last, s, 'other_wording', 'question')
+  figures.diagonal(last, 100)
+  figures.labels(last, 'sentence alone, other wording, %', 'question, %')
+  key.set_axis_off()
+  figures.legend(key, handles=axes[0, 0].lines, loc='center')
+  figures.finish(
+      fig, 'Mixed training: what makes knowledge extractable', f'P_test, '
+      f'{figures.seeds_note(s)}. Where not varied: weight decay 1, 3 templates '
+      'per attribute, width 128, 500 people, one biography per person.')
+  return fig
+
+
+def claim(id: str, statement: str, *cases: tuple, column: str = 'question',
+          rule: claims.Rule | None = None, **kwargs) -> claims.Claim:
+  """A claim of ours, of cells (axis, value on it); greater() by default."""
+  cells = tuple(tuple({'axis': a, 'value': v} for a, v in c) for c in cases)
+  guess = {'baseline': 'majority_baseline'} if column == 'question' else {}
+  return claims.Claim(id, statement, 'ours', 'not in the paper', cells,
+               rule or claims.greater(), column, **guess, **kwargs)
+
+
+ALL = tuple((axis, value) for axis, value, _ in PLACES)
+LOW, MID, HIGH = ((DECAY, x) for x in ('0.1', '1.0', '3.0'))
+CLAIMS = (
+    claim('questions_fitted', 'At all points, at least 95 % of the training '
+          'questions are answered', *((c,) for c in ALL), column='trained',
+          rule=claims.at_least(95)),
+    claim('decay_helps', 'Weight decay 3 > 1 > 0.1', (HIGH, MID), (MID, LOW),
+          headline=True),
+    claim('decay_unbinds', 'Own minus other wording: weight decay 0.1 > 3',
+          (LOW, HIGH), column='binding'),
+    claim('few_templates', 'One template per attribute > ten',
+          ((TEMPLATES, '1'), (TEMPLATES, '10'))),
+    claim('width_helps', 'Width 192 > 64', ((WIDTH, '192'), (WIDTH, '64'))),
+    claim('more_people', '1,000 people > 250', ((PEOPLE, '1000'),
+                                                (PEOPLE, '250'))),
+    claim('product_decides', 'Weight decay x people fixed: 1,000 people are '
+          'within 10 points of 250', ((PRODUCT, '1000'), (PRODUCT, '250')),
+          rule=claims.equal(10)),
+    claim('augmentation_helps', 'Ten templates: multi5+permute > single',
+          ((VARIANT, 'multi5_permute'), (VARIANT, 'single'))),
+    claim('as_another_wording', 'Questions correlate with sentences in another '
+          'wording over all points (r at least 0.9)', tuple(
+              c for c in ALL if c[0] != VARIANT), headline=True,
+          rule=claims.correlated(.9, 'other_wording')))
