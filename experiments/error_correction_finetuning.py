@@ -127,8 +127,8 @@ MORE = '5 seeds of 7M tokens where no problem recurs: 10 core-minutes a run'
 SAME = dict(source='Part 2.2, Result 6', rule=GreaterPaired(0.0), baseline=0,
             decided_by=MORE)
 CLAIMS = (
-    above('low_rank_hurts', 'LoRA of the lowest rank on retry data lowers the '
-          'accuracy of an error-free model', a=BEFORE, b=LOW,
+    above('low_rank_hurts', "Finetuning on retry data by LoRA of the lowest "
+          "rank lowers an error-free model's accuracy", a=BEFORE, b=LOW,
           values=(77.7, 63.3), **SAME),
     above('retry_pretraining_above_lora', 'Pretraining on retry data > LoRA of '
           'the highest rank on it', a=START, b=HIGH, values=(91.6, 78.8),

@@ -120,9 +120,9 @@ R7, MORE = 'Part 3.2, Result 7', {
     'baseline': 'majority_baseline',
     'decided_by': '10 seeds at `cpu` scale: 30 core-minutes'}
 CLAIMS = (
-    Claim('inverse_search_fails', 'Inverse search fails when biographies start '
-          'with the name: each of six tasks is at most 2 points above the '
-          'majority baseline', R7, 'about 0 %',
+    Claim('inverse_search_fails', 'Biographies that start with the name: naming'
+          ' the person is at most 2 points above the majority baseline, in all '
+          'six tasks', R7, 'about 0 %',
           tuple((CELLS[ORDINARY, t], CELLS[ORDINARY, t] | {
               'column': 'majority_baseline'}) for t in SCALES['cpu']['tasks']),
           claims.exceeds_by_at_most(2), control=(CELLS[LAST, 'all_first'],

@@ -34,7 +34,7 @@ BARS = (  # CoT in training, column, the paper's numbers in that order
 ONE, TWO, BOTH = tuple(LABELS)[:3], tuple(LABELS)[3:], (False, True)
 EACH = tuple((t,) for t in (*LABELS, 'luck_mod20', 'day_rank', 'day_minus'))
 NO_QA, FEW = {'data.tasks.qa.weight': 0.0}, {'worlds.bios.train_people': 10_000}
-GUESS = 'majority_baseline'
+GUESS, SEEDS = 'majority_baseline', 'about 20 seeds, four core-minutes each'
 COLUMNS = ('acc_no_cot', 'acc_cot', 'cot_fact_acc', GUESS, 'predicted_acc')
 SCALES = {  # condition, tasks trained together, CoT, changes of base, tasks
     'smoke': dict(seeds=1, arms=(('main', ((ONE[0], TWO[2]),), BOTH, {}, {}),)),
@@ -111,39 +111,39 @@ def _fails(id: str, what: str, paper: str, *tasks) -> Claim:
                control=tuple(_at(t, True, 'acc_cot') for t in tasks))
 
 
-def _about(who: str, tasks: tuple, decided: str, *papers: str) -> tuple:
+def _about(about: str, tasks: tuple, decided: str, *papers: str) -> tuple:
+  who = about.split()[0]
   cot, predicted, only_train = ([_at(t, True, c) for t in tasks] for c in (
       'acc_cot', 'predicted_acc', 'acc_no_cot'))
   more = dict(source='Part 3.2, Result 4', baseline=GUESS, decided_by=decided,
               control=(_at(tasks, True, 'acc_cot'),))
   return (
-      _fails(f'no_cot_{who}', f'Mean of {who}-person tasks', papers[0], tasks),
-      Claim(f'predicted_{who}', f'Each {who}-person task, CoT: within 5 points '
+      _fails(f'no_cot_{who}', f'Mean of tasks on {about}', papers[0], tasks),
+      Claim(f'predicted_{who}', f'Each task on {about}, CoT: within 5 points '
             'of h + (1 - h) baseline', paper=papers[1], rule=equal(5),
             cells=tuple(zip(cot, predicted)), **more),
-      Claim(f'cot_helps_{who}', f'Each {who}-person task: CoT > no CoT in the '
-            'test', paper=papers[2], rule=greater(), paper_effect=62.3,
+      Claim(f'cot_helps_{who}', f'Each task on {about}: answers with CoT > '
+            'without', paper=papers[2], rule=greater(), paper_effect=62.3,
             cells=tuple(zip(cot, only_train)), headline=who == 'one', **more),
-      Claim(f'cot_train_{who}', f'Mean of {who}-person tasks: CoT in training '
+      Claim(f'cot_train_{who}', f'Mean of tasks on {about}: CoT in training '
             'only adds at most 5 points', rule=exceeds_by_at_most(5),
             paper=papers[3], cells=(_at(tasks, True), _at(tasks)), **more))
 
 
-SEEDS = 'some 20 seeds, kept: four core-minutes each'
 CLAIMS = (
-    *_about('one', ONE, SEEDS, '23.6 % (chance 20)', '86.4 % (predicted 87.6)',
-            '86.4 vs 24.1 %', '24.1 vs 23.6 %'),
-    *_about('two', TWO, 'the gpu scale', 'about chance for majors',
+    *_about('one person', ONE, SEEDS, '23.6 % (chance 20)',
+            '86.4 % (predicted 87.6)', '86.4 vs 24.1 %', '24.1 vs 23.6 %'),
+    *_about('two people', TWO, 'the gpu scale', 'about chance for majors',
             '61.5 % (predicted 64.2)', 'better', 'no help'),
     _fails('luck_rank', 'Luckier major', 'about chance, 50 %', 'luck_rank'),
-    _fails('luck_mod20', 'Luck mod 20', 'drawn, no digits', 'luck_mod20'),
-    _fails('day', 'Later day', 'drawn, no digits', 'day_rank', 'day_minus'),
+    _fails('luck_mod20', 'Luck mod 20', 'in a figure only', 'luck_mod20'),
+    _fails('day', 'Later day', 'in a figure only', 'day_rank', 'day_minus'),
     *(Claim(f'{t}_people', f'{what} with {n:,} people, no CoT: {v} ± 10 %',
             'Part 3.2, Result 3', f'{v} %', (_at(t, train_people=n, condition=(
                 'main', 'few people')),), between(v - 10, v + 10))
       for t, what, n, v in (('month_mod2', 'Even month', 10_000, 75),
                             ('month_rank', 'Later month', 50_000, 85))),
-    Claim('qa_toggled', 'CoT, mean of one-person tasks: QA changes less than 5',
+    Claim('qa_toggled', 'CoT, tasks on one person: QA changes < 5 points',
           'Part 3.2, Result 5', 'no change', (_at(ONE, True, 'acc_cot'), _at(
               ONE, True, 'acc_cot', condition='QA toggled')), equal(5),
           baseline=GUESS, decided_by=SEEDS),

@@ -125,12 +125,12 @@ CLAIMS = (
           'within 10 points of single retrieval', 'Part 3.2, Result 1',
           'near 100 %', tuple((_cell(t), SINGLE) for t in (
               CITY_COMPANY, COMPANY_CITY)), greater(-10),
-          decided_by='some eight seeds, kept: two core-minutes each', **GUESS),
+          decided_by='about eight seeds, two core-minutes each', **GUESS),
     Claim('fixed_order', 'Company always before its city: company then city > '
           'city then company', 'Part 3.2, Result 1', 'drops drastically',
           (_cell(COMPANY_CITY, 'fixed_order'),
            _cell(CITY_COMPANY, 'fixed_order')), greater(),
-          decided_by='some ten seeds, kept: two core-minutes each', **GUESS),
+          decided_by='about ten seeds, two core-minutes each', **GUESS),
     Claim('year_alone', 'Birth date > birth year alone', 'Part 3.2, Result 2',
           'near 100 % vs poor', (DATE, _cell('birth_year')), greater(),
           decided_by=DATES, **GUESS),

@@ -122,8 +122,8 @@ MORE = '5 seeds and 1,000 problems not in training: 15 core-minutes a run'
 SAME = dict(rule=claims.GreaterPaired(0.0), decided_by=MORE)
 HELPS = SAME | dict(source='Part 2.2, Result 2', baseline=0)
 CLAIMS = (
-    Claim('beams_no_effect', '16 beams change accuracy by less than 2 points',
-          'Part 2.2, Result 2', '77.8 vs 76.8 %', (BEAM, NONE),
+    Claim('beams_no_effect', '16 beams and greedy decoding differ by less than '
+          '2 points', 'Part 2.2, Result 2', '77.8 vs 76.8 %', (BEAM, NONE),
           claims.equal(2), baseline=0, decided_by=MORE),
     Claim('probe_knows_can_next', 'can_next probe: at least 90 % of random '
           'quantities (balanced)', 'Part 2.2, Result 1', 'about 99 %',

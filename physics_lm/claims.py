@@ -8,8 +8,8 @@ seed. From the cells follows an effect (a difference, a ratio, a mean) with its
   direction only  supported, but the effect is less than half of the paper's
   contradicted    the interval lies wholly on the other side
   inconclusive    the interval holds both
-  at floor        no cell is above the baseline, or the claim could not have
-                  failed and did not: nothing is tested
+  at floor        no cell is above the baseline, all values are 0, or the
+                  claim could not have failed and did not: nothing is tested
   not run         a cell (or a control) is missing or has fewer than three
                   seeds
 
@@ -20,7 +20,8 @@ interval of their difference lies inside a margin, never because a difference
 was not found.
 
 `held` is the older rule of the first experiments, fixed before their runs:
-means against a number, or a difference against two standard errors.
+means against a number, or a difference against two standard errors. In prose:
+docs/claims.md.
 """
 
 import dataclasses
@@ -158,6 +159,7 @@ class Rule:
   low: float = -math.inf
   high: float = math.inf
   strict = False  # whether the effect must lie above `low`, not at it
+  trivial = 0.0  # the bound of a mere order of cells
   compares = True  # cells with one another, not with a number
 
   def effect(self, cells: Sequence[Sample]) -> Effect:
@@ -262,6 +264,8 @@ class AboveByError(Bound):
 
 class Ratio(Rule):
   """The first cell over the second lies between two factors."""
+
+  trivial = 1.0
 
   def effect(self, cells):
     return ratio(*cells)
@@ -408,7 +412,7 @@ class Claim:
   column: str = 'accuracy'
   unit: str = '%'
   baseline: Any = None  # a column or a number: what no effect looks like
-  control: tuple = ()  # cells that must be above the baseline
+  control: tuple = ()  # cells that must be above the baseline (0 by default)
   paper_effect: Any = None  # in the effect's unit; a tuple: of each case
   quorum: int | None = None
   post_hoc: bool = False  # written after looking at the runs
@@ -420,6 +424,19 @@ class Claim:
     """The cells of each case."""
     first = self.cells[0] if self.cells else None
     return self.cells if isinstance(first, tuple) else (self.cells,)
+
+  @property
+  def threshold(self) -> str:
+    """Whose the rule's bound is: 'paper' where the paper states the same one
+    ('at least 2'), 'ours' elsewhere, '' where nothing but a sign or order is
+    claimed or the paper has no such number."""
+    bounds = [(name, x) for name, x in (
+        ('at least', self.rule.low), ('at most', self.rule.high))
+              if math.isfinite(x) and x != self.rule.trivial]
+    if self.paper.startswith(('not ', 'our ')) or not (bounds or self.quorum):
+      return ''
+    stated = {f'{name} {x:g}' for name, x in bounds}
+    return 'paper' if self.paper.removesuffix(' %') in stated else 'ours'
 
   def of_case(self, i: int) -> 'Claim':
     """The claim with the paper's effect of its case i."""
@@ -632,16 +649,21 @@ def _with_size(claim: Claim, outcome: str, e: Effect) -> str:
 def _untested(claim: Claim, case, cells: list[Sample], df, outcome: str
               ) -> bool:
   """Whether nothing is tested: no cell above the baseline, a control that is
-  not, or a bound that the baseline itself keeps and the cell too."""
-  if claim.baseline is None:
-    return False
+  not, a bound that the baseline itself keeps and the cell too, or cells that
+  are 0 for every seed where no control and no baseline shows that there was
+  room for more."""
   if not all(_above(sample(df, c, claim.column), _baseline(claim, c, df))
              for c in claim.control):
     return True
-  bases = [_baseline(claim, c, df) for c in case]
-  if claim.rule.compares:
+  bases = [] if claim.baseline is None else [
+      _baseline(claim, c, df) for c in case]
+  if bases and claim.rule.compares:
     return not any(map(_above, cells, bases))
-  return not claim.control and outcome != 'contradicted' and all(
+  if claim.control or outcome == 'contradicted':
+    return False
+  if all(c.mean == 0 and c.std == 0 for c in cells):
+    return not any(mean_effect(b).low > claim.rule.high for b in bases)
+  return bool(bases) and all(
       claim.rule.low <= b.mean <= claim.rule.high for b in bases)
 
 
@@ -652,7 +674,7 @@ def _baseline(claim: Claim, cell: Cell, df) -> Sample:
     if found is None:
       raise KeyError(f'{claim.id}: no column {claim.baseline!r} at {cell}')
     return found
-  return Sample(float(claim.baseline), 0.0, MIN_SEEDS)
+  return Sample(float(claim.baseline or 0), 0.0, MIN_SEEDS)
 
 
 def _above(cell: Sample, base: Sample) -> bool:

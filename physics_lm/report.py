@@ -130,18 +130,25 @@ def _draw(module: ModuleType, scale: str, records: Sequence[results.Record],
 def write_results(module: ModuleType, scale: str,
                   records: Sequence[results.Record], out: Path
                   ) -> 'pd.DataFrame':
-  """Writes the csv, the figure and the provenance of records; returns the
-  table."""
+  """Writes the csv, the figures and the provenance of records; returns the
+  table. figure() returns one figure or a list: <scale>.png, <scale>_2.png ...
+  """
   import matplotlib
   matplotlib.use('agg')
   at, df = out / module.name, module.table(records)
-  figure = module.figure(df)  # drawn before anything is written
+  drawn = module.figure(df)  # before anything is written
+  drawn = drawn if isinstance(drawn, list) else [drawn]
   run_dir.write(at / f'{scale}.csv',
                 df.to_csv(index=False, float_format='%.4g'))
   run_dir.write_json(at / f'{scale}.json',
                      results.provenance(records, module.name, scale))
-  # Fixed metadata: the same table gives the same file.
-  figure.savefig(at / f'{scale}.png', dpi=150, metadata={'Software': None})
+  for path in results.figure_paths(at, scale)[len(drawn):]:
+    path.unlink()  # of a report that had more
+  for number, figure in enumerate(drawn, 1):
+    end = f'_{number}' if number > 1 else ''
+    # Fixed metadata: the same table gives the same file.
+    figure.savefig(at / f'{scale}{end}.png', dpi=150,
+                   metadata={'Software': None})
   return df
 
 

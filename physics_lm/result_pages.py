@@ -1,10 +1,11 @@
 """docs/results/ and README's headline table, from the committed records.
 
-A page an experiment (question, claims, figure, set-up, provenance), an index,
-and claims.csv with a row a claim. Nothing here is written by hand: the words
+A page per experiment (question, claims, figures, set-up, provenance), an index,
+and claims.csv with a row per claim. Nothing here is written by hand: the words
 are those of the experiment's docstring and CLAIMS, the numbers its records'.
 """
 
+import collections
 import csv
 import io
 import os
@@ -14,12 +15,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from physics_lm import claims, results, run_dir, sweep
+from physics_lm.config import load_config, override
 from physics_lm.errors import BadInput
 
 SCALES = ('paper', 'gpu', 'day', 'cpu', 'smoke')  # largest first
 HEADLINES, EXPERIMENTS = 'headline results', 'experiments'  # README's marks
 DOCS = sweep.ROOT / 'docs' / 'results'
 MAX_HEADLINES = 12
+FIRST_HEADLINES = 'knowledge_extraction'  # README's figure
+OURS = ' †'  # after a claim whose threshold is not the paper's
 
 
 class Evidence(NamedTuple):
@@ -29,6 +33,7 @@ class Evidence(NamedTuple):
   judged: list[claims.Judged]
   made_by: dict  # results.provenance
   notes: list[str]  # of records: say, that seeds were not kept
+  shares: list[str]  # 'bio 0.1, qa 0.9 (15 runs)': see _shares
 
 
 class Experiment(NamedTuple):
@@ -80,8 +85,30 @@ def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
     evidence.append(Evidence(
         scale, claims.judge_experiment(module, module.table(records)),
         results.provenance(records, module.name, scale),
-        list(dict.fromkeys(r['note'] for r in records if r.get('note')))))
+        list(dict.fromkeys(r['note'] for r in records if r.get('note'))),
+        _shares(records)))
   return Experiment(module.name, question, rest.strip(), evidence)
+
+
+def _shares(records: list[results.Record]) -> list[str]:
+  """The share of rows of each task, of every mixture of several tasks that
+  runs were trained on, and beside these of the runs of one task."""
+  found = collections.Counter()
+  for r in records:
+    if r.get('config') and r['overrides'].get('steps') != 0:
+      found[r['config'], tuple(sorted(
+          (k, v) for k, v in r['overrides'].items()
+          if re.fullmatch(r'data\.tasks\.\w+\.weight', k)))] += 1
+  out = collections.Counter()
+  for (file, changes), runs in found.items():
+    tasks = override(load_config(str(sweep.ROOT / file)), dict(changes)
+                     ).data.tasks
+    total = sum(t.weight for t in tasks.values())
+    out[', '.join(f'{k} {t.weight / total:.3g}' for k, t in tasks.items()
+                  if t.weight)] += runs
+  several = any(',' in mixture for mixture in out)
+  return [f'{mixture} ({runs} runs)' for mixture, runs in out.items()
+          ] if several else []
 
 
 def write_all(committed: Path = results.RESULTS, docs: Path = DOCS,
@@ -119,23 +146,30 @@ def filled(text: str, mark: str, new: str, path: Path) -> str:
 
 
 def by_part(found: list[Experiment]) -> str:
-  """README's index: a line an experiment, by part."""
+  """README's index: a line per experiment, by part."""
   lines = ['| part | experiment | question |', '|---|---|---|']
   return '\n'.join(lines + [
-      f'| {x.part} | [{x.name}](docs/results/{x.name}.md) | {x.question} |'
-      for x in found])
+      f'| {x.part.removeprefix("Part ")} | [{x.name}](docs/results/{x.name}.md)'
+      f' | {x.question} |' for x in found])
 
 
 def headlines(found: list[Experiment]) -> str:
   """The table of headline claims, the unflattering ones too."""
   lines = ['| claim | paper | ours | outcome | evidence |',
            '|---|---|---|---|---|']
-  rows = [(x, e, j) for x in found for e, j in x.best() if j.claim.headline]
+  rows = [(x, e, j) for x in sorted(
+      found, key=lambda x: x.name != FIRST_HEADLINES)
+          for e, j in x.best() if j.claim.headline]
   for x, e, j in rows[:MAX_HEADLINES]:
     lines.append(
-        f'| {j.claim.statement} | {j.claim.paper} | {j.ours} | **{j.outcome}** '
+        f'| {statement(j)} | {j.claim.paper} | {j.ours} | **{j.outcome}** '
         f'| [{x.name}](docs/results/{x.name}.md), {where(e, j)} |')
   return '\n'.join(lines)
+
+
+def statement(j: claims.Judged) -> str:
+  """The claim's words, with a mark where its threshold is ours."""
+  return j.claim.statement + OURS * (j.claim.threshold == 'ours')
 
 
 def where(e: Evidence, j: claims.Judged) -> str:
@@ -144,44 +178,62 @@ def where(e: Evidence, j: claims.Judged) -> str:
   return f'{e.scale}{n}'
 
 
-def conclusion(x: Experiment) -> str:
-  """One line: the headline claims and their outcomes."""
-  rows = [j for _, j in x.best() if j.claim.headline] or [
-      j for _, j in x.best()][:1]
-  return '; '.join(f'**{j.outcome}**: {j.claim.statement} ({j.ours})'
-                   for j in rows)
+def main_claims(x: Experiment) -> list[tuple[Evidence, claims.Judged]]:
+  """The headline claims of an experiment; where it has none, its first."""
+  best = x.best()
+  return [(e, j) for e, j in best if j.claim.headline] or best[:1]
 
 
 def index(found: list[Experiment]) -> str:
-  """docs/results/index.md: a line an experiment, counts of outcomes."""
+  """docs/results/index.md: counts of outcomes, then the main claims."""
   lines = [
       '# Results', '',
       'Written by `python -m physics_lm.report --all` from the records in '
       '`experiments/results/`. An outcome follows from the 95 % interval of '
-      'the effect over seeds ([how](../../physics_lm/claims.py)); '
-      '[claims.csv](claims.csv) has every claim, '
-      '[LOG.md](../../experiments/LOG.md) what was tried and failed.', '',
+      'the effect over seeds (of scaling_sweep: over the points of a fit): '
+      '[how claims are judged](../claims.md). [claims.csv](claims.csv) has '
+      'every claim, [LOG.md](../../experiments/LOG.md) what was tried and '
+      'failed, the [glossary](../glossary.md) all terms.', '',
       'Scales: `smoke` (seconds, in the tests), `cpu` (an experiment within 45 '
       'minutes on two cores), `day` (within 8 hours on two cores), `gpu` (each '
       'run within ten minutes of one data-centre GPU), `paper` (the published '
-      'sizes).', '',
-      '| part | experiment | headline | ' + ' | '.join(claims.OUTCOMES) + ' |',
-      '|---|---|---|' + '---|' * len(claims.OUTCOMES)]
+      'sizes). Parts are those of *Physics of Language Models* (Allen-Zhu et '
+      'al.).', '', '## Number of claims by outcome', '',
+      'Each claim at the largest scale where it was run.', '',
+      '| part | experiment | ' + ' | '.join(claims.OUTCOMES) + ' |',
+      '|---|---|' + '---|' * len(claims.OUTCOMES)]
   for x in found:
     outcomes = [j.outcome for _, j in x.best()]
     counts = ' | '.join(str(outcomes.count(o) or '') for o in claims.OUTCOMES)
-    lines.append(f'| {x.part} | [{x.name}]({x.name}.md) | {conclusion(x)} | '
-                 f'{counts} |')
+    lines.append(f'| {x.part} | [{x.name}]({x.name}.md) | {counts} |')
+  lines += ['', '## Main claims', '',
+            'Ours: mean ± standard deviation over seeds; R: bits of knowledge '
+            'stored per parameter; op: operations of an iGSM problem; '
+            f'{OURS.strip()}: the threshold is ours.', '',
+            '| experiment | claim | paper | ours | outcome |',
+            '|---|---|---|---|---|']
+  for x in found:
+    for e, j in main_claims(x):
+      lines.append(f'| {x.name}, {where(e, j)} | {statement(j)} | '
+                   f'{j.claim.paper} | {j.ours} | **{j.outcome}** |')
   return '\n'.join(lines) + '\n'
 
 
 def page(x: Experiment, committed: Path, docs: Path) -> str:
   """One experiment's page."""
-  lines = [f'# {x.name}', '', f'**{x.question}**', '', conclusion(x) + '.', '']
+  lines = [f'# {x.name}', '', f'**{x.question}**', '']
+  lines += [f'* **{j.outcome}** ({where(e, j)}): {j.claim.statement}. Ours: '
+            f'{j.ours}; paper: {_paper(j.claim)}.' for e, j in main_claims(x)]
+  lines += ['', 'Ours: mean ± standard deviation over seeds; error bars in '
+            'figures: 95 % intervals. Older rule: the verdict before intervals '
+            '([how claims are judged](../claims.md), '
+            '[terms](../glossary.md)).', '']
   for e in x.evidence:
-    figure = os.path.relpath(committed / x.name / f'{e.scale}.png', docs)
-    lines += [f'## Scale `{e.scale}`', '', f'![{x.name}, {e.scale}]({figure})',
-              '', *claim_table(e), *undecided(e), _provenance(e), '']
+    lines += [f'## Scale `{e.scale}`', '']
+    for path in results.figure_paths(committed / x.name, e.scale):
+      lines += [f'![{x.name}, {e.scale}]({os.path.relpath(path, docs)})', '']
+    lines += [*claim_table(e), *undecided(e), *_trained_on(e), _provenance(e),
+              '']
   return '\n'.join([*lines, '## Set-up', '', _markdown(x.set_up), '',
                     f'Code: [experiments/{x.name}.py](../../experiments/'
                     f'{x.name}.py)']) + '\n'
@@ -190,34 +242,72 @@ def page(x: Experiment, committed: Path, docs: Path) -> str:
 def claim_table(e: Evidence) -> list[str]:
   """Rows of the claims that were run, then those that were not."""
   lines = [
-      '| claim | source | paper | ours | effect, 95 % interval | outcome | '
+      '| claim | source | paper | ours | effect [95 % interval] | outcome | '
       'older rule |', '|---|---|---|---|---|---|---|']
   for j in sorted(e.judged, key=lambda j: j.outcome == 'not run'):
     c, mark = j.claim, ' (post hoc)' * j.claim.post_hoc
-    by = j.effect and f'{j.interval}, {j.effect.method}, n = {j.effect.n}'
-    held = {True: 'held', False: 'did not hold', None: ''}[j.held]
-    lines.append(f'| {c.statement}{mark} | {c.source} | {c.paper} | {j.ours} | '
-                 f'{by or ""} | **{j.outcome}** | {held} |')
+    by = j.effect and f'{j.interval}; {_method(j.effect)}'
+    held = {True: 'held', False: 'not held', None: ''}[j.held]
+    lines.append(f'| {c.statement}{mark} | {c.source} | {_paper(c)} | {j.ours} '
+                 f'| {by or ""} | **{j.outcome}** | {held} |')
   return [*lines, '']
+
+
+def _paper(c: claims.Claim) -> str:
+  """The paper's number, and whether the claim's threshold is another."""
+  return c.paper + '; threshold ours' * (c.threshold == 'ours')
+
+
+def _method(e: claims.Effect) -> str:
+  """'paired by seed, n = 3': how an interval was computed."""
+  return {'t': '', 'paired t': 'paired by seed, ',
+          'Welch t': 'seeds not paired, '}.get(
+              e.method, f'{e.method}, ') + f'n = {e.n}'
 
 
 def undecided(e: Evidence) -> list[str]:
   """What would decide the claims that say so."""
-  open_ = [j for j in e.judged if j.claim.decided_by and j.outcome in (
-      'inconclusive', 'at floor', 'not run')]
-  return [*(f'* {j.claim.statement} ({j.outcome}): {j.claim.decided_by}'
-            for j in open_), ''] if open_ else []
+  wanted = {}
+  for j in e.judged:
+    if j.claim.decided_by and j.outcome in (
+        'inconclusive', 'at floor', 'not run'):
+      wanted.setdefault(j.claim.decided_by, []).append(j)
+  if not wanted:
+    return []
+  return ['What would decide the open claims:', '', *(
+      f'* {what[0].upper() + what[1:]}: for '
+      + '; '.join(f'"{j.claim.statement}" ({j.outcome})' for j in open_) + '.'
+      for what, open_ in wanted.items()), '']
+
+
+def _trained_on(e: Evidence) -> list[str]:
+  """The shares of tasks, where runs had mixtures."""
+  return ['Share of rows (not of tokens) of each task: ' + '; '.join(e.shares)
+          + '.', ''] if e.shares else []
 
 
 def _provenance(e: Evidence) -> str:
   m = e.made_by
   versions = ', '.join(f'{k} {v}' for k, v in m['versions'].items())
   seconds = f'{m["run_seconds"]:,} s, ' if m['run_seconds'] else ''
+  cores = '/'.join(m['cores'])
   return (f'Provenance: {m["runs"]} records, {seconds}device '
-          f'{"/".join(m["device"])}, {"/".join(m["cores"])} cores, '
-          f'{versions}, commit {"/".join(g[:8] for g in m["git"])}, finished '
+          f'{"/".join(m["device"])}, {cores} core{"s" * (cores != "1")}, '
+          f'{_seeds(m["seeds"])}{versions}, '
+          f'commit {"/".join(g[:8] for g in m["git"])}, finished '
           f'{m["finished"]}. ' + '. '.join(n[0].upper() + n[1:]
                                            for n in e.notes)).strip()
+
+
+def _seeds(seeds: dict[str, list[int]]) -> str:
+  """'seeds 0, 1, 2 (init = data = world), ', or the seeds of each key."""
+  if not seeds:
+    return ''
+  lists = {', '.join(map(str, v)) for v in seeds.values()}
+  if len(lists) == 1:
+    return f'seeds {lists.pop()} ({" = ".join(sorted(seeds))}), '
+  return 'seeds (' + '; '.join(f'{k} {", ".join(map(str, v))}'
+                               for k, v in sorted(seeds.items())) + '), '
 
 
 def _markdown(text: str) -> str:
@@ -235,12 +325,12 @@ def _markdown(text: str) -> str:
 
 
 def table(found: list[Experiment]) -> str:
-  """claims.csv: a row an experiment, scale and claim."""
+  """claims.csv: a row per experiment, scale and claim."""
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
   writer.writerow(['experiment', 'scale', 'id', 'statement', 'source', 'paper',
                    'ours', 'effect', 'low', 'high', 'n', 'method', 'outcome',
-                   'held', 'post_hoc', 'headline', 'device'])
+                   'held', 'post_hoc', 'headline', 'threshold', 'device'])
   for x in found:
     for e in x.evidence:
       for j in e.judged:
@@ -250,5 +340,5 @@ def table(found: list[Experiment]) -> str:
         writer.writerow([
             x.name, e.scale, c.id, c.statement, c.source, c.paper, j.ours,
             *numbers, j.outcome, '' if j.held is None else j.held, c.post_hoc,
-            c.headline, '/'.join(e.made_by['device'])])
+            c.headline, c.threshold, '/'.join(e.made_by['device'])])
   return text.getvalue()

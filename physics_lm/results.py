@@ -292,6 +292,21 @@ def text_table(frame: 'pd.DataFrame') -> str:
   return shown.to_string(index=False)
 
 
+def figure_paths(folder: Path, scale: str) -> list[Path]:
+  """The committed figures of a scale: <scale>.png, <scale>_2.png, ..."""
+  return [folder / f'{scale}.png', *sorted(folder.glob(f'{scale}_*.png'))]
+
+
+def _seeds(records: Sequence[Record]) -> dict[str, list[int]]:
+  """{key of config.seed: the seeds that the runs had}; nothing for records of
+  several seeds."""
+  out = {}
+  for r in records:
+    for k, v in (r.get('seed') or {}).items():
+      out.setdefault(k, set()).add(v)
+  return {k: sorted(v) for k, v in out.items()}
+
+
 def provenance(records: Sequence[Record], experiment: str, scale: str) -> dict:
   """Who computed a table, on what: the <scale>.json beside it."""
   def distinct(key):
@@ -301,6 +316,7 @@ def provenance(records: Sequence[Record], experiment: str, scale: str) -> dict:
       'run_seconds': round(sum(r.get('seconds') or 0 for r in records)),
       **{k: distinct(k) for k in ('device', 'devices', 'cores', 'python',
                                   'git')},
+      'seeds': _seeds(records),
       'git_dirty': any(r.get('git_dirty') for r in records),
       'finished': max(distinct('finished'), default=None),
       'versions': next((r['versions'] for r in records if r.get('versions')),

@@ -56,7 +56,10 @@ def run_hparams(config: ConfigDict) -> RunHparams:
 
 def loss_sums(params: dict, batch: dict, cfg: ModelConfig, tasks: int,
               key: jax.Array | None = None) -> tuple[jax.Array, dict]:
-  """(summed loss in nats, sums by task [tasks]) of a batch of [B, T] rows."""
+  """(summed loss in nats, sums by task [tasks]) of a batch of [B, T] rows.
+
+  The loss itself is decoder.loss, with the cross-entropy of model/kernels.py.
+  """
   total, nll = decoder.loss(params, batch, cfg, key)
   loss_B = (nll * batch['weights']).sum(-1)
   by_task = jax.nn.one_hot(batch['task'], tasks, dtype=jnp.float32)

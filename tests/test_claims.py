@@ -184,9 +184,10 @@ def test_no_right_answer_in_any_seed_leaves_the_rate_open():
                                              100)
   some = cell._replace(mean=2.0, std=2.0)
   assert claims.same_for_all(some) == claims.mean_effect(some)
-  df = table({'a': [0, 0, 0]}).assign(n_items=50)
+  df = table({'a': [0, 0, 0], 'b': HIGH}).assign(n_items=50)
   for bound, outcome in ((10, 'supported'), (1, 'inconclusive')):
-    assert judge(claim(at_most(bound), (A,)), df).outcome == outcome
+    c = claim(at_most(bound), (A,), control=(B,))
+    assert judge(c, df).outcome == outcome
 
 
 def test_correlation_interval_covers_in_95_percent():
@@ -287,6 +288,56 @@ def test_margins_bound_equality(outcome, rule, cells):
 def test_every_outcome_of_a_bound(outcome, rule, values, changes):
   df = table({'a': values, 'b': HIGH, 'c': [3, 4, 5]})
   assert judge(claim(rule, (A,), **changes), df).outcome == outcome
+
+
+@pytest.mark.parametrize('outcome,values,changes', [
+    ('at floor', [0, 0, 0], {}),
+    ('supported', [0, 0.01, 0], {}),  # it varies: it is measured
+    ('supported', [0, 0, 0], {'control': (B,)}),
+    ('at floor', [0, 0, 0], {'control': (C,)}),  # not above 0 either
+    ('not run', [0, 0, 0], {'control': ({'variant': 'none'},)}),
+    ('at floor', [0, 0, 0], {'baseline': 0.04}),  # within the bound itself
+    ('supported', [0, 0, 0], {'baseline': 'majority_baseline'}),  # 0.2
+    ('contradicted', [1, 1, 1], {}),
+])
+def test_a_bound_that_nothing_could_have_broken_is_at_floor(
+    outcome, values, changes):
+  """Zero for every seed: it needs a control or baseline with room to fail."""
+  df = table({'a': values, 'b': [2, 3, 2], 'c': [0, 0, 0]}, 0.2)
+  c = claim(at_most(0.05), (A,), unit='', **changes)
+  assert judge(c, df).outcome == outcome
+
+
+def test_a_baseline_shows_room_only_by_its_interval():
+  """It is above the bound on average, but not for certain."""
+  df = table({'a': [0, 0, 0]}).assign(majority_baseline=[0.0, 0.01, 0.2])
+  c = claim(at_most(0.05), (A,), unit='', baseline='majority_baseline')
+  assert judge(c, df).outcome == 'at floor'
+
+
+def test_equality_of_zeros_is_at_floor():
+  df = table({'a': [0, 0, 0], 'b': [0, 0, 0], 'c': HIGH})
+  assert judge(claim(equal(5)), df).outcome == 'at floor'
+  assert judge(claim(greater()), df).outcome == 'at floor'
+  assert judge(claim(ratio_between(high=0.5), (A, C)), df
+               ).outcome == 'supported'
+
+
+@pytest.mark.parametrize('rule,paper,whose', [
+    (at_least(2), 'at least 2', 'paper'), (at_least(50), '86.6 %', 'ours'),
+    (at_most(50), 'at most 43.6 %', 'ours'),
+    (at_most(50), 'at most 50 %', 'paper'), (greater(), '90 vs 10 %', ''),
+    (greater(-10), 'near 100 %', 'ours'), (equal(5), 'no change', 'ours'),
+    (claims.times_more(), '20 times', ''),
+    (ratio_between(1.5, 3), '2 times', 'ours'),
+    (claims.equals(1, 0.05), 'our test', ''),
+    (at_least(90), 'not measured', '')])
+def test_thresholds_are_ours_unless_the_paper_states_them(rule, paper, whose):
+  c = dataclasses.replace(claim(rule), paper=paper)
+  assert c.threshold == whose
+  if whose == '':
+    quorum = dataclasses.replace(c, quorum=6, paper='in 7 of 8')
+    assert quorum.threshold == 'ours'
 
 
 def test_a_comparison_without_a_control_above_the_baseline_is_at_floor():
