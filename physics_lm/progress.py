@@ -56,8 +56,9 @@ class Progress:
     elif time.time() - self._shown >= self._interval:
       self._shown = time.time()
       pace = (self._shown - self._began) / max(at - self._first, 1)
-      print(f'{self.name}: {self.unit} {at}/{self.total}, {note}, about '
-            f'{clock(pace * (self.total - at))} left', flush=True)
+      print(f'{self.name}: {self.unit} {at}/{self.total}, '
+            + (f'{note}, ' if note else '')
+            + f'about {clock(pace * (self.total - at))} left', flush=True)
 
   def close(self):
     """Removes the bar."""

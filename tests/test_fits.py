@@ -8,7 +8,7 @@ import threadpoolctl
 from scipy.optimize import check_grad
 
 from physics_lm.scaling import laws
-from physics_lm.scaling.fitting import core, diagnose, fits, solve
+from physics_lm.scaling.fitting import core, diagnose, fits, simple, solve
 from tests.surfaces import SURFACES, isoflop, noisy_isoflop
 
 
@@ -432,3 +432,110 @@ def test_size_dependent_exponent_recovers_its_parameters(gamma):
     assert f.params[k] == pytest.approx(v, rel=1e-3, abs=1e-5)
   np.testing.assert_allclose(f.predict(N, D), L)
   assert fits.chinchilla(N, D, L).objective > 100 * f.objective
+
+
+def fixed_ratio(noise=0.0):
+  """N, D = 20 N and loss: Chinchilla's law along a line."""
+  N = 1e7 * 10**(np.arange(12) / 4)
+  D = 20 * N * np.exp(noise * np.random.default_rng(0).normal(size=12))
+  return N, D, 1.8 + 480 * N**-.35 + 2100 * D**-.37
+
+
+@pytest.mark.parametrize('noise', [0.0, 0.003])
+def test_terms_are_not_identified_when_n_and_d_rise_together(noise):
+  """Whatever the residuals: the two terms may change places."""
+  f = fits.chinchilla(*fixed_ratio(noise))
+  assert {'A', 'B', 'alpha', 'beta'} <= set(f.not_identified)
+  assert f.status == 'degenerate' and 'alpha, beta' in f.reason
+  tied = fits.chinchilla(*fixed_ratio(noise), tie=True)
+  assert 'alpha' not in tied.not_identified and 'A' in tied.not_identified
+
+
+def test_parameters_along_a_flat_direction_are_not_identified():
+  """Two shares that are always equal, without noise: of their u only the sum
+  matters; the third is determined."""
+  s = np.linspace(0.05, 0.45, 12)
+  r = np.stack([s, s, 1 - 2 * s], 1)
+  f = fits.mixing(r, laws.mixing(r, 2.0, np.array([0.5, -0.4, -1.0])))
+  assert {'u[0]', 'u[1]'} <= set(f.not_identified)
+  assert 'u[2]' not in f.not_identified
+
+
+@pytest.mark.parametrize('loss,status,text', [
+    (lambda N, L: L, 'converged', 'every exponent is determined'),
+    (lambda N, L: 0.9 / L, 'bound', 'alpha = -'),
+    (lambda N, L: 1.7 + 300 * N**-0.3, 'bound', 'beta = ')])
+def test_status_comes_with_a_sentence(noisy, loss, status, text):
+  _, N, D, L = noisy
+  f = fits.chinchilla(N, D, loss(N, L))
+  assert f.status == status and text in f.reason and f.reason[-1] in '.?'
+
+
+def dcpt_rows():
+  """(N, D, r) and a loss that rises with the share of the domain."""
+  N, D, r = (x.ravel() for x in np.meshgrid(
+      np.geomspace(5e8, 4e9, 3), np.geomspace(1e8, 1e10, 4),
+      [0.0, 0.2, 0.5, 0.8, 1.0]))
+  noise = np.random.default_rng(0).normal(size=len(N))
+  L = 1.2 + 300 * N**-.3 + 500 * D**-.32 * (r + 0.3)**-0.3
+  return N, D, r, L * np.exp(0.002 * noise)
+
+
+def test_dcpt_keeps_its_parameters_positive_and_says_what_is_zero():
+  """A term B r^eta / D^beta that falls with r wants a negative eta."""
+  N, D, r, L = dcpt_rows()
+  f = fits.dcpt(N, D, r, L, starts=6)
+  assert min(f.params.values()) >= 0
+  assert np.isfinite(f.predict(N, D, r)).all()
+  assert f.params['eta'] < 1e-3
+  assert f.status == 'bound' and 'eta = ' in f.reason
+  assert 'eta' in f.not_identified
+  held = fits.dcpt(N, D, r, L, starts=3, bounds={'eta': (0.1, None)})
+  assert held.params['eta'] >= 0.1 * (1 - 1e-6)
+  assert held.status == 'failed' or held.bounds_hit == ('eta',)
+
+
+def test_zero_is_not_identified_unless_it_was_set(noisy):
+  _, N, D, L = noisy
+  f = fits.chinchilla(N, D, 400 * N**-0.34 + 400 * D**-0.28)
+  assert 'E' in f.not_identified
+  assert 'E' not in fits.chinchilla(N, D, L, E=0).not_identified
+
+
+@pytest.mark.parametrize('asymptote', [False, True])
+def test_power_law_in_two_variables_recovers_the_step_law(asymptote):
+  N, D = (x.ravel() for x in np.meshgrid(np.geomspace(5e7, 1e9, 5),
+                                         np.geomspace(2e9, 1e11, 5)))
+  c = 1e-3 if asymptote else 0.0
+  y = c + 1.79 * N**-0.713 * D**0.307
+  f = simple.power_law(np.stack([N, D], 1), y, asymptote=asymptote)
+  assert f.status == 'converged' and f.not_identified == ()
+  assert f.params['k'] == pytest.approx(1.79, rel=1e-3)
+  np.testing.assert_allclose(f.params['p'], [-0.713, 0.307], rtol=1e-4)
+  assert f.params['c'] == pytest.approx(c, rel=1e-4)
+  np.testing.assert_allclose(f.predict(np.stack([N, D], 1)), y, rtol=1e-6)
+  check_gradient(f, f.theta + 0.05)
+  draws = fits.bootstrap(f, 5).params
+  assert draws['p'].shape == (5, 2)
+  line = simple.power_law(np.stack([N, 20 * N], 1), y, asymptote=asymptote)
+  assert {'p[0]', 'p[1]'} <= set(line.not_identified)
+  with pytest.raises(ValueError, match='distinct values of variable 2'):
+    simple.power_law(np.stack([N, 0 * D + 1], 1), y)
+
+
+def test_downstream_error_is_fitted_on_the_error():
+  p = {'eps': 0.85, 'k': 2.1, 'gamma': 0.9}
+  L = np.linspace(2.0, 4.5, 20)
+  error = laws.downstream_error(L, **p)
+  f = simple.downstream(L, error)
+  assert f.status == 'converged' and f.objective_name == 'squared'
+  assert f.params == pytest.approx(p, rel=1e-4)
+  np.testing.assert_allclose(f.predict(L), error, rtol=1e-6)
+  check_gradient(f, f.theta + 0.05)
+  noise = 0.01 * np.random.default_rng(0).normal(size=20)
+  rough = simple.downstream(L, error + noise)
+  assert rough.objective == pytest.approx(
+      ((rough.predict(L) - error - noise)**2).sum(), rel=1e-9)
+  assert rough.objective <= (noise**2).sum()
+  with pytest.raises(ValueError, match='objective'):
+    simple.downstream(L, error, objective='huber_log')

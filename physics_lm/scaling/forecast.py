@@ -2,15 +2,15 @@
 
   python -m physics_lm.scaling forecast runs/EXPERIMENT --config=configs/X.py
       [--config.KEY=VALUE ...] [--max-flops=FLOP] [--loss=train/loss]
-      --out=band.json
+      [--where=EXPRESSION] --out=band.json
 
 Fits L(N, D) to the finished runs of an experiment (`--max-flops`: those of at
 most so much compute 6 N D), predicts the final training loss of the config and
 its curve. Training with --config.log.loss_band=band.json then reports a loss
-that leaves the band. The runs should have the config's schedule.
+that leaves the band. The runs must have the config's data and schedule.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from physics_lm import loss_band
 from physics_lm.config import argument_parser, parse_config
 from physics_lm.errors import BadInput, disk_errors
 from physics_lm.mixture import load_mixture
-from physics_lm.scaling import laws, run_table
+from physics_lm.scaling import laws, run_table, tables
 from physics_lm.scaling.fitting import fits
 
 GRID = np.geomspace(0.05, 1, 24)  # fractions of a run
@@ -120,16 +120,21 @@ def band(forecast: Forecast, tokens: float, curves: Sequence[tuple]
 
 
 def from_folder(folder: Path, config: ConfigDict, column: str,
-                max_flops: float | None = None, draws: int = 300
-                ) -> tuple[Forecast, float, tuple]:
-  """(forecast, tokens, band) of a config from a folder of runs. Raises
-  BadInput."""
+                max_flops: float | None = None, draws: int = 300,
+                where: str | None = None) -> tuple[Forecast, float, tuple]:
+  """(forecast, tokens, band) of a config from the runs in a folder for which
+  `where` holds (tables.Table.where). Raises BadInput, also when these were not
+  trained on the config's data, by its schedule."""
+  import pandas as pd
   size = run_table.sizes(config, len(load_mixture(config).vocab))
-  df = run_table.read_runs(folder)
+  runs = run_table.run_rows(folder)
+  names = list(dict.fromkeys(k for row in runs.rows for k in row))
+  table = tables.Table(folder, names, runs.rows)
+  table.require(column)
+  table = table.where(where) if where else table
+  _check_data(folder, runs, table, run_table.data_of(config))
   curves = run_table.read_runs(folder, per_step=True)
-  if column not in df:
-    raise BadInput(f'no column {column!r} in {folder}; found: '
-                   f'{", ".join(map(str, df.columns))}')
+  df = pd.DataFrame(table.rows)
   flops = 6 * df.N * df.D
   df = df[(flops <= (np.inf if max_flops is None else max_flops))
           & df[column].notna()]
@@ -152,6 +157,20 @@ def from_folder(folder: Path, config: ConfigDict, column: str,
   return f, size['D'], band(f, size['D'], each)
 
 
+def _check_data(folder: Path, runs: run_table.RunTable, table: tables.Table,
+                wanted: Mapping) -> None:
+  """Raises BadInput unless the runs of the table share what they were trained
+  on, and it is what the config trains on."""
+  found = runs.one_data_set(folder, {row['run'] for row in table.rows})
+  differ = [f'{k}: {found.get(k)} there, {wanted.get(k)} in the config'
+            for k in (found | wanted).keys() - {'vocabulary'}
+            if str(found.get(k)) != str(wanted.get(k))]
+  if differ:
+    raise BadInput(f'the runs in {folder} were trained on other data or by '
+                   f'another schedule: {"; ".join(differ[:3])}; wanted runs '
+                   'as the config')
+
+
 def main(argv: Sequence[str]) -> None:
   """The command line, less the word forecast."""
   p = argument_parser('physics_lm.scaling forecast', __doc__)
@@ -159,17 +178,21 @@ def main(argv: Sequence[str]) -> None:
   p.add_argument('--config', required=True, help='FILE.py or FILE.py:VARIANT')
   p.add_argument('--max-flops', type=float, metavar='FLOP',
                  help='only runs of at most so much compute, 6 N D')
+  p.add_argument('--where', metavar='EXPRESSION',
+                 help="only runs for which it holds, as in fit --help")
   p.add_argument('--loss', default='train/loss', help='column (train/loss)')
   p.add_argument('--out', type=Path, required=True, help="the band's file")
   a, rest = p.parse_known_args(argv)
   config, _ = parse_config(
       ['scaling', f'--config={a.config}', '--workdir=none', *rest])
-  f, tokens, limits = from_folder(a.folder, config, a.loss, a.max_flops)
+  f, tokens, limits = from_folder(a.folder, config, a.loss, a.max_flops,
+                                  where=a.where)
   with disk_errors(a.out.parent):
     loss_band.write_band(a.out, *limits, f'{f.fit.n} runs of {a.folder}')
   loose = f.fit.not_identified
   print(f'{a.loss} after {tokens:.3g} tokens: {f.loss[0]:.4f}, 95 % between '
         f'{f.low[0]:.4f} and {f.high[0]:.4f}; from {f.fit.n} runs, '
         f'{f.fit.status}'
-        + (f' ({", ".join(loose)} not identified)' if loose else ''))
+        + (f' ({", ".join(loose)} not identified)' if loose else '')
+        + f'. {f.fit.reason}')
   print(f'written: {a.out}; train with --config.log.loss_band={a.out}')

@@ -166,6 +166,21 @@ def offset_power(x: Array, c: Array, k: Array, alpha: Array) -> Array:
   return c + k * x**-alpha
 
 
+def power_law(x: Array, c: Array, k: Array, p: Array) -> Array:
+  """c + k x_1^p_1 x_2^p_2 ... of x [..., variables]; the step law, for
+  instance, is the learning rate 1.79 N^-0.713 D^0.307 (Li et al. 2025, arXiv
+  2503.04715)."""
+  xp = _xp(x, c, k, p)
+  return c + k * xp.exp(xp.log(x) @ p)
+
+
+def downstream_error(L: Array, eps: Array, k: Array, gamma: Array) -> Array:
+  """eps - k exp(-gamma L): the error on downstream tasks at the loss L; eps is
+  the error of guessing (Gadre et al. 2024, arXiv 2403.08540)."""
+  xp = _xp(L, eps, k, gamma)
+  return eps - k * xp.exp(-gamma * L)
+
+
 def speedup(better: Array, worse: Array, asymptote: float, alpha: float
             ) -> Array:
   """The factor by which the recipe of loss `better` needs less compute to reach

@@ -88,18 +88,37 @@ def contours(f: fits.Fit) -> 'Figure':
 
 
 def residuals(f: fits.Fit) -> 'Figure':
-  """Residuals of a Chinchilla fit against N, D, C and D / N."""
-  fig, axes = figures.grid(columns=4, width=2.9, height=2.8, sharey=True)
-  N, D, _ = f.data
-  for ax, (label, x) in zip(axes[0], (
-      ('parameters N', N), ('tokens D', D), ('compute 6 N D', 6 * N * D),
-      ('tokens per parameter', D / N))):
+  """Residuals of a fit: of a law of N and D against N, D, C and D / N, of
+  another against its arguments and its prediction."""
+  arguments = _arguments(f)
+  fig, axes = figures.grid(columns=len(arguments), width=2.9, height=2.8,
+                           sharey=True)
+  for ax, (label, x) in zip(axes[0], arguments):
     ax.axhline(0, color=figures.QUIET, linewidth=0.8)
-    ax.semilogx(x, f.residuals, '.', color=figures.COLOURS[0], markersize=4)
+    ax.plot(x, f.residuals, '.', color=figures.COLOURS[0], markersize=4)
+    if x.min() > 0:
+      ax.set_xscale('log')
     ax.set_xlabel(label, fontsize=9)
-  scale = 'log loss' if f.objective_name.endswith('_log') else 'loss'
+  scale = 'error' if f.law == 'downstream' else (
+      'y' if f.law == 'power' else 'loss')
+  scale = f'log {scale}' if f.objective_name.endswith('_log') else scale
   axes[0][0].set_ylabel(f'predicted - observed, {scale}', fontsize=9)
   return fig
+
+
+def _arguments(f: fits.Fit) -> list[tuple[str, np.ndarray]]:
+  """(label, values (n,)) of what residuals are drawn against."""
+  if f.law in ('chinchilla', 'p_norm', 'kaplan', 'dcpt', 'data_constrained'):
+    N, D, *more = f.data[:-1]
+    return [('parameters N', N), ('tokens D', D), ('compute 6 N D', 6 * N * D),
+            ('tokens per parameter', D / N),
+            *((('share' if f.law == 'dcpt' else 'unique tokens'), x)
+              for x in more)]
+  if f.law == 'downstream':
+    return [('loss', f.data[0]), ('predicted error', f.predict(f.data[0]))]
+  name = 'share' if f.law == 'mixing' else 'argument'
+  return [*((f'{name} {i + 1}', x) for i, x in enumerate(f.data[0].T)),
+          ('predicted', f.predict(f.data[0]))]
 
 
 def isoflop(result: approaches.IsoFlop, C: np.ndarray, N: np.ndarray,

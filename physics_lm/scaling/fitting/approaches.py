@@ -12,6 +12,8 @@ from scipy.interpolate import Akima1DInterpolator
 from physics_lm.scaling.fitting import core, fits
 from physics_lm.scaling.fitting.fits import Column
 
+MIN_SPAN = 2.0  # of C over what a line in log C is drawn through
+
 
 class Frontier(NamedTuple):
   """log N* = a log C + n_intercept, and log D* = b log C + d_intercept;
@@ -65,10 +67,12 @@ def approach1(C: Column, N: Column, D: Column, L: Column, run: Sequence,
 
   'hull': the decreasing part of the lower convex hull of (log C, log L).
   'grid': at `points` log-spaced C, the run with the least interpolated loss.
-  Raises ValueError when the envelope is of one size.
+  Raises ValueError where there is no envelope to take: runs of one row each, C
+  that does not vary, or points on the envelope of one size or nearly one C.
   """
   C, N, D, L = core.checked(C, N, D, L, least=3)
   run = np.asarray(run)
+  _check_curves(C, run)
   if method == 'hull':
     chosen = np.array(_lower_hull(np.log(C), np.log(L)))
     picked = np.column_stack([C, N, D, L])[chosen]
@@ -79,7 +83,22 @@ def approach1(C: Column, N: Column, D: Column, L: Column, run: Sequence,
   if len(np.unique(picked[:, 1])) < 2:
     raise ValueError(f'{len(picked)} points on the envelope, of one N: wanted '
                      'runs of which several sizes are the best in turn')
+  if picked[:, 0].max() < MIN_SPAN * picked[:, 0].min():
+    raise ValueError(f'the {len(picked)} points on the envelope span C by '
+                     f'x{picked[:, 0].max() / picked[:, 0].min():.3g}, wanted '
+                     f'x{MIN_SPAN:g} or more')
   return Frontier(*_lines(*picked[:, :3].T), picked)
+
+
+def _check_curves(C: np.ndarray, run: np.ndarray) -> None:
+  """Raises ValueError unless C varies and some runs are curves."""
+  if C.max() < MIN_SPAN * C.min():
+    raise ValueError(f'C spans x{C.max() / C.min():.3g} over all rows, wanted '
+                     f'x{MIN_SPAN:g} or more')
+  names, rows = np.unique(run, return_counts=True)
+  if 2 * (rows > 1).sum() < len(names):
+    raise ValueError(f'{(rows > 1).sum()} of {len(names)} runs have more than '
+                     'one row, wanted training curves')
 
 
 def _grid_envelope(C, N, D, L, run, points: int) -> np.ndarray:
@@ -143,8 +162,8 @@ def approach2(C: Column, N: Column, D: Column, L: Column,
   good = [b for b in budgets if b.status != 'dropped']
   if len(good) < 2:
     raise ValueError(f'{len(good)} of {len(budgets)} budgets have an interior '
-                     'minimum, wanted at least 2: ' + '; '.join(
-                         f'{n} x {why}' for why, n in collections.Counter(
+                     'minimum, wanted at least 2' + ''.join(
+                         f'; {n} x {why}' for why, n in collections.Counter(
                              b.reason for b in budgets if b.reason).items()))
   weights = [1 / b.spread for b in good] if noise and method == 'akima' else (
       None)
@@ -269,14 +288,18 @@ class ApproachRow(NamedTuple):
 
 
 def side_by_side(f: fits.Fit, at: float, run: Sequence | None = None,
-                 budget: Column | None = None) -> list[ApproachRow]:
+                 budget: Column | None = None, flops: Column | None = None
+                 ) -> list[ApproachRow]:
   """Approaches 3, 1 and 2 on the rows of a Chinchilla fit, N* and D* at `at`
-  FLOP. run (n,): labels, for approach 1; budget (n,): FLOP of each row's
-  isoFLOP curve, for approach 2. With C = 6 N D a + b is 1 but for error."""
+  FLOP. run (n,): labels, for approach 1; flops (n,): what each row cost, for
+  approach 1, by default 6 N D; budget (n,): FLOP of each row's isoFLOP curve,
+  for approach 2. With C = 6 N D a + b is 1 but for error."""
   N, D, L = f.data
   n, d, _ = f.optimal(at)
   a = f.params['beta'] / (f.params['alpha'] + f.params['beta'])
-  out = [ApproachRow('3: surface', a, 1 - a, float(n), float(d), f.status)]
+  loose = ', '.join(k for k in f.not_identified if k in f.essential)
+  out = [ApproachRow('3: surface', a, 1 - a, float(n), float(d), f.status
+                     + (f', not identified: {loose}' if loose else ''))]
   methods = [] if run is None else [('1: envelope', 'hull'),
                                     ('1: envelope', 'grid')]
   methods += [] if budget is None else [
@@ -284,7 +307,8 @@ def side_by_side(f: fits.Fit, at: float, run: Sequence | None = None,
   for approach, method in methods:
     name = f'{approach}, {method}'
     try:
-      r = (approach1(6 * N * D, N, D, L, run, method) if approach[0] == '1'
+      r = (approach1(6 * N * D if flops is None else flops, N, D, L, run,
+                     method) if approach[0] == '1'
            else approach2(budget, N, D, L, method, f))
     except ValueError as e:
       out.append(ApproachRow(name, *(np.nan,) * 4, str(e)))
@@ -296,7 +320,8 @@ def side_by_side(f: fits.Fit, at: float, run: Sequence | None = None,
         note += (', predicted bias of N* '
                  f'{100 * np.mean([b.bias for b in kept]):+.1f} %')
     else:
-      note = f'{len(r.points)} points of the envelope'
+      note = f'{len(r.points)} points of the envelope' + (
+          '' if flops is None else ', C of its own column')
     out.append(ApproachRow(name, r.a, r.b,
                    float(np.exp(r.n_intercept + r.a * np.log(at))),
                    float(np.exp(r.d_intercept + r.b * np.log(at))), note))

@@ -19,7 +19,12 @@ LAWS = {'chinchilla': laws.chinchilla, 'p_norm': laws.p_norm,
         'size_dependent_exponent': laws.size_dependent_exponent,
         'kaplan': laws.kaplan_nd, 'kaplan_ns': laws.kaplan_ns,
         'mixing': laws.mixing, 'dcpt': laws.dcpt,
-        'data_constrained': laws.data_constrained}
+        'data_constrained': laws.data_constrained, 'power': laws.power_law,
+        'downstream': laws.downstream_error}
+SPAN = 4.0  # an exponent over a narrower range is not identified
+CORRELATION = 0.999  # of log N and log D, beyond which their terms are one
+CONDITION = 1e10  # of J'WJ, beyond which a direction is flat
+LEAST = 1e-3  # an exponent below it belongs to a second constant
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +43,8 @@ class Fit:
   gradient_norm: float  # of the scaled objective, in the fit's coordinates
   bounds_hit: tuple[str, ...]  # parameters that a bound holds
   errors: dict[str, float]  # rough standard errors, by linearisation
-  not_identified: tuple[str, ...]  # error beyond half the value, or an exponent
-  # of something that spans less than SPAN
+  not_identified: tuple[str, ...]  # error beyond half the value, free along a
+  # flat direction, or an exponent of what spans less than SPAN
   residuals: np.ndarray  # (n,) predicted - observed, on the objective's scale
   data: tuple[np.ndarray, ...]  # what predict() takes, then L, (n,) each
   theta: np.ndarray  # the solution in the fit's own coordinates
@@ -47,6 +52,8 @@ class Fit:
   problem: solve.FitProblem = dataclasses.field(repr=False)
   unpack: Callable = dataclasses.field(repr=False)  # theta -> params
   fixed: dict[str, float]  # parameters that were set, not fitted
+  essential: tuple[str, ...]  # parameters without which the law means little
+  reason: str  # a sentence on the status
 
   def predict(self, *x: np.ndarray) -> np.ndarray:
     """Loss at the law's arguments, (m,)."""
@@ -111,13 +118,19 @@ def varied(**columns: np.ndarray) -> None:
       raise ValueError(f'{len(np.unique(c))} distinct {name}, wanted 3')
 
 
-SPAN = 4.0  # an exponent over a narrower range is not identified
-
-
 def too_narrow(**columns: np.ndarray) -> tuple[str, ...]:
   """Names of exponents whose variable spans too little: models of one width,
   for instance, where the loss varies with shape as much as with size."""
   return tuple(k for k, c in columns.items() if c.max() / c.min() < SPAN)
+
+
+def confounded(names: Sequence[str], N: np.ndarray, D: np.ndarray
+               ) -> tuple[str, ...]:
+  """`names` where log N and log D rise together: a term in N and a term in D
+  are then one and the same, and may also change places."""
+  x, y = np.log(N), np.log(D)
+  same = x.std() > 0 < y.std() and np.corrcoef(x, y)[0, 1] > CORRELATION
+  return tuple(names) if same else ()
 
 
 def centred(c: np.ndarray) -> tuple[np.ndarray, float]:
@@ -144,10 +157,11 @@ def log_amplitudes(columns: np.ndarray, L: np.ndarray, root: np.ndarray
 
 def fit_law(law: str, model: Callable, data: tuple, L: np.ndarray,
             seeds: Callable, unpack: Callable, *,
-            essential: Sequence[str], amplitudes: int = 0,
-            narrow: Sequence[str] = (), fixed: dict | None = None,
-            starts: int = 12, objective: str = 'huber_log',
-            delta: float = 1e-3, weights: Sequence[float] | None = None,
+            essential: Sequence[str], amplitudes: Sequence[str] = (),
+            narrow: Sequence[str] = (), exponents: Sequence[str] = (),
+            fixed: dict | None = None, raw: bool = False, starts: int = 12,
+            objective: str = 'huber_log', delta: float = 1e-3,
+            weights: Sequence[float] | None = None,
             overestimate_cost: float = 1.0, bounds: dict | None = None) -> Fit:
   """Fits a model of log L from several starts. Raises ValueError for options
   that do not exist.
@@ -160,67 +174,122 @@ def fit_law(law: str, model: Callable, data: tuple, L: np.ndarray,
       (n,) -> starting points theta.
     unpack: theta -> parameters in natural units.
     essential: parameters without which the law means little.
-    amplitudes: so many first coordinates are logarithms of terms at the centre.
-    narrow: exponents that are known not to be identified.
+    amplitudes: of the first coordinates, logarithms of terms at the centre.
+    narrow: parameters that are known not to be identified.
+    exponents: parameters that mean nothing below LEAST, beside `essential`.
+    raw: the model is of the value, not of its logarithm, and so must be the
+      objective.
     fixed: parameters that were set, not fitted.
     starts, objective, delta, weights, overestimate_cost, bounds: as
       fits.chinchilla's.
   """
-  if objective not in solve.OBJECTIVES:
-    raise ValueError(f'objective {objective!r}, wanted one of '
-                     f'{solve.OBJECTIVES}')
+  logs, w = objective.endswith('_log'), row_weights(weights, L)
+  if objective not in solve.OBJECTIVES or (raw and logs):
+    known = [o for o in solve.OBJECTIVES if not (raw and o.endswith('_log'))]
+    raise ValueError(f'objective {objective!r}, wanted one of {known}')
   if starts < 1:
     raise ValueError(f'{starts} starts, wanted at least 1')
-  w = row_weights(weights, L)
-  logs = objective.endswith('_log')
   problem = solve.FitProblem(
-      model if logs else solve.exponential(model), np.log(L) if logs else L, w,
-      objective, delta, overestimate_cost,
+      model if logs or raw else solve.exponential(model),
+      np.log(L) if logs else L, w, objective, delta, overestimate_cost,
       _limits(bounds, unpack) if bounds else None)
   with np.errstate(over='ignore', invalid='ignore', divide='ignore'):
     best = solve.minimise(
         problem, seeds(np.sqrt(w) / (L if logs else 1.0)), starts)
-    params = unpack(best.theta)
-    errors = _errors(unpack, best.theta,
-                     solve.covariance(problem, best.theta))
-    loose = _not_identified(params, errors, narrow, fixed or {})
+    params, slope = unpack(best.theta), _slope(unpack, best.theta)
+    errors = _errors(params, slope, solve.covariance(problem, best.theta))
     hit = _bounds_hit(params, bounds or {})
-    lost = np.exp(best.theta[:amplitudes]) / L.mean() < 1e-6
-    status = _status(best, hit, [params[k] for k in essential if k in params],
-                     bool(lost.any() or set(loose) & set(essential)))
+    lost = [k for k, t in zip(amplitudes, best.theta)
+            if np.exp(t) / L.mean() < 1e-6]
+    small = {k: params[k] for k in (*essential, *exponents)
+             if params.get(k, 1.0) < LEAST}
+    loose = _not_identified(
+        params, errors, {*narrow, *lost, *small, *_flat_direction(
+            problem, best, params, slope)}, fixed or {})
+    status, reason = _status(
+        best, hit, small, lost, [k for k in loose if k in essential])
     return Fit(law, params, best.value, objective, delta, len(L), status,
                best.starts, best.agree, best.gradient, hit, errors, loose,
                problem.model(best.theta)[0] - problem.observed, (*data, L),
-               best.theta, bounds, problem, unpack, fixed or {})
+               best.theta, bounds, problem, unpack, fixed or {},
+               tuple(essential), reason)
 
 
-def _status(best: solve.Minimum, hit, essential, degenerate: bool) -> str:
-  """How far a minimum can be trusted."""
+def _status(best: solve.Minimum, hit: Sequence[str], small: dict[str, float],
+            lost: Sequence[str], loose: Sequence[str]) -> tuple[str, str]:
+  """How far a minimum can be trusted, and why."""
   if not np.isfinite(best.value) or best.gradient > 1e-3:
-    return 'failed'
-  if hit or min(essential, default=1.0) < 1e-3:
-    return 'bound'  # an exponent of zero is a second constant
-  # A term has gone, or could be anything.
-  return 'degenerate' if degenerate else 'converged'
+    return 'failed', (
+        'The minimum was not reached (gradient norm '
+        f'{best.gradient:.1e}): these numbers mean nothing.')
+  if hit:
+    return 'bound', (f'A bound holds {", ".join(hit)}: the data would have it '
+                     'beyond.')
+  if small:
+    found = ', '.join(f'{k} = {v:.3g}' for k, v in small.items())
+    return 'bound', (
+        f'{found} is below {LEAST:g}: its term does not fall, so it is a '
+        'second constant, or rises. Is the fitted column a loss that falls?')
+  if lost:
+    return 'degenerate', (f'The term of {", ".join(lost)} is zero: the data '
+                          'are fitted as well without it.')
+  if loose:
+    return 'degenerate', undetermined(loose)
+  return 'converged', (
+      f'{best.agree} of {best.starts} starts reach this minimum, and every '
+      'exponent is determined.')
 
 
-def _not_identified(params, errors, narrow, fixed) -> tuple[str, ...]:
-  """Parameters whose error is beyond half their value, and `narrow`."""
+def undetermined(names: Sequence[str]) -> str:
+  """The sentence on a fit whose essential parameters are not identified."""
+  return (f'These rows do not determine {", ".join(names)}: other values fit '
+          'as well.')
+
+
+def _not_identified(params, errors, known, fixed) -> tuple[str, ...]:
+  """Parameters whose error is beyond half their value, those that are zero,
+  and those `known` not to be identified."""
   out = []
-  for k, v in _flat(params).items():
-    # u of a mixing law is a logarithm, and may be zero.
-    size = 1 if k.startswith('u[') else abs(v)
-    if k not in fixed and (k in narrow or not np.isfinite(v)
-                           or errors[k] > 0.5 * size):
+  for k, v in flat(params).items():
+    if k not in fixed and (
+        k in known or not np.isfinite(v) or size(k, v) == 0
+        or not errors[k] <= 0.5 * size(k, v)):
       out.append(k)
   return tuple(out)
 
 
+def size(name: str, value: float) -> float:
+  """What an error of a parameter is compared with: its value; 1 for u of a
+  mixing law, a logarithm, and p of a power law, of any sign."""
+  return 1.0 if name.startswith(('u[', 'p[')) else abs(value)
+
+
+def _flat_direction(problem: solve.FitProblem, best: solve.Minimum,
+                    params: dict, slope: np.ndarray) -> set[str]:
+  """Parameters that change along directions in which the prediction does not:
+  their error is unknown, however small the residuals."""
+  jacobian = problem.model(best.theta)[1]
+  normal = (jacobian * problem.weights[:, None]).T @ jacobian
+  names = list(flat(params))
+  if not np.isfinite(normal).all():
+    return set(names)
+  scale = np.sqrt(np.diag(normal))
+  scale = np.where(scale == 0, 1.0, scale)
+  value, axes = np.linalg.eigh(normal / np.outer(scale, scale))
+  free = axes[:, value < value[-1] / CONDITION] / scale[:, None]
+  if not free.shape[1]:
+    return set()
+  free /= np.linalg.norm(free, axis=0)
+  moved = np.abs(slope @ free).max(1)
+  return {k for (k, v), m in zip(flat(params).items(), moved)
+          if not m <= 0.05 * size(k, v)}
+
+
 def _bounds_hit(params, bounds) -> tuple[str, ...]:
-  """Parameters that lie at a bound."""
-  return tuple(k for k, pair in bounds.items()
-               if any(limit and abs(np.log(params[k] / limit)) < 1e-6
-                      for limit in pair))
+  """Parameters that lie at a bound, or were left beyond it."""
+  return tuple(k for k, (low, high) in bounds.items()
+               if (low and params[k] <= low * (1 + 1e-6))
+               or (high and params[k] >= high * (1 - 1e-6)))
 
 
 def _limits(bounds: dict, unpack: Callable) -> Callable:
@@ -239,7 +308,9 @@ def _limits(bounds: dict, unpack: Callable) -> Callable:
       raise ValueError(f'bounds of {sorted(bounds)}, wanted some of {single}')
     out = []
     for name, (low, high) in bounds.items():
-      at = np.log(max(params[name], 1e-300))
+      value = params[name]
+      # Below zero a logarithm has no slope; the value itself has one.
+      at = np.log(value) if value > 1e-300 else np.log(1e-300) + value
       out += [at - np.log(low)] if low else []
       out += [np.log(high) - at] if high else []
     return np.array(out)
@@ -247,7 +318,7 @@ def _limits(bounds: dict, unpack: Callable) -> Callable:
   return distances
 
 
-def _flat(params) -> dict[str, float]:
+def flat(params: dict) -> dict[str, float]:
   """{'c': 1.0, 'u[0]': ...}: arrays by element."""
   out = {}
   for k, v in params.items():
@@ -256,17 +327,23 @@ def _flat(params) -> dict[str, float]:
   return out
 
 
-def _errors(unpack, theta, cov) -> dict[str, float]:
-  """Standard errors of the natural parameters, by finite differences."""
+def _slope(unpack: Callable, theta: np.ndarray) -> np.ndarray:
+  """Derivatives of the natural parameters [flat params, theta], by finite
+  differences."""
 
   def values(t):
-    return np.array(list(_flat(unpack(t)).values()))
+    return np.array(list(flat(unpack(t)).values()))
 
   with np.errstate(all='ignore'):
-    slope = np.stack([(values(theta + h) - values(theta - h)) / 2e-6
-                      for h in 1e-6 * np.eye(len(theta))], 1)
+    return np.stack([(values(theta + h) - values(theta - h)) / 2e-6
+                     for h in 1e-6 * np.eye(len(theta))], 1)
+
+
+def _errors(params, slope, cov) -> dict[str, float]:
+  """Standard errors of the natural parameters."""
+  with np.errstate(all='ignore'):
     var = np.einsum('ip,pq,iq->i', slope, cov, slope)
-  return dict(zip(_flat(unpack(theta)), np.sqrt(np.maximum(var, 0)).tolist()))
+  return dict(zip(flat(params), np.sqrt(np.maximum(var, 0)).tolist()))
 
 
 def fixed_bounds(**known: float) -> dict[str, tuple[float, float]]:

@@ -17,6 +17,7 @@ from physics_lm.scaling.fitting import core, solve
 from physics_lm.scaling.fitting.core import Fit
 
 Column = Sequence[float] | np.ndarray  # (n,)
+TERMS = ('A', 'B', 'alpha', 'beta')  # of Chinchilla's law
 
 
 def chinchilla(N: Column, D: Column, L: Column,
@@ -45,7 +46,8 @@ def chinchilla(N: Column, D: Column, L: Column,
   core.varied(N=N, D=D)
   (x, x0), (y, y0) = core.centred(N), core.centred(D)
   design, offset = _chinchilla_design(x, y, tie, E)
-  count = 3 if E is None else 2  # amplitudes: of N, of D, and E
+  terms = ('A', 'B', 'E')[:3 if E is None else 2]
+  count = len(terms)
 
   def unpack(theta):
     alpha, beta = theta[count], theta[-1]
@@ -66,9 +68,11 @@ def chinchilla(N: Column, D: Column, L: Column,
 
   return core.fit_law(
       'chinchilla', solve.log_sum(design, offset), (N, D), L, seeds, unpack,
-      essential=('alpha', 'beta'), narrow=core.too_narrow(alpha=N, beta=D),
-      amplitudes=count, fixed={} if E is None else {'E': float(E)},
-      starts=starts, objective=objective, delta=delta, weights=weights,
+      essential=('alpha', 'beta'), amplitudes=terms, narrow=(
+          *core.too_narrow(alpha=N, beta=D),
+          *core.confounded(['A', 'B'] if tie else TERMS, N, D)),
+      fixed={} if E is None else {'E': float(E)}, starts=starts,
+      objective=objective, delta=delta, weights=weights,
       overestimate_cost=overestimate_cost, bounds=bounds)
 
 
@@ -129,8 +133,9 @@ def p_norm(N: Column, D: Column, L: Column, seed: int = 0, **options) -> Fit:
 
   return core.fit_law(
       'p_norm', model, (N, D), L, seeds, unpack,
-      essential=('alpha', 'beta', 'p'),
-      narrow=core.too_narrow(alpha=N, beta=D), amplitudes=1, **options)
+      essential=('alpha', 'beta', 'p'), amplitudes=('E',),
+      narrow=(*core.too_narrow(alpha=N, beta=D),
+              *core.confounded(TERMS, N, D)), **options)
 
 
 def size_dependent_exponent(N: Column, D: Column, L: Column, seed: int = 0,
@@ -162,8 +167,9 @@ def size_dependent_exponent(N: Column, D: Column, L: Column, seed: int = 0,
 
   return core.fit_law(
       'size_dependent_exponent', solve.log_sum(design), (N, D), L, seeds,
-      unpack, essential=(), amplitudes=2,
-      narrow=core.too_narrow(alpha=N, beta=D), **options)
+      unpack, essential=(), amplitudes=('E', 'K'),
+      narrow=(*core.too_narrow(alpha=N, beta=D),
+              *core.confounded(('alpha', 'beta'), N, D)), **options)
 
 
 def kaplan_nd(N: Column, D: Column, L: Column, seed: int = 0, **options
@@ -201,7 +207,8 @@ def kaplan_nd(N: Column, D: Column, L: Column, seed: int = 0, **options
   return core.fit_law(
       'kaplan', model, (N, D), L, seeds, unpack,
       essential=('alpha_N', 'alpha_D'),
-      narrow=core.too_narrow(alpha_N=N, alpha_D=D), **options)
+      narrow=(*core.too_narrow(alpha_N=N, alpha_D=D), *core.confounded(
+          ('N_c', 'D_c', 'alpha_N', 'alpha_D'), N, D)), **options)
 
 
 def kaplan_ns(N: Column, S: Column, L: Column, seed: int = 0, **options
@@ -231,12 +238,14 @@ def kaplan_ns(N: Column, S: Column, L: Column, seed: int = 0, **options
 
   return core.fit_law(
       'kaplan_ns', solve.log_sum(design), (N, S), L, seeds, unpack,
-      essential=('alpha_N', 'alpha_S'), amplitudes=2,
-      narrow=core.too_narrow(alpha_N=N, alpha_S=S), **options)
+      essential=('alpha_N', 'alpha_S'), amplitudes=('N_c', 'S_c'),
+      narrow=(*core.too_narrow(alpha_N=N, alpha_S=S), *core.confounded(
+          ('N_c', 'S_c', 'alpha_N', 'alpha_S'), N, S)), **options)
 
 
 def data_constrained(N: Column, D: Column, U: Column, L: Column,
-                     base: dict | None = None, **options) -> Fit:
+                     base: dict | None = None, seed: int = 0, **options
+                     ) -> Fit:
   """Fits how fast repeated tokens and excess parameters lose their worth, R_D
   and R_N of laws.data_constrained, to (n,) points with U unique tokens.
 
@@ -246,7 +255,7 @@ def data_constrained(N: Column, D: Column, U: Column, L: Column,
   worth. (Muennighoff et al. 2023, section 6 and appendix A: two stages.)
   """
   N, D, U, L = core.checked(N, D, U, L, least=2)
-  base = base or _without_repetition(N, D, U, L, options)
+  base = base or _without_repetition(N, D, U, L, {'seed': seed} | options)
   E, A, B, alpha, beta = (base[k] for k in ('E', 'A', 'B', 'alpha', 'beta'))
   unique = np.minimum(U, D)
   G = (alpha * A / (beta * B))**(1 / (alpha + beta))
@@ -278,7 +287,8 @@ def data_constrained(N: Column, D: Column, U: Column, L: Column,
       f, errors={k: e if k in most else np.nan for k, e in f.errors.items()},
       not_identified=tuple(
           k for k in most if k in gone or k in f.not_identified),
-      status='degenerate' if gone and f.status == 'converged' else f.status)
+      **{'status': 'degenerate', 'reason': core.undetermined(sorted(gone))}
+      if gone and f.status == 'converged' else {})
 
 
 def _without_repetition(N, D, U, L, options: dict) -> dict[str, float]:
@@ -286,7 +296,7 @@ def _without_repetition(N, D, U, L, options: dict) -> dict[str, float]:
   it is not determined."""
   fresh = D <= U
   first = {k: v for k, v in options.items() if k in (
-      'objective', 'delta', 'overestimate_cost', 'weights')}
+      'objective', 'delta', 'overestimate_cost', 'weights', 'seed')}
   if first.get('weights') is not None:
     first['weights'] = np.asarray(first['weights'])[fresh]
   f = chinchilla(N[fresh], D[fresh], L[fresh], **first)
@@ -321,14 +331,16 @@ def dcpt(N: Column, D: Column, r: Column, L: Column, starts: int = 24,
   (x, x0), (y, y0) = core.centred(N), core.centred(D)
   one, no = np.ones_like(x), np.zeros_like(x)
   log_r = np.log(np.maximum(r, 1e-300))
-  # Coordinates: log E, A, B (at the centre), C; alpha, beta, eta; gamma, log
-  # eps. The logarithm of the last term is not linear in eps.
+  # Coordinates: log E, A, B (at the centre), C; logarithms of alpha, beta, eta
+  # and gamma, which the law has positive; log eps. The logarithm of the last
+  # term is not linear in eps.
   rest = solve.log_sum(np.stack([np.stack(row, 1) for row in (
       (one, no, no, -x, no, no), (no, one, no, no, no, no),
       (no, no, one, no, -y, log_r))]))
 
   def model(theta):
-    e, a, b, c, alpha, beta, eta, gamma, log_eps = theta
+    e, a, b, c, *logs, log_eps = theta
+    alpha, beta, eta, gamma = np.exp(np.clip(logs, -700, 700))
     value, jacobian = rest(np.array([a, e, b, alpha, beta, eta]))
     shifted = r + np.exp(log_eps)
     last = c - gamma * np.log(shifted)
@@ -336,11 +348,13 @@ def dcpt(N: Column, D: Column, r: Column, L: Column, starts: int = 24,
     p, q = np.exp(value - total), np.exp(last - total)
     ja, je, jb, jalpha, jbeta, jeta = (jacobian * p[:, None]).T
     return total, np.stack(
-        [je, ja, jb, q, jalpha, jbeta, jeta, -q * np.log(shifted),
+        [je, ja, jb, q, alpha * jalpha, beta * jbeta, eta * jeta,
+         -q * gamma * np.log(shifted),
          -q * gamma * np.exp(log_eps) / shifted], 1)
 
   def unpack(theta):
-    e, a, b, c, alpha, beta, eta, gamma, log_eps = (float(t) for t in theta)
+    e, a, b, c, *logs, log_eps = (float(t) for t in theta)
+    alpha, beta, eta, gamma = np.exp(np.clip(logs, -700, 700)).tolist()
     return {'E': float(np.exp(e)), 'A': float(np.exp(a + alpha * x0)),
             'B': float(np.exp(b + beta * y0)), 'C': float(np.exp(c)),
             'alpha': alpha, 'beta': beta, 'gamma': gamma, 'eta': eta,
@@ -353,12 +367,14 @@ def dcpt(N: Column, D: Column, r: Column, L: Column, starts: int = 24,
           np.log([0.05, 0.05, 0.05, 0.05, 0.01]), np.log([1, 1, 2, 2, 1])))
       columns = np.stack([one, np.exp(-alpha * x), np.exp(-beta * y) * r**eta,
                           (r + eps)**-gamma], 1)
-      yield [*core.log_amplitudes(columns, L, root), alpha, beta, eta, gamma,
-             np.log(eps)]
+      yield [*core.log_amplitudes(columns, L, root),
+             *np.log([alpha, beta, eta, gamma, eps])]
 
   return core.fit_law(
       'dcpt', model, (N, D, r), L, seeds, unpack, essential=('alpha', 'beta'),
-      amplitudes=4, starts=starts, **options)
+      exponents=('gamma', 'eta'), amplitudes=('E', 'A', 'B', 'C'),
+      narrow=(*core.too_narrow(alpha=N, beta=D),
+              *core.confounded(TERMS, N, D)), starts=starts, **options)
 
 
 def mixing(r: np.ndarray, L: np.ndarray, delta: float = 0.05, starts: int = 60,
@@ -486,7 +502,7 @@ def bootstrap(fit: Fit, draws: int = 1000, groups: Sequence | None = None,
       params = fit.reweighted(counts[labels])
       if params is not None:
         kept.append(params)
-      if progress is not None:
-        progress(k + 1)
+      if progress is not None and progress(k + 1):
+        break
   return Bootstrap({k: np.array([p[k] for p in kept]) for k in kept[0]}
-                   if kept else {}, draws - len(kept))
+                   if kept else {}, k + 1 - len(kept))
