@@ -53,14 +53,14 @@ def test_reader_goes_by_content_not_by_ending(tmp_path, content, name):
     ('N,D\n"1,2\n', 'no CSV in line 2'), (b'N,D\n\xff,2\n', 'not UTF-8'),
     (b'N,D\n1\0,2\n', 'zero byte'), (CSV.encode('utf-16'), 'is UTF-16'),
     (b'PK\x03\x04xxxx', 'a zip file'), (b'PAR1xxxx', 'Parquet'),
-    (gzip.compress(CSV.encode())[:-9], 'not a whole gzip file'),
+    (gzip.compress(CSV.encode())[:-9], 'not a complete gzip file'),
     ('{"N": 1}\n{"N": 2\n', 'line 2'), ('{"N": 1}\n[2]\n', 'line 2'),
     ('{"N": 1, "N": 2}', 'a key is there twice'),
     ('[1, 2]', 'array of objects'),
     ('[{"N": 1, " N": 2}]', 'differ by blanks'), ('[]', 'no rows'),
     ('{"N": [1, 2], "D": [1]}', 'columns of [1, 2] rows'),
     ('[{"N": 1}', 'no JSON array'), ('[' * 9000, 'nested too deeply'),
-    ('{"t": "\\ud83d"}', 'half a surrogate'),
+    ('{"t": "\\ud83d"}', 'a lone surrogate'),
     ('{"N": ' + '9' * 5000 + '}', 'integer string conversion')])
 def test_reader_refuses_what_is_nearly_a_table(tmp_path, content, message):
   with pytest.raises(BadInput) as e:

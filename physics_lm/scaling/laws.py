@@ -166,7 +166,7 @@ def offset_power(x: Array, c: Array, k: Array, alpha: Array) -> Array:
   return c + k * x**-alpha
 
 
-def power_law(x: Array, c: Array, k: Array, p: Array) -> Array:
+def power_product(x: Array, c: Array, k: Array, p: Array) -> Array:
   """c + k x_1^p_1 x_2^p_2 ... of x [..., variables]; the step law, for
   instance, is the learning rate 1.79 N^-0.713 D^0.307 (Li et al. 2025, arXiv
   2503.04715)."""

@@ -59,7 +59,7 @@ class Table(NamedTuple):
     self.require(name)
     out = np.empty(len(self.rows))
     for i, row in enumerate(self.rows):
-      value = number(row.get(name))
+      value = parse_number(row.get(name))
       if value is None or not math.isfinite(value) or value < low or (
           strict and value == low):
         raise BadInput(
@@ -93,7 +93,7 @@ class Table(NamedTuple):
     return self._replace(rows=kept)
 
 
-def number(value: Cell) -> float | None:
+def parse_number(value: Cell) -> float | None:
   """A cell as a number; None for what is no plain decimal number."""
   if isinstance(value, (int, float)) and not isinstance(value, bool):
     try:
@@ -162,7 +162,7 @@ def _text(data: bytes, path: Path) -> str:
     try:
       data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as e:
-      raise BadInput(f'{path} is not a whole gzip file: {e}') from None
+      raise BadInput(f'{path} is not a complete gzip file: {e}') from None
   for magic, what in BINARY.items():
     if data.startswith(magic):
       raise BadInput(f'{path} is {what}; {WANTED}')
@@ -213,7 +213,7 @@ def _ragged(cells: Sequence[str], wanted: int) -> str:
 def _header(cells: list[str], path: Path) -> list[str]:
   """The names of columns; '' for a column without one, which nothing can
   use. Raises BadInput."""
-  if all(number(c) is not None for c in cells):
+  if all(parse_number(c) is not None for c in cells):
     raise BadInput(f'{path} begins with numbers ({", ".join(cells)[:40]}), '
                    'wanted a line with the names of the columns')
   twice = [k for k, n in Counter(cells).items() if n > 1 and k]
@@ -242,7 +242,7 @@ def _json(text: str, path: Path) -> tuple[list[str], list[dict]]:
       lengths = {len(v) for v in found.values()}
       if len(lengths) > 1:
         raise BadInput(f'{path} has columns of {sorted(lengths)} rows, wanted '
-                       'equally many')
+                       'one length')
       found = [dict(zip(found, row)) for row in zip(*found.values())]
     if not isinstance(found, list) or not all(
         isinstance(row, dict) for row in found):
@@ -270,11 +270,11 @@ def _cell(value: Any) -> Cell:
 
 
 def _check_text(values: Sequence, path: Path, row: int) -> None:
-  """Raises BadInput for text with half a surrogate, which cannot be
+  """Raises BadInput for text with a lone surrogate, which cannot be
   written."""
   for text in values:
     if isinstance(text, str) and any('\ud800' <= c <= '\udfff' for c in text):
-      raise BadInput(f'{path} has half a surrogate in row {row} ({text!a}), '
+      raise BadInput(f'{path} has a lone surrogate in row {row} ({text!a}), '
                      'wanted text')
 
 
@@ -404,7 +404,7 @@ class _Evaluator:
       raise self._refuse('wanted == != < <= > >= or in')
     if a is None or b is None:
       return False
-    x, y = number(a), number(b)
+    x, y = parse_number(a), parse_number(b)
     if x is None or y is None:
       raise self._refuse(f'row {i + 1} has {_shown(b if y is None else a)}, '
                          'wanted a number')
@@ -418,10 +418,10 @@ class _Evaluator:
         node.value, (str, int, float)):
       return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-      value = number(self._value(node.operand, row))
+      value = parse_number(self._value(node.operand, row))
       return None if value is None else -value
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-      x, y = (number(self._value(n, row)) for n in (node.left, node.right))
+      x, y = (parse_number(self._value(n, row)) for n in (node.left, node.right))
       if x is None or y is None:
         return None
       try:
@@ -436,7 +436,7 @@ def _same(a: Cell, b: Cell) -> bool:
   """Whether two values are equal, as numbers where both are."""
   if a is None or b is None:
     return False
-  x, y = number(a), number(b)
+  x, y = parse_number(a), parse_number(b)
   if x is not None and y is not None:
     return x == y
   if isinstance(a, bool) or isinstance(b, bool):

@@ -19,7 +19,7 @@ LAWS = {'chinchilla': laws.chinchilla, 'p_norm': laws.p_norm,
         'size_dependent_exponent': laws.size_dependent_exponent,
         'kaplan': laws.kaplan_nd, 'kaplan_ns': laws.kaplan_ns,
         'mixing': laws.mixing, 'dcpt': laws.dcpt,
-        'data_constrained': laws.data_constrained, 'power': laws.power_law,
+        'data_constrained': laws.data_constrained, 'power': laws.power_product,
         'downstream': laws.downstream_error}
 SPAN = 4.0  # an exponent over a narrower range is not identified
 CORRELATION = 0.999  # of log N and log D, beyond which their terms are one

@@ -10,7 +10,7 @@ from physics_lm.scaling.fitting.core import Fit
 def power_law(x: np.ndarray, y: np.ndarray, asymptote: bool = True,
               seed: int = 0, **options) -> Fit:
   """Fits y = c + k x_1^p_1 x_2^p_2 ... to x (n,) or (n, variables) and y (n,),
-  in the units given: laws.power_law. Without `asymptote` c is 0. Options as
+  in the units given: laws.power_product. Without `asymptote` c is 0. Options as
   fits.p_norm's; `seed` changes nothing, the starts are few. Raises ValueError
   for bad input."""
   x = np.asarray(x, np.float64)
