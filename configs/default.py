@@ -68,6 +68,8 @@ def text() -> ConfigDict:
   w.kind = 'text'
   w.version = 1
   w.files = 'data/*.txt'  # glob patterns, comma-separated; ** matches folders
+  w.content = placeholder(str)  # hash of what the files hold; None: any, and
+  # the run that begins is filled in with it
   w.field = 'text'  # of a JSON line, a Parquet column or a tf.train.Example
   w.separator = ''  # between documents of a text file; '': one document a file
   w.held_out = 0.01  # share of documents held out, by a hash of their text

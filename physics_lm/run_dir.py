@@ -86,10 +86,21 @@ def read_rows(path: Path) -> list[dict]:
   return out
 
 
+def with_content(config: Mapping) -> dict:
+  """A plain config in which each world of texts has a hash of what its files
+  hold: other texts of one name are another computation. Raises BadInput."""
+  from physics_lm.worlds import text  # NumPy
+  return dict(config) | {'worlds': {
+      name: w | {'content': text.content_of(text.files_of(w['files']))}
+      if w['kind'] == 'text' and w.get('content') is None else w
+      for name, w in config['worlds'].items()}}
+
+
 def canonical_config(config: ConfigDict, folder: Path) -> dict:
-  """The plain config of a run in `folder`, with its parent named by the id of
-  what the parent computed: two folders of one name may hold different runs."""
-  out = plain_config(config)
+  """The plain config of a run in `folder`, with the content of its texts, and
+  with its parent named by the id of what the parent computed: two folders of
+  one name may hold different runs."""
+  out = with_content(plain_config(config))
   if config.init_from:
     for path in (Path(config.init_from), folder.parent / config.init_from):
       if (path / 'config.json').exists():

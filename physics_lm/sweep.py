@@ -109,7 +109,7 @@ class Run:
   @functools.cached_property
   def id(self) -> str:
     """The run id: a hash of what is computed."""
-    return run_id(plain_config(self.config))
+    return run_id(run_dir.with_content(plain_config(self.config)))
 
   def arguments(self) -> list[str]:
     """Arguments of physics_lm.train, less --workdir."""

@@ -9,18 +9,19 @@ other libraries' tokenizers are renumbered accordingly.
   piece         closed: every piece that the worlds list is one token
   byte          UTF-8 bytes
   bpe:SIZE      byte-level BPE of SIZE entries, trained on the worlds' texts
-  gpt2          GPT-2's byte-level BPE, 50,257 entries
+  gpt2          GPT-2's byte-level BPE, 50,257 entries, and padding
   gpt2_used     the entries of gpt2 that the worlds use: the papers' count
   PATH.json     a tokenizer.json of the tokenizers library
   PATH.model    a SentencePiece model
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from types import ModuleType
@@ -274,14 +275,33 @@ def byte_level(tokenizer: Any, lib: ModuleType, regex: bool = True) -> Any:
 
 
 def mapped_tokenizer(kind: str, tokenizer: Any, theirs: Sequence[int],
-                     digest: str) -> Mapped:
-  """A tokenizers.Tokenizer as a vocabulary (see Mapped)."""
+                     digest: str, encoder: Any = None) -> Mapped:
+  """A tokenizers.Tokenizer as a vocabulary (see Mapped). `encoder`: the one
+  that encodes (default: the same)."""
+  encoder = tokenizer if encoder is None else encoder
   # The characters '<eos>' in a text are not an end token.
-  tokenizer.encode_special_tokens = True
-  return Mapped(
-      kind, lambda piece: tokenizer.encode(piece, add_special_tokens=False).ids,
-      lambda ids: tokenizer.decode(ids, skip_special_tokens=False), theirs,
-      digest, tokenizer)
+  encoder.encode_special_tokens = True
+
+  def encode(piece: str) -> list[int]:
+    with _library_errors(f'vocab {kind!r} cannot encode {piece[:40]!r}',
+                         'a tokenizer of any text, or other texts'):
+      return encoder.encode(piece, add_special_tokens=False).ids
+
+  return Mapped(kind, encode, lambda ids: tokenizer.decode(
+      ids, skip_special_tokens=False), theirs, digest, tokenizer)
+
+
+@contextlib.contextmanager
+def _library_errors(found: str, wanted: str) -> Iterator[None]:
+  """A context in which what the tokenizers library raises becomes BadInput. It
+  raises bare Exceptions, and a BaseException where its Rust code fails."""
+  try:
+    yield
+  except (KeyboardInterrupt, SystemExit, GeneratorExit, BadInput):
+    raise
+  except BaseException as e:
+    reason = ' '.join(str(e).split())[:200]
+    raise BadInput(f'{found}: {reason}; wanted {wanted}') from None
 
 
 def foreign_tokenizer(kind: str, tokenizer: Any) -> Mapped:
@@ -333,32 +353,78 @@ def gpt2(pieces: Iterable[str] | None = None) -> Mapped:
 
 def from_file(path: str) -> Mapped:
   """A tokenizer.json of the tokenizers library. The end token is eos_token of a
-  tokenizer_config.json in the same folder, else one of the usual names. Raises
-  BadInput for a bad file or without an end token."""
-  lib, text = _library(), _read(path).decode()
-  try:
+  tokenizer_config.json in the same folder, else one of the usual names.
+
+  As in transformers, truncation and padding that the file has in force are
+  reset, and special tokens in a text are one token each. Exceptions are the end
+  token and padding: a text that contains their characters does not end there.
+
+  Raises BadInput for a bad file, or without an end token.
+  """
+  lib, raw = _library(), _read(path)
+  with _library_errors(f'{path} is no tokenizer.json', 'one that '
+                       'tokenizers.Tokenizer.from_file reads'):
+    text = raw.decode()
     tokenizer = lib.Tokenizer.from_str(text)
-  except Exception as e:  # the library raises bare Exceptions
-    raise BadInput(f'{path} is no tokenizer.json: {str(e)[:200]}') from None
-  entries, settings = tokenizer.get_vocab(), {}
-  config = Path(path).with_name('tokenizer_config.json')
-  if config.exists():
-    settings = json.loads(config.read_text(encoding='utf-8'))
-  end = next((e for e in (_special_token(settings, 'eos_token'), *_END_TOKENS)
-              if e in entries), None)
+    entries, state = tokenizer.get_vocab(), json.loads(text)
+  tokenizer.no_truncation()
+  tokenizer.no_padding()
+  settings = _side_file(Path(path).with_name('tokenizer_config.json'))
+  eos = _special_token(settings, 'eos_token')
+  if eos is not None and eos not in entries:
+    raise BadInput(f'tokenizer_config.json beside {path} has eos_token {eos!r},'
+                   f' wanted one of the {len(entries)} entries')
+  end = eos or next((e for e in _END_TOKENS if e in entries), None)
   if end is None:
     raise BadInput(f'{path} has no end token; wanted eos_token in '
                    f'tokenizer_config.json or one of {", ".join(_END_TOKENS)}')
   pad = next((p for p in (_special_token(settings, 'pad_token'), *_SPECIAL[:1])
               if p in entries and p != end), None)
+  encoder, others = _with_whole_specials(lib, tokenizer, (end, pad))
+  if others or state.get('truncation') or state.get('padding'):
+    text += 'special tokens whole'  # other ids than such a file once gave
   return mapped_tokenizer('json', tokenizer, renumbered(
-      max(entries.values()) + 1, entries.get(pad, -1), entries[end]), text)
+      max(entries.values()) + 1, entries.get(pad, -1), entries[end]), text,
+      encoder)
+
+
+def _with_whole_specials(lib: ModuleType, tokenizer: Any, not_in_text: tuple
+                         ) -> tuple[Any, list[str]]:
+  """(tokenizer, special tokens): a copy in which these, all but `not_in_text`,
+  are found in texts although special tokens are not."""
+  state = json.loads(tokenizer.to_str())
+  others = [t for t in state.get('added_tokens', ())
+            if t['special'] and t['content'] not in not_in_text]
+  for token in others:
+    token['special'] = False
+  return lib.Tokenizer.from_str(json.dumps(state)), [
+      t['content'] for t in others]
+
+
+def _side_file(path: Path) -> dict:
+  """The settings of a tokenizer_config.json, {} where there is none. Raises
+  BadInput for a file that holds none."""
+  if not path.exists():
+    return {}
+  try:
+    settings = json.loads(_read(str(path)).decode())
+  except ValueError as e:  # no JSON, or no text at all
+    raise BadInput(f'{path} is not JSON: {e}; wanted settings of transformers, '
+                   'or no such file') from None
+  if not isinstance(settings, dict):
+    raise BadInput(f'{path} is {str(settings)[:40]}, wanted a JSON object')
+  return settings
 
 
 def _special_token(settings: dict, key: str) -> str | None:
-  """A token of a tokenizer_config.json: a string, or an object with one."""
+  """A token of a tokenizer_config.json: a string, or an object with one.
+  Raises BadInput."""
   value = settings.get(key)
-  return value.get('content') if isinstance(value, dict) else value
+  value = value.get('content') if isinstance(value, dict) else value
+  if value is not None and not isinstance(value, str):
+    raise BadInput(f'tokenizer_config.json has {key} {str(value)[:40]}, wanted '
+                   'text')
+  return value
 
 
 def sentencepiece(path: str) -> Mapped:
@@ -463,7 +529,11 @@ def main(argv: list[str] | None = None) -> None:
   a = p.parse_args(argv)
   world = base.world_from_flags(a.world, a.set, a.seed)
   split = a.split or world.splits[0]
+  if a.count < 1:
+    raise BadInput(f'--count is {a.count}, wanted at least 1')
   examples = base.first_examples(world, split, a.count)
+  if not any(e.text.strip() for e in examples):
+    raise BadInput(f'{split} of {a.world} has no text, wanted at least one')
   texts = [e.text for e in examples]
   if a.train:
     _train(texts, max(a.train, _MIN_BPE), a.out)

@@ -107,6 +107,7 @@ def test_another_export_is_not_mixed_in(tmp_path, world):
 @pytest.mark.parametrize('flags,message', [
     (['--count=1000'], '--count is 1000, wanted 1 to 120'),
     (['--shards=0'], '--shards is 0'),
+    (['--count=3', '--shards=4'], '--shards is 4, wanted at most'),
     (['--split=bios'], 'nearest: bio'),
     (['--jsonl=x.json'], 'x.json, wanted a name with the suffix .jsonl'),
     (['--set', 'people'], "--set 'people', wanted KEY=VALUE")])
@@ -166,3 +167,15 @@ def test_an_export_of_other_texts_is_not_resumed(tmp_path):
   path.write_text('one#TWO#three')
   with pytest.raises(BadInput, match='holds another export'):
     export.export_world(text_world(tmp_path), {}, 'jsonl', out, ['train'])
+
+
+@pytest.mark.parametrize('form,texts,message', [
+    ('jsonl', ' \n# ', 'train has no examples'),
+    ('nanogpt-bin', 'one#two', 'train has 2 examples, wanted at least 50')])
+def test_an_export_of_nothing_is_refused(tmp_path, form, texts, message):
+  (tmp_path / 'a.txt').write_text(texts)
+  out = tmp_path / 'out' / 'x.jsonl'
+  with pytest.raises(BadInput, match=message):
+    export.export_world(text_world(tmp_path), {}, form, out, ['train'],
+                        vocab_kind='byte')
+  assert not out.parent.exists()

@@ -12,7 +12,16 @@ import pytest
 
 from configs import default
 from configs import text as recipe
-from physics_lm import cost, loader, mixture, run_dir, sweep, train, vocab
+from physics_lm import (
+  cost,
+  loader,
+  mixture,
+  restore,
+  run_dir,
+  sweep,
+  train,
+  vocab,
+)
 from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
@@ -261,10 +270,37 @@ def test_world_refuses_bad_input(tmp_path, changes, message):
 
 def test_judged_is_train_when_no_document_is_held_out(tmp_path, capsys):
   (tmp_path / 'a.txt').write_text('a single document, told again and again')
-  data = data_of({'worlds.text.held_out': 1e-9, 'data.seq_len': 32},
-                 str(tmp_path / 'a.txt'))
-  assert len(loader.heldout_rows(data, 0, 3)) == 3
-  assert 'no document is held out' in capsys.readouterr().out
+  data = data_of({'worlds.text.held_out': 1e-9, 'data.seq_len': 32,
+                  'worlds.text.separator': ''}, str(tmp_path / 'a.txt'))
+  for _ in range(2):
+    assert len(loader.heldout_rows(data, 0, 3)) == 3
+  assert capsys.readouterr().out.count('no document is held out') == 1
+
+
+@pytest.mark.parametrize('separator', ['####', '\\n\\n'])
+def test_separator_that_never_occurs_is_refused(tmp_path, separator):
+  (tmp_path / 'a.txt').write_text('one\n\ntwo')
+  data = data_of({'worlds.text.separator': separator}, str(tmp_path / '*.txt'))
+  with pytest.raises(BadInput, match=r'separator .* in none of the 1 files'):
+    take(data, count=1)
+
+
+def test_other_texts_of_one_name_are_another_computation(tmp_path):
+  path, folder = tmp_path / 'a.txt', tmp_path / 'run'
+  path.write_text('some\n\nwords')
+  config = config_of(files=str(path))
+  run_dir.write_json(folder / 'config.json',
+                     run_dir.canonical_config(config, folder))
+  (folder / 'done').touch()
+  run = sweep.Run('configs/text.py', {'worlds.text.files': str(path)}, {})
+  assert train.finished(train.Job(config, folder))
+  before, restored = run.id, restore.run_config(folder)
+  path.write_text('same\n\nwords')
+  with pytest.raises(BadInput, match=r'another .*: worlds.text.content'):
+    train.finished(train.Job(config, folder))
+  with pytest.raises(BadInput, match='texts are not those of this run'):
+    load_mixture(restored)
+  assert before != sweep.Run(run.config_file, run.overrides, {}).id
 
 
 def test_states_of_two_processes_are_merged():

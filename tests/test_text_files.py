@@ -39,9 +39,9 @@ def test_jsonl_blank_lines_and_nulls_are_empty_texts(tmp_path):
 def test_text_files_are_split_by_separator_and_size(tmp_path, monkeypatch):
   path = tmp_path / 'a.txt'
   path.write_text('one--two\r\n--three', newline='')
-  assert list(text_files.read_texts(path)) == ['one--two\r\n--three']
+  assert list(text_files.read_texts(path)) == ['one--two\n--three']
   assert list(text_files.read_texts(path, separator='--')) == [
-      'one', 'two\r\n', 'three']
+      'one', 'two\n', 'three']
   assert list(text_files.read_texts(path, separator='--', start=2)) == ['three']
   # A long text is streamed in parts, cut at line ends, and none is lost.
   monkeypatch.setattr(text_files, 'CHUNK', 100)
@@ -92,6 +92,14 @@ def test_readers_refuse_bad_files(tmp_path):
       'c.jsonl': (b'3\n', 'wanted a JSON object'),
       'd.jsonl': (b'{"text": "a"}\n\n{"text": 5}\n', "line 3: found .*5"),
       'e.jsonl': (b'{"text": ["a"]}\n', 'line 1: found'),
+      'f.jsonl': (b'{"text": "a"}\n{"text": "bad \\ud83d half"}\n',
+                  "line 2: found half a surrogate pair, .* at character 5"),
+      'g.jsonl': (b'[' * 100_000 + b'\n', 'line 1: found'),
+      'h.jsonl': (b'{"text": ' + b'1' * 5000 + b'}\n', 'line 1: found'),
+      'b.jsonl.gz': (gzip.compress(b'"a"')[:10] + b'\xff' * 20,
+                     'cannot be read'),
+      'a.json': (b'[{"text": "a"}]', r'suffix .json; wanted .jsonl'),
+      'a.csv.gz': (b'', r'suffix .csv; wanted'),
       'a.jsonl.gz': (b'not zipped', 'cannot be read'),
       'a.arrayrecord': (b'nonsense' * 99, 'no ArrayRecord file')}
   for name, (raw, message) in cases.items():
@@ -105,8 +113,28 @@ def test_readers_refuse_bad_files(tmp_path):
 def test_write_texts_leaves_nothing_when_it_fails(tmp_path):
   def broken():
     yield {'text': 'a'}
-    raise RuntimeError('stop')
+    raise error('stop')
 
-  with pytest.raises(RuntimeError):
-    text_files.write_texts(tmp_path / 'a.jsonl', broken())
-  assert not (tmp_path / 'a.jsonl').exists()
+  for error in (RuntimeError, KeyboardInterrupt):
+    with pytest.raises(error):
+      text_files.write_texts(tmp_path / 'a.jsonl', broken())
+    assert not list(tmp_path.iterdir())
+
+
+def test_text_reader_drops_byte_order_marks_and_carriage_returns(
+    tmp_path, monkeypatch):
+  monkeypatch.setattr(text_files, 'CHUNK', 5)  # cuts between '\r' and '\n'
+  cases = {
+      'a.txt': (b'\xef\xbb\xbfone\r\n\r\ntwo\r\n\r\nthree',
+                ['one', 'two', 'three']),
+      'b.txt': (b'four\r\n\r\nfive\r', ['four', 'five\r']),
+      'a.jsonl': (b'\xef\xbb\xbf{"text": "a\\r\\nb"}\r\n', ['a\r\nb'])}
+  for name, (raw, texts) in cases.items():
+    for path in (tmp_path / name, tmp_path / f'{name}.gz'):
+      path.write_bytes(gzip.compress(raw) if path.suffix == '.gz' else raw)
+      for separator in ('\n\n', '\r\n\r\n'):
+        assert list(text_files.read_texts(path, 'text', separator)) == texts
+        assert text_files.has_separator(path, separator)
+  (tmp_path / 'c.txt').write_text('one====two')  # it falls across two blocks
+  assert text_files.has_separator(tmp_path / 'c.txt', '====')
+  assert not text_files.has_separator(tmp_path / 'c.txt', '=====')

@@ -27,6 +27,7 @@ from physics_lm.worlds import base
 
 FORMATS = ('jsonl', 'parquet', 'arrayrecord', 'nanogpt-bin')
 MOST = 1_000_000  # examples, unless a count is given
+HELD_OUT = 50  # nanoGPT's val.bin has every 50th example of a single split
 
 
 def fields(example: base.Example, split: str, index: int, form: str) -> dict:
@@ -80,11 +81,15 @@ def export_world(world: base.World, what: dict, form: str, out: Path,
                      'at most 65536: the file holds 16 bits a token')
     plan['vocab'] = {'kind': vocab.kind, 'sha256': vocab.hash}
   for i, split in enumerate(splits):
-    indices = _indices(world, split, count)
+    indices = _indices(world, split, count, shards)
     if vocab is None:
       name = out.name if len(splits) == 1 else _with(out.name, f'-{split}')
       plan['files'][name] = [split, *indices]
-    elif len(splits) == 1:  # nanoGPT wants both: every 50th text is held out
+    elif len(splits) == 1:  # nanoGPT wants both
+      if indices[1] < HELD_OUT:
+        raise BadInput(f'{split} has {indices[1]} examples, wanted at least '
+                       f'{HELD_OUT} (val.bin has every {HELD_OUT}th), or two '
+                       'splits, --split=A,B')
       plan['files'] |= {'train.bin': [split, *indices, 'train'],
                         'val.bin': [split, *indices, 'val']}
     elif i < 2:
@@ -105,12 +110,19 @@ def export_world(world: base.World, what: dict, form: str, out: Path,
                                vocab, form)]
 
 
-def _indices(world, split: str, count: int | None) -> list[int]:
+def _indices(world, split: str, count: int | None, shards: int) -> list[int]:
+  """The first index and the one after the last. Raises BadInput for files
+  without an example."""
   size = world.size(split)
+  if not size:
+    raise BadInput(f'{split} has no examples, wanted at least one')
   if count is None and size > MOST:
     raise BadInput(f'{split} has {size} examples, wanted --count')
   if count is not None and not 1 <= count <= size:
     raise BadInput(f'--count is {count}, wanted 1 to {size} of {split}')
+  if shards > (count or size):
+    raise BadInput(f'--shards is {shards}, wanted at most the number of '
+                   f'examples, {count or size}')
   return [0, count or size]
 
 
@@ -154,7 +166,8 @@ def _chosen(start: int, stop: int, part: Sequence[str]) -> Iterator[int]:
   """The indices from start to stop that belong to a part: every 50th to 'val',
   the others to 'train'; all of them where there are no parts."""
   for i in range(start, stop):
-    if not part or (i % 50 == 49) == (part[0] == 'val'):
+    last = i % HELD_OUT == HELD_OUT - 1
+    if not part or last == (part[0] == 'val'):
       yield i
 
 

@@ -6,6 +6,9 @@ held out when a hash of its text is below `held_out`, so equal texts are always
 in the same split. Every epoch reads the files in another random order; within a
 file, blocks of `shuffle` documents are shuffled.
 
+A hash of what the files hold, `content`, is part of a run's identity: a run is
+filled in with it when it begins, and other texts of the same names are refused.
+
 Fill in the middle (Bavarian et al. 2022, section 3): with probability
 `fim_rate` a document is cut at two uniform positions, and its middle moved to
 the end, in the order prefix, suffix, middle or, for a share `fim_spm` of those,
@@ -16,10 +19,11 @@ Only this world and seqio's are streams. Their number of documents is not known
 before they are read, so the position is a small state, not an index.
 """
 
+import functools
 import glob
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ml_collections import ConfigDict
 
@@ -47,28 +51,29 @@ class Text:
                            ('fim_spm', 0, 1), ('shuffle', 1, 1 << 24)):
       if not low <= c[key] <= high:
         raise BadInput(f'{key} is {c[key]}, wanted {low} to {high}')
-    found = {f for pattern in c.files.split(',')
-             for f in glob.glob(pattern.strip(), recursive=True)}
-    # Each file once, even if several names or links lead to it.
-    self.files = sorted({os.path.realpath(f): f for f in sorted(
-        found, reverse=True) if os.path.isfile(f)}.values())
-    if not self.files:
-      raise BadInput(f'no file matches {c.files!r}; wanted comma-separated '
-                     'paths or patterns, as data/*.txt')
+    self.files = files_of(c.files)
+    if c.content is not None and c.content != (found := self.content()):
+      raise BadInput(f'the {len(self.files)} files of {c.files!r} have the '
+                     f'content {found}, wanted {c.content}: the texts are not '
+                     'those of this run')
     # A stream resumes only in files of the same names and sizes.
     sizes = [f'{os.path.basename(f)} {os.path.getsize(f)}' for f in self.files]
     self.files_hash = hashlib.sha256('\n'.join(sizes).encode()
                                      ).hexdigest()[:16]
     self.marks = MARKS if c.fim_rate else ()
     self._last = None  # of example(): split, index, iterator
+    self._checked = not c.separator  # whether the separator occurs
+    self._warned = False  # that no document is held out
 
   def judged(self, split: str) -> str:
     """The split for evaluations of the loss: 'held_out' if it has a document,
     else `split` itself, with a printed warning."""
     if self.held_out and next(self.in_order('held_out'), None):
       return 'held_out'
-    print(f'no document is held out (held_out is {self.held_out}): evaluating '
-          'the loss on training text', flush=True)
+    if not self._warned:
+      print(f'no document is held out (held_out is {self.held_out}): '
+            'evaluating the loss on training text', flush=True)
+    self._warned = True
     return split
 
   def documents(self, split: str, shard: int = 0, shards: int = 1,
@@ -90,8 +95,14 @@ class Text:
           yield self.plain(text)
 
   def _known(self, split: str):
+    """Raises BadInput for another split, or a separator that never occurs."""
     if split not in self.splits:
       raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+    if not self._checked and not any(text_files.has_separator(
+        f, self.separator) for f in self.files):
+      raise BadInput(f'separator {self.separator!r} occurs in none of the '
+                     f'{len(self.files)} files; wanted one that does, or none')
+    self._checked = True
 
   def belongs(self, text: str, split: str) -> bool:
     """Whether a document is in the split; white space alone is in none."""
@@ -132,14 +143,7 @@ class Text:
 
   def content(self) -> str:
     """A hash of the contents of all files. Raises BadInput."""
-    digest = hashlib.sha256()
-    for file in self.files:
-      try:
-        with open(file, 'rb') as f:
-          digest.update(hashlib.file_digest(f, 'sha256').digest())
-      except OSError as e:
-        raise BadInput(f'{file} cannot be read: {e}') from None
-    return digest.hexdigest()
+    return content_of(self.files)
 
   def pieces(self):
     return ()
@@ -233,6 +237,42 @@ class Documents:
     self._next, self._ended = begin, False
     # Whether the stream has had any document.
     self._found = any((epoch, file, begin, at))
+
+
+def files_of(patterns: str) -> list[str]:
+  """The files that comma-separated glob patterns match, sorted; each once, even
+  if several names or links lead to it. Raises BadInput when there is none."""
+  found = {f for pattern in patterns.split(',')
+           for f in glob.glob(pattern.strip(), recursive=True)}
+  files = sorted({os.path.realpath(f): f for f in sorted(
+      found, reverse=True) if os.path.isfile(f)}.values())
+  if not files:
+    raise BadInput(f'no file matches {patterns!r}; wanted comma-separated '
+                   'paths or patterns, as data/*.txt')
+  for file in files:
+    text_files.check_format(file)
+  return files
+
+
+def content_of(files: Sequence[str]) -> str:
+  """A hash of the contents of files in their order: 16 hexadecimal digits. It
+  reads them once in a process, while size and time of change are the same.
+  Raises BadInput."""
+  digest = hashlib.sha256()
+  for file in files:
+    try:
+      stat = os.stat(file)
+      digest.update(_digest_of(os.path.realpath(file), stat.st_size,
+                               stat.st_mtime_ns))
+    except OSError as e:
+      raise BadInput(f'{file} cannot be read: {e}') from None
+  return digest.hexdigest()[:16]
+
+
+@functools.lru_cache(1 << 16)
+def _digest_of(path: str, size: int, changed: int) -> bytes:
+  with open(path, 'rb') as f:
+    return hashlib.file_digest(f, 'sha256').digest()
 
 
 def _hash(text: str) -> int:

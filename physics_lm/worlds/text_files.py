@@ -1,7 +1,12 @@
 """Files of texts: reading as a stream, writing atomically. No JAX.
 
 The suffix determines the format: .jsonl, .parquet, .arrayrecord (or
-.array_record); any other file is UTF-8 text. `.gz` may follow.
+.array_record); any other file is UTF-8 text. `.gz` may follow. Suffixes of
+tables, archives and other containers are refused.
+
+A byte order mark at the start of a file is no part of its first text. In text
+files a line ends in '\\n': '\\r\\n' is read as that. Bytes that are not UTF-8
+and JSON strings with half a surrogate pair are no text, and are refused.
 """
 
 import contextlib
@@ -9,6 +14,7 @@ import gzip
 import itertools
 import json
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -17,6 +23,10 @@ import numpy as np
 from physics_lm.errors import BadInput, need
 
 CHUNK = 1 << 20  # characters; longer text files are several documents
+# Suffixes of files that hold texts, but are none.
+CONTAINERS = ('json', 'csv', 'tsv', 'zip', 'tar', 'tgz', 'zst', 'xz', 'bz2',
+              'lz4', '7z', 'npy', 'npz', 'pkl', 'h5', 'arrow', 'feather', 'orc',
+              'avro', 'tfrecord', 'pdf', 'docx')
 
 
 def format_of(path: str | Path) -> str:
@@ -24,6 +34,14 @@ def format_of(path: str | Path) -> str:
   name = Path(path).name.lower().removesuffix('.gz')
   suffix = name.rpartition('.')[2].replace('_', '')
   return suffix if suffix in ('jsonl', 'parquet', 'arrayrecord') else 'text'
+
+
+def check_format(path: str | Path) -> None:
+  """Raises BadInput for the suffix of a container that is not read."""
+  suffix = Path(path).name.lower().removesuffix('.gz').rpartition('.')[2]
+  if suffix in CONTAINERS:
+    raise BadInput(f'{path} has the suffix .{suffix}; wanted .jsonl, .parquet, '
+                   '.arrayrecord, each also with .gz, or a file of text')
 
 
 def read_texts(path: str | Path, field: str = 'text', separator: str = '',
@@ -38,8 +56,10 @@ def read_texts(path: str | Path, field: str = 'text', separator: str = '',
     start: index of the first text.
 
   Raises:
-    BadInput: the file cannot be read, or lacks the field.
+    BadInput: the file cannot be read, holds what is no text, or lacks the
+      field.
   """
+  check_format(path)
   reader = {'jsonl': _read_jsonl, 'parquet': _read_parquet,
             'arrayrecord': _read_arrayrecord}.get(format_of(path))
   try:
@@ -51,7 +71,7 @@ def read_texts(path: str | Path, field: str = 'text', separator: str = '',
   except UnicodeDecodeError as e:
     raise BadInput(f'{path} is no UTF-8 text (byte {e.start}); wanted text, '
                    '.jsonl, .parquet or .arrayrecord') from None
-  except (OSError, EOFError) as e:
+  except (OSError, EOFError, zlib.error) as e:
     raise BadInput(f'{path} cannot be read: {e}') from None
 
 
@@ -62,25 +82,52 @@ def _after(texts: Iterable, start: int) -> Iterator:
 
 
 def _open(path):
+  """The file's characters, line ends as they are, without a byte order mark."""
   if str(path).endswith('.gz'):
-    return gzip.open(path, 'rt', encoding='utf-8', newline='')
-  return open(path, encoding='utf-8', newline='')
+    return gzip.open(path, 'rt', encoding='utf-8-sig', newline='')
+  return open(path, encoding='utf-8-sig', newline='')
+
+
+def _blocks(path) -> Iterator[str]:
+  """A text file in blocks of about CHUNK characters, lines ending in '\n'."""
+  with _open(path) as f:
+    while block := f.read(CHUNK):
+      if block.endswith('\r'):  # the two characters stay in one block
+        block += f.read(1)
+      yield block.replace('\r\n', '\n')
 
 
 def _read_text(path, separator: str) -> Iterator[str]:
-  held = ''
-  with _open(path) as f:
-    while block := f.read(CHUNK):
-      held += block
-      if separator:
-        *complete, held = held.split(separator)
-        yield from (text for text in complete if text)
-      while len(held) >= 2 * CHUNK or (not separator and len(held) >= CHUNK):
-        cut = held.rfind('\n', 0, CHUNK) + 1 or CHUNK
-        yield held[:cut]
-        held = held[cut:]
+  held, separator = '', separator.replace('\r\n', '\n')
+  for block in _blocks(path):
+    held += block
+    if separator:
+      *complete, held = held.split(separator)
+      yield from (text for text in complete if text)
+    while len(held) >= 2 * CHUNK or (not separator and len(held) >= CHUNK):
+      cut = held.rfind('\n', 0, CHUNK) + 1 or CHUNK
+      yield held[:cut]
+      held = held[cut:]
   if held:
     yield held
+
+
+def has_separator(path: str | Path, separator: str) -> bool:
+  """Whether a text file has the separator; True of other formats, which need
+  none. Raises BadInput."""
+  if format_of(path) != 'text':
+    return True
+  separator, tail = separator.replace('\r\n', '\n'), ''
+  try:
+    for block in _blocks(path):
+      if separator in tail + block:
+        return True
+      tail = block[-len(separator):]
+  except UnicodeDecodeError:
+    return True  # the reader has the message
+  except (OSError, EOFError, zlib.error) as e:
+    raise BadInput(f'{path} cannot be read: {e}') from None
+  return False
 
 
 def _read_jsonl(path, field: str, start: int) -> Iterator[str]:
@@ -90,7 +137,7 @@ def _read_jsonl(path, field: str, start: int) -> Iterator[str]:
         continue
       try:
         value = json.loads(line)[field] if line.strip() else None
-      except (json.JSONDecodeError, KeyError, TypeError):
+      except (ValueError, KeyError, TypeError, RecursionError):
         raise BadInput(f'{path}, line {number + 1}: found {line.strip()[:60]!r}'
                        f', wanted a JSON object with {field!r}') from None
       yield _text(value, f'{path}, line {number + 1}', field)
@@ -100,6 +147,12 @@ def _text(value, where: str, field: str) -> str:
   if value is not None and not isinstance(value, str):
     raise BadInput(f'{where}: found {str(value)[:60]}, wanted text in '
                    f'{field!r}')
+  try:
+    (value or '').encode()
+  except UnicodeEncodeError as e:
+    raise BadInput(f'{where}: found half a surrogate pair, '
+                   f'{value[e.start]!r}, at character {e.start + 1} of '
+                   f'{field!r}, wanted text') from None
   return value or ''
 
 
@@ -109,7 +162,7 @@ def _read_parquet(path, field: str, start: int) -> Iterator[str]:
     file = lib.ParquetFile(path)
   except Exception as e:  # ArrowInvalid, of an optional module
     raise BadInput(f'{path} is no Parquet file: {str(e)[:200]}') from None
-  with file:
+  with file, _damage(path):
     if field not in file.schema_arrow.names:
       raise BadInput(f'{path} has columns {", ".join(file.schema_arrow.names)}'
                      f', wanted {field!r}')
@@ -126,13 +179,25 @@ def _read_parquet(path, field: str, start: int) -> Iterator[str]:
         at += batch.num_rows
 
 
+@contextlib.contextmanager
+def _damage(path) -> Iterator[None]:
+  """A context in which what a library raises of a damaged file is BadInput."""
+  try:
+    yield
+  except (BadInput, OSError, UnicodeDecodeError):
+    raise
+  except Exception as e:  # each library has kinds of its own
+    raise BadInput(f'{path} is damaged: {" ".join(str(e).split())[:200]}'
+                   ) from None
+
+
 def _read_arrayrecord(path, field: str, start: int) -> Iterator[str]:
   reader = need('array_record.python.array_record_module',
                 'text').ArrayRecordReader
   file = reader(str(path))
   if not file.ok():
     raise BadInput(f'{path} is no ArrayRecord file') from None
-  with contextlib.closing(file):
+  with contextlib.closing(file), _damage(path):
     count = file.num_records()
     for at in range(start, count, 256):
       for i, raw in enumerate(file.read(range(at, min(at + 256, count))), at):
@@ -150,7 +215,7 @@ def _text_of(raw: bytes, field: str, where: str) -> str:
     return found[field][0].decode()
   text = raw.decode()
   if text.startswith('{'):
-    with contextlib.suppress(json.JSONDecodeError, KeyError):
+    with contextlib.suppress(json.JSONDecodeError, KeyError, RecursionError):
       return _text(json.loads(text)[field], where, field)
   return text
 
@@ -255,16 +320,20 @@ def _numbers(packed: bytes) -> list[int]:
 
 def write_texts(path: Path, records: Iterable[dict]) -> None:
   """Writes `records` (dicts of text, int or list of ints) as one file,
-  atomically. The same records give the same bytes."""
+  atomically: when anything fails, also Ctrl-C, nothing is left. The same
+  records give the same bytes."""
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f'.{path.name}.part')
-  {'jsonl': _write_jsonl, 'parquet': _write_parquet, 'bin': _write_bin,
-   'arrayrecord': _write_arrayrecord}[
-       'bin' if '.bin' in path.suffixes else format_of(path)](
-           part, records, str(path).endswith('.gz'))
-  with part.open('rb') as f:
-    os.fsync(f.fileno())
-  part.replace(path)
+  try:
+    {'jsonl': _write_jsonl, 'parquet': _write_parquet, 'bin': _write_bin,
+     'arrayrecord': _write_arrayrecord}[
+         'bin' if '.bin' in path.suffixes else format_of(path)](
+             part, records, str(path).endswith('.gz'))
+    with part.open('rb') as f:
+      os.fsync(f.fileno())
+    part.replace(path)
+  finally:
+    part.unlink(missing_ok=True)
 
 
 def _write_jsonl(path, records, zipped: bool):

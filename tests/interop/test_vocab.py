@@ -20,6 +20,58 @@ ODD = ['', ' ', '  two', 'é漢字🙂', 'a\nb\r\n\tc', ' <eos> and <|endoftext|
        "don't I'LL 12345 ###", '\x00\x85\u2028']
 
 
+def tokenizer_file(folder, change=None):
+  """A byte-level tokenizer.json with an end token, changed by a function."""
+  made = vocab.train_bpe(['some words of a text'] * 9, 300)
+  if change:
+    change(made)
+  path = folder / 'tokenizer.json'
+  made.save(str(path))
+  return str(path)
+
+
+@pytest.mark.parametrize('change', [
+    lambda t: t.enable_truncation(4), lambda t: t.enable_padding(length=99)])
+def test_state_of_a_tokenizer_file_is_reset(tmp_path, change):
+  text = 'some words of a text, not cut'
+  wanted = vocab.from_file(tokenizer_file(tmp_path)).encode(text)
+  assert len(wanted) > 4
+  path = tokenizer_file(tmp_path, change)
+  assert vocab.from_file(path).encode(text) == wanted
+
+
+def test_special_tokens_of_a_tokenizer_file_stay_whole(tmp_path):
+  from tokenizers import Tokenizer
+  path = tokenizer_file(tmp_path, lambda t: t.add_special_tokens(['<|user|>']))
+  v = vocab.from_file(path)
+  text = '<|user|>some words<|user|>'
+  theirs = Tokenizer.from_file(path).encode(text, add_special_tokens=False).ids
+  assert [v.theirs[i] for i in v.encode(text)] == theirs
+  assert v.decode(v.encode(text)) == text
+  ids = v.encode('some <eos> and <pad>')  # these two would end a text
+  assert not {vocab.EOS, vocab.PAD} & set(ids)
+  assert v.decode(ids) == 'some <eos> and <pad>'
+
+
+@pytest.mark.parametrize('side,message', [
+    ('{"eos_token": "</s>",', 'is not JSON'), ('\x80', 'is not JSON'),
+    ('["</s>"]', 'wanted a JSON object'), ('{"eos_token": 3}', 'eos_token 3'),
+    ('{"eos_token": "</end>"}', 'wanted one of the 273 entries')])
+def test_side_file_of_a_tokenizer_is_refused_when_bad(tmp_path, side, message):
+  path = tokenizer_file(tmp_path)
+  (tmp_path / 'tokenizer_config.json').write_bytes(side.encode('latin-1'))
+  with pytest.raises(BadInput, match=message):
+    vocab.from_file(path)
+
+
+def test_word_that_a_tokenizer_file_lacks_is_refused(tmp_path):
+  from tokenizers import Tokenizer, models
+  path = str(tmp_path / 'tokenizer.json')
+  Tokenizer(models.WordLevel({'</s>': 0, 'the': 1})).save(path)
+  with pytest.raises(BadInput, match=r"cannot encode 'city'.*UNK"):
+    vocab.from_file(path).encode('city')
+
+
 @pytest.mark.parametrize('kind', ['bpe:400', 'gpt2', 'gpt2_used'])
 def test_vocab_round_trips_pieces_and_texts(tiny, kind):
   data = load_mixture(tiny({'data.vocab': kind, 'data.seq_len': 700}))
