@@ -58,6 +58,8 @@ def biod() -> ConfigDict:
   w.diversity = 128  # D, distinct chunks of an attribute; at most T ** L
   w.chunk_length = 1  # L, symbols of a chunk
   w.symbols = 128  # T, symbols that chunks are drawn from
+  w.order = 'random'  # of attributes, in each entry anew; 'fixed': always the
+  # same, and entries are without the attributes' own symbols
   w.zipf_a = 0.0  # a: person k has probability ~ k^-(1 + a); 0: uniform
   return w
 
@@ -188,6 +190,8 @@ def _data() -> ConfigDict:
   d.module = ''  # Python module or file that registers seqio's NAME
   d.shards = 1  # of a stream; at most its files and the batch size
   d.intra_document_mask = True  # False: tokens attend to earlier examples too
+  d.sampling = 'replacement'  # each example uniform; 'epochs': in each epoch
+  # every person once, in a new order (worlds of examples of one length)
   d.mlm_probability = 0.0  # share of words masked, in [0, 1); 0: causal LM
   d.tasks = ConfigDict({'bio': task('bios', 'bio', 0.5),
                         'qa': task('bios', 'qa_train', 0.5)})

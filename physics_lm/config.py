@@ -23,8 +23,9 @@ NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
 # Keys that were added after the first runs, with the value that those runs
 # used. A config without the key has this value, and the run id leaves the key
 # out when it has this value.
-LATER = {'text': {'content': None}}  # {kind of world: {key: value}}
-LATER_SECTIONS = {}  # {section: {key: value}}
+LATER = {  # {kind of world: {key: value}}
+    'biod': {'order': 'random'}, 'text': {'content': None}}
+LATER_SECTIONS = {'data': {'sampling': 'replacement'}}  # {section: ...}
 
 
 def load_module(path: str, what: str) -> ModuleType:

@@ -1,8 +1,8 @@
 """The loader: rows -> this host's share -> batch -> prefetch -> devices.
 
-It is built on grain. Its element is a packed row (mixture.py), so the position
-is one integer, and the rows are the same for any number of workers and hosts
-and any mesh.
+It is built on grain. Its element is a step's packed rows (mixture.py), each a
+pure function of its number, so the position is one integer, and the rows are
+the same for any number of workers and hosts and any mesh.
 
 A task whose world is a stream (a corpus in files, seqio) has no row by index.
 grain concatenates and splits its documents, in `data.shards` shards: row b of a
@@ -24,25 +24,41 @@ from physics_lm import mixture
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput
 
+BULK_ROWS = 1024  # made at once, where rows can be made in bulk
 
-class LocalRows:
-  """A source for grain (len and getitem): the rows of this host, in order. A
-  step has `len(data)` times `batch` rows, members of a population one after
-  the other; `local` are the indices of this host's among them."""
+
+class LocalBatches:
+  """A source for grain (len and getitem): this host's rows of each step, in
+  order, [len(local), ...]. A step has `len(data)` times `batch` rows, members
+  of a population one after the other; `local` are the indices of this host's
+  among them. `ahead`: steps whose rows are made at once."""
 
   def __init__(self, data: Sequence[mixture.Mixture], batch: int,
-               local: Sequence[int], first_step: int = 0):
-    self.data, self.batch, self.local = data, batch, list(local)
-    self.first_step = first_step
+               local: Sequence[int], first_step: int = 0, ahead: int = 1):
+    self.data, self.batch, self.first_step = data, batch, first_step
+    self.ahead, self._made, self._rows = ahead, -1, {}
+    member, row = np.divmod(np.asarray(local, np.int64), batch)
+    # Rows of one member are together, as local_rows sorts them.
+    self._members = [(m, row[member == m]) for m in np.unique(member).tolist()]
+    self._count = len(member)
 
   def __len__(self) -> int:
     return 1 << 48
 
   def __getitem__(self, i: int) -> dict[str, np.ndarray]:
-    step, position = divmod(int(i), len(self.local))
-    step += self.first_step
-    member, row = divmod(self.local[position], self.batch)
-    return mixture.packed_row(self.data[member], step * self.batch + row)
+    block, position = divmod(self.first_step + int(i), self.ahead)
+    if block != self._made:
+      self._rows, self._made = self._block(block), block
+    return {k: v[position] for k, v in self._rows.items()}
+
+  def _block(self, block: int) -> dict[str, np.ndarray]:
+    """The rows of `ahead` steps, [ahead, len(local), ...]."""
+    steps = block * self.ahead + np.arange(self.ahead)[:, None]
+    parts = [mixture.packed_rows(
+        self.data[m], (steps * self.batch + row).ravel())
+        for m, row in self._members]
+    return {k: np.concatenate([p[k].reshape(
+        self.ahead, -1, *p[k].shape[1:]) for p in parts], 1) for k in parts[0]}
 
 
 def row_indices(batch_dims: tuple[int, ...]) -> np.ndarray:
@@ -225,8 +241,12 @@ def host_batches(data: Sequence[mixture.Mixture], batch: int,
       raise BadInput('members of a population would read a stream each, wanted '
                      'the same seed.data and seed.world for all')
     return _stream_batches(data[0], batch, local, first_step, prefetch, streams)
-  ds = grain.MapDataset.source(LocalRows(data, batch, local, first_step))
-  ds = ds.batch(len(local))
+  # One call of NumPy costs as much as hundreds of rows. (Loader processes take
+  # turns at steps, so each would make the same rows.)
+  ahead = max(BULK_ROWS // len(local), 1) if not workers and all(
+      map(mixture.is_bulk, data)) else 1
+  ds = grain.MapDataset.source(
+      LocalBatches(data, batch, local, first_step, ahead))
   # One reader thread: Python makes rows no faster in more.
   ds = ds.to_iter_dataset(
       grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))

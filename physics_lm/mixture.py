@@ -6,6 +6,12 @@ replacement and packed until one does not fit. That one is dropped; no example
 is cut. Because row i depends on (seed, i) alone, the state of the data is one
 integer, and the rows do not depend on hosts, workers or the mesh.
 
+Where all examples of a world have one form (worlds/base.py: symbols), rows can
+be made in bulk, with the same contents, and `sampling` 'epochs' is possible:
+the examples of a task are then permutations of all its people, one epoch after
+another. Which of them a row has follows from how many rows of its task precede
+it, a number that has a closed form.
+
 Corpora in files and seqio's tasks are streams (worlds/base.py): they have no
 index. This module decides which rows are theirs; loader.py packs their
 documents and keeps their state.
@@ -15,6 +21,7 @@ import functools
 import importlib
 import json
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -24,11 +31,21 @@ from ml_collections import ConfigDict
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import base
+from physics_lm.worlds.base import mix_bits, permuted
 
 LOSSES = ('all', 'answers')
+SAMPLINGS = ('replacement', 'epochs')
 _GOLDEN = (math.sqrt(5) - 1) / 2
 # Examples of an unbounded world that may be too long before a row gives up.
 PATIENCE = 1000
+
+
+class Form(NamedTuple):
+  """The common form of all examples of a task, n tokens each."""
+
+  ids: np.ndarray  # token of each of the world's pieces, int32
+  head: tuple[int, ...]  # the end token and the tag
+  weights: np.ndarray  # loss weights of the targets, [n] float32
 
 
 class Task(NamedTuple):
@@ -42,6 +59,7 @@ class Task(NamedTuple):
   tag: str  # domain tag; '': none
   size: int  # examples of the split; 0: a stream
   people: int  # divisor of exposures; 0: a stream
+  form: Form | None = None  # where all examples have one
 
 
 class Mixture(NamedTuple):
@@ -55,6 +73,7 @@ class Mixture(NamedTuple):
   seed: int
   shards: int = 1  # of each stream
   mlm_probability: float = 0.0  # share of words masked; 0: a causal model
+  sampling: str = 'replacement'  # of examples: one of SAMPLINGS
 
   def streams(self) -> list[int]:
     """Indices of the tasks that are streams."""
@@ -100,9 +119,32 @@ def _load(text: str) -> Mixture:
     tasks = [Task('source', world, 'train', 1.0, 'all', '', 0, 0)]
   else:
     vocab = _vocab(c.data.vocab, worlds, pieces, tasks)
-  return Mixture(worlds, vocab, tuple(tasks), c.data.seq_len,
+  data = Mixture(worlds, vocab, tuple(tasks), c.data.seq_len,
                  c.data.intra_document_mask, c.seed.data, c.data.shards,
-                 c.data.mlm_probability)
+                 c.data.mlm_probability, c.data.sampling)
+  data = data._replace(tasks=tuple(
+      t._replace(form=_form(data, t)) for t in data.tasks))
+  lacking = [t.name for t in data.tasks if t.form is None]
+  if data.sampling == 'epochs' and lacking:
+    raise BadInput(f"data.sampling is 'epochs', but the examples of task "
+                   f"{lacking[0]} differ in length; wanted 'replacement', or "
+                   'bioD with data.vocab word or piece')
+  return data
+
+
+def _form(data: Mixture, task: Task) -> Form | None:
+  """The form of a task's examples; None where they differ in it."""
+  if not hasattr(task.world, 'symbols') or (
+      data.vocab.kind not in ('word', 'piece')):
+    return None
+  ids, weights = encode(data, task.world.example(task.split, 0), task.loss,
+                        task.tag)
+  made = [data.vocab.encode(p) for p in task.world.pieces()]
+  count = task.world.symbols(task.split, np.arange(1)).shape[1]
+  if any(len(i) > 1 for i in made):
+    return None
+  return Form(np.array(made, np.int32)[:, 0], tuple(ids[:len(ids) - count]),
+              np.array(weights, np.float32))
 
 
 def _check_keys(c: ConfigDict):
@@ -114,6 +156,9 @@ def _check_keys(c: ConfigDict):
   if not 1 <= c.data.shards <= max(c.data.batch_size, 1):
     raise BadInput(f'data.shards is {c.data.shards}, wanted 1 to '
                    f'data.batch_size={c.data.batch_size}')
+  if c.data.sampling not in SAMPLINGS:
+    raise BadInput(f'data.sampling is {c.data.sampling!r}, wanted one of '
+                   f'{", ".join(SAMPLINGS)}')
   if not 0 <= c.data.mlm_probability < 1:
     raise BadInput(f'data.mlm_probability is {c.data.mlm_probability}, wanted '
                    '[0, 1)')
@@ -178,8 +223,11 @@ def tokenizer_corpus(tasks: Sequence[Task]) -> Iterator[str]:
 
 
 def task_for_row(data: Mixture, row: int) -> int:
-  """Index of the task of row `row`: a golden-ratio sequence, so that any
-  stretch of rows has each task's share to within a row or two."""
+  """Index of the task of row `row`, such that any stretch of rows has each
+  task's share to within a row or two: by a golden-ratio sequence, or by the
+  rule of tasks_of_rows."""
+  if data.sampling == 'epochs':
+    return int(tasks_of_rows(data, np.array([row]))[0][0])
   u = (row * _GOLDEN) % 1.0
   edge = 0.0
   for i, task in enumerate(data.tasks[:-1]):
@@ -189,18 +237,47 @@ def task_for_row(data: Mixture, row: int) -> int:
   return len(data.tasks) - 1
 
 
+def tasks_of_rows(data: Mixture, rows: np.ndarray
+                  ) -> tuple[np.ndarray, np.ndarray]:
+  """(task, rank) of rows [R], when `sampling` is 'epochs'. The rank is how many
+  earlier rows are of the same task: of row r, floor(w r) are of a task with
+  weight w. Those that are not are divided likewise among the other tasks."""
+  which = np.full(len(rows), len(data.tasks) - 1)
+  rank, left, weight = rows.astype(np.int64), np.arange(len(rows)), 1.0
+  for i, task in enumerate(data.tasks[:-1]):
+    before, after = (np.floor((rank[left] + k) * (task.weight / weight)).astype(
+        np.int64) for k in (0, 1))
+    own = after > before
+    which[left[own]] = i
+    rank[left] = np.where(own, before, rank[left] - before)
+    left, weight = left[~own], weight - task.weight
+  return which, rank
+
+
+def epoch_indices(data: Mixture, task: Task, slots: np.ndarray) -> np.ndarray:
+  """The examples in slots [S] of a task's sequence of epochs. An epoch is a
+  keyed permutation of the world's next examples, one of each person."""
+  people = task.world.epoch(task.split)
+  epoch, position = np.divmod(slots.astype(np.uint64), np.uint64(people))
+  state = mix_bits(data.seed, zlib.crc32(f'epochs/{task.name}'.encode()))
+  state = mix_bits(epoch, state=state)
+  order = permuted(position, people, [
+      mix_bits(k, state=state) for k in range(4)])
+  return ((epoch * np.uint64(people) + order) % np.uint64(task.size)).astype(
+      np.int64)
+
+
 def packed_row(data: Mixture, index: int) -> dict[str, np.ndarray]:
   """Row `index`: tokens, targets, segments, positions [T] int32, weights [T]
   float32, task and entries (scalars, int32). Segment 0 is padding; weights are
   the loss weights of the targets; entries is the number of examples. Raises
   BadInput when an example is longer than a row."""
   which = task_for_row(data, index)
-  task = data.tasks[which]
-  rng = np.random.Generator(np.random.Philox(key=[data.seed, index]))
+  task, rng = data.tasks[which], _row_generator(data, index)
   out = new_row(data.seq_len)
   used, entries, left = 0, 0, PATIENCE
   while used < data.seq_len:
-    for draw in rng.integers(0, task.size, 16).tolist():
+    for draw in _next_draws(data, task, index, entries, rng):
       item = encode(data, task.world.example(task.split, draw),
                     task.loss, task.tag)
       end = used + len(item[0])
@@ -219,6 +296,90 @@ def packed_row(data: Mixture, index: int) -> dict[str, np.ndarray]:
     apply_mlm_mask(out, predict_mask, replacement)
   out['task'], out['entries'] = np.int32(which), np.int32(entries)
   return out
+
+
+def _row_generator(data: Mixture, index: int) -> np.random.Generator:
+  return np.random.Generator(np.random.Philox(key=[data.seed, index]))
+
+
+def _next_draws(data: Mixture, task: Task, index: int, entries: int,
+                rng: np.random.Generator) -> list[int]:
+  """The next 16 examples to pack into row `index`, which has `entries`."""
+  if data.sampling == 'replacement':
+    return rng.integers(0, task.size, 16).tolist()
+  _, rank = tasks_of_rows(data, np.array([index]))
+  each = data.seq_len // len(task.form.weights)
+  return epoch_indices(data, task, each * rank[0] + entries
+                       + np.arange(16)).tolist()
+
+
+def is_bulk(data: Mixture) -> bool:
+  """Whether packed_rows is fast for all rows of the mixture."""
+  return not data.mlm_probability and all(t.form for t in data.tasks)
+
+
+def packed_rows(data: Mixture, rows: np.ndarray) -> dict[str, np.ndarray]:
+  """packed_row of each of rows [R], stacked: [R, T] and [R]. In bulk, where
+  the examples of a task have one form."""
+  rows = np.asarray(rows, np.int64)
+  if data.sampling == 'epochs':
+    which, rank = tasks_of_rows(data, rows)
+  else:
+    which = np.array([task_for_row(data, r) for r in rows.tolist()])
+    rank = rows
+  out = {k: np.zeros((len(rows), *np.shape(v)), v.dtype)
+         for k, v in new_row(data.seq_len).items()}
+  out['task'] = which.astype(np.int32)
+  out['entries'] = np.zeros(len(rows), np.int32)
+  for i in np.unique(which).tolist():
+    at = np.flatnonzero(which == i)
+    if data.tasks[i].form is None or data.mlm_probability:
+      for j in at.tolist():
+        for k, v in packed_row(data, int(rows[j])).items():
+          out[k][j] = v
+    else:
+      everywhere = len(at) == len(rows)  # a slice is written in a third
+      _write_in_bulk(data, data.tasks[i], rows[at], rank[at], out,
+                     slice(None) if everywhere else at)
+  return out
+
+
+def _write_in_bulk(data: Mixture, task: Task, rows: np.ndarray,
+                   rank: np.ndarray, out: dict[str, np.ndarray],
+                   at: np.ndarray | slice):
+  """Writes rows of one task, with their ranks, into out[...][at]. Raises
+  BadInput when an example is longer than a row."""
+  n = len(task.form.weights)
+  each = data.seq_len // n
+  if not each:
+    raise BadInput(too_long_message(data, task.name, n))
+  if data.sampling == 'epochs':
+    indices = epoch_indices(data, task, (each * rank[:, None]
+                                         + np.arange(each)).ravel())
+  else:
+    indices = np.concatenate([_drawn(data, task, r, each)
+                              for r in rows.tolist()])
+  symbols = task.world.symbols(task.split, indices)
+  ids = np.empty((len(indices), n), np.int32)
+  ids[:, :len(task.form.head)] = task.form.head
+  ids[:, len(task.form.head):] = task.form.ids[symbols]
+  targets = np.roll(ids, -1, 1)  # the last is the end token, which is first
+  item = new_row(data.seq_len)
+  for i in range(each):
+    write_example(item, (ids[0], task.form.weights), i * n, i + 1,
+                  data.intra_document_mask)
+  for k in ('segments', 'positions', 'weights'):
+    out[k][at] = item[k]
+  for k, v in (('tokens', ids), ('targets', targets)):
+    out[k][at, :each * n] = v.reshape(len(rows), -1)
+  out['entries'][at] = each
+
+
+def _drawn(data: Mixture, task: Task, index: int, count: int) -> np.ndarray:
+  """The first `count` examples drawn for row `index`, with replacement."""
+  rng = _row_generator(data, index)
+  return np.concatenate([rng.integers(0, task.size, 16)
+                         for _ in range(-(-count // 16))])[:count]
 
 
 def check_mixture(data: Mixture) -> None:
@@ -309,7 +470,8 @@ def apply_mlm_mask(out: dict[str, np.ndarray], predict_mask: np.ndarray,
   are the targets themselves (the text from its first word to its end token),
   except where `predict_mask`: there the input is `replacement`, and only there
   is loss. The id of padding serves as the mask token: no text has it."""
-  out['tokens'] = np.where(predict_mask, replacement, out['targets'])
+  out['tokens'] = np.where(predict_mask, replacement, out['targets']).astype(
+      out['targets'].dtype)
   out['weights'] = predict_mask.astype(np.float32)
 
 

@@ -26,17 +26,20 @@ def world(seed=0, **changes):
 
 @pytest.mark.parametrize('size', [1, 2, 7, 64, 1000])
 def test_permuted_is_a_keyed_bijection(size):
-  images = [biod.permuted(i, size, (5, 6, 7, 8)) for i in range(size)]
+  images = [base.permuted(i, size, (5, 6, 7, 8)) for i in range(size)]
   assert sorted(images) == list(range(size))
+  assert base.permuted(np.arange(size, dtype=np.uint64), size, (
+      5, np.full(size, 6, np.uint64), 7, 8)).tolist() == images
   if size > 10:
-    assert images != [biod.permuted(i, size, (6, 6, 7, 8))
+    assert images != [base.permuted(i, size, (6, 6, 7, 8))
                       for i in range(size)]
     assert np.corrcoef(images, range(size))[0, 1] < 0.5
 
 
 @pytest.mark.parametrize('sizes', [
     {}, {'chunks': 3, 'chunk_length': 2, 'symbols': 20},
-    {'name_alphabet': 1000, 'name_length': 1}])
+    {'name_alphabet': 1000, 'name_length': 1},
+    {'order': 'fixed', 'chunks': 2, 'diversity': 20}])
 def test_checker_accepts_entries_and_rejects_spoiled_ones(sizes):
   w = world(3, **sizes)
   names = {w.name(p) for p in range(w.n)}
@@ -48,7 +51,26 @@ def test_checker_accepts_entries_and_rejects_spoiled_ones(sizes):
     assert not w.check(e, other.text).correct
     assert not w.check(e, e.text + ' v0').correct
   a, b = (w.example('bio', 7 + k * w.n) for k in (0, 1))
-  assert a.text != b.text and sorted(a.pieces) == sorted(b.pieces)
+  assert sorted(a.pieces) == sorted(b.pieces)
+  assert (a.text == b.text) == w.fixed_order
+  if w.fixed_order:
+    swapped = a.pieces[:2] + a.pieces[4:6] + a.pieces[2:4] + a.pieces[6:]
+    assert not w.check(a, ''.join(swapped)).correct
+
+
+@pytest.mark.parametrize('changes', [
+    {}, {'order': 'fixed'}, {'zipf_a': 0.5}, {'person_offset': 700},
+    {'chunks': 2, 'chunk_length': 3, 'symbols': 11, 'attributes': 20},
+    {'order': 'fixed', 'people': 100_000, 'name_length': 3}])
+def test_symbols_are_the_pieces_of_examples(changes):
+  w = world(5, **changes)
+  indices = [*range(30), 777_777, w.size('bio') - 1]
+  made, pieces = w.symbols('bio', np.array(indices)), list(w.pieces())
+  assert made.shape == (len(indices), w.tokens - 1)
+  for i, row in zip(indices, made.tolist()):
+    assert ''.join(pieces[s] for s in row) == w.example('bio', i).text
+  with pytest.raises(IndexError):
+    w.symbols('bio', np.array([0, w.size('bio')]))
 
 
 def test_values_are_uniform_and_independent():
@@ -83,6 +105,7 @@ def test_diversity_sets_are_distinct_chunks():
     ({'people': 5000}, 'only 4096 names'),
     ({'person_offset': -1}, 'people -1 to 998'),
     ({'diversity': 200}, '128 ** 1 chunks'), ({'chunks': 0}, 'at least 1'),
+    ({'order': 'sorted'}, "'sorted', wanted one of random, fixed"),
     ({'symbols': 1 << 40, 'chunk_length': 2}, 'that below 2')])
 def test_world_refuses_bad_input(changes, message):
   with pytest.raises(BadInput, match=message.replace('*', '\\*')):
@@ -142,6 +165,31 @@ def test_knowledge_bits_are_maximal_for_perfect_memory_and_zero_without(
     m = scored(config, monkeypatch, uniform)
     for term in ('all', 'name', 'value'):
       assert find(m, 'bits', term=term)['value'] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize('order', ['random', 'fixed'])
+@pytest.mark.parametrize('value_nats', [0.0, 0.7])
+def test_knowledge_bits_are_what_it_saves_of_a_text(
+    setup, monkeypatch, order, value_nats):
+  """Exact, with D = T^L: bits are N times the difference, per entry, between
+  the loss of a model that knows the lists only and that of the model; of the
+  perfect one the latter is the world's entropy. Orders are no knowledge."""
+  config, _ = setup(**{'worlds.bits.symbols': 8, 'worlds.bits.order': order})
+  w = load_mixture(config).worlds['bits']
+  m = scored(config, monkeypatch, lambda a, k: value_nats if a != 'name' else (
+      math.log(w.n) if k == 0 else 0.0))
+  of_order = math.log(math.factorial(w.K)) if order == 'random' else 0.0
+  texts = {w.example('bio', i).text for i in range(2000)}
+  assert len(texts) == w.n if order == 'fixed' else len(texts) > 15 * w.n
+  assert w.entropy() == pytest.approx(math.log(w.n) + of_order)
+  ignorant = math.log(w.N0) + w.K * w.C * math.log(w.D) + of_order
+  loss = w.entropy() + w.K * w.C * value_nats
+  found = {k: find(m, k)['value'] for k in ('bits', 'bits_max', 'parameters',
+                                            'bits_per_param')}
+  assert found['bits'] == pytest.approx(w.n * (ignorant - loss) / math.log(2))
+  assert found['bits_max'] == pytest.approx(
+      w.n * (ignorant - w.entropy()) / math.log(2))
+  assert found['bits_per_param'] == found['bits'] / found['parameters']
 
 
 def test_knowledge_bits_match_the_papers_numbers():
@@ -211,8 +259,10 @@ def test_person_offset_changes_people_but_not_the_format():
 
 @pytest.mark.parametrize('count', [1, 3, 20])
 def test_shuffled_gives_uniform_permutations(count):
-  orders = [tuple(biod.shuffled(count, biod.mix_bits(i)))
+  orders = [tuple(biod.shuffled(count, base.mix_bits(i)))
             for i in range(3000)]
+  assert biod.shuffled_rows(count, base.mix_bits(
+      np.arange(3000, dtype=np.uint64))).tolist() == [list(o) for o in orders]
   assert all(sorted(o) == list(range(count)) for o in orders)
   # Where element 0 comes to lie: each place equally often, to five sigma.
   places = collections.Counter(o.index(0) for o in orders)

@@ -71,6 +71,7 @@ BIOD = {
                    'symbols': 11, 'name_length': 3, 'attributes': 20},
     'offset': {'person_offset': 2000},
     'zipf': {'zipf_a': 0.5},
+    'fixed_order': {'order': 'fixed', 'attributes': 8},
 }
 RETRY = {'retry_rate': 0.5}
 IGSM = {

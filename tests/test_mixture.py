@@ -5,7 +5,7 @@ import pytest
 
 from configs import biographies, default
 from physics_lm import loader, mixture, vocab
-from physics_lm.config import override
+from physics_lm.config import load_config, override
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.mixture import load_mixture
@@ -184,6 +184,77 @@ def test_stream_is_independent_of_hosts_workers_and_start(tiny):
       assert all(np.array_equal(a[k], b[k]) for k in a)
   later = stream(data, 8, 2, first=2, steps=1)[0]
   assert all(np.array_equal(alone[2][k], later[k]) for k in later)
+
+
+COMPACT = 'configs/biod.py:compact'
+
+
+@pytest.mark.parametrize('file,changes', [
+    ('configs/biod.py', {}), ('configs/biod.py', {'data.sampling': 'epochs'}),
+    ('configs/biod.py', {'worlds.bits.zipf_a': 0.5, 'data.vocab': 'piece'}),
+    ('configs/biod.py', {'data.vocab': 'byte', 'data.seq_len': 300}),
+    (COMPACT, {}), (COMPACT, {'data.mlm_probability': 0.2}),
+    (COMPACT, {'data.seq_len': 200, 'data.intra_document_mask': False}),
+    ('configs/source_tags.py:tag_on_junk', {}),
+    ('configs/source_tags.py:tag_on_junk', {
+        'data.sampling': 'epochs', 'data.tasks.junk.loss': 'answers'}),
+    ('configs/biographies.py', {'worlds.bios.people': 50})])
+def test_rows_in_bulk_are_the_packed_rows(file, changes):
+  data = load_mixture(override(load_config(file), changes))
+  rows = np.array([*range(30), 123_456, 2**40 + 1])
+  made = mixture.packed_rows(data, rows)
+  for j, row in enumerate(rows.tolist()):
+    for k, v in mixture.packed_row(data, row).items():
+      assert made[k].dtype == v.dtype and np.array_equal(made[k][j], v)
+
+
+@pytest.mark.parametrize('file', [COMPACT, 'configs/source_tags.py:tag_half'])
+def test_epochs_are_permutations_of_all_people(file):
+  """Of every task by itself, from whichever row on one looks."""
+  config = override(load_config(file), {'data.sampling': 'epochs'} | {
+      f'worlds.{w}.people': 9 for w in load_config(file).worlds})
+  data = load_mixture(config)
+  for i, task in enumerate(data.tasks):
+    each = data.seq_len // len(task.form.weights)
+    which, rank = mixture.tasks_of_rows(data, np.arange(9 * 600))
+    assert abs((which == i).mean() - task.weight) < 1e-3
+    own = rank[which == i]
+    assert np.array_equal(own, np.arange(len(own)))  # without gaps
+    slots = (each * own[:, None] + np.arange(each)).ravel()
+    slots = slots[:len(slots) // 9 * 9]
+    drawn = mixture.epoch_indices(data, task, slots).reshape(-1, 9)
+    assert (np.sort(drawn % 9) == np.arange(9)).all()
+    assert len({tuple(d) for d in (drawn % 9).tolist()}) > 0.9 * len(drawn)
+    # Another order of attributes at each exposure.
+    assert len(np.unique(drawn)) == drawn.size
+
+
+def test_epochs_are_refused_where_examples_differ_in_length(tiny):
+  with pytest.raises(BadInput, match='task bio differ in length'):
+    load_mixture(tiny({'data.sampling': 'epochs'}))
+  with pytest.raises(BadInput, match="'shuffled', wanted one of"):
+    load_mixture(tiny({'data.sampling': 'shuffled'}))
+
+
+def test_bulk_batches_are_independent_of_hosts_workers_and_start():
+  data = load_mixture(override(load_config(COMPACT), {
+      'worlds.bits.people': 40}))
+  alone = stream(data, 8, 1, steps=loader.BULK_ROWS // 8 + 3)
+  for other in (stream(data, 8, 2, first=3, steps=len(alone) - 3),
+                stream(data, 8, 1, first=loader.BULK_ROWS // 8 - 1, steps=4)):
+    for a, b in zip(alone[-len(other):], other):
+      assert all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def test_members_of_a_population_have_their_own_rows_in_bulk():
+  data = [load_mixture(override(load_config(COMPACT), {
+      'worlds.bits.people': 40, 'seed.data': s})) for s in (0, 1)]
+  both = next(loader.host_batches(data, 4, range(8), 5, prefetch=0))
+  for m, d in enumerate(data):
+    alone = next(loader.host_batches([d], 4, range(4), 5, prefetch=0))
+    for k, v in alone.items():
+      assert np.array_equal(both[k][4 * m:4 * m + 4], v)
+  assert not np.array_equal(both['tokens'][:4], both['tokens'][4:])
 
 
 def test_eval_packing_finds_every_answer(tiny):

@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import itertools
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -73,6 +73,14 @@ class World(Protocol):
 
   def check(self, question: Example, text: str) -> CheckResult:
     """Checks `text`, an answer to `question`."""
+
+  # A world whose examples are all alike in form, each a sequence of as many
+  # pieces of pieces(), may also have
+  #   symbols(split, indices [n]) -> [n, pieces of an example] int32
+  # which of pieces() each example consists of, and
+  #   epoch(split) -> int
+  # how many examples in a row are one of each subject. Rows are then made in
+  # bulk, and data.sampling may be 'epochs' (mixture.py).
 
 
 def is_stream(world: World) -> bool:
@@ -149,15 +157,43 @@ def generator_key(seed: int, *key: str | int) -> list[int]:
   return [seed, zlib.crc32('/'.join(map(str, key)).encode())]
 
 
-def mix_bits(*numbers: int, state: int = 0) -> int:
+def mix_bits(*numbers: int | np.ndarray, state: int | np.ndarray = 0
+             ) -> int | np.ndarray:
   """64 pseudo-random bits from numbers: chained splitmix64 (Steele et al.
-  2014). `state` is the result of an earlier chain, to continue it."""
+  2014). `state` is the result of an earlier chain, to continue it. With arrays
+  of uint64 among the numbers, an array: element by element the same bits."""
   for n in numbers:
     state = (state ^ n) + 0x9E3779B97F4A7C15 & _MASK
     state = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & _MASK
     state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
-    state ^= state >> 31
+    state = state ^ state >> 31
   return state
+
+
+def permuted(i: int | np.ndarray, size: int, keys: Sequence[int | np.ndarray]
+             ) -> int | np.ndarray:
+  """The image of i under a keyed permutation of 0 .. size-1: a Feistel network
+  over the next power of four with one round per key, repeated until the result
+  is below size (cycle walking). Of an array of uint64, the image of each
+  element; keys may then be arrays of its shape."""
+  bits = max(((size - 1).bit_length() + 1) // 2, 1)
+  i = _feistel(i, bits, keys)
+  if isinstance(i, int):
+    while i >= size:
+      i = _feistel(i, bits, keys)
+    return i
+  while (outside := np.flatnonzero(i >= size)).size:
+    i[outside] = _feistel(i[outside], bits, [
+        k if isinstance(k, int) else k[outside] for k in keys])
+  return i
+
+
+def _feistel(i, bits: int, keys):
+  mask = (1 << bits) - 1
+  left, right = i >> bits, i & mask
+  for key in keys:
+    left, right = right, left ^ (mix_bits(right, state=key) & mask)
+  return left << bits | right
 
 
 def distinct(rng: np.random.Generator, total: int, count: int) -> np.ndarray:

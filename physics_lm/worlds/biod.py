@@ -9,11 +9,12 @@ An entry is the name and then the attributes in an order drawn for every entry.
 Ours: a name is `name_length` symbols of a separate alphabet, so N0 is
 name_alphabet ** name_length; an entry has the name once, then the symbol of
 each attribute and those of its value (the paper has a sentence with the name
-for each). Names come from a keyed permutation of 0 .. N0-1 and values from a
-keyed hash, not from a stream of draws. So person i is the same for any number
-of people, and a hundred million of them take no memory. Worlds with the same
-seed and sizes but disjoint ranges of people (person_offset) differ only in who
-the people are.
+for each). With `order` 'fixed', all entries have their attributes in one order
+and lack the attributes' own symbols, which then say nothing. Names come from a
+keyed permutation of 0 .. N0-1 and values from a keyed hash, not from a stream
+of draws. So person i is the same for any number of people, and a hundred
+million of them take no memory. Worlds with the same seed and sizes but disjoint
+ranges of people (person_offset) differ only in who the people are.
 
 With `zipf_a` above 0 an entry is of person i with probability ~ (i + 1)^-(1 +
 zipf_a); the person of entry j follows from a hash of j (zipf.py).
@@ -21,6 +22,7 @@ zipf_a); the person of entry j follows from a hash of j (zipf.py).
 
 import math
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
@@ -31,26 +33,13 @@ from physics_lm.worlds.base import (
   distinct,
   generator,
   mix_bits,
+  permuted,
 )
 
 VERSION = 2
 MAX_CACHED = 1 << 16  # people
-ORDERS = 1 << 20  # entries of a person: in effect, a new order each time
-
-
-def permuted(i: int, size: int, keys: tuple[int, ...]) -> int:
-  """The image of i under a keyed permutation of 0 .. size-1: a Feistel network
-  over the next power of four with one round per key, repeated until the result
-  is below size (cycle walking)."""
-  bits = max(((size - 1).bit_length() + 1) // 2, 1)
-  mask = (1 << bits) - 1
-  while True:
-    left, right = i >> bits, i & mask
-    for key in keys:
-      left, right = right, left ^ (mix_bits(right, state=key) & mask)
-    i = left << bits | right
-    if i < size:
-      return i
+ENTRIES = 1 << 20  # of a person: in effect, a new order each time
+ORDERS = ('random', 'fixed')
 
 
 def shuffled(count: int, state: int) -> list[int]:
@@ -62,6 +51,21 @@ def shuffled(count: int, state: int) -> list[int]:
       bits = state = mix_bits(i, state=state)
     bits, j = divmod(bits, i + 1)
     order[i], order[j] = order[j], order[i]
+  return order
+
+
+def shuffled_rows(count: int, states: np.ndarray) -> np.ndarray:
+  """shuffled() of each state, uint64 [n] -> [n, count]."""
+  rows, bits = np.arange(len(states)), states
+  order = np.tile(np.arange(count), (len(states), 1))
+  for i in range(count - 1, 0, -1):
+    if not i % 16:
+      bits = states = mix_bits(i, state=states)
+    bits, j = np.divmod(bits, np.uint64(i + 1))
+    j = j.astype(np.int64)
+    last = order[:, i].copy()
+    order[:, i] = order[rows, j]
+    order[rows, j] = last
   return order
 
 
@@ -79,6 +83,10 @@ class BioD:
                 'chunks', 'diversity', 'chunk_length', 'symbols'):
       if c[key] < 1:
         raise BadInput(f'{key} is {c[key]}, wanted at least 1')
+    if c.order not in ORDERS:
+      raise BadInput(f'order is {c.order!r}, wanted one of '
+                     f'{", ".join(ORDERS)}')
+    self.fixed_order = c.order == 'fixed'
     self.n, self._keys = c.people, [f'k{a}' for a in range(c.attributes)]
     self.N0 = c.name_alphabet**c.name_length
     self.K, self.C, self.D = c.attributes, c.chunks, c.diversity
@@ -99,14 +107,19 @@ class BioD:
     self.law = zipf.zipf_law(self.n, c.zipf_a)
     self._name_keys = tuple(mix_bits(mix_bits(seed, 1), i) for i in range(4))
     self._cache: dict[int, tuple] = {}  # of a small world's people
-    self.sets = [tuple(self._chunk(int(code)) for code in distinct(
-        generator(seed, 'chunks', a), every, self.D)) for a in range(self.K)]
-
-  def _chunk(self, code: int) -> str:
-    return ''.join(f' v{d}' for d in digits(code, self.T, self.L))
+    codes = [distinct(generator(seed, 'chunks', a), every, self.D)
+             for a in range(self.K)]
+    self.sets = [tuple(''.join(f' v{d}' for d in digits(
+        int(code), self.T, self.L)) for code in row) for row in codes]
+    self._codes = np.array(codes)  # of the same chunks, [K, D]
+    self._table = None  # symbols of all people of a small world
 
   def size(self, split: str) -> int:
-    return self.people(split) * ORDERS
+    return self.people(split) * ENTRIES
+
+  def epoch(self, split: str) -> int:
+    """Examples in a row that are one of each person."""
+    return self.people(split)
 
   def people(self, split: str) -> int:
     if split not in self.splits:
@@ -148,15 +161,62 @@ class BioD:
   def _entry(self, person: int, index: int) -> Example:
     """An entry of a person; `index` decides the order."""
     name, values = self._facts(person)
-    pieces, answers = list(name), []
-    for a in shuffled(self.K, mix_bits(index, state=self._order_key)):
+    pieces, answers, order = list(name), [], range(self.K)
+    if not self.fixed_order:
+      order = shuffled(self.K, mix_bits(index, state=self._order_key))
+    for a in order:
       key = self._keys[a]
-      pieces.append(' ' + key)
+      if not self.fixed_order:
+        pieces.append(' ' + key)
       for chunk in values[a]:
         answers.append((key, len(pieces)))
         pieces.append(chunk)
     return Example(tuple(pieces), tuple(answers),
                    tuple(i for _, i in answers), {'person': person})
+
+  def symbols(self, split: str, indices: np.ndarray) -> np.ndarray:
+    """Entries `indices` [n] as numbers of pieces(), [n, tokens - 1] int32: of
+    each entry, joined, the text of example()."""
+    indices = np.asarray(indices, np.int64)
+    if len(indices) and not 0 <= indices.min() <= indices.max() < (
+        self.size(split)):
+      raise IndexError(f'examples {indices.min()} to {indices.max()} of '
+                       f'{self.size(split)} in {split}')
+    bits = indices.astype(np.uint64)
+    person = indices % self.n
+    if self.law:
+      drawn = mix_bits(bits, state=self._person_key).tolist()
+      person = np.array([self.law.person(u) for u in drawn], np.int64)
+    if self.n > MAX_CACHED:
+      facts = self._symbols_of(person)
+    else:
+      if self._table is None:
+        self._table = self._symbols_of(np.arange(self.n))
+      facts = self._table[person]
+    if self.fixed_order:
+      return facts
+    order = shuffled_rows(self.K, mix_bits(bits, state=self._order_key))
+    values = facts[:, self.name_length:].reshape(len(indices), self.K, -1)
+    values = np.take_along_axis(values, order[..., None], 1)
+    return np.concatenate([facts[:, :self.name_length],
+                           values.reshape(len(indices), -1)], 1)
+
+  def _symbols_of(self, person: np.ndarray) -> np.ndarray:
+    """symbols() of people [n], attributes in order."""
+    number = person.astype(np.uint64) + np.uint64(self.person_offset)
+    n, first = len(person), self.alphabet
+    parts = [digits_of(permuted(number, self.N0, self._name_keys),
+                       self.alphabet, self.name_length)]
+    for a in range(self.K):
+      if not self.fixed_order:
+        parts.append(np.full((n, 1), first + a))
+      state = mix_bits(number, a, state=self._value_key)
+      for c in range(self.C):
+        chunk = mix_bits(c, state=state) % np.uint64(self.D)
+        code = self._codes[a][chunk.astype(np.int64)]
+        parts.append(digits_of(code, self.T, self.L) + (
+            first if self.fixed_order else first + self.K))
+    return np.concatenate(parts, 1, dtype=np.int32, casting='unsafe')
 
   def entry(self, person: int) -> Example:
     """A person's entry with the name's pieces among the answers ('name'):
@@ -166,31 +226,36 @@ class BioD:
     return Example(e.pieces, name + e.answers, e.loss, e.meta)
 
   def entropy(self, split: str = 'bio') -> float:
-    """Entropy of an entry, nats: of the person and the order. It is the least
-    loss of a model that knows all people."""
+    """Entropy of an entry, nats: of the person and, if random, the order. It
+    is the least loss of a model that knows all people."""
     person = self.law.entropy if self.law else math.log(self.n)
-    return person + math.lgamma(self.K + 1)
+    return person + (0.0 if self.fixed_order else math.lgamma(self.K + 1))
 
   @property
   def tokens(self) -> int:
     """Tokens of an entry, one per symbol, with the end token."""
-    return 1 + self.name_length + self.K * (1 + self.C * self.L)
+    of_attribute = self.C * self.L + (0 if self.fixed_order else 1)
+    return 1 + self.name_length + self.K * of_attribute
 
   def pieces(self):
     yield from (f' n{d}' for d in range(self.alphabet))
-    yield from (f' k{a}' for a in range(self.K))
+    if not self.fixed_order:
+      yield from (f' k{a}' for a in range(self.K))
     yield from (f' v{d}' for d in range(self.T))
 
   def check(self, question: Example, text: str) -> CheckResult:
-    """Checks that a text is an entry of the question's person, in any order."""
+    """Checks that a text is an entry of the question's person, in any order,
+    or in the fixed one."""
     person = question.meta['person']
     name, rest = ''.join(self.name(person)), text
     if not rest.startswith(name):
       return CheckResult(False, f'begins {rest[:30]!r}, wanted {name!r}')
-    rest, left = rest.removeprefix(name), {
-        f' k{a}' + ''.join(self.value(person, a)) for a in range(self.K)}
+    rest = rest.removeprefix(name)
+    left = [('' if self.fixed_order else f' k{a}')
+            + ''.join(self.value(person, a)) for a in range(self.K)]
     while left:
-      found = next((s for s in left if (rest + ' ').startswith(s + ' ')), None)
+      open_ = left[:1] if self.fixed_order else left
+      found = next((s for s in open_ if (rest + ' ').startswith(s + ' ')), None)
       if found is None:
         return CheckResult(False,
                            f'{rest[:30]!r} is none of the attributes left')
@@ -207,6 +272,12 @@ def digits(code: int, base: int, length: int) -> list[int]:
     code, digit = divmod(code, base)
     out.append(digit)
   return out[::-1]
+
+
+def digits_of(codes: np.ndarray, base: int, length: int) -> np.ndarray:
+  """digits() of each number, [n] -> [n, length]."""
+  scale = np.array([base**i for i in reversed(range(length))], codes.dtype)
+  return codes[:, None] // scale % codes.dtype.type(base)
 
 
 def make(config: ConfigDict, seed: int) -> BioD:
