@@ -26,6 +26,11 @@ COMPACT_WORLD = {
     'people': 2000, 'first_names': 100, 'middle_names': 100, 'last_names': 400,
     'years': 4, 'months': 12, 'days': 1, 'cities': 40, 'universities': 40,
     'majors': 40, 'employers': 40, 'templates': 3}
+# World and model of the compact recipe apart, as overrides: other recipes use
+# them too (configs/scales.py).
+COMPACT = {'data.vocab': 'piece', 'data.seq_len': 112, 'data.batch_size': 32,
+           'model.width': 128, 'model.depth': 2, 'model.heads': 4,
+           'optim.name': 'muon', 'optim.weight_decay': 1.0, 'steps': 2500}
 
 
 def get_config(variant: str = 'multi5_permute') -> ConfigDict:
@@ -46,10 +51,8 @@ def _compact(c: ConfigDict, stage: str):
   fact between two exposures cannot memorise answers apart from biographies, so
   it learns a representation that both share."""
   c.worlds.bios.update(COMPACT_WORLD)
-  c.data.vocab, c.data.seq_len, c.data.batch_size = 'piece', 112, 32
-  c.model.width, c.model.depth, c.model.heads = 128, 2, 4
+  c.update_from_flattened_dict(COMPACT)
   o, bio, qa = c.optim, c.data.tasks.bio, c.data.tasks.qa
-  o.name, o.weight_decay, c.steps = 'muon', 1.0, 2500
   bio.weight = {'mixed': 0.1, 'pretrain': 1.0, 'finetune': 0.0}[stage]
   qa.weight = 1.0 - bio.weight
   if stage == 'finetune':

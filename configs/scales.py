@@ -4,6 +4,7 @@ Experiments merge them with `|` in their SCALES; `smoke`, `cpu`, `day`, `gpu`
 and `paper` are explained in docs/results/index.md.
 """
 
+from configs import biographies
 from configs.manipulation import SMALL
 from configs.sizes import size
 
@@ -161,6 +162,15 @@ def bio_training(variant: str, training: str, compact: bool = False
   if compact:
     return f'configs/biographies.py:compact_{variant}_{training}', {}
   return f'configs/biographies.py:{variant}', BIO_QA[training]
+
+
+def compact(people: int = 500, *worlds: str) -> dict:
+  """Overrides: the compact world and its model (configs/biographies.py) in a
+  recipe whose people live in `worlds` (default: bios)."""
+  sizes = biographies.COMPACT_WORLD | {'people': people}
+  return biographies.COMPACT | {
+      f'worlds.{w}.{k}': v for w in worlds or ('bios',)
+      for k, v in sizes.items()}
 
 
 def seeds(seed: int) -> dict[str, int]:
