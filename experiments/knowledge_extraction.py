@@ -3,21 +3,20 @@
 Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Results 1 to 3. Biographies of all
 people are trained on, questions about half of them only (P_train); we ask about
 the other half (P_test). Questions are mixed into training, or follow it as
-finetuning. Augmentation: one biography a person (bioS single), five wordings
-(multi5), shuffled sentences (permute), fullname.
+finetuning. Biographies of each person: one (single), five (multi5), with their
+sentences shuffled (permute), with the name in every sentence (fullname).
 
-Paper (GPT-2 124M, 100,000 people; P_test, mean of six attributes, percent;
-figures 2, 3, 11), full finetuning, LoRA finetuning, mixed: single 7.5, 9.7,
-86.6; multi5 36.7, 41.0, 91.8; multi5+permute 94.6, 96.6, 95.5; with fullname -,
-96.2, 95.7.
+Paper (GPT-2 124M, 100,000 people; P_test, mean of six attributes, percent),
+finetuning, by LoRA, mixed (figures 2, 3, 11): single 7.5, 9.7, 86.6; multi5
+36.7, 41.0, 91.8; multi5+permute 94.6, 96.6, 95.5; +fullname -, 96.2, 95.7.
 
   python -m physics_lm.launch experiments/knowledge_extraction.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_extraction.py --scale=cpu
 
 Settings were chosen on seed 7, which is not reported (LOG.md, 50a to 52).
 Predicted at `cpu`: mixed single 59, multi5+permute 75; finetuned single 12,
-multi5 45, multi5+permute 76, fullname 80 %. At `day`: mixed single 60, finetuned
-single 12, multi5+permute 60 %. At `gpu`: 74, 5, 60 % (multi5 20).
+multi5 45, multi5+permute 76, fullname 80 %. Mixed single, finetuned single and
+multi5+permute at `day`: 60, 12, 60 %; at `gpu`: 74, 5, 60 % (multi5 20).
 Deviations: full finetuning with loss on answers; a name part, a value or the
 words between are one token; small pools; 500, 2,000 and 10,000 people.
 """
@@ -26,44 +25,41 @@ from configs import scales
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, at_least, at_most, equal, greater
 from physics_lm.sweep import Run, pick
+from physics_lm.worlds.biographies import ATTRIBUTES
 
-# Percent; with the full name only LoRA's finetuning is published.
 PAPER = {v: {'finetune': f, 'mixed': m} for v, f, m in (
     ('single', 7.5, 86.6), ('multi5', 36.7, 91.8),
     ('multi5_permute', 94.6, 95.5), ('multi5_permute_fullname', 96.2, 95.7))}
 LABELS = {v: v.replace('_', '\n+') for v in PAPER}
 TRAININGS = {'finetune': 'QA finetuning after pretraining',
              'mixed': 'mixed training'}
-# At the compact recipe's finetuning rate half of single's questions fit.
-RATE = {'optim.learning_rate': 2e-4}
-DECAY = {'optim.weight_decay': 3.0}  # with a fourth of the people
+# With a fourth of the compact recipe's people; its finetuning rate fits half of
+# single's questions.
+DECAY, RATE = {'optim.weight_decay': 3.0}, {'optim.learning_rate': 2e-4}
 SMALL = dict(
-    compact=True, common={'worlds.bios.people': 500,
-                          'worlds.bios.templates': 10},
-    mixed=DECAY | {'steps': 625}, pretrain=DECAY | {'steps': 500},
+    compact=True, mixed=DECAY | {'steps': 625}, pretrain=DECAY | {'steps': 500},
+    common={'worlds.bios.people': 500, 'worlds.bios.templates': 10},
     finetune=RATE | {'steps': 150})
 SCALES = {
-    'smoke': dict(
-        variants=('single', 'multi5_permute'), seeds=1,
-        common=scales.BIOS_200 | scales.SMOKE_TINY, mixed={}, pretrain={},
-        finetune={}),
+    'smoke': dict(variants=('single', 'multi5_permute'), seeds=1,
+                  common=scales.BIOS_200 | scales.SMOKE_TINY),
     'quickstart': dict(variants=('single', 'multi5_permute'), seeds=1, **SMALL),
     'cpu': dict(variants=tuple(PAPER), seeds=5, **SMALL),
     'day': dict(compact=True, variants=tuple(PAPER), seeds=5, common={},
-                mixed={}, pretrain={'steps': 2000}, finetune=RATE),
+                pretrain={'steps': 2000}, finetune=RATE),
     'gpu': dict(
         compact=True, variants=('single', 'multi5_permute', 'multi5'), seeds=5,
         common={
             'worlds.bios.people': 10_000, 'data.batch_size': 160,
             'model.width': 256, 'model.depth': 4, 'model.dtype': 'bfloat16',
             'runtime.workers': 7, 'checkpoint.every': 1500},
-        mixed={'steps': 3000}, pretrain={'steps': 1500}, finetune={}),
+        mixed={'steps': 3000}, pretrain={'steps': 1500}),
     'paper': dict(
         variants=tuple(PAPER), seeds=1,
         common=scales.GPT2_BIOS | {'steps': 80_000, 'checkpoint.every': 2000,
                                    'optim.warmup_steps': 1000},
         mixed={'data.tasks.bio.weight': 0.2, 'data.tasks.qa.weight': 0.8},
-        pretrain={}, finetune=scales.PAPER_FINETUNE),
+        finetune=scales.PAPER_FINETUNE),
 }
 
 
@@ -73,10 +69,11 @@ def runs(scale: str) -> list[Run]:
   for variant in s['variants']:
     for seed in range(s['seeds']):
       pretrained = None
-      for training in (t for t in scales.BIO_QA if t in s):
+      for training in scales.BIO_QA:
         file, mixture = scales.bio_training(variant, training, 'compact' in s)
         pretrained = Run(
-            file, s['common'] | scales.seeds(seed) | mixture | s[training],
+            file, s['common'] | scales.seeds(seed) | mixture | s.get(
+                training, {}),
             {'variant': variant, 'training': training, 'seed': seed},
             pretrained if training == 'finetune' else None)
         out.append(pretrained)
@@ -100,32 +97,36 @@ def summary(df):
 def figure(df):
   """Held-out accuracy by variant, a panel for each training."""
   s = summary(df)
-  shown = [t for t in TRAININGS if t in set(s.training)]
-  fig, axes = figures.grid(len(shown), sharey=True, width=9 / len(shown))
-  for ax, training in zip(axes[0], shown):
+  fig, axes = figures.grid(2, sharey=True, width=4.5)
+  for ax, training in zip(axes[0], TRAININGS):
     rows = s[s.training == training]
     figures.bars(ax, rows, 'accuracy', [LABELS[v] for v in rows.variant],
                  [figures.colour(v) for v in rows.variant],
                  [PAPER[v][training] for v in rows.variant])
     figures.level(ax, rows.majority_baseline_mean.mean(), 'majority baseline')
     figures.percent_axis(ax, 108)
-    figures.title(ax, TRAININGS[training])
-  figures.labels(axes[0][0], 'biographies of each person', 'QA accuracy, %')
-  figures.finish(
-      fig, 'Knowledge extraction: questions about held-out people, whose '
-      'biographies were trained on', f'{figures.seeds_note(s)};  diamonds: '
-      'GPT-2 124M, 100,000 people (full finetuning; LoRA for fullname)')
+    figures.labels(ax, 'biographies of each person', 'QA accuracy, %',
+                   TRAININGS[training])
+  figures.finish(fig, 'Knowledge extraction: people without training questions',
+                 f'{figures.seeds_note(s)};  diamonds: the paper, GPT-2 124M, '
+                 '100,000 people (full finetuning; LoRA for fullname)')
   return fig
 
 
 TEST = {'person_split': 'test', 'attribute': 'mean'}
 FINETUNED, MIXED = ({v: TEST | {'variant': v, 'training': t} for v in PAPER}
                     for t in TRAININGS)
+FIRST, LATER = (FINETUNED['single'] | {'attribute': a}
+                for a in (ATTRIBUTES[0], ATTRIBUTES[1:]))
 AUGMENTED, GUESS = 'multi5_permute', dict(baseline='majority_baseline')
 CLAIMS = (
     Claim('single_finetune_fails', 'bioS single: QA finetuning extracts at '
           'most 10 %', 'Part 3.1, Result 2', '7.5 %', (FINETUNED['single'],),
           at_most(10), headline=True),
+    Claim('first_attribute', 'bioS single, QA finetuning: birth date (right '
+          'after the name) > the others', 'Part 3.1, Result 2', '33.5 vs 5.5 % '
+          '(LoRA)', (FIRST, LATER), greater(), paper_effect=28, post_hoc=True,
+          **GUESS),
     Claim('augmentation_helps', 'QA finetuning: multi5+permute > single',
           'Part 3.1, Result 3', '94.6 vs 7.5 %',
           (FINETUNED[AUGMENTED], FINETUNED['single']), greater(),
@@ -137,14 +138,13 @@ CLAIMS = (
           paper_effect=29.2, **GUESS),
     Claim('fullname_no_effect', 'QA finetuning: fullname changes '
           'multi5+permute by less than 5 points',
-          'Part 3.1, Result 3', '96.2 vs 96.6 % (LoRA)',
-          (FINETUNED[f'{AUGMENTED}_fullname'], FINETUNED[AUGMENTED]), equal(5),
-          post_hoc=True, **GUESS),
+          'Part 3.1, Result 3', '96.2 vs 96.6 % (LoRA)', (
+              FINETUNED[f'{AUGMENTED}_fullname'], FINETUNED[AUGMENTED]),
+          equal(5), post_hoc=True, **GUESS),
     Claim('mixed_single', 'bioS single: mixed training extracts at least 50 %',
           'Part 3.1, Result 1', '86.6 %', (MIXED['single'],), at_least(50),
           headline=True),
     Claim('mixed_augmentation', 'Mixed training: multi5+permute > single',
-          'Part 3.1, Result 1', '95.5 vs 86.6 %',
-          (MIXED[AUGMENTED], MIXED['single']), greater(),
-          paper_effect=8.9, **GUESS),
-)
+          'Part 3.1, Result 1', '95.5 vs 86.6 %', (
+              MIXED[AUGMENTED], MIXED['single']), greater(), paper_effect=8.9,
+          **GUESS))

@@ -161,7 +161,8 @@ def test_knowledge_bits_are_maximal_for_perfect_memory_and_zero_without(
       find(m, 'bits_per_param_max')['value'], rel=1e-9)
   assert find(m, 'bits_max')['value'] > 0 and find(m, 'bits')['n'] == w.n
   if name == 'bits':  # uniform over names and over the sets
-    uniform = lambda a, k: math.log(64 if a == 'name' else w.D)
+    def uniform(a, k):
+      return math.log(64 if a == 'name' else w.D)
     m = scored(config, monkeypatch, uniform)
     for term in ('all', 'name', 'value'):
       assert find(m, 'bits', term=term)['value'] == pytest.approx(0, abs=1e-9)

@@ -64,7 +64,8 @@ def test_checker_rejects_spoiled_biographies():
   major = w.value(3, 'major')
   name, pronoun = ''.join(w.name(3)), biographies.PRONOUNS[w.pronoun_of[3]]
   sentences = text.replace(pronoun, '|').replace(name, '|').split('|')[1:]
-  whole = lambda parts: name + pronoun.join(parts)
+  def whole(parts):
+    return name + pronoun.join(parts)
   assert w.check_biography(3, whole(sentences)).correct
   for wrong, reason in (
       (text.replace(major, ' Astrology'), 'no sentence'),

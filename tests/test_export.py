@@ -89,8 +89,9 @@ def test_nanogpt_bin(tmp_path, world):
         tmp_path / 'b' / name).read_bytes()
   assert len(list((tmp_path / 'b').iterdir())) == 4
   export.export_world(world, out=tmp_path / 'c', splits=['bio'], **kwargs)
-  count = lambda name: int((np.fromfile(
-      tmp_path / 'c' / name, np.uint16) == vocab.EOS).sum())
+  def count(name):
+    return int((np.fromfile(
+        tmp_path / 'c' / name, np.uint16) == vocab.EOS).sum())
   assert (count('train.bin'), count('val.bin')) == (118, 2)
 
 

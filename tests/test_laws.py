@@ -70,7 +70,8 @@ def test_chinchilla_optimum(params, a, n, d, loss):
 
 def test_another_count_of_flops_moves_the_optimum():
   """Counting attention as well, the same budget affords a smaller model."""
-  count = lambda n, d: (6 * n + 1e4 * n**(2 / 3)) * d
+  def count(n, d):
+    return (6 * n + 1e4 * n**(2 / 3)) * d
   C = np.array([1e20])
   N, D, _ = laws.chinchilla_optimal(laws.EPOCH_HUBER, C, count)
   np.testing.assert_allclose(count(N, D), C, rtol=1e-9)
@@ -90,7 +91,8 @@ def test_laws_can_be_differentiated_in_their_parameters():
 
 
 def test_speedup_is_the_ratio_of_computes():
-  loss = lambda C, k: 1.6 + k * C**-0.1
+  def loss(C, k):
+    return 1.6 + k * C**-0.1
   assert laws.speedup(loss(1e20, 20), loss(1e20, 25), 1.6, 0.1) == (
       pytest.approx((25 / 20)**10))
 
@@ -123,7 +125,8 @@ def test_dcpt_is_chinchilla_at_a_fixed_share():
 
 def test_laws_take_jax_arrays_under_jit_grad_and_vmap():
   N, D = jnp.array([1e8, 1e9]), jnp.array([1e10, 1e10])
-  f = lambda n, d: laws.data_constrained(n, d, 25e9, **laws.MUENNIGHOFF)
+  def f(n, d):
+    return laws.data_constrained(n, d, 25e9, **laws.MUENNIGHOFF)
   with_jit = jax.jit(jax.vmap(f))(N, D)
   np.testing.assert_allclose(with_jit, f(np.array([1e8, 1e9]),
                                          np.array([1e10, 1e10])), rtol=1e-5)
@@ -142,7 +145,8 @@ def test_hoffmanns_table_a4():
 
 def test_conventions_agree_where_they_should(tiny):
   s = model_config(tiny({'model.bias': False}), 1000)
-  count = lambda convention: flops.train_per_token(s, 64, convention)
+  def count(convention):
+    return flops.train_per_token(s, 64, convention)
   assert count('6n')['total'] - count('6n_ne')['total'] == (
       6 * flops.parameters(s).embedding)
   # Two products of T and D_attn a layer against Kaplan's one.

@@ -32,9 +32,12 @@ def facts(w, person):
 def solve(w, task, one, other):
   """The answer, worked out here anew."""
   (m, d, y), (m2, d2, _) = facts(w, one), facts(w, other)
-  major = lambda p: w.value(p, 'major').strip()
-  luck = lambda p: int(w.luck_of[w.lists['major'].index(major(p))])
-  yes = lambda b: 'Yes' if b else 'No'
+  def major(p):
+    return w.value(p, 'major').strip()
+  def luck(p):
+    return int(w.luck_of[w.lists['major'].index(major(p))])
+  def yes(b):
+    return 'Yes' if b else 'No'
   a = {p: w.value(one, p).strip() for p in manipulation.WORDS}
   if task in manipulation.INVERSE:
     name = w.name(one)

@@ -421,7 +421,8 @@ class _Evaluator:
       value = parse_number(self._value(node.operand, row))
       return None if value is None else -value
     if isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-      x, y = (parse_number(self._value(n, row)) for n in (node.left, node.right))
+      x, y = (parse_number(self._value(n, row))
+              for n in (node.left, node.right))
       if x is None or y is None:
         return None
       try:
