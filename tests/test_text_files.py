@@ -93,7 +93,7 @@ def test_readers_refuse_bad_files(tmp_path):
       'd.jsonl': (b'{"text": "a"}\n\n{"text": 5}\n', "line 3: found .*5"),
       'e.jsonl': (b'{"text": ["a"]}\n', 'line 1: found'),
       'f.jsonl': (b'{"text": "a"}\n{"text": "bad \\ud83d half"}\n',
-                  "line 2: found half a surrogate pair, .* at character 5"),
+                  "line 2: found a lone surrogate, .* at character 5"),
       'g.jsonl': (b'[' * 100_000 + b'\n', 'line 1: found'),
       'h.jsonl': (b'{"text": ' + b'1' * 5000 + b'}\n', 'line 1: found'),
       'b.jsonl.gz': (gzip.compress(b'"a"')[:10] + b'\xff' * 20,

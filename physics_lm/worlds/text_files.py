@@ -6,7 +6,7 @@ tables, archives and other containers are refused.
 
 A byte order mark at the start of a file is no part of its first text. In text
 files a line ends in '\\n': '\\r\\n' is read as that. Bytes that are not UTF-8
-and JSON strings with half a surrogate pair are no text, and are refused.
+and JSON strings with a lone surrogate are no text, and are refused.
 """
 
 import contextlib
@@ -150,7 +150,7 @@ def _text(value, where: str, field: str) -> str:
   try:
     (value or '').encode()
   except UnicodeEncodeError as e:
-    raise BadInput(f'{where}: found half a surrogate pair, '
+    raise BadInput(f'{where}: found a lone surrogate, '
                    f'{value[e.start]!r}, at character {e.start + 1} of '
                    f'{field!r}, wanted text') from None
   return value or ''
