@@ -173,6 +173,22 @@ def compact(people: int = 500, *worlds: str) -> dict:
       for k, v in sizes.items()}
 
 
+# The compact recipe's rate fits half of the questions after single texts.
+FINETUNE_RATE = {'optim.learning_rate': 2e-4}
+
+
+def compact_bios(people: int) -> dict:
+  """Of an experiment's scale: the compact recipe with fewer people, ten
+  templates, and as much weight decay between two exposures of a biography; a
+  minute and a half of one core with 500 people (experiments/LOG.md, 52)."""
+  decay = {'optim.weight_decay': 1500 / people}
+  return dict(
+      compact=True, mixed=decay | {'steps': round(1.25 * people)},
+      common={'worlds.bios.people': people, 'worlds.bios.templates': 10},
+      pretrain=decay | {'steps': people},
+      finetune=FINETUNE_RATE | {'steps': 150})
+
+
 def seeds(seed: int) -> dict[str, int]:
   """Overrides: one seed for parameters, rows and world."""
   return {f'seed.{k}': seed for k in ('init', 'data', 'world')}

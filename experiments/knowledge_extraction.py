@@ -33,20 +33,14 @@ PAPER = {v: {'finetune': f, 'mixed': m} for v, f, m in (
 LABELS = {v: v.replace('_', '\n+') for v in PAPER}
 TRAININGS = {'finetune': 'QA finetuning after pretraining',
              'mixed': 'mixed training'}
-# With a fourth of the compact recipe's people; its finetuning rate fits half of
-# single's questions.
-DECAY, RATE = {'optim.weight_decay': 3.0}, {'optim.learning_rate': 2e-4}
-SMALL = dict(
-    compact=True, mixed=DECAY | {'steps': 625}, pretrain=DECAY | {'steps': 500},
-    common={'worlds.bios.people': 500, 'worlds.bios.templates': 10},
-    finetune=RATE | {'steps': 150})
 SCALES = {
     'smoke': dict(variants=('single', 'multi5_permute'), seeds=1,
                   common=scales.BIOS_200 | scales.SMOKE_TINY),
-    'quickstart': dict(variants=('single', 'multi5_permute'), seeds=1, **SMALL),
-    'cpu': dict(variants=tuple(PAPER), seeds=5, **SMALL),
+    'quickstart': dict(variants=('single', 'multi5_permute'), seeds=1,
+                       **scales.compact_bios(300)),
+    'cpu': dict(variants=tuple(PAPER), seeds=5, **scales.compact_bios(500)),
     'day': dict(compact=True, variants=tuple(PAPER), seeds=5, common={},
-                pretrain={'steps': 2000}, finetune=RATE),
+                pretrain={'steps': 2000}, finetune=scales.FINETUNE_RATE),
     'gpu': dict(
         compact=True, variants=('single', 'multi5_permute', 'multi5'), seeds=5,
         common={
