@@ -26,6 +26,7 @@ import os
 
 import numpy as np
 import pandas as pd
+from IPython.display import display
 
 from physics_lm import claims, figures, results, sweep
 from physics_lm.scaling import flops, plots, sweep_analysis
@@ -43,7 +44,8 @@ made_by = results.provenance(records, exp.name, 'cpu')
 {k: made_by[k] for k in ('runs', 'run_seconds', 'device', 'finished')}
 
 # %%
-exp.figure(every)
+for figure in exp.figure(every):
+  display(figure)
 
 # %%
 pd.DataFrame([{

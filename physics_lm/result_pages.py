@@ -107,8 +107,8 @@ def _shares(records: list[results.Record]) -> list[str]:
     out[', '.join(f'{k} {t.weight / total:.3g}' for k, t in tasks.items()
                   if t.weight)] += runs
   several = any(',' in mixture for mixture in out)
-  return [f'{mixture} ({runs} runs)' for mixture, runs in out.items()
-          ] if several else []
+  return [f'{mixture} ({runs} run{"s" * (runs > 1)})'
+          for mixture, runs in out.items()] if several else []
 
 
 def write_all(committed: Path = results.RESULTS, docs: Path = DOCS,

@@ -90,7 +90,10 @@ def test_committed_records_give_the_committed_table(path):
     rounded = df.to_csv(index=False, float_format='%.4g')
     assert rounded == at.read_text(encoding='utf-8')
     assert not any(r['git_dirty'] for r in records), 'by uncommitted code'
-    assert isinstance(module.figure(df), matplotlib.figure.Figure)
+    drawn = module.figure(df)
+    drawn = drawn if isinstance(drawn, list) else [drawn]
+    assert all(isinstance(f, matplotlib.figure.Figure) for f in drawn)
+    assert len(results.figure_paths(file.parent, scale)) == len(drawn)
     assert isinstance(module.summary(df), pd.DataFrame)
     for j in claims.judge_experiment(module, df):
       assert j.outcome in claims.OUTCOMES

@@ -1,5 +1,6 @@
 """Records of runs, tables of records, summaries of tables, and the report."""
 
+import functools
 import json
 import math
 from types import SimpleNamespace
@@ -71,12 +72,15 @@ def test_merge_is_by_id():
 def test_provenance_names_all_devices_and_the_last_run():
   records = [record(i, 0.1, device=d, devices=1, cores=2, python='3.11',
                     git=f'{i}', git_dirty=i == 1, seconds=s, finished=f)
+             | {'seed': {'init': i, 'data': i, 'world': 0}}
              for i, (d, s, f) in enumerate([
                  ('cpu', 10.4, '2025-01-02'), ('TPU v4', None, '2025-01-01')])]
   found = results.provenance(records, 'an_experiment', 'cpu')
   assert found['device'] == ['TPU v4', 'cpu'] and found['git'] == ['0', '1']
   assert found['runs'] == 2 and found['run_seconds'] == 10
   assert found['git_dirty'] and found['finished'] == '2025-01-02'
+  assert found['seeds'] == {'init': [0, 1], 'data': [0, 1], 'world': [0]}
+  assert results.provenance([without_seeds()], 'x', 'cpu')['seeds'] == {}
 
 
 # Tables.
@@ -454,6 +458,22 @@ def test_report_writes_records_table_figure_and_provenance(module, tmp_path):
   assert report.report(
       module, 'smoke', tmp_path / 'none', tmp_path / 'out') == text
   assert {p.name: p.read_bytes() for p in at.iterdir()} == first
+
+
+def test_report_writes_every_figure_and_no_older_one(module, tmp_path):
+  for r in runs('smoke'):
+    finish(tmp_path, r)
+  at = tmp_path / 'out' / 'tiny'
+  for count, names in ((3, ['smoke.png', 'smoke_2.png', 'smoke_3.png']),
+                       (2, ['smoke.png', 'smoke_2.png'])):
+    module.figure = functools.partial(several_figures, count)
+    report.report(module, 'smoke', tmp_path, tmp_path / 'out')
+    assert [p.name for p in results.figure_paths(at, 'smoke')] == names
+    assert sorted(p.name for p in at.glob('*.png')) == names
+
+
+def several_figures(count, df):
+  return [figure(df) for _ in range(count)]
 
 
 def test_a_partial_report_keeps_what_is_done(module, tmp_path):

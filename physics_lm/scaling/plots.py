@@ -252,12 +252,12 @@ def holdout_errors(rows: Sequence[dict]) -> 'Figure':
   return fig
 
 
-# An isoFLOP sweep over worlds of known entropy: three panels a row.
+# An isoFLOP sweep over worlds of known entropy: four figures.
 
 LAW_NAMES = {  # of the fitted E, by name of the effect
     'E': 'Chinchilla', 'E, tuned rates': 'Chinchilla, tuned rates',
     'E, p-norm': 'p-norm',
-    'E, size-dependent exponent': 'size-dependent exponent'}
+    'E, size-dependent exponent': 'exponent in D by size'}
 EXPONENT_NAMES = {
     'alpha': 'alpha (N), E free', 'alpha, fixed E': 'alpha (N), E fixed',
     'beta': 'beta (D), E free', 'beta, fixed E': 'beta (D), E fixed'}
@@ -265,48 +265,99 @@ ERRORS = {  # of extrapolated losses: marker, colour
     'error': ('Chinchilla, E free', 'o', figures.COLOURS[0]),
     'error_fixed_entropy': ('Chinchilla, E = entropy', 'D', figures.COLOURS[1]),
     'error_p_norm': ('p-norm (largest budget)', '^', figures.COLOURS[2])}
+ZIPF = 'bioD, Zipf a: person k is drawn with probability ~ k^-(1 + a)'
+CHINCHILLA, P_NORM = 'Chinchilla: L = E + A N^-alpha + B D^-beta', (
+    'p-norm: L = E + ((A N^-alpha)^p + (B D^-beta)^p)^(1/p)')
 
 
 def sweep(df: 'pd.DataFrame', plan_worlds: Mapping[str, SweepWorld],
-          theory: Mapping[str, tuple[float, float]]) -> 'Figure':
-  """Every panel of a sweep. theory: exponents (alpha, beta) of the worlds that
-  have one."""
-  names = {k: w.title for k, w in plan_worlds.items()}
-  worlds = [w for w in names if (df.world == w).any()]
-  own = {w: df[df.world == w] for w in worlds}
-  fig, axes = figures.grid(columns=3, rows=5, width=4.6, height=3.4)
-  for k, world in enumerate(worlds):
-    found = _allocation_of(own[world])
-    isoflop_panel(axes[0][k], own[world], found, names[world])
-    optimal_allocation(axes[1][k], own[world], found, theory.get(world),
-                       names[world])
-    extrapolation_errors(axes[2][k], own[world], names[world])
-  for ax in axes[:3, len(worlds):].flat:
-    ax.axis('off')
+          theory: Mapping[str, tuple[float, float]]) -> 'list[Figure]':
+  """The figures of a sweep: isoFLOP curves, fits beside what is known,
+  predictions, design. theory: exponents (alpha, beta) of the worlds that have
+  one."""
+  own = {w.title: df[df.world == k] for k, w in plan_worlds.items()
+         if (df.world == k).any()}
+  known = {w.title: theory[k] for k, w in plan_worlds.items() if k in theory}
   effects = sweep_effects.effects(df, theory)
-  by_world = {names[w]: {k.removeprefix(f'{w} '): e for k, e in effects.items()
-                         if k.startswith(f'{w} ')} for w in worlds}
-  forest(axes[3][0], by_world, LAW_NAMES, 0.05)
-  figures.labels(axes[3][0], 'fitted E / entropy', '', 'Asymptotic loss E')
-  forest(axes[3][1], {names[w]: by_world[names[w]] if w in theory else {}
-                      for w in worlds}, EXPONENT_NAMES, 0.25)
-  figures.labels(axes[3][1], 'fitted exponent / theory', '',
-                 'Exponents of the loss')
-  first = own[worlds[0]]
-  accuracy_through_loss(axes[3][2], first, names[worlds[0]])
-  schedules(axes[4][0], first)
-  learning_rates(axes[4][1], first)
-  depths(axes[4][2], first)
-  seeds = df[df.role == 'isoflop'].groupby('world', sort=False).seed.nunique()
+  by_world = {w.title: {e.removeprefix(f'{k} '): v for e, v in effects.items()
+                        if e.startswith(f'{k} ')}
+              for k, w in plan_worlds.items() if w.title in own}
+  first = next(iter(own))
+  return [_isoflop_figure(own, known), _known_figure(by_world, known),
+          _prediction_figure(own, first), _design_figure(own[first], first)]
+
+
+def _isoflop_figure(own: Mapping, known: Mapping) -> 'Figure':
+  """A row for each world: isoFLOP curves, optimal allocation."""
+  fig, axes = figures.grid(columns=2, rows=len(own), width=4.9, height=3.1)
+  for row, (name, df) in zip(axes, own.items()):
+    found = _allocation_of(df)
+    isoflop_panel(row[0], df, found, name)
+    optimal_allocation(row[1], df, found, known.get(name), name)
+  runs = sum(len(df) for df in own.values())
+  sizes = [f(df.N.agg(f.__name__) for df in own.values()) for f in (min, max)]
+  seeds = ', '.join(
+      f'{name}: {df[df.role == "isoflop"].seed.nunique()}'
+      for name, df in own.items())
   figures.finish(
-      fig, f'Scaling laws on data of known entropy: {len(df)} runs of '
-      f'{df.N.min():,.0f} to {df.N.max():,.0f} parameters',
-      'C = 6 N D; open diamonds: minima of parabolas; bands and bars: 95 % of '
-      'bootstrap refits; grey: within 2 % of the loss, 5 % of the entropy, '
-      f'25 % of theory; last row: {names[worlds[0]]}\nmeans over seeds ('
-      + ', '.join(f'{names[w]}: {n}' for w, n in seeds.items())
-      + '; small markers: single seeds); bioD: person k is drawn with '
-      'probability ~ k^-(1 + a)')
+      fig, f'Scaling laws on data of known entropy: {runs} runs of '
+      f'{sizes[0]:,.0f} to {sizes[1]:,.0f} parameters',
+      'Left: means over seeds; open diamonds: minima of parabolas.  Right: '
+      'filled diamonds: these minima; bands: 95 % of bootstrap refits\nof the '
+      f'fitted L(N, D); theory: Michaud et al. 2023.  C = 6 N D.  {ZIPF}\n'
+      f'Seeds: {seeds}')
+  return fig
+
+
+def _known_figure(by_world: Mapping, known: Mapping) -> 'Figure':
+  """The fitted E and exponents, relative to the entropy and to theory."""
+  fig, (axes,) = figures.grid(columns=2, width=4.9, height=3.9)
+  forest(axes[0], by_world, LAW_NAMES, 0.05)
+  figures.labels(axes[0], 'fitted E / entropy (1: equal)', '',
+                 'Asymptotic loss E, by law')
+  forest(axes[1], {name: own if name in known else {}
+                   for name, own in by_world.items()}, EXPONENT_NAMES, 0.25)
+  figures.labels(axes[1], 'fitted exponent / theory (1: equal)', '',
+                 "Exponents of Chinchilla's law")
+  figures.finish(
+      fig, 'Fitted scaling laws, beside what is known',
+      f'{CHINCHILLA};  {P_NORM};\nexponent in D by size: L = E + K N^-alpha '
+      'D^-(beta + gamma ln N).  Tuned rates: losses as fitted for the best '
+      'learning rate.\nTheory: Michaud et al. 2023.  Bars: 95 % of bootstrap '
+      "refits; grey: the claims' margin, 5 % of E and 25 % of an exponent")
+  return fig
+
+
+def _prediction_figure(own: Mapping, first: str) -> 'Figure':
+  """Extrapolation errors of each world; accuracy through the loss."""
+  fig, axes = figures.grid(columns=2, rows=len(own) // 2 + 1, width=4.9,
+                           height=3.3)
+  flat = list(axes.flat)
+  for ax, (name, df) in zip(flat, own.items()):
+    extrapolation_errors(ax, df, name)
+  accuracy_through_loss(flat[len(own)], own[first], first)
+  for ax in flat[len(own) + 1:]:
+    ax.axis('off')
+  figures.finish(
+      fig, 'Predictions from runs of at most a tenth of the compute',
+      f'{CHINCHILLA};  {P_NORM}\nForced tokens: those that the grammar leaves '
+      'no choice about.  A mark per model size (mean over seeds),\nthe laws side '
+      f'by side; grey: within 2 % of the loss.  {ZIPF}')
+  return fig
+
+
+def _design_figure(df: 'pd.DataFrame', name: str) -> 'Figure':
+  """Schedules, learning rates and shapes of one world."""
+  fig, (axes,) = figures.grid(columns=3, width=3.5, height=3.4)
+  schedules(axes[0], df)
+  learning_rates(axes[1], df)
+  depths(axes[2], df)
+  figures.finish(
+      fig, f'{name}: schedules, learning rates and shapes',
+      'Left: large marks are means over seeds, small ones single seeds; trunk: '
+      'the run of constant learning rate from which the WSD cooldowns branch.\n'
+      'Middle: the best learning rate (minimum of a parabola over those tried) '
+      'relative to that of the isoFLOP runs, a dot per model size')
   return fig
 
 
@@ -460,7 +511,7 @@ def accuracy_through_loss(ax: 'Axes', df: 'pd.DataFrame', name: str) -> None:
   ax.set(xscale='log', ylim=(-3, 103))
   figures.legend(ax, fontsize=7)
   figures.labels(ax, 'excess loss L - H, nats per token',
-                 'strings with all forced tokens right, %',
+                 'strings with all forced tokens correct, %',
                  f'{name}: accuracy through the loss')
 
 
@@ -481,7 +532,7 @@ def schedules(ax: 'Axes', df: 'pd.DataFrame') -> None:
   end = sweep_analysis.points(df, 'trunk').iloc[-1]
   ax.plot(end.D, end.loss - entropy, 'X', color=figures.COLOURS[5],
           markersize=8, label='trunk without cooldown')
-  figures.legend(ax, fontsize=7)
+  figures.legend(ax, fontsize=7, loc='upper right')
   figures.labels(ax, 'tokens D', 'excess loss, nats per token',
                  f'Schedules, N = {both.N.iloc[0]:,.0f}')
   figures.plain_ticks(ax)
@@ -516,5 +567,6 @@ def depths(ax: 'Axes', df: 'pd.DataFrame') -> None:
     ax.annotate(f'width {r.width:.0f}', (r.depth, r.loss), xytext=(4, 4),
                 textcoords='offset points', fontsize=7.5)
   ax.margins(x=0.2, y=0.2)
-  figures.labels(ax, 'layers', 'loss, nats per token',
+  figures.labels(ax, f'layers (C = {_flops(both.budget.iloc[0])} FLOP)',
+                 'loss, nats per token',
                  f'Shape, N = {both.N.min():,.0f} to {both.N.max():,.0f}')

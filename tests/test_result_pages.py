@@ -1,0 +1,79 @@
+"""Pages of results: what their generator says about seeds, shares, claims."""
+
+import pandas as pd
+import pytest
+
+from physics_lm import claims, result_pages
+from physics_lm.result_pages import Evidence, Experiment
+
+A, B = {'variant': 'a'}, {'variant': 'b'}
+ABOVE = claims.greater()
+
+
+def claim(name, rule=ABOVE, cells=(A, B), **changes):
+  return claims.Claim(name, f'claim {name}', 'Part 1, Result 2', '9 vs 1 %',
+                      cells, rule, **changes)
+
+
+@pytest.fixture
+def evidence():
+  """Claims: supported, headline with a threshold of ours, two open ones."""
+  df = pd.DataFrame([
+      {'variant': v, 'seed': s, 'accuracy': x} for v, values in {
+          'a': (90, 91, 92), 'b': (10, 50, 30)}.items()
+      for s, x in enumerate(values)])
+  judged = claims.judge_all((
+      claim('first'), claim('main', claims.at_most(20), (A,), headline=True),
+      claim('open', claims.at_least(20), (B,), decided_by='more seeds'),
+      claim('rest', cells=({'variant': 'c'}, B), decided_by='more seeds')), df)
+  return Evidence('cpu', judged, {
+      'runs': 6, 'run_seconds': 0, 'device': ['cpu'], 'cores': ['1'],
+      'seeds': {'init': [0, 1], 'data': [0, 1], 'world': [0, 1]},
+      'versions': {'jax': '0.7'}, 'git': ['abcdefghij'],
+      'finished': '2025-01-01'}, [], ['bio 0.5, qa 0.5 (6 runs)'])
+
+
+def test_page_shows_thresholds_seeds_shares_and_what_is_open(
+    evidence, tmp_path):
+  x = Experiment('tiny', 'Is it so?', 'A set-up.', [evidence])
+  (tmp_path / 'tiny').mkdir()
+  for name in ('cpu.png', 'cpu_2.png'):
+    (tmp_path / 'tiny' / name).touch()
+  text = result_pages.page(x, tmp_path, tmp_path)
+  assert 'claim main. Ours: 91.0 ± 1.0 %; paper: 9 vs 1 %; threshold ours.' in (
+      text)
+  assert '| claim first | Part 1, Result 2 | 9 vs 1 % |' in text
+  assert ('* More seeds: for "claim open" (inconclusive); "claim rest" (not '
+          'run).') in text
+  assert text.count('More seeds: for') == 1
+  assert 'task: bio 0.5, qa 0.5 (6 runs).' in text
+  assert '1 core, seeds 0, 1 (data = init = world), jax 0.7' in text
+  assert text.count('](tiny/cpu') == 2 and '(tiny/cpu_2.png)' in text
+
+
+def test_seeds_that_differ_by_key_are_listed_by_key():
+  assert result_pages._seeds({'init': [0, 1], 'world': [0]}) == (
+      'seeds (init 0, 1; world 0), ')
+  assert result_pages._seeds({}) == ''
+
+
+def test_shares_are_of_rows_and_shown_where_tasks_are_mixed():
+  def record(variant, **weights):
+    return {'config': f'configs/biographies.py:{variant}', 'overrides': {
+        f'data.tasks.{k}.weight': v for k, v in weights.items()}}
+  mixed = [record('single', bio=1.0, qa=3.0), record('compact_single_mixed')]
+  alone = record('single', bio=1.0, qa=0.0)
+  assert result_pages._shares([*mixed, alone, alone]) == [
+      'bio 0.25, qa 0.75 (1 run)', 'bio 0.1, qa 0.9 (1 run)',
+      'bio 1 (2 runs)']
+  assert result_pages._shares([alone]) == []
+  # Evaluation only, and records of several seeds: nothing was trained here.
+  mixed[0]['overrides']['steps'] = 0
+  assert result_pages._shares([mixed[0], {'config': None}]) == []
+
+
+def test_headlines_mark_thresholds_of_ours(evidence):
+  x = Experiment('tiny', 'Is it so?', '', [evidence])
+  table = result_pages.headlines([x])
+  assert '| claim main † | 9 vs 1 % | 91.0 ± 1.0 % | **contradicted**' in table
+  assert 'claim first' not in table
