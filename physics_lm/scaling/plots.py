@@ -341,8 +341,8 @@ def _prediction_figure(own: Mapping, first: str) -> 'Figure':
   figures.finish(
       fig, 'Predictions from runs of at most a tenth of the compute',
       f'{CHINCHILLA};  {P_NORM}\nForced tokens: those that the grammar leaves '
-      'no choice about.  A mark per model size (mean over seeds),\nthe laws side '
-      f'by side; grey: within 2 % of the loss.  {ZIPF}')
+      'no choice about.  A mark per model size (mean over seeds),\nthe laws '
+      f'side by side; grey: within 2 % of the loss.  {ZIPF}')
   return fig
 
 
