@@ -20,6 +20,10 @@ from physics_lm.errors import BadInput, nearest
 
 # Sections that change nothing that is computed, and so not the run's id.
 NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
+# Keys of `model` that do not change the function that its parameters compute,
+# only its training, its rounding, or which tokens its experts drop.
+TRAINING_ONLY = ('dropout', 'dtype', 'moe_capacity_factor',
+                 'moe_eval_capacity_factor', 'moe_aux_loss_weight')
 # Keys that were added after the first runs, with the value that those runs
 # used. A config without the key has this value, and the run id leaves the key
 # out when it has this value.
@@ -227,6 +231,30 @@ def config_difference(stored: dict, current: dict) -> list[str]:
   """'key: stored -> current' for each difference in what is computed."""
   return config_changes(flat_keys(computed_part(stored)),
                         flat_keys(computed_part(current)))
+
+
+def model_differences(stored: dict, wanted: dict) -> list[str]:
+  """'model.key is FOUND, wanted WANTED' for each key in which the models of two
+  plain configs differ as functions of their parameters: in shapes or in what is
+  computed. Keys of training alone (dropout, dtype, experts' loss and capacity)
+  may differ."""
+  found, other = model_function(stored), model_function(wanted)
+  return [f'{k} is {found[k]}, wanted {other[k]}' for k in found
+          if found[k] != other[k]]
+
+
+def model_function(config: dict) -> dict:
+  """{key: value} of what decides the function that a plain config's model is,
+  written in one way: None of kv_heads is the number of heads."""
+  m = plain_config(default.get_config())['model'] | config['model']
+  out = {f'model.{k}': v for k, v in m.items() if k not in TRAINING_ONLY}
+  if m['kv_heads'] is None:
+    out['model.kv_heads'] = m['heads']
+  # Two ratios may round to one width.
+  out['model.mlp_ratio'] = round(m['mlp_ratio'] * m['width']) / m['width']
+  masked = bool(config['data'].get('mlm_probability'))
+  return out | {'attention to later tokens (data.mlm_probability above 0)':
+                masked}
 
 
 def config_changes(a: dict, b: dict) -> list[str]:

@@ -118,7 +118,7 @@ class RunRecorder:
   def parent_params(self, abstract: train_step.TrainState) -> dict:
     """The parameters of the run init_from. Raises BadInput."""
     parent = run_dir.require_parent(self.config.init_from, self.folder,
-                                    self.data.vocab)
+                                    self.data.vocab, self.plain)
     like = abstract.base or abstract.params
     params, _ = restore.load_parameters(parent, like)
     if jax.tree.structure(params) != jax.tree.structure(like):

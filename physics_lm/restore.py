@@ -75,17 +75,25 @@ def load_parameters(folder: Path, like: Any) -> tuple[dict, int]:
   abstract tree; an adapter merged into what it adapts. Raises BadInput."""
   c = run_config(folder)
   if not c.steps:  # only evaluated: the parameters are those it started from
-    return load_parameters(run_dir.find_parent(folder), like)[0], 0
+    return load_parameters(_parent_of(folder, c), like)[0], 0
   if c.adapter.kind == 'none':
     return checkpoint.load_params(folder, like)
   vocab = run_dir.read_json(folder / 'meta.json')['vocab']
   cfg = model_config(c, vocab['size'])
-  base, _ = load_parameters(run_dir.find_parent(folder), like)
+  base, _ = load_parameters(_parent_of(folder, c), like)
   adapter, step = checkpoint.load_params(folder, abstract_on_one_device(
       lambda: adapters.init_adapter(c.adapter, cfg, jax.random.key(0))))
   merged = jax.jit(lambda p, a: adapters.merge_adapter(p, a, c.adapter, cfg))(
       base, jax.device_get(adapter))
   return put_on_shardings(merged, like), step
+
+
+def _parent_of(folder: Path, config: ConfigDict) -> Path:
+  """The run whose parameters a run adapts or only evaluates. Raises BadInput
+  when it is missing, or its model is another."""
+  parent = run_dir.find_parent(folder)
+  run_dir.check_model_of(parent, plain_config(config), f'the parent {parent}')
+  return parent
 
 
 def put_on_shardings(params: dict, like: Any) -> dict:

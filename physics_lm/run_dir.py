@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from physics_lm.config import (
   config_changes,
+  model_differences,
   plain_config,
   run_id,
   with_defaults,
@@ -152,16 +153,26 @@ def _git(*arguments: str) -> str | None:
     return None
 
 
-def require_parent(name: str, folder: Path, vocab: 'Vocab') -> Path:
-  """The finished run that a run in `folder` starts from: a path, or the id of
-  a run beside it. Raises BadInput when it is not finished, or was trained with
-  another vocabulary."""
+def require_parent(name: str, folder: Path, vocab: 'Vocab', config: Mapping
+                   ) -> Path:
+  """The finished run that a run in `folder` with the plain `config` starts
+  from: a path, or the id of a run beside it. Raises BadInput when it is not
+  finished, or its model or vocabulary is another."""
   path = find_run(name, folder)
   if not is_done(path):
     raise BadInput(f'init_from is {name!r}, wanted the folder or id of a '
                    f'finished run (no `done` in {path})')
+  check_model_of(path, config, f'init_from {name!r}')
   check_vocab(path, vocab, f'init_from {name!r}')
   return path
+
+
+def check_model_of(folder: Path, config: Mapping, what: str) -> None:
+  """Raises BadInput when the model of the run in `folder` is not the one of a
+  plain config: its parameters would be those of another function."""
+  differs = model_differences(read_json(folder / 'config.json'), config)
+  if differs:
+    raise BadInput(f'{what} has another model: {"; ".join(differs)}')
 
 
 def find_run(name: str, folder: Path) -> Path:

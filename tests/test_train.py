@@ -19,6 +19,7 @@ from physics_lm import (
   train,
   train_step,
 )
+from physics_lm.config import model_differences, plain_config
 from physics_lm.errors import BadInput
 from physics_lm.evals import registry
 from physics_lm.evals.records import find
@@ -225,6 +226,36 @@ def test_finetuning_starts_from_the_parents_parameters(one_device, tmp_path):
   other = one_device({'init_from': 'parent', 'worlds.bios.cities': 9})
   with pytest.raises(BadInput, match='another vocabulary'):
     train.run(other, tmp_path / 'other')
+  for changes, message in (
+      ({'steps': 0, 'model.rope_theta': 2.0, 'model.mlp': 'relu'},
+       r'another model: model.mlp is gelu, wanted relu; '
+       r'model.rope_theta is 10000.0, wanted 2.0$'),
+      ({'model.depth': 3}, r'model.depth is 2, wanted 3$'),
+      ({'model.tie_embeddings': False, 'adapter.kind': 'lora'},
+       r'model.tie_embeddings is True, wanted False$')):
+    with pytest.raises(BadInput, match=message):
+      train.run(one_device({'init_from': 'parent'} | changes),
+                tmp_path / 'another')
+  # A folder whose config was edited: its parent's model is another.
+  stored = run_dir.read_json(tmp_path / 'evaluated/config.json')
+  stored['model']['qk_norm'] = True
+  run_dir.write_json(tmp_path / 'evaluated/config.json', stored)
+  with pytest.raises(BadInput, match='qk_norm is False, wanted True'):
+    restore.load_run(tmp_path / 'evaluated')
+
+
+@pytest.mark.parametrize('changes,differs', [
+    ({'model.kv_heads': 2, 'model.mlp_ratio': 4.01, 'model.dropout': 0.1,
+      'model.dtype': 'bfloat16', 'model.moe_capacity_factor': 9.0}, []),
+    ({'model.kv_heads': 1}, ['model.kv_heads is 2, wanted 1']),
+    ({'model.mlp_ratio': 3.0}, ['model.mlp_ratio is 4.0, wanted 3.0']),
+    ({'model.bias': False}, ['model.bias is True, wanted False']),
+    ({'data.mlm_probability': 0.15}, ['attention to later tokens (data.'
+      'mlm_probability above 0) is False, wanted True'])])
+def test_model_differences_name_what_changes_the_function(
+    tiny, changes, differs):
+  assert model_differences(
+      plain_config(tiny()), plain_config(tiny(changes))) == differs
 
 
 @pytest.mark.parametrize('schedule', optim.SCHEDULES)
