@@ -1,26 +1,19 @@
 """Does a model know what it will need before it writes the first word?
 
 Part 2.1 (Ye, Xu, Li, Allen-Zhu, arXiv 2407.20311), sections 3 to 5, Results 3
-to 8. V-probes of a frozen model (evals/igsm/v_probe.py): is quantity A needed
-for the answer (nece, before the solution); does A depend on B (dep, before the
-question); during the solution: can A be computed next (can_next), is it known
-already, its value, is it needed and computable next (nece_next)?
-
-Paper (GPT2-12-12, iGSM-med, op <= 15, %; untrained model in brackets): nece
-99.8 (74.7), dep 99.7 (84.6), can_next 99.9 (65.8), known 100 (87.2), value 100
-(71.9), nece_next 99.9 (94.9); dep and can_next of unneeded quantities 97 and
-more; correct solutions compute nothing unneeded; first errors are mostly
-quantities that cannot be computed yet. Not done: probes on reask (Figure 8).
+to 8. V-probes of a frozen model (evals/igsm/v_probe.py) predict whether a
+quantity is needed for the answer (nece, before the solution), depends on
+another (dep, before the question), and the like during the solution. Paper
+(GPT2-12-12, iGSM-med, op <= 15): see the claims. Not done: reask (Figure 8).
 
   python -m physics_lm.launch experiments/igsm_probing.py --scale=cpu
   python -m physics_lm.report experiments/igsm_probing.py --scale=cpu
 
-Measured, `cpu`: the three error-free models of error_correction.py (3 minutes
-each; trained once: launch takes them from there) and 1,559 s of a shared core.
-Deviations: only the embedding of the names between a probe's marks is trained;
-accuracy is balanced (mean of positive and negative labels; of values: known and
-not), over the quantities of a problem; half of the `cpu` problems are trained
-on. Rules, fixed before the runs: twice the standard error, at the last split.
+Measured, `cpu`: the three models of error_correction.py and 1,559 s of a shared
+core. Deviations: only the embedding of the names between a probe's marks is
+trained; accuracy is balanced (mean of both labels; of values: known and not);
+half of the `cpu` problems are trained on. Rule, fixed before the runs: twice
+the standard error, at the last split.
 """
 
 from configs import scales
@@ -28,20 +21,22 @@ from physics_lm import claims, figures, igsm_tables, results
 from physics_lm.claims import Claim
 from physics_lm.sweep import Run, pick
 
-# Task: the paper's accuracies (trained, untrained), where.
-TASKS = {'nece': ((99.8, 74.7), 'Result 4'), 'dep': ((99.7, 84.6), 'Result 6'),
-         'can_next': ((99.9, 65.8), 'Result 5'),
-         'known': ((100, 87.2), 'Figure 7'), 'value': ((100, 71.9), 'Figure 7'),
-         'nece_next': ((99.9, 94.9), 'Figure 7')}
-LATER = ('known', 'value', 'nece_next')  # claims added after the first results
+# Task: the paper's accuracies (trained, untrained), where; what is predicted.
+TASKS = {'nece': ((99.8, 74.7), 'Result 4', 'needed for\nthe answer'),
+         'dep': ((99.7, 84.6), 'Result 6', 'depends on\nanother'),
+         'can_next': ((99.9, 65.8), 'Result 5', 'computable\nnext'),
+         'known': ((100, 87.2), 'Figure 7', 'computed\nalready'),
+         'value': ((100, 71.9), 'Figure 7', 'its value'), 'nece_next': (
+             (99.9, 94.9), 'Figure 7', 'needed and\ncomputable next')}
+MODELS = {m: f'{m} model' for m in ('trained', 'untrained')}
+PAPER = {(t, m): x for t in TASKS for m, x in zip(MODELS, TASKS[t][0])}
 ERRORS = {'not_computable': 'not computable yet', 'arithmetic': 'arithmetic',
           'unknown_quantity': 'unknown quantity', 'duplicate': 'duplicate',
-          'end': 'ends too soon or late', 'unreadable': 'unreadable'}
+          'end': 'too short or too long', 'unreadable': 'unreadable'}
 SCALES = {
-    'smoke': dict(
-        recipe='small', seeds=1, splits='train_op2', solutions={},
-        train=scales.SMOKE_IGSM,
-        probes=dict(steps=2, batch=8, num_problems=8)),
+    'smoke': dict(recipe='small', seeds=1, splits='train_op2', solutions={},
+                  train=scales.SMOKE_IGSM,
+                  probes=dict(steps=2, batch=8, num_problems=8)),
     'cpu': dict(
         recipe='small', seeds=3, splits='train_op2,train_op3',
         train={'evals.reasoning.max_new_tokens': 96}, probes=dict(
@@ -89,50 +84,54 @@ def summary(df):
 
 
 def figure(df):
-  """Probes of the last layer; nece by layer and distance; first errors."""
+  """Probes of the last layer; nece by layer and distance, first errors."""
   s = summary(df)
-  fig, (axes,) = figures.grid(3, width=5.2, height=3.9)
-  figures.grouped_bars(
-      axes[0], s[s.needed == 'all'], 'task', 'model', 'accuracy',
-      {t: t for t in TASKS}, {m: m for m in ('trained', 'untrained')})
-  figures.level(axes[0], 50, 'chance')
-  figures.percent_axis(axes[0], 118)
-  figures.legend(axes[0], loc='upper left', ncols=2)
-  figures.labels(axes[0], '', 'balanced accuracy, %', 'V-probes, last layer')
+  first, ((ax,),) = figures.grid(1, width=9.6, height=3.9)
+  figures.grouped_bars(ax, s[s.needed == 'all'], 'task', 'model', 'accuracy', {
+      t: f'{t}: {TASKS[t][2]}' for t in TASKS}, MODELS, PAPER)
+  figures.level(ax, 50, 'chance')
+  figures.percent_axis(ax, 122)
+  figures.legend(ax, loc='upper left', ncols=2)
+  figures.labels(ax, '', 'balanced accuracy, %')
+  note = figures.seeds_note(s)
+  figures.finish(
+      first, 'V-probes: linear probes of the frozen last layer for properties '
+      'of a quantity', f'{note}; {igsm_tables.split_label(s.split.iloc[0])}; '
+      'diamonds: the paper, GPT2-12-12 on iGSM-med')
+  second, (axes,) = figures.grid(2, width=4.9, height=3.5)
   far = df[df.judged & df.task.eq('nece') & df.layer.ne('last')
            & df.distance.ne('all')].pivot_table(
                'accuracy', ['model', 'distance'], 'layer')
-  figures.heatmap(axes[1], far.to_numpy(), [
-      f'{model}, {d} steps' for model, d in far.index], list(far.columns))
-  figures.labels(axes[1], 'layers below the probe', 'steps from the query',
-                 'nece: needed quantities found, %')
-  figures.bars(axes[2], s.set_index('error_type').loc[list(ERRORS)],
+  figures.heatmap(axes[0], far.to_numpy(), list(map(', '.join, far.index)),
+                  list(far.columns))
+  figures.labels(axes[0], 'layers below the probe', 'model, steps from quantity'
+                 ' to answer', 'nece: needed quantities found, %')
+  figures.bars(axes[1], s.set_index('error_type').loc[list(ERRORS)],
                'first_error', list(ERRORS.values()), horizontal=True)
-  axes[2].set_xlim(0)
-  figures.labels(axes[2], '% of problems', '', 'First errors of solutions')
-  figures.finish(
-      fig, 'What a model knows before (nece, dep) and while it solves problems',
-      f'{figures.seeds_note(s)}; {igsm_tables.split_label(s.split.iloc[0])}\n'
-      'nece: needed for the answer; dep: A depends on B; can_next: computable '
-      'next; known: computed already; nece_next: needed and computable next')
-  return fig
+  axes[1].set_xlim(0)
+  figures.labels(axes[1], '% of problems', '', 'First errors of solutions')
+  figures.finish(second, 'Probes by layer and distance; errors of solutions', (
+      f'{note} (left: means).  With 0 layers below it a probe has no context '
+      'and always answers: not needed'))
+  return [first, second]
 
 
 def knows(task: str, needed: str = 'all') -> Claim:
   """The claim that a trained model's probe is above the untrained one's, and
   above chance; needed 'no': of unneeded quantities."""
-  (high, low), source = TASKS[task]
-  paper, effect, of = f'{high} vs {low} %', high - low, ''
+  (high, low), source, what = TASKS[task]
+  what = f'{task} probe ({" ".join(what.split())})'
+  paper, effect = f'{high} vs {low} %', high - low
   if needed == 'no':
-    paper, effect, of = '97 % or more', None, ' of unneeded quantities'
-    source = 'Result 7'
+    paper, effect, source = '97 % or more', None, 'Result 7'
+    what += ' of unneeded quantities'
   cell = dict(task=task, model='trained', layer='last', label='balanced',
               needed=needed, distance='all', judged=True)
   return Claim(
-      f'{task}_{needed}', f'{task} probe{of}: trained > untrained model',
+      f'{task}_{needed}', f'{what}: trained > untrained model',
       f'Part 2.1, {source}', paper, (cell, cell | {'model': 'untrained'}),
       claims.greater(), baseline=50, control=(cell,), paper_effect=effect,
-      post_hoc=task in LATER, headline=task == 'nece', decided_by=MORE)
+      post_hoc=source == 'Figure 7', headline=task == 'nece', decided_by=MORE)
 
 
 MORE = '5 seeds where an untrained model is near chance: 20 core-minutes each'
@@ -142,7 +141,8 @@ CLAIMS = (
     *map(knows, TASKS), knows('dep', 'no'), knows('can_next', 'no'),
     Claim('shortest_solutions', 'Correct solutions compute less than 0.05 '
           'unneeded quantities', 'Part 2.1, Result 3', '0.00', (SOLUTIONS,),
-          claims.at_most(0.05), 'extra_parameters', ''),
+          claims.at_most(0.05), 'extra_parameters', '',
+          decided_by='a control that computes unneeded quantities'),
     Claim('errors_not_computable', 'The most frequent first error is a '
           'quantity that cannot be computed yet', 'Part 2.1, Result 8',
           'most frequent', tuple((FIRST, other) for other in OTHERS),
