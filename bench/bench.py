@@ -25,7 +25,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from configs import default
 from physics_lm import (
   checkpoint,
   host_tuning,
@@ -36,6 +35,7 @@ from physics_lm import (
   train_step,
 )
 from physics_lm.config import override
+from physics_lm.configs import default
 from physics_lm.mixture import load_mixture
 from physics_lm.scaling import flops
 

@@ -76,8 +76,8 @@ def decode_speed(seconds: float) -> dict:
   import jax
   import numpy as np
 
-  from configs import default
   from physics_lm.config import override
+  from physics_lm.configs import default
   from physics_lm.model import decode, decoder
   from physics_lm.model.config import model_config
   config = override(default.get_config(), {

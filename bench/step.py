@@ -77,9 +77,9 @@ def main():
   import jax
   import numpy as np
 
-  from configs import default
   from physics_lm import train_step
   from physics_lm.config import override
+  from physics_lm.configs import default
   from physics_lm.mixture import load_mixture
   from physics_lm.scaling import flops
   s = a.shape

@@ -10,7 +10,7 @@ entry a row; epochs that are permutations of all people; Muon.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from physics_lm.configs import default
 
 PEOPLE, EXPOSURES = 4000, 100
 ENTRIES = 16  # of a step: two rows of 88 tokens with eight entries of 11 each

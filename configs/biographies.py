@@ -20,7 +20,7 @@ minutes of one core. The suffix `_pretrain` trains on biographies alone, and
 
 from ml_collections import ConfigDict
 
-from configs import default
+from physics_lm.configs import default
 
 COMPACT_WORLD = {
     'people': 2000, 'first_names': 100, 'middle_names': 100, 'last_names': 400,

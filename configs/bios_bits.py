@@ -9,7 +9,7 @@ to the layers.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from physics_lm.configs import default
 
 PEOPLE, EXPOSURES = 500, 100
 

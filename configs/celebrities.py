@@ -12,7 +12,7 @@ evaluations `minority` and `celebrity` ask about each group.
 
 from ml_collections import ConfigDict
 
-from configs import default, manipulation
+from physics_lm.configs import default, manipulation
 
 VARIANTS = ('both', 'minority', 'ask_celebrity', 'ask_minority')
 

@@ -9,7 +9,7 @@ end of a row is dropped, so training data favour shorter strings; the evaluation
 
 from ml_collections import ConfigDict
 
-from configs import default
+from physics_lm.configs import default
 
 
 def get_config() -> ConfigDict:

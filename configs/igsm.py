@@ -17,7 +17,7 @@ beam search and retry upon regret.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from physics_lm.configs import default
 
 # max_op, max_edge, seq_len, batch_size, steps, weight_decay
 SIZES = {'gpu': (10, 12, 384, 192, 8000, 0.05),

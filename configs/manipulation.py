@@ -13,7 +13,7 @@ training.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from physics_lm.configs import default
 
 SMALL = {  # pools that a model of 0.2M parameters memorises in two minutes
     'people': 600, 'first_names': 50, 'middle_names': 50, 'last_names': 100,

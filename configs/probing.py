@@ -9,7 +9,7 @@ configs/manipulation.py.
 
 from ml_collections import ConfigDict
 
-from configs import default, manipulation
+from physics_lm.configs import default, manipulation
 
 SMALL = {  # hundreds of people: learning rate x weight decay x steps / 2 is 4.5
     'evals.p_probe.names': False, 'evals.q_probe.names': False,

@@ -4,9 +4,9 @@ Experiments merge them with `|` in their SCALES; `smoke`, `cpu`, `day`, `gpu`
 and `paper` are explained in docs/results/index.md.
 """
 
-from configs import biographies
-from configs.manipulation import SMALL
-from configs.sizes import size
+from physics_lm.configs import biographies
+from physics_lm.configs.manipulation import SMALL
+from physics_lm.configs.sizes import size
 
 # Shares of rows of biographies and of questions in the three trainings.
 BIO_QA = {

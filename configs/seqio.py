@@ -9,7 +9,7 @@ project (physics_lm/...) need none. The vocabulary is the Task's.
 
 from ml_collections import ConfigDict
 
-from configs import default
+from physics_lm.configs import default
 
 
 def get_config(name: str) -> ConfigDict:

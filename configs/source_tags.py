@@ -11,7 +11,7 @@ useful entries), `tag_on_junk` (before all useful entries and as many of junk).
 
 from ml_collections import ConfigDict
 
-from configs import default
+from physics_lm.configs import default
 
 PEOPLE, NAMES = 500, 256**3
 TAG = ' good'  # one word

@@ -10,7 +10,7 @@ The text after the colon is a glob pattern (or several, comma-separated) of
 
 from ml_collections import ConfigDict
 
-from configs import default
+from physics_lm.configs import default
 
 
 def get_config(files: str = 'README.md') -> ConfigDict:

@@ -26,10 +26,10 @@ differences seed by seed, on problems not in training (at `cpu` half are); this
 replaced a first rule, of all problems.
 """
 
-from configs import scales
 from physics_lm import figures, results
 from physics_lm import igsm_tables as igsm
 from physics_lm.claims import Claim, GreaterPaired
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 CHOICES = {'oracle': 'oracle (pass@N)', 'majority': 'majority answer',

@@ -17,10 +17,10 @@ tied embeddings, 8 experts, top-1; the best of four learning rates on these
 seeds (1,000 exposures: one); LLaMA's norms and biases are not varied alone.
 """
 
-from configs import scales
-from configs.architectures import ARCHITECTURES
 from physics_lm import figures, results
 from physics_lm.claims import Claim, ratio_between, times_more
+from physics_lm.configs import scales
+from physics_lm.configs.architectures import ARCHITECTURES
 from physics_lm.sweep import Run, pick
 
 LABELS = {'gpt2': 'GPT-2 (rotary)', 'llama': 'LLaMA (gated MLP)',

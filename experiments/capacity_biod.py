@@ -19,9 +19,9 @@ to the embedding), one learning rate, 1,000 exposures: where R is lower, slower
 learning and less capacity are not separated (LOG 28).
 """
 
-from configs import scales
 from physics_lm import figures, results
 from physics_lm.claims import Claim, at_least, ratio_between
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 LETTERS = {'K': 'attributes', 'C': 'chunks', 'D': 'diversity',

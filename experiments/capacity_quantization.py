@@ -18,10 +18,10 @@ compressed too (rounded to nearest, also under GPTQ); the paper's quantiser
 leaves it alone. Storage counts scales, and which weights are kept.
 """
 
-from configs import scales
-from configs.biod import COMPRESSIONS
 from physics_lm import figures, results
 from physics_lm.claims import Claim, greater, ratio_between
+from physics_lm.configs import scales
+from physics_lm.configs.biod import COMPRESSIONS
 from physics_lm.sweep import Run, pick
 
 QUANTISERS = {'gptq': 'GPTQ', 'nearest': 'rounding to nearest'}

@@ -23,10 +23,10 @@ GPT-2's tokenizer, other data sets, one of two LoRA ranks. Rules were fixed
 before the runs.
 """
 
-from configs import scales
-from configs.sizes import size
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, greater
+from physics_lm.configs import scales
+from physics_lm.configs.sizes import size
 from physics_lm.sweep import Run, pick
 
 GROUPS = {'minority': 'minority', 'celebrity': 'celebrities'}

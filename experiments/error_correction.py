@@ -20,10 +20,10 @@ solutions only, 0.2M parameters, 3.2M tokens. Judged at the hardest op of which
 error-free models solve half, on problems not in training (first: on all).
 """
 
-from configs import scales
 from physics_lm import claims, figures, results
 from physics_lm import igsm_tables as igsm
 from physics_lm.claims import Claim, EqualWithinError, at_most, greater
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 # The paper's med at op 23, %: best of two seeds, beam 1 or 4.

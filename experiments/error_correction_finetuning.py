@@ -20,10 +20,10 @@ differences seed by seed, on problems not in training (at `cpu` half are); this
 replaced a first rule, of all problems.
 """  # noqa: E501
 
-from configs import scales
 from physics_lm import figures, results
 from physics_lm import igsm_tables as igsm
 from physics_lm.claims import GreaterPaired, above
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 LABELS = {'pretrained': 'error-free pretraining',

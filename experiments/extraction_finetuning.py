@@ -22,9 +22,9 @@ were fixed before the three seeds ran.
 
 import itertools
 
-from configs import scales
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, greater
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 VARIANTS = {'single': 'bioS single', 'multi5_permute': 'bioS multi5+permute'}

@@ -18,8 +18,8 @@ below 3; templates 1 to 30: 50, 42, 30, 20; width 64 to 192: 25, 42, 50; people
 single to multi5+permute: 30, 40, 50, 50; questions follow the other wording.
 """
 
-from configs import scales
 from physics_lm import claims, figures, results
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 BASE = {'decay': 1.0, 'templates': 3, 'width': 128, 'people': 500,

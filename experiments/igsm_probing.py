@@ -16,9 +16,9 @@ half of the `cpu` problems are trained on. Rule, fixed before the runs: twice
 the standard error, at the last split.
 """
 
-from configs import scales
 from physics_lm import claims, figures, igsm_tables, results
 from physics_lm.claims import Claim
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 # Task: the paper's accuracies (trained, untrained), where; what is predicted.

@@ -21,10 +21,10 @@ paper shows the better), finetuning, eleven of the sixteen ordinary data sets.
 Rules and claims were fixed before the runs; multi5_reverse1 ran later.
 """
 
-from configs import scales
-from configs.sizes import size
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, greater
+from physics_lm.configs import scales
+from physics_lm.configs.sizes import size
 from physics_lm.sweep import Run, pick
 
 QUERIES = {'bdate': 'birth date', 'birth': 'birth date and city',

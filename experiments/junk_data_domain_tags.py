@@ -18,9 +18,9 @@ all others one rate (the paper tunes all). Tagged models are evaluated with the
 tag. Beyond the paper: tags on fewer, or more, texts than the useful ones.
 """
 
-from configs import scales, source_tags
 from physics_lm import figures, results
 from physics_lm.claims import Claim, greater, ratio_between
+from physics_lm.configs import scales, source_tags
 from physics_lm.sweep import Run, pick
 
 TAGGED = {'tag_quarter': '1/4 of useful', 'tag_half': '1/2 of useful',

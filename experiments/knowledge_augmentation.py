@@ -18,9 +18,9 @@ beside 8, beam search. Rules were fixed before the three seeds ran; settings
 chosen on seed 0, steps of finetuning on two seeds of single (LOG.md, 31).
 """
 
-from configs import published, scales
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, EqualNotBelow, descending, greater
+from physics_lm.configs import published, scales
 from physics_lm.sweep import Run, pick
 
 PAPER, QA_RATIOS = published.QA_FINETUNE, published.QA_MIXED

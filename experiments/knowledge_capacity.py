@@ -19,9 +19,9 @@ zero (bits_unclipped: without that): with D = T^L the diversity term is never
 above zero, so the lists of values count as known, as in bioS.
 """
 
-from configs import scales
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, at_least, ratio_between
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 PAPER = {1000: 2, 100: 1}  # exposures: peak R, at least

@@ -21,9 +21,9 @@ Deviations: full finetuning with loss on answers; a name part, a value or the
 words between are one token; small pools; 500, 2,000 and 10,000 people.
 """
 
-from configs import scales
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, at_least, at_most, equal, greater
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 from physics_lm.worlds.biographies import ATTRIBUTES
 

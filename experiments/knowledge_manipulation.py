@@ -18,9 +18,9 @@ the rows of tasks. `paper` scale lacks GPT-2's tokenizer. Rules preceded the
 seeds, but seed 0 of two-person tasks ran before.
 """
 
-from configs import manipulation, scales
 from physics_lm import figures, results
 from physics_lm.claims import Claim, between, equal, exceeds_by_at_most, greater
+from physics_lm.configs import manipulation, scales
 from physics_lm.sweep import Run, pick
 
 LABELS = dict(month_mod2='month\neven?', month_mod6='month\nmod 6',

@@ -19,9 +19,9 @@ finetuning with loss on answers. `paper` scale lacks GPT-2's tokenizer, twelve
 sets, one of two LoRA ranks. Rules and claims were fixed before the probes.
 """
 
-from configs import probing, published, scales
 from physics_lm import figures, results
 from physics_lm.claims import Claim, correlated, exceeds_by_at_most, greater
+from physics_lm.configs import probing, published, scales
 from physics_lm.sweep import Run, pick
 
 VARIANTS = {v: v.replace('_', '+') for v in (

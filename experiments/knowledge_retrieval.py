@@ -23,9 +23,9 @@ years and days are one token). Rules were fixed before the three seeds ran; seed
 0 was looked at before the others ran. The claim about the day was added later.
 """
 
-from configs import manipulation, scales
 from physics_lm import figures, results
 from physics_lm.claims import Claim, greater
+from physics_lm.configs import manipulation, scales
 from physics_lm.sweep import Run, pick
 from physics_lm.worlds.manipulation import BOTH, PARTS, WORDS
 

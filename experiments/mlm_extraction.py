@@ -24,9 +24,9 @@ mixed training. Rules were fixed before the three seeds ran; the claims about
 one word are ours, written after a look at another seed (LOG.md, 30).
 """
 
-from configs import scales
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, greater
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 VARIANT = 'multi5_permute_fullname'

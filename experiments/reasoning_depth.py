@@ -21,10 +21,10 @@ seeds, at the hardest op of which the best shape solves half, on problems not in
 training (at `cpu` about half are); this replaced a first rule, of all problems.
 """
 
-from configs import scales
 from physics_lm import figures, results
 from physics_lm import igsm_tables as igsm
 from physics_lm.claims import Claim, greater
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 PAPER = {4: 54.5, 8: 76.8, 12: 77.9, 16: 82.7, 20: 86.3}  # layers: %, op 23

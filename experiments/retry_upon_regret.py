@@ -21,10 +21,10 @@ half, differences by seed, on problems not in training (at `cpu` half are); a
 first rule was of all problems, as random quantities still are.
 """
 
-from configs import scales
 from physics_lm import claims, figures, results
 from physics_lm import igsm_tables as igsm
 from physics_lm.claims import Claim, above
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 DECODINGS = {

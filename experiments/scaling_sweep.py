@@ -27,8 +27,8 @@ rows). Older rule: held where the interval contains the known value.
 
 import re
 
-from configs import scales
 from physics_lm.claims import Claim, at_least, at_most, between, equals
+from physics_lm.configs import scales
 from physics_lm.scaling import isoflop_plan, plots, sweep_effects
 from physics_lm.scaling.isoflop_plan import Plan, SweepWorld, sliding
 from physics_lm.sweep import pick

@@ -25,7 +25,7 @@ from pathlib import Path
 import jax
 import pandas as pd
 
-from configs import default, scales
+from physics_lm.configs import default, scales
 from physics_lm import figures, restore, run_dir, sweep, train
 from physics_lm.config import load_config, override
 from physics_lm.evals import pq_probe

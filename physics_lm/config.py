@@ -15,9 +15,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs import default
+from physics_lm.configs import default
 from physics_lm.errors import BadInput, nearest
 
+SHIPPED = Path(__file__).resolve().parent  # with the recipes and experiments
 # Sections that change nothing that is computed, and so not the run's id.
 NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
 # Keys of `model` that do not change the function that its parameters compute,
@@ -32,14 +33,35 @@ LATER = {  # {kind of world: {key: value}}
 LATER_SECTIONS = {'data': {'sampling': 'replacement'}}  # {section: ...}
 
 
-def load_module(path: str, what: str) -> ModuleType:
-  """Imports a Python file by path. Raises BadInput when it is not one."""
+def find_file(path: str) -> Path:
+  """The file at a path; where there is none, what the package ships by that
+  name: 'configs/igsm.py' and 'experiments/reasoning_depth.py' mean the same in
+  any directory."""
   file = Path(path)
+  shipped = SHIPPED / file
+  known = file.parts[:1] in (('configs',), ('experiments',))
+  return shipped if known and not file.exists() and shipped.is_file() else file
+
+
+def load_module(path: str, what: str) -> ModuleType:
+  """Imports a Python file by path (find_file). Raises BadInput when it is not
+  one, or imports the shipped recipes by another name than theirs."""
+  file = find_file(path)
   if file.suffix != '.py' or not file.is_file():
     raise BadInput(f'no {what} file {path!r}; wanted a path to a .py file')
   spec = importlib.util.spec_from_file_location(file.stem, file)
   module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
+  try:
+    spec.loader.exec_module(module)
+  except SyntaxError as e:
+    raise BadInput(f'{path} is not Python: {e.msg} in line {e.lineno}') from e
+  except UnicodeDecodeError as e:
+    raise BadInput(f'{path} is not UTF-8 text') from e
+  except ImportError as e:
+    if (e.name or '').split('.')[0] != 'configs':
+      raise
+    raise BadInput(f'{path}: {e}; wanted `from physics_lm.configs import ...` '
+                   'for the recipes of this package') from e
   return module
 
 
@@ -55,6 +77,9 @@ def load_config(path: str) -> ConfigDict:
     config = module.get_config(variant) if variant else module.get_config()
   except ValueError as e:  # config files know no errors of this package
     raise BadInput(f'{path}: {e}') from e
+  if not isinstance(config, ConfigDict):
+    raise BadInput(f'get_config() of {path} returned {type(config).__name__}, '
+                   'wanted a ConfigDict')
   return config.lock()
 
 

@@ -24,6 +24,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from argparse import Namespace
 from collections.abc import Collection, Iterable, Sequence
@@ -50,11 +51,14 @@ _DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
 
 
 def trainer_environment(cores: set[int] | None) -> dict[str, str]:
-  """The environment variables of a trainer's process."""
+  """The environment variables of a trainer's process, which finds the package
+  where this process found it."""
   env = dict(os.environ)
   if cores is not None:
     env.setdefault('JAX_PLATFORMS', 'cpu')
-  path = [str(sweep.ROOT), env.get('PYTHONPATH', '')]
+  path = [env.get('PYTHONPATH', '')]
+  if str(sweep.ROOT) not in sysconfig.get_paths().values():
+    path.insert(0, str(sweep.ROOT))
   env['PYTHONPATH'] = os.pathsep.join(p for p in path if p)
   return env
 
@@ -83,7 +87,7 @@ class Worker:
     # A process group of its own: Ctrl-C reaches the launcher only, which then
     # stops the trainers.
     self.process = subprocess.Popen(
-        arguments, cwd=sweep.ROOT, env=trainer_environment(cores),
+        arguments, env=trainer_environment(cores),
         stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
         preexec_fn=lambda: _in_trainer(cores), start_new_session=True)
 

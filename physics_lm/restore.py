@@ -8,9 +8,9 @@ import jax
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from configs import default
 from physics_lm import checkpoint, mixture, run_dir
 from physics_lm.config import plain_config, with_defaults
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
 from physics_lm.model import adapters, decoder

@@ -20,7 +20,7 @@ from physics_lm.errors import BadInput
 
 SCALES = ('paper', 'gpu', 'day', 'cpu', 'smoke')  # largest first
 HEADLINES, EXPERIMENTS = 'headline results', 'experiments'  # README's marks
-DOCS = sweep.ROOT / 'docs' / 'results'
+DOCS = Path('docs') / 'results'
 MAX_HEADLINES = 12
 FIRST_HEADLINES = 'knowledge_extraction'  # README's figure
 OURS = ' †'  # after a claim whose threshold is not the paper's
@@ -62,7 +62,7 @@ class Experiment(NamedTuple):
 def experiments(committed: Path) -> Iterator[Experiment]:
   """Every experiment with committed records, in order of part and name."""
   found = []
-  for path in sorted((sweep.ROOT / 'experiments').glob('*.py')):
+  for path in sorted(Path('experiments').glob('*.py')):
     scales = [s for s in SCALES
               if results.records_path(committed, path.stem, s).exists()]
     if scales:
@@ -112,9 +112,13 @@ def _shares(records: list[results.Record]) -> list[str]:
 
 
 def write_all(committed: Path = results.RESULTS, docs: Path = DOCS,
-              readme: Path = sweep.ROOT / 'README.md') -> list[Path]:
+              readme: Path = Path('README.md')) -> list[Path]:
   """Writes every page, index, claims.csv and README's table; returns the files
-  that changed. Raises BadInput when README has no pair of marks for a table."""
+  that changed. Raises BadInput where there is no clone, and when README has no
+  pair of marks for a table."""
+  if not readme.is_file() or not Path('experiments').is_dir():
+    raise BadInput(f'no {readme} and experiments/ here, wanted the root of a '
+                   'clone of the repository')
   found = list(experiments(committed))
   files = {docs / f'{e.name}.md': page(e, committed, docs) for e in found}
   files |= {docs / 'index.md': index(found), docs / 'claims.csv': table(found)}

@@ -21,7 +21,7 @@ from physics_lm import claims, run_dir, sweep
 if TYPE_CHECKING:
   import pandas as pd
 
-RESULTS = sweep.ROOT / 'experiments' / 'results'  # committed records
+RESULTS = Path('experiments') / 'results'  # in the working directory
 Record = dict[str, Any]
 CAPACITY_COLUMNS = (
     'bits_per_param', 'bits_per_param_max', 'parameters', 'bits', 'bits_max',

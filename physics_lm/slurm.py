@@ -28,13 +28,14 @@ class SlurmJob:
 
   def __init__(self, arguments: Sequence[str], folder: str):
     self.arguments, self.folder = arguments, folder
+    self._directory = str(Path.cwd())  # where relative paths begin
     self._process = None
 
   def __call__(self) -> str:
     # Slurm's warning goes to every process of a job and would kill the trainer,
     # which checkpoint() stops instead.
     self._process = subprocess.Popen(
-        self.arguments, cwd=sweep.ROOT, preexec_fn=lambda: signal.signal(
+        self.arguments, cwd=self._directory, preexec_fn=lambda: signal.signal(
             signal.SIGUSR2, signal.SIG_IGN))
     # Not wait(): it holds a lock that checkpoint(), in a signal's handler on
     # this same thread, could never get.

@@ -25,7 +25,8 @@ from physics_lm.config import (
 )
 from physics_lm.errors import BadInput, nearest
 
-ROOT = Path(__file__).resolve().parents[1]  # of the repository
+ROOT = Path(__file__).resolve().parents[1]  # of a clone
+RUNS = Path('runs')  # in the working directory
 # States of a run that has nothing left to do: see states().
 COMPLETE = ('done', 'recorded', 'not needed')
 Point = dict[str, Any]  # {dotted path: value}
@@ -71,7 +72,7 @@ class Run:
   """One training run: a config file, what differs from it, labels for the
   table, and the run it starts from, or branches off, if any."""
 
-  config_file: str  # 'configs/biographies.py:single', from the repository root
+  config_file: str  # 'configs/biographies.py:single': config.find_file
   overrides: dict
   tags: dict  # columns of the table
   init_from: 'Run | None' = None
@@ -103,8 +104,7 @@ class Run:
   @functools.cached_property
   def config(self):
     """The locked config. Raises BadInput for an unknown key or wrong type."""
-    return override(
-        load_config(str(ROOT / self.config_file)), self.changes)
+    return override(load_config(self.config_file), self.changes)
 
   @functools.cached_property
   def id(self) -> str:
@@ -209,13 +209,13 @@ def experiment_flags(p: argparse.ArgumentParser, nargs: str | None = None
   """The flags of every command about an experiment."""
   p.add_argument('experiment', nargs=nargs, help='an experiments/*.py file')
   p.add_argument('--scale', default='cpu', help='smoke, cpu, day, gpu or paper')
-  p.add_argument('--runs-dir', default=ROOT / 'runs', type=Path,
+  p.add_argument('--runs-dir', default=RUNS, type=Path,
                  help='where run folders lie (default: runs/)')
 
 
 def command_line(program: str, experiment_file: str, scale: str, runs_dir: Path
                  ) -> str:
   """A command to type."""
-  elsewhere = [] if runs_dir == ROOT / 'runs' else [f'--runs-dir={runs_dir}']
+  elsewhere = [] if runs_dir == RUNS else [f'--runs-dir={runs_dir}']
   return shlex.join(['python', '-m', f'physics_lm.{program}', experiment_file,
                      f'--scale={scale}', *elsewhere])

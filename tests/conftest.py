@@ -32,7 +32,7 @@ for key, value in (('jax_compilation_cache_dir', _CACHE),
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
 os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 
-from configs import default  # noqa: E402
+from physics_lm.configs import default  # noqa: E402
 
 
 def pytest_configure(config):

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import default
 from physics_lm import restore, run_dir, train
 from physics_lm.config import override, plain_config, run_id
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.model import adapters, compress, decoder, kernels
 from physics_lm.model.config import model_config

@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from configs import igsm as recipe
 from physics_lm.config import override
+from physics_lm.configs import igsm as recipe
 from physics_lm.errors import BadInput
 from physics_lm.evals.igsm import best_of_n, solutions
 from physics_lm.evals.records import find

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from configs import default
 from physics_lm.config import override
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.evals import knowledge_bits, teacher_forcing
 from physics_lm.evals.records import find

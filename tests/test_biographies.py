@@ -6,9 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from configs import default
 from physics_lm import vocab
 from physics_lm.config import override
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.worlds import base, biographies
 from physics_lm.worlds.translation import translate

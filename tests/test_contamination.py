@@ -2,9 +2,9 @@
 
 import pytest
 
-from configs import igsm as recipe
 from physics_lm import mixture, run_dir
 from physics_lm.config import override
+from physics_lm.configs import igsm as recipe
 from physics_lm.evals.igsm import contamination
 from physics_lm.mixture import load_mixture
 

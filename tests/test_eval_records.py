@@ -7,11 +7,11 @@ import jax
 import numpy as np
 import pytest
 
-from configs import default
-from configs import grammar as grammar_recipe
-from configs import igsm as igsm_recipe
-from configs import manipulation as manipulation_recipe
 from physics_lm.config import override
+from physics_lm.configs import default
+from physics_lm.configs import grammar as grammar_recipe
+from physics_lm.configs import igsm as igsm_recipe
+from physics_lm.configs import manipulation as manipulation_recipe
 from physics_lm.evals import records, registry, teacher_forcing
 from physics_lm.evals.igsm import contamination
 from physics_lm.mixture import load_mixture

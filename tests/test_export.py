@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from configs import default
 from physics_lm import vocab
 from physics_lm.config import override
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.interop import export
 from physics_lm.worlds import __main__ as command

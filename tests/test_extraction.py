@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import default
 from physics_lm import checkpoint, mixture, run_dir, train, vocab
 from physics_lm.config import override
+from physics_lm.configs import default
 from physics_lm.evals import __main__ as command
 from physics_lm.evals import extraction, teacher_forcing
 from physics_lm.evals.records import find

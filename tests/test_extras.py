@@ -37,7 +37,7 @@ print(seconds, [m for m in {HEAVY + ('jax', 'numpy')} if m in sys.modules])
 def test_worlds_and_tokenizers_load_heavy_libraries_on_use():
   code = f'''
 import sys
-from configs import default
+from physics_lm.configs import default
 from physics_lm import mixture, vocab
 from physics_lm.interop import export
 from physics_lm.worlds import text, text_files

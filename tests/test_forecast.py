@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from configs import grammar as recipe
 from physics_lm import loss_band, run_dir
 from physics_lm.config import override, plain_config, run_id
+from physics_lm.configs import grammar as recipe
 from physics_lm.errors import BadInput
 from physics_lm.scaling import __main__ as command
 from physics_lm.scaling import forecast, laws

@@ -29,9 +29,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import default
 from physics_lm import claims, mixture, optim, results, sweep, train_step
 from physics_lm.config import override
+from physics_lm.configs import default
 from physics_lm.mixture import load_mixture
 from physics_lm.model import adapters, decoder
 from physics_lm.model.config import model_config

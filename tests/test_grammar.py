@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from configs import default
 from physics_lm.config import override
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.worlds import base
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from configs import grammar as recipe
 from physics_lm import mixture
 from physics_lm.config import override
+from physics_lm.configs import grammar as recipe
 from physics_lm.errors import BadInput
 from physics_lm.evals import grammar, teacher_forcing
 from physics_lm.mixture import load_mixture

@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from configs import default
-from configs import igsm as recipe
 from physics_lm import mixture, vocab
 from physics_lm.config import load_config, override
+from physics_lm.configs import default
+from physics_lm.configs import igsm as recipe
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
 from physics_lm.worlds import __main__ as command

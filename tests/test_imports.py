@@ -207,7 +207,7 @@ def test_training_never_loads_tensorflow(tmp_path):
   code = f'''
 import sys
 from tests.conftest import TINY
-from configs import default
+from physics_lm.configs import default
 from physics_lm import train
 from physics_lm.config import override
 train.run(override(default.get_config(), TINY), r'{tmp_path}/run')

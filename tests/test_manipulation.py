@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from configs import default
 from physics_lm import mixture
 from physics_lm import vocab as vocabs
 from physics_lm.config import override
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.evals import manipulation as score
 from physics_lm.evals.records import find
@@ -139,7 +139,7 @@ def test_check_ignores_cot_facts_before_the_answer():
 
 @pytest.fixture(scope='module')
 def asked():
-  from configs import manipulation as recipe
+  from physics_lm.configs import manipulation as recipe
   c = recipe.get_config('month_mod2+month_mod2_hint+luck_rank_hint')
   c.worlds.bios.people, c.worlds.bios.templates = 20, 3
   c.model.width, c.model.depth, c.model.heads = 16, 2, 2

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from configs import biographies, default
 from physics_lm import loader, mixture, vocab
 from physics_lm.config import load_config, override
+from physics_lm.configs import biographies, default
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.mixture import load_mixture
@@ -273,7 +273,7 @@ def test_eval_packing_finds_every_answer(tiny):
 
 
 def test_packed_row_raises_when_no_example_fits():
-  from configs import igsm
+  from physics_lm.configs import igsm
   config = override(igsm.get_config('med'), {'data.seq_len': 32})
   with pytest.raises(BadInput, match=r'data\.seq_len=32'):
     mixture.packed_row(load_mixture(config), 0)

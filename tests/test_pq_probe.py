@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from configs import default
 from physics_lm import mixture
 from physics_lm.config import override
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.evals import pq_probe
 from physics_lm.evals.records import find

@@ -50,7 +50,7 @@ def assert_same_end(a, b, config):
 
 @pytest.fixture(scope='module')
 def undisturbed(tmp_path_factory):
-  from configs import default
+  from physics_lm.configs import default
 
   config = override(default.get_config(), TINY | MORE)
   folder = tmp_path_factory.mktemp('whole') / 'run'
@@ -263,7 +263,7 @@ def test_sigterm_saves_and_exits_0(tmp_path):
 def test_resume_survives_twenty_kills(tmp_path):
   """kill -9 at 20 random moments; saving at nearly each step puts many of
   them inside a save. The end is bitwise the undisturbed one."""
-  from configs import default
+  from physics_lm.configs import default
 
   # Many more steps than 20 kills let pass, so that the run cannot end first.
   changes = {'steps': 2000, 'checkpoint.every': 2, 'log.every': 10,

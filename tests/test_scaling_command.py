@@ -134,7 +134,7 @@ def test_command_refuses_empty_files(tmp_path, text, message, capsys):
 
 def test_run_table_reads_a_folder_of_runs(tmp_path, capsys):
   """Sizes from configs, losses from evaluations, curves from metrics."""
-  from configs import default
+  from physics_lm.configs import default
   for k, width in enumerate((32, 64, 128)):
     config = default.get_config()
     config.model.width = width
@@ -355,7 +355,7 @@ def test_command_refuses_flags_of_another_law(csv, tmp_path, flags, message,
 
 def two_data_sets(tmp_path):
   """Finished runs of bioS and of a grammar in one folder."""
-  from configs import default, grammar
+  from physics_lm.configs import default, grammar
   for recipe, vocabulary in ((default, 500), (grammar, 5)):
     for width in (16, 32, 64):
       config = recipe.get_config()

@@ -6,9 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from configs import igsm as recipe
 from physics_lm import mixture, restore, run_dir, train
 from physics_lm.config import override
+from physics_lm.configs import igsm as recipe
 from physics_lm.errors import BadInput
 from physics_lm.evals import __main__ as command
 from physics_lm.evals import registry

@@ -10,8 +10,6 @@ import sys
 import numpy as np
 import pytest
 
-from configs import default
-from configs import text as recipe
 from physics_lm import (
   cost,
   loader,
@@ -23,6 +21,8 @@ from physics_lm import (
   vocab,
 )
 from physics_lm.config import override
+from physics_lm.configs import default
+from physics_lm.configs import text as recipe
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
 from physics_lm.worlds import text_files

@@ -20,7 +20,7 @@ def rows_of(folder):
 
 @pytest.fixture(scope='module')
 def trunk(tmp_path_factory):
-  from configs import default
+  from physics_lm.configs import default
   from tests.conftest import TINY
 
   def make(changes):

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import igsm as recipe
 from physics_lm.config import override
+from physics_lm.configs import igsm as recipe
 from physics_lm.errors import BadInput
 from physics_lm.evals.igsm import solutions, v_probe
 from physics_lm.evals.records import find

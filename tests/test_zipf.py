@@ -7,10 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
-from configs import default
 from physics_lm import config as config_module
 from physics_lm import mixture, restore
 from physics_lm.config import override, plain_config, run_id
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
 from physics_lm.worlds import base, zipf

@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from configs import default
 from physics_lm import checkpoint, restore, run_dir
 from physics_lm import vocab as vocabs
 from physics_lm.config import (
@@ -36,6 +35,7 @@ from physics_lm.config import (
   plain_config,
   run_id,
 )
+from physics_lm.configs import default
 from physics_lm.errors import BadInput, command, disk_errors, need
 from physics_lm.interop import spm
 from physics_lm.mixture import load_mixture

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from physics_lm.config import load_module, override
+from physics_lm.config import SHIPPED, load_module, override
 from physics_lm.mixture import load_mixture
 from physics_lm.model.config import eval_config
 
@@ -41,9 +41,9 @@ import tensorflow as tf
 tf.config.set_visible_devices([], 'GPU')
 import seqio  # noqa: E402
 
-from configs import default  # noqa: E402
 from physics_lm import sweep  # noqa: E402
 from physics_lm import vocab as vocabs  # noqa: E402
+from physics_lm.configs import default  # noqa: E402
 from physics_lm.errors import BadInput, nearest  # noqa: E402
 from physics_lm.worlds import base  # noqa: E402
 
@@ -250,7 +250,7 @@ def _questions(kind: str) -> dict[str, bool]:
 def register_experiments(scale: str = 'cpu') -> None:
   """The mixtures of every experiment: physics_lm/EXPERIMENT/its tags, in the
   characters that seqio's names may have."""
-  for path in sorted((sweep.ROOT / 'experiments').glob('*.py')):
+  for path in sorted((SHIPPED / 'experiments').glob('*.py')):
     module = sweep.experiment(str(path))
     names = set()
     for run in sweep.ordered(module.runs(scale)):

@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from physics_lm import results, sweep
+from physics_lm import results
 from physics_lm.config import load_config, override
 from physics_lm.mixture import load_mixture
 from physics_lm.scaling import flops, run_table
@@ -89,8 +89,8 @@ def model_size(world: SweepWorld, width: int, depth: int) -> dict[str, float]:
 
 @functools.cache
 def _size(config_file: str, overrides: tuple) -> dict[str, float]:
-  config = override(load_config(str(sweep.ROOT / config_file)),
-                        dict(overrides) | {'steps': 1, 'data.batch_size': 1})
+  config = override(load_config(config_file),
+                    dict(overrides) | {'steps': 1, 'data.batch_size': 1})
   length = config.data.seq_len
   return {k: v / length if k[0] in 'CD' else v
           for k, v in run_table.sizes(config, len(load_mixture(config).vocab)
@@ -108,8 +108,7 @@ def world_entropy(world: SweepWorld) -> tuple[float, float]:
 
 @functools.cache
 def _entropy(config_file: str, overrides: tuple, key: str):
-  config = override(load_config(str(sweep.ROOT / config_file)),
-                        dict(overrides))
+  config = override(load_config(config_file), dict(overrides))
   made = base.make_world(config.worlds[key], config.seed.world)
   if hasattr(made, 'laws'):
     return made.entropy(2048)

@@ -106,7 +106,7 @@ def make_world(config: ConfigDict, seed: int) -> World:
 def world_from_flags(name: str, items: list[str], seed: int) -> World:
   """The world `name` with the keys of `items`, 'KEY=VALUE' each, set. Raises
   BadInput."""
-  from configs import default
+  from physics_lm.configs import default
 
   if name not in WORLDS or not hasattr(default, name):
     raise BadInput(f'unknown world {name!r}; {nearest(name, WORLDS)}')

@@ -5,9 +5,9 @@ import contextlib
 import jax
 import pytest
 
-from configs import default
 from physics_lm import checkpoint, run_dir, train
 from physics_lm.config import override, plain_config, run_id
+from physics_lm.configs import default
 from physics_lm.mixture import load_mixture
 from physics_lm.model import decoder
 from physics_lm.model.config import model_config

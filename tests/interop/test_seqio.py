@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import seqio
 
-from configs import igsm
-from configs import seqio as recipe
 from physics_lm import loader, mixture, restore, run_dir, sweep, train, vocab
 from physics_lm.config import override
+from physics_lm.configs import igsm
+from physics_lm.configs import seqio as recipe
 from physics_lm.errors import BadInput
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture

@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from configs import default
 from physics_lm import mixture, train, vocab
 from physics_lm.config import override
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
 from tests.conftest import ROOT, TINY
@@ -122,7 +122,7 @@ def test_gpt2_used_keeps_used_entries_only(tiny):
 def test_bpe_is_the_same_in_another_process(tiny):
   code = '''
 from tests.conftest import TINY
-from configs import default
+from physics_lm.configs import default
 from physics_lm.config import override
 from physics_lm.mixture import load_mixture
 c = override(default.get_config(), TINY | {'data.vocab': 'bpe:400'})

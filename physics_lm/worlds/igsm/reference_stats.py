@@ -105,7 +105,7 @@ def statistics_rows(setting: str, count: int,
                     seed: int = 0) -> list[StatisticsRow]:
   """The rows of a setting (of SETTINGS), from `count` training problems of
   ours."""
-  from configs import default
+  from physics_lm.configs import default
   world = base.make_world(override(default.igsm(), SETTINGS[setting]), seed)
   examples = [world.example('train', i) for i in range(count)]
   per = [measures(world, e) for e in examples]
