@@ -28,10 +28,10 @@ from physics_lm import claims, result_pages, results, sweep
 NAME = os.environ.get('EXPERIMENT', 'knowledge_extraction')
 SCALE = os.environ.get('SCALE') or next(  # else the largest that is committed
     s for s in result_pages.SCALES
-    if results.records_path(results.RESULTS, NAME, s).exists())
+    if results.records_path(sweep.ROOT / results.RESULTS, NAME, s).exists())
 experiment = sweep.experiment(f'{sweep.ROOT}/experiments/{NAME}.py')
 records = results.read_records(
-    results.records_path(results.RESULTS, NAME, SCALE))
+    results.records_path(sweep.ROOT / results.RESULTS, NAME, SCALE))
 pd.options.display.float_format = '{:.4g}'.format
 pd.options.display.max_colwidth = 80
 Markdown(experiment.__doc__)

@@ -34,7 +34,7 @@ from physics_lm.scaling.fitting import approaches, core, diagnose, fits
 
 exp = sweep.experiment(str(sweep.ROOT / 'experiments/scaling_sweep.py'))
 records = results.read_records(
-    results.records_path(results.RESULTS, exp.name, 'cpu'))
+    results.records_path(sweep.ROOT / results.RESULTS, exp.name, 'cpu'))
 every = exp.table(records)
 df = every[every.world == 'grammar']
 DRAWS = int(os.environ.get('DRAWS', 1000))  # of the bootstraps of this page

@@ -101,7 +101,7 @@ def _shares(records: list[results.Record]) -> list[str]:
           if re.fullmatch(r'data\.tasks\.\w+\.weight', k)))] += 1
   out = collections.Counter()
   for (file, changes), runs in found.items():
-    tasks = override(load_config(str(sweep.ROOT / file)), dict(changes)
+    tasks = override(load_config(file), dict(changes)
                      ).data.tasks
     total = sum(t.weight for t in tasks.values())
     out[', '.join(f'{k} {t.weight / total:.3g}' for k, t in tasks.items()

@@ -144,11 +144,15 @@ def run_metadata(config: ConfigDict, vocab: 'Vocab', command: str, device: Any,
 
 
 def _git(*arguments: str) -> str | None:
-  """What git prints in the repository; None without git or a repository."""
+  """What git prints in the clone that this package lies in; None without git,
+  or where it is installed: a repository around that place is another one."""
+  root = Path(__file__).resolve().parents[1]
+  if not (root / 'pyproject.toml').exists():
+    return None
   try:
     return subprocess.run(
         ['git', *arguments], capture_output=True, text=True, check=True,
-        cwd=Path(__file__).resolve().parents[1]).stdout.strip()
+        cwd=root).stdout.strip()
   except (OSError, subprocess.CalledProcessError):
     return None
 
