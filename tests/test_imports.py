@@ -150,8 +150,15 @@ def test_only_one_module_imports_orbax_and_seqio_each():
 
 def test_configs_import_only_each_other():
   for path in python_files(ROOT / 'configs'):
-    assert {n.split('.')[0] for n in names_in(path)} <= {
-        'configs', 'ml_collections'}, path
+    for name in names_in(path):
+      assert name.startswith(('physics_lm.configs', 'ml_collections')), path
+
+
+def test_nothing_imports_a_package_named_configs():
+  """That name is a user's: the working directory comes first on the path."""
+  for path in python_files(*(ROOT / part for part in (
+      'physics_lm', 'configs', 'experiments', 'notebooks', 'bench'))):
+    assert 'configs' not in {n.split('.')[0] for n in names_in(path)}, path
 
 
 def test_only_sharding_names_mesh_axes():
