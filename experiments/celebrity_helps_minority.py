@@ -125,7 +125,7 @@ def figure(df):
   figures.finish(
       fig, 'A minority with one biography each, beside celebrities with five',
       f'{figures.seeds_note(s)}, people whose questions are not trained on;  '
-      'diamonds: GPT-2 124M, 100,000 people of each')
+      'diamonds: the paper, GPT-2 124M, 100,000 people of each')
   return fig
 
 

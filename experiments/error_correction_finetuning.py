@@ -116,7 +116,7 @@ def figure(df):
   figures.finish(
       fig, 'Error correction by finetuning an error-free model on retry data',
       f'{figures.seeds_note(at)}; problems not in training; right: colours as '
-      'left\ndiamonds: GPT2-12-12, op 23, retry_rate 0.2 (LoRA: rank 4, 256)')
+      'left\ndiamonds: the paper, GPT2-12-12, op 23, rate 0.2, rank 4 and 256')
   return fig
 
 

@@ -107,10 +107,10 @@ def figure(df):
     figures.labels(ax, 'QA accuracy, %', '', VARIANTS[variant])
   figures.finish(
       fig, 'Knowledge extraction by finetuning method',
-      f'{figures.seeds_note(s)};  blue: held-out people;  grey: people whose '
+      f'{figures.seeds_note(s)};  blue: people of P_test;  grey: people whose '
       'questions are trained on;  dotted line: majority baseline\nr: rank on '
-      "queries and values, r': on the embedding (0: frozen);  diamonds: GPT-2 "
-      '124M, 100,000 people')
+      "queries and values, r': on the embedding (0: frozen);  diamonds: the "
+      'paper, GPT-2 124M')
   return fig
 
 

@@ -106,9 +106,9 @@ def figure(df):
   figures.labels(axes[0][0], '', 'accuracy, %', 'first name')
   figures.legend(axes[0][0], title='attributes in the question')
   figures.finish(
-      fig, 'Inverse search: naming held-out people, by where their biographies '
-      'have the name', f'{figures.seeds_note(s)};  reverse1: name first in '
-      'sentence 2;  reverse6: in the last one\nGPT-2 124M, 100,000 people: '
+      fig, 'Inverse search: naming people of P_test, by where '
+      'biographies have the name', f'{figures.seeds_note(s)};  reverse1: name '
+      'first in sentence 2;  reverse6: in the last one\nThe paper (GPT-2 124M): '
       'about 0 on multi5+permute+fullname')
   return fig
 

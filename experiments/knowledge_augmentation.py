@@ -91,9 +91,9 @@ def figure(df):
   figures.legend(side, loc='center right')
   figures.labels(side, 'share of questions, QA_r', 'accuracy, %',
                  'mixed training')
-  figures.finish(fig, 'Knowledge augmentation: questions on held-out people', (
+  figures.finish(fig, 'Knowledge augmentation: questions about P_test', (
       f'{figures.seeds_note(s)};  orange: fullname;  dotted line: majority '
-      'baseline;  diamonds: GPT-2 124M, 100,000 people (left: LoRA)'))
+      'baseline;  diamonds: the paper, GPT-2 124M (left: LoRA)'))
   return fig
 
 

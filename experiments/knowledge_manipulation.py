@@ -91,10 +91,10 @@ def figure(df):
                        0.28, '-', 'CoT, predicted: h + (1 - h) baseline')
   figures.percent_axis(ax, 118)
   figures.legend(ax, loc='upper left', ncols=3)
-  figures.labels(ax, 'task', 'accuracy about held-out people, %')
+  figures.labels(ax, 'task', 'accuracy on people of P_test, %')
   figures.finish(fig, 'Knowledge manipulation: classification and comparison',
                  f'{figures.seeds_note(s)};  h: accuracy of the facts in CoT;\n'
-                 'diamonds: GPT-2 124M, 10,000 to 50,000 training people')
+                 'diamonds: the paper, GPT-2 124M, 10,000 to 50,000 people')
   return fig
 
 

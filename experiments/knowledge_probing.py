@@ -89,16 +89,17 @@ def figure(df):
   """P-probes by position, a panel a variant; QA accuracy against Q-probes."""
   s = summary(df, last=5)
   shown = [v for v in VARIANTS if v in set(s.variant)]
-  fig, ((*axes, side),) = figures.grid(len(shown) + 1, width=3, height=3.2)
-  for k, (ax, v) in enumerate(zip(axes, shown)):
+  first, axes = figures.grid(2, len(shown) // 2 or 1, width=4.6, height=2.8)
+  second, ((side,),) = figures.grid(1, width=7.4, height=3.4)
+  for k, (ax, v) in enumerate(zip(axes.flat, shown)):
     rows = s[s.variant == v]
     p = rows[rows.probe == 'p_probe'].pivot(
         index='target', columns='position', values='accuracy_mean')
     figures.heatmap(
         ax, p.reindex(list(ATTRIBUTES), columns=range(6)).to_numpy(float),
-        [] if k else list(ATTRIBUTES.values()), range(6), paper={
+        list(ATTRIBUTES.values()), range(6), paper={
             (i + 1, 0): x for i, x in enumerate(published.P_PROBE.get(v, ()))})
-    figures.labels(ax, 'position', '', VARIANTS[v])
+    figures.labels(ax, 'position: attributes stated before', '', VARIANTS[v])
     rows = rows[rows.probe == 'q_probe']
     figures.scatter(side, rows, 'accuracy', 'qa_accuracy', VARIANTS[v], k)
     figures.paper_points(side, published.Q_PROBE.get(v, ()),
@@ -106,12 +107,12 @@ def figure(df):
                          figures.COLOURS[k])
   figures.diagonal(side, 100)
   figures.legend(side, loc='center left', bbox_to_anchor=(1, 0.5))
-  figures.labels(side, 'Q-probe accuracy, %', 'QA accuracy, %', 'QA, Q-probe')
-  figures.finish(
-      fig, 'P-probe accuracy on held-out people, %', f'{figures.seeds_note(s)};'
-      '  position: attributes stated before;  right: a point an attribute\nin '
-      'brackets, and diamonds: GPT-2 124M, 100,000 people')
-  return fig
+  figures.labels(side, 'Q-probe accuracy, %', 'QA accuracy, %')
+  figures.finish(first, 'P-probe accuracy in %, on people of P_test', 'means '
+                 'over seeds;  in brackets: the paper, GPT-2 124M')
+  figures.finish(second, 'QA after finetuning and Q-probe before it, P_test', (
+      f'{figures.seeds_note(s)}, by attribute;  diamonds: the paper'))
+  return [first, second]
 
 
 P = {(v, t): {'probe': 'p_probe', 'variant': v, 'target': t, 'position': 0}

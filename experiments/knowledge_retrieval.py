@@ -106,7 +106,7 @@ def figure(df):
   figures.legend(ax, loc='upper left', ncols=3)
   figures.labels(ax, 'what the question asks for', 'accuracy, %')
   figures.finish(
-      fig, 'Retrieval of stored facts about held-out people: alone, in part, '
+      fig, 'Retrieval of stored facts about people of P_test: alone, in part, '
       'two at once', f'{figures.seeds_note(s)};  diamonds: the paper, GPT-2 '
       '124M, 100,000 people')
   return fig

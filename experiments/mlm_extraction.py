@@ -97,27 +97,27 @@ def summary(df):
 def figure(df):
   """Values in biographies, and answers, by attribute; answers by tokens."""
   s = summary(df)
-  fig, axes = figures.grid(3, width=4.4, sharey=True, width_ratios=(2, 2, 1))
+  fig, axes = figures.grid(2, 2, width=4.9, height=3)
+  axes[1, 1].axis('off')
   sized = s[(s.attribute == 'sized') & (s.training == 'finetune')]
   before, after = (s[(s.value_tokens == 'all') & (s.training == t)]
                    for t in ('pretrain', 'finetune'))
   names = {a: a.replace('_', '\n') for a in ATTRIBUTES}
   for ax, rows, y, x, x_names, heading in zip(
-      axes[0], (before, after, sized), ('bio_accuracy', 'accuracy', 'accuracy'),
+      axes.flat, (before, after, sized), ('bio_accuracy', *['accuracy'] * 2),
       ('attribute', 'attribute', 'value_tokens'), (names, names, TOKENS),
-      ('pretrained: value in biography', 'finetuned: question, name alone',
-       'finetuned: major, employer')):
+      ('Pretrained: value in biography', 'Finetuned: QA',
+       'Finetuned: QA, major and employer')):
     figures.grouped_bars(ax, rows, x, 'objective', y, x_names, OBJECTIVES,
                          PAPER if rows is after else None)
     figures.percent_axis(ax, 126)
-    figures.labels(ax, '', 'accuracy, %' if rows is before else '', heading)
+    figures.labels(ax, '', 'accuracy, %', heading)
   figures.group_levels(axes[0][1], after, 'attribute', ATTRIBUTES)
   figures.legend(axes[0][1], loc='upper center', ncols=3)
-  figures.finish(
-      fig, 'Knowledge extraction from a masked language model',
-      f'{figures.seeds_note(s)}, held-out people;  left: one value masked, all '
-      'else there (causal: what precedes it)\ndiamonds: GPT-2 124M, 100,000 '
-      'people; MLM: the best of sixteen data sets')
+  figures.finish(fig, 'Knowledge extraction from a masked language model', (
+      f'{figures.seeds_note(s)}, people without training questions;  first: '
+      'one value masked\n(causal: what precedes it is there);  diamonds: the '
+      'paper, GPT-2 124M, 100,000 people; MLM: best of sixteen data sets'))
   return fig
 
 

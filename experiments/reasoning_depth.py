@@ -86,12 +86,12 @@ def figure(df):
   s = summary(df)
   at = s[s.judged].sort_values('depth')
   names = [f'{d} layers,\nwidth {w}' for d, w in zip(at.depth, at.width)]
-  fig, axes = figures.grid(3, width=4.2, height=3.7)
+  fig, axes = figures.grid(3, width=3.4, height=3.4)
   figures.bars(axes[0, 0], at, 'accuracy', names,
                [figures.colour(d, k) for k, d in enumerate(at.depth)])
   figures.percent_axis(axes[0, 0])
   figures.labels(axes[0, 0], '', 'solutions correct, %',
-                 f'{igsm.split_label(at.split.iloc[0])}, equal parameters')
+                 f'Ours: {igsm.split_label(at.split.iloc[0])}')
   figures.accuracy_by_op(axes[0, 1], s, 'depth',
                          {d: f'{d} layers' for d in at.depth})
   axes[0, 2].plot(list(PAPER), list(PAPER.values()), 'D-', color=figures.INK,
@@ -99,10 +99,11 @@ def figure(df):
   axes[0, 2].set_xticks(list(PAPER))
   figures.percent_axis(axes[0, 2])
   figures.labels(axes[0, 2], 'layers', 'solutions correct, %',
-                 'The paper: op 23, 79M to 88M parameters')
+                 'The paper: op 23')
   figures.finish(
       fig, 'Depth and reasoning on iGSM, at equal parameters and tokens',
-      f'{figures.seeds_note(at)}; problems not in training (dotted: in it)')
+      f'{figures.seeds_note(at)}; problems not in training (dotted: in '
+      'training).  The paper: 79M to 88M parameters')
   return fig
 
 

@@ -106,11 +106,11 @@ def figure(df):
       {('question_accuracy', 'probe'): 99, ('detected_early', 'probe'): 60})
   figures.percent_axis(axes[1], 118)
   figures.legend(axes[1], loc='upper right', ncols=2)
-  figures.labels(axes[1], '', 'called what they are, %', 'Error detection')
+  figures.labels(axes[1], '', 'classified correctly, %', 'Error detection')
   figures.finish(
       fig, 'Retry upon regret: sentences detected as errors are resampled',
-      f'{figures.seeds_note(at)}; problems not in training\ndiamonds: GPT2-12-'
-      '12, op 23; random quantities: computable next or not? (chance: 50)')
+      f'{figures.seeds_note(at)}; problems not in training\ndiamonds: the '
+      'paper, op 23; random quantities: computable next? (chance: 50)')
   return fig
 
 
