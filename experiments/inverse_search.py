@@ -108,7 +108,7 @@ def figure(df):
   figures.finish(
       fig, 'Inverse search: naming people of P_test, by where '
       'biographies have the name', f'{figures.seeds_note(s)};  reverse1: name '
-      'first in sentence 2;  reverse6: in the last one\nThe paper (GPT-2 124M): '
+      'first in sentence 2;  reverse6: in the last one\nThe paper (GPT-2): '
       'about 0 on multi5+permute+fullname')
   return fig
 
