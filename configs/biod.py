@@ -8,6 +8,8 @@ eight attributes, always in one order and without symbols of their own; one
 entry a row; epochs that are permutations of all people; Muon.
 """
 
+import math
+
 from ml_collections import ConfigDict
 
 from physics_lm.configs import default
@@ -19,6 +21,7 @@ COMPRESSIONS = {  # name: keys of the evaluation
        for m in ('nearest', 'gptq') for b in (8, 6, 5, 4, 3)},
     **{f'{m}{k:.0%}'.rstrip('%'): {'compress': m, 'keep_fraction': k}
        for m in ('prune', 'prune_units') for k in (0.9, 0.75, 0.5)}}
+COMPACT_RATES = {'muon': 8e-3, 'adamw': 4e-3}
 COMPACT_PEOPLE = 1800  # R_max 2.9 at width 32
 COMPACT_TOKENS = {'fixed': 11, 'random': 19}  # of an entry, by worlds.*.order
 
@@ -54,12 +57,37 @@ def get_config(variant: str = '') -> ConfigDict:
 
 
 def compact(c: ConfigDict):
-  """Sets the compact recipe in a config whose worlds are bioD. A model that is
-  trained on it needs at least some 1,400 steps."""
+  """Sets the compact recipe in a config whose worlds are bioD. Training needs
+  at least some 1,400 steps."""
   for w in c.worlds.values():
     w.people, w.attributes, w.order = COMPACT_PEOPLE, 8, 'fixed'
   c.data.seq_len, c.data.batch_size = COMPACT_TOKENS['fixed'], 32
   c.data.sampling = 'epochs'
   c.model.width, c.model.heads = 32, 2
   c.steps = COMPACT_PEOPLE * EXPOSURES // c.data.batch_size
-  c.optim.name, c.optim.learning_rate = 'muon', 8e-3
+  c.optim.name, c.optim.learning_rate = 'muon', COMPACT_RATES['muon']
+
+
+def compact_people(width: int, r_max: float) -> int:
+  """People for which a model of the compact recipe has this R_max."""
+  parameters, n = 24 * width**2 + 414 * width, 1000.0  # two layers, 386 symbols
+  for _ in range(30):  # bits: eight values of 7, a name of 16 less log2 n
+    n = r_max * parameters / (8 * 7 + 16 - math.log2(n))
+  return round(n)
+
+
+def compact_run(people: int, exposures: int, width: int, order: str = 'fixed',
+                optimizer: str = 'muon') -> dict:
+  """Overrides of the compact recipe for another number of people, exposures of
+  each or width: some 5,000 steps of 8 to 256 entries."""
+  ideal = people * exposures / 5000
+  batch = next((b for b in (8, 16, 32, 64, 128) if ideal < 1.41 * b), 256)
+  steps = max(round(people * exposures / batch), 1)
+  heads = 1 if width < 16 else 2 if width < 48 else 4
+  return {'worlds.bits.people': people, 'worlds.bits.order': order,
+          'evals.bits.people': people, 'data.seq_len': COMPACT_TOKENS[order],
+          'data.batch_size': batch, 'steps': steps,
+          'optim.warmup_steps': steps // 50, 'optim.name': optimizer,
+          'optim.learning_rate': COMPACT_RATES[optimizer],
+          'model.width': width, 'model.heads': heads,
+          'checkpoint.every': 10_000}

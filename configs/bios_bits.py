@@ -33,3 +33,15 @@ def get_config() -> ConfigDict:
   c.checkpoint.every = c.steps
   c.log.every = 500
   return c
+
+
+def run_of(people: int, exposures: int, width: int) -> dict:
+  """Overrides for another number of people, at least 4,000, exposures of each
+  or width: a quarter of the steps at 1,000 exposures, or fewer would be too
+  few at 100."""
+  batch = (4 if exposures > 100 else 1) * (people // 4000)
+  return {'worlds.bios.people': people, 'evals.bits.people': people,
+          'model.width': width, 'model.heads': width // 64,
+          'model.depth': 12 if width == 768 else 2, 'data.batch_size': batch,
+          'steps': round(people * exposures / 6.8 / batch),  # entries a row
+          'checkpoint.every': 10_000}

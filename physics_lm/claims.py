@@ -146,6 +146,18 @@ def ratio(a: Sample, b: Sample) -> Effect:
                 method)
 
 
+def exponent(x: Sequence[float], y: Sequence[float]) -> Effect:
+  """b of y = a x^b, from a straight line through three or more points in
+  logarithms, with Student's interval."""
+  u, v = np.log(np.asarray(x, float)), np.log(np.asarray(y, float))
+  u = u - u.mean()
+  slope = float(u @ v / (u @ u))
+  rest = v - v.mean() - slope * u
+  half = quantile(len(u) - 2) * float(
+      rest @ rest / (len(u) - 2) / (u @ u))**0.5
+  return Effect(slope, slope - half, slope + half, len(u), 't')
+
+
 def standard_error(a: Sample, b: Sample) -> float:
   """Of a difference of means over seeds, as the first experiments had it."""
   return ((a.std**2 + b.std**2) / min(a.n, b.n))**0.5
