@@ -591,3 +591,15 @@ def test_what_a_point_rule_let_pass_is_not_supported(experiment, id):
   """The older rules held for these, and they reproduce nothing."""
   judged = committed(experiment)[id]
   assert judged.held and judged.outcome not in ('supported', 'not run')
+
+
+def test_exponent_of_a_power_law_with_its_interval():
+  x = np.geomspace(1e4, 1e6, 7)
+  exact = claims.exponent(x, 3 * x**1.1)
+  assert exact.value == pytest.approx(1.1) and exact.n == 7
+  assert exact.high - exact.low < 1e-6
+  rng, inside = np.random.default_rng(0), 0
+  for _ in range(400):
+    e = claims.exponent(x, 3 * x**1.1 * np.exp(0.05 * rng.normal(size=7)))
+    inside += e.low <= 1.1 <= e.high
+  assert 0.92 * 400 <= inside <= 0.98 * 400
