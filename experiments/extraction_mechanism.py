@@ -1,12 +1,11 @@
 """What decides whether mixed training makes knowledge extractable?
 
 Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316): mixed training extracts knowledge
-from one biography per person, QA finetuning does not. No paper says when mixed
-training does. Around one recipe (compact bioS single, 500 people, 17 exposures)
-we vary one quantity at a time. Between two exposures, weight decay shrinks a
-weight by exp(-x), x = learning rate x weight decay x steps ~ weight decay x
-people. Is a fact bound to its wording? We also ask in a single sentence after
-the name, in the biography's wording (own) or another template's (other).
+from one biography per person. No paper says when. Around one recipe (compact
+bioS single, 500 people, 17 exposures) we vary one quantity at a time. Between
+two exposures, weight decay shrinks a weight by exp(-x), x = learning rate x
+weight decay x steps ~ weight decay x people. Is a fact bound to its wording? We
+also ask in a single sentence, in the biography's wording (own) or another's.
 
   python -m physics_lm.launch experiments/extraction_mechanism.py --scale=cpu
   python -m physics_lm.report experiments/extraction_mechanism.py --scale=cpu
@@ -28,8 +27,8 @@ KEYS = {'decay': 'optim.weight_decay', 'templates': 'worlds.bios.templates',
         'width': 'model.width', 'people': 'worlds.bios.people'}
 AXES = {  # points that differ from BASE in one quantity
     'weight decay': [{'decay': x} for x in (0.0, 0.1, 0.3, 1.0, 3.0, 10.0)],
-    'templates': [{'templates': x} for x in (1, 3, 10, 30)],
-    'width': [{'width': x} for x in (64, 128, 192)],
+    'templates per attribute': [{'templates': x} for x in (1, 3, 10, 30)],
+    'width of the model': [{'width': x} for x in (64, 128, 192)],
     'people': [{'people': x} for x in (250, 500, 1000)],
     'people, weight decay 500 / people': [
         {'people': x, 'decay': 500 / x} for x in (250, 500, 1000)],
@@ -42,9 +41,9 @@ PLACES = [(axis, str(next(iter(p.values()))), p)
 TEXTS = {'biography': 'inside the biography', 'q_probe': 'Q-probe on the name',
          'own_wording': 'sentence, own wording', 'question': 'question',
          'other_wording': 'sentence, other wording'}
-SCALES = {'smoke': dict(axes=(TEMPLATES,), seeds=1, common=scales.SMOKE_TINY | {
-              'evals.q_probe.steps': 2}),
-          'cpu': dict(axes=tuple(AXES), seeds=3, common={})}
+SCALES = {
+    'smoke': dict(axes=(TEMPLATES,), seeds=1, common=scales.SMOKE_TINY),
+    'cpu': dict(axes=tuple(AXES), seeds=3, common={})}
 
 
 def points(axes) -> list[dict]:
@@ -110,8 +109,8 @@ def figure(df):
   figures.legend(key, handles=axes[0, 0].lines, loc='center')
   figures.finish(
       fig, 'Mixed training: what makes knowledge extractable', f'P_test, '
-      f'{figures.seeds_note(s)}. Where not varied: weight decay 1, 3 templates '
-      'per attribute, width 128, 500 people, one biography per person.')
+      f'{figures.seeds_note(s)}. Elsewhere: weight decay 1, 3 templates, width '
+      '128, 500 people, one biography per person. Mean of six attributes.')
   return fig
 
 
@@ -119,32 +118,33 @@ def claim(id: str, statement: str, *cases: tuple, column: str = 'question',
           rule: claims.Rule | None = None, **kwargs) -> claims.Claim:
   """A claim of ours, of cells (axis, value on it); greater() by default."""
   cells = tuple(tuple({'axis': a, 'value': v} for a, v in c) for c in cases)
-  guess = {'baseline': 'majority_baseline'} if column == 'question' else {}
+  if column == 'question':
+    kwargs['baseline'] = 'majority_baseline'
   return claims.Claim(id, statement, 'ours', 'not in the paper', cells,
-               rule or claims.greater(), column, **guess, **kwargs)
+                      rule or claims.greater(), column, **kwargs)
 
 
 ALL = tuple((axis, value) for axis, value, _ in PLACES)
+ONCE = tuple((a, v) for a, v, p in PLACES if a != VARIANT and p != {
+    'templates': 1} and (a == DECAY or BASE | p != BASE))  # BASE once
 LOW, MID, HIGH = ((DECAY, x) for x in ('0.1', '1.0', '3.0'))
 CLAIMS = (
     claim('questions_fitted', 'At all points, at least 95 % of the training '
           'questions are answered', *((c,) for c in ALL), column='trained',
           rule=claims.at_least(95)),
-    claim('decay_helps', 'Weight decay 3 > 1 > 0.1', (HIGH, MID), (MID, LOW),
-          headline=True),
+    claim('decay_helps', 'Mixed training on bioS single: weight decay 3 > 1 > '
+          '0.1', (HIGH, MID), (MID, LOW), headline=True),
     claim('decay_unbinds', 'Own minus other wording: weight decay 0.1 > 3',
           (LOW, HIGH), column='binding'),
-    claim('few_templates', 'One template per attribute > ten',
-          ((TEMPLATES, '1'), (TEMPLATES, '10'))),
+    claim('few_templates', 'One template > ten', ((TEMPLATES, '1'),
+                                                  (TEMPLATES, '10'))),
     claim('width_helps', 'Width 192 > 64', ((WIDTH, '192'), (WIDTH, '64'))),
     claim('more_people', '1,000 people > 250', ((PEOPLE, '1000'),
                                                 (PEOPLE, '250'))),
-    claim('product_decides', 'Weight decay x people fixed: 1,000 people are '
-          'within 10 points of 250', ((PRODUCT, '1000'), (PRODUCT, '250')),
-          rule=claims.equal(10)),
+    claim('product_decides', 'Decay x people fixed: 1,000 within 10 of 250', (
+        (PRODUCT, '1000'), (PRODUCT, '250')), rule=claims.equal(10)),
     claim('augmentation_helps', 'Ten templates: multi5+permute > single',
           ((VARIANT, 'multi5_permute'), (VARIANT, 'single'))),
     claim('as_another_wording', 'Questions correlate with sentences in another '
-          'wording over all points (r at least 0.9)', tuple(
-              c for c in ALL if c[0] != VARIANT), headline=True,
+          'wording over all points (r at least 0.9)', ONCE, headline=True,
           rule=claims.correlated(.9, 'other_wording')))
