@@ -7,11 +7,13 @@ about people who hardly ever occur twice), `repetitive` (7/8 are about ten
 people, repeated very often), `tagged` (as `junk`, with a domain tag before
 every useful entry), `tag_half` and `tag_quarter` (before 50 or 25 % of the
 useful entries), `tag_on_junk` (before all useful entries and as many of junk).
+Variant `compact` is `clean` in the compact recipe of configs/biod.py;
+compact_run makes the others of it.
 """
 
 from ml_collections import ConfigDict
 
-from physics_lm.configs import default
+from physics_lm.configs import biod, default
 
 PEOPLE, NAMES = 500, 256**3
 TAG = ' good'  # one word
@@ -23,12 +25,22 @@ VARIANTS = {
     'tagged': (1.0, 1.0), 'tag_half': (0.5, 1.0), 'tag_quarter': (0.25, 1.0),
     'tag_on_junk': (1.0, 0.5)}
 
+JUNK, REPETITIVE = 1 - USEFUL, 14  # useful people per person of repetitive junk
+# variant of the compact recipe: share of junk, and as in VARIANTS
+COMPACT = {k: (0.0 if k == 'clean' else JUNK, *v)
+           for k, v in VARIANTS.items()} | {
+    'tag_eighth': (JUNK, 0.125, 1.0), 'tag_most': (JUNK, 0.75, 1.0),
+    'junk_half': (0.5, 0.0, 1.0), 'junk_3_quarters': (0.75, 0.0, 1.0),
+    'tagged_junk_half': (0.5, 1.0, 1.0)}
+
 
 def get_config(variant: str = 'tagged') -> ConfigDict:
-  """One of VARIANTS. Raises ValueError."""
-  if variant not in VARIANTS:
+  """One of VARIANTS, or 'compact'. Raises ValueError."""
+  if variant not in (*VARIANTS, 'compact'):
     raise ValueError(f'variant is {variant!r}, wanted one of '
-                     f'{", ".join(VARIANTS)}')
+                     f'{", ".join((*VARIANTS, "compact"))}')
+  is_compact = variant == 'compact'
+  variant = 'clean' if is_compact else variant
   c = default.get_config()
   c.worlds = {'useful': default.biod(), 'junk': default.biod()}
   for w in c.worlds.values():
@@ -58,4 +70,29 @@ def get_config(variant: str = 'tagged') -> ConfigDict:
     e.world, e.people = 'useful', PEOPLE
   c.evals.tagged.tag = TAG
   c.checkpoint.every, c.log.every = 20_000, 500
+  if is_compact:
+    biod.compact(c)
+    c.data.seq_len = 13  # end token, a tag, three symbols, eight values
   return c
+
+
+def compact_run(people: int, exposures: int, width: int, variant: str) -> dict:
+  """Overrides of the compact recipe: useful people, exposures of each, width
+  of the model, and one of COMPACT. Junk people are all other names, so that
+  hardly any occurs twice; of `repetitive` they are few."""
+  junk, tagged, precision = COMPACT[variant]
+  useful = 1 - junk
+  tagged_junk = useful * tagged * (1 - precision) / precision
+  c = biod.compact_run(people, exposures, width)
+  steps = round(people * exposures / useful / c['data.batch_size'])
+  own = {k: v for k, v in c.items() if not k.startswith(('worlds', 'evals'))}
+  return own | {
+      'data.seq_len': 13, 'steps': steps, 'optim.warmup_steps': steps // 50,
+      'worlds.useful.people': people, 'worlds.junk.person_offset': people,
+      'worlds.junk.people': people // REPETITIVE if variant == 'repetitive'
+                            else NAMES - people,
+      'evals.bits.people': people, 'evals.tagged.people': people,
+      'data.tasks.useful.weight': useful * (1 - tagged),
+      'data.tasks.tagged.weight': useful * tagged,
+      'data.tasks.junk.weight': junk - tagged_junk,
+      'data.tasks.junk_tagged.weight': tagged_junk}
