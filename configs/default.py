@@ -86,8 +86,8 @@ def igsm() -> ConfigDict:
   w = ConfigDict()
   w.kind = 'igsm'
   w.version = 1
-  w.min_op = 1  # op of a problem is the smaller of two uniform draws from
-  w.max_op = 15  # min_op .. max_op; at most 52
+  w.min_op = 1  # op of a problem is drawn from min_op .. max_op
+  w.max_op = 15  # at most 52
   w.max_edge = 20  # instance parameters; at least (max_depth - 1) * max_width
   w.modulus = 23  # of all arithmetic; at least 2
   w.min_depth = 2  # levels of the structure graph
@@ -103,6 +103,13 @@ def igsm() -> ConfigDict:
   w.retry_kind = 'retry'  # kind of errors: 'retry', 'retry_weak', 'retry_miss'
   w.retry_rate = 0.0  # probability of an error before a sentence; in [0, 1)
   w.retry_mask = 'none'  # errors without loss: 'none', 'name' or 'sentence'
+  w.rendering = 'text'  # or 'compact': of the same problems, a token for each
+  # name, number and sign (physics_lm/worlds/igsm/compact.py)
+  w.op_law = 'min2'  # op: the smaller of two uniform draws; or one, 'uniform'
+  w.parameters = 'both'  # 'instance': no abstract ones, two operands each, up
+  # to max_edge of them; depths and widths are then not used
+  w.held_out_op = 1  # problems of fewer operations have any template in train
+  # and test
   return w
 
 

@@ -10,7 +10,11 @@ each, two names for them, op 1 to 3, modulus 5, variables in alphabetical order
 only; 0.2M parameters, two minutes of a core: about 80, 75 and 60 % of the
 problems solved at op 1, 2 and 3. `gpu` is for ten minutes of one data-centre
 GPU: op up to 10, modulus 7, 14M parameters. `med` and `hard` have the paper's
-problems, model and steps, but a token for each phrase: about a day. The suffix
+problems, model and steps, but a token for each phrase: about a day. `compact`
+makes planning the bottleneck on one CPU: problems in symbols, of instance
+parameters only, two operands each, as many problems of each op from 1 to 5, at
+most 8 quantities with names that are drawn anew for each problem; templates of
+op 5 and more are held out; 0.8M parameters, Muon, 7M tokens. The suffix
 `_best_of`, `_probes` or `_regret` adds evaluations: best of N, V-probes, or
 beam search and retry upon regret.
 """
@@ -23,6 +27,8 @@ from physics_lm.configs import default
 SIZES = {'gpu': (10, 12, 384, 192, 8000, 0.05),
          'med': (15, 20, 448, 512, 100_000, 0.05),
          'hard': (21, 28, 640, 256, 200_000, 0.03)}
+COMPACT_SPLITS = 'test_op3,test_op4,test_op5,test_op6'
+COMPACT_NEW_TOKENS = 96  # a solution of op 6 has 48; the rest is for retries
 # Further evaluations of a variant: {name: kind}.
 EVALS = {'': {}, 'best_of': {'best_of': 'best_of_n'},
          'probes': {task: 'v_probe' for task in (
@@ -34,9 +40,9 @@ EVALS = {'': {}, 'best_of': {'best_of': 'best_of_n'},
 def get_config(variant: str = 'small') -> ConfigDict:
   """A size, then optionally one of EVALS. Raises ValueError."""
   size, _, more = variant.partition('_')
-  if size not in ('small', *SIZES) or more not in EVALS:
-    raise ValueError(f'variant is {variant!r}, wanted small, gpu, med or hard, '
-                     'each also with _best_of, _probes or _regret')
+  if size not in ('small', 'compact', *SIZES) or more not in EVALS:
+    raise ValueError(f'variant is {variant!r}, wanted small, compact, gpu, med '
+                     'or hard, each also with _best_of, _probes or _regret')
   c = default.get_config()
   c.worlds = {'igsm': default.igsm()}
   c.data.tasks = {'train': default.task('igsm', 'train', 1.0)}
@@ -63,6 +69,9 @@ def get_config(variant: str = 'small') -> ConfigDict:
     m.rope_fraction, m.rope_theta = 1.0, 100.0
     c.log.every, c.checkpoint.every = 500, 2500
     return c
+  if size == 'compact':
+    compact(c)
+    return c
   (w.max_op, w.max_edge, c.data.seq_len, c.data.batch_size, c.steps,
    c.optim.weight_decay) = SIZES[size]
   m.depth, m.width, m.heads = 12, 768, 12
@@ -75,3 +84,22 @@ def get_config(variant: str = 'small') -> ConfigDict:
     m.depth, m.width, m.heads = 8, 384, 6
     c.runtime.workers = 14
   return c
+
+
+def compact(c: ConfigDict):
+  """Sets the compact recipe in a config whose world `igsm` has a task."""
+  w, m, o = c.worlds.igsm, c.model, c.optim
+  w.rendering, w.parameters, w.op_law = 'compact', 'instance', 'uniform'
+  w.max_op, w.max_edge, w.modulus, w.held_out_op = 5, 8, 5, 5
+  w.hierarchies, w.subcategories = 'syllables', 1
+  w.items_per_subcategory = 24
+  c.data.tasks.train.loss = 'answers'
+  c.data.seq_len, c.data.batch_size, c.steps = 128, 12, 4800
+  m.depth, m.width, m.heads, m.mlp = 4, 128, 4, 'relu'
+  m.norm, m.qk_norm, m.bias = 'rmsnorm', True, False
+  m.rope_fraction, m.rope_theta = 1.0, 100.0
+  o.name, o.learning_rate, o.weight_decay = 'muon', 1e-2, 0.05
+  for e in c.evals.values():
+    if 'splits' in e:  # each op of its own, the last one never trained
+      e.splits, e.max_new_tokens = COMPACT_SPLITS, COMPACT_NEW_TOKENS
+  c.log.every, c.checkpoint.every = 200, 2400

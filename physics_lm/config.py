@@ -29,7 +29,9 @@ TRAINING_ONLY = ('dropout', 'dtype', 'moe_capacity_factor',
 # used. A config without the key has this value, and the run id leaves the key
 # out when it has this value.
 LATER = {  # {kind of world: {key: value}}
-    'biod': {'order': 'random'}, 'text': {'content': None}}
+    'biod': {'order': 'random'}, 'text': {'content': None},
+    'igsm': {'rendering': 'text', 'op_law': 'min2', 'parameters': 'both',
+             'held_out_op': 1}}
 LATER_SECTIONS = {'data': {'sampling': 'replacement'}}  # {section: ...}
 
 

@@ -244,6 +244,214 @@ def recomputed(text, modulus):
   return ''.join(out)
 
 
+# In symbols. A sentence is a list of tokens: a name of one or two, then
+# operations.
+
+
+def _symbols(text, problem):
+  """[tokens] of the sentences, without errors."""
+  found = map(problem.tokens, text.split('.')[:-1])
+  return [t for t in found if t[-1] != 'BACK']
+
+
+def _joined(sentences):
+  return ''.join(f' {" ".join(t)}.' for t in sentences)
+
+
+def _shifted(number, problem):
+  return str((int(number) + 1) % problem.modulus)
+
+
+def compact_last_number(text, problem, rng):
+  own = _symbols(text, problem)
+  own[-1][-1] = _shifted(own[-1][-1], problem)
+  return _joined(own)
+
+
+def compact_missing_first(text, problem, rng):
+  own = _symbols(text, problem)
+  return _joined(own[1:]) if len(own) > 1 and _uses(own[1:], own[0]) else None
+
+
+def _uses(sentences, first):
+  """Whether a later sentence has the name of the first as an operand."""
+  name = f' {_name(first)} '
+  return any(name in ' '.join(t).partition(_name(t))[2] for t in sentences)
+
+
+def _name(tokens):
+  return ' '.join(tokens[:min(tokens.index(s) for s in '=+-*' if s in tokens)])
+
+
+def compact_missing_last(text, problem, rng):
+  own = _symbols(text, problem)
+  return _joined(own[:-1]) if len(own) > 1 else None
+
+
+def compact_defined_too_early(text, problem, rng):
+  own = _symbols(text, problem)
+  step = own.pop()
+  return _joined([step, *own]) if problem.sources(problem.query) else None
+
+
+def _recomputed(sentences, problem):
+  """Numbers made to fit the symbols; constants stay."""
+  values = {}
+  for t in sentences:
+    results, head = {}, len(problem.tokens(_name(t)))
+    i = head
+    while i < len(t):
+      sign, sides = t[i], []
+      i += 1
+      for _ in range(1 if sign == '=' else 2):
+        j = i + 1 if t[i].isdigit() or t[i][0] == '#' else i + head
+        symbol = ' '.join(t[i:j])
+        x = int(symbol) if symbol.isdigit() else (results | values)[symbol]
+        t[j] = str(x)
+        sides.append(x)
+        i = j + 1
+      if sign == '=':
+        value = sides[0]
+      else:
+        x, y = sides
+        value = {'+': x + y, '-': x - y, '*': x * y}[sign] % problem.modulus
+        t[i] = str(value)
+        i += 1
+      results[f'#{len(results) + 1}'] = value
+    values[_name(t)] = value
+  return _joined(sentences)
+
+
+def _first_sign(sentences, wanted):
+  """(sentence, index of its first sign) of the first with such tokens."""
+  for t in sentences:
+    i = min(t.index(s) for s in '=+-*' if s in t)
+    if wanted(t, i):
+      return t, i
+  return None, 0
+
+
+def compact_wrong_constant(text, problem, rng):
+  """Another constant, all that follows recomputed."""
+  own = _symbols(text, problem)
+  t, i = _first_sign(own, _has_constant)
+  if t is None or (t[i] == '=' and t[i + 1] == '0'):
+    return None
+  t[i + 1] = _shifted(t[i + 1], problem)
+  return _recomputed(own, problem)
+
+
+def _has_constant(t, i):
+  return t[i + 1].isdigit()
+
+
+def _adds_parameters(t, i):
+  return t[i] in '+-' and not t[i + 1].isdigit()
+
+
+def compact_wrong_sign(text, problem, rng):
+  own = _symbols(text, problem)
+  t, i = _first_sign(own, _adds_parameters)
+  if t is None:
+    return None
+  t[i] = '-' if t[i] == '+' else '+'
+  return _recomputed(own, problem)
+
+
+def compact_wrong_number(text, problem, rng):
+  """An operand that is not written as its value."""
+  own = _symbols(text, problem)
+  t, i = _first_sign(own, _has_constant)
+  if t is None:
+    return None
+  t[i + 2] = _shifted(t[i + 2], problem)
+  return _joined(own)
+
+
+def compact_wrong_result(text, problem, rng):
+  own = _symbols(text, problem)
+  for t in own:
+    if '=' not in t:
+      t[-1] = _shifted(t[-1], problem)
+      return _joined(own)
+  return None
+
+
+def compact_other_operand(text, problem, rng):
+  """A parameter of the solution in place of another one."""
+  own = _symbols(text, problem)
+  size = len(problem.tokens(_name(own[0])))
+  for k, t in enumerate(own):
+    i = min(t.index(s) for s in '=+-*' if s in t) + 1
+    rule = ' '.join(t[i - 1:])
+    others = [u for u in own[:k] if f' {_name(u)} ' not in rule]
+    if others and not t[i].isdigit() and t[i][0] != '#':
+      t[i:i + size] = problem.tokens(_name(others[0]))
+      return _recomputed(own, problem)
+  return None
+
+
+def compact_unknown_name(text, problem, rng):
+  own = _symbols(text, problem)
+  return _joined([['Nothing', *own[0][1:]], *own[1:]])
+
+
+def compact_twice(text, problem, rng):
+  own = _symbols(text, problem)
+  return _joined([own[0], *own])
+
+
+def compact_wrong_query(text, problem, rng):
+  for p, d in problem.definitions.items():
+    if not d.sources and d.second is None and p not in problem.needed():
+      name = problem.name(p)
+      return f'{text} {name} = {d.constant} {d.constant}.'
+  return None
+
+
+def compact_unused_step(text, problem, rng):
+  own = _symbols(text, problem)
+  size = len(problem.tokens(_name(own[0])))
+  own[-1][size:size] = ['+', '1', '1', '0', '0', '1']
+  for i, token in enumerate(own[-1]):
+    if token[0] == '#':
+      own[-1][i] = f'#{int(token[1:]) + 1}'
+  return _joined(own)
+
+
+def compact_garbage(text, problem, rng):
+  own = _symbols(text, problem)
+  own[0].insert(-1, 'sow')
+  return _joined(own)
+
+
+def compact_no_parameter_as_back(text, problem, rng):
+  return f' Nothing BACK.{text}'
+
+
+COMPACT_SPOILERS = {
+    'last number': (compact_last_number, ': wanted|is written as'),
+    'first step missing': (compact_missing_first,
+                           'used before it is defined'),
+    'last step missing': (compact_missing_last, 'is defined last'),
+    'defined too early': (compact_defined_too_early,
+                          'used before it is defined'),
+    'wrong constant': (compact_wrong_constant, 'with constants'),
+    'wrong sign': (compact_wrong_sign, 'by another rule'),
+    'wrong number': (compact_wrong_number, 'is written as'),
+    'wrong result': (compact_wrong_result, ': wanted'),
+    'other operand': (compact_other_operand, 'is computed from .*, wanted'),
+    'unknown name': (compact_unknown_name, 'is not in the problem'),
+    'defined twice': (compact_twice, 'is defined twice'),
+    'another query': (compact_wrong_query, 'is defined last'),
+    'unused step': (compact_unused_step, 'is not used'),
+    'leading zero': (leading_zero, 'begins with 0'),
+    'no parameter as BACK': (compact_no_parameter_as_back,
+                             'defined as BACK, is no parameter'),
+    'cut short': (cut_short, 'has no full stop'),
+    'garbage': (compact_garbage, 'cannot read|is written as'),
+    'empty': (empty, 'nothing is defined last'),
+}
 SPOILERS = {
     'last number': (last_number, ': wanted|with constants'),
     'first step missing': (missing_first, 'used before it is defined'),

@@ -54,7 +54,9 @@ def watched_rows(config, count):
 
 def test_occurrences_are_problems_of_the_rows_read(config, tmp_path):
   for changes in ({}, {'data.intra_document_mask': False}, {
-      'data.vocab': 'word'}, {
+      'data.vocab': 'word'}, {'worlds.igsm.rendering': 'compact'}, {
+      'worlds.igsm.rendering': 'compact', 'worlds.igsm.order': 'qp',
+      'worlds.igsm.retry_rate': 0.5}, {
       'worlds.igsm.order': 'qp', 'worlds.igsm.retry_rate': 0.5,
       'data.tasks.train.tag': 'sums.org '}):
     c = override(config, changes)

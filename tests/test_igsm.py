@@ -23,8 +23,12 @@ from physics_lm.worlds.igsm import (
   sampling,
   text,
 )
+from physics_lm.worlds.igsm.compact_checker import CompactProblem
 from tests import igsm_spoil
 
+INSTANCE = {'parameters': 'instance', 'op_law': 'uniform', 'max_op': 5,
+            'max_edge': 8, 'modulus': 5, 'hierarchies': 'syllables',
+            'subcategories': 1, 'items_per_subcategory': 24, 'held_out_op': 5}
 SETTINGS = {
     'med': {},
     'hard': {'max_op': 21, 'max_edge': 28},
@@ -37,6 +41,12 @@ SETTINGS = {
     'retry': {'retry_rate': 0.5},
     'retry_weak': {'retry_rate': 0.5, 'retry_kind': 'retry_weak'},
     'retry_miss': {'retry_rate': 0.5, 'retry_kind': 'retry_miss'},
+    'compact': {'rendering': 'compact', 'retry_rate': 0.2},
+    'compact_qp_redundant': {'rendering': 'compact', 'order': 'qp',
+                             'solution': 'redundant'},
+    'instance': INSTANCE,
+    'compact_instance': INSTANCE | {'rendering': 'compact',
+                                    'retry_rate': 0.2},
 }
 
 
@@ -69,7 +79,7 @@ def test_checker_accepts_every_solution(setting):
     extra = v.extra_operations, v.extra_parameters
     assert (v.operations, v.parameters) == tuple(map(sum, zip(needed, extra)))
     assert v.retries == e.meta['retries']
-    if setting != 'redundant':
+    if 'redundant' not in setting:
       assert extra == (0, 0)
     (_, at), = e.answers
     assert e.pieces[at] == f' {e.meta["answer"]}'
@@ -98,14 +108,18 @@ def test_options_change_the_texts_as_documented(med):
   assert np.all(abs(np.mean(extra, 0) - (3.2, 3.5)) < 1), np.mean(extra, 0)
 
 
+def spoilers(w):
+  """The spoilers of a world's rendering."""
+  return igsm_spoil.COMPACT_SPOILERS if w.compact else igsm_spoil.SPOILERS
+
+
 def spoil_all(w, count, split='train'):
   """Counts of spoiled solutions tried, by kind; each must fail as said."""
   tried = collections.Counter()
   for index, e in enumerate(examples(w, count, split)):
     rng = np.random.default_rng(index)
-    problem = checker.Problem(w.prompt(e), w.hierarchy(e.meta['chain']),
-                                 w.modulus)
-    for kind, (spoil, reason) in igsm_spoil.SPOILERS.items():
+    problem = w.problem(e)
+    for kind, (spoil, reason) in spoilers(w).items():
       text = spoil(solution(e), problem, rng)
       if text is None:
         continue
@@ -117,9 +131,96 @@ def spoil_all(w, count, split='train'):
 
 
 def test_checker_rejects_spoiled_solutions_with_the_expected_reason(med):
-  tried = spoil_all(med, 1000)
-  assert set(tried) == set(igsm_spoil.SPOILERS)
-  assert min(tried.values()) > 25, tried
+  for w, count in (med, 1000), (world(**SETTINGS['compact']), 300):
+    tried = spoil_all(w, count)
+    assert set(tried) == set(spoilers(w))
+    assert min(tried.values()) > 25 * count / 1000, tried
+
+
+def parsed(w, e):
+  """(definitions, query, [what each sentence of the solution does]) of an
+  example, without the item that the compact rendering leaves out."""
+  problem = w.problem(e)
+
+  def short(p):
+    return p if w.abstract else p[1]
+
+  definitions = {short(p): d._replace(sources=tuple(map(short, d.sources)))
+                 for p, d in problem.definitions.items()}
+  steps = []
+  for sentence in solution(e).split('.')[:-1]:
+    name, back = problem.step(sentence.strip())
+    numbers = re.findall(r'(?<= )[0-9]+', sentence)
+    steps.append((short(problem.parameter(name)), back, numbers[-1:]))
+  return definitions, short(problem.query), steps
+
+
+@pytest.mark.parametrize('setting', [
+    'med', 'compact', 'compact_qp_redundant', 'compact_instance',
+    'retry_weak'])
+def test_renderings_hold_the_same_problems(setting):
+  """One graph, two texts: definitions, constants, question, order of the
+  solution, errors, values."""
+  changes = {k: v for k, v in SETTINGS[setting].items() if k != 'rendering'}
+  words, symbols = world(5, **changes), world(5, **changes,
+                                              rendering='compact')
+  for split in 'train', 'test_op5', 'test_reask':
+    for i in range(60):
+      a, b = words.example(split, i), symbols.example(split, i)
+      assert parsed(words, a) == parsed(symbols, b)
+      same = {'query'}  # its text
+      assert {k: v for k, v in a.meta.items() if k not in same} == {
+          k: v for k, v in b.meta.items() if k not in same}
+      assert len(b.pieces) < len(a.pieces)
+
+
+def test_instance_parameters_have_the_documented_law():
+  """op and the number of parameters uniform, two operands each, every
+  necessary one needed."""
+  w = world(3, **SETTINGS['compact_instance'])
+  ops, counts, constants = collections.Counter(), collections.Counter(), []
+  for e in examples(w, 3000):
+    problem = w.problem(e)
+    ops[e.meta['op']] += 1
+    if e.meta['op'] == 5:
+      counts[e.meta['edges']] += 1
+    assert len(problem.needed()) == e.meta['op'] == e.meta['parameters']
+    assert problem.totals() == []
+    for p, d in problem.definitions.items():
+      assert len(d.sources) + len(problem.constants(p)) == 2
+      assert d.minus <= (d.constant is None)
+    constants.append(sum(d.second is not None
+                         for d in problem.definitions.values()))
+  assert set(ops) == {1, 2, 3, 4, 5} and set(counts) == {5, 6, 7, 8}
+  for found in ops, counts:
+    n = sum(found.values())
+    each = n / len(found)
+    assert sum((x - each)**2 / each for x in found.values()) < 20
+  assert np.mean(constants) > 1
+
+
+def test_templates_are_held_out_from_held_out_op_on():
+  w = world(3, **INSTANCE)
+  bins = collections.defaultdict(set)
+  for split in ('train', 'test'):
+    for op in (4, 5):
+      for e in examples(w, 200, f'{split}_op{op}'):
+        found = blanked(solution(e), dict(w.hierarchy(e.meta['chain'])))
+        bins[split, op].add(text.template_bin(found))
+  assert bins['train', 5] <= set(range(17))
+  assert bins['test', 5] <= set(range(17, 23))
+  assert bins['train', 4] == bins['test', 4] and len(bins['train', 4]) > 17
+
+
+@pytest.mark.parametrize('broken,message', [
+    ('A1 + 2 3', "'? Q :'"), ('Ga + 2 3 ? Ni :', 'no sentence defines it'),
+    ('Ga + 2 ? Ga :', 'no parameter'), ('Ga 2 3 ? Ga :', 'cannot read'),
+    ('Ga + 2 3 Ga + 2 3 ? Ga :', 'is already'), ('Ga + ? Ga :', 'no parameter'),
+    ('Ga + 2 Ga ? Ga :', 'itself'), ('Q + 2 3 ? Q :', 'no parameter')])
+def test_checker_refuses_bad_compact_problems(broken, message):
+  levels = world(**INSTANCE).hierarchy('syllables')
+  with pytest.raises(BadInput, match=re.escape(message)):
+    checker.check(CompactProblem(broken, levels, 5, abstract=False), '')
 
 
 @pytest.mark.drill
@@ -336,21 +437,23 @@ def test_errors_name_parameters_of_their_retry_kind(kind):
   assert (ready > 0) == (kind != 'retry')
 
 
-def test_retry_mask_removes_loss_from_errors_only():
-  for mask, taken in (('none', ()), ('name', (1, 2, 3)),
-                      ('sentence', (0, 1, 2, 3, 4))):
-    w = world(retry_rate=0.5, retry_mask=mask)
-    data = mixture.Mixture({}, vocab.Piece(w.pieces()), (), 1024, True, 0)
-    for e in examples(w, 50):
-      _, weights = mixture.encode(data, e)
-      _, answers = mixture.encode(data, e, 'answers')
-      starts = [i - 5 for i, p in enumerate(e.pieces) if p == ' BACK']
-      off = {s + t for s in starts for t in taken}
-      assert len(starts) == e.meta['retries']
-      # Weight i is of target i, the piece i; the last is the end token's.
-      assert [i for i, x in enumerate(weights) if x == 0] == sorted(off)
-      assert [i for i, x in enumerate(answers[:-1]) if x] == [
-          i for i in e.loss if i not in off]
+@pytest.mark.parametrize('mask,taken,rendering', [
+    ('none', (), 'text'), ('name', (1, 2, 3), 'text'),
+    ('sentence', (0, 1, 2, 3, 4), 'text'), ('none', (), 'compact'),
+    ('name', (3, 4), 'compact'), ('sentence', (3, 4), 'compact')])
+def test_retry_mask_removes_loss_from_errors_only(mask, taken, rendering):
+  w = world(retry_rate=0.5, retry_mask=mask, rendering=rendering)
+  data = mixture.Mixture({}, vocab.Piece(w.pieces()), (), 1024, True, 0)
+  for e in examples(w, 50):
+    _, weights = mixture.encode(data, e)
+    _, answers = mixture.encode(data, e, 'answers')
+    starts = [i - 5 for i, p in enumerate(e.pieces) if p == ' BACK']
+    off = {s + t for s in starts for t in taken}
+    assert len(starts) == e.meta['retries']
+    # Weight i is of target i, the piece i; the last is the end token's.
+    assert [i for i, x in enumerate(weights) if x == 0] == sorted(off)
+    assert [i for i, x in enumerate(answers[:-1]) if x] == [
+        i for i in e.loss if i not in off]
 
 
 def test_rows_skip_problems_that_are_too_long():
@@ -383,7 +486,11 @@ def test_rows_skip_problems_that_are_too_long():
     ({'hierarchies': 'haven'}, 'no hierarchy'),
     ({'max_depth': 5, 'max_edge': 30}, 'has 4 levels'),
     ({'retry_rate': 1.0}, 'below 1'), ({'retry_kind': 'weak'}, 'retry_weak'),
-    ({'order': 'pp'}, "order is 'pp'"), ({'version': 2}, 'version 2')])
+    ({'order': 'pp'}, "order is 'pp'"), ({'version': 2}, 'version 2'),
+    ({'rendering': 'words'}, 'rendering'), ({'op_law': 'min'}, 'min2'),
+    (INSTANCE | {'max_edge': 4}, 'at least 5'),
+    (INSTANCE | {'held_out_op': 1}, 'held_out_op above 1'),
+    (INSTANCE | {'items_per_subcategory': 7}, 'at least max_edge=8')])
 def test_world_refuses_bad_settings(changes, message):
   with pytest.raises(BadInput, match=message):
     world(**changes)
@@ -440,7 +547,8 @@ def test_export_writes_problems_as_jsonl(tmp_path, capsys):
 
 
 def test_recipe_has_sizes_and_further_evaluations():
-  for variant in ('small', 'gpu_probes', 'med', 'hard_best_of'):
+  for variant in ('small', 'compact_regret', 'gpu_probes', 'med',
+                  'hard_best_of'):
     mixture.check_mixture(load_mixture(recipe.get_config(variant)))
-  with pytest.raises(BadInput, match='wanted small, gpu, med or hard'):
+  with pytest.raises(BadInput, match='wanted small, compact, gpu, med or'):
     load_config('configs/igsm.py:tiny')

@@ -42,7 +42,7 @@ def problems(config):
   world = data.worlds['igsm']
   examples = [e for split in ('train', 'train_op3') for _, e in
               solutions.problems(data, world, split, PROMPTS // 2)]
-  asked = [(solutions.read_problem(world, e), solutions.prompt_ids(data, e))
+  asked = [(world.problem(e), solutions.prompt_ids(data, e))
            for e in examples]
   return data, asked, [sentences(data, e) for e in examples]
 
@@ -100,7 +100,7 @@ def solve(config, problems, detector, monkeypatch, spoiled, predict=None,
   partials = regret.generate_with_retries(
       None, None, data, asked, config.evals.regret, 4,
       regret.detector_flags(detector, data, {'probe': functools.partial(
-          regret.probe_flags, predict, data)}))
+          regret.probe_flags, predict, data, data.worlds['igsm'])}))
   return partials, np.array([solutions.judge_solution(
       p.problem, p.text(data), p.ended)['correct'] for p in partials])
 
@@ -151,8 +151,8 @@ def test_probe_is_read_at_the_start_of_the_sentence(
       name = data.vocab.decode(query.name[1:-1]).strip()
       p = regret.PartialSolution(*asked[i])
       text = data.vocab.decode(query.text[len(p.prompt):])
-      p.computed = [p.problem.parameter(m[1]) for m in map(
-          solutions.STEP.match, map(str.strip, text.split('.'))) if m]
+      p.computed = [p.problem.parameter(step[0]) for step in map(
+          p.problem.step, map(str.strip, text.split('.'))) if step]
       p.computed.append(p.problem.parameter(name))
       out.append(int(p.ready(len(p.computed) - 1)))
     predictions.update(out)
@@ -166,7 +166,8 @@ def test_probe_is_read_at_the_start_of_the_sentence(
   assert (correct == same).all() and predictions == {0, 1}
   partials, _ = solve(config, problems, 'none', monkeypatch, too_early)
   found = regret.detection_rows(partials, data, {
-      'perfect': functools.partial(regret.probe_flags, predict, data),
+      'perfect': functools.partial(regret.probe_flags, predict, data,
+                                   data.worlds['igsm']),
       'blind': regret.no_flags}, 's', 'all')
 
   def value(metric, detector='all'):

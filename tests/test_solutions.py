@@ -217,9 +217,39 @@ def test_problems_longer_than_rows_are_left_out(config):
   clean = load_mixture(override(config, {'worlds.igsm.retry_rate': 0.0}))
   for i in range(60):
     a, b = (w.example('train', i) for w in (world, clean.worlds['igsm']))
-    assert solutions.size_without_retries(data, a) == (
-        solutions.size_without_retries(data, b))
+    assert solutions.size_without_retries(data, world, a) == (
+        solutions.size_without_retries(data, world, b))
     assert solutions.prompt_ids(data, a) == solutions.prompt_ids(data, b)
+
+
+def test_compact_solutions_are_judged_by_the_same_kinds_of_error(config):
+  c = override(recipe.get_config('compact'), {'worlds.igsm.retry_rate': 0.5})
+  data = load_mixture(c)
+  world = data.worlds['igsm']
+  for i in range(40):
+    e = world.example('train_op3', i)
+    problem, text = world.problem(e), ''.join(e.pieces[e.loss[0]:])
+    assert solutions.judge_solution(problem, text, True)['correct']
+    assert solutions.size_without_retries(data, world, e) == (
+        len(e.pieces) + 1 - 3 * e.meta['retries'])
+
+    def error(some, problem=problem):
+      judged = solutions.judge_solution(problem, some, True)
+      assert not judged['correct']
+      return judged['first_error']
+
+    own = [s for s in text.split('.')[:-1] if 'BACK' not in s]
+    spare = next(p for p in problem.definitions if p not in problem.needed()
+                 ) if e.meta['edges'] > 3 else None
+    number = int(own[0].split()[-1])
+    assert error('.'.join(own[:-1]) + '.') == 'end'
+    assert error(own[-1] + '.') == 'not_computable'
+    assert error(f'{own[0]}.{own[0]}.') == 'duplicate'
+    assert error(own[0][:-1] + f'{(number + 1) % 5}.') == 'arithmetic'
+    assert error(' + 3.') == 'unreadable'
+    assert error(' Ab + 3 3 3 3 1.') == 'unknown_quantity'
+    if spare and not problem.sources(spare):
+      assert world.check(e, f' {problem.name(spare)} BACK.{text}').correct
 
 
 def test_loop_and_command_write_the_same_rows(config, tmp_path, capsys):

@@ -91,6 +91,26 @@ def test_queries_are_cut_where_the_task_is_probed(config, task, order):
       assert a.label == told
 
 
+@pytest.mark.parametrize('order', ['pq', 'qp'])
+@pytest.mark.parametrize('parameters', ['both', 'instance'])
+def test_renderings_are_asked_the_same(config, order, parameters):
+  """Labels and distances of the queries, in words and in symbols."""
+  config = override(config, {
+      'worlds.igsm.order': order, 'worlds.igsm.parameters': parameters,
+      'worlds.igsm.items_per_subcategory': 4, 'worlds.igsm.held_out_op': 3})
+  both = [load_mixture(override(config, {'worlds.igsm.rendering': r}))
+          for r in ('text', 'compact')]
+  for task in v_probe.TASKS:
+    words, symbols = (v_probe.queries(d, d.worlds['igsm'], task, 'train', 10)
+                      for d in both)
+    assert [(q.label, q.distance, q.index) for q in words] == [
+        (q.label, q.distance, q.index) for q in symbols]
+    for q in symbols:
+      text = both[1].vocab.decode(q.text[1:q.at])
+      assert text.endswith(('.', ':')) or task == 'dep'
+      assert (' ?' in text) == (task != 'dep' or order == 'qp')
+
+
 def test_probe_learns_from_states_and_no_more(config):
   """What kind of words a text has: it is read from the text, not from the
   mark, which is all that there is before the first layer."""

@@ -67,7 +67,7 @@ def sample_solutions(params: dict, problems: solutions.Problems, n: int,
   stop, = data.vocab.encode('.')
   out = []
   for k, (index, example) in enumerate(problems):
-    problem, part = solutions.read_problem(world, example), []
+    problem, part = world.problem(example), []
     for prompt, ids in zip(prompts[k * n:k * n + n],
                            generated[k * n:k * n + n]):
       text, ended = data.vocab.decode(ids), len(ids) < spec.max_new_tokens
@@ -170,7 +170,7 @@ def score_solutions(verifier: dict, packed: dict[str, np.ndarray], target: str,
 
 def answer_text(solution: dict) -> str:
   """The last number of a solution, as text."""
-  return solution['text'].rstrip('.').rpartition('= ')[2]
+  return solution['text'].rstrip('.').rpartition(' ')[2]
 
 
 def choose(part: list[dict], choice: str) -> dict:

@@ -48,14 +48,15 @@ class Occurrences:
   def _problems(self, index: int):
     """The problems of a row, without solutions."""
     data = self._data
-    name = data.tasks[mixture.task_for_row(data, index)].name
+    task = data.tasks[mixture.task_for_row(data, index)]
+    name, world = task.name, task.world
     if name not in self._tags:
       return
     tokens = mixture.packed_row(data, index)['tokens'].tolist()
     starts = [i for i, t in enumerate(tokens) if t == vocab.EOS]
     for start, stop in zip(starts, [*starts[1:], len(tokens)]):
       text = data.vocab.decode(tokens[start + 1:stop])
-      yield text.removeprefix(self._tags[name]).partition(' Define')[0]
+      yield world.prompt_part(text.removeprefix(self._tags[name]))
 
 
 @functools.lru_cache(8)
@@ -90,18 +91,22 @@ class TrainingSet:
     It returns None, unknown, when those are more than MAX_ROWS rows, which are
     not generated again, or when a parent's folder is missing. Even then
     problems of test templates are new to models that were trained on other
-    templates; those of a `_reask` split may have any template.
+    templates; those of a `_reask` split, or of fewer operations than
+    `held_out_op`, may have any template.
     """
     read = self._lineage(step)
     known = read is not None and sum(n for _, n in read) <= MAX_ROWS
     train_templates = read is not None and all(
         t.split.startswith('train') for c, _ in read for t in igsm_tasks(c))
+    held_out = max((c.worlds[t.world].get('held_out_op', 1)
+                    for c, _ in read or () for t in igsm_tasks(c)), default=1)
 
     def occurred(split: str, text: str) -> bool | None:
       if known:
         return any(occurrences(c).before(text, n) for c, n in read)
-      bins, _, reask = parse_split(split)
-      new = train_templates and 0 not in bins and not reask
+      bins, op, reask = parse_split(split)
+      new = train_templates and 0 not in bins and not reask and (
+          held_out == 1 or (op or 0) >= held_out)
       return False if new else None
 
     return occurred

@@ -39,6 +39,7 @@ from physics_lm.evals.records import Records, accuracy_row, row
 from physics_lm.model import decode, decoder
 from physics_lm.model.config import ModelConfig
 from physics_lm.worlds.igsm import checker
+from physics_lm.worlds.igsm.problems import IGSM
 
 DETECTORS = ('none', 'probe', 'state', 'ready', 'checker')
 TRAINED = ('probe', 'state')
@@ -120,15 +121,15 @@ def extend(partial: PartialSolution, data: mixture.Mixture, ids: list[int],
   closed = bool(ids) and ids[-1] == stop
   if ids:
     partial.sentences.append(ids)
-    match = solutions.STEP.match(data.vocab.decode(ids).strip())
-    partial.computed.append(None if match is None or match[2] == 'BACK' else
-                            partial.problem.parameter(match[1]))
+    step = partial.problem.step(data.vocab.decode(ids).strip())
+    partial.computed.append(None if step is None or step[1] else
+                            partial.problem.parameter(step[0]))
   used = sum(map(len, partial.sentences))
   partial.done = not closed or used >= most
   partial.ended = not closed and used < most
 
 
-def probe_flags(predict: Callable, data: mixture.Mixture,
+def probe_flags(predict: Callable, data: mixture.Mixture, world: IGSM,
                 partials: list[PartialSolution], at: list[int]) -> np.ndarray:
   """Flags by a probe. `predict`: queries -> 0 (cannot be computed next) or
   1."""
@@ -138,7 +139,7 @@ def probe_flags(predict: Callable, data: mixture.Mixture,
     texts = [tuple(partials[i].ids(at[i])) for i in read]
     out[read] = predict([
         v_probe.ProbeQuery(text, len(text), v_probe.marked_names(
-            data, partials[i].computed[at[i]]), 0, -1)
+            data, world, partials[i].computed[at[i]]), 0, -1)
         for i, text in zip(read, texts)]) == 0
   return out
 
@@ -286,7 +287,8 @@ class RetryUponRegret:
                     for _, e in problems) + self.spec.max_new_tokens
       length = max(v_probe.packed_sizes(part)['length'], -(-longest // 16) * 16)
       sized = functools.partial(predict, length=length)
-      trained = {'probe': functools.partial(probe_flags, sized, self.data),
+      trained = {'probe': functools.partial(probe_flags, sized, self.data,
+                                            world),
                  'state': state}
       outcomes = self._solve(params, split, known, trained)
       raw += [{k: v for k, v in o.items() if k != 'partial'} for o in outcomes]
@@ -319,7 +321,7 @@ class RetryUponRegret:
              trained: dict[str, Flags]) -> list[dict]:
     """Outcomes of each detector and problem, with `partial`, the solution."""
     world, out = self.data.worlds[self.spec.world], []
-    problems = [(solutions.read_problem(world, e),
+    problems = [(world.problem(e),
                  solutions.prompt_ids(self.data, e))
                 for _, e in self.problems[split]]
     # Small batches: few solutions have a next sentence later on.

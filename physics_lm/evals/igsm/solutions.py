@@ -12,7 +12,6 @@ retries).
 
 import collections
 import dataclasses
-import re
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -35,7 +34,6 @@ OF_CORRECT = ('retries', 'extra_parameters', 'extra_operations')
 # stops before the answer.
 ERROR_TYPES = ('unreadable', 'unknown_quantity', 'duplicate', 'not_computable',
                'arithmetic', 'end')
-STEP = re.compile(r'Define (.+?) as (\w+)')
 
 Problems = list[tuple[int, base.Example]]  # (index in the split, example)
 
@@ -63,7 +61,7 @@ def problems(data: mixture.Mixture, world: IGSM, split: str, count: int,
   found, index, fit = [], 0, 0
   while len(found) < count:
     example = world.example(split, index)
-    if size_without_retries(data, example) <= data.seq_len:
+    if size_without_retries(data, world, example) <= data.seq_len:
       fit += 1
       if world.prompt(example) not in without:
         found.append((index, example))
@@ -88,12 +86,14 @@ def evaluated_texts(data: mixture.Mixture, world: IGSM, spec: ConfigDict
                    for _, e in problems(data, world, split, spec.num_problems))
 
 
-def size_without_retries(data: mixture.Mixture, example: base.Example) -> int:
+def size_without_retries(data: mixture.Mixture, world: IGSM,
+                         example: base.Example) -> int:
   """Tokens of a row that the example takes up without its retries."""
   count, pieces = len(mixture.encode(data, example)[0]), example.pieces
   for i, piece in enumerate(pieces):
-    if piece == ' BACK':  # of ' Define', three of the name, ' as', ' BACK', '.'
-      count -= sum(len(data.vocab.encode(p)) for p in pieces[i - 5:i + 2])
+    if piece == ' BACK':  # a full stop follows
+      count -= sum(len(data.vocab.encode(p))
+                   for p in pieces[i + 2 - world.error_size:i + 2])
   return count
 
 
@@ -105,28 +105,22 @@ def prompt_ids(data: mixture.Mixture, example: base.Example, tag: str = ''
                              for i in example.loss)]
 
 
-def read_problem(world: IGSM, example: base.Example) -> checker.Problem:
-  """The problem, for the checker."""
-  return checker.Problem(world.prompt(example), world.hierarchy(
-      example.meta['chain']), world.modulus)
-
-
 def first_error_type(problem: checker.Problem, text: str, correct: int
                      ) -> str:
   """Which of ERROR_TYPES an incorrect solution has, whose first `correct`
   sentences are correct."""
   computed, sentences = set(), text.split('.')
   for sentence in sentences[:correct]:
-    name, letter = STEP.match(sentence.strip()).groups()
-    if letter != 'BACK':
+    name, back = problem.step(sentence.strip())
+    if not back:
       computed.add(problem.parameter(name))
   wrong = sentences[correct].strip() if correct < len(sentences) else ''
   if not wrong and correct >= len(sentences) - 1:
     return 'end'
-  match = STEP.match(wrong)
-  if not match:
+  step = problem.step(wrong)
+  if not step:
     return 'unreadable'
-  p = problem.parameter(match[1])
+  p = problem.parameter(step[0])
   if p is None or not problem.has(p):
     return 'unknown_quantity'
   if p in computed:
@@ -199,7 +193,7 @@ class Solutions:
       text, problem = self.data.vocab.decode(ids), self.world.prompt(e)
       raw.append({
           'split': split, 'index': index, 'op': e.meta['op'],
-          **judge_solution(read_problem(self.world, e), text,
+          **judge_solution(self.world.problem(e), text,
                            len(ids) < self.spec.max_new_tokens),
           'majority_correct': e.meta['answer'] == self.constant,
           'in_training_set': occurred(split, problem), 'problem': problem,

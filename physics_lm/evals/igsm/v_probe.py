@@ -85,21 +85,22 @@ def distances(problem: checker.Problem) -> dict:
   return out
 
 
-def query_positions(example: base.Example, task: str, order: str
+def query_positions(world: IGSM, problem: checker.Problem,
+                    example: base.Example, task: str
                     ) -> list[tuple[int, frozenset]]:
   """[(pieces before, quantities computed by then)] at which the task is
   probed."""
   start = example.loss[0]
   if task in BEFORE:
-    # The question is five pieces, at the end of the problem or its start.
-    return [(start - 5 if task == 'dep' and order == 'pq' else start,
-             frozenset())]
+    # The question is at the end of the problem or its start.
+    before = task == 'dep' and world.order == 'pq'
+    return [(start - (world.question_size if before else 0), frozenset())]
   out, computed, here = [(start, frozenset())], set(), start
   for i in range(start, len(example.pieces) - 1):
     if example.pieces[i] == '.':
-      sentence = example.pieces[here:i]
-      if ' BACK' not in sentence:
-        computed.add((sentence[1].strip(), sentence[3].strip()))
+      name, back = problem.step(''.join(example.pieces[here:i]).strip())
+      if not back:
+        computed.add(problem.parameter(name))
       here = i + 1
       out.append((here, frozenset(computed)))
   return out
@@ -113,9 +114,9 @@ def queries(data: mixture.Mixture, world: IGSM, task: str, split: str,
   out = []
   for index, example in solutions.problems(data, world, split, count, without):
     draws = base.generator(seed, 'probe', task, split, index)
-    problem = solutions.read_problem(world, example)
+    problem = world.problem(example)
     all_, steps = quantities(problem), distances(problem)
-    stops = query_positions(example, task, world.order)
+    stops = query_positions(world, problem, example, task)
     text, ends = [1], {0: 1}  # ids, and how many there are before a piece
     for i in range(stops[-1][0]):
       text += data.vocab.encode(example.pieces[i])
@@ -126,18 +127,20 @@ def queries(data: mixture.Mixture, world: IGSM, task: str, split: str,
     for i in draws.permutation(len(pairs))[:MAX_QUERIES]:
       at, computed, a, b = pairs[i]
       out.append(ProbeQuery(
-          text, ends[at], marked_names(data, *((a,) if b is None else (a, b))),
+          text, ends[at], marked_names(
+              data, world, *((a,) if b is None else (a, b))),
           true_label(problem, task, a, b, computed, steps), steps.get(a, -1),
           index))
   return out
 
 
-def marked_names(data: mixture.Mixture, *names: checker.Parameter) -> list[int]:
+def marked_names(data: mixture.Mixture, world: IGSM,
+                 *names: checker.Parameter) -> list[int]:
   """The ids of one quantity's name, or of two, between marks."""
   out, V = [], -(-len(data.vocab) // 8) * 8
-  for mark, (item, other) in zip((START, MIDDLE), names):
+  for mark, name in zip((START, MIDDLE), names):
     out.append(V + mark)
-    for piece in (f' {item}', "'s", f' {other}'):
+    for piece in world.name_pieces(name):
       out += data.vocab.encode(piece)
   return [*out, V + END]
 

@@ -22,9 +22,10 @@ Hierarchy = Sequence[tuple[str, Sequence[str]]]
 _SENTENCE = re.compile(r'The number of each (.+) equals (.+)')
 _QUESTION = re.compile(r'How many (.+?) does (.+?) have\?')
 _EXAMPLE_QUESTION = "'How many .. does .. have?'"
-_BODY = re.compile(r'(?:([0-9]+)(?: (more than|times as much as) )?)?'
+_BODY = re.compile(r'(?:([0-9]+)(?: (more than|times as much as) ([0-9]+)?)?)?'
                    r'(?:(the sum of |the difference of )?each (.+))?')
 _BACK = re.compile(r'Define (.+) as BACK')
+_STEP = re.compile(r'Define (.+?) as (\w+)')
 _ZERO = re.compile(r'\b0[0-9]+')
 _HEAD = re.compile(r'Define (.+) as ([A-Za-z])')
 _ATOM = re.compile(r'[A-Za-z]|[0-9]+')
@@ -67,14 +68,25 @@ class Definition(NamedTuple):
   kind: str  # 'more than', 'times as much as' or ''
   minus: bool
   sources: tuple[Parameter, ...]
+  second: int | None = None  # constant; then there are no sources
 
 
 class Problem:
   """A parsed problem text: its definitions and its query, and what follows from
-  them (abstract parameters' sources, values modulo m, dependencies)."""
+  them (abstract parameters' sources, values modulo m, dependencies).
 
-  def __init__(self, text: str, hierarchy: Hierarchy, modulus: int = 23):
-    self.modulus = modulus
+  Args:
+    text: of the problem, with its question.
+    hierarchy: (category, items) from top to bottom.
+    modulus: of all arithmetic.
+    abstract: whether the problem has abstract parameters.
+  """
+
+  answer_pattern = re.compile(r'= ([0-9]+)\.?\s*$')  # of a solution
+
+  def __init__(self, text: str, hierarchy: Hierarchy, modulus: int = 23,
+               abstract: bool = True):
+    self.modulus, self.abstract = modulus, abstract
     self._categories = {name: i for i, (name, _) in enumerate(hierarchy)}
     self._levels = {}
     for i, (_, items) in enumerate(hierarchy):
@@ -83,46 +95,83 @@ class Problem:
     self._values = {}
     self.definitions: dict[Parameter, Definition] = {}
     self.children: dict[str, list[str]] = {}
-    question = _QUESTION.search(text)
-    if not question:
-      raise BadInput(f'no question in {text[-60:]!r}, wanted one like '
-                     + _EXAMPLE_QUESTION)
-    for line in (text[:question.start()] + text[question.end():]).split('.'):
-      if line.strip():
-        self._read(line.strip())
-    self.query = self._parameter(f"{question[2]}'s {question[1]}")
+    self.query = self._read(text)
     named = {self.query, *self.definitions} | {
         q for d in self.definitions.values() for q in d.sources}
     self.items = {name for p in named for name in p if name in self._levels}
     self._deepest = max(i for item in self.items for i in self._levels[item])
     for p in named:
       if not self.has(p):
-        raise BadInput(f'{_name(p)} is named, but no sentence defines it')
+        raise BadInput(f'{self.name(p)} is named, but no sentence defines it')
 
-  def _read(self, line: str):
+  def _read(self, text: str) -> Parameter:
+    """Reads the definitions; returns the query."""
+    question = _QUESTION.search(text)
+    if not question:
+      raise BadInput(f'no question in {text[-60:]!r}, wanted one like '
+                     + _EXAMPLE_QUESTION)
+    for line in (text[:question.start()] + text[question.end():]).split('.'):
+      if line.strip():
+        self._read_sentence(line.strip())
+    return self._parameter(f"{question[2]}'s {question[1]}")
+
+  def _read_sentence(self, line: str):
     match = _SENTENCE.fullmatch(line)
     body = match and _BODY.fullmatch(match[2])
-    if not body or not (body[1] or body[4]) or bool(body[2]) > bool(body[4]):
+    # Of the constant, a second constant and parameters, those that are there.
+    if not body or (bool(body[1]), bool(body[3]), bool(body[5])) not in (
+        ((True, True, False), (True, False, True)) if body[2] else
+        ((True, False, False), (False, False, True))):
       raise BadInput(f'cannot read the sentence {line!r}')
-    defined = self._parameter(match[1])
-    if defined in self.definitions or defined[1] in self._categories:
-      raise BadInput(f'{line!r} defines a parameter that is already defined')
-    names = re.split(r'(?:,| and) each ', body[4]) if body[4] else ()
-    self.definitions[defined] = Definition(
+    names = re.split(r'(?:,| and) each ', body[5]) if body[5] else ()
+    self._define(self._parameter(match[1]), Definition(
         int(body[1]) if body[1] else None, body[2] or '',
-        body[3] == 'the difference of ', tuple(map(self._parameter, names)))
-    self.children.setdefault(defined[0], []).append(defined[1])
+        body[4] == 'the difference of ', tuple(map(self._parameter, names)),
+        int(body[3]) if body[3] else None))
+
+  def _define(self, p: Parameter, definition: Definition):
+    if p in self.definitions or p[1] in self._categories:
+      raise BadInput(f'{self.name(p)} is defined, but is already')
+    self.definitions[p] = definition
+    self.children.setdefault(p[0], []).append(p[1])
 
   def parameter(self, text: str) -> Parameter | None:
-    """The parameter of the hierarchy with the name "X's Y", or None. X and Y
-    may contain "'s "."""
+    """The parameter of the hierarchy with this name, or None: "X's Y", where X
+    and Y may contain "'s "."""
     for cut in re.finditer("'s ", text):
       item, other = text[:cut.start()], text[cut.end():]
-      for i in self._levels.get(item, ()):
-        if self._categories.get(other, -1) > i or (
-            i + 1 in self._levels.get(other, ())):
-          return item, other
+      if self._belong(item, other):
+        return item, other
     return None
+
+  def _belong(self, item: str, other: str) -> bool:
+    """Whether an item and another name are a parameter of the hierarchy."""
+    return any(self._categories.get(other, -1) > i or (
+        i + 1 in self._levels.get(other, ()))
+               for i in self._levels.get(item, ()))
+
+  def name(self, p: Parameter) -> str:
+    """The name of a parameter in texts."""
+    return f"{p[0]}'s {p[1]}"
+
+  def names(self, found: set[Parameter]) -> str:
+    """The names of parameters, in order."""
+    return ', '.join(sorted(map(self.name, found))) or 'nothing'
+
+  def back(self, sentence: str) -> str | None:
+    """The name in a sentence that is an error with BACK; None: another one."""
+    match = _BACK.fullmatch(sentence)
+    return match and match[1]
+
+  def step(self, sentence: str) -> tuple[str, bool] | None:
+    """(name that a sentence defines, whether as BACK), even if the rest of the
+    sentence cannot be read; None: not that either."""
+    match = _STEP.match(sentence)
+    return match and (match[1], match[2] == 'BACK')
+
+  def reader(self) -> 'Reader':
+    """A reader of solutions."""
+    return TextReader(self)
 
   def _parameter(self, text: str) -> Parameter:
     found = self.parameter(text)
@@ -134,11 +183,13 @@ class Problem:
     """Whether the problem has this parameter: an edge of its, or an item of its
     with a level that it reaches."""
     return p in self.definitions or (
-        p[0] in self.items and self._categories.get(p[1], 1 << 30)
-        <= self._deepest)
+        self.abstract and p[0] in self.items
+        and self._categories.get(p[1], 1 << 30) <= self._deepest)
 
   def totals(self) -> list[Parameter]:
     """Every abstract parameter: an item with each level below it."""
+    if not self.abstract:
+      return []
     return [(item, category) for item in sorted(self.items)
             for category, i in self._categories.items()
             if max(self._levels[item]) < i <= self._deepest]
@@ -175,10 +226,10 @@ class Problem:
     return max(1, terms - 1)
 
   def constants(self, p: Parameter) -> list[int]:
-    """The constants in the parameter's rule."""
+    """The constants in the parameter's rule, ascending."""
     if p in self.definitions:
-      constant = self.definitions[p].constant
-      return [] if constant is None else [constant]
+      d = self.definitions[p]
+      return sorted(c for c in (d.constant, d.second) if c is not None)
     return [] if self.children.get(p[0]) else [0]
 
   def rule(self, p: Parameter) -> dict:
@@ -191,7 +242,8 @@ class Problem:
       if pairs:
         return {tuple(sorted(ab)): 1 for ab in zip(sources, pairs)}
       return {(q,): 1 for q in sources}
-    d, out = self.definitions[p], {}
+    d = self.definitions[p]
+    out = {} if d.second is None else _plus({}, {(): d.second}, m)
     for i, q in enumerate(d.sources):
       out = _plus(out, {(q,): -1 if d.minus and i else 1}, m)
     if d.constant is None:
@@ -208,114 +260,154 @@ class Problem:
           math.prod(map(self.value, monomial), start=coefficient)
           for monomial, coefficient in self.rule(p).items()) % self.modulus
     if self._values[p] is None:
-      raise BadInput(f'{_name(p)} depends on itself')
+      raise BadInput(f'{self.name(p)} depends on itself')
     return self._values[p]
 
 
-class _SolutionError(Exception):
+class SolutionError(Exception):
   """The first error of a solution."""
 
 
-class _Reader:
-  """The state of parsing a solution. Each variable (letter) has a value, a
-  polynomial and sources."""
+class Reader:
+  """The state of parsing a solution, in any rendering. Each symbol (a letter,
+  in the compact rendering a parameter) has a meaning: a value, a polynomial and
+  sources.
+
+  Attributes:
+    letters: the symbols so far.
+    defined: parameters, in the order of the solution.
+    operations: of the sentences so far.
+  """
+
+  symbol = 'letter '  # what stands before a symbol in reasons
 
   def __init__(self, problem: Problem):
     self.problem, self.m = problem, problem.modulus
-    self.letters, self.defined, self.operations = {}, [], 0
+    self.letters: dict[str, tuple] = {}
+    self.defined: list[Parameter] = []
+    self.operations = 0
 
-  def sentence(self, text: str):
+  def sentence(self, text: str) -> None:
+    """Reads a sentence that is not an error with BACK. Raises
+    SolutionError."""
+    raise NotImplementedError
+
+  def begin(self, name: str) -> Parameter:
+    """The parameter that a sentence defines."""
+    p = self.problem.parameter(name)
+    if p is None or not self.problem.has(p):
+      raise SolutionError(f'{name} is not in the problem')
+    if p in self.defined:
+      raise SolutionError(f'{name} is defined twice')
+    return p
+
+  def finish(self, p: Parameter, meaning: tuple, constants: list, steps: int
+             ) -> tuple[int, dict, set]:
+    """The meaning of p after its sentence of so many operations. Raises unless
+    its sources, constants and rule are p's."""
+    value, rule, found = meaning
+    problem, wanted = self.problem, set(self.problem.sources(p))
+    if found != wanted:
+      raise SolutionError(f'{problem.name(p)} is computed from '
+                          f'{problem.names(found)}, wanted '
+                          f'{problem.names(wanted)}')
+    if sorted(constants) != problem.constants(p):
+      raise SolutionError(f'{problem.name(p)} is computed with constants '
+                          f'{constants}, wanted {problem.constants(p)}')
+    if rule != problem.rule(p):
+      raise SolutionError(f'{problem.name(p)} is computed from the right '
+                          'parameters by another rule')
+    self.defined.append(p)
+    self.operations += steps
+    return value, {(p,): 1}, {p}
+
+  def operand(self, symbol: str, number: str, constants: list) -> tuple:
+    """The meaning of an operand that is written with its value."""
+    meaning = self.atom(symbol, constants)
+    if meaning[0] != int(number):
+      raise SolutionError(f'{symbol} is written as {number}, wanted '
+                          f'{meaning[0]}')
+    return meaning
+
+  def combine(self, sign: str, left: tuple, right: tuple) -> tuple:
+    """The meaning of one operation."""
+    (x, a, of_a), (y, b, of_b) = left, right
+    if sign == '*':
+      return x * y % self.m, _times(a, b, self.m), of_a | of_b
+    plus = 1 if sign == '+' else -1
+    return ((x + plus * y) % self.m,
+            _plus(a, {k: plus * v for k, v in b.items()}, self.m), of_a | of_b)
+
+  def result(self, number: str, meaning: tuple, text: str) -> None:
+    """Raises unless the number is the value."""
+    if int(number) != meaning[0]:
+      raise SolutionError(f'{text}: wanted {meaning[0]} modulo {self.m}')
+
+  def atom(self, symbol: str, constants: list) -> tuple[int, dict, set]:
+    """The meaning of a number, which is added to the constants, or a symbol."""
+    if symbol.isdigit():
+      constants.append(int(symbol))
+      return int(symbol), _plus({}, {(): int(symbol)}, self.m), set()
+    if symbol not in self.letters:
+      raise SolutionError(f'{self.symbol}{symbol} is used before it is defined')
+    return self.letters[symbol]
+
+  def no_leading_zero(self, text: str) -> None:
+    """Raises for a number like 07."""
+    if zero := _ZERO.search(text):
+      raise SolutionError(f'number {zero[0]} begins with 0')
+
+
+class TextReader(Reader):
+  """Reads solutions in words."""
+
+  def sentence(self, text: str) -> None:
     head, *clauses = text.split('; ')
     match = _HEAD.fullmatch(head)
     if not match or not clauses or not clauses[-1].startswith('so '):
-      raise _SolutionError(f'cannot read the sentence {text!r}')
-    p, letter = self.problem.parameter(match[1]), match[2]
-    if p is None or not self.problem.has(p):
-      raise _SolutionError(f'{match[1]} is not in the problem')
-    if p in self.defined:
-      raise _SolutionError(f'{match[1]} is defined twice')
+      raise SolutionError(f'cannot read the sentence {text!r}')
+    p, letter = self.begin(match[1]), match[2]
     constants, unused = [], set()
     for i, clause in enumerate(clauses):
       last = i == len(clauses) - 1
       name, meaning = self.clause(clause.removeprefix('so ') if last
                                   else clause, constants)
       if last and name != letter:
-        raise _SolutionError(f'{match[1]} is named {letter}, then {name}')
+        raise SolutionError(f'{match[1]} is named {letter}, then {name}')
       if (not last and name == letter) or name in self.letters:
-        raise _SolutionError(f'letter {name} is defined twice')
+        raise SolutionError(f'letter {name} is defined twice')
       # Of 'v = a + b = 3 + 4 = 7', the part 'a + b'.
       unused.difference_update(_ATOM.findall(clause.split(' = ')[1]))
       if not last:
         unused.add(name)
       elif unused:
-        raise _SolutionError(f'letter {min(unused)} is not used')
+        raise SolutionError(f'letter {min(unused)} is not used')
       else:
-        self.same(p, meaning, constants)
-        meaning = meaning[0], {(p,): 1}, {p}
+        meaning = self.finish(p, meaning, constants, len(clauses))
       self.letters[name] = meaning
-    self.defined.append(p)
-    self.operations += len(clauses)
 
   def clause(self, text: str, constants: list) -> tuple[str, tuple]:
     """(letter, (value, polynomial, sources)) of 'v = a + b = 3 + 4 = 7',
     'v = a = 3' or 'v = 3'. Appends to the constants."""
-    if zero := _ZERO.search(text):
-      raise _SolutionError(f'number {zero[0]} begins with 0')
+    self.no_leading_zero(text)
     name, *parts = text.split(' = ')
     if not re.fullmatch('[A-Za-z]', name) or not parts or (
         not re.fullmatch('[0-9]+', parts[-1])):
-      raise _SolutionError(f'cannot read {text!r}')
+      raise SolutionError(f'cannot read {text!r}')
     if len(parts) == 1 or (
         len(parts) == 2 and re.fullmatch('[A-Za-z]', parts[0])):
-      value, rule, sources = self.atom(parts[0], constants)
+      meaning = self.atom(parts[0], constants)
     else:
       symbols = _BINARY.fullmatch(parts[0])
       numbers = len(parts) == 3 and _NUMBERS.fullmatch(parts[1])
       if not symbols or not numbers:
-        raise _SolutionError(f'cannot read {text!r}')
+        raise SolutionError(f'cannot read {text!r}')
       if symbols[2] != numbers[2]:
-        raise _SolutionError(f'{parts[0]} is written as {parts[1]}')
-      sides = []
-      for symbol, number in ((symbols[1], numbers[1]), (symbols[3],
-                                                        numbers[3])):
-        side = self.atom(symbol, constants)
-        if side[0] != int(number):
-          raise _SolutionError(f'{symbol} is written as {number}, wanted '
-                               f'{side[0]}')
-        sides.append(side)
-      (x, a, of_a), (y, b, of_b) = sides
-      sources = of_a | of_b
-      if symbols[2] == '*':
-        value, rule = x * y % self.m, _times(a, b, self.m)
-      else:
-        sign = 1 if symbols[2] == '+' else -1
-        value = (x + sign * y) % self.m
-        rule = _plus(a, {k: sign * v for k, v in b.items()}, self.m)
-    if int(parts[-1]) != value:
-      raise _SolutionError(f'{text}: wanted {value} modulo {self.m}')
-    return name, (value, rule, sources)
-
-  def atom(self, symbol: str, constants: list) -> tuple[int, dict, set]:
-    if symbol.isdigit():
-      constants.append(int(symbol))
-      return int(symbol), _plus({}, {(): int(symbol)}, self.m), set()
-    if symbol not in self.letters:
-      raise _SolutionError(f'letter {symbol} is used before it is defined')
-    return self.letters[symbol]
-
-  def same(self, p: Parameter, meaning: tuple, constants: list):
-    """Raises unless a definition's sources, constants and rule are p's."""
-    _, rule, found = meaning
-    wanted = set(self.problem.sources(p))
-    if found != wanted:
-      raise _SolutionError(f'{_name(p)} is computed from {_names(found)}, '
-                           f'wanted {_names(wanted)}')
-    if sorted(constants) != self.problem.constants(p):
-      raise _SolutionError(f'{_name(p)} is computed with constants '
-                           f'{constants}, wanted {self.problem.constants(p)}')
-    if rule != self.problem.rule(p):
-      raise _SolutionError(f'{_name(p)} is computed from the right parameters '
-                           'by another rule')
+        raise SolutionError(f'{parts[0]} is written as {parts[1]}')
+      meaning = self.combine(symbols[2], *(
+          self.operand(symbols[i], numbers[i], constants) for i in (1, 3)))
+    self.result(parts[-1], meaning, text)
+    return name, meaning
 
 
 def check(problem: str | Problem, solution: str, hierarchy: Hierarchy = (),
@@ -334,27 +426,27 @@ def check(problem: str | Problem, solution: str, hierarchy: Hierarchy = (),
   if isinstance(problem, str):
     problem = Problem(problem, hierarchy, modulus)
   truth = problem.value(problem.query)
-  reader, retries, reason = _Reader(problem), 0, 'ok'
+  reader, retries, reason = problem.reader(), 0, 'ok'
   *sentences, rest = solution.split('.')
   try:
     for text in sentences:
-      if back := _BACK.fullmatch(text.strip()):
-        if problem.parameter(back[1]) is None:
-          raise _SolutionError(
-              f'{back[1]}, defined as BACK, is no parameter')
+      back = problem.back(text.strip())
+      if back is not None:
+        if problem.parameter(back) is None:
+          raise SolutionError(f'{back}, defined as BACK, is no parameter')
         retries += 1
       else:
         reader.sentence(text.strip())
     if rest.strip():
-      raise _SolutionError(f'{rest.strip()!r} has no full stop')
+      raise SolutionError(f'{rest.strip()!r} has no full stop')
     if not reader.defined or reader.defined[-1] != problem.query:
-      last = _name(reader.defined[-1]) if reader.defined else 'nothing'
-      raise _SolutionError(f'{last} is defined last, wanted '
-                           f'{_name(problem.query)}')
-  except _SolutionError as e:
+      last = problem.name(reader.defined[-1]) if reader.defined else 'nothing'
+      raise SolutionError(f'{last} is defined last, wanted '
+                          f'{problem.name(problem.query)}')
+  except SolutionError as e:
     reason = str(e)
   needed = problem.needed()
-  number = re.search(r'= ([0-9]+)\.?\s*$', solution)
+  number = problem.answer_pattern.search(solution)
   return SolutionCheck(
       reason == 'ok', reason, bool(number) and int(number[1]) == truth,
       retries, reader.operations, len(reader.defined),
@@ -376,10 +468,3 @@ def _times(a: dict, b: dict, m: int) -> dict:
       out = _plus(out, {tuple(sorted(k + l)): v * w}, m)
   return out
 
-
-def _name(p: Parameter) -> str:
-  return f"{p[0]}'s {p[1]}"
-
-
-def _names(found: set) -> str:
-  return ', '.join(sorted(map(_name, found))) or 'nothing'

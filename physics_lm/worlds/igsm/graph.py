@@ -15,6 +15,7 @@ import math
 import numpy as np
 
 CONST = -1  # operand: the parameter's random constant (0 if it has none)
+SECOND = -1000  # operand: its second one, of a rule without sources
 
 
 class Draws:
@@ -75,14 +76,17 @@ class Graph:
     sources: parameter -> the parameters that its definition names, in order;
       filled in for instance parameters as they are drawn.
     constant: instance parameter -> how its definition uses a random constant:
-      'only', 'more' (than), 'times' (as much as) or '' (not at all).
+      'only', 'more' (than), 'times' (as much as) or '' (not at all). 'more' and
+      'times' without sources take two constants.
+    abstract: whether it has abstract parameters; else they do not count.
     minus: instance parameters defined as a difference.
     order: necessary parameters, sources first, the query last.
     extra: unnecessary instance parameters, sources first.
   """
 
-  def __init__(self, sizes: list[int], edges: list[tuple[int, int]]):
-    self.depth = len(sizes)
+  def __init__(self, sizes: list[int], edges: list[tuple[int, int]],
+               abstract: bool = True):
+    self.depth, self.abstract = len(sizes), abstract
     self.level = [i for i, n in enumerate(sizes) for _ in range(n)]
     self.ends = sorted(edges)
     self.children = [[] for _ in self.level]
@@ -106,6 +110,8 @@ class Graph:
   def abstracts(self) -> list[list[int]]:
     """All abstract parameters by the number of levels down, fewest first."""
     e, d = len(self.ends), self.depth
+    if not self.abstract:
+      return []
     return [[e + v * d + k + gap for v, k in enumerate(self.level)
              if k + gap < d] for gap in range(1, d)]
 
@@ -135,8 +141,8 @@ class Graph:
 
   def steps(self, p: int) -> list[tuple]:
     """Binary operations (sign, left, right) that compute a parameter; its value
-    is the result of the last one. An operand is a parameter, CONST, or -2 - i
-    for the result of step i; a single operand has the sign '='."""
+    is the result of the last one. An operand is a parameter, CONST, SECOND
+    or -2 - i for the result of step i; a single operand has the sign '='."""
     sources, kind = self.sources[p], self.constant.get(p, '')
     products = p >= len(self.ends) and sources and sources[-1] >= len(self.ends)
     steps, total = [], None
@@ -151,7 +157,8 @@ class Graph:
         q = -1 - len(steps)
       total = q
     if kind in ('more', 'times'):
-      steps.append(('*' if kind == 'times' else '+', CONST, total))
+      steps.append(('*' if kind == 'times' else '+', CONST,
+                    SECOND if total is None else total))
     return steps or [('=', CONST if total is None else total, None)]
 
   def op(self, p: int) -> int:

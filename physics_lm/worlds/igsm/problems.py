@@ -1,14 +1,23 @@
 """iGSM: grade-school arithmetic over a hierarchy of things, step by step.
 
+  >>> from configs import default
+  >>> w = default.igsm()
+  >>> w.parameters, w.rendering = 'instance', 'compact'
+  >>> w.max_op, w.max_edge = 2, 3
+  >>> w.hierarchies, w.subcategories, w.modulus = 'syllables', 1, 5
+  >>> make(w, 0).example('train', 0).text
+  ' Mo + 1 4 Do + 4 1 Zu + 2 Mo ? Zu : Mo + 1 1 4 4 0. Zu + 2 2 Mo 0 2.'
+
 Distribution (Physics of Language Models, Part 2.1, section 2, appendix D; its
 released generator where the two differ): a target op is the smaller of two
-uniforms on min_op .. max_op; graphs are drawn (sampling.py) until one has
-exactly that op and a solution template in the split's bins; one of the
-hierarchies provides consecutive levels, and one sub-category of each level
-provides the names; constants are uniform on 0 .. m-1, factors on 1 .. m-1; the
-sentences are shuffled. `med` is max_op 15, max_edge 20; `hard` is 21, 28. The
-solution is the shortest one, in the order of the graph, or ('redundant') a
-random topological order of all parameters up to the query.
+uniforms on min_op .. max_op (`op_law='uniform'`: one uniform); graphs are drawn
+(sampling.py) until one has exactly that op and a solution template in the
+split's bins; one of the hierarchies provides consecutive levels, and one
+sub-category of each level provides the names; constants are uniform on 0 ..
+m-1, factors on 1 .. m-1; the sentences are shuffled. `med` is max_op 15,
+max_edge 20; `hard` is 21, 28. The solution is the shortest one, in the order of
+the graph, or ('redundant') a random topological order of all parameters up to
+the query.
 
 Splits: 'train' and 'test' by SHA-256 of the template modulo 23, below 17 and
 from 17 on (paper; the released code has 16). 'train_op20' and 'test_op20' fix
@@ -28,6 +37,17 @@ are fewer problems in retry data.
 Ours are the names (four hierarchies, five sub-categories of twenty names for
 each category) and the separation: no marks between problem, question and
 solution, which begin with different words, and no answer after the solution.
+`rendering` chooses one of two texts of the same problem, example by example:
+sentences (text.py) or symbols (compact.py), a token for each name, number and
+sign. A rendering and not a world of its own, because everything but the wording
+is the same: graphs, names, errors, splits, checker, probes and statistics; and
+because two renderings of one law can be compared. `parameters='instance'`
+draws other graphs (sampling.instances), in either rendering: one item's
+instance parameters only, from max(op, 2) up to max_edge of them, uniformly,
+each of two operands, so that op counts the necessary ones. What is then hard is
+to plan the order of the sentences. Few templates have few operations, so both
+kinds of split share those of fewer than `held_out_op`.
+
 Left out: milder shuffles, solutions with less detail, and retry data in other
 worlds (the biographies' CoT, a toy of boxes), because errors are made from this
 world's dependencies.
@@ -45,10 +65,11 @@ from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds.base import Example, mix_bits
+from physics_lm.worlds.igsm import checker, compact
 from physics_lm.worlds.igsm import graph as graphs
 from physics_lm.worlds.igsm import sampling as law
 from physics_lm.worlds.igsm import text as texts
-from physics_lm.worlds.igsm.checker import SolutionCheck, check
+from physics_lm.worlds.igsm.compact_checker import CompactProblem
 
 VERSION = 1
 SIZE = 1 << 40  # problems of a split, each drawn from its index
@@ -59,6 +80,9 @@ CHOICES = {
     'variable_names': ('random', 'alphabetical'),
     'retry_kind': ('retry', 'retry_weak', 'retry_miss'),
     'retry_mask': ('none', 'name', 'sentence'),
+    'rendering': ('text', 'compact'),
+    'op_law': ('min2', 'uniform'),
+    'parameters': ('both', 'instance'),
 }
 _SPLIT = re.compile(r'(train|test)(?:_op([0-9]+))?(_reask)?')
 
@@ -89,9 +113,14 @@ class IGSM:
     c, self.seed, self.modulus = config, seed, config.modulus
     _validate(c)
     self.ops = c.min_op, c.max_op
+    self.abstract = c.parameters == 'both'
+    self.compact = c.rendering == 'compact'
+    self.rendering = compact if self.compact else texts
+    self.op_law, self.held_out_op = c.op_law, c.held_out_op
     self.limits = law.Limits(
         c.max_edge, tuple(range(c.min_depth, c.max_depth + 1)),
-        tuple(range(c.min_width, c.max_width + 1)))
+        tuple(range(c.min_width, c.max_width + 1))) if self.abstract else (
+            law.Limits(c.max_edge, (2,), (c.max_edge,)))
     self.order, self.solution = c.order, c.solution
     self.variable_names = c.variable_names
     self.retry_kind, self.rate = c.retry_kind, c.retry_rate
@@ -101,10 +130,13 @@ class IGSM:
                                   c.subcategories, c.items_per_subcategory)
         for name in map(str.strip, c.hierarchies.split(','))}
     for name, levels in self.hierarchies.items():
-      _fits(name, levels, self.limits)
+      _fits(name, levels, self.limits,
+            'max_width' if self.abstract else 'max_edge')
     self.splits = ('train', 'test', f'test_op{c.max_op}',
                    f'test_op{c.max_op}_reask')
     self._graph(self._draws('reach', 0), c.max_op, range(texts.BINS))
+    if not self.abstract:  # of the fewest operations there are two templates
+      self._graph(self._draws('reach', 1), c.min_op, range(texts.TRAIN_BINS))
 
   def size(self, split: str) -> int:
     parse_split(split)
@@ -123,19 +155,23 @@ class IGSM:
     bins, op, reask = parse_split(split)
     draws = self._draws(split, index)
     g = self._graph(draws, op, bins)
-    law.unnecessary(draws, g)
+    if self.abstract:
+      law.unnecessary(draws, g)
+    else:
+      law.unnecessary_instances(draws, g)
     if reask:
       graphs.reask(draws, g)
     name = draws.pick(list(self.hierarchies))
     names = texts.Names(draws, g, self.hierarchies[name])
-    values = {p: 0 if not kind else draws.below(self.modulus)
-              if kind != 'times' else 1 + draws.below(self.modulus - 1)
-              for p, kind in g.constant.items()}
-    sentences = texts.problem(g, names, values, draws.sample(
+    values = {p: self._constants(draws, g, p) for p in g.constant}
+    form = self.rendering
+    sentences = form.problem(g, names, values, draws.sample(
         range(len(g.ends)), len(g.ends)))
-    question = texts.question(g, names, g.order[-1])
+    question = form.question(g, names, g.order[-1])
     pieces = [*sentences, *question] if self.order == 'pq' else [
         *question, *sentences]
+    if self.compact:
+      pieces.append(' :')
     start = len(pieces)
     order = g.order
     if self.solution == 'redundant':
@@ -147,11 +183,13 @@ class IGSM:
     for i, p in enumerate(order):
       for q in errors[i] if errors else ():
         at, retries = len(pieces), retries + 1
-        pieces += (' Define', *names.parameter(g, q), ' as', ' BACK', '.')
-        masked += {'none': (), 'name': range(at + 1, at + 4),
-                   'sentence': range(at, at + 5)}[self.mask]
-      texts.sentence(pieces, g, names, p, letters, known, values.get(p, 0),
-                     self.modulus)
+        wrong = form.parameter(names, g, q)
+        pieces += form.error(wrong)
+        first = at + (not self.compact)  # after 'Define'
+        masked += {'none': (), 'name': range(first, first + len(wrong)),
+                   'sentence': range(at, len(pieces) - 2)}[self.mask]
+      form.sentence(pieces, g, names, p, letters, known, values.get(p, (0,)),
+                    self.modulus)
     end = len(pieces) - 2
     return Example(
         tuple(pieces), (('answer', end),), tuple(range(start, len(pieces))),
@@ -159,6 +197,18 @@ class IGSM:
          'query': ''.join(names.parameter(g, g.order[-1])).strip(),
          'answer': known[order[-1]][1], 'parameters': len(g.order),
          'retries': retries}, tuple(masked))
+
+  def _constants(self, draws: graphs.Draws, g: graphs.Graph, p: int
+                 ) -> tuple[int, ...]:
+    """The random constants of an instance parameter."""
+    kind = g.constant[p]
+    if not kind:
+      return ()
+    first = draws.below(self.modulus) if kind != 'times' else (
+        1 + draws.below(self.modulus - 1))
+    if g.sources[p] or kind == 'only':
+      return (first,)
+    return first, draws.below(self.modulus)
 
   def _draws(self, stream: str, index: int) -> graphs.Draws:
     """The random choices of example `index` of a stream: a split, or a split
@@ -172,20 +222,38 @@ class IGSM:
     and a template in `bins`. Raises BadInput after ATTEMPTS graphs."""
     low, high = self.ops
     fixed = op is not None
-    op = op if fixed else _smaller_of_two(draws, low, high)
+    op = op if fixed else self._draw_op(draws, low, high)
     for _ in range(ATTEMPTS):
       # With a drawn op, the released generator draws another target s >= op in
       # every attempt, and accepts graphs that fall short of it by themselves.
       # Given s >= op, s has the law of the smaller of two uniforms from op on.
-      aim = op if fixed else _smaller_of_two(draws, op, high)
-      g = law.draw(draws, op, aim, self.limits)
-      if g and texts.template_bin(texts.template(g)) in bins:
+      if self.abstract:
+        aim = op if fixed else self._draw_op(draws, op, high)
+        g = law.draw(draws, op, aim, self.limits)
+      else:
+        g = self._instances(draws, op)
+      if g and (op < self.held_out_op or
+                texts.template_bin(texts.template(g)) in bins):
         return g
     where = f'template bins {bins[0]} to {bins[-1]} of {texts.BINS}'
     raise BadInput(
         f'op {op} is unreachable: no graph in {ATTEMPTS} draws with '
-        f'max_edge={self.limits.max_edge} and {where}; wanted another op, or '
-        'wider limits')
+        f'max_edge={self.limits.max_edge} and {where}; wanted another op, '
+        f'wider limits, or held_out_op above {op}')
+
+  def _instances(self, draws: graphs.Draws, op: int) -> graphs.Graph | None:
+    """A graph of instance parameters; None: more than max_edge would be
+    needed."""
+    least = max(op, 2)
+    more = self.limits.max_edge - least
+    return None if more < 0 else law.instances(
+        draws, op, least + draws.below(more + 1))
+
+  def _draw_op(self, draws: graphs.Draws, low: int, high: int) -> int:
+    """Operations of a problem, by `op_law`."""
+    first = draws.below(high - low + 1)
+    return low + (first if self.op_law == 'uniform' else
+                  min(first, draws.below(high - low + 1)))
 
   def _errors(self, split: str, index: int, g: graphs.Graph,
               order: list[int]) -> list[list[int]] | None:
@@ -206,9 +274,18 @@ class IGSM:
     return out
 
   def pieces(self):
-    yield from texts.WORDS
-    yield from (' ' + letter for letter in texts.LETTERS)
+    yield from self.rendering.WORDS
+    if not self.compact:
+      yield from (' ' + letter for letter in texts.LETTERS)
+    elif self.abstract:
+      most = max(2 * self.limits.widths[-1] - 1, law.OPERANDS - 1)
+      yield from (f' #{i}' for i in range(1, most))
     yield from (f' {number}' for number in range(self.modulus))
+    if self.compact and not self.abstract:
+      for levels in self.hierarchies.values():
+        yield from (' ' + name for _, groups in levels[1:] for group in groups
+                    for name in group)
+      return
     for levels in self.hierarchies.values():
       for category, groups in levels:
         yield from (' ' + name for group in groups for name in group)
@@ -223,15 +300,39 @@ class IGSM:
     """The text before the solution."""
     return ''.join(question.pieces[:question.loss[0]])
 
-  def check(self, question: Example, text: str) -> SolutionCheck:
+  def prompt_part(self, text: str) -> str:
+    """The prompt at the start of a problem's text with its solution."""
+    if self.compact:
+      problem, colon, _ = text.partition(' :')
+      return problem + colon
+    return text.partition(' Define')[0]
+
+  def problem(self, question: Example) -> checker.Problem:
+    """The problem, for the checker."""
+    kind = CompactProblem if self.compact else checker.Problem
+    return kind(self.prompt(question), self.hierarchy(question.meta['chain']),
+                self.modulus, self.abstract)
+
+  def check(self, question: Example, text: str) -> checker.SolutionCheck:
     """Checks any text as a solution of this problem (checker.py)."""
-    return check(self.prompt(question), text,
-                 self.hierarchy(question.meta['chain']), self.modulus)
+    return checker.check(self.problem(question), text)
 
+  @property
+  def question_size(self) -> int:
+    """Pieces of the question, with the mark before the solution."""
+    return 5 if not self.compact else 4 if self.abstract else 3
 
-def _smaller_of_two(draws: graphs.Draws, low: int, high: int) -> int:
-  """The smaller of two uniform integers in low .. high."""
-  return low + min(draws.below(high - low + 1), draws.below(high - low + 1))
+  @property
+  def error_size(self) -> int:
+    """Pieces of an error, up to its full stop."""
+    return 7 if not self.compact else 4 if self.abstract else 3
+
+  def name_pieces(self, p: checker.Parameter) -> tuple[str, ...]:
+    """The pieces of a parameter's name in a text."""
+    item, other = p
+    if not self.compact:
+      return f' {item}', "'s", f' {other}'
+    return (f' {item}', f' {other}') if self.abstract else (f' {other}',)
 
 
 def _validate(c: ConfigDict):
@@ -252,14 +353,21 @@ def _validate(c: ConfigDict):
   if c.max_op > len(texts.LETTERS):
     raise BadInput(f'max_op is {c.max_op}, wanted at most '
                    f'{len(texts.LETTERS)} (one letter for each operation)')
+  if c.parameters == 'instance':
+    if c.max_edge < max(c.max_op, 2):
+      raise BadInput(f'max_edge is {c.max_edge}, wanted at least '
+                     f'{max(c.max_op, 2)}: max_op, and 2')
+    return
   least = (c.max_depth - 1) * c.max_width
   if c.max_edge < least:
     raise BadInput(f'max_edge is {c.max_edge}, wanted at least {least} = '
                    '(max_depth - 1) * max_width')
 
 
-def _fits(name: str, levels: texts.Hierarchy, limits: law.Limits):
-  """Raises BadInput for a hierarchy with too few levels or names."""
+def _fits(name: str, levels: texts.Hierarchy, limits: law.Limits,
+          key: str):
+  """Raises BadInput for a hierarchy with too few levels or names. `key`: of
+  the config, that sets the largest number of names."""
   depth, width = limits.depths[-1], limits.widths[-1]
   if len(levels) < depth:
     raise BadInput(f'max_depth is {depth}, but hierarchy {name} has '
@@ -269,7 +377,7 @@ def _fits(name: str, levels: texts.Hierarchy, limits: law.Limits):
     if least < width:
       raise BadInput(
           f'level {category!r} of hierarchy {name} has a sub-category of '
-          f'{least} names, wanted at least max_width={width}')
+          f'{least} names, wanted at least {key}={width}')
 
 
 def make(config: ConfigDict, seed: int) -> IGSM:

@@ -243,6 +243,48 @@ def unnecessary(draws: Draws, g: Graph) -> None:
     grow()
 
 
+def two_operands(draws: Draws, g: Graph, p: int, pool: list[int]) -> None:
+  """Defines a parameter from two operands: the sources that it has, then, each
+  with probability 0.5, a constant or another one of the pool. A constant is
+  added or is a factor, two parameters are added or subtracted."""
+  have, constants = g.sources.get(p, []), 0
+  while len(have) + constants < 2:
+    rest = [q for q in pool if q not in have]
+    if rest and draws.uniform() < 0.5:
+      have.append(draws.pick(rest))
+    else:
+      constants += 1
+  g.sources[p] = draws.sample(have, len(have))
+  first = draws.uniform() < 0.5
+  g.constant[p] = '' if not constants else 'more' if first else 'times'
+  if not constants and not first:
+    g.minus.add(p)
+
+
+def instances(draws: Draws, op: int, count: int) -> Graph:
+  """The necessary part of a problem of `count` instance parameters of one item
+  and no abstract ones: `op` parameters of two operands, in the order of
+  DrawNecessary2."""
+  g = Graph([1, count], [(0, 1 + i) for i in range(count)], abstract=False)
+  necessary_order(draws, g, list(range(op)))
+  for i, p in enumerate(g.order):
+    two_operands(draws, g, p, g.order[:i])
+  return g
+
+
+def unnecessary_instances(draws: Draws, g: Graph) -> None:
+  """DrawUnnecessary for `instances`: every other parameter from those before it
+  or, with probability 0.5, from distractors alone."""
+  independent, pool = [], list(g.order)
+  for p in range(len(g.order), len(g.ends)):
+    alone = draws.uniform() < 0.5
+    two_operands(draws, g, p, independent if alone else pool)
+    g.extra.append(p)
+    pool.append(p)
+    if alone:
+      independent.append(p)
+
+
 def draw(draws: Draws, op: int, aim: int, limits: Limits) -> Graph | None:
   """One attempt at the necessary part of a problem of exactly `op` operations.
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from importlib import resources
 
 from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds.igsm.graph import CONST, Draws, Graph
+from physics_lm.worlds.igsm.graph import CONST, SECOND, Draws, Graph
 
 LETTERS = string.ascii_lowercase + string.ascii_uppercase
 BINS = 23  # of template hashes; of them TRAIN_BINS are for training (paper)
@@ -119,7 +119,7 @@ class Names:
             (self.levels if p >= len(g.ends) else self.items)[other])
 
 
-def problem(g: Graph, names: Names, values: dict[int, int],
+def problem(g: Graph, names: Names, values: dict[int, tuple[int, ...]],
             order: list[int]) -> list[str]:
   """Pieces of the problem's sentences, one for each instance parameter of
   `order`; `values` are the random constants."""
@@ -131,9 +131,11 @@ def problem(g: Graph, names: Names, values: dict[int, int],
     out.append(' equals')
     kind, sources = g.constant[p], g.sources[p]
     if kind:
-      out.append(f' {values[p]}')
+      out.append(f' {values[p][0]}')
       if kind != 'only':
         out.append(' more than' if kind == 'more' else ' times as much as')
+        if not sources:
+          out.append(f' {values[p][1]}')
     if len(sources) > 1:
       out.append(' the difference of' if p in g.minus else ' the sum of')
     for i, q in enumerate(sources):
@@ -153,7 +155,7 @@ def question(g: Graph, names: Names, query: int) -> list[str]:
 
 def sentence(out: list[str], g: Graph, names: Names, p: int,
              letters: Iterator[str], known: dict[int, tuple[str, int]],
-             constant: int, modulus: int) -> None:
+             constants: tuple[int, ...], modulus: int) -> None:
   """Appends the pieces of a solution sentence.
 
   Args:
@@ -163,7 +165,7 @@ def sentence(out: list[str], g: Graph, names: Names, p: int,
     p: the parameter that the sentence defines.
     letters: variable names; one is used for each step.
     known: {parameter: (piece of its letter, value)}; p is added.
-    constant: the constant of p's definition, 0 without one.
+    constants: those of p's definition, (0,) without one.
     modulus: of all arithmetic.
   """
   steps, own = g.steps(p), ' ' + next(letters)
@@ -173,17 +175,16 @@ def sentence(out: list[str], g: Graph, names: Names, p: int,
     last = i == len(steps) - 1
     letter = own if last else ' ' + next(letters)
     out += (' so', letter, ' =') if last else (letter, ' =')
-    left = _operand(a, known, done, constant)
+    left = _operand(a, known, done, constants)
     if sign == '=':
       value = left[1]
       if a != CONST:
         out += (left[0], ' =')
       out.append(f' {value}')
     else:
-      right = _operand(b, known, done, constant)
+      right = _operand(b, known, done, constants)
       x, y = left[1], right[1]
-      value = (x + y if sign == '+' else x * y if sign == '*' else
-               x - y) % modulus
+      value = result(sign, x, y, modulus)
       sign = f' {sign}'
       out += (left[0], sign, right[0], ' =', f' {x}', sign, f' {y}', ' =',
               f' {value}')
@@ -192,10 +193,28 @@ def sentence(out: list[str], g: Graph, names: Names, p: int,
   known[p] = own, value
 
 
-def _operand(a: int, known: dict, done: list, constant: int):
+def result(sign: str, x: int, y: int, modulus: int) -> int:
+  """The result of one operation."""
+  return (x + y if sign == '+' else x * y if sign == '*' else x - y) % modulus
+
+
+def _operand(a: int, known: dict, done: list, constants: tuple[int, ...]):
   if a >= 0:
     return known[a]
-  return (f' {constant}', constant) if a == CONST else done[-2 - a]
+  if a in (CONST, SECOND):
+    constant = constants[0 if a == CONST else 1]
+    return f' {constant}', constant
+  return done[-2 - a]
+
+
+def error(parameter: tuple[str, str, str]) -> tuple[str, ...]:
+  """Pieces of an error, which names a parameter."""
+  return ' Define', *parameter, ' as', ' BACK', '.'
+
+
+def parameter(names: Names, g: Graph, p: int) -> tuple[str, str, str]:
+  """The pieces of a parameter's name."""
+  return names.parameter(g, p)
 
 
 def template(g: Graph) -> str:
@@ -212,14 +231,20 @@ def template(g: Graph) -> str:
       last = i == len(steps) - 1
       here = own if last else next(letters)
       head = f' so {here}' if last else f' {here}'
-      a = letter[a] if a >= 0 else '0' if a == CONST else done[-2 - a]
+      a = _symbol(a, letter, done)
       if sign == '=':
         parts.append(f'{head} = {a} = 0' if a != '0' else f'{head} = 0')
       else:
-        b = letter[b] if b >= 0 else '0' if b == CONST else done[-2 - b]
+        b = _symbol(b, letter, done)
         parts.append(f'{head} = {a} {sign} {b} = 0 {sign} 0 = 0')
       done.append(here)
   return '.'.join(parts) + '.'
+
+
+def _symbol(a: int, letter: dict[int, str], done: list[str]) -> str:
+  if a >= 0:
+    return letter[a]
+  return '0' if a in (CONST, SECOND) else done[-2 - a]
 
 
 def template_bin(text: str) -> int:
