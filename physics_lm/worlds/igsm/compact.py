@@ -1,6 +1,6 @@
 """iGSM in symbols: one piece for each name, number or sign.
 
-The same functions as in text.py, for the other rendering of a graph. In a
+COMPACT is the other rendering of a graph beside text.TEXT. In a
 problem without abstract parameters a parameter is the name of its lower item,
 `A`, because they all belong to one item; else it is two names, `X A`.
 
@@ -20,24 +20,24 @@ problem without abstract parameters a parameter is the name of its lower item,
 from collections.abc import Iterator
 
 from physics_lm.worlds.igsm.graph import CONST, SECOND, Graph
-from physics_lm.worlds.igsm.text import Names, result
+from physics_lm.worlds.igsm.text import Names, Rendering, result
 
 WORDS = (' ?', ' :', ' =', ' +', ' -', ' *', ' BACK', '.')
 SIGNS = {'more': ' +', 'times': ' *'}  # of a constant
 
 
-def parameter(names: Names, g: Graph, p: int) -> tuple[str, ...]:
+def compact_parameter(names: Names, g: Graph, p: int) -> tuple[str, ...]:
   """The pieces of a parameter's name."""
   item, _, other = names.parameter(g, p)
   return (item, other) if g.abstract else (other,)
 
 
-def problem(g: Graph, names: Names, values: dict[int, tuple[int, ...]],
+def compact_problem(g: Graph, names: Names, values: dict[int, tuple[int, ...]],
             order: list[int]) -> list[str]:
-  """Pieces of the problem: text.problem in symbols."""
+  """Pieces of the problem: text.text_problem in symbols."""
   out = []
   for p in order:
-    out += parameter(names, g, p)
+    out += compact_parameter(names, g, p)
     kind, sources = g.constant[p], g.sources[p]
     constants = [f' {c}' for c in values[p]] if kind else []
     if kind in SIGNS:
@@ -46,26 +46,26 @@ def problem(g: Graph, names: Names, values: dict[int, tuple[int, ...]],
       out += (' =', *constants)
     out += [' -' if p in g.minus else ' +'] * (len(sources) - 1)
     for q in sources:
-      out += parameter(names, g, q)
+      out += compact_parameter(names, g, q)
   return out
 
 
-def question(g: Graph, names: Names, query: int) -> list[str]:
+def compact_question(g: Graph, names: Names, query: int) -> list[str]:
   """Pieces of the question about parameter `query`."""
-  return [' ?', *parameter(names, g, query)]
+  return [' ?', *compact_parameter(names, g, query)]
 
 
-def error(name: tuple[str, ...]) -> tuple[str, ...]:
+def compact_error(name: tuple[str, ...]) -> tuple[str, ...]:
   """Pieces of an error, which names a parameter."""
   return *name, ' BACK', '.'
 
 
-def sentence(out: list[str], g: Graph, names: Names, p: int,
+def compact_sentence(out: list[str], g: Graph, names: Names, p: int,
              letters: Iterator[str], known: dict[int, tuple[str, int]],
              constants: tuple[int, ...], modulus: int) -> None:
-  """Appends the pieces of a solution sentence: text.sentence in symbols.
+  """Appends the pieces of a solution sentence: text.text_sentence in symbols.
   Quantities are called by their names, so that `letters` are not used."""
-  name = parameter(names, g, p)
+  name = compact_parameter(names, g, p)
   out += name
   done = []
   for sign, a, b in g.steps(p):
@@ -86,8 +86,12 @@ def _operand(a: int, g: Graph, names: Names, known: dict, done: list,
              constants: tuple[int, ...]) -> tuple[tuple[str, ...], int]:
   """(pieces, value) of an operand of Graph.steps."""
   if a >= 0:
-    return parameter(names, g, a), known[a][1]
+    return compact_parameter(names, g, a), known[a][1]
   if a in (CONST, SECOND):
     constant = constants[0 if a == CONST else 1]
     return (f' {constant}',), constant
   return (f' #{-1 - a}',), done[-2 - a]
+
+
+COMPACT = Rendering(WORDS, compact_parameter, compact_problem, compact_question,
+                    compact_error, compact_sentence)

@@ -65,10 +65,11 @@ from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds.base import Example, mix_bits
-from physics_lm.worlds.igsm import checker, compact
+from physics_lm.worlds.igsm import checker
 from physics_lm.worlds.igsm import graph as graphs
 from physics_lm.worlds.igsm import sampling as law
 from physics_lm.worlds.igsm import text as texts
+from physics_lm.worlds.igsm.compact import COMPACT
 from physics_lm.worlds.igsm.compact_checker import CompactProblem
 
 VERSION = 1
@@ -115,7 +116,7 @@ class IGSM:
     self.ops = c.min_op, c.max_op
     self.abstract = c.parameters == 'both'
     self.compact = c.rendering == 'compact'
-    self.rendering = compact if self.compact else texts
+    self.rendering = COMPACT if self.compact else texts.TEXT
     self.op_law, self.held_out_op = c.op_law, c.held_out_op
     self.limits = law.Limits(
         c.max_edge, tuple(range(c.min_depth, c.max_depth + 1)),
@@ -274,7 +275,7 @@ class IGSM:
     return out
 
   def pieces(self):
-    yield from self.rendering.WORDS
+    yield from self.rendering.words
     if not self.compact:
       yield from (' ' + letter for letter in texts.LETTERS)
     elif self.abstract:

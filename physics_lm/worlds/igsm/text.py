@@ -9,8 +9,9 @@ names.
 import functools
 import hashlib
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import resources
+from typing import NamedTuple
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds.igsm.graph import CONST, SECOND, Draws, Graph
@@ -119,7 +120,7 @@ class Names:
             (self.levels if p >= len(g.ends) else self.items)[other])
 
 
-def problem(g: Graph, names: Names, values: dict[int, tuple[int, ...]],
+def text_problem(g: Graph, names: Names, values: dict[int, tuple[int, ...]],
             order: list[int]) -> list[str]:
   """Pieces of the problem's sentences, one for each instance parameter of
   `order`; `values` are the random constants."""
@@ -147,13 +148,13 @@ def problem(g: Graph, names: Names, values: dict[int, tuple[int, ...]],
   return out
 
 
-def question(g: Graph, names: Names, query: int) -> list[str]:
+def text_question(g: Graph, names: Names, query: int) -> list[str]:
   """Pieces of the question about parameter `query`."""
   item, _, other = names.parameter(g, query)
   return [' How many', other, ' does', item, ' have?']
 
 
-def sentence(out: list[str], g: Graph, names: Names, p: int,
+def text_sentence(out: list[str], g: Graph, names: Names, p: int,
              letters: Iterator[str], known: dict[int, tuple[str, int]],
              constants: tuple[int, ...], modulus: int) -> None:
   """Appends the pieces of a solution sentence.
@@ -207,14 +208,38 @@ def _operand(a: int, known: dict, done: list, constants: tuple[int, ...]):
   return done[-2 - a]
 
 
-def error(parameter: tuple[str, str, str]) -> tuple[str, ...]:
+def text_error(parameter: tuple[str, str, str]) -> tuple[str, ...]:
   """Pieces of an error, which names a parameter."""
   return ' Define', *parameter, ' as', ' BACK', '.'
 
 
-def parameter(names: Names, g: Graph, p: int) -> tuple[str, str, str]:
+def text_parameter(names: Names, g: Graph, p: int) -> tuple[str, str, str]:
   """The pieces of a parameter's name."""
   return names.parameter(g, p)
+
+
+class Rendering(NamedTuple):
+  """How a graph becomes text: text_problem and the others, for TEXT.
+
+  Attributes:
+    words: pieces besides names, letters and numbers.
+    parameter: pieces of a parameter's name.
+    problem: pieces of the problem.
+    question: pieces of the question.
+    error: pieces of a sentence with BACK.
+    sentence: appends a sentence of the solution.
+  """
+
+  words: tuple[str, ...]
+  parameter: Callable
+  problem: Callable
+  question: Callable
+  error: Callable
+  sentence: Callable
+
+
+TEXT = Rendering(WORDS, text_parameter, text_problem, text_question, text_error,
+                 text_sentence)
 
 
 def template(g: Graph) -> str:
