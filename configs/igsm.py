@@ -94,7 +94,7 @@ def compact(c: ConfigDict):
   w.hierarchies, w.subcategories = 'syllables', 1
   w.items_per_subcategory = 24
   c.data.tasks.train.loss = 'answers'
-  c.data.seq_len, c.data.batch_size, c.steps = 128, 12, 4800
+  c.data.seq_len, c.data.batch_size, c.steps = 128, 12, 5500
   m.depth, m.width, m.heads, m.mlp = 4, 128, 4, 'relu'
   m.norm, m.qk_norm, m.bias = 'rmsnorm', True, False
   m.rope_fraction, m.rope_theta = 1.0, 100.0
@@ -102,4 +102,4 @@ def compact(c: ConfigDict):
   for e in c.evals.values():
     if 'splits' in e:  # each op of its own, the last one never trained
       e.splits, e.max_new_tokens = COMPACT_SPLITS, COMPACT_NEW_TOKENS
-  c.log.every, c.checkpoint.every = 200, 2400
+  c.log.every, c.checkpoint.every = 250, 2750
