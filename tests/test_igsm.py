@@ -143,6 +143,7 @@ def parsed(w, e):
   problem = w.problem(e)
 
   def short(p):
+    p = tuple(name.replace(' ', '_') for name in p)
     return p if w.abstract else p[1]
 
   definitions = {short(p): d._replace(sources=tuple(map(short, d.sources)))

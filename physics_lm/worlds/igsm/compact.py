@@ -2,7 +2,8 @@
 
 COMPACT is the other rendering of a graph beside text.TEXT. In a
 problem without abstract parameters a parameter is the name of its lower item,
-`A`, because they all belong to one item; else it is two names, `X A`.
+`A`, because they all belong to one item; else it is two names, `X A`. A name of
+several words is written as one, `Steel_Chest`.
 
   problem    A + 3 B           A is 3 + B; also `A * 3 B`, `A - B C`, `A + 3 1`,
                                `A = 3`, `A = B`. Signs take the two operands
@@ -20,10 +21,22 @@ problem without abstract parameters a parameter is the name of its lower item,
 from collections.abc import Iterator
 
 from physics_lm.worlds.igsm.graph import CONST, SECOND, Graph
-from physics_lm.worlds.igsm.text import Names, Rendering, result
+from physics_lm.worlds.igsm.text import (
+  Hierarchy,
+  Names,
+  Rendering,
+  result,
+)
 
 WORDS = (' ?', ' :', ' =', ' +', ' -', ' *', ' BACK', '.')
 SIGNS = {'more': ' +', 'times': ' *'}  # of a constant
+
+
+def one_word(levels: Hierarchy) -> Hierarchy:
+  """The hierarchy with every name written as one word."""
+  return tuple((category.replace(' ', '_'), tuple(
+      tuple(name.replace(' ', '_') for name in group) for group in groups))
+               for category, groups in levels)
 
 
 def compact_parameter(names: Names, g: Graph, p: int) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ A problem becomes the same definitions as in words, and a solution is judged by
 the same rules, with the same reasons (checker.Reader): only reading differs.
 """
 
-import functools
 import re
 
 from physics_lm.errors import BadInput
@@ -13,14 +12,6 @@ from physics_lm.worlds.igsm.checker import Parameter, SolutionError
 
 _SIGNS = '=+-*'
 _KINDS = {'+': 'more than', '*': 'times as much as'}
-
-
-@functools.cache
-def _pattern(names: tuple[str, ...]) -> re.Pattern:
-  """Matches the next token: a name, which may have spaces, or what stands up
-  to the next space."""
-  longest_first = sorted(map(re.escape, names), key=len, reverse=True)
-  return re.compile(rf'\s*((?:{"|".join(longest_first)})(?=\s|$)|\S+)')
 
 
 class CompactProblem(checker.Problem):
@@ -35,14 +26,11 @@ class CompactProblem(checker.Problem):
       names = [name for _, items in hierarchy[1:] for name in items]
       hierarchy = [('', ['']), (hierarchy[-1][0], names)]
     self._size = 2 if abstract else 1  # names of a parameter
-    self._pattern = _pattern(tuple(
-        name for category, items in hierarchy for name in (category, *items)
-        if name))
     super().__init__(text, hierarchy, modulus, abstract)
 
   def tokens(self, text: str) -> list[str]:
     """The names, numbers and signs of a text."""
-    return self._pattern.findall(text.strip())
+    return text.split()
 
   def take_name(self, tokens: list[str]) -> str:
     """Removes the first tokens: the name of a parameter."""

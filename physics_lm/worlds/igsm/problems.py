@@ -69,7 +69,7 @@ from physics_lm.worlds.igsm import checker
 from physics_lm.worlds.igsm import graph as graphs
 from physics_lm.worlds.igsm import sampling as law
 from physics_lm.worlds.igsm import text as texts
-from physics_lm.worlds.igsm.compact import COMPACT
+from physics_lm.worlds.igsm.compact import COMPACT, one_word
 from physics_lm.worlds.igsm.compact_checker import CompactProblem
 
 VERSION = 1
@@ -130,6 +130,8 @@ class IGSM:
         name: texts.cut_hierarchy(texts.load_hierarchy(name), name,
                                   c.subcategories, c.items_per_subcategory)
         for name in map(str.strip, c.hierarchies.split(','))}
+    if self.compact:
+      self.hierarchies = {k: one_word(v) for k, v in self.hierarchies.items()}
     for name, levels in self.hierarchies.items():
       _fits(name, levels, self.limits,
             'max_width' if self.abstract else 'max_edge')
