@@ -168,7 +168,7 @@ def twice(text, problem, rng):
 def wrong_query(text, problem, rng):
   """Right steps, but another parameter at the end."""
   for p, d in problem.definitions.items():
-    if not d.sources and p not in problem.needed():
+    if not d.sources and d.second is None and p not in problem.needed():
       free = next(x for x in 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTU'
                   if f' {x} =' not in text)
       name = f"{p[0]}'s {p[1]}"
