@@ -84,10 +84,12 @@ def compact_run(people: int, exposures: int, width: int, variant: str) -> dict:
   useful = 1 - junk
   tagged_junk = useful * tagged * (1 - precision) / precision
   c = biod.compact_run(people, exposures, width)
-  steps = round(people * exposures / useful / c['data.batch_size'])
+  batch = max(c['data.batch_size'], 32 if junk else 0)  # few are useful
+  steps = round(people * exposures / useful / batch)
   own = {k: v for k, v in c.items() if not k.startswith(('worlds', 'evals'))}
   return own | {
-      'data.seq_len': 13, 'steps': steps, 'optim.warmup_steps': steps // 50,
+      'data.seq_len': 13, 'data.batch_size': batch, 'steps': steps,
+      'optim.warmup_steps': steps // 50,
       'worlds.useful.people': people, 'worlds.junk.person_offset': people,
       'worlds.junk.people': people // REPETITIVE if variant == 'repetitive'
                             else NAMES - people,
