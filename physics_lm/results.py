@@ -7,7 +7,8 @@ table, figure and claims of an experiment are functions of them alone.
 
 Some older records summarise several seeds of which only mean and standard
 deviation were kept: their rows have 'std', and they have `n_seeds` instead of
-a seed and None as `id`.
+a seed and None as `id`. `earlier_design` marks runs that today's experiment no
+longer has; its table still reads them, until there are new ones.
 """
 
 import json

@@ -171,7 +171,7 @@ def test_only_sharding_names_mesh_axes():
 
 
 @pytest.mark.parametrize('module,arguments,text', [
-    ('launch', ['experiments/knowledge_extraction.py', '--list'], '36 runs'),
+    ('launch', ['experiments/knowledge_extraction.py', '--list'], '60 runs'),
     ('report', ['experiments/knowledge_extraction.py', '--scale=smoke',
                 '--runs-dir=/nonexistent'], 'are not done')])
 def test_commands_load_no_accelerator(module, arguments, text):
