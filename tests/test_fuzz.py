@@ -1,0 +1,327 @@
+"""What reads input, on input that is nearly right or none at all: it works, or
+raises BadInput. FUZZ_EXAMPLES=5000 tries more of each kind than `make test`."""
+
+import gzip
+import io
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from physics_lm import loss_band, results, run_dir, sweep
+from physics_lm.config import (
+  flat_keys,
+  override,
+  parse_config,
+  plain_config,
+  typed_value,
+)
+from physics_lm.configs import default, grammar, igsm
+from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
+from physics_lm.model.config import model_config
+from physics_lm.scaling import __main__ as scaling_main
+from physics_lm.scaling import run_table, tables
+from physics_lm.worlds import base, text_files
+from physics_lm.worlds.igsm import checker
+
+EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))
+fuzz = settings(
+    max_examples=EXAMPLES or 12, deadline=None, database=None,
+    derandomize=not EXAMPLES, suppress_health_check=list(HealthCheck))
+slow_fuzz = settings(fuzz, max_examples=max(EXAMPLES // 20, 3))
+
+
+def works_or_refuses(read, *arguments):
+  """What read() returns; None where it raises BadInput, in one line."""
+  try:
+    return read(*arguments)
+  except BadInput as e:
+    assert str(e).strip() and '\n' not in str(e).strip()
+    return None
+
+
+# --- Bytes: good ones that are cut, spliced and changed, and others.
+
+ANY = st.one_of(
+    st.binary(max_size=200), st.text(max_size=80).map(str.encode))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-10, 10**20) | st.floats()
+    | st.text(max_size=8), lambda x: st.lists(x, max_size=3)
+    | st.dictionaries(st.text(max_size=6), x, max_size=3), max_leaves=6)
+PIECES = st.sampled_from([
+    b'', b'\0', b'\n', b'\r\n', b',', b'"', b'{', b'}', b'[', b'\xff',
+    b'\xef\xbb\xbf', b'null', b'-1', b'1e999', b'nan', b'"\\ud83d"', b' ',
+    b'9' * 5000, b'[' * 3000, b'1,000', b'\xc2\xa0', b'0', b'""', b'true'])
+
+
+@st.composite
+def damaged(draw, good: bytes):
+  """A file cut short, with a piece replaced, or with something else in it."""
+  kind = draw(st.integers(0, 5))
+  if kind == 0:
+    return good[:draw(st.integers(0, len(good)))]
+  if kind == 1:
+    return draw(ANY)
+  if kind == 2:
+    return json.dumps(draw(JSON)).encode()
+  a, b = sorted(draw(st.integers(0, len(good))) for _ in range(2))
+  if kind == 3:
+    b = min(b, a + 3)
+  new = draw(PIECES | ANY)
+  return good[:a] + new + good[b:]
+
+
+@st.composite
+def changed_json(draw, good):
+  """A JSON value with one of its nodes replaced or missing."""
+  value = json.loads(json.dumps(good))
+  node, parent, key = value, None, None
+  for _ in range(draw(st.integers(0, 5))):
+    if not isinstance(node, (dict, list)) or not node:
+      break
+    parent, key = node, draw(st.sampled_from(
+        list(node) if isinstance(node, dict) else range(len(node))))
+    node = node[key]
+  if parent is None:
+    return json.dumps(draw(JSON)).encode()
+  if draw(st.booleans()):
+    parent[key] = draw(JSON)
+  else:
+    del parent[key]
+  return json.dumps(value).encode()
+
+
+# --- Tables.
+
+TABLE = (b'N,D,loss,run\n' + b''.join(
+    b'%de6,%de9,%.3f,r%d\n' % (n, d, 2 + 3 / n**.3 + 3 / d**.3, n)
+    for n in (1, 3, 10, 30) for d in (1, 3, 10, 30)))
+LINES = b''.join(json.dumps({'N': n * 1e6, 'D': 1e9 * d, 'loss': 3.0 + 1 / n,
+                             'run': f'r{n}'}).encode() + b'\n'
+                 for n in (1, 3) for d in (1, 3))
+
+
+def use_table(path, expression):
+  t = tables.read_table(path)
+  assert t.rows and len(set(t.names)) == len(t.names)
+  for name in t.names:
+    for read in (t.numbers, t.labels):
+      column = works_or_refuses(read, name)
+      assert column is None or len(column) == len(t.rows)
+      if column is not None and column.dtype.kind == 'f':
+        assert np.isfinite(column).all()
+  works_or_refuses(t.where, expression)
+  return t
+
+
+EXPRESSIONS = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(
+    'N D loss run ` "a" 3 1e7 < == != and or not in ( ) [ ] , . - ** / + * % '
+    '0 if else lambda : = is None True f"{N}" @ ; \\ _column0'.split()),
+    max_size=9).map(' '.join))
+
+
+@fuzz
+@given(st.one_of(damaged(TABLE), damaged(LINES), damaged(gzip.compress(TABLE)),
+                 changed_json([{'N': 1e6, 'D': 2, 'run': 'a'}] * 3)),
+       EXPRESSIONS)
+def test_tables_are_read_or_refused(tmp_path_factory, content, expression):
+  path = tmp_path_factory.getbasetemp() / 'table.csv'
+  path.write_bytes(content)
+  works_or_refuses(use_table, path, expression)
+
+
+@fuzz
+@given(st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False),
+                          st.text('abc \'é_1', min_size=1).filter(str.strip)),
+                min_size=1, max_size=6),
+       st.sampled_from([',', '\t', ';']), st.sampled_from(['\n', '\r\n', '\r']),
+       st.sampled_from(['', '\ufeff']), st.sampled_from(['', ' ']),
+       st.booleans())
+def test_numbers_and_labels_come_back_as_written(
+    tmp_path_factory, rows, delimiter, end, mark, pad, packed):
+  """Whatever the delimiter, line ends, byte order mark and blanks."""
+  text = mark + end.join(f'{pad}{delimiter}'.join(r) for r in [
+      ('x', 'name'), *((f'{v!r}', n) for v, n in rows)]) + end
+  content = text.encode()
+  path = tmp_path_factory.getbasetemp() / 'written'
+  path.write_bytes(gzip.compress(content) if packed else content)
+  t = tables.read_table(path)
+  assert t.numbers('x').tolist() == [v for v, _ in rows]
+  assert t.labels('name').tolist() == [n.strip() for _, n in rows]
+
+
+def fit(path, flags, out):
+  """The exit status of the command."""
+  try:
+    scaling_main.main(['fit', str(path), f'--out={out}', *flags])
+  except SystemExit as e:
+    return e.code
+  return 0
+
+
+NUMBERS = st.one_of(
+    st.sampled_from([1e-300, 1e300, 1.0, 1e6, 1e7, 1e9, 3.0, 3.0001, 2.5]),
+    st.floats(1e-3, 1e12), st.integers(1, 10**9).map(float))
+
+
+@slow_fuzz
+@given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, st.sampled_from('abc')),
+                min_size=4, max_size=14),
+       st.lists(st.sampled_from([
+           '--tie', '--no-asymptote', '--law=kaplan', '--law=p_norm',
+           '--group=run', '--budget=C', '--c=C', '--best-per-nd',
+           '--bootstrap=2', '--objective=squared', '--objective=l1_log',
+           '--law=dcpt', '--share=s', '--law=power', '--x=N,D', '--law=mixing',
+           '--shares=s,t', '--law=data_constrained', '--unique=D', '--flops=C',
+           '--law=downstream', '--error=s', '--delta=1e-9', '--at=1e300',
+           '--weight=C', '--where=N > 3']), max_size=3))
+def test_fits_of_any_positive_numbers_end_well(tmp_path_factory, rows, flags):
+  at = tmp_path_factory.getbasetemp() / 'fits'
+  at.mkdir(exist_ok=True)
+  (at / 'odd.csv').write_text('N,D,loss,run,C,s,t\n' + ''.join(
+      f'{n},{d},{v},{r},{6 * n * d},{v / (v + 1)},{1 / (v + 1)}\n'
+      for n, d, v, r in rows))
+  flags = ['--bootstrap=0', *flags]
+  assert fit(at / 'odd.csv', flags, at / 'out') in (0, 2)
+
+
+# --- Texts.
+
+TEXTS = {
+    'a.txt': 'one\r\n\r\ntwo\n\nthree é'.encode(),
+    'a.jsonl': b'{"text": "one"}\n{"text": "t\xc3\xa9wo"}\n\n{"text": null}\n',
+    'a.txt.gz': gzip.compress(b'one\n\ntwo' * 9),
+    'a.jsonl.gz': gzip.compress(b'{"text": "one"}\n' * 9)}
+
+
+@fuzz
+@given(st.sampled_from(sorted(TEXTS)).flatmap(
+    lambda name: st.tuples(st.just(name), damaged(TEXTS[name]))),
+    st.sampled_from(['', '\n\n', '\r\n', 'n', '\0']), st.integers(0, 3))
+def test_texts_are_read_or_refused(tmp_path_factory, file, separator, start):
+  name, content = file
+  path = tmp_path_factory.getbasetemp() / name
+  path.write_bytes(content)
+
+  def read():
+    return list(text_files.read_texts(path, 'text', separator, start))
+
+  found = works_or_refuses(read)
+  for text in found or ():
+    text.encode()  # no text holds a lone surrogate
+  works_or_refuses(text_files.has_separator, path, separator or 'x')
+
+
+# --- Config overrides.
+
+KEYS = sorted(flat_keys(plain_config(default.get_config())))
+VALUES = st.one_of(
+    st.text(max_size=12), st.integers().map(str), st.floats().map(repr),
+    st.sampled_from(['None', 'True', '', '0', '-1', '1e400', '[1]', "'a'", '{}',
+                     '{[]: 1}', '(' * 200, '1' * 5000, 'b"x"', '\0', '1+1j',
+                     '...', '"\\ud83d"', '10**9']))
+PATHS = st.one_of(
+    st.sampled_from(KEYS), st.text('abc._0', max_size=12),
+    st.sampled_from(KEYS).map(lambda k: k.rpartition('.')[0] or k),
+    st.sampled_from(KEYS).map(lambda k: k + '.x'),
+    st.sampled_from(KEYS).map(lambda k: k[:-1]))
+
+
+@fuzz
+@given(st.dictionaries(PATHS, VALUES, max_size=3),
+       st.lists(st.text(max_size=10), max_size=2))
+def test_overrides_are_applied_or_refused(changes, more):
+  argv = ['train', '--config=configs/default.py', '--workdir=w', *(
+      f'--config.{k}={v}' for k, v in changes.items()), *(
+          m for m in more if m not in ('-h', '--help'))]
+  found = works_or_refuses(parse_config, argv)
+  if found is not None:
+    json.dumps(plain_config(found[0]))
+    works_or_refuses(model_config, found[0], 64)
+
+
+SMALL = {'worlds.bios.people': 4, 'data.seq_len': 64, 'data.batch_size': 2,
+         'model.width': 16, 'model.depth': 1, 'model.heads': 2}
+NUMERIC = [k for k in KEYS if k.startswith(('worlds.', 'data.', 'model.'))]
+
+
+@slow_fuzz
+@given(st.sampled_from(NUMERIC), st.one_of(
+    st.integers(-3, 70).map(str), st.floats(-2, 2).map(repr),
+    st.sampled_from(['nan', 'inf', 'None', '', 'x'])))
+def test_any_value_of_a_key_makes_data_or_is_refused(key, value):
+  config = override(default.get_config(), SMALL)
+
+  def build():
+    c = override(config, {key: typed_value(config, key, value)})
+    data = load_mixture(c)
+    model_config(c, len(data.vocab))
+    return data
+
+  works_or_refuses(build)
+
+
+# --- Checkers: a verdict on any text.
+
+@pytest.fixture(scope='module')
+def worlds():
+  c = igsm.get_config()
+  return {'igsm': base.make_world(c.worlds.igsm, 0),
+          'bios': base.make_world(override(
+              default.get_config(), SMALL).worlds.bios, 0),
+          'biod': base.make_world(default.biod(), 0),
+          'grammar': base.make_world(grammar.get_config().worlds.grammar, 0)}
+
+
+@st.composite
+def changed_text(draw, good: str):
+  """A text with words replaced, repeated, dropped or swapped."""
+  words = good.split(' ')
+  for _ in range(draw(st.integers(1, 4))):
+    i, j = (draw(st.integers(0, len(words))) for _ in range(2))
+    kind = draw(st.integers(0, 3))
+    if kind == 0:
+      words[i:i] = [draw(st.one_of(st.text(max_size=6), st.sampled_from(
+          ['=', '+', '*', '-', '; so', '.', '²', '٣', '0', '9' * 5000, 'a', 'BACK.',
+           "'s", 'each', 'more than', '\n', '\0', ';'])))]
+    elif kind == 1:
+      del words[i:i + 2]
+    elif kind == 2:
+      words[i:i] = words[j:j + 12]
+    else:
+      words = words[:i]
+  return ' '.join(words)
+
+
+@fuzz
+@given(st.data(), st.sampled_from(['igsm', 'bios', 'biod', 'grammar']),
+       st.integers(0, 3))
+def test_checkers_give_a_verdict_on_any_text(worlds, data, name, index):
+  world = worlds[name]
+  split = sorted(world.splits)[index % len(world.splits)]
+  example = world.example(split, index % 4)
+  if name == 'bios' and not example.answers:
+    verdict = world.check_biography(index, data.draw(changed_text(
+        ''.join(example.pieces))))
+  else:
+    good = ''.join(example.pieces)
+    verdict = world.check(example, data.draw(changed_text(good) | st.text()))
+  assert verdict.reason.strip()
+
+
+@fuzz
+@given(st.data(), st.integers(0, 3))
+def test_igsm_checker_reads_any_problem_and_solution(worlds, data, index):
+  world = worlds['igsm']
+  example = world.example('test', index)
+  problem, solution = base.prompt_and_answer(example)
+  if data.draw(st.booleans()):
+    problem = data.draw(changed_text(problem))
+  solution = data.draw(changed_text(solution) | st.just(solution))
+  works_or_refuses(checker.check, problem, solution, world.hierarchy,
+                   world.modulus)
