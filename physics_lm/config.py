@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,9 @@ from ml_collections import ConfigDict
 from physics_lm.configs import default
 from physics_lm.errors import BadInput, nearest
 
+SETS = ('worlds', 'data.tasks', 'evals')  # of members with names of their own
+KINDS = {k: getattr(default, k) for k in (
+    'biographies', 'manipulation', 'biod', 'text', 'igsm', 'grammar')}
 SHIPPED = Path(__file__).resolve().parent  # with the recipes and experiments
 # Sections that change nothing that is computed, and so not the run's id.
 NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
@@ -127,7 +130,7 @@ def parse_value(text: str) -> Any:
   """A Python literal, or the text itself."""
   try:
     return ast.literal_eval(text)
-  except (ValueError, SyntaxError):
+  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
     return {'true': True, 'false': False}.get(text.lower(), text)
 
 
@@ -219,8 +222,12 @@ def _without(tree: Mapping, neutral: Mapping) -> dict:
           if k not in neutral or v != neutral[k]}
 
 
-def with_defaults(stored: dict) -> dict:
-  """The plain config of an older run, with the keys that were added later."""
+def with_defaults(stored: dict, where: Path | str = 'config.json') -> dict:
+  """The plain config of an older run, with the keys that were added later.
+  Raises BadInput, which names `where` it was read, when it is none."""
+  misfit = next(_misfits(stored, default.get_config(), ''), None)
+  if misfit:
+    raise BadInput(f'{where} is no config of physics_lm: {misfit}')
   known, out = plain_config(default.get_config()), dict(stored)
   out['adapter'] = stored.get('adapter', known['adapter'])
   for section in LATER_SECTIONS.keys() & out.keys():
@@ -235,6 +242,44 @@ def with_defaults(stored: dict) -> dict:
         name: plain_config(default.evaluation(spec.get('kind', ''))) | spec
         for name, spec in out['evals'].items()}
   return out
+
+
+def _misfits(stored: Any, like: ConfigDict, path: str) -> Iterator[str]:
+  """'key is FOUND, wanted TYPE' of what a plain config has otherwise than a
+  known one; keys that are missing or unknown do not count."""
+  if not isinstance(stored, dict):
+    yield f'{path or "it"} is {str(stored)[:40]}, wanted keys and values'
+    return
+  for key, value in stored.items():
+    at = f'{path}.{key}'.removeprefix('.')
+    if at in SETS or path in SETS:  # of worlds, tasks and evaluations
+      if not isinstance(value, dict):
+        yield f'{at} is {str(value)[:40]}, wanted keys and values'
+      elif at not in SETS:
+        yield from _misfits(value, _member(path, value), at)
+      else:
+        yield from _misfits(value, ConfigDict(), at)
+    elif key in like and isinstance(like[key], ConfigDict):
+      yield from _misfits(value, like[key], at)
+    elif key in like and not _has_type(value, like, key):
+      yield (f'{at} is {str(value)[:40]}, wanted '
+             f'{like.get_type(key).__name__}')
+
+
+def _member(kind: str, member: dict) -> ConfigDict:
+  """The known keys of a world, a task or an evaluation."""
+  if kind == 'worlds':
+    make = KINDS.get(str(member.get('kind')))
+    return make() if make else ConfigDict({'kind': ''})
+  return default.task('', '', 1.0) if kind == 'data.tasks' else (
+      default.evaluation(''))
+
+
+def _has_type(value: Any, like: ConfigDict, key: str) -> bool:
+  wanted = like.get_type(key)
+  if value is None:
+    return like[key] is None
+  return type(value) is wanted or (wanted is float and type(value) is int)
 
 
 def run_id(config: dict) -> str:

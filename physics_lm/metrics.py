@@ -46,7 +46,7 @@ class MetricsWriter:
 
   def __init__(self, folder: Path, config: dict, resume_at: int = 0):
     path = folder / 'metrics.jsonl'
-    kept = [r for r in run_dir.read_rows(path)
+    kept = [r for r in run_dir.read_log(folder)
             if r['step'] < resume_at
             or (r['step'] == resume_at and r['kind'] == 'train')]
     run_dir.write(path, ''.join(json.dumps(r) + '\n' for r in kept))

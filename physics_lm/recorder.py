@@ -92,7 +92,7 @@ class RunRecorder:
     name, own_id = self.config.runtime.branch_from, self.meta['run']
     trunk = run_dir.find_run(name, self.folder)
     differs = [d for d in config_difference(
-        run_dir.read_json(trunk / 'config.json'), self.plain)
+        run_dir.read_config(trunk), self.plain)
         if d.split(':')[0] not in BRANCH_KEYS]
     if differs:
       raise BadInput(f'runtime.branch_from {name!r} differs in '
@@ -107,7 +107,7 @@ class RunRecorder:
     if distributed.is_first_process():
       run_dir.write(self.folder / 'metrics.jsonl', ''.join(
           json.dumps(r) + '\n'
-          for r in run_dir.read_rows(trunk / 'metrics.jsonl')
+          for r in run_dir.read_log(trunk)
           if r['kind'] == 'train' and r['step'] <= meta['step']))
     return train_step.TrainState(step, params, opt, self._base(abstract))
 
@@ -167,7 +167,7 @@ class RunRecorder:
     are logged instead (those of a changed spec have been removed)."""
     path = self.folder / f'evals/{name}/{step}.json'
     if reuse and path.exists():
-      found = run_dir.read_json(path)['rows']
+      found = run_dir.read_evaluation(path)
     else:
       evaluated = self.evaluators[name](params, step)
       found = evaluated.rows

@@ -38,8 +38,10 @@ def config_from_plain(stored: dict, folder: Path | str = 'a foreign folder'
                       ) -> ConfigDict:
   """The config of a config.json's plain dict. Raises BadInput."""
   known = default.get_config()
-  stored = with_defaults(stored)
-  foreign = sorted(set(plain_config(known)) - set(stored))
+  stored = with_defaults(stored, f'{folder}/config.json')
+  foreign = sorted(set(plain_config(known)) - set(stored)) or [
+      f'{part}.{key}' for part in ('seed', 'data', 'model', 'adapter', 'optim')
+      for key in known[part] if key not in stored[part]]
   if foreign:
     raise BadInput(f'{folder}/config.json lacks {", ".join(foreign)}: not '
                    'a run of this code')
@@ -78,7 +80,7 @@ def load_parameters(folder: Path, like: Any) -> tuple[dict, int]:
     return load_parameters(_parent_of(folder, c), like)[0], 0
   if c.adapter.kind == 'none':
     return checkpoint.load_params(folder, like)
-  vocab = run_dir.read_json(folder / 'meta.json')['vocab']
+  vocab = run_dir.read_meta(folder)['vocab']
   cfg = model_config(c, vocab['size'])
   base, _ = load_parameters(_parent_of(folder, c), like)
   adapter, step = checkpoint.load_params(folder, abstract_on_one_device(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from physics_lm import claims, run_dir, sweep
+from physics_lm.errors import BadInput
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -32,9 +33,14 @@ CAPACITY_COLUMNS = (
 def record(run: sweep.Run, folder: Path) -> Record:
   """The record of a finished run; `folder` is its run folder. Raises BadInput
   when it is not one."""
-  meta = run_dir.read_json(folder / 'meta.json')
-  train = [r for r in run_dir.read_rows(folder / 'metrics.jsonl')
-           if r['kind'] == 'train']
+  meta, done = run_dir.read_meta(folder), run_dir.read_json(folder / 'done')
+  keys = ('device', 'devices', 'cores', 'python', 'versions', 'git',
+          'git_dirty', 'time')
+  lacks = [k for k in keys if k not in meta]
+  if lacks or not isinstance(done, dict) or 'seconds' not in done:
+    raise BadInput(f'{folder} has no {", ".join(lacks or ["seconds"])} in '
+                   f'{"meta.json" if lacks else "done"}: not a finished run')
+  train = [r for r in run_dir.read_log(folder) if r['kind'] == 'train']
   return {
       'id': run.id, 'tags': run.tags, 'config': run.config_file,
       'overrides': run.changes,
@@ -42,12 +48,10 @@ def record(run: sweep.Run, folder: Path) -> Record:
       'step': run.config.steps,
       'train': {k: v for k, v in train[-1].items() if k != 'kind'}
                if train else {},
-      'evals': {name: run_dir.read_json(
-          folder / f'evals/{name}/{run.config.steps}.json')['rows']
+      'evals': {name: run_dir.read_evaluation(
+          folder / f'evals/{name}/{run.config.steps}.json')
                 for name in run.config.evals},
-      'seconds': run_dir.read_json(folder / 'done')['seconds'],
-      **{k: meta[k] for k in ('device', 'devices', 'cores', 'python',
-                              'versions', 'git', 'git_dirty')},
+      'seconds': done['seconds'], **{k: meta[k] for k in keys[:-1]},
       'finished': meta['time']}
 
 
@@ -57,8 +61,16 @@ def records_path(out: Path, name: str, scale: str) -> Path:
 
 
 def read_records(path: Path) -> list[Record]:
-  """The records of a file; none where there is no file."""
-  return run_dir.read_rows(path)
+  """The records of a file; none where there is no file. Raises BadInput for
+  a line that is no record."""
+  found = run_dir.read_rows(path)
+  for i, r in enumerate(found, 1):
+    if not isinstance(r.get('id', 0), (str, type(None))) or not all(
+        isinstance(r.get(k), dict) for k in ('tags', 'evals')) or not (
+            isinstance(r.get('overrides', r.get('id')), (dict, type(None)))):
+      raise BadInput(f'{path} has no record in line {i}, wanted id, tags, '
+                     'overrides and evals')
+  return found
 
 
 def write_records(path: Path, records: Sequence[Record]) -> None:

@@ -35,7 +35,7 @@ def stale_evals(folder: Path, evals: dict) -> dict[str, str]:
   """{name: what differs} of the plain evaluations whose specification is not
   the one with which the run in `folder` was evaluated. `every`, when they run
   during training, does not count."""
-  before = with_defaults(read_json(folder / 'config.json'))['evals']
+  before = with_defaults(read_config(folder)).get('evals', {})
   changes = {name: config_changes(_specification(before.get(name, {})),
                             _specification(spec))
              for name, spec in evals.items()}
@@ -71,20 +71,80 @@ def read_json(path: Path) -> Any:
   except FileNotFoundError:
     raise BadInput(f'no {path.name} in {path.parent}: not a run folder of '
                    'physics_lm') from None
-  except ValueError as e:  # no JSON, or no text at all
-    raise BadInput(f'{path} is not JSON: {e}') from None
+  except (ValueError, RecursionError) as e:  # no JSON, or no text at all
+    raise BadInput(f'{path} is not JSON: {str(e)[:200]}') from None
+
+
+def read_config(folder: Path) -> dict:
+  """The plain config of the run in `folder`, as it was written. Raises
+  BadInput when there is none."""
+  stored = read_json(folder / 'config.json')
+  with_defaults(stored, folder / 'config.json')
+  return stored
+
+
+def read_meta(folder: Path) -> dict:
+  """What meta.json of the run in `folder` holds; it has a vocabulary. Raises
+  BadInput when there is none."""
+  meta = read_json(folder / 'meta.json')
+  vocab = meta.get('vocab') if isinstance(meta, dict) else None
+  size = vocab.get('size') if isinstance(vocab, dict) else None
+  if type(size) is not int or size < 1:
+    raise BadInput(f'{folder / "meta.json"} names no vocabulary and its size: '
+                   'not the meta.json of a run')
+  return meta
 
 
 def read_rows(path: Path) -> list[dict]:
-  """JSON lines; a torn last line (a kill while writing) is dropped."""
-  out = []
-  if path.exists():
-    for line in path.read_text(encoding='utf-8').splitlines():
-      try:
-        out.append(json.loads(line))
-      except json.JSONDecodeError:
+  """JSON lines, objects all; a torn last line (a kill while writing) is
+  dropped. Raises BadInput for any other line that is damaged."""
+  try:
+    text = path.read_text(encoding='utf-8')
+  except FileNotFoundError:
+    return []
+  except UnicodeDecodeError as e:
+    raise BadInput(f'{path} is no text: {e}') from None
+  out, lines = [], text.split('\n')
+  for i, line in enumerate(lines, 1):
+    try:
+      row = json.loads(line) if line.strip() else None
+    except (ValueError, RecursionError) as e:
+      if i == len(lines):
         break
+      raise BadInput(f'{path} is damaged in line {i}: {str(e)[:80]}') from None
+    if row is not None and not isinstance(row, dict):
+      if i == len(lines):
+        break  # the first figure of a number, for instance
+      raise BadInput(f'{path} has {line[:40]!r} in line {i}, wanted a JSON '
+                     'object')
+    out += [row] if row is not None else []
   return out
+
+
+def read_log(folder: Path) -> list[dict]:
+  """The rows of metrics.jsonl of the run in `folder`, each with a kind and a
+  step. Raises BadInput for one without."""
+  rows = read_rows(folder / 'metrics.jsonl')
+  for i, row in enumerate(rows, 1):
+    if not isinstance(row.get('kind'), str) or type(
+        row.get('step')) is not int or not all(
+            isinstance(row.get(k, 0.0), (int, float))
+            for k in ('tokens', 'loss')):
+      raise BadInput(f'{folder / "metrics.jsonl"} has {str(row)[:60]} in row '
+                     f'{i}, wanted a kind, a step and numbers')
+  return rows
+
+
+def read_evaluation(path: Path) -> list[dict]:
+  """The rows of an evaluation's file. Raises BadInput for what is none."""
+  stored = read_json(path)
+  rows = stored.get('rows') if isinstance(stored, dict) else None
+  if not isinstance(rows, list) or not all(
+      isinstance(r, dict) and isinstance(r.get('metric'), str)
+      and isinstance(r.get('value'), (int, float)) for r in rows):
+    raise BadInput(f'{path} has no rows of measured numbers, wanted '
+                   '{"rows": [{"metric": .., "value": ..}, ..]}')
+  return rows
 
 
 def with_content(config: Mapping) -> dict:
@@ -105,7 +165,7 @@ def canonical_config(config: ConfigDict, folder: Path) -> dict:
   if config.init_from:
     for path in (Path(config.init_from), folder.parent / config.init_from):
       if (path / 'config.json').exists():
-        out['init_from'] = run_id(read_json(path / 'config.json'))
+        out['init_from'] = run_id(read_config(path))
         break
   return out
 
@@ -174,7 +234,7 @@ def require_parent(name: str, folder: Path, vocab: 'Vocab', config: Mapping
 def check_model_of(folder: Path, config: Mapping, what: str) -> None:
   """Raises BadInput when the model of the run in `folder` is not the one of a
   plain config: its parameters would be those of another function."""
-  differs = model_differences(read_json(folder / 'config.json'), config)
+  differs = model_differences(read_config(folder), config)
   if differs:
     raise BadInput(f'{what} has another model: {"; ".join(differs)}')
 
@@ -189,10 +249,13 @@ def find_parent(folder: Path) -> Path:
   """The finished run whose parameters the run in `folder` adapts or only
   evaluates, also when the two were moved together. Raises BadInput when it is
   missing."""
-  wanted = read_json(folder / 'config.json')['init_from']
-  recorded = read_json(folder / 'meta.json').get('init_from') or wanted
+  wanted = read_config(folder).get('init_from')
+  recorded = read_meta(folder).get('init_from') or wanted
+  if not isinstance(wanted, str) or not isinstance(recorded, str):
+    raise BadInput(f'{folder} needs the parameters of another run and names '
+                   'none: init_from in config.json')
   for path in (folder / recorded, folder.parent / wanted):
-    if is_done(path) and run_id(read_json(path / 'config.json')) == wanted:
+    if is_done(path) and run_id(read_config(path)) == wanted:
       return path
   raise BadInput(f'{folder} needs the parameters of run {wanted}, which is '
                  f'neither in {folder / recorded} nor beside it')
@@ -200,11 +263,12 @@ def find_parent(folder: Path) -> Path:
 
 def check_vocab(folder: Path, vocab: 'Vocab', what: str) -> None:
   """Raises BadInput when the run in `folder` was trained with another one."""
-  theirs = read_json(folder / 'meta.json')['vocab']
-  if theirs['sha256'] != vocab.hash:
+  theirs = read_meta(folder)['vocab']
+  if theirs.get('sha256') != vocab.hash:
     raise BadInput(
-        f'{what} has another vocabulary ({theirs["kind"]}, {theirs["size"]} '
-        f'entries, sha256 {theirs["sha256"][:8]}), wanted {vocab.kind}, '
+        f'{what} has another vocabulary ({theirs.get("kind")}, '
+        f'{theirs["size"]} entries, sha256 {str(theirs.get("sha256"))[:8]}), '
+        f'wanted {vocab.kind}, '
         f'{len(vocab)}, {vocab.hash[:8]}')
 
 
@@ -257,8 +321,9 @@ def step_reached(folder: Path) -> int:
     f.seek(max(path.stat().st_size - 4096, 0))
     lines = f.read().decode(errors='replace').splitlines()
   for line in reversed(lines):
-    with contextlib.suppress(json.JSONDecodeError):
-      return json.loads(line)['step']
+    with contextlib.suppress(ValueError, LookupError, TypeError,
+                             RecursionError):
+      return int(json.loads(line)['step'])
   return 0
 
 
@@ -266,11 +331,10 @@ def results(folder: Path) -> tuple[dict, dict[str, list[dict]]]:
   """(last training row, {evaluation: rows}) of a run: the last row of means in
   the log, {} where there is none, and of each evaluation the rows of the last
   step at which it ran (evals/records.py)."""
-  train = [r for r in read_rows(folder / 'metrics.jsonl')
-           if r['kind'] == 'train']
+  train = [r for r in read_log(folder) if r['kind'] == 'train']
   evals = {}
   for path in sorted((folder / 'evals').glob('*/')):
-    steps = [int(p.stem) for p in path.glob('*.json')]
+    steps = [int(p.stem) for p in path.glob('*.json') if p.stem.isdecimal()]
     if steps:
-      evals[path.name] = read_json(path / f'{max(steps)}.json')['rows']
+      evals[path.name] = read_evaluation(path / f'{max(steps)}.json')
   return train[-1] if train else {}, evals

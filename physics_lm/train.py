@@ -98,7 +98,7 @@ def finished(job: Job) -> bool:
   """Whether the folder holds this run, finished. Raises BadInput when it holds
   another computation."""
   if (job.folder / 'config.json').exists():
-    differs = config_difference(run_dir.read_json(job.folder / 'config.json'),
+    differs = config_difference(run_dir.read_config(job.folder),
                                run_dir.canonical_config(job.config, job.folder))
     if differs:
       raise BadInput(f'{job.folder} holds another computation: '

@@ -1,18 +1,25 @@
 """What reads input, on input that is nearly right or none at all: it works, or
 raises BadInput. FUZZ_EXAMPLES=5000 tries more of each kind than `make test`."""
 
+import functools
 import gzip
-import io
 import json
 import os
-import shutil
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from physics_lm import loss_band, results, run_dir, sweep
+from physics_lm import (
+  loss_band,
+  mixture,
+  restore,
+  results,
+  run_dir,
+  sweep,
+  vocab,
+)
 from physics_lm.config import (
   flat_keys,
   override,
@@ -20,7 +27,7 @@ from physics_lm.config import (
   plain_config,
   typed_value,
 )
-from physics_lm.configs import default, grammar, igsm
+from physics_lm.configs import biod, default, grammar, igsm, manipulation
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
 from physics_lm.model.config import model_config
@@ -247,21 +254,26 @@ def test_overrides_are_applied_or_refused(changes, more):
 
 SMALL = {'worlds.bios.people': 4, 'data.seq_len': 64, 'data.batch_size': 2,
          'model.width': 16, 'model.depth': 1, 'model.heads': 2}
-NUMERIC = [k for k in KEYS if k.startswith(('worlds.', 'data.', 'model.'))]
+RECIPES = {'bios': default.get_config, 'igsm': igsm.get_config,
+           'biod': biod.get_config, 'grammar': grammar.get_config,
+           'tasks': manipulation.get_config}
 
 
 @slow_fuzz
-@given(st.sampled_from(NUMERIC), st.one_of(
+@given(st.data(), st.sampled_from(sorted(RECIPES)), st.one_of(
     st.integers(-3, 70).map(str), st.floats(-2, 2).map(repr),
     st.sampled_from(['nan', 'inf', 'None', '', 'x'])))
-def test_any_value_of_a_key_makes_data_or_is_refused(key, value):
-  config = override(default.get_config(), SMALL)
+def test_any_value_of_a_key_makes_a_row_or_is_refused(data, name, value):
+  config = override(RECIPES[name](), {
+      k: v for k, v in SMALL.items() if not k.startswith('worlds')})
+  key = data.draw(st.sampled_from([k for k in flat_keys(plain_config(
+      config)) if k.startswith(('worlds.', 'data.', 'model.'))]))
 
   def build():
     c = override(config, {key: typed_value(config, key, value)})
-    data = load_mixture(c)
-    model_config(c, len(data.vocab))
-    return data
+    made = load_mixture(c)
+    model_config(c, len(made.vocab))
+    return mixture.packed_row(made, 0)
 
   works_or_refuses(build)
 
@@ -275,7 +287,7 @@ def worlds():
           'bios': base.make_world(override(
               default.get_config(), SMALL).worlds.bios, 0),
           'biod': base.make_world(default.biod(), 0),
-          'grammar': base.make_world(grammar.get_config().worlds.grammar, 0)}
+          'grammar': base.make_world(default.grammar(), 0)}
 
 
 @st.composite
@@ -287,8 +299,8 @@ def changed_text(draw, good: str):
     kind = draw(st.integers(0, 3))
     if kind == 0:
       words[i:i] = [draw(st.one_of(st.text(max_size=6), st.sampled_from(
-          ['=', '+', '*', '-', '; so', '.', '²', '٣', '0', '9' * 5000, 'a', 'BACK.',
-           "'s", 'each', 'more than', '\n', '\0', ';'])))]
+          ['=', '+', '*', '-', '; so', '.', '²', '٣', '0', '9' * 5000, 'a',
+           'BACK.', "'s", 'each', 'more than', '\n', '\0', ';'])))]
     elif kind == 1:
       del words[i:i + 2]
     elif kind == 2:
@@ -305,9 +317,9 @@ def test_checkers_give_a_verdict_on_any_text(worlds, data, name, index):
   world = worlds[name]
   split = sorted(world.splits)[index % len(world.splits)]
   example = world.example(split, index % 4)
-  if name == 'bios' and not example.answers:
-    verdict = world.check_biography(index, data.draw(changed_text(
-        ''.join(example.pieces))))
+  if name == 'bios' and len(example.answers) != 1:  # a biography
+    text = data.draw(changed_text(''.join(example.pieces)))
+    verdict = world.check_biography(example.meta['person'], text)
   else:
     good = ''.join(example.pieces)
     verdict = world.check(example, data.draw(changed_text(good) | st.text()))
@@ -323,5 +335,136 @@ def test_igsm_checker_reads_any_problem_and_solution(worlds, data, index):
   if data.draw(st.booleans()):
     problem = data.draw(changed_text(problem))
   solution = data.draw(changed_text(solution) | st.just(solution))
-  works_or_refuses(checker.check, problem, solution, world.hierarchy,
-                   world.modulus)
+  works_or_refuses(checker.check, problem, solution,
+                   world.hierarchy(example.meta['chain']), world.modulus)
+
+
+# --- Run folders, any file of which is damaged.
+
+def config_of_run(width):
+  return override(default.get_config(), SMALL | {
+      'model.width': width, 'steps': 4})
+
+
+@pytest.fixture(scope='module')
+def run_files():
+  """{file: content} of a finished run, as JSON values."""
+  return {
+      'config.json': plain_config(config_of_run(16)),
+      'meta.json': {
+          'vocab': {'kind': 'word', 'size': 60, 'sha256': 'ab' * 32},
+          'init_from': None, 'time': '2026-01-31T12:00:00Z', 'device': 'cpu',
+          'devices': 1, 'cores': 2, 'python': '3.12', 'versions': {'jax': '1'},
+          'git': None, 'git_dirty': None},
+      'done': {'seconds': 1.5},
+      'metrics.jsonl': [{'kind': 'train', 'step': s, 'tokens': 64 * s,
+                         'loss': 3.5, 'time/seconds': 0.1} for s in (2, 4)],
+      'evals/loss/4.json': {'rows': [
+          {'metric': 'loss', 'value': 3.5, 'n': 9, 'task': 'bio'}]},
+      'evals/extraction/4.json': {'rows': [
+          {'metric': 'accuracy', 'value': 0.5, 'n': 2, 'split': 'test'}]}}
+
+
+def written(value, name: str) -> bytes:
+  return b''.join(json.dumps(r).encode() + b'\n' for r in value) if (
+      name.endswith('jsonl')) else json.dumps(value).encode()
+
+
+READERS = {
+    'state': lambda at, run: sweep.states([run], at.parent),
+    'step': lambda at, run: run_dir.step_reached(at),
+    'results': lambda at, run: run_dir.results(at),
+    'record': lambda at, run: results.record(run, at),
+    'table': lambda at, run: run_table.read_runs(at.parent),
+    'curves': lambda at, run: run_table.read_runs(at.parent, per_step=True),
+    'parent': lambda at, run: run_dir.find_parent(at),
+    'config': lambda at, run: run_dir.canonical_config(
+        override(run.config, {'init_from': str(at)}), at),
+    'vocab': lambda at, run: run_dir.check_vocab(
+        at, load_mixture(run.config).vocab, 'it'),
+    'restore': lambda at, run: restore.run_config(at),
+    'fit': lambda at, run: fit(at.parent, ['--loss=train/loss'], at / 'out')}
+
+
+@fuzz
+@given(st.data(), st.sampled_from(sorted(READERS)))
+def test_damaged_run_folders_are_read_or_refused(
+    tmp_path_factory, run_files, data, reader):
+  run = sweep.Run('configs/default.py', SMALL | {'steps': 4}, {'a': 1})
+  at = tmp_path_factory.getbasetemp() / 'experiment' / run.id
+  broken = data.draw(st.sampled_from(sorted(run_files)))
+  for name, value in run_files.items():
+    content = written(value, name)
+    if name == broken:
+      content = data.draw(damaged(content) | (
+          st.lists(changed_json(value[0]), max_size=3).map(b'\n'.join)
+          if name.endswith('jsonl') else changed_json(value)))
+    (at / name).parent.mkdir(parents=True, exist_ok=True)
+    (at / name).write_bytes(content)
+  works_or_refuses(READERS[reader], at, run)
+
+
+@fuzz
+@given(st.data())
+def test_damaged_records_and_bands_are_read_or_refused(tmp_path_factory, data):
+  at = tmp_path_factory.getbasetemp() / 'damaged'
+  good = {'id': 'ab12', 'tags': {'a': 1}, 'overrides': {'steps': 4},
+          'evals': {'loss': [{'metric': 'loss', 'value': 3.5, 'n': 1}]}}
+  at.write_bytes(data.draw(
+      damaged(json.dumps(good).encode() + b'\n') | st.lists(
+          changed_json(good), min_size=1, max_size=3).map(b'\n'.join)))
+  found = works_or_refuses(results.read_records, at)
+  run = sweep.Run('configs/default.py', SMALL, {'a': 1})
+  if found:
+    results.merge(found, results.recorded_ids(found, [run]) and [])
+  good = {'tokens': [1.0, 2.0], 'low': [2.0, 1.0], 'high': [3.0, 3.0],
+          'from': 'x'}
+  at.write_bytes(data.draw(damaged(json.dumps(good).encode())
+                           | changed_json(good)))
+  band = works_or_refuses(loss_band.load_band, str(at))
+  assert band is None or np.isfinite(band.limits(band.tokens[0])).all()
+
+
+# --- Tokenizer files, where the libraries that read them are installed.
+
+@pytest.fixture(scope='module')
+def tokenizer():
+  pytest.importorskip('tokenizers')
+  return json.loads(vocab.train_bpe(['some words of a text'] * 9, 270).to_str())
+
+
+def use_tokenizer(path):
+  v = vocab.make_vocab(str(path), ())
+  ids = v.encode('some words, é\n')
+  assert all(0 <= i < len(v) for i in ids)
+  v.decode(ids)
+
+
+@fuzz
+@given(st.data())
+def test_tokenizer_files_are_read_or_refused(tmp_path_factory, tokenizer, data):
+  at = tmp_path_factory.getbasetemp() / 'tokenizer'
+  at.mkdir(exist_ok=True)
+  side = {'eos_token': {'content': '<eos>'}, 'pad_token': '<pad>'}
+  broken = data.draw(st.booleans())
+  for name, value in (('tokenizer.json', tokenizer),
+                      ('tokenizer_config.json', side)):
+    content = json.dumps(value).encode()
+    if broken == (name == 'tokenizer.json'):
+      content = data.draw(damaged(content) | changed_json(value))
+    (at / name).write_bytes(content)
+  works_or_refuses(use_tokenizer, at / 'tokenizer.json')
+
+
+@slow_fuzz
+@given(st.data())
+def test_sentencepiece_files_are_read_or_refused(tmp_path_factory, data):
+  pytest.importorskip('sentencepiece')
+  path = tmp_path_factory.getbasetemp() / 'a.model'
+  path.write_bytes(data.draw(damaged(sentencepiece_bytes())))
+  works_or_refuses(use_tokenizer, path)
+
+
+@functools.cache
+def sentencepiece_bytes() -> bytes:
+  return vocab.train_sentencepiece(['some words of a text'] * 9, 300)

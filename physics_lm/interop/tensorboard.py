@@ -18,14 +18,19 @@ from physics_lm.errors import BadInput, command, disk_errors, need
 
 
 def convert(run: Path, out: Path) -> int:
-  """Writes a run's scalars as event files to `out`; returns their number."""
-  rows = run_dir.read_rows(run / 'metrics.jsonl')
+  """Writes a run's scalars as event files to `out`; returns their number.
+  Raises BadInput for a damaged run."""
+  rows = run_dir.read_log(run)
   if not rows:
     return 0
   began = 0.0
   if (run / 'meta.json').exists():
-    began = calendar.timegm(time.strptime(
-        run_dir.read_json(run / 'meta.json')['time'], '%Y-%m-%dT%H:%M:%SZ'))
+    written = run_dir.read_meta(run).get('time')
+    try:
+      began = calendar.timegm(time.strptime(written, '%Y-%m-%dT%H:%M:%SZ'))
+    except (TypeError, ValueError):
+      raise BadInput(f'{run / "meta.json"} has time {written!r}, wanted one '
+                     "like '2026-01-31T12:00:00Z'") from None
   for old in out.glob('events.out.tfevents.*'):
     old.unlink()
   seconds = count = 0

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import loss_band
-from physics_lm.config import argument_parser, parse_config
+from physics_lm import loss_band, run_dir
+from physics_lm.config import argument_parser, parse_config, plain_config
 from physics_lm.errors import BadInput, disk_errors
 from physics_lm.mixture import load_mixture
 from physics_lm.scaling import laws, run_table, tables
@@ -132,7 +132,8 @@ def from_folder(folder: Path, config: ConfigDict, column: str,
   table = tables.Table(folder, names, runs.rows)
   table.require(column)
   table = table.where(where) if where else table
-  _check_data(folder, runs, table, run_table.data_of(config))
+  _check_data(folder, runs, table, run_table.data_of(
+      run_dir.with_content(plain_config(config))))
   curves = run_table.read_runs(folder, per_step=True)
   df = pd.DataFrame(table.rows)
   flops = 6 * df.N * df.D

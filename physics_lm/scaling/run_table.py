@@ -11,7 +11,6 @@ from physics_lm import run_dir
 from physics_lm.config import (
   computed_part,
   flat_keys,
-  plain_config,
   with_defaults,
 )
 from physics_lm.errors import BadInput
@@ -68,17 +67,18 @@ def _differences(found: Iterable[Mapping]) -> str:
   return '; '.join(out[:3]) + more
 
 
-def data_of(config: ConfigDict) -> dict:
-  """What decides the distribution that a config trains on and the schedule on
-  which its last loss depends, flat; seeds and sizes are not among it."""
-  used = {t.world for t in config.data.tasks.values()
-          if t.weight} & set(config.worlds)
-  plain = plain_config(config)
-  return {'world': '+'.join(sorted({config.worlds[w].kind for w in used})),
-          'data.seq_len': config.data.seq_len,
-          'optim.schedule': config.optim.schedule} | flat_keys(
-              {'worlds': {w: plain['worlds'][w] for w in sorted(used)},
-               'data': {k: plain['data'][k] for k in (
+def data_of(config: Mapping) -> dict:
+  """What decides the distribution that a plain config trains on and the
+  schedule on which its last loss depends, flat; seeds and sizes are not among
+  it."""
+  worlds, data = config['worlds'], config['data']
+  used = {t['world'] for t in data['tasks'].values()
+          if t['weight']} & set(worlds)
+  return {'world': '+'.join(sorted({worlds[w]['kind'] for w in used})),
+          'data.seq_len': data['seq_len'],
+          'optim.schedule': config['optim']['schedule']} | flat_keys(
+              {'worlds': {w: worlds[w] for w in sorted(used)},
+               'data': {k: data[k] for k in (
                    'vocab', 'source', 'module', 'mlm_probability',
                    'tasks')}})
 
@@ -105,11 +105,12 @@ def run_rows(folder: Path, per_step: bool = False) -> RunTable:
     if not run_dir.is_done(at):
       continue
     try:
-      config = ConfigDict(with_defaults(run_dir.read_json(path)))
-      entries = run_dir.read_json(at / 'meta.json')['vocab']['size']
-      trained_on[at.name] = data_of(config) | {'vocabulary': entries}
+      plain = with_defaults(run_dir.read_json(path), path)
+      config = ConfigDict(plain)
+      entries = run_dir.read_meta(at)['vocab']['size']
+      trained_on[at.name] = data_of(plain) | {'vocabulary': entries}
       size = sizes(config, entries)
-      keys[at.name] = flat_keys(computed_part(plain_config(config)))
+      keys[at.name] = flat_keys(computed_part(plain))
       rows = [{'run': at.name, **size} | measured
               for measured in _measured(at, size, per_step)]
     except BadInput:
@@ -145,7 +146,7 @@ def _measured(at: Path, size: Mapping, per_step: bool) -> Iterator[dict]:
         k: v for name, rows in evals.items()
         for k, v in records.flatten(rows, name).items()}
     return
-  for logged in run_dir.read_rows(at / 'metrics.jsonl'):
+  for logged in run_dir.read_log(at):
     if logged['kind'] == 'train':
       yield _at(size, logged['tokens'] / size['D']) | {'loss': logged['loss']}
 

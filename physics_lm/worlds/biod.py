@@ -86,6 +86,12 @@ class BioD:
     if c.order not in ORDERS:
       raise BadInput(f'order is {c.order!r}, wanted one of '
                      f'{", ".join(ORDERS)}')
+    for base, length in (('name_alphabet', 'name_length'),
+                         ('symbols', 'chunk_length')):
+      # Before the power is taken, which may have a billion digits.
+      if c[length] * math.log2(c[base]) >= 62:
+        raise BadInput(f'{base} ** {length} is {c[base]} ** {c[length]}, '
+                       'wanted below 2 ** 62')
     self.fixed_order = c.order == 'fixed'
     self.n, self._keys = c.people, [f'k{a}' for a in range(c.attributes)]
     self.N0 = c.name_alphabet**c.name_length
@@ -98,9 +104,9 @@ class BioD:
       raise BadInput(f'people {self.person_offset} to '
                      f'{self.person_offset + self.n - 1}, but only {self.N0} '
                      f'names ({self.alphabet} ** {self.name_length})')
-    if self.D > every or every >= 1 << 62:
+    if self.D > every:
       raise BadInput(f'diversity is {self.D} of {self.T} ** {self.L} chunks, '
-                     'wanted at most their number, and that below 2 ** 62')
+                     'wanted at most their number')
     # The state of mix_bits before what a person's facts add to it.
     self._value_key, self._order_key = mix_bits(seed, 2), mix_bits(seed, 3)
     self._person_key = mix_bits(seed, 4)

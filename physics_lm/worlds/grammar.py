@@ -34,6 +34,7 @@ from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds.base import CheckResult, Example, generator
 
 VERSION = 1
+MAX_LONGEST = 20  # logarithm to base 2
 SIZE = 1 << 40  # strings of a split, each drawn from its index
 
 
@@ -67,8 +68,11 @@ class Grammar:
                        ('max_children', c.min_children)):
       if c[key] < least:
         raise BadInput(f'{key} is {c[key]}, wanted at least {least}')
-    right = sum(c.symbols**k
-                for k in range(c.min_children, c.max_children + 1))
+    if c.levels * math.log2(c.max_children) > MAX_LONGEST:
+      raise BadInput(f'max_children ** levels is {c.max_children} ** '
+                     f'{c.levels}, wanted at most 2 ** {MAX_LONGEST} symbols in '
+                     'a string')
+    right = _right_sides(c)
     if right < c.symbols * c.max_rules:
       raise BadInput(f'{c.symbols} symbols of {c.max_rules} rules each, but '
                      f'only {right} right-hand sides; wanted fewer max_rules '
@@ -216,6 +220,16 @@ def letter(a: int) -> str:
   """The name of terminal a: a to z, then a1, b1 ..."""
   turn, index = divmod(a, 26)
   return chr(ord('a') + index) + (str(turn) if turn else '')
+
+
+def _right_sides(c) -> int:
+  """How many right-hand sides there are, or a number that is enough."""
+  enough, found = c.symbols * c.max_rules, 0
+  for k in range(c.min_children, c.max_children + 1):
+    if found >= enough or k * math.log2(c.symbols) > 62:
+      return enough
+    found += c.symbols**k
+  return found
 
 
 def _level(rng, symbols: int, c) -> Level:
