@@ -106,6 +106,8 @@ def test_diversity_sets_are_distinct_chunks():
     ({'person_offset': -1}, 'people -1 to 998'),
     ({'diversity': 200}, '128 ** 1 chunks'), ({'chunks': 0}, 'at least 1'),
     ({'order': 'sorted'}, "'sorted', wanted one of random, fixed"),
+    ({'name_length': 13}, 'name_alphabet ** name_length is 64 ** 13'),
+    ({'name_length': 10**9}, 'wanted below 2'),
     ({'symbols': 1 << 40, 'chunk_length': 2}, 'wanted below 2')])
 def test_world_refuses_bad_input(changes, message):
   with pytest.raises(BadInput, match=message.replace('*', '\\*')):

@@ -34,7 +34,7 @@ from physics_lm.model.config import model_config
 from physics_lm.scaling import __main__ as scaling_main
 from physics_lm.scaling import run_table, tables
 from physics_lm.worlds import base, text_files
-from physics_lm.worlds.igsm import checker
+from physics_lm.worlds.igsm import checker, compact_checker
 
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))
 fuzz = settings(
@@ -282,8 +282,10 @@ def test_any_value_of_a_key_makes_a_row_or_is_refused(data, name, value):
 
 @pytest.fixture(scope='module')
 def worlds():
-  c = igsm.get_config()
-  return {'igsm': base.make_world(c.worlds.igsm, 0),
+  c = igsm.get_config().worlds.igsm
+  return {'igsm': base.make_world(c, 0),
+          'compact': base.make_world(igsm.get_config(
+              'compact').worlds.igsm, 0),
           'bios': base.make_world(override(
               default.get_config(), SMALL).worlds.bios, 0),
           'biod': base.make_world(default.biod(), 0),
@@ -311,8 +313,8 @@ def changed_text(draw, good: str):
 
 
 @fuzz
-@given(st.data(), st.sampled_from(['igsm', 'bios', 'biod', 'grammar']),
-       st.integers(0, 3))
+@given(st.data(), st.sampled_from(
+    ['igsm', 'compact', 'bios', 'biod', 'grammar']), st.integers(0, 3))
 def test_checkers_give_a_verdict_on_any_text(worlds, data, name, index):
   world = worlds[name]
   split = sorted(world.splits)[index % len(world.splits)]
@@ -337,6 +339,14 @@ def test_igsm_checker_reads_any_problem_and_solution(worlds, data, index):
   solution = data.draw(changed_text(solution) | st.just(solution))
   works_or_refuses(checker.check, problem, solution,
                    world.hierarchy(example.meta['chain']), world.modulus)
+  world = worlds['compact']
+  example = world.example('test', index)
+  problem, solution = base.prompt_and_answer(example)
+  parsed = works_or_refuses(
+      compact_checker.CompactProblem, data.draw(changed_text(problem)),
+      world.hierarchy(example.meta['chain']), world.modulus, world.abstract)
+  if parsed:
+    works_or_refuses(checker.check, parsed, data.draw(changed_text(solution)))
 
 
 # --- Run folders, any file of which is damaged.

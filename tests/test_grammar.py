@@ -122,6 +122,7 @@ def test_rules_have_the_form_of_cfg3(seed):
 
 
 @pytest.mark.parametrize('changes,message', [
+    ({'levels': 29}, 'symbols in a string'),
     ({'levels': 0}, 'levels is 0'), ({'max_rules': 1}, 'max_rules is 1'),
     ({'symbols': 1, 'max_rules': 3, 'min_rules': 3}, 'right-hand sides'),
     ({'symbols': 40}, 'do not use all 40')])

@@ -266,6 +266,26 @@ def test_checker_accepts_any_order_of_terms(med):
       checker.check(broken, right, items)
 
 
+def test_checker_gives_a_verdict_on_numbers_and_rules_without_end(med):
+  """A number of 5,000 digits; a quantity squared twenty times in a row."""
+  long, e = '9' * 5000, next(
+      e for e in examples(med, 40, 'test') if solution(e).count('.') > 2)
+  verdict = med.check(e, f'x = {long}')
+  assert not verdict.correct and not verdict.answer
+  first, second, *_ = solution(e).split('.')
+  verdict = med.check(e, first.replace('= ', f'= {long}') + '.')
+  assert 'more than 20 digits' in verdict.reason
+  letter, value = first.split(' as ')[1][0], int(first.split('= ')[-1])
+  clauses, before = [second.split(' as ')[0] + ' as b'], letter
+  for name in [c for c in 'ABCDEFGHIJKLMNOPQRSTUVWXYZ' if c != letter][:20]:
+    square = value**2 % med.modulus
+    clauses.append(f'{name} = {before} * {before} = {value} * {value} = '
+                   f'{square}')
+    before, value = name, square
+  text = '; '.join([*clauses, f'so b = {before} = {value}'])
+  assert 'more than 1024 terms' in med.check(e, f'{first}.{text}.').reason
+
+
 def test_example_is_pure_in_seed_and_index():
   a, b, other = world(5), world(5), world(6)
   backwards = {int(i): a.example('train', int(i))

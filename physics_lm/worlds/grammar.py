@@ -70,8 +70,8 @@ class Grammar:
         raise BadInput(f'{key} is {c[key]}, wanted at least {least}')
     if c.levels * math.log2(c.max_children) > MAX_LONGEST:
       raise BadInput(f'max_children ** levels is {c.max_children} ** '
-                     f'{c.levels}, wanted at most 2 ** {MAX_LONGEST} symbols in '
-                     'a string')
+                     f'{c.levels}, wanted at most 2 ** {MAX_LONGEST} '
+                     'symbols in a string')
     right = _right_sides(c)
     if right < c.symbols * c.max_rules:
       raise BadInput(f'{c.symbols} symbols of {c.max_rules} rules each, but '

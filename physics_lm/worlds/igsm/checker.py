@@ -25,6 +25,10 @@ _EXAMPLE_QUESTION = "'How many .. does .. have?'"
 _BODY = re.compile(r'(?:([0-9]+)(?: (more than|times as much as) ([0-9]+)?)?)?'
                    r'(?:(the sum of |the difference of )?each (.+))?')
 _BACK = re.compile(r'Define (.+) as BACK')
+_LONG = re.compile('[0-9]{21}')
+# Of a rule. The problems' own stay far below; squared over and over, a rule
+# would grow without end.
+MAX_TERMS, MAX_DEGREE = 1024, 16
 _STEP = re.compile(r'Define (.+?) as (\w+)')
 _ZERO = re.compile(r'\b0[0-9]+')
 _HEAD = re.compile(r'Define (.+) as ([A-Za-z])')
@@ -86,6 +90,9 @@ class Problem:
 
   def __init__(self, text: str, hierarchy: Hierarchy, modulus: int = 23,
                abstract: bool = True):
+    if long := _LONG.search(text):
+      raise BadInput(f'number {long[0]}... in a problem, wanted at most 20 '
+                     'digits')
     self.modulus, self.abstract = modulus, abstract
     self._categories = {name: i for i, (name, _) in enumerate(hierarchy)}
     self._levels = {}
@@ -333,7 +340,11 @@ class Reader:
     """The meaning of one operation."""
     (x, a, of_a), (y, b, of_b) = left, right
     if sign == '*':
-      return x * y % self.m, _times(a, b, self.m), of_a | of_b
+      rule = _times(a, b, self.m)
+      if len(rule) > MAX_TERMS or max(map(len, rule), default=0) > MAX_DEGREE:
+        raise SolutionError(f'a product has more than {MAX_TERMS} terms, or '
+                            f'more than {MAX_DEGREE} quantities in one')
+      return x * y % self.m, rule, of_a | of_b
     plus = 1 if sign == '+' else -1
     return ((x + plus * y) % self.m,
             _plus(a, {k: plus * v for k, v in b.items()}, self.m), of_a | of_b)
@@ -345,7 +356,7 @@ class Reader:
 
   def atom(self, symbol: str, constants: list) -> tuple[int, dict, set]:
     """The meaning of a number, which is added to the constants, or a symbol."""
-    if symbol.isdigit():
+    if is_number(symbol):
       constants.append(int(symbol))
       return int(symbol), _plus({}, {(): int(symbol)}, self.m), set()
     if symbol not in self.letters:
@@ -430,6 +441,8 @@ def check(problem: str | Problem, solution: str, hierarchy: Hierarchy = (),
   *sentences, rest = solution.split('.')
   try:
     for text in sentences:
+      if long := _LONG.search(text):
+        raise SolutionError(f'number {long[0]}... has more than 20 digits')
       back = problem.back(text.strip())
       if back is not None:
         if problem.parameter(back) is None:
@@ -448,10 +461,16 @@ def check(problem: str | Problem, solution: str, hierarchy: Hierarchy = (),
   needed = problem.needed()
   number = problem.answer_pattern.search(solution)
   return SolutionCheck(
-      reason == 'ok', reason, bool(number) and int(number[1]) == truth,
+      reason == 'ok', reason, bool(number) and (
+          number[1].lstrip('0') == str(truth).lstrip('0')),
       retries, reader.operations, len(reader.defined),
       sum(p not in needed for p in reader.defined),
       sum(problem.operations(p) for p in reader.defined if p not in needed))
+
+
+def is_number(token: str) -> bool:
+  """Whether a token is digits, of 0 to 9 alone."""
+  return token.isascii() and token.isdigit()
 
 
 def _plus(a: dict, b: dict, m: int) -> dict:
@@ -465,6 +484,7 @@ def _times(a: dict, b: dict, m: int) -> dict:
   out = {}
   for k, v in a.items():
     for l, w in b.items():
-      out = _plus(out, {tuple(sorted(k + l)): v * w}, m)
-  return out
+      key = tuple(sorted(k + l))
+      out[key] = (out.get(key, 0) + v * w) % m
+  return {k: v for k, v in out.items() if v}
 

@@ -8,7 +8,7 @@ import re
 
 from physics_lm.errors import BadInput
 from physics_lm.worlds.igsm import checker
-from physics_lm.worlds.igsm.checker import Parameter, SolutionError
+from physics_lm.worlds.igsm.checker import Parameter, SolutionError, is_number
 
 _SIGNS = '=+-*'
 _KINDS = {'+': 'more than', '*': 'times as much as'}
@@ -80,13 +80,13 @@ class CompactProblem(checker.Problem):
     """Removes a rule from the front of the tokens."""
     sign = tokens.pop(0) if tokens else ''
     if sign == '=' and tokens:
-      if tokens[0].isdigit():
+      if is_number(tokens[0]):
         return checker.Definition(int(tokens.pop(0)), '', False, ())
       return checker.Definition(None, '', False, (self._source(tokens),))
     constant, second, kind = None, None, ''
-    if sign in _KINDS and tokens and tokens[0].isdigit():
+    if sign in _KINDS and tokens and is_number(tokens[0]):
       constant, kind = int(tokens.pop(0)), _KINDS[sign]
-      if tokens and tokens[0].isdigit():
+      if tokens and is_number(tokens[0]):
         return checker.Definition(constant, kind, False, (), int(tokens.pop(0)))
       sign = tokens[0] if tokens else ''
       if sign not in ('+', '-'):  # one parameter
@@ -142,10 +142,10 @@ class CompactReader(checker.Reader):
     sides = []
     for _ in range(1 if sign == '=' else 2):
       first = tokens[0] if tokens else ''
-      symbol = tokens.pop(0) if first.isdigit() or first.startswith('#') else (
+      symbol = tokens.pop(0) if is_number(first) or first.startswith('#') else (
           self.problem.take_name(tokens))
       number = tokens.pop(0) if tokens else ''
-      if not number.isdigit():
+      if not is_number(number):
         raise SolutionError(f'cannot read {before!r}')
       if symbol in results:
         unused.discard(symbol)
@@ -158,7 +158,7 @@ class CompactReader(checker.Reader):
     if sign == '=':
       return sides[0]
     number = tokens.pop(0) if tokens else ''
-    if not number.isdigit():
+    if not is_number(number):
       raise SolutionError(f'cannot read {before!r}')
     meaning = self.combine(sign, *sides)
     self.result(number, meaning, text)

@@ -1,6 +1,6 @@
 """iGSM: grade-school arithmetic over a hierarchy of things, step by step.
 
-  >>> from configs import default
+  >>> from physics_lm.configs import default
   >>> w = default.igsm()
   >>> w.parameters, w.rendering = 'instance', 'compact'
   >>> w.max_op, w.max_edge = 2, 3
