@@ -6,11 +6,14 @@ the background. Restore takes the newest readable one, moves unreadable ones
 aside and prints why.
 """
 
+import contextlib
 import copy
 import errno
 import itertools
+import json
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,15 @@ class Checkpoints:
 
   def __init__(self, folder: Path, keep: int = 2):
     self.folder = Path(folder).absolute() / 'checkpoints'
+    if bad := _without_metadata(self.folder):
+      if all(int(p.name) in bad for p in self.folder.iterdir()
+             if p.name.isdecimal()):
+        raise BadInput(f'none of the checkpoints {bad} in {self.folder} has '
+                       'metadata that can be read, wanted one that has, or no '
+                       'checkpoints folder, to start from step 0')
+      print(f'checkpoints of steps {bad} have no metadata; set aside',
+            flush=True)
+      self._move_aside(bad)
     self._manager = ocp.CheckpointManager(
         self.folder, options=ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.LatestN(keep),
@@ -103,14 +115,17 @@ class Checkpoints:
     return None
 
   def _set_aside(self, steps: list[int]):
+    self._move_aside(steps)
+    distributed.wait_for_all('checkpoints set aside')
+    self._manager.reload()
+
+  def _move_aside(self, steps: list[int]):
     aside = self.folder.with_name('checkpoints_unreadable')
-    if jax.process_index() == 0:
+    if steps and jax.process_index() == 0:
       aside.mkdir(exist_ok=True)
       for step in steps:
         shutil.rmtree(aside / str(step), ignore_errors=True)
         (self.folder / str(step)).rename(aside / str(step))
-    distributed.wait_for_all('checkpoints set aside')
-    self._manager.reload()
 
   def preempted(self, step: int) -> bool:
     """Whether the cluster has asked any process to stop (jax.distributed)."""
@@ -154,8 +169,7 @@ def load_state(folder: Path, params: Any, opt: Any, last: int
   path = Path(folder).absolute() / 'checkpoints'
   if not path.is_dir():
     raise BadInput(f'no checkpoints in {folder}: wanted a run folder')
-  with ocp.CheckpointManager(
-      path, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
+  with _opened(path) as manager:
     steps = [s for s in manager.all_steps() if s <= last]
     if not steps:
       raise BadInput(f'checkpoints of steps {sorted(manager.all_steps())} in '
@@ -166,6 +180,32 @@ def load_state(folder: Path, params: Any, opt: Any, last: int
     except Exception as e:
       raise BadInput(f'checkpoint {path}/{max(steps)} does not fit this model, '
                      f'or is damaged: {_first_line(e)}') from e
+
+
+def _without_metadata(folder: Path) -> list[int]:
+  """The steps whose metadata are JSON, but no object: orbax reads those of
+  every step when it opens a folder, and refuses the folder."""
+  out = []
+  for path in folder.glob('*/_CHECKPOINT_METADATA'):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+      if path.parent.name.isdecimal() and not isinstance(
+          json.loads(path.read_text(encoding='utf-8')), dict):
+        out.append(int(path.parent.name))
+  return out
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[ocp.CheckpointManager]:
+  """The checkpoints in a folder, to read. Raises BadInput when orbax cannot
+  open it."""
+  try:
+    manager = ocp.CheckpointManager(
+        path, options=ocp.CheckpointManagerOptions(read_only=True))
+  except Exception as e:  # orbax raises many kinds
+    raise BadInput(f'the checkpoints in {path} are damaged: {_first_line(e)}'
+                   ) from e
+  with manager:
+    yield manager
 
 
 def _first_line(e: Exception) -> str:
@@ -179,8 +219,7 @@ def load_params(folder: Path, params: Any) -> tuple[Any, int]:
   path = Path(folder).absolute() / 'checkpoints'
   if not path.is_dir():
     raise BadInput(f'no checkpoints in {folder}: wanted a run folder')
-  with ocp.CheckpointManager(
-      path, options=ocp.CheckpointManagerOptions(read_only=True)) as manager:
+  with _opened(path) as manager:
     step = manager.latest_step()
     if step is None:
       raise BadInput(f'no checkpoint in {path}: the run has saved none')

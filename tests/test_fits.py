@@ -462,7 +462,7 @@ def test_parameters_along_a_flat_direction_are_not_identified():
 
 
 @pytest.mark.parametrize('loss,status,text', [
-    (lambda N, L: L, 'converged', 'every exponent is determined'),
+    (lambda N, L: L, 'converged', 'the rows determine alpha, beta.'),
     (lambda N, L: 0.9 / L, 'bound', 'alpha = -'),
     (lambda N, L: 1.7 + 300 * N**-0.3, 'bound', 'beta = ')])
 def test_status_comes_with_a_sentence(noisy, loss, status, text):

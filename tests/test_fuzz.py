@@ -5,6 +5,7 @@ import functools
 import gzip
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ from physics_lm.worlds.igsm import checker, compact_checker
 
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))
 fuzz = settings(
-    max_examples=EXAMPLES or 12, deadline=None, database=None,
+    max_examples=EXAMPLES or 8, deadline=None, database=None,
     derandomize=not EXAMPLES, suppress_health_check=list(HealthCheck))
 slow_fuzz = settings(fuzz, max_examples=max(EXAMPLES // 20, 3))
 
@@ -252,7 +253,7 @@ def test_overrides_are_applied_or_refused(changes, more):
     works_or_refuses(model_config, found[0], 64)
 
 
-SMALL = {'worlds.bios.people': 4, 'data.seq_len': 64, 'data.batch_size': 2,
+SMALL = {'worlds.bios.people': 4, 'data.seq_len': 96, 'data.batch_size': 2,
          'model.width': 16, 'model.depth': 1, 'model.heads': 2}
 RECIPES = {'bios': default.get_config, 'igsm': igsm.get_config,
            'biod': biod.get_config, 'grammar': grammar.get_config,
@@ -433,6 +434,39 @@ def test_damaged_records_and_bands_are_read_or_refused(tmp_path_factory, data):
                            | changed_json(good)))
   band = works_or_refuses(loss_band.load_band, str(at))
   assert band is None or np.isfinite(band.limits(band.tokens[0])).all()
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """A finished run with a checkpoint."""
+  from physics_lm import train
+  folder = tmp_path_factory.mktemp('trained') / 'run'
+  train.run(override(config_of_run(16), {
+      'evals.extraction.people': 2, 'evals.loss.num_rows': 2,
+      'optim.warmup_steps': 1, 'runtime.mesh.data': 1}), str(folder))
+  return folder
+
+
+@pytest.mark.skipif(not EXAMPLES, reason='trains, and takes a second each')
+@settings(slow_fuzz, max_examples=max(EXAMPLES // 10, 3))
+@given(st.data())
+def test_damaged_checkpoints_are_read_or_refused(tmp_path_factory, trained,
+                                                 data):
+  """By the command that evaluates a run."""
+  from physics_lm.evals import __main__ as evals_main
+  at = tmp_path_factory.mktemp('copy') / 'run'
+  shutil.copytree(trained, at)
+  files = sorted(p for p in at.rglob('*') if p.is_file()
+                 and p.name != '.lock' and 'evals' not in p.parts)
+  path = data.draw(st.sampled_from(files))
+  content = path.read_bytes()
+  path.write_bytes(data.draw(damaged(content)))
+  try:
+    evals_main.main([str(at), '--eval=loss'])
+  except SystemExit as e:
+    assert e.code == 2
+  finally:
+    shutil.rmtree(at.parent)
 
 
 # --- Tokenizer files, where the libraries that read them are installed.

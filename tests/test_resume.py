@@ -102,6 +102,27 @@ def test_restore_falls_back_when_the_newest_is_truncated(
   assert_same_end(whole, folder, config)
 
 
+def test_restore_falls_back_when_the_newest_has_no_metadata(
+    undisturbed, tmp_path, monkeypatch, capfd):
+  """JSON, but no object: orbax then opens none of the steps."""
+  config, whole = undisturbed
+  folder = tmp_path / 'run'
+  interrupted(config, folder, 8, monkeypatch)  # saved 3 and 6
+  path = folder / 'checkpoints' / '6' / '_CHECKPOINT_METADATA'
+  assert path.exists()
+  path.write_text('[]')
+  with pytest.raises(BadInput, match='are damaged'):
+    checkpoint.load_params(folder, {})
+  train.run(config, folder)
+  assert 'resuming at step 3' in capfd.readouterr().out
+  assert (folder / 'checkpoints_unreadable' / '6').exists()
+  assert_same_end(whole, folder, config)
+  for path in folder.glob('checkpoints/*/_CHECKPOINT_METADATA'):
+    path.write_text('[]')
+  with pytest.raises(BadInput, match='has metadata that can be read'):
+    checkpoint.Checkpoints(folder)
+
+
 def test_restore_falls_back_when_bytes_are_corrupt(
     undisturbed, tmp_path, monkeypatch, capfd):
   """Flipped bytes, sizes unchanged: found by the checksums."""

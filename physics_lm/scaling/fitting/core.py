@@ -207,7 +207,7 @@ def fit_law(law: str, model: Callable, data: tuple, L: np.ndarray,
         params, errors, {*narrow, *lost, *small, *_flat_direction(
             problem, best, params, slope)}, fixed or {})
     status, reason = _status(
-        best, hit, small, lost, [k for k in loose if k in essential])
+        best, hit, small, lost, essential, loose)
     return Fit(law, params, best.value, objective, delta, len(L), status,
                best.starts, best.agree, best.gradient, hit, errors, loose,
                problem.model(best.theta)[0] - problem.observed, (*data, L),
@@ -216,8 +216,10 @@ def fit_law(law: str, model: Callable, data: tuple, L: np.ndarray,
 
 
 def _status(best: solve.Minimum, hit: Sequence[str], small: dict[str, float],
-            lost: Sequence[str], loose: Sequence[str]) -> tuple[str, str]:
+            lost: Sequence[str], essential: Sequence[str],
+            loose: Sequence[str]) -> tuple[str, str]:
   """How far a minimum can be trusted, and why."""
+  open_ = [k for k in essential if k in loose]
   if not np.isfinite(best.value) or best.gradient > 1e-3:
     return 'failed', (
         'The minimum was not reached (gradient norm '
@@ -233,11 +235,11 @@ def _status(best: solve.Minimum, hit: Sequence[str], small: dict[str, float],
   if lost:
     return 'degenerate', (f'The term of {", ".join(lost)} is zero: the data '
                           'are fitted as well without it.')
-  if loose:
-    return 'degenerate', undetermined(loose)
-  return 'converged', (
-      f'{best.agree} of {best.starts} starts reach this minimum, and every '
-      'exponent is determined.')
+  if open_:
+    return 'degenerate', undetermined(open_)
+  determined = f'; the rows determine {", ".join(essential)}'
+  return 'converged', (f'{best.agree} of {best.starts} starts reach this '
+                       f'minimum{determined if essential else ""}.')
 
 
 def undetermined(names: Sequence[str]) -> str:

@@ -51,7 +51,8 @@ def diagnose(f: fits.Fit) -> dict[str, float]:
       'largest': float(np.abs(r).max()),
       'inside_delta': float((np.abs(r) <= f.delta).mean()),
       'r2_log': _r2(np.log(predicted), np.log(L)), 'r2': _r2(predicted, L),
-      'condition': float(np.linalg.cond(hessian))}
+      'condition': float(np.linalg.cond(hessian))
+                   if np.isfinite(hessian).all() else np.inf}
 
 
 def _r2(predicted: np.ndarray, observed: np.ndarray) -> float:
