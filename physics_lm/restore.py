@@ -80,7 +80,7 @@ def load_parameters(folder: Path, like: Any) -> tuple[dict, int]:
     return load_parameters(_parent_of(folder, c), like)[0], 0
   if c.adapter.kind == 'none':
     return checkpoint.load_params(folder, like)
-  vocab = run_dir.read_meta(folder)['vocab']
+  vocab = run_dir.read_vocab(folder)
   cfg = model_config(c, vocab['size'])
   base, _ = load_parameters(_parent_of(folder, c), like)
   adapter, step = checkpoint.load_params(folder, abstract_on_one_device(

@@ -84,15 +84,24 @@ def read_config(folder: Path) -> dict:
 
 
 def read_meta(folder: Path) -> dict:
-  """What meta.json of the run in `folder` holds; it has a vocabulary. Raises
-  BadInput when there is none."""
+  """What meta.json of the run in `folder` holds. Raises BadInput when it is
+  none."""
   meta = read_json(folder / 'meta.json')
-  vocab = meta.get('vocab') if isinstance(meta, dict) else None
+  if not isinstance(meta, dict):
+    raise BadInput(f'{folder / "meta.json"} is {str(meta)[:40]}, wanted keys '
+                   'and values')
+  return meta
+
+
+def read_vocab(folder: Path) -> dict:
+  """Kind, size and sha256 of the vocabulary of the run in `folder`, by its
+  meta.json; it has a size. Raises BadInput when there is none."""
+  vocab = read_meta(folder).get('vocab')
   size = vocab.get('size') if isinstance(vocab, dict) else None
   if type(size) is not int or size < 1:
     raise BadInput(f'{folder / "meta.json"} names no vocabulary and its size: '
                    'not the meta.json of a run')
-  return meta
+  return vocab
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -263,7 +272,7 @@ def find_parent(folder: Path) -> Path:
 
 def check_vocab(folder: Path, vocab: 'Vocab', what: str) -> None:
   """Raises BadInput when the run in `folder` was trained with another one."""
-  theirs = read_meta(folder)['vocab']
+  theirs = read_vocab(folder)
   if theirs.get('sha256') != vocab.hash:
     raise BadInput(
         f'{what} has another vocabulary ({theirs.get("kind")}, '

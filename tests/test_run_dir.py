@@ -70,7 +70,7 @@ def test_stored_config_that_lacks_a_key_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize('name,value,message', [
-    ('meta.json', [], 'names no vocabulary'),
+    ('meta.json', [], 'wanted keys and values'),
     ('meta.json', {'vocab': {'size': '9'}}, 'names no vocabulary'),
     ('evals/loss/4.json', {'rows': [{'metric': 'loss'}]}, 'no rows'),
     ('evals/loss/4.json', [1], 'no rows'),
@@ -80,7 +80,7 @@ def test_files_of_a_run_that_hold_something_else_are_refused(
     tmp_path, name, value, message):
   run_dir.write(tmp_path / name, json.dumps(value) + '\n')
   with pytest.raises(BadInput, match=message):
-    run_dir.read_meta(tmp_path) if name == 'meta.json' else (
+    run_dir.read_vocab(tmp_path) if name == 'meta.json' else (
         run_dir.results(tmp_path))
 
 

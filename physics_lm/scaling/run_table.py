@@ -107,7 +107,7 @@ def run_rows(folder: Path, per_step: bool = False) -> RunTable:
     try:
       plain = with_defaults(run_dir.read_json(path), path)
       config = ConfigDict(plain)
-      entries = run_dir.read_meta(at)['vocab']['size']
+      entries = run_dir.read_vocab(at)['size']
       trained_on[at.name] = data_of(plain) | {'vocabulary': entries}
       size = sizes(config, entries)
       keys[at.name] = flat_keys(computed_part(plain))
