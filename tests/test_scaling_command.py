@@ -406,3 +406,11 @@ def test_bootstrap_keeps_its_draws_when_it_is_interrupted(
   report, text = fitted([csv, '--bootstrap=100000'], tmp_path / 'o')
   assert len(count) < 6 and report['bootstrap']['draws'] == len(count)
   assert f'Bootstrap by row, {len(count)} draws' in text
+
+
+def test_progress_prints_a_line_without_an_empty_note(capsys):
+  for note in ('', 'loss 3'):
+    scaling_main.Progress(4, 0, 'bootstrap', 'draw', interval=0).update(2, note)
+  bare, noted = capsys.readouterr().out.splitlines()
+  assert bare.startswith('bootstrap: draw 2/4, about ')
+  assert noted.startswith('bootstrap: draw 2/4, loss 3, about ')
