@@ -5,6 +5,10 @@ A recipe calls `get_config()` and overrides values; a run overrides further with
 `runtime`, `log`, `checkpoint` and `evals`, which change how a run is computed,
 logged and evaluated. They change its result by rounding at most, except
 `runtime.grad_accum_steps`, which also draws other dropout masks.
+
+The comment of a numeric key states its range: 'in [a, b)', 'at least a', 'above
+a', each also with ', or b', or 'any number'. physics_lm/key_ranges.py reads the
+ranges from here. Which keys must fit each other is checked where they are used.
 """
 
 from ml_collections import ConfigDict
@@ -15,24 +19,26 @@ def biographies() -> ConfigDict:
   """Keys of bioS (physics_lm/worlds/biographies.py)."""
   w = ConfigDict()
   w.kind = 'biographies'
-  w.version = 1  # of the distribution; the world refuses any other
-  w.people = 500  # even-numbered people are in P_train, odd ones in P_test
-  w.person_offset = 0  # index of the first person; disjoint ranges share nobody
+  w.version = 1  # of the distribution, at least 1; any other is refused
+  w.people = 500  # at least 2; even-numbered people: P_train, odd ones: P_test
+  w.person_offset = 0  # index of the first person, at least 0; disjoint ranges
+  # share nobody
   w.variant = 'multi5_permute'  # single | multiM | fresh, then optionally
   # _permuteP | _coupleP, then optionally _fullname | _reverse1 .. _reverse6
   # Pool sizes: the default is the largest, the length of the list.
-  w.first_names = 400
-  w.middle_names = 400
-  w.last_names = 1000
-  w.years = 200  # birth years, from 1900
-  w.months = 12
-  w.days = 28
-  w.cities = 200
-  w.universities = 300
-  w.majors = 100
-  w.employers = 263
-  w.templates = 50  # sentence templates of each attribute
-  w.zipf_a = 0.0  # a: person k has probability ~ k^-(1 + a); 0: uniform
+  w.first_names = 400  # in [1, 400]
+  w.middle_names = 400  # in [1, 400]
+  w.last_names = 1000  # in [1, 1000]
+  w.years = 200  # birth years, from 1900; in [1, 200]
+  w.months = 12  # in [1, 12]
+  w.days = 28  # in [1, 28]
+  w.cities = 200  # in [1, 200]
+  w.universities = 300  # in [1, 300]
+  w.majors = 100  # in [1, 100]
+  w.employers = 263  # in [1, 263]
+  w.templates = 50  # sentence templates of each attribute; in [1, 50]
+  w.zipf_a = 0.0  # a, at least 0: person k has probability ~ k^-(1 + a); 0:
+  # uniform
   return w
 
 
@@ -40,7 +46,8 @@ def manipulation() -> ConfigDict:
   """Keys of manipulation tasks (physics_lm/worlds/manipulation.py)."""
   w = biographies()
   w.kind = 'manipulation'
-  w.train_people = 0  # people in the tasks' training splits; 0: all of P_train
+  w.train_people = 0  # people in the tasks' training splits, at least 0; 0: all
+  # of P_train
   return w
 
 
@@ -48,19 +55,22 @@ def biod() -> ConfigDict:
   """Keys of bioD(N, K, C, D, L, T) (physics_lm/worlds/biod.py)."""
   w = ConfigDict()
   w.kind = 'biod'
-  w.version = 2
-  w.people = 1000  # N
-  w.person_offset = 0  # index of the first person; disjoint ranges share nobody
-  w.name_alphabet = 64  # symbols that names are drawn from
-  w.name_length = 2  # symbols of a name; N0 = name_alphabet ** name_length
-  w.attributes = 4  # K
-  w.chunks = 1  # C, chunks of a value
-  w.diversity = 128  # D, distinct chunks of an attribute; at most T ** L
-  w.chunk_length = 1  # L, symbols of a chunk
-  w.symbols = 128  # T, symbols that chunks are drawn from
+  w.version = 2  # at least 1
+  w.people = 1000  # N, at least 1
+  w.person_offset = 0  # index of the first person, at least 0; disjoint ranges
+  # share nobody
+  w.name_alphabet = 64  # symbols that names are drawn from, at least 1
+  w.name_length = 2  # symbols of a name, at least 1; N0 = name_alphabet ** this
+  w.attributes = 4  # K, at least 1
+  w.chunks = 1  # C, chunks of a value, at least 1
+  w.diversity = 128  # D, distinct chunks of an attribute: at least 1, up to
+  # T ** L
+  w.chunk_length = 1  # L, symbols of a chunk, at least 1
+  w.symbols = 128  # T, symbols that chunks are drawn from, at least 1
   w.order = 'random'  # of attributes, in each entry anew; 'fixed': always the
   # same, and entries are without the attributes' own symbols
-  w.zipf_a = 0.0  # a: person k has probability ~ k^-(1 + a); 0: uniform
+  w.zipf_a = 0.0  # a, at least 0: person k has probability ~ k^-(1 + a); 0:
+  # uniform
   return w
 
 
@@ -68,16 +78,19 @@ def text() -> ConfigDict:
   """Keys of a corpus in files (physics_lm/worlds/text.py)."""
   w = ConfigDict()
   w.kind = 'text'
-  w.version = 1
+  w.version = 1  # at least 1
   w.files = 'data/*.txt'  # glob patterns, comma-separated; ** matches folders
   w.content = placeholder(str)  # hash of what the files hold; None: any, and
   # the run that begins is filled in with it
   w.field = 'text'  # of a JSON line, a Parquet column or a tf.train.Example
   w.separator = ''  # between documents of a text file; '': one document a file
-  w.held_out = 0.01  # share of documents held out, by a hash of their text
-  w.shuffle = 1000  # documents of a file that are shuffled together
-  w.fim_rate = 0.0  # share of documents rewritten for fill-in-the-middle
-  w.fim_spm = 0.5  # share of those in suffix-prefix-middle order
+  w.held_out = 0.01  # share of documents held out, by a hash of their text; in
+  # [0, 1]
+  w.shuffle = 1000  # documents of a file that are shuffled together; in
+  # [1, 2 ** 24]
+  w.fim_rate = 0.0  # share of documents rewritten for fill-in-the-middle; in
+  # [0, 1]
+  w.fim_spm = 0.5  # share of those in suffix-prefix-middle order; in [0, 1]
   return w
 
 
@@ -85,18 +98,19 @@ def igsm() -> ConfigDict:
   """Keys of iGSM (physics_lm/worlds/igsm/problems.py); defaults: iGSM-med."""
   w = ConfigDict()
   w.kind = 'igsm'
-  w.version = 1
-  w.min_op = 1  # op of a problem is drawn from min_op .. max_op
-  w.max_op = 15  # at most 52
-  w.max_edge = 20  # instance parameters; at least (max_depth - 1) * max_width
+  w.version = 1  # at least 1
+  w.min_op = 1  # at least 1; op of a problem is drawn from min_op .. max_op
+  w.max_op = 15  # in [1, 52]
+  w.max_edge = 20  # instance parameters, at least 1; and no fewer than
+  # (max_depth - 1) * max_width
   w.modulus = 23  # of all arithmetic; at least 2
-  w.min_depth = 2  # levels of the structure graph
-  w.max_depth = 4
-  w.min_width = 2  # items on a level
-  w.max_width = 4
+  w.min_depth = 2  # levels of the structure graph, at least 2
+  w.max_depth = 4  # at least 2
+  w.min_width = 2  # items on a level, at least 1
+  w.max_width = 4  # at least 1
   w.hierarchies = 'harbor,park,sky,town'  # tables in worlds/tables/igsm
-  w.subcategories = 5  # in use, of each category
-  w.items_per_subcategory = 20  # in use; at least max_width
+  w.subcategories = 5  # in use, of each category; at least 1
+  w.items_per_subcategory = 20  # in use, at least 1; no fewer than max_width
   w.order = 'pq'  # 'pq': the question follows the problem; 'qp': precedes it
   w.variable_names = 'random'  # letters of the solution; or 'alphabetical'
   w.solution = 'shortest'  # or 'redundant': with unnecessary parameters
@@ -108,8 +122,8 @@ def igsm() -> ConfigDict:
   w.op_law = 'min2'  # op: the smaller of two uniform draws; or one, 'uniform'
   w.parameters = 'both'  # 'instance': no abstract ones, two operands each, up
   # to max_edge of them; depths and widths are then not used
-  w.held_out_op = 1  # problems of fewer operations have any template in train
-  # and test
+  w.held_out_op = 1  # at least 1; problems of fewer operations have any template
+  # in train and test
   return w
 
 
@@ -117,13 +131,14 @@ def grammar() -> ConfigDict:
   """Keys of a random context-free grammar (physics_lm/worlds/grammar.py)."""
   w = ConfigDict()
   w.kind = 'grammar'
-  w.version = 1
-  w.levels = 4  # of rewriting; strings have at most max_children ** levels
-  w.symbols = 3  # of each level below the root; as many terminals
-  w.min_rules = 2  # of a symbol
-  w.max_rules = 3
-  w.min_children = 2  # symbols on the right-hand side of a rule
-  w.max_children = 3
+  w.version = 1  # at least 1
+  w.levels = 4  # of rewriting, at least 1; strings have up to max_children **
+  # levels symbols
+  w.symbols = 3  # of each level below the root, at least 1; as many terminals
+  w.min_rules = 2  # of a symbol, at least 1
+  w.max_rules = 3  # at least 1
+  w.min_children = 2  # symbols on the right-hand side of a rule, at least 1
+  w.max_children = 3  # at least 1
   return w
 
 
@@ -147,41 +162,46 @@ def evaluation(kind: str) -> ConfigDict:
   # 'p_probe', 'q_probe', 'v_probe', 'solutions', 'best_of_n' or
   # 'retry_upon_regret': physics_lm/evals/registry.py
   e.kind = kind
-  e.every = placeholder(int)  # steps between evaluations; None: the last only
+  e.every = placeholder(int)  # steps between evaluations, at least 1; None: the
+  # last only
   e.world = 'bios'  # a key of `worlds`; not used by 'loss'
-  e.people = 1000  # at most, of each split ('knowledge_bits': of the world)
+  e.people = 1000  # at most so many, of each split ('knowledge_bits': of the
+  # world); at least 1
   e.wordings = False  # 'extraction': also sentences in other wordings
-  e.num_rows = 64  # of each task, for 'loss'
+  e.num_rows = 64  # of each task, for 'loss'; at least 1
   e.tag = ''  # domain tag before each example: 'knowledge_bits', 'solutions'
   e.tasks = ''  # comma-separated, for 'manipulation'
   # Training of 'p_probe' and 'q_probe' (physics_lm/evals/pq_probe.py) and of
   # 'v_probe' (physics_lm/evals/igsm/v_probe.py):
-  e.steps = 400
-  e.batch = 10  # rows of biographies, names ('q_probe') or queries ('v_probe')
-  e.rank = 2  # of the low-rank update of the embedding
-  e.learning_rate = 1e-2  # peak; falls linearly to 0
-  e.weight_decay = 0.3  # on matrices only; 'p_probe' and 'q_probe'
+  e.steps = 400  # at least 1
+  e.batch = 10  # rows of biographies, names ('q_probe') or queries ('v_probe');
+  # at least 1
+  e.rank = 2  # of the low-rank update of the embedding, at least 1
+  e.learning_rate = 1e-2  # peak, at least 0; falls linearly to 0
+  e.weight_decay = 0.3  # on matrices only, at least 0; 'p_probe' and 'q_probe'
   e.names = True  # 'p_probe' and 'q_probe': the embedding update includes the
   # tokens of names; False: probes cannot memorise whose name it is
   # Compression before 'knowledge_bits' (physics_lm/model/compress.py):
   e.compress = 'none'  # 'none', 'nearest', 'gptq', 'prune' or 'prune_units'
-  e.bits = 8  # per weight; 'nearest' and 'gptq'
-  e.group = 32  # inputs that share a quantisation scale
-  e.keep_fraction = 1.0  # of weights ('prune') or units ('prune_units')
+  e.bits = 8  # per weight, in [2, 16]; 'nearest' and 'gptq'
+  e.group = 32  # inputs that share a quantisation scale, at least 1
+  e.keep_fraction = 1.0  # of weights ('prune') or units ('prune_units'); in
+  # (0, 1]
   # 'solutions' (physics_lm/evals/igsm/solutions.py):
   e.splits = 'test'  # of iGSM, comma-separated: 'test,test_op20'
-  e.num_problems = 256  # of each split; strings, for 'grammar'
+  e.num_problems = 256  # of each split, at least 1; strings, for 'grammar'
   e.decode = 'greedy'  # or 'sample:TEMPERATURE[:TOP_K]', 'beam:WIDTH'
-  e.max_new_tokens = 256  # of a solution
+  e.max_new_tokens = 256  # of a solution, at least 1
   # 'best_of_n' (physics_lm/evals/igsm/best_of_n.py), beside those of
   # 'solutions':
-  e.num_samples = 16  # solutions of a problem
+  e.num_samples = 16  # solutions of a problem, at least 1
   e.verifier_split = 'train'  # split of the verifiers' training problems
-  e.verifier_problems = 500  # training problems of the verifiers
-  e.verifier_samples = 4  # solutions of each of them
+  e.verifier_problems = 500  # training problems of the verifiers, at least 1
+  e.verifier_samples = 4  # solutions of each of them, at least 1
   # 'retry_upon_regret' (physics_lm/evals/igsm/retry_upon_regret.py), beside
   # those of 'best_of_n' and 'v_probe':
-  e.retries = 10  # sentences of a solution that are sampled again, at most
+  e.retries = 10  # most sentences of a solution that are sampled again; at
+  # least 0
   # 'v_probe', beside splits and num_problems:
   e.probe = 'nece'  # or 'dep', 'known', 'can_next', 'nece_next', 'value'
   return e
@@ -189,13 +209,13 @@ def evaluation(kind: str) -> ConfigDict:
 
 def _data() -> ConfigDict:
   d = ConfigDict()
-  d.seq_len = 128  # T, tokens of a row
-  d.batch_size = 16  # B, rows of a step, over all devices
+  d.seq_len = 128  # T, tokens of a row, at least 1
+  d.batch_size = 16  # B, rows of a step, over all devices; at least 1
   d.vocab = 'word'  # 'word' or 'piece' (closed, from the worlds), 'byte',
   # 'bpe:SIZE', 'gpt2', 'gpt2_used' or a path: physics_lm/vocab.py
   d.source = 'worlds'  # or 'seqio:NAME': that seqio Task or Mixture alone
   d.module = ''  # Python module or file that registers seqio's NAME
-  d.shards = 1  # of a stream; at most its files and the batch size
+  d.shards = 1  # of a stream: at least 1, up to its files and the batch size
   d.intra_document_mask = True  # False: tokens attend to earlier examples too
   d.sampling = 'replacement'  # each example uniform; 'epochs': in each epoch
   # every person once, in a new order (worlds of examples of one length)
@@ -207,23 +227,24 @@ def _data() -> ConfigDict:
 
 def _model() -> ConfigDict:
   m = ConfigDict()
-  m.depth = 4  # L, layers
-  m.width = 64  # D
-  m.heads = 4  # N; must divide width
-  m.kv_heads = placeholder(int)  # K; must divide heads; None: heads
-  m.mlp_ratio = 4.0  # F / D; 0: no MLP
+  m.depth = 4  # L, layers, at least 1
+  m.width = 64  # D, at least 1
+  m.heads = 4  # N, at least 1; must divide width
+  m.kv_heads = placeholder(int)  # K, at least 1; must divide heads; None: heads
+  m.mlp_ratio = 4.0  # F / D, at least 0; 0: no MLP
   m.mlp = 'gelu'  # gelu, relu or silu; gated_gelu, gated_silu ...
-  m.num_experts = 1  # MLPs of a layer, top-1 routing; 1: no routing
-  m.moe_capacity_factor = 2.0  # tokens that an expert takes / its equal share
-  m.moe_eval_capacity_factor = 8.0  # the same, in evaluation
-  m.moe_aux_loss_weight = 0.01  # of the load-balancing loss
+  m.num_experts = 1  # MLPs of a layer, top-1 routing, at least 1; 1: no routing
+  m.moe_capacity_factor = 2.0  # tokens that an expert takes / its equal share;
+  # above 0
+  m.moe_eval_capacity_factor = 8.0  # the same, in evaluation; above 0
+  m.moe_aux_loss_weight = 0.01  # of the load-balancing loss, at least 0
   m.norm = 'layernorm'  # or 'rmsnorm'
   m.bias = True  # in linear maps and layer norms
   m.tie_embeddings = True  # output embedding = input embedding
   m.qk_norm = False  # RMS norm of queries and keys
-  m.rope_fraction = 0.25  # share of a head's dimensions that rotate
-  m.rope_theta = 10_000.0
-  m.dropout = 0.0  # after the embedding, attention and MLP
+  m.rope_fraction = 0.25  # share of a head's dimensions that rotate; in [0, 1]
+  m.rope_theta = 10_000.0  # base of the rotations' wavelengths, above 0
+  m.dropout = 0.0  # after the embedding, attention and MLP; in [0, 1)
   m.dtype = 'float32'  # of activations; parameters stay float32
   return m
 
@@ -234,65 +255,68 @@ def _adapter() -> ConfigDict:
   a.kind = 'none'  # all parameters train; or 'lora', 'whole', 'prefix',
   # 'prompt', 'bottleneck': physics_lm/model/adapters.py
   a.target_modules = 'query,value'  # comma-separated; 'lora' and 'whole'
-  a.rank = 8  # of 'lora'; units of 'bottleneck'
-  a.embedding_rank = 128  # of 'lora'; 0: the embedding stays fixed
-  a.scale = 4.0  # of 'lora': W + scale * A B
-  a.num_virtual_tokens = 16  # vectors of 'prefix' and 'prompt'
+  a.rank = 8  # of 'lora', at least 0; units of 'bottleneck'
+  a.embedding_rank = 128  # of 'lora', at least 0; 0: the embedding stays fixed
+  a.scale = 4.0  # of 'lora': W + scale * A B; any number
+  a.num_virtual_tokens = 16  # vectors of 'prefix' and 'prompt', at least 1
   return a
 
 
 def _optim() -> ConfigDict:
   o = ConfigDict()
   o.name = 'adamw'  # or 'muon', for the layers' matrices: physics_lm/optim.py
-  o.learning_rate = 3e-3  # peak
+  o.learning_rate = 3e-3  # peak, at least 0
   o.schedule = 'cosine'  # 'cosine', 'linear', 'constant' or 'wsd'
-  o.warmup_steps = 100  # linear from 0
-  o.decay_fraction = 0.2  # 'wsd': share of the steps in the cooldown
-  o.final_lr_fraction = 0.1  # last learning rate / peak
-  o.b1 = 0.9
-  o.b2 = 0.98
-  o.eps = 1e-6
-  o.weight_decay = 0.1  # on matrices and embeddings only
-  o.grad_clip_norm = 1.0  # global gradient norm; 0: no clipping
+  o.warmup_steps = 100  # linear from 0; at least 0
+  o.decay_fraction = 0.2  # 'wsd': share of the steps in the cooldown; in [0, 1]
+  o.final_lr_fraction = 0.1  # last learning rate / peak; in [0, 1]
+  o.b1 = 0.9  # decay of Adam's first moment; in [0, 1)
+  o.b2 = 0.98  # decay of its second moment; in [0, 1)
+  o.eps = 1e-6  # of Adam's denominator, at least 0
+  o.weight_decay = 0.1  # on matrices and embeddings only, at least 0
+  o.grad_clip_norm = 1.0  # global gradient norm, at least 0; 0: no clipping
   return o
 
 
 def _runtime() -> ConfigDict:
   r = ConfigDict()
   r.mesh = ConfigDict()  # devices on each axis
-  r.mesh.pop = -1  # of a population; -1: the most that divide both
-  r.mesh.data = -1  # of rows; -1: all that are left
-  r.mesh.fsdp = 1  # of parameters
-  r.mesh.tensor = 1  # of heads and MLP units
-  r.mesh.expert = 1  # of experts
+  r.mesh.pop = -1  # of a population; at least 1, or -1: most that divide both
+  r.mesh.data = -1  # of rows; at least 1, or -1: all that are left
+  r.mesh.fsdp = 1  # of parameters; at least 1, or -1
+  r.mesh.tensor = 1  # of heads and MLP units; at least 1, or -1
+  r.mesh.expert = 1  # of experts; at least 1, or -1
   r.distributed = ConfigDict()  # a job of several processes
   r.distributed.coordinator = placeholder(str)  # 'address:port' of process 0;
   # None: from the cluster (Slurm, TPU pods), else this process alone
-  r.distributed.count = placeholder(int)  # processes
-  r.distributed.index = placeholder(int)  # of this process, from 0
-  r.distributed.timeout = 30  # seconds without a heartbeat until one is dead
+  r.distributed.count = placeholder(int)  # processes, at least 1
+  r.distributed.index = placeholder(int)  # of this process, at least 0
+  r.distributed.timeout = 30  # seconds without a heartbeat until one is dead;
+  # at least 1
   r.branch_from = placeholder(str)  # folder or id of a run with the same
   # config up to the start of a 'wsd' cooldown: resume from its checkpoint
   r.max_vmapped_runs = placeholder(int)  # runs that the launcher trains in one
-  # program; None: one on a CPU, as many as fit on an accelerator
-  r.grad_accum_steps = 1  # micro-batches of a step; must divide batch_size
+  # program, at least 1; None: one on a CPU, as many as fit on an accelerator
+  r.grad_accum_steps = 1  # micro-batches of a step, at least 1; must divide
+  # batch_size
   r.remat = False  # recompute a layer's activations in the backward pass
   r.attention = 'xla'  # or 'cudnn' (GPU, bfloat16)
-  r.workers = 0  # loader processes; 0: a thread
-  r.prefetch = 4  # batches made ahead
+  r.workers = 0  # loader processes, at least 0; 0: a thread
+  r.prefetch = 4  # batches made ahead, at least 0
   return r
 
 
 def get_config() -> ConfigDict:
   """The defaults: a tiny model on 500 people."""
   c = ConfigDict()
-  c.steps = 2000  # optimizer steps; 0, with init_from: evaluation only
+  c.steps = 2000  # optimizer steps, at least 0; 0, with init_from: evaluation
+  # only
   c.init_from = placeholder(str)  # folder or id of a finished run to start from
 
   c.seed = ConfigDict()
-  c.seed.init = 0  # of parameters and dropout
-  c.seed.data = 0  # of which examples go into which row
-  c.seed.world = 0  # of people, values and templates
+  c.seed.init = 0  # of parameters and dropout; in [0, 2 ** 32)
+  c.seed.data = 0  # of which examples go into which row; in [0, 2 ** 63)
+  c.seed.world = 0  # of people, values and templates; in [0, 2 ** 63)
 
   c.worlds = ConfigDict({'bios': biographies()})
   c.data = _data()
@@ -303,11 +327,11 @@ def get_config() -> ConfigDict:
                         for name in ('loss', 'extraction')})
 
   c.checkpoint = ConfigDict()
-  c.checkpoint.every = 500  # steps; the last step is always saved
-  c.checkpoint.keep = 2  # newest checkpoints kept
+  c.checkpoint.every = 500  # steps, at least 1; the last step is always saved
+  c.checkpoint.keep = 2  # newest checkpoints kept, at least 1
 
   c.log = ConfigDict()
-  c.log.every = 50  # steps
+  c.log.every = 50  # steps, at least 1
   c.log.loss_band = ''  # JSON file of the expected loss; '': none
   c.log.wandb = 'off'  # 'off', 'offline' or 'online'
   c.log.project = 'physics_lm'  # of wandb

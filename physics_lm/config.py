@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from physics_lm.configs import default
 from physics_lm.errors import BadInput, nearest
+from physics_lm.key_ranges import check_ranges
 
 SETS = ('worlds', 'data.tasks', 'evals')  # of members with names of their own
 KINDS = {k: getattr(default, k) for k in (
@@ -90,13 +91,14 @@ def load_config(path: str) -> ConfigDict:
 
 def override(config: ConfigDict, changes: dict) -> ConfigDict:
   """A locked copy with {'dotted.path': value} applied, strictly: an unknown
-  key or a value of another type raises BadInput. 'evals.NAME.kind' of a new
-  name adds an evaluation, whose other keys may be set as well."""
+  key or a value of another type or out of its key's range raises BadInput.
+  'evals.NAME.kind' of a new name adds an evaluation, whose other keys may be
+  set as well."""
   config = copy.deepcopy(config)  # placeholders keep their types
   for path, kind in changes.items():
     keys = path.split('.')
     if keys[0] == 'evals' and keys[2:] == ['kind'] and (
-        keys[1] not in config.evals):
+        keys[1] not in config.get('evals', {keys[1]})):
       with config.unlocked():
         config.evals[keys[1]] = default.evaluation(kind)
   for path, value in changes.items():
@@ -123,6 +125,7 @@ def override(config: ConfigDict, changes: dict) -> ConfigDict:
       raise BadInput(f'{path} is {value!r} ({type(value).__name__}), wanted '
                      f'{wanted.__name__}')
     holder[leaf] = value
+  check_ranges(config)
   return config.lock()
 
 

@@ -159,9 +159,6 @@ def _check_keys(c: ConfigDict):
   if c.data.sampling not in SAMPLINGS:
     raise BadInput(f'data.sampling is {c.data.sampling!r}, wanted one of '
                    f'{", ".join(SAMPLINGS)}')
-  if not 0 <= c.data.mlm_probability < 1:
-    raise BadInput(f'data.mlm_probability is {c.data.mlm_probability}, wanted '
-                   '[0, 1)')
 
 
 def _tasks(c: ConfigDict, worlds: dict[str, base.World]) -> list[Task]:
@@ -175,8 +172,6 @@ def _tasks(c: ConfigDict, worlds: dict[str, base.World]) -> list[Task]:
     if t.loss not in LOSSES:
       raise BadInput(f'task {name}: loss is {t.loss!r}, wanted one of '
                      f'{", ".join(LOSSES)}')
-    if t.weight < 0:
-      raise BadInput(f'task {name}: weight is {t.weight}, wanted >= 0')
     world = worlds[t.world]
     if t.weight:
       counts = (0, 0) if base.is_stream(world) else (

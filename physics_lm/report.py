@@ -188,8 +188,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                  help='also as a wandb run, in the folder of the runs')
   a = p.parse_args(argv)
   if a.all:
-    for path in result_pages.write_all(a.out):
-      print(f'rewritten: {display_path(path)}')
+    with disk_errors(a.out):
+      for path in result_pages.write_all(a.out):
+        print(f'rewritten: {display_path(path)}')
     return
   if not a.experiment:
     raise BadInput('no experiment file; wanted experiments/NAME.py or --all')

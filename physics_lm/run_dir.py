@@ -52,11 +52,14 @@ def write(path: Path, text: str) -> None:
   """Writes a file completely or not at all."""
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-  with temporary.open('w', encoding='utf-8') as f:
-    f.write(text)
-    f.flush()
-    os.fsync(f.fileno())
-  temporary.replace(path)
+  try:
+    with temporary.open('w', encoding='utf-8') as f:
+      f.write(text)
+      f.flush()
+      os.fsync(f.fileno())
+    temporary.replace(path)
+  finally:  # on a full disk, or after Ctrl-C
+    temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

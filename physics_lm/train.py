@@ -29,6 +29,7 @@ from physics_lm import (
 )
 from physics_lm.config import config_difference, parse_config, plain_config
 from physics_lm.errors import BadInput, command, disk_errors
+from physics_lm.key_ranges import check_ranges
 from physics_lm.mixture import load_mixture
 from physics_lm.progress import Stop
 from physics_lm.recorder import RunRecorder
@@ -69,6 +70,8 @@ def run(config: ConfigDict, workdir: Path | str, command_line: str = ''):
 def run_all(jobs: list[Job]):
   """Trains the jobs together. Raises BadInput for jobs that cannot train, and
   for runs that failed, once the others are done."""
+  for job in jobs:  # a caller may have set keys without override()
+    check_ranges(job.config)
   population.check_population([j.config for j in jobs])
   if len({j.folder.absolute() for j in jobs}) < len(jobs):
     raise BadInput('two runs have one --workdir, wanted a folder for each')

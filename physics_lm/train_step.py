@@ -45,10 +45,7 @@ class RunHparams(NamedTuple):
 
 
 def run_hparams(config: ConfigDict) -> RunHparams:
-  """The hyperparameters of one run. Raises BadInput for a seed that does not
-  fit into 32 bits."""
-  if not 0 <= config.seed.init < 1 << 32:
-    raise BadInput(f'seed.init is {config.seed.init}, wanted 0 to 2 ** 32 - 1')
+  """The hyperparameters of one run."""
   return RunHparams(np.uint32(config.seed.init),
                     np.float32(config.optim.learning_rate),
                     np.float32(config.optim.weight_decay))

@@ -103,7 +103,7 @@ def test_diversity_sets_are_distinct_chunks():
 
 @pytest.mark.parametrize('changes,message', [
     ({'people': 5000}, 'only 4096 names'),
-    ({'person_offset': -1}, 'people -1 to 998'),
+    ({'person_offset': -1}, 'person_offset is -1'),
     ({'diversity': 200}, '128 ** 1 chunks'), ({'chunks': 0}, 'at least 1'),
     ({'order': 'sorted'}, "'sorted', wanted one of random, fixed"),
     ({'name_length': 13}, 'name_alphabet ** name_length is 64 ** 13'),

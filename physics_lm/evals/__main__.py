@@ -9,7 +9,7 @@ from pathlib import Path
 
 from physics_lm import restore
 from physics_lm.config import argument_parser
-from physics_lm.errors import BadInput, command, nearest
+from physics_lm.errors import BadInput, command, disk_errors, nearest
 from physics_lm.evals import records, registry
 
 
@@ -29,7 +29,8 @@ def main(argv: list[str] | None = None):
   for name, evaluator in registry.build(config, run.data, a.folder,
                                         names).items():
     found = evaluator(run.params, run.step)
-    registry.write(a.folder, name, run.step, found)
+    with disk_errors(a.folder):  # evaluations that are finished are kept
+      registry.write(a.folder, name, run.step, found)
     print(f'{name}, step {run.step}:')
     for row in found.rows:
       interval = f' [{row["low"]:.4f}, {row["high"]:.4f}]' if (

@@ -101,7 +101,6 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
           ) -> Extraction:
   """At most spec.people people of each split. Raises BadInput when there are
   none, or a row is shorter than an example."""
-  teacher_forcing.check_positive(spec, 'people')
   world = data.worlds[spec.world]
   examples, sources, baselines = [], [], []
   for person_split in PERSON_SPLITS:

@@ -147,7 +147,6 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
   """At most spec.people entries, each in a segment of its own. Raises BadInput
   for none, and for an impossible compression."""
   compress.check_compression(spec, config.model.num_experts)
-  teacher_forcing.check_positive(spec, 'people')
   world = data.worlds[spec.world]
   count = min(world.people('bio'), spec.people)
   # Spread evenly: of a mixture of trained and held-out people, both.

@@ -43,7 +43,6 @@ class Loss:
 
 def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Loss:
   """spec.num_rows rows of each task. Raises BadInput for none."""
-  teacher_forcing.check_positive(spec, 'num_rows')
   packed, streams = {}, data.streams()
   for i, task in enumerate(data.tasks):
     if i in streams:

@@ -96,7 +96,6 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
   if not isinstance(world, manipulation.Manipulation):
     raise BadInput(f'evals: world {spec.world!r} has no tasks, wanted one of '
                    'kind manipulation')
-  teacher_forcing.check_positive(spec, 'people')
   examples, packed = {}, {}
   for task in filter(None, spec.tasks.split(',')):
     if task not in manipulation.TASKS:

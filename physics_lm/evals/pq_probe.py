@@ -329,7 +329,6 @@ def class_baseline_rows(train: ProbeBatch, test: ProbeBatch) -> list[dict]:
 def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Probe:
   """A probe of spec.kind on at most spec.people people of each split. Raises
   BadInput."""
-  teacher_forcing.check_positive(spec, 'people', 'steps', 'rank', 'batch')
   world = data.worlds[spec.world]
   values = {t: [target_value(world, data.vocab, p, t) for p in range(world.n)]
             for t in TARGETS}

@@ -29,6 +29,7 @@ from physics_lm.evals.igsm import (
   v_probe,
 )
 from physics_lm.evals.records import Evaluator, Records
+from physics_lm.key_ranges import check_ranges
 
 KINDS = {'best_of_n': best_of_n, 'extraction': extraction, 'grammar': grammar,
          'knowledge_bits': knowledge_bits, 'loss': loss,
@@ -41,7 +42,9 @@ OF_TRAINING_SET = ('best_of_n', 'retry_upon_regret', 'solutions')
 
 
 def check_evals(config: ConfigDict):
-  """Raises BadInput for an unknown kind or world of an evaluation."""
+  """Raises BadInput for an unknown kind or world of an evaluation, or a number
+  out of range."""
+  check_ranges(config)
   for name, spec in config.evals.items():
     if spec.kind not in KINDS:
       raise BadInput(f'evals.{name}.kind is {spec.kind!r}; '

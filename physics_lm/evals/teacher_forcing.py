@@ -42,13 +42,6 @@ def evaluated_model(config: ConfigDict, data: mixture.Mixture) -> ModelConfig:
   return cfg
 
 
-def check_positive(spec: ConfigDict, *keys: str):
-  """Raises BadInput when a key of an evaluation is below 1."""
-  for key in keys:
-    if spec[key] < 1:
-      raise BadInput(f'evals: {key} is {spec[key]}, wanted at least 1')
-
-
 def pack(data: mixture.Mixture, examples: Sequence[base.Example], tag: str = ''
          ) -> tuple[dict[str, np.ndarray], list[AnswerSpan]]:
   """Packs examples in order into rows of data.seq_len, none of them cut.

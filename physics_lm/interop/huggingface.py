@@ -45,6 +45,7 @@ FAMILIES = {'gpt_neox': ('layernorm', 'gelu'),
             'llama': ('rmsnorm', 'gated_silu')}
 GELU = ('gelu_new', 'gelu_pytorch_tanh', 'gelu_fast')  # all the tanh form
 EPS = 1e-5  # of every norm, model/decoder.py
+BUFFERS = ('rotary_emb.inv_freq', 'attention.bias', 'attention.masked_bias')
 SIDECAR = 'physics_lm.json'
 
 
@@ -291,20 +292,41 @@ def to_theirs(params: Mapping, cfg: ModelConfig, family: str, order: np.ndarray
   return out
 
 
+def _check_unread(theirs: dict, read: set[str], cfg: ModelConfig,
+                  family: str) -> None:
+  """Raises BadInput for a tensor that nothing has read, but for buffers and for
+  a head that equals the embedding that it is tied to."""
+  for name in sorted(theirs.keys() - read):
+    if name.endswith(BUFFERS):
+      continue
+    if cfg.tie_embeddings and name in ('lm_head.weight', 'embed_out.weight'):
+      embedding = theirs['gpt_neox.embed_in.weight' if family == 'gpt_neox'
+                         else 'model.embed_tokens.weight']
+      if np.array_equal(theirs[name], embedding):
+        continue
+      raise BadInput(f'tensor {name} differs from the embedding, but '
+                     'config.json has tie_word_embeddings true; wanted false, '
+                     'or no such tensor')
+    raise BadInput(f'tensor {name} is none of a {family} by config.json; '
+                   'wanted a file without it')
+
+
 def to_ours(theirs: dict, cfg: ModelConfig, family: str, order: np.ndarray
             ) -> dict:
-  """Our parameters of their arrays. Raises BadInput for a missing tensor or
-  one of another shape. Further tensors (old buffers) are ignored."""
+  """Our parameters of their arrays. Raises BadInput for a missing tensor, one
+  of another shape, and one that our model would not read."""
   abstract = restore.abstract_params(cfg)
   want = {f'{a}.{b}': x.shape for a in abstract
           for b, x in abstract[a].items()}
   out = {k: np.zeros(s, np.float32) for k, s in want.items()}
+  read = set()
   for t in tensors(cfg, family):
     name = t.name if t.name in theirs else t.name.replace(
         'embed_out', 'lm_head')
     if name not in theirs:
       raise BadInput(f'no tensor {t.name} among the {len(theirs)} found; '
                      f'wanted a {family} of {cfg.depth} layers')
+    read.add(name)
     got = theirs[name]
     table = t.parts[0] in ('ends.embedding', 'ends.output')
     shapes = [want[p][t.layer is not None:] for p in t.parts]
@@ -324,6 +346,7 @@ def to_ours(theirs: dict, cfg: ModelConfig, family: str, order: np.ndarray
       continue
     for part, x in zip(t.parts, t.back(got)):
       out[part][... if t.layer is None else t.layer] = x
+  _check_unread(theirs, read, cfg, family)
   return {'ends': {k[5:]: v for k, v in out.items() if k.startswith('ends.')},
           'layers': {k[7:]: v for k, v in out.items()
                      if k.startswith('layers.')}}
@@ -463,7 +486,7 @@ def export(run: Path, out: Path, shard: int = 2 << 30) -> dict:
   got = restore.load_run(run)
   family, vocab = family_of(got.cfg), got.data.vocab
   made = hf_tokenizer(vocab)
-  order = row_map(vocab, got.cfg.vocab)
+  order = row_map(vocab, len(vocab))  # no row that pads the embedding
   arrays = to_theirs(got.params, got.cfg, family, order)
   theirs = foreign(vocab)
   end = vocab.theirs[vocabs.EOS] if theirs else vocabs.EOS

@@ -46,14 +46,6 @@ def check_compression(spec: ConfigDict, experts: int = 1):
   if spec.compress not in METHODS:
     raise BadInput(f'evals: compress is {spec.compress!r}; '
                    f'{nearest(spec.compress, METHODS)}')
-  for ok, text in ((2 <= spec.bits <= 16, f'bits is {spec.bits}, wanted 2 to '
-                    '16'),
-                   (spec.group >= 1, f'group is {spec.group}, wanted at least '
-                    '1'),
-                   (0 < spec.keep_fraction <= 1, 'keep_fraction is '
-                    f'{spec.keep_fraction}, wanted above 0 and at most 1')):
-    if not ok:
-      raise BadInput(f'evals: {text}')
 
 
 def compress(params: dict, spec: ConfigDict, cfg: ModelConfig, batch: dict,

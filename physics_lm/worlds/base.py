@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from physics_lm.config import override, typed_value
 from physics_lm.errors import BadInput, nearest
+from physics_lm.key_ranges import check_ranges
 
 WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'biod': 'physics_lm.worlds.biod',
@@ -100,6 +101,7 @@ def make_world(config: ConfigDict, seed: int) -> World:
   if config.version != module.VERSION:
     raise BadInput(f'config wants version {config.version} of world '
                    f'{config.kind}, this code makes version {module.VERSION}')
+  check_ranges(config)
   return module.make(config, seed)
 
 

@@ -79,10 +79,6 @@ class BioD:
 
   def __init__(self, config, seed: int):
     c = config
-    for key in ('people', 'name_alphabet', 'name_length', 'attributes',
-                'chunks', 'diversity', 'chunk_length', 'symbols'):
-      if c[key] < 1:
-        raise BadInput(f'{key} is {c[key]}, wanted at least 1')
     if c.order not in ORDERS:
       raise BadInput(f'order is {c.order!r}, wanted one of '
                      f'{", ".join(ORDERS)}')
@@ -100,7 +96,7 @@ class BioD:
     self.alphabet, self.name_length = c.name_alphabet, c.name_length
     every = self.T**self.L
     self.person_offset = c.person_offset
-    if self.person_offset < 0 or self.person_offset + self.n > self.N0:
+    if self.person_offset + self.n > self.N0:
       raise BadInput(f'people {self.person_offset} to '
                      f'{self.person_offset + self.n - 1}, but only {self.N0} '
                      f'names ({self.alphabet} ** {self.name_length})')

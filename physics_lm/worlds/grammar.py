@@ -63,8 +63,7 @@ class Grammar:
 
   def __init__(self, config, seed: int):
     c = config
-    for key, least in (('levels', 1), ('symbols', 1), ('min_rules', 1),
-                       ('max_rules', c.min_rules), ('min_children', 1),
+    for key, least in (('max_rules', c.min_rules),
                        ('max_children', c.min_children)):
       if c[key] < least:
         raise BadInput(f'{key} is {c[key]}, wanted at least {least}')

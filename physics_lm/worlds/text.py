@@ -47,10 +47,6 @@ class Text:
     self.field, self.separator = c.field, c.separator
     self.held_out, self.block = c.held_out, c.shuffle
     self.fim_rate, self.fim_spm = c.fim_rate, c.fim_spm
-    for key, low, high in (('held_out', 0, 1), ('fim_rate', 0, 1),
-                           ('fim_spm', 0, 1), ('shuffle', 1, 1 << 24)):
-      if not low <= c[key] <= high:
-        raise BadInput(f'{key} is {c[key]}, wanted {low} to {high}')
     self.files = files_of(c.files)
     if c.content is not None and c.content != (found := self.content()):
       raise BadInput(f'the {len(self.files)} files of {c.files!r} have the '

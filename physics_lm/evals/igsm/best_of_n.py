@@ -292,9 +292,6 @@ def pair_wins(part: list[dict], score: str) -> list[float]:
 def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
           training_set: contamination.TrainingSet | None = None) -> BestOfN:
   """The test problems, and others for the verifiers. Raises BadInput."""
-  teacher_forcing.check_positive(
-      spec, 'num_problems', 'max_new_tokens', 'num_samples',
-      'verifier_problems', 'verifier_samples')
   train = spec.verifier_problems * spec.verifier_samples
   if train < config.data.batch_size:
     raise BadInput(f'evals: verifiers are trained on {train} solutions '

@@ -33,7 +33,6 @@ from ml_collections import ConfigDict
 
 from physics_lm import mixture
 from physics_lm.errors import BadInput
-from physics_lm.evals import teacher_forcing
 from physics_lm.evals.igsm import best_of_n, contamination, solutions, v_probe
 from physics_lm.evals.records import Records, accuracy_row, row
 from physics_lm.model import decode, decoder
@@ -401,10 +400,6 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
   state detector. Raises BadInput."""
   if spec.probe != 'can_next':
     raise BadInput(f"evals: probe is {spec.probe!r}, wanted 'can_next'")
-  if spec.retries < 0:
-    raise BadInput(f'evals: retries is {spec.retries}, wanted at least 0')
-  teacher_forcing.check_positive(spec, 'max_new_tokens', 'verifier_problems',
-                                 'verifier_samples')
   best_of_n.check_sampling(spec)
   probe = v_probe.build(config, data, spec)
   world = data.worlds[spec.world]

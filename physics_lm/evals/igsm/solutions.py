@@ -244,7 +244,6 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
           training_set: contamination.TrainingSet | None = None) -> Solutions:
   """spec.num_problems problems of each of spec.splits. Raises BadInput for a
   world of another kind, an unknown split, no problems."""
-  teacher_forcing.check_positive(spec, 'num_problems', 'max_new_tokens')
   world = igsm_world(config, data, spec)
   return Solutions(
       teacher_forcing.evaluated_model(config, data),

@@ -463,7 +463,6 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
   if spec.probe not in TASKS:
     raise BadInput(f'evals: probe is {spec.probe!r}; '
                    f'{nearest(spec.probe, TASKS)}')
-  teacher_forcing.check_positive(spec, 'steps', 'batch', 'rank', 'num_problems')
   world = solutions.igsm_world(config, data, spec)
   return VProbe(
       teacher_forcing.evaluated_model(config, data), spec, config.seed.init,

@@ -6,7 +6,9 @@ rule. A definition is compared as a polynomial in the parameters that it names,
 modulo m: terms may come in any order, while an incorrect constant or sign is
 detected even if the value does not change. Unnecessary but valid parameters are
 allowed and counted. So are retries ('Define .. as BACK.'), which are skipped;
-they may name any parameter of the hierarchy, as in the released code.
+they may name any parameter of the hierarchy, as in the released code, but not
+one outside of it: that sentence names nothing, and is an error like any other.
+The full stop of the last sentence may be missing, as in the released checker.
 """
 
 import math
@@ -438,7 +440,9 @@ def check(problem: str | Problem, solution: str, hierarchy: Hierarchy = (),
     problem = Problem(problem, hierarchy, modulus)
   truth = problem.value(problem.query)
   reader, retries, reason = problem.reader(), 0, 'ok'
-  *sentences, rest = solution.split('.')
+  sentences = [s.strip() for s in solution.split('.')]
+  if not sentences[-1]:  # else the last full stop is missing
+    del sentences[-1]
   try:
     for text in sentences:
       if long := _LONG.search(text):
