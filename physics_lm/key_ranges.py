@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from configs import default
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 
 _NUMBER = r'-?\d[\d_]*(?:\.\d+)?(?: \*\* \d+)?'

@@ -5,9 +5,9 @@ import math
 import pytest
 from ml_collections import ConfigDict
 
-from configs import default
 from physics_lm import key_ranges
 from physics_lm.config import override
+from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.worlds import base
 
