@@ -115,6 +115,7 @@ def igsm() -> ConfigDict:
   w.variable_names = 'random'  # letters of the solution; or 'alphabetical'
   w.solution = 'shortest'  # or 'redundant': with unnecessary parameters
   w.retry_kind = 'retry'  # kind of errors: 'retry', 'retry_weak', 'retry_miss'
+  # or 'retry_weak_next', the default of the authors' released code
   w.retry_rate = 0.0  # probability of an error before a sentence; in [0, 1)
   w.retry_mask = 'none'  # errors without loss: 'none', 'name' or 'sentence'
   w.rendering = 'text'  # or 'compact': of the same problems, a token for each
@@ -122,8 +123,8 @@ def igsm() -> ConfigDict:
   w.op_law = 'min2'  # op: the smaller of two uniform draws; or one, 'uniform'
   w.parameters = 'both'  # 'instance': no abstract ones, two operands each, up
   # to max_edge of them; depths and widths are then not used
-  w.held_out_op = 1  # at least 1; problems of fewer operations have any template
-  # in train and test
+  w.held_out_op = 1  # at least 1; problems of fewer operations have any
+  # template in train and test
   return w
 
 

@@ -5,7 +5,7 @@ to 5 and 8. Retry data: before each sentence of a solution, with probability
 retry_rate and again with the same, "Define A as BACK" for a quantity A that
 cannot be computed yet. Equal tokens, hence fewer problems; greedy decoding.
 Masked: no loss on A's name. retry_weak: A is any later quantity of the
-solution; retry_miss: any quantity that is not computed.
+solution (released code: or the next); retry_miss: any that is not computed.
 
 Paper (iGSM-med, GPT2-12-12, op 23, whole solutions correct): error-free 78 %;
 retry data at rates 0.05, 0.2, 0.5 84, 92, 94 %, at 0.5 masked 95 %; retries in

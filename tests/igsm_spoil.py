@@ -202,7 +202,8 @@ def no_parameter_as_back(text, problem, rng):
 
 
 def cut_short(text, problem, rng):
-  return text[:-1]
+  """Without the last number."""
+  return text.rstrip('. 0123456789')
 
 
 def garbage(text, problem, rng):
@@ -448,7 +449,7 @@ COMPACT_SPOILERS = {
     'leading zero': (leading_zero, 'begins with 0'),
     'no parameter as BACK': (compact_no_parameter_as_back,
                              'defined as BACK, is no parameter'),
-    'cut short': (cut_short, 'has no full stop'),
+    'cut short': (cut_short, 'cannot read|defined last'),
     'garbage': (compact_garbage, 'cannot read|is written as'),
     'empty': (empty, 'nothing is defined last'),
 }
@@ -474,7 +475,7 @@ SPOILERS = {
     'leading zero': (leading_zero, 'begins with 0'),
     'no parameter as BACK': (no_parameter_as_back,
                              'defined as BACK, is no parameter'),
-    'cut short': (cut_short, 'has no full stop'),
+    'cut short': (cut_short, 'cannot read|defined last'),
     'garbage': (garbage, 'cannot read'),
     'empty': (empty, 'nothing is defined last'),
 }

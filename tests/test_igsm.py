@@ -137,6 +137,17 @@ def test_checker_rejects_spoiled_solutions_with_the_expected_reason(med):
     assert min(tried.values()) > 25 * count / 1000, tried
 
 
+def test_checker_accepts_a_missing_last_full_stop(med):
+  for w in (med, world(**SETTINGS['compact'])):
+    for e in examples(w, 50):
+      problem, text = w.problem(e), solution(e)
+      for ending in ('', '.', '. ', ' '):
+        v = checker.check(problem, text.rstrip('. ') + ending)
+        assert v.ok and v.answer, v.reason
+      if text.count('.') > 1:  # of an earlier sentence it must be there
+        assert not checker.check(problem, text.replace('.', '', 1)).ok
+
+
 def parsed(w, e):
   """(definitions, query, [what each sentence of the solution does]) of an
   example, without the item that the compact rendering leaves out."""
@@ -429,10 +440,11 @@ def test_retry_data_leave_the_problem_unchanged(med):
       assert w.example('test', i) == med.example('test', i)
 
 
-@pytest.mark.parametrize('kind', ['retry', 'retry_weak', 'retry_miss'])
+@pytest.mark.parametrize('kind', ['retry', 'retry_weak', 'retry_weak_next',
+                                  'retry_miss'])
 def test_errors_name_parameters_of_their_retry_kind(kind):
   w = world(2, retry_rate=0.4, retry_kind=kind)
-  ready = 0
+  ready = next_ones = errors = 0
   for e in examples(w, 300):
     problem = checker.Problem(w.prompt(e), w.hierarchy(e.meta['chain']))
     told, later, here = set(), re.findall(r'Define ([^.;]+) as \w;',
@@ -449,13 +461,19 @@ def test_errors_name_parameters_of_their_retry_kind(kind):
       here.add(p)
       can_next = told.issuperset(problem.sources(p))
       ready += can_next
+      errors += 1
+      next_ones += p == later[len(told)]
       if kind == 'retry':
         assert not can_next
       elif kind == 'retry_weak':
         assert p in later[len(told) + 1:]
+      elif kind == 'retry_weak_next':
+        assert p in later[len(told):]
       else:
         assert problem.has(p)
   assert (ready > 0) == (kind != 'retry')
+  # Of the released default, a good third are no errors.
+  assert kind != 'retry_weak_next' or 0.3 < next_ones / errors < 0.7
 
 
 @pytest.mark.parametrize('mask,taken,rendering', [

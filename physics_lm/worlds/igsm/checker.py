@@ -447,15 +447,13 @@ def check(problem: str | Problem, solution: str, hierarchy: Hierarchy = (),
     for text in sentences:
       if long := _LONG.search(text):
         raise SolutionError(f'number {long[0]}... has more than 20 digits')
-      back = problem.back(text.strip())
+      back = problem.back(text)
       if back is not None:
         if problem.parameter(back) is None:
           raise SolutionError(f'{back}, defined as BACK, is no parameter')
         retries += 1
       else:
-        reader.sentence(text.strip())
-    if rest.strip():
-      raise SolutionError(f'{rest.strip()!r} has no full stop')
+        reader.sentence(text)
     if not reader.defined or reader.defined[-1] != problem.query:
       last = problem.name(reader.defined[-1]) if reader.defined else 'nothing'
       raise SolutionError(f'{last} is defined last, wanted '

@@ -225,11 +225,14 @@ def error_parameters(g: Graph, order: list[int], sentence: int,
     g: the problem's graph.
     order: parameters of the solution's sentences.
     sentence: index of the sentence that follows the error.
-    kind: 'retry' (not computable yet), 'retry_weak' (of a later sentence) or
-      'retry_miss' (not defined yet).
+    kind: 'retry' (not computable yet), 'retry_weak' (of a later sentence),
+      'retry_weak_next' (of this or a later one) or 'retry_miss' (not defined
+      yet).
   """
   if kind == 'retry_weak':
     return order[sentence + 1:]
+  if kind == 'retry_weak_next':
+    return order[sentence:]
   known = set(order[:sentence])
   if kind == 'retry_miss':
     return [p for p in g.sources if p not in known]

@@ -28,11 +28,13 @@ Retry data (Part 2.2, sections 4 and 6), in training splits only: before each
 sentence of the solution, with probability `retry_rate`, and again with the same
 probability, is an error 'Define X as BACK.', where X is a parameter that cannot
 be computed yet (retry), one of a later sentence (retry_weak), or any of the
-problem that is not defined yet (retry_miss). The problems are those of the same
-index without errors. `retry_mask` removes the loss from the name in an error,
-or from 'Define', name and 'as'; never from BACK. For a comparison at equal
-tokens, as in the paper, train on equally many rows of equal length: then there
-are fewer problems in retry data.
+problem that is not defined yet (retry_miss). The authors' released code, by
+default, also draws the parameter of the sentence that comes next, which is no
+error: retry_weak_next. The problems are those of the same index without errors.
+`retry_mask` removes the loss from the name in an error, or from 'Define', name
+and 'as'; never from BACK. For a comparison at equal tokens, as in the paper,
+train on equally many rows of equal length: then there are fewer problems in
+retry data.
 
 Ours are the names (four hierarchies, five sub-categories of twenty names for
 each category) and the separation: no marks between problem, question and
@@ -79,7 +81,7 @@ CHOICES = {
     'order': ('pq', 'qp'),
     'solution': ('shortest', 'redundant'),
     'variable_names': ('random', 'alphabetical'),
-    'retry_kind': ('retry', 'retry_weak', 'retry_miss'),
+    'retry_kind': ('retry', 'retry_weak', 'retry_weak_next', 'retry_miss'),
     'retry_mask': ('none', 'name', 'sentence'),
     'rendering': ('text', 'compact'),
     'op_law': ('min2', 'uniform'),
