@@ -101,10 +101,15 @@ def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
 
 
 def cost_table(runs: Sequence[sweep.Run], folder: Path, device: str,
-               devices: int = 1, recorded: Collection[str] = ()) -> str:
+               devices: int = 1, recorded: Collection[str] = (),
+               width: int | None = None) -> str:
   """The text of --list: the runs of an experiment and those they start from,
-  with their states (sweep.states, or a cluster's). `recorded`: ids of runs
-  whose record is committed."""
+  with their states (sweep.states, or a cluster's).
+
+  Args:
+    recorded: ids of runs whose record is committed.
+    width: of the terminal, in characters; longer lines of the table are cut.
+  """
   states = sweep.states(runs, folder, recorded)
   queued, runs = slurm.queue_states(runs, folder), sweep.ordered(runs)
   costs = [run_cost(run, device, devices) for run in runs]
@@ -125,7 +130,7 @@ def cost_table(runs: Sequence[sweep.Run], folder: Path, device: str,
   left = [k['seconds'] for run, k in zip(runs, costs)
           if states[run.id] not in sweep.COMPLETE]
   return '\n'.join([
-      *aligned(lines), f'every run: {overrides(common)}',
+      *cut(aligned(lines), width), f'every run: {overrides(common)}',
       _total(costs, device, devices)
       + (f'; {len(left)} left, about {clock(sum(left))}' if left
          else '; nothing left to run'), *_too_big(costs, device)])
@@ -157,6 +162,15 @@ def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
   widths = [max(map(len, column)) for column in zip(*lines)]
   return ['  '.join(c.ljust(w) for c, w in zip(cells, widths)).rstrip()
           for cells in lines]
+
+
+def cut(lines: Sequence[str], width: int | None) -> list[str]:
+  """Lines of at most `width` characters, with a last line when any is cut."""
+  if width is None or all(len(line) <= width for line in lines):
+    return list(lines)
+  short = [line if len(line) <= width else line[:width - 3] + '...'
+           for line in lines]
+  return [*short, f'cut at {width} characters; in full: add | cat']
 
 
 def overrides(changes: Mapping) -> str:

@@ -21,6 +21,7 @@ import ctypes
 import itertools
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -409,7 +410,9 @@ def main(argv: Sequence[str] | None = None) -> None:
           results.RESULTS, module.name, a.scale)), runs)
   if a.list:
     device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
-    print(cost.cost_table(runs, folder, device, a.devices, recorded))
+    width = shutil.get_terminal_size().columns if (
+        sys.stdout.isatty()) else None
+    print(cost.cost_table(runs, folder, device, a.devices, recorded, width))
     return
   with disk_errors(folder):
     if a.executor == 'slurm':

@@ -578,3 +578,11 @@ def test_trainer_errors_are_one_line_and_exit_2(tmp_path):
         capture_output=True, check=False)
     assert done.returncode == 2, done
     assert done.stderr.count('\n') == 1 and message in done.stderr
+
+
+def test_list_is_cut_to_the_width_of_the_terminal():
+  lines = ['id  run', 'a   ' + 'x' * 30]
+  assert cost.cut(lines, None) == cost.cut(lines, 34) == lines
+  assert cost.cut(lines, 20) == [
+      'id  run', 'a   ' + 'x' * 13 + '...',
+      'cut at 20 characters; in full: add | cat']

@@ -7,7 +7,6 @@ import pytest
 from physics_lm import mixture
 from physics_lm.config import override
 from physics_lm.configs import default
-from physics_lm.errors import BadInput
 from physics_lm.evals import pq_probe
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
@@ -128,9 +127,3 @@ def test_embeddings_of_names_stay_when_they_are_left_out(kind):
   np.testing.assert_array_equal(logits(draw * of_names, kept), still)
   assert np.abs(logits(draw * of_names, everywhere) - still).max() > 0.1
   assert np.abs(logits(draw * ~of_names, kept) - still).max() > 0.1
-
-
-@pytest.mark.parametrize('key', ['people', 'steps', 'rank', 'batch'])
-def test_build_rejects_bad_input(key):
-  with pytest.raises(BadInput, match=f'{key} is 0'):
-    built(*settings('p_probe', **{key: 0}))

@@ -1,5 +1,6 @@
 """Weights, config and tokenizer to transformers and back."""
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -47,9 +48,19 @@ forward = jax.jit(decoder.forward, static_argnames='cfg')
 
 
 def ours(run, ids):
+  """Logits of the vocabulary's rows, without those that pad the embedding."""
   padded = np.zeros((1, -(-len(ids) // 256) * 256), np.int32)  # compiles once
   padded[0, :len(ids)] = ids
-  return np.asarray(forward(run.params, padded, run.cfg)[0, :len(ids)])
+  return np.asarray(forward(run.params, padded, run.cfg)[
+      0, :len(ids), :len(run.data.vocab)])
+
+
+def params_of(folder):
+  """A run's parameters, without the rows that pad the embedding."""
+  run = restore.load_run(folder)
+  rows = {k: v[:len(run.data.vocab)] if k in ('embedding', 'output') else v
+          for k, v in run.params['ends'].items()}
+  return run.params | {'ends': rows}
 
 
 def texts(run, count=3):
@@ -76,7 +87,10 @@ def test_logits_agree_and_weights_come_back(tmp_path, name):
     assert again.cfg.bias and not run.cfg.bias
     np.testing.assert_array_equal(ours(run, ids), ours(again, ids))
   else:
-    jax.tree.map(np.testing.assert_array_equal, run.params, again.params)
+    jax.tree.map(np.testing.assert_array_equal, params_of(folder),
+                 params_of(back))
+  # Rows that pad the embedding are not written: nobody could sample them.
+  assert m.config.vocab_size == len(run.data.vocab) < run.cfg.vocab
 
 
 def test_shards_hold_the_same(tmp_path):
@@ -92,8 +106,8 @@ def test_shards_hold_the_same(tmp_path):
   a, b = theirs(tmp_path / 'one')[0], theirs(tmp_path / 'many')[0]
   np.testing.assert_array_equal(logits(a, [1, 5, 9]), logits(b, [1, 5, 9]))
   huggingface.bring(tmp_path / 'many', tmp_path / 'back')
-  jax.tree.map(np.testing.assert_array_equal, restore.load_run(folder).params,
-               restore.load_run(tmp_path / 'back').params)
+  jax.tree.map(np.testing.assert_array_equal, params_of(folder),
+               params_of(tmp_path / 'back'))
   # Exported again into the same folder: no shard of before is left.
   huggingface.export(folder, tmp_path / 'many')
   assert len(list((tmp_path / 'many').glob('*.safetensors*'))) == 1
@@ -262,6 +276,23 @@ def test_foreign_weights_of_another_shape(tmp_path, changes, message):
   with pytest.raises(BadInput, match=message):
     huggingface.bring(tmp_path / 'out', tmp_path / 'back')
   assert not (tmp_path / 'back').exists()
+
+
+@pytest.mark.parametrize('name,change,message', [
+    ('embed_out.weight', 1.0, 'differs from the embedding, but config.json'),
+    ('embed_out.weight', 0.0, ''),
+    ('extra.weight', 0.0, 'extra.weight is none'),
+    ('gpt_neox.layers.0.attention.rotary_emb.inv_freq', 0.0, '')])
+def test_tensor_that_nothing_reads_is_refused(tmp_path, name, change, message):
+  from safetensors.numpy import save_file
+  huggingface.export(untrained(tmp_path / 'run'), tmp_path / 'out')
+  arrays = huggingface.read_weights(tmp_path / 'out')
+  arrays[name] = arrays['gpt_neox.embed_in.weight'] + np.float32(change)
+  save_file(arrays, tmp_path / 'out/model.safetensors', {'format': 'pt'})
+  with pytest.raises(BadInput, match=message) if message else (
+      contextlib.nullcontext()):
+    huggingface.bring(tmp_path / 'out', tmp_path / 'back')
+  assert (tmp_path / 'back').exists() != bool(message)
 
 
 def test_broken_folders(tmp_path, capsys):
