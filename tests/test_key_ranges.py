@@ -69,6 +69,9 @@ def test_stated_range_refuses_two_and_finds_none():
     ('runtime.workers', -1, 'at least 0'), ('model.dropout', 1.0, r'\[0, 1\)'),
     ('data.tasks.bio.weight', -0.5, 'at least 0'),
     ('evals.loss.every', 0, 'at least 1'),
+    ('evals.loss.num_rows', 0, 'at least 1'),
+    ('evals.loss.steps', 0, 'at least 1'),
+    ('evals.loss.retries', -1, 'at least 0'),
     ('evals.extraction.keep_fraction', 0.0, r'\(0, 1\]'),
     ('worlds.bios.zipf_a', -0.1, 'at least 0')])
 def test_override_refuses_a_number_out_of_range(tiny, key, value, wanted):

@@ -162,7 +162,7 @@ def test_flops_count_one_expert_and_parameters_all(tiny):
     ({'model.num_experts': 0}, 'wanted at least 1'),
     ({'model.num_experts': 2, 'model.mlp_ratio': 0.0}, 'wanted an MLP'),
     ({'model.num_experts': 2, 'model.moe_capacity_factor': 0.0},
-     'wanted both above 0'),
+     'moe_capacity_factor is 0.0, wanted above 0'),
 ])
 def test_model_config_rejects_bad_experts(tiny, changes, message):
   with pytest.raises(BadInput, match=message):

@@ -257,10 +257,8 @@ def test_evaluator_without_a_detector_is_greedy_decoding(config):
 
 
 @pytest.mark.parametrize('changes,message', [
-    ({'probe': 'nece'}, "wanted 'can_next'"), ({'retries': -1}, 'retries'),
-    ({'decode': 'greedy'}, 'wanted sample'),
-    ({'max_new_tokens': 0}, 'max_new_tokens is 0'),
-    ({'verifier_samples': 0}, 'verifier_samples is 0, wanted at least 1')])
+    ({'probe': 'nece'}, "wanted 'can_next'"),
+    ({'decode': 'greedy'}, 'wanted sample')])
 def test_build_rejects_bad_settings(config, changes, message):
   config = override(config, {
       f'evals.regret.{k}': v for k, v in changes.items()})

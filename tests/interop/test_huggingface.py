@@ -126,7 +126,7 @@ def test_tokenizers_go_along(tmp_path, kind, family):
   huggingface.export(folder, tmp_path / 'out')
   m, tok = theirs(tmp_path / 'out')
   run = restore.load_run(folder)
-  order = huggingface.row_map(run.data.vocab, run.cfg.vocab)
+  order = huggingface.row_map(run.data.vocab, len(run.data.vocab))
   for example in texts(run):
     ids = tok(example.text)['input_ids']
     mine = mixture.encode(run.data, example)[0]
