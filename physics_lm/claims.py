@@ -175,6 +175,7 @@ class Rule:
   compares = True  # cells with one another, not with a number
 
   def effect(self, cells: Sequence[Sample]) -> Effect:
+    """The effect that a claim is about, of its cells."""
     raise NotImplementedError
 
   def held(self, cells: Sequence[Sample]) -> bool:
@@ -207,9 +208,11 @@ class Greater(Rule):
   strict = True
 
   def effect(self, cells):
+    """First cell minus second."""
     return contrast(*cells)
 
   def held(self, cells):
+    """By a stated margin of means, else by twice the standard error."""
     a, b = cells
     if self.low:  # a margin was stated: means decide
       return a.mean - b.mean >= self.low
@@ -220,6 +223,7 @@ class GreaterMean(Greater):
   """As Greater; held by means alone."""
 
   def held(self, cells):
+    """By means, whatever their errors."""
     return cells[0].mean >= cells[1].mean
 
 
@@ -227,6 +231,7 @@ class GreaterPaired(Greater):
   """As Greater; held by twice the standard error of paired differences."""
 
   def held(self, cells):
+    """By the mean difference of equal seeds and its standard error."""
     d = sample_of({s: v - cells[1].by_seed[s]
                    for s, v in cells[0].by_seed.items()})
     return d.mean > 2 * d.std / d.n**0.5
@@ -236,6 +241,7 @@ class Equal(Rule):
   """Two cells differ by less than a margin."""
 
   def effect(self, cells):
+    """First cell minus second."""
     return contrast(*cells)
 
 
@@ -243,6 +249,7 @@ class EqualWithinError(Equal):
   """As Equal; held when no difference was found, which is no evidence."""
 
   def held(self, cells):
+    """Where the difference is within twice its standard error."""
     a, b = cells
     return abs(a.mean - b.mean) <= 2 * standard_error(a, b)
 
@@ -252,6 +259,7 @@ class EqualNotBelow(Equal):
   the margin."""
 
   def held(self, cells):
+    """By means: the first is at least the second less the margin."""
     a, b = cells
     return a.mean - b.mean >= self.low
 
@@ -262,6 +270,7 @@ class Bound(Rule):
   compares = False
 
   def effect(self, cells):
+    """The mean of the one cell."""
     return mean_effect(*cells)
 
 
@@ -271,6 +280,7 @@ class AboveByError(Bound):
   strict = True
 
   def held(self, cells):
+    """Where the mean is twice its standard error above `low`."""
     return cells[0].mean - self.low > 2 * cells[0].std / cells[0].n**0.5
 
 
@@ -280,14 +290,17 @@ class Ratio(Rule):
   trivial = 1.0
 
   def effect(self, cells):
+    """First cell over second."""
     return ratio(*cells)
 
   def held(self, cells):
+    """By means: their ratio is between the factors."""
     a, b = cells
     return self.low * b.mean <= a.mean and (
         math.isinf(self.high) or a.mean <= self.high * b.mean)
 
   def strength(self, e):
+    """The distance from no effect, 1, in logarithms."""
     return abs(math.log(e)) if e > 0 else math.inf
 
 
@@ -298,6 +311,7 @@ class TimesMore(Ratio):
   strict = True
 
   def held(self, cells):
+    """Where the first is above the second by twice the standard error."""
     a, b = cells
     return a.mean - b.mean > 2 * standard_error(a, b)
 
@@ -309,6 +323,7 @@ class Excess(Rule):
   compares = False
 
   def effect(self, cells):
+    """First cell minus second."""
     return contrast(*cells)
 
 
@@ -321,6 +336,7 @@ class EqualToKnown(Rule):
   compares = False
 
   def held_effect(self, e):
+    """Where the interval meets the known range."""
     return e.low <= self.known[1] and self.known[0] <= e.high
 
 
@@ -342,6 +358,7 @@ class Correlated(Rule):
   ranks: bool = False
 
   def effect(self, cells):
+    """The correlation over cells, each a pair (column, `other`)."""
     x, y = (np.array([c.mean for c in part]) for part in zip(*cells))
     if self.ranks:
       x, y = average_ranks(x), average_ranks(y)

@@ -109,6 +109,10 @@ def finished(job: Job) -> bool:
                      '--workdir')
     invalidate_stale_evals(job)
   if run_dir.is_done(job.folder):
+    if job.config.data.vocab.endswith(('.json', '.model')):
+      # The file may hold another tokenizer by now.
+      run_dir.check_vocab(job.folder, load_mixture(job.config).vocab,
+                          str(job.folder))
     print(f'already done: {job.folder}')
     return True
   return False

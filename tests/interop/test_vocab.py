@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from physics_lm import mixture, train, vocab
+from physics_lm import mixture, run_dir, train, vocab
 from physics_lm.config import override
 from physics_lm.configs import default
 from physics_lm.errors import BadInput
@@ -251,6 +251,21 @@ def test_vocab_hash_is_recorded_and_required_at_resume(
   path.write_text(json.dumps(meta))
   with pytest.raises(BadInput, match='another vocabulary'):
     train.run(config, tmp_path / 'run')
+
+
+def test_done_run_of_another_tokenizer_file_is_refused(tiny, tmp_path):
+  config = tiny({'data.vocab': tokenizer_file(tmp_path)})
+  job = train.Job(config, tmp_path / 'run')
+  run_dir.write_json(job.folder / 'config.json',
+                     run_dir.canonical_config(config, job.folder))
+  run_dir.write_json(job.folder / 'meta.json', {'vocab': {
+      'kind': 'json', 'size': 1, 'sha256': load_mixture(config).vocab.hash}})
+  (job.folder / 'done').touch()
+  assert train.finished(job)
+  tokenizer_file(tmp_path, lambda t: t.add_special_tokens(['<|user|>']))
+  mixture._load.cache_clear()
+  with pytest.raises(BadInput, match='another vocabulary'):
+    train.finished(job)
 
 
 def test_command_prints_a_table_of_tokens(capsys):
