@@ -173,7 +173,7 @@ def fit(path, flags, out):
 
 
 NUMBERS = st.one_of(
-    st.sampled_from([1e-300, 1e300, 1.0, 1e6, 1e7, 1e9, 3.0, 3.0001, 2.5]),
+    st.sampled_from([1e39, 1e-39, 1.0, 1e6, 1e7, 1e9, 3.0, 3.0001, 2.5]),
     st.floats(1e-3, 1e12), st.integers(1, 10**9).map(float))
 
 

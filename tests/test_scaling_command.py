@@ -408,6 +408,15 @@ def test_bootstrap_keeps_its_draws_when_it_is_interrupted(
   assert f'Bootstrap by row, {len(count)} draws' in text
 
 
+def test_figure_that_cannot_be_drawn_is_named(tmp_path, capsys):
+  def impossible():
+    raise OverflowError('infinity')
+
+  files = scaling_main.save_figures({'frontier': impossible}, tmp_path)
+  assert files == [] and 'not drawn: frontier.png (inf' in (
+      capsys.readouterr().out)
+
+
 def test_progress_prints_a_line_without_an_empty_note(capsys):
   for note in ('', 'loss 3'):
     scaling_main.Progress(4, 0, 'bootstrap', 'draw', interval=0).update(2, note)

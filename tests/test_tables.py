@@ -132,3 +132,11 @@ def test_labels_are_text_as_written(tmp_path):
   with pytest.raises(BadInput, match='no label in row 2'):
     read(tmp_path, 'run,N\na,1\n,2\n').labels('run')
   assert t.labels('run').dtype.kind == 'U' and np.unique(t.labels('run')).size
+
+
+@pytest.mark.parametrize('value', ['1e300', '1e-300'])
+def test_sizes_whose_products_overflow_are_refused(tmp_path, value):
+  t = read(tmp_path, f'N\n1\n{value}\n')
+  with pytest.raises(BadInput, match='in row 2, wanted between 1e-40 and'):
+    t.numbers('N', 0, strict=True)
+  assert len(t.numbers('N')) == 2

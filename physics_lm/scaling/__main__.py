@@ -21,6 +21,7 @@ and approach 1 is taken; with --budget approach 2.
 """
 
 import argparse
+import functools
 import math
 import sys
 import warnings
@@ -59,35 +60,52 @@ LAWS = {'chinchilla': Law(fits.chinchilla, ('n', 'd')),
 
 
 def figures(f: fits.Fit, draws: fits.Bootstrap | None, s: dict, c: Columns
-            ) -> dict:
-  """{'residuals': figure, ...} of a fit, its bootstrap and its report."""
-  out = {'residuals': plots.residuals(f)}
+            ) -> dict[str, Callable]:
+  """{'residuals': a function that draws it, ...} of a fit, its bootstrap and
+  its report."""
+  draw = functools.partial
+  out = {'residuals': draw(plots.residuals, f)}
   groups, budget, flops = c.extras[:3]
   if any('error' in r for r in s.get('holdout', ())):
-    out['holdout'] = plots.holdout_errors(s['holdout'])
+    out['holdout'] = draw(plots.holdout_errors, s['holdout'])
   if f.law != 'chinchilla':
     return out
   N, D, L = f.data
   some = draws is not None and s['bootstrap']['draws'] > 0
   if 'approaches' in s:
-    out |= {'frontier': plots.frontier(f, draws if some else None),
-            'contours': plots.contours(f),
-            'approaches': plots.approach_bars(
+    out |= {'frontier': draw(plots.frontier, f, draws if some else None),
+            'contours': draw(plots.contours, f),
+            'approaches': draw(
+                plots.approach_bars,
                 approaches.side_by_side(f, s['at'], groups, budget, flops),
                 s.get('interval_95', {}).get('a'))}
   if some:
-    out['pairs'] = plots.parameter_pairs(draws)
+    out['pairs'] = draw(plots.parameter_pairs, draws)
   if budget is not None and isinstance(s.get('budgets'), list):
-    out['isoflop'] = plots.isoflop(
-        approaches.approach2(budget, N, D, L, 'parabola', f), budget, N, L)
+    out['isoflop'] = draw(
+        plots.isoflop, approaches.approach2(budget, N, D, L, 'parabola', f),
+        budget, N, L)
   if groups is not None:
     C = 6 * N * D if flops is None else flops
     try:
       result = approaches.approach1(C, N, D, L, groups)
     except ValueError:
       return out  # the report has the reason
-    out['envelope'] = plots.envelope(result, C, L, groups)
+    out['envelope'] = draw(plots.envelope, result, C, L, groups)
   return out
+
+
+def save_figures(drawn: dict[str, Callable], out: Path) -> list[str]:
+  """Writes the figures; returns the names of their files. One that a law
+  without sense (of infinite loss, for instance) makes impossible is named."""
+  files = []
+  for name, draw in drawn.items():
+    try:
+      draw().savefig(out / f'{name}.png', dpi=150)
+      files.append(f'{name}.png')
+    except (ValueError, ArithmeticError) as e:
+      print(f'not drawn: {name}.png ({str(e)[:100]})')
+  return files
 
 
 def flag_parser() -> argparse.ArgumentParser:
@@ -226,11 +244,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_dir.write_json(a.out / 'report.json', s)
     run_dir.write(a.out / 'report.md', text)
     print(text)
-    drawn = figures(f, draws, s, c)
-    for name, figure in drawn.items():
-      figure.savefig(a.out / f'{name}.png', dpi=150)
-  print(f'written: {a.out}/report.json, report.md, '
-        + ', '.join(f'{k}.png' for k in drawn))
+    files = save_figures(figures(f, draws, s, c), a.out)
+  print(f'written: {a.out}/' + ', '.join(['report.json', 'report.md', *files]))
 
 
 if __name__ == '__main__':

@@ -26,6 +26,7 @@ import numpy as np
 from physics_lm.errors import BadInput, nearest
 
 Cell = str | float | int | bool | list | dict | None  # None: empty
+SIZES = (1e-40, 1e40)
 WANTED = 'wanted CSV, JSON lines or a JSON array of objects'
 # First bytes of what is no text, by name.
 BINARY = {b'PK\x03\x04': 'a zip file (.xlsx, .npz)', b'PAR1': 'Parquet',
@@ -54,8 +55,9 @@ class Table(NamedTuple):
 
   def numbers(self, name: str, low: float = -math.inf, strict: bool = False
               ) -> np.ndarray:
-    """A column (n,) float64, all finite and at least `low` (`strict`: above
-    it). Raises BadInput, which names the row."""
+    """A column (n,) float64, all finite and at least `low`; `strict`: above it,
+    and of a size that products of three do not overflow (SIZES). Raises
+    BadInput, which names the row."""
     self.require(name)
     out = np.empty(len(self.rows))
     for i, row in enumerate(self.rows):
@@ -66,6 +68,9 @@ class Table(NamedTuple):
             f'column {name!r} of {self.path} has {_shown(row.get(name))} in '
             f'row {i + 1} of {len(self.rows)}, wanted all '
             + _wanted(low, strict) + _hint(row.get(name)))
+      if strict and not SIZES[0] < value < SIZES[1]:
+        raise BadInput(f'column {name!r} of {self.path} has {value:g} in row '
+                       f'{i + 1}, wanted between {SIZES[0]:g} and {SIZES[1]:g}')
       out[i] = value
     return out
 

@@ -218,7 +218,7 @@ def _holdout_lines(s: dict) -> list[str]:
 
 def _allocation_lines(s: dict) -> list[str]:
   """The approaches beside each other, and the isoFLOP curves."""
-  lines = [f'## Approaches, at {s["at"]:.3g} FLOP', '']
+  lines = [f'## Approaches, at {_number(s["at"], ".3g")} FLOP', '']
   lines += markdown_table(['approach', 'a', 'b', 'N*', 'D*', 'note'],
                  [[r['approach'], *(_number(r[k], f) for k, f in (
                      ('a', '.4f'), ('b', '.4f'), ('N', '.3e'),
