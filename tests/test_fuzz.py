@@ -177,6 +177,7 @@ NUMBERS = st.one_of(
     st.floats(1e-3, 1e12), st.integers(1, 10**9).map(float))
 
 
+@pytest.mark.skipif(not EXAMPLES, reason='a fit takes a second or two')
 @slow_fuzz
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, st.sampled_from('abc')),
                 min_size=4, max_size=14),
