@@ -224,7 +224,8 @@ def test_launch_runs_only_what_is_neither_done_nor_recorded(
   runs = sweep.experiment(str(file)).runs('cpu')
   monkeypatch.setattr(results, 'RESULTS', tmp_path / 'results')
   finish(tmp_path / 'runs/tiny', runs[0])
-  records = [{'id': r.id, 'overrides': r.changes} for r in runs[1:]]
+  records = [{'id': r.id, 'tags': r.tags, 'overrides': r.changes, 'evals': {}}
+             for r in runs[1:]]
   results.write_records(
       results.records_path(tmp_path / 'results', 'tiny', 'cpu'), records)
   command = [str(file), f'--runs-dir={tmp_path}/runs']
