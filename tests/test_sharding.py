@@ -106,7 +106,7 @@ def test_partition_spec_raises_for_two_axes_on_one_mesh_axis():
 @pytest.mark.parametrize('changes,message', [
     ({'runtime.mesh.data': 16}, 'wants 16 devices, found 8'),
     ({'runtime.mesh.fsdp': 3}, 'does not divide 8'),
-    ({'runtime.mesh.data': 0}, 'sizes >= 1'),
+    ({'runtime.mesh.data': 0}, 'wanted at least 1, or -1'),
     ({'data.batch_size': 12}, 'data.batch_size is 12, wanted a multiple of 8'),
     ({'runtime.grad_accum_steps': 3}, 'multiple of 24'),
     ({'runtime.mesh.tensor': 4}, 'model.heads is 2'),
