@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 
 from physics_lm import claims, cost, report, results, sweep, train
 from physics_lm.config import override
+from physics_lm.scaling import sweep_analysis
 from tests.conftest import ROOT
 
 EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
@@ -78,10 +79,10 @@ def test_igsm_experiments_share_the_models_of_error_correction(name):
 
 
 @pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: p.stem)
-def test_committed_records_give_the_committed_table(path):
+def test_committed_records_give_the_committed_table(path, monkeypatch):
   module = sweep.experiment(str(path))
-  if hasattr(module, 'DRAWS'):
-    module.DRAWS = 20  # of bootstraps; `report --all` makes them all
+  # Of bootstraps; `report --all` makes them all.
+  monkeypatch.setattr(sweep_analysis, 'DRAWS', 5)
   committed = sorted((results.RESULTS / path.stem).glob('*.runs.jsonl'))
   assert committed, 'an experiment without a committed result'
   for file in committed:

@@ -113,6 +113,6 @@ def test_partition_spec_raises_for_two_axes_on_one_mesh_axis():
     ({'runtime.mesh.data': 1, 'runtime.mesh.tensor': 3, 'model.heads': 3,
       'model.width': 24}, 'the vocabulary is')])
 def test_mesh_rejects_bad_input(tiny, changes, message):
-  config = tiny(changes)
   with pytest.raises(BadInput, match=message):
+    config = tiny(changes)
     train_step.build(config, load_mixture(config))
