@@ -128,6 +128,8 @@ def test_bilingual_variants_add_translations_in_disjoint_words(variant):
   plain, w = (world(40, variant=v) for v in (variant, f'{variant}_bilingual'))
   texts = plain.versions
   assert w.versions == 2 * texts
+  letters = ''.join(map(chr, range(ord('a'), ord('z') + 1)))
+  assert sorted(translate(letters)) == list(letters)  # no letter is lost
   values = {v for a in biographies.ATTRIBUTES[1:] for v in w.lists[a]}
   assert not values & set(map(translate, values))
   for person in range(40):
