@@ -84,8 +84,13 @@ SMOKE_IGSM = {
     'evals.reasoning.max_new_tokens': 16, 'evals.loss.num_rows': 4}
 CPU_SOLUTIONS = {'evals.reasoning.num_problems': 300,
                  'evals.reasoning.max_new_tokens': 128}
+COMPACT_SOLUTIONS = {'evals.reasoning.num_problems': 1000}
 PAPER_SOLUTIONS = {'evals.reasoning.num_problems': 4096,
                    'evals.reasoning.max_new_tokens': 2048}
+OOD_SPLITS = {scale: {'evals.reasoning.splits': splits} for scale, splits in {
+    'gpu': 'test,test_op10,test_op13,test_op15,test_op13_reask',
+    'paper': 'test,test_op15,test_op20,test_op21,test_op22,test_op23,'
+             'test_op20_reask'}.items()}
 
 
 # Hundreds of names: learning rate x weight decay x steps / 2 is 4.5.

@@ -8,7 +8,7 @@ Records of evaluations of kinds 'solutions' and 'retry_upon_regret'
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from physics_lm.results import Record, beside, wide
+from physics_lm.results import Record, beside, train_columns, wide
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -19,15 +19,16 @@ SOLUTION_COUNTS = ('op', 'retries', 'retries_wrong', 'extra_parameters',
 
 
 def solutions(records: Sequence[Record], evaluation: str = 'reasoning',
-              errors: Sequence[str] = ()) -> 'pd.DataFrame':
+              errors: Sequence[str] = (), shares: Sequence[str] = ()
+              ) -> 'pd.DataFrame':
   """A table with one row a run and split of iGSM problems, as uncontaminated()
   has it: SOLUTION_SHARES in percent (accuracy: of complete solutions),
   SOLUTION_COUNTS a problem (retries and extra_*: of correct solutions), and
   each of `errors` the share of problems with such a first error, other_errors
-  with another."""
+  with another; `shares`: further metrics, in percent."""
   by, where = ('split', 'contaminated'), {'op': 'all', 'error_type': 'all'}
-  df = wide(records, evaluation, SOLUTION_SHARES + SOLUTION_COUNTS, by, where,
-            SOLUTION_SHARES)
+  percent = (*SOLUTION_SHARES, *shares)
+  df = wide(records, evaluation, percent + SOLUTION_COUNTS, by, where, percent)
   for name in errors:
     df = beside(df, wide(records, evaluation, {name: 'first_error'}, by,
                          where | {'error_type': name}, True), name)
@@ -108,6 +109,40 @@ def uncontaminated(df: 'pd.DataFrame', by: Sequence[str]) -> 'pd.DataFrame':
       ) / others
   columns = [*df.columns, *(c for c in out if c not in df)]
   return out.reset_index()[columns]
+
+
+def retry_gains(records: Sequence[Record], hardest: str = 'test_op5'
+                ) -> 'pd.DataFrame':
+  """A table with one row a run and split (solutions) of runs whose variant is
+  'clean' or the kind and rate of their retry data. with_retry, without_retry:
+  of all problems, correct; retry_rate, and retries_in_data of a training
+  solution of so many op, at most; tokens, training_problems, steps; main:
+  whether these are the steps of most variants; hardest: whether the split is
+  the one of this name (without it: hardest_split of variant clean); judged:
+  both; budget: 'first' (fewest steps), 'last' or 'between'; gain: accuracy less
+  that of clean at that seed, split and steps."""
+  df = solutions(records, errors=('not_computable', 'arithmetic'), shares=(
+      'correct_with_retry', 'retry_precision')).rename(
+          columns={'correct_with_retry': 'with_retry'})
+  df['without_retry'] = df.accuracy - df.with_retry.fillna(0)
+  rate = df.variant.str.partition(' ')[2].replace('', '0').astype(float)
+  df['retry_rate'], df['retries_in_data'] = rate, rate / (1 - rate) * df.op
+  df = df.merge(train_columns(records, {
+      'tokens': 'tokens', 'training_problems': 'entries/train'}), on='run')
+  df['steps'] = df.run.map({r['id']: r['step'] for r in records})
+  df['main'] = df.steps == df.groupby('steps').variant.nunique().idxmax()
+  df['budget'] = df.steps.map({
+      df.steps.max(): 'last', df.steps.min(): 'first'}).fillna('between')
+  clean = df[df.variant == 'clean']
+  if hardest not in set(df.split):
+    hardest = hardest_split(clean)
+  df['hardest'] = df.split == hardest
+  df['judged'] = df.main & df.hardest
+  by = ['seed', 'split', 'steps']
+  df = df.merge(clean[[*by, 'accuracy']], on=by, how='left',
+                suffixes=('', '_clean'))
+  df['gain'] = df.accuracy - df.pop('accuracy_clean')
+  return df
 
 
 def split_op(split: str) -> int:

@@ -581,10 +581,6 @@ def committed(experiment):
     ('knowledge_augmentation', 'augmented_needs_little_qa'),
     # 8 against 5 %, guessing 5.
     ('knowledge_augmentation', 'mixed_single'),
-    # 51 against 39 %, with two standard errors of 12.4.
-    ('error_correction', 'masking_no_effect'),
-    # 0.00 retries in problems of two steps.
-    ('error_correction', 'few_retries_at_0.2'),
     # 8.8 %, where 11 % counts as nothing.
     ('extraction_finetuning', 'lora_augmentation')])
 def test_what_a_point_rule_let_pass_is_not_supported(experiment, id):

@@ -74,7 +74,7 @@ METRICS = {
     'p_probe': {'accuracy', 'majority_baseline'},
     'q_probe': {'accuracy', 'majority_baseline'},
     'solutions': {'accuracy', 'answer_accuracy', 'ended', 'majority_baseline',
-                  'op', 'retries_wrong', 'first_error'},
+                  'op', 'retries_wrong', 'first_error', 'correct_with_retry'},
     'best_of_n': {'accuracy', 'answer_accuracy', 'verifier_solutions',
                   'verifier_accuracy'},
     'retry_upon_regret': {'accuracy', 'answer_accuracy', 'ended', 'retries',
@@ -91,7 +91,8 @@ METRICS = {
                 'forced_tokens'},
 }
 MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
-    'solutions': {'retries', 'extra_parameters', 'extra_operations'},
+    'solutions': {'retries', 'extra_parameters', 'extra_operations',
+                  'retry_precision'},
     'best_of_n': {'auc'},
     'retry_upon_regret': {'false_alarm_rate', 'detected', 'detected_early'}}
 

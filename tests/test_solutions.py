@@ -248,6 +248,10 @@ def test_compact_solutions_are_judged_by_the_same_kinds_of_error(config):
     assert error(own[0][:-1] + f'{(number + 1) % 5}.') == 'arithmetic'
     assert error(' + 3.') == 'unreadable'
     assert error(' Ab + 3 3 3 3 1.') == 'unknown_quantity'
+    wanted = problem.name(problem.query)
+    retried = f' {wanted} BACK.{text} {wanted} BACK.'
+    count = solutions.computable_retries(problem, text)  # of what is an error
+    assert count == 0 and solutions.computable_retries(problem, retried) == 1
     if spare and not problem.sources(spare):
       assert world.check(e, f' {problem.name(spare)} BACK.{text}').correct
 

@@ -129,6 +129,21 @@ def first_error_type(problem: checker.Problem, text: str, correct: int
       'not_computable')
 
 
+def computable_retries(problem: checker.Problem, text: str) -> int:
+  """Retries of a correct solution that are no errors: what they name could be
+  computed, is computed already, or is not in the problem."""
+  computed, count = set(), 0
+  for sentence in filter(str.strip, text.split('.')):
+    name, back = problem.step(sentence.strip())
+    p = problem.parameter(name)
+    if not back:
+      computed.add(p)
+    elif not problem.has(p) or p in computed or computed.issuperset(
+        problem.sources(p)):
+      count += 1
+  return count
+
+
 def judge_solution(problem: checker.Problem, text: str, ended: bool) -> dict:
   """The checker's result; a solution without an end token is incorrect."""
   result = checker.check(problem, text)
@@ -136,6 +151,8 @@ def judge_solution(problem: checker.Problem, text: str, ended: bool) -> dict:
   error = '' if correct else first_error_type(
       problem, text, result.parameters + result.retries)
   return {'correct': correct, 'answer_correct': result.answer and ended,
+          'computable_retries': computable_retries(problem, text)
+          if correct and result.retries else 0,
           'first_error': error,
           'reason': result.reason if ended or not result.correct
           else 'does not end', 'ended': ended,
@@ -160,9 +177,11 @@ def most_frequent_answer(world: IGSM, count: int = 500) -> int:
 @dataclasses.dataclass(frozen=True)
 class Solutions:
   """Metrics accuracy, answer_accuracy, ended, majority_baseline, op (the
-  mean); of correct solutions retries, extra_parameters, extra_operations
-  (means); of incorrect ones retries_wrong; first_error, the share of all
-  problems whose first error is of an error_type.
+  mean); correct_with_retry, the share of all problems whose solution is correct
+  and has a retry; of correct solutions retries, extra_parameters,
+  extra_operations (means) and retry_precision, the share of their retries that
+  name a quantity which cannot be computed yet; of incorrect ones retries_wrong;
+  first_error, the share of all problems whose first error is of an error_type.
 
   Slices: split, op ('all', or the number of operations, for accuracies of
   splits that have several), contaminated ('all' problems, or 'no': those that
@@ -210,9 +229,10 @@ def solution_rows(part: list[dict], split: str, contaminated: str
                   ) -> list[dict]:
   """Rows of the outcomes of one split."""
 
+  names = {'split': split, 'op': 'all', 'contaminated': contaminated,
+           'error_type': 'all'}
+
   def mean(metric: str, key: str, some: list[dict]) -> list[dict]:
-    names = {'split': split, 'op': 'all', 'contaminated': contaminated,
-             'error_type': 'all'}
     return [row(metric, np.mean([r[key] for r in some]), len(some), **names)
             ] if some else []
 
@@ -228,6 +248,12 @@ def solution_rows(part: list[dict], split: str, contaminated: str
                       ('majority_baseline', 'majority_correct')):
     out += mean(metric, key, part)
   correct = [r for r in part if r['correct']]
+  out.append(row('correct_with_retry', np.mean([
+      r['correct'] and r['retries'] > 0 for r in part]), len(part), **names))
+  retries = sum(r['retries'] for r in correct)
+  if retries:
+    out.append(row('retry_precision', 1 - sum(
+        r['computable_retries'] for r in correct) / retries, retries, **names))
   for key in OF_CORRECT:
     out += mean(key, key, correct)
   out += mean('retries_wrong', 'retries', [r for r in part if not r['correct']])
