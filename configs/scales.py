@@ -8,6 +8,24 @@ from physics_lm.configs import biographies
 from physics_lm.configs.manipulation import SMALL
 from physics_lm.configs.sizes import size
 
+
+def compact(people: int = 500, *worlds: str) -> dict:
+  """Overrides: the compact world and its model (configs/biographies.py) in a
+  recipe whose people live in `worlds` (default: bios), with ten templates."""
+  sizes = biographies.COMPACT_WORLD | {'people': people, 'templates': 10}
+  return biographies.COMPACT | {
+      'optim.learning_rate': 3e-3, 'optim.b2': 0.98} | {
+          f'worlds.{w}.{k}': v for w in worlds or ('bios',)
+          for k, v in sizes.items()}
+
+
+# The compact recipe's rate fits half of the questions after single texts.
+FINETUNE_RATE = {'optim.learning_rate': 2e-4}
+# Finetuning of compact_bios, for recipes that have no compact variants.
+COMPACT_FINETUNE = FINETUNE_RATE | {
+    'steps': 150, 'optim.name': 'adamw', 'optim.warmup_steps': 50,
+    'optim.weight_decay': 0.0}
+
 # Shares of rows of biographies and of questions in the three trainings.
 BIO_QA = {
     'mixed': {},
@@ -61,11 +79,12 @@ PAPER_LORA = PAPER_FINETUNE | {'adapter.kind': 'lora', 'adapter.rank': 8}
 MANIPULATION = {
     'smoke': dict(common=SMOKE_TINY, tasks={'evals.tasks.people': 10}),
     'cpu': dict(
-        common={'worlds.bios.people': 300, 'worlds.bios.templates': 3,
-                'model.depth': 3, 'optim.learning_rate': 5e-3,
-                'optim.warmup_steps': 100, 'checkpoint.every': 800},
-        tasks={'steps': 800, 'data.tasks.bio.weight': 1.0,
-               'data.tasks.qa.weight': 0.2, 'evals.tasks.people': 150}),
+        common=compact() | {  # a date has four tokens: month, day, comma, year
+            'worlds.bios.days': 28, 'worlds.bios.years': 20,
+            'worlds.bios.variant': 'multi5_permute'},
+        base={'data.tasks.bio.weight': 0.1, 'data.tasks.qa.weight': 0.9,
+              'optim.weight_decay': 3.0, 'steps': 625},
+        tasks=COMPACT_FINETUNE | {'steps': 300, 'evals.tasks.people': 250}),
     'gpu': dict(
         common=GPU_BIOS | PAPER_POOLS,
         base={'steps': 8000, 'optim.warmup_steps': 500},
@@ -97,6 +116,9 @@ OOD_SPLITS = {scale: {'evals.reasoning.splits': splits} for scale, splits in {
 Q_PROBE = {f'evals.q_probe.{k}': v for k, v in {
     'kind': 'q_probe', 'names': False, 'rank': 16, 'batch': 100, 'steps': 300,
     'weight_decay': 3.0}.items()}
+P_PROBE = {f'evals.p_probe.{k}': v for k, v in {
+    'kind': 'p_probe', 'names': False, 'steps': 150, 'weight_decay': 6.0
+    }.items()}
 
 
 def evals(names: tuple[str, ...], **values) -> dict:
@@ -167,19 +189,6 @@ def bio_training(variant: str, training: str, compact: bool = False
   if compact:
     return f'configs/biographies.py:compact_{variant}_{training}', {}
   return f'configs/biographies.py:{variant}', BIO_QA[training]
-
-
-def compact(people: int = 500, *worlds: str) -> dict:
-  """Overrides: the compact world and its model (configs/biographies.py) in a
-  recipe whose people live in `worlds` (default: bios)."""
-  sizes = biographies.COMPACT_WORLD | {'people': people}
-  return biographies.COMPACT | {
-      f'worlds.{w}.{k}': v for w in worlds or ('bios',)
-      for k, v in sizes.items()}
-
-
-# The compact recipe's rate fits half of the questions after single texts.
-FINETUNE_RATE = {'optim.learning_rate': 2e-4}
 
 
 def compact_bios(people: int) -> dict:

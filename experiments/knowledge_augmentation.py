@@ -3,35 +3,36 @@
 Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Results 0 to 3: as
 knowledge_extraction.py, over the paper's sixteen sets: one biography a person
 (single) or 2 or 5 (multiM), sentences shuffled P times (permuteP), the name in
-every sentence (fullname). And mixed training over QA_r, the share of questions.
-
-Paper (GPT-2 124M, 100,000 people, figures 3 and 10): configs/published.py; LoRA
-finetuning extracts from 9.7 % (single) to 96.6 % (multi5+permute) on P_test.
+every sentence (fullname); a second one in another language (bilingual); and
+mixed training over QA_r, the share of questions. Paper (GPT-2 124M, 100,000
+people): configs/published.py; LoRA finetuning extracts 9.7 % (single) to 96.6.
 
   python -m physics_lm.launch experiments/knowledge_augmentation.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_augmentation.py --scale=cpu
 
-Measured, `cpu`: 108 runs, 35 minutes of one shared core. Deviations: there 200
-people, short lists, three templates an attribute, full finetuning with loss on
-answers. `paper` scale lacks GPT-2's tokenizer (a word is a token), LoRA of r 16
-beside 8, beam search. Rules were fixed before the three seeds ran; settings
-chosen on seed 0, steps of finetuning on two seeds of single (LOG.md, 31).
+30 of the 120 runs of `cpu` are knowledge_extraction's, whose records are read:
+finetuned single 14, multi5 43, multi5+permute 80, with fullname 79 %; mixed at
+QA_r 0.9 single 62, multi5+permute 84. Seen on seed 7: bilingual 17. Predicted,
+finetuned: single+fullname 35, permute1, 2, 5 10, 25, 45, with fullname 20, 35,
+50; multi2 25, +permute 50, +fullname 45, both 60; multi5+fullname 70; bilingual
+16; mixed at 0.2, 0.6: single 35, 55, multi5+permute 75, 85. Deviations: there.
 """
 
 from physics_lm import claims, figures, results
-from physics_lm.claims import Claim, EqualNotBelow, descending, greater
+from physics_lm.claims import Claim, EqualNotBelow, above, descending, greater
 from physics_lm.configs import published, scales
 from physics_lm.sweep import Run, pick
 
 PAPER, QA_RATIOS = published.QA_FINETUNE, published.QA_MIXED
+BILINGUAL = 'single_bilingual'
+SHARED = ('knowledge_extraction',)  # has some of the runs: their records count
 SCALES = {
     'smoke': dict(seeds=1, qa_ratios={'single': (.5,)}, pretrain={}, mixed={},
                   common=scales.BIOS_200 | scales.SMOKE_TINY, finetune={}),
     'cpu': dict(
-        seeds=3, qa_ratios=dict.fromkeys(PAPER, ()) | dict.fromkeys(
-            ('single', 'multi5_permute'), (.2, .6)), common=scales.BIOS_200,
-        pretrain={'steps': 300}, finetune=scales.CPU_FINETUNE | {'steps': 200},
-        mixed={'steps': 500}),
+        seeds=3, qa_ratios=dict.fromkeys((*PAPER, BILINGUAL), ())
+        | dict.fromkeys(('single', 'multi5_permute'), (.2, .6, .9)),
+        **scales.compact_bios(500)),
     'gpu': dict(
         seeds=3, qa_ratios=dict.fromkeys(PAPER, (.8,)) | dict.fromkeys(
             QA_RATIOS, (.1, .2, .6, .8)), common=scales.GPU_BIOS | {
@@ -40,8 +41,7 @@ SCALES = {
     'paper': dict(
         seeds=1, qa_ratios=dict.fromkeys(PAPER, (.8,)) | QA_RATIOS,
         common=scales.GPT2_BIOS | {'optim.warmup_steps': 1000, 'steps': 80_000},
-        pretrain={}, finetune=scales.PAPER_LORA, mixed={}),
-}
+        pretrain={}, finetune=scales.PAPER_LORA, mixed={})}
 table = results.extraction
 
 
@@ -54,9 +54,9 @@ def runs(scale: str) -> list[Run]:
       base = None
       for training, ratio in (('pretrain', 0.0), ('finetune', 1.0), *(
           ('mixed', x) for x in ratios)):
+        file, shares = scales.bio_training(variant, training, 'compact' in s)
         out.append(Run(
-            f'configs/biographies.py:{variant}', s['common']
-            | scales.seeds(seed) | scales.BIO_QA[training] | {
+            file, s['common'] | scales.seeds(seed) | shares | {
                 'data.tasks.bio.weight': round(1 - ratio, 3),
                 'data.tasks.qa.weight': ratio} | s[training],
             {'variant': variant, 'training': training, 'qa_ratio': ratio,
@@ -75,13 +75,12 @@ def summary(df):
 
 def figure(df):
   """Left: finetuning, all sets. Right: mixed training over QA_r."""
-  s = summary(df)
-  fig, ((ax, side),) = figures.grid(2, width=5.4, height=4.6, width_ratios=(
-      1.3, 1))
+  s, sizes = summary(df), dict(width=5.4, height=4.6, width_ratios=(1.3, 1))
+  fig, ((ax, side),) = figures.grid(2, **sizes)
   rows = s[s.training == 'finetune']
   figures.bars(ax, rows, 'accuracy', list(rows.variant.str.replace('_', '+')),
                [figures.COLOURS[v.endswith('fullname')] for v in rows.variant],
-               [PAPER[v] for v in rows.variant], horizontal=True)
+               [PAPER.get(v) for v in rows.variant], horizontal=True)
   figures.level(ax, rows.majority_baseline_mean.mean(), vertical=True)
   figures.labels(ax, 'QA accuracy, %', '', 'QA finetuning')
   names = {v: v.replace('_', '+') for v in QA_RATIOS}
@@ -100,11 +99,11 @@ def figure(df):
 TEST = {'person_split': 'test', 'attribute': 'mean'}
 FT = {v: TEST | {'variant': v, 'training': 'finetune'} for v in PAPER}
 SINGLE, BEST = FT['single'], FT['multi5_permute']
-FEW_QA, MUCH_QA = ({'training': 'mixed', 'qa_ratio': x} for x in (.2, .6))
+TRANSLATED = SINGLE | {'variant': BILINGUAL}
+QA = {x: {'training': 'mixed', 'qa_ratio': x} for x in (.2, .6, .9)}
 R1, R3 = 'Part 3.1, Result 1', 'Part 3.1, Result 3'
-MORE = {'baseline': 'majority_baseline', 'decided_by': '10 seeds at `cpu` scale'
-        ', compared pairwise: 2 core-hours'}
-LARGER = MORE | {'decided_by': '`gpu` scale: 10 device-hours'}
+MORE = {'baseline': 'majority_baseline',
+        'decided_by': '10 seeds at `cpu` scale: 4 core-hours'}
 CLAIMS = (
     Claim('all_memorised', 'All 16 sets: at least 95 % of values in biographies'
           ' are memorised', 'Part 3.1, Result 0', 'above 99 %',
@@ -123,9 +122,8 @@ CLAIMS = (
           'single+permute1', R3, '96.6, 91.2, 4.4 %',
           descending(BEST, FT['multi2_permute'], FT['single_permute1']),
           greater(), paper_effect=(5.4, 86.8), **MORE),
-    Claim('multi2_helps', 'QA finetuning, fixed order: multi2 > single', R3,
-          '41.1 vs 9.7 %', (FT['multi2'], SINGLE), greater(), paper_effect=31.4,
-          **MORE),
+    above('multi2_helps', 'QA finetuning, fixed order: multi2 > single', R3,
+          FT['multi2'], SINGLE, (41.1, 9.7), **MORE),
     Claim('multi5_as_multi2', 'QA finetuning, fixed order: multi5 is within 5 '
           'points of multi2', R3, '41.0 vs 41.1 %',
           (FT['multi5'], FT['multi2']), claims.equal(5), **MORE),
@@ -135,15 +133,18 @@ CLAIMS = (
           greater(), paper_effect=23.2, quorum=6, **MORE),
     Claim('order_of_sets', "QA finetuning: the 16 sets have the paper's order "
           '(rank correlation at least 0.8)', R3, '1', tuple(FT.values()),
-          claims.correlated(.8, tuple(PAPER.values()), True), 'accuracy', '',
-          **LARGER),
-    Claim('mixed_single', 'bioS single: mixed training (QA_r 0.6) > QA '
-          'finetuning', R1, '87.1 vs 9.7 %', (SINGLE | MUCH_QA, SINGLE),
-          greater(), paper_effect=77.4, **LARGER),
-    Claim('single_needs_qa', 'bioS single, mixed training: QA_r 0.6 > 0.2', R1,
-          '87.1 vs 53.6 %', (SINGLE | MUCH_QA, SINGLE | FEW_QA), greater(),
-          paper_effect=33.5, **LARGER),
+          claims.correlated(.8, tuple(PAPER.values()), True), unit='', **MORE),
+    above('mixed_single', 'bioS single: mixed training (QA_r 0.6) > QA '
+          'finetuning', R1, SINGLE | QA[.6], SINGLE, (87.1, 9.7), **MORE),
+    above('single_needs_qa', 'bioS single, mixed training: QA_r 0.6 > 0.2', R1,
+          SINGLE | QA[.6], SINGLE | QA[.2], (87.1, 53.6), **MORE),
     Claim('augmented_needs_little_qa', 'multi5+permute, mixed training: QA_r '
           '0.2 and 0.6 differ by less than 5 points', R1, '96.3 vs 95.8 %',
-          (BEST | FEW_QA, BEST | MUCH_QA), EqualNotBelow(-5, 5), **MORE),
-)
+          (BEST | QA[.2], BEST | QA[.6]), EqualNotBelow(-5, 5), **MORE),
+    above('single_most_qa', 'bioS single, mixed training: QA_r 0.9 > 0.2', R1,
+          SINGLE | QA[.9], SINGLE | QA[.2], (81.8, 53.6), **MORE),
+    above('bilingual_helps', 'QA finetuning: single+bilingual > single', R3,
+          TRANSLATED, SINGLE, (40, 9.7), **MORE),
+    Claim('bilingual_as_multi2', 'QA finetuning: single+bilingual is within 10 '
+          'points of multi2', R3, 'about 40 vs 41.1 %',
+          (TRANSLATED, FT['multi2']), claims.equal(10), **MORE))

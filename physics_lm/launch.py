@@ -406,8 +406,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   module = sweep.experiment(a.experiment)
   runs, folder = module.runs(a.scale), a.runs_dir / module.name
   recorded = set() if a.again else results.recorded_ids(
-      results.read_records(results.records_path(
-          results.RESULTS, module.name, a.scale)), runs)
+      results.committed(results.RESULTS, module, a.scale), runs)
   if a.list:
     device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
     width = shutil.get_terminal_size().columns if (

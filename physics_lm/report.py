@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
            partial: bool = False) -> list[results.Record]:
   """The records of a scale's runs, in their order: newly made of runs that are
-  done in `folder`, else as committed in `out`.
+  done in `folder`, else as committed in `out` (results.committed).
 
   Raises BadInput when a run is missing or was evaluated by another
   specification; with `partial` only when all are missing.
   """
   runs, path = module.runs(scale), records_path(out, module.name, scale)
-  old = results.read_records(path)
+  old = results.committed(out, module, scale)
   states = sweep.states(runs, folder, results.recorded_ids(old, runs))
   missing = [r for r in sweep.ordered(runs)
              if states[r.id] not in sweep.COMPLETE]

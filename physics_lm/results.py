@@ -8,13 +8,14 @@ table, figure and claims of an experiment are functions of them alone.
 Some older records summarise several seeds of which only mean and standard
 deviation were kept: their rows have 'std', and they have `n_seeds` instead of
 a seed and None as `id`. `earlier_design` marks runs that today's experiment no
-longer has; its table still reads them, until there are new ones.
+longer has; its page still shows them, until there are new ones.
 """
 
 import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from physics_lm import claims, run_dir, sweep
@@ -76,6 +77,17 @@ def read_records(path: Path) -> list[Record]:
 def write_records(path: Path, records: Sequence[Record]) -> None:
   """Writes a line a record; the file completely or not at all."""
   run_dir.write(path, ''.join(json.dumps(r) + '\n' for r in records))
+
+
+def committed(out: Path, module: ModuleType, scale: str) -> list[Record]:
+  """The records below `out` that runs of an experiment's scale may have: its
+  own, less those of earlier designs, and those of the experiments that it
+  names as SHARED, which have some of the same runs."""
+  own, *shared = ([r for r in read_records(records_path(out, name, scale))
+                   if not r.get('earlier_design')]
+                  for name in (module.name, *getattr(module, 'SHARED', ())))
+  known = {r['id'] for r in own}
+  return own + [r for part in shared for r in part if r['id'] not in known]
 
 
 def recorded_ids(records: Sequence[Record], runs: Sequence[sweep.Run]

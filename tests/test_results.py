@@ -393,6 +393,27 @@ def test_gather_gives_records_the_tags_of_today(module, tmp_path):
       module, 'smoke', tmp_path / 'none', tmp_path / 'out') == records
 
 
+def test_gather_reads_shared_records_and_none_of_earlier_designs(
+    module, tmp_path):
+  first, second, third = runs('smoke')
+  for r in (first, second, third):
+    finish(tmp_path / 'there', r, 0.1)
+  records = [results.record(r, tmp_path / 'there' / r.id)
+             for r in (first, second, third)]
+  module.SHARED = ('other',)
+  path = results.records_path(tmp_path / 'out', 'other', 'smoke')
+  results.write_records(path, [
+      records[0], records[1] | {'tags': {}, 'seconds': 7.0}])
+  committed(tmp_path / 'out', [
+      records[1], records[2] | {'earlier_design': True},
+      {'id': None, 'tags': {}, 'evals': {}, 'earlier_design': True}])
+  with pytest.raises(BadInput, match='2 of 4 runs are not done'):
+    report.gather(module, 'smoke', tmp_path / 'none', tmp_path / 'out')
+  found = report.gather(module, 'smoke', tmp_path / 'none', tmp_path / 'out',
+                        partial=True)
+  assert found == records[:2]  # its own record, where it has one
+
+
 def one_line(error):
   text = str(error.value)
   assert '\n' not in text
