@@ -404,8 +404,9 @@ def compact_twice(text, problem, rng):
 
 def compact_wrong_query(text, problem, rng):
   for p, d in problem.definitions.items():
-    if not d.sources and d.second is None and p not in problem.needed():
-      name = problem.name(p)
+    name = problem.name(p)
+    if (not d.sources and d.second is None and p not in problem.needed()
+        and f' {name} =' not in text):  # a redundant step may have defined it
       return f'{text} {name} = {d.constant} {d.constant}.'
   return None
 
