@@ -152,6 +152,12 @@ def task(world: str, split: str, weight: float,
   t.weight = weight  # share of rows, at least 0; normalised to sum 1
   t.loss = loss  # on 'all' tokens or on 'answers'
   t.tag = ''  # domain tag: text before every example
+  t.since = placeholder(int)  # step that it takes part from, at least 0; None:
+  # the first
+  t.until = placeholder(int)  # step before which it does, at least 1; None: to
+  # the last
+  t.pool = placeholder(int)  # examples that it draws from, the first of the
+  # split, at least 1; None: all
   return t
 
 

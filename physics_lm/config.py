@@ -37,6 +37,7 @@ LATER = {  # {kind of world: {key: value}}
     'igsm': {'rendering': 'text', 'op_law': 'min2', 'parameters': 'both',
              'held_out_op': 1}}
 LATER_SECTIONS = {'data': {'sampling': 'replacement'}}  # {section: ...}
+LATER_TASK = {'since': None, 'until': None, 'pool': None}
 
 
 def find_file(path: str) -> Path:
@@ -213,6 +214,9 @@ def computed_part(config: dict) -> dict:
     del kept['adapter']
   for section in LATER_SECTIONS.keys() & kept.keys():
     kept[section] = _without(kept[section], LATER_SECTIONS[section])
+  if 'tasks' in kept.get('data', {}):
+    kept['data']['tasks'] = {name: _without(t, LATER_TASK)
+                             for name, t in kept['data']['tasks'].items()}
   if 'worlds' in kept:
     kept['worlds'] = {name: _without(w, LATER.get(w['kind'], {}))
                       for name, w in kept['worlds'].items()}
@@ -235,6 +239,9 @@ def with_defaults(stored: dict, where: Path | str = 'config.json') -> dict:
   out['adapter'] = stored.get('adapter', known['adapter'])
   for section in LATER_SECTIONS.keys() & out.keys():
     out[section] = LATER_SECTIONS[section] | out[section]
+  if 'tasks' in out.get('data', {}):
+    out['data'] = out['data'] | {'tasks': {
+        name: LATER_TASK | t for name, t in out['data']['tasks'].items()}}
   if 'worlds' in out:
     out['worlds'] = {name: LATER.get(w.get('kind'), {}) | w
                      for name, w in out['worlds'].items()}

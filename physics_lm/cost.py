@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from physics_lm import mixture, slurm, sweep
+from physics_lm import mixture, slurm, sweep, task_rows
 from physics_lm.config import override
 from physics_lm.mixture import load_mixture
 from physics_lm.model.config import (
@@ -81,12 +81,13 @@ def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
   form = model_config(c, len(data.vocab))
   tokens = c.steps * c.data.batch_size * c.data.seq_len
   exposures = {}
-  for task in data.tasks:
+  for at, task in enumerate(data.tasks):
     if not task.people:  # a stream
       continue
-    alone = data._replace(tasks=(task,))
+    alone = mixture.alone(data, task)
     sample = [int(mixture.packed_row(alone, i)['entries']) for i in range(16)]
-    drawn = sum(sample) / 16 * c.steps * c.data.batch_size * task.weight
+    drawn = sum(sample) / 16 * task_rows.count_rows(
+        data.phases, at, c.steps * c.data.batch_size)
     world = c.data.tasks[task.name].world
     fewer = few.get(f'worlds.{world}.people', 1) / c.worlds[world].get(
         'people', 1)

@@ -20,7 +20,6 @@ documents and keeps their state.
 import functools
 import importlib
 import json
-import math
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -28,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from physics_lm import task_rows
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import base
@@ -35,7 +35,6 @@ from physics_lm.worlds.base import mix_bits, permuted
 
 LOSSES = ('all', 'answers')
 SAMPLINGS = ('replacement', 'epochs')
-_GOLDEN = (math.sqrt(5) - 1) / 2
 # Examples of an unbounded world that may be too long before a row gives up.
 PATIENCE = 1000
 
@@ -68,6 +67,7 @@ class Mixture(NamedTuple):
   worlds: dict[str, base.World]
   vocab: vocabs.Vocab
   tasks: tuple[Task, ...]
+  phases: tuple[task_rows.Phase, ...]
   seq_len: int  # T
   intra_document_mask: bool
   seed: int
@@ -108,6 +108,7 @@ def _load(text: str) -> Mixture:
   pieces += [t.tag for t in c.data.tasks.values()]
   _check_keys(c)
   tasks = _tasks(c, worlds)
+  phases = _phases(c, tasks)
   streams_only = c.data.source != 'worlds'  # tasks do not count
   if c.data.mlm_probability and (streams_only or any(
       base.is_stream(t.world) for t in tasks)):
@@ -117,9 +118,10 @@ def _load(text: str) -> Mixture:
     world, vocab = open_stream(c)
     worlds[c.data.source] = world
     tasks = [Task('source', world, 'train', 1.0, 'all', '', 0, 0)]
+    phases = task_rows.make_phases([1.0], [(None, None)], c.data.batch_size)
   else:
     vocab = _vocab(c.data.vocab, worlds, pieces, tasks)
-  data = Mixture(worlds, vocab, tuple(tasks), c.data.seq_len,
+  data = Mixture(worlds, vocab, tuple(tasks), phases, c.data.seq_len,
                  c.data.intra_document_mask, c.seed.data, c.data.shards,
                  c.data.mlm_probability, c.data.sampling)
   data = data._replace(tasks=tuple(
@@ -174,11 +176,33 @@ def _tasks(c: ConfigDict, worlds: dict[str, base.World]) -> list[Task]:
                      f'{", ".join(LOSSES)}')
     world = worlds[t.world]
     if t.weight:
-      counts = (0, 0) if base.is_stream(world) else (
-          world.size(t.split), world.people(t.split))
+      counts = _counts(name, world, t)
       tasks.append(Task(name, world, t.split, t.weight / total, t.loss, t.tag,
                         *counts))
   return tasks
+
+
+def _counts(name: str, world: base.World, t: ConfigDict) -> tuple[int, int]:
+  """(examples, people) that a task draws from. Raises BadInput."""
+  if base.is_stream(world):
+    if t.pool is not None:
+      raise BadInput(f'task {name}: pool is {t.pool} of a stream of text, '
+                     'wanted none, or a world with an index')
+    return 0, 0
+  counts = world.size(t.split), world.people(t.split)
+  return counts if t.pool is None else tuple(min(n, t.pool) for n in counts)
+
+
+def _phases(c: ConfigDict, tasks: Sequence[Task]
+            ) -> tuple[task_rows.Phase, ...]:
+  """The phases of the tasks. Raises BadInput for a window without steps."""
+  own = [c.data.tasks[t.name] for t in tasks]
+  for task, t in zip(tasks, own):
+    if t.until is not None and t.until <= (t.since or 0):
+      raise BadInput(f'task {task.name}: until is {t.until}, wanted above '
+                     f'since={t.since or 0}')
+  return task_rows.make_phases([t.weight for t in own], [
+      (t.since, t.until) for t in own], c.data.batch_size)
 
 
 def _vocab(kind: str, worlds: dict[str, base.World], pieces: list[str],
@@ -217,42 +241,23 @@ def tokenizer_corpus(tasks: Sequence[Task]) -> Iterator[str]:
       yield task.tag + example.text
 
 
+def alone(data: Mixture, task: Task) -> Mixture:
+  """The mixture of one of its tasks, in all steps."""
+  return data._replace(tasks=(task,), phases=task_rows.make_phases(
+      [1.0], [(None, None)], 1))
+
+
 def task_for_row(data: Mixture, row: int) -> int:
-  """Index of the task of row `row`, such that any stretch of rows has each
-  task's share to within a row or two: by a golden-ratio sequence, or by the
-  rule of tasks_of_rows."""
+  """Index of the task of row `row`."""
   if data.sampling == 'epochs':
-    return int(tasks_of_rows(data, np.array([row]))[0][0])
-  u = (row * _GOLDEN) % 1.0
-  edge = 0.0
-  for i, task in enumerate(data.tasks[:-1]):
-    edge += task.weight
-    if u < edge:
-      return i
-  return len(data.tasks) - 1
-
-
-def tasks_of_rows(data: Mixture, rows: np.ndarray
-                  ) -> tuple[np.ndarray, np.ndarray]:
-  """(task, rank) of rows [R], when `sampling` is 'epochs'. The rank is how many
-  earlier rows are of the same task: of row r, floor(w r) are of a task with
-  weight w. Those that are not are divided likewise among the other tasks."""
-  which = np.full(len(rows), len(data.tasks) - 1)
-  rank, left, weight = rows.astype(np.int64), np.arange(len(rows)), 1.0
-  for i, task in enumerate(data.tasks[:-1]):
-    before, after = (np.floor((rank[left] + k) * (task.weight / weight)).astype(
-        np.int64) for k in (0, 1))
-    own = after > before
-    which[left[own]] = i
-    rank[left] = np.where(own, before, rank[left] - before)
-    left, weight = left[~own], weight - task.weight
-  return which, rank
+    return int(task_rows.ranked_tasks(data.phases, np.array([row]))[0][0])
+  return task_rows.task_of(data.phases, row)
 
 
 def epoch_indices(data: Mixture, task: Task, slots: np.ndarray) -> np.ndarray:
   """The examples in slots [S] of a task's sequence of epochs. An epoch is a
   keyed permutation of the world's next examples, one of each person."""
-  people = task.world.epoch(task.split)
+  people = min(task.world.epoch(task.split), task.size)
   epoch, position = np.divmod(slots.astype(np.uint64), np.uint64(people))
   state = mix_bits(data.seed, zlib.crc32(f'epochs/{task.name}'.encode()))
   state = mix_bits(epoch, state=state)
@@ -302,7 +307,7 @@ def _next_draws(data: Mixture, task: Task, index: int, entries: int,
   """The next 16 examples to pack into row `index`, which has `entries`."""
   if data.sampling == 'replacement':
     return rng.integers(0, task.size, 16).tolist()
-  _, rank = tasks_of_rows(data, np.array([index]))
+  _, rank = task_rows.ranked_tasks(data.phases, np.array([index]))
   each = data.seq_len // len(task.form.weights)
   return epoch_indices(data, task, each * rank[0] + entries
                        + np.arange(16)).tolist()
@@ -318,7 +323,7 @@ def packed_rows(data: Mixture, rows: np.ndarray) -> dict[str, np.ndarray]:
   the examples of a task have one form."""
   rows = np.asarray(rows, np.int64)
   if data.sampling == 'epochs':
-    which, rank = tasks_of_rows(data, rows)
+    which, rank = task_rows.ranked_tasks(data.phases, rows)
   else:
     which = np.array([task_for_row(data, r) for r in rows.tolist()])
     rank = rows
@@ -377,10 +382,12 @@ def _drawn(data: Mixture, task: Task, index: int, count: int) -> np.ndarray:
                          for _ in range(-(-count // 16))])[:count]
 
 
-def check_mixture(data: Mixture) -> None:
-  """Raises BadInput when one of 500 examples of a task, spread evenly over its
-  split, is longer than a row. (Any other raises when it is drawn.) In an
-  unbounded world one in ten may be longer: rows skip those."""
+def check_mixture(data: Mixture, steps: int = 0) -> None:
+  """Raises BadInput when no task takes part in one of the steps, and when one
+  of 500 examples of a task, spread evenly over its split, is longer than a row.
+  (Any other raises when it is drawn.) In an unbounded world one in ten may be
+  longer: rows skip those."""
+  task_rows.check_phases(data.phases, steps)
   for task in data.tasks:
     if not task.size:  # a stream: rows cut its documents
       next(task.world.documents(task.split, 0, data.shards, data.seed))

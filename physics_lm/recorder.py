@@ -5,6 +5,7 @@ The loop (train.py) trains one run or a group of runs; each has a recorder.
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,19 @@ from physics_lm.model.config import lr_decay_start
 # both have in common.
 BRANCH_KEYS = ('steps', 'optim.schedule', 'optim.decay_fraction',
                'optim.final_lr_fraction')
+
+
+def _later_windows(trunk: ConfigDict, branch: ConfigDict, last: int
+                   ) -> list[str]:
+  """The keys of windows that are the same in both until step `last`."""
+  keys = []
+  for name, task in branch.data.tasks.items():
+    other = trunk.data.tasks.get(name, task)
+    for key, neutral in ('since', 0), ('until', math.inf):
+      steps = [neutral if t[key] is None else t[key] for t in (task, other)]
+      if min(steps) >= last:
+        keys.append(f'data.tasks.{name}.{key}')
+  return keys
 
 
 class RunRecorder:
@@ -91,15 +105,18 @@ class RunRecorder:
     the trunk's counts and log up to there. Raises BadInput."""
     name, own_id = self.config.runtime.branch_from, self.meta['run']
     trunk = run_dir.find_run(name, self.folder)
+    config = restore.run_config(trunk)
+    last = min(map(lr_decay_start, (self.config, config)))
     differs = [d for d in config_difference(
         run_dir.read_config(trunk), self.plain)
-        if d.split(':')[0] not in BRANCH_KEYS]
+        if d.split(':')[0] not in (
+            *BRANCH_KEYS, *_later_windows(config, self.config, last))]
     if differs:
       raise BadInput(f'runtime.branch_from {name!r} differs in '
                      f'{"; ".join(differs)}, wanted a run that differs in '
-                     f'{", ".join(BRANCH_KEYS)} only')
+                     f'{", ".join(BRANCH_KEYS)} only, or in since and until '
+                     f'of tasks from step {last} on')
     run_dir.check_vocab(trunk, self.data.vocab, f'runtime.branch_from {name!r}')
-    last = min(map(lr_decay_start, (self.config, restore.run_config(trunk))))
     params, (step, opt), meta = checkpoint.load_state(
         trunk, abstract.params, (abstract.step, abstract.opt), last)
     self.meta = meta | {'run': own_id, 'seconds': 0.0}

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ml_collections import ConfigDict
+
 from physics_lm import claims, results, run_dir, sweep
 from physics_lm.config import load_config, override
 from physics_lm.errors import BadInput
@@ -98,17 +100,23 @@ def _shares(records: list[results.Record]) -> list[str]:
     if r.get('config') and r['overrides'].get('steps') != 0:
       found[r['config'], tuple(sorted(
           (k, v) for k, v in r['overrides'].items()
-          if re.fullmatch(r'data\.tasks\.\w+\.weight', k)))] += 1
+          if re.fullmatch(r'data\.tasks\.\w+\.(weight|since|until)', k)))] += 1
   out = collections.Counter()
   for (file, changes), runs in found.items():
     tasks = override(load_config(file), dict(changes)
                      ).data.tasks
     total = sum(t.weight for t in tasks.values())
-    out[', '.join(f'{k} {t.weight / total:.3g}' for k, t in tasks.items()
-                  if t.weight)] += runs
+    out[', '.join(f'{k} {t.weight / total:.3g}' + _window(t)
+                  for k, t in tasks.items() if t.weight)] += runs
   several = any(',' in mixture for mixture in out)
   return [f'{mixture} ({runs} run{"s" * (runs > 1)})'
           for mixture, runs in out.items()] if several else []
+
+
+def _window(task: ConfigDict) -> str:
+  """ ' from step 10 to step 20' of a task that takes part then only."""
+  return ''.join(f' {word} step {step:,}' for word, step in (
+      ('from', task.since), ('to', task.until)) if step)
 
 
 def write_all(committed: Path = results.RESULTS, docs: Path = DOCS,

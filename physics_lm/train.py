@@ -150,8 +150,8 @@ def train_group(jobs: list[Job], stop: Stop) -> list[list[Job]]:
   not all at one step."""
   with contextlib.ExitStack() as resources:
     began, data = time.time(), [load_mixture(j.config) for j in jobs]
-    for d in data:
-      mixture.check_mixture(d)
+    for j, d in zip(jobs, data):
+      mixture.check_mixture(d, j.config.steps)
       if len(d.vocab) != len(data[0].vocab):
         raise BadInput(f'vocabularies of {len(data[0].vocab)} and '
                        f'{len(d.vocab)} entries in one population, wanted '

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from physics_lm import loader, mixture, vocab
+from physics_lm import loader, mixture, task_rows, vocab
 from physics_lm.config import load_config, override
 from physics_lm.configs import biographies, default
 from physics_lm.errors import BadInput
@@ -216,7 +216,7 @@ def test_epochs_are_permutations_of_all_people(file):
   data = load_mixture(config)
   for i, task in enumerate(data.tasks):
     each = data.seq_len // len(task.form.weights)
-    which, rank = mixture.tasks_of_rows(data, np.arange(9 * 600))
+    which, rank = task_rows.ranked_tasks(data.phases, np.arange(9 * 600))
     assert abs((which == i).mean() - task.weight) < 1e-3
     own = rank[which == i]
     assert np.array_equal(own, np.arange(len(own)))  # without gaps

@@ -8,10 +8,12 @@ from physics_lm.errors import BadInput
 from physics_lm.model.config import lr_decay_start
 from tests.test_resume import assert_same_end
 
+# Questions begin where the rate decays: an annealing mixture.
 TRUNK = {'optim.schedule': 'constant', 'steps': 9, 'checkpoint.every': 3,
-         'checkpoint.keep': 5, 'log.every': 2}
+         'checkpoint.keep': 5, 'log.every': 2, 'data.tasks.qa.since': 100}
 BRANCH = {'optim.schedule': 'wsd', 'steps': 8, 'optim.decay_fraction': 0.25,
-          'optim.final_lr_fraction': 0.0, 'checkpoint.every': 4, 'log.every': 2}
+          'optim.final_lr_fraction': 0.0, 'checkpoint.every': 4, 'log.every': 2,
+          'data.tasks.qa.since': 6}
 
 
 def rows_of(folder):
@@ -53,6 +55,8 @@ def test_branch_ends_where_the_lone_run_does(trunk, tmp_path, capsys):
 @pytest.mark.parametrize('changes,message', [
     ({'optim.learning_rate': 1e-3}, 'differs in optim.learning_rate'),
     ({'seed.data': 1}, 'differs in seed.data'),
+    ({'data.tasks.qa.since': 5}, 'differs in data.tasks.qa.since'),
+    ({'data.tasks.bio.pool': 5}, 'differs in data.tasks.bio.pool'),
     ({'optim.schedule': 'cosine'}, 'wanted constant or wsd'),
     ({'optim.decay_fraction': 0.75}, 'wanted one of step 2 or before')])
 def test_branch_rejects_another_run_as_trunk(trunk, tmp_path, changes, message):
