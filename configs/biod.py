@@ -2,10 +2,11 @@
 
 python -m physics_lm.train --config=configs/biod.py --workdir=runs/bits
 
-Variant `compressed` also evaluates quantised and pruned weights. Variant
-`compact` stores 2 bits a parameter after 100 exposures, in seconds of one core:
-eight attributes, always in one order and without symbols of their own; one
-entry a row; epochs that are permutations of all people; Muon.
+Variant `compact` stores 2 bits a parameter after 100 exposures, in seconds of
+one core: eight attributes, always in one order and without symbols of their
+own; one entry a row; epochs that are permutations of all people; Muon. Variants
+`compressed` and `compact_compressed` also evaluate quantised and pruned
+weights.
 """
 
 import math
@@ -21,16 +22,17 @@ COMPRESSIONS = {  # name: keys of the evaluation
        for m in ('nearest', 'gptq') for b in (8, 6, 5, 4, 3)},
     **{f'{m}{k:.0%}'.rstrip('%'): {'compress': m, 'keep_fraction': k}
        for m in ('prune', 'prune_units') for k in (0.9, 0.75, 0.5)}}
+VARIANTS = ('compressed', 'compact', 'compact_compressed')
 COMPACT_RATES = {'muon': 8e-3, 'adamw': 4e-3}
 COMPACT_PEOPLE = 1800  # R_max 2.9 at width 32
 COMPACT_TOKENS = {'fixed': 11, 'random': 19}  # of an entry, by worlds.*.order
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """bioD; variant: '', 'compressed' or 'compact'. Raises ValueError."""
-  if variant not in ('', 'compressed', 'compact'):
-    raise ValueError(f"variant is {variant!r}, wanted none, 'compressed' or "
-                     "'compact'")
+  """bioD; variant: '' or one of VARIANTS. Raises ValueError."""
+  if variant not in ('', *VARIANTS):
+    raise ValueError(f'variant is {variant!r}, wanted none or one of '
+                     f'{", ".join(VARIANTS)}')
   c = default.get_config()
   c.worlds = {'bits': default.biod()}
   w = c.worlds.bits
@@ -43,11 +45,11 @@ def get_config(variant: str = '') -> ConfigDict:
   c.optim.weight_decay, c.optim.learning_rate = 0.01, 3e-3
   c.evals = {'bits': default.evaluation('knowledge_bits'),
              'loss': default.evaluation('loss')}
-  if variant == 'compressed':
+  if variant.endswith('compressed'):
     for name, keys in COMPRESSIONS.items():
       c.evals[name] = default.evaluation('knowledge_bits')
       c.evals[name].update(keys)
-  if variant == 'compact':
+  if variant.startswith('compact'):
     compact(c)
   for e in c.evals.values():
     e.world, e.people = 'bits', w.people
@@ -68,11 +70,18 @@ def compact(c: ConfigDict):
   c.optim.name, c.optim.learning_rate = 'muon', COMPACT_RATES['muon']
 
 
-def compact_people(width: int, r_max: float) -> int:
-  """People for which a model of the compact recipe has this R_max."""
-  parameters, n = 24 * width**2 + 414 * width, 1000.0  # two layers, 386 symbols
-  for _ in range(30):  # bits: eight values of 7, a name of 16 less log2 n
-    n = r_max * parameters / (8 * 7 + 16 - math.log2(n))
+def compact_people(width: int, r_max: float, attributes: int = 8,
+                   chunks: int = 1, diversity: int = 128, chunk_length: int = 1,
+                   symbols: int = 128) -> int:
+  """People for which a model of the compact recipe has this R_max, in a world
+  of these sizes (evals/knowledge_bits.py has the formula)."""
+  table = 256 + 2 + symbols  # of the name's alphabet, the end token, padding
+  parameters = 24 * width**2 + (28 + table) * width  # two layers
+  sets = attributes * diversity * (
+      chunk_length * math.log2(symbols) - math.log2(diversity))
+  value, n = attributes * chunks * math.log2(diversity), 1000.0
+  for _ in range(30):  # a name has 16 bits, less the log2 n of their order
+    n = (r_max * parameters - sets) / (value + 16 - math.log2(n))
   return round(n)
 
 
