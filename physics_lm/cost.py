@@ -84,7 +84,7 @@ def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
   for at, task in enumerate(data.tasks):
     if not task.people:  # a stream
       continue
-    alone = mixture.alone(data, task)
+    alone = mixture.only(data, task)
     sample = [int(mixture.packed_row(alone, i)['entries']) for i in range(16)]
     drawn = sum(sample) / 16 * task_rows.count_rows(
         data.phases, at, c.steps * c.data.batch_size)

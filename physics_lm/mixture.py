@@ -241,7 +241,7 @@ def tokenizer_corpus(tasks: Sequence[Task]) -> Iterator[str]:
       yield task.tag + example.text
 
 
-def alone(data: Mixture, task: Task) -> Mixture:
+def only(data: Mixture, task: Task) -> Mixture:
   """The mixture of one of its tasks, in all steps."""
   return data._replace(tasks=(task,), phases=task_rows.make_phases(
       [1.0], [(None, None)], 1))

@@ -167,7 +167,7 @@ MOVED = {('knowledge_manipulation', n): 'knowledge_retrieval'
 SET_ASIDE = {('knowledge_manipulation', n) for n in (9, 10, 11)}
 # Their runs are others today, and their claims are about those.
 REDESIGNED = {
-    'capacity_biod',
+    'capacity_bitworld',
     'capacity_quantization',
     'error_correction',
     'knowledge_capacity',

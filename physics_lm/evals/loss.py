@@ -48,7 +48,7 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict) -> Loss:
     if i in streams:
       batch = loader.heldout_rows(data, i, spec.num_rows)
     else:
-      alone = mixture.alone(data, task)
+      alone = mixture.only(data, task)
       batch = [mixture.packed_row(alone, _HELD_OUT + i * spec.num_rows + k)
                for k in range(spec.num_rows)]
     packed[task.name] = {k: np.stack([r[k] for r in batch]) for k in batch[0]}
