@@ -143,6 +143,98 @@ def grammar() -> ConfigDict:
   return w
 
 
+def _page_rules() -> ConfigDict:
+  """Rules of cleaning that judge a page alone, from the URL to repetition."""
+  w = ConfigDict()
+  w.url = ConfigDict({'on': True})
+  w.url.blocked = ''  # file of domains, one a line; '': none
+  w.url.words = ''  # comma-separated; a URL with one of them is removed
+  w.url.newest = True  # of pages with one URL only the newest is kept
+
+  w.c4 = ConfigDict({'on': True})
+  w.c4.end_punctuation = True  # keep only lines that end in . ! ? or a quote
+  w.c4.min_line_words = 3  # of a line, at least 0
+  w.c4.max_word_length = 1000  # characters; lines with more go; at least 1
+  w.c4.javascript = True  # remove lines with 'javascript'
+  w.c4.policy = True  # remove lines about cookies, terms and privacy policies
+  w.c4.lorem_ipsum = True  # remove pages with it
+  w.c4.curly_bracket = True  # remove pages with one
+  w.c4.min_sentences = 5  # of a page, at least 0
+
+  w.gopher = ConfigDict({'on': True})
+  w.gopher.min_words = 50  # of a page, at least 0
+  w.gopher.max_words = 100_000  # of a page, at least 0
+  w.gopher.min_word_length = 3.0  # mean, in characters, at least 0
+  w.gopher.max_word_length = 10.0  # mean, in characters, at least 0
+  w.gopher.max_hashes = 0.1  # '#' a word, at least 0
+  w.gopher.max_ellipses = 0.1  # a word, at least 0
+  w.gopher.max_bullet_lines = 0.9  # share of lines, in [0, 1]
+  w.gopher.max_ellipsis_lines = 0.3  # share of lines, in [0, 1]
+  w.gopher.min_alphabetic = 0.8  # share of words with a letter, in [0, 1]
+  w.gopher.min_stop_words = 2  # different ones of eight, in [0, 8]
+
+  w.repetition = ConfigDict({'on': True})  # shares: repeats, without the first
+  w.repetition.max_lines = 0.3  # share of lines, in [0, 1]
+  w.repetition.max_paragraphs = 0.3  # share of paragraphs, in [0, 1]
+  w.repetition.max_line_characters = 0.2  # in repeated lines, in [0, 1]
+  w.repetition.max_paragraph_characters = 0.2  # in such paragraphs, in [0, 1]
+  w.repetition.top_2 = 0.2  # characters in the commonest 2-gram, in [0, 1]
+  w.repetition.top_3 = 0.18  # in [0, 1]
+  w.repetition.top_4 = 0.16  # in [0, 1]
+  w.repetition.repeated_5 = 0.15  # characters in repeated 5-grams, in [0, 1]
+  w.repetition.repeated_6 = 0.14  # in [0, 1]
+  w.repetition.repeated_7 = 0.13  # in [0, 1]
+  w.repetition.repeated_8 = 0.12  # in [0, 1]
+  w.repetition.repeated_9 = 0.11  # in [0, 1]
+  w.repetition.repeated_10 = 0.1  # in [0, 1]
+
+  w.fineweb = ConfigDict({'on': True})
+  w.fineweb.min_line_ends = 0.12  # share of lines that end in punctuation, of
+  # which a page needs more; in [0, 1]
+  w.fineweb.max_line_characters = 0.1  # share of characters in repeated lines,
+  # of which a page needs less; in [0, 1]
+  w.fineweb.max_short_lines = 0.67  # share of lines, of which a page needs
+  # less; in [0, 1]
+  w.fineweb.short_line = 30  # characters of a short line, at least 0
+  return w
+
+
+def clean() -> ConfigDict:
+  """Rules of python -m physics_lm.clean (configs/clean.py: their sources), in
+  their order. A page is removed when a number of it is outside of a limit."""
+  w = _page_rules()
+  w.kind = 'clean'
+  w.version = 1  # of the rules, at least 1; any other is refused
+  w.field = 'text'  # of a JSON line or a Parquet column
+  w.url_field = 'url'  # pages without it are of no rule about URLs
+  w.date_field = 'date'  # compared as text, as 2024-05-31T12:00 can be
+  w.separator = ''  # between pages of a text file; '': one page a file
+  w.rounds = 0  # over all rules, at least 1, or 0: until nothing changes
+
+  w.exact = ConfigDict({'on': True})  # of equal pages the first is kept
+
+  w.near = ConfigDict({'on': True})  # of similar pages the first is kept
+  w.near.shingle = 5  # words, at least 1
+  w.near.bands = 14  # of the MinHash, at least 1
+  w.near.rows = 8  # hashes of a band, at least 1
+  w.near.min_jaccard = 0.8  # of the sets of shingles, verified; in (0, 1]
+
+  w.lines = ConfigDict({'on': True})
+  w.lines.max_count = 6  # lines seen more often go; at least 1
+  w.lines.bucket = 30_000_000  # consecutive pages that are counted together, at
+  # least 1
+
+  w.substrings = ConfigDict({'on': True})  # the first of two spans is kept
+  w.substrings.min_tokens = 50  # of a repeated span, at least 2
+  w.substrings.bucket = 10_000_000  # tokens of consecutive pages that are
+  # compared with each other, at least 1
+
+  w.divergence = ConfigDict({'on': False})
+  w.divergence.max_kl = 5.0  # nats, of a page's tokens from those of all pages;
+  # at least 0
+  return w
+
+
 def task(world: str, split: str, weight: float,
          loss: str = 'all') -> ConfigDict:
   """Keys of a task: a source of examples in the training mixture."""

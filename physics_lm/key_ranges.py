@@ -132,8 +132,9 @@ def parts(config: ConfigDict) -> Iterator[tuple[str, ConfigDict, str]]:
 
 def known_ranges(function: str) -> Mapping[str, Range]:
   """{key: range} of the keys that a function of configs/default.py makes."""
-  inherited = ranges()['biographies'] if function == 'manipulation' else {}
-  return inherited | ranges().get(function, {})
+  inherited = {'manipulation': 'biographies', 'clean': '_page_rules'}
+  return ranges().get(inherited.get(function, ''), {}) | (
+      ranges().get(function, {}))
 
 
 def check_ranges(config: ConfigDict) -> None:

@@ -14,14 +14,15 @@ from tests.conftest import ROOT
 PACKAGE = ROOT / 'physics_lm'
 ACCELERATED = {'jax', 'flax', 'optax', 'orbax', 'grain'}
 # Folders and files that import no JAX, not even through another module.
-NO_JAX = ('worlds', 'scaling', 'sweep', 'run_dir', 'results', 'result_pages',
-          'claims', 'figures', 'igsm_tables', 'config', 'progress', 'errors',
-          'mixture', 'vocab', 'model/config', 'launch', 'slurm', 'report',
-          'cost', 'host_tuning', 'loss_band', 'metrics', 'population',
-          'evals/records', 'interop/export', 'interop/spm',
+NO_JAX = ('worlds', 'clean', 'scaling', 'sweep', 'run_dir', 'results',
+          'result_pages', 'claims', 'figures', 'igsm_tables', 'config',
+          'progress', 'errors', 'mixture', 'vocab', 'model/config', 'launch',
+          'slurm', 'report', 'cost', 'host_tuning', 'loss_band', 'metrics',
+          'population', 'evals/records', 'interop/export', 'interop/spm',
           'interop/tensorboard')
 # {folder or file: what it must not import}, relative to the package.
 FORBIDDEN = {
+    'clean': ('model', 'evals', 'mixture', 'loader', 'train', 'launch'),
     'worlds': ('model', 'evals', 'mixture', 'loader', 'train', 'scaling'),
     'model': ('worlds', 'evals', 'mixture', 'loader', 'train_step', 'train'),
     'evals': ('train', 'loop', 'recorder', 'train_step', 'launch', 'report'),

@@ -10,6 +10,7 @@ and JSON strings with a lone surrogate are no text, and are refused.
 """
 
 import contextlib
+import functools
 import gzip
 import itertools
 import json
@@ -59,13 +60,22 @@ def read_texts(path: str | Path, field: str = 'text', separator: str = '',
     BadInput: the file cannot be read, holds what is no text, or lacks the
       field.
   """
+  for record in read_documents(path, field, separator, start, every=False):
+    yield record[field]
+
+
+def read_documents(path: str | Path, field: str = 'text', separator: str = '',
+                 start: int = 0, every: bool = True) -> Iterator[dict]:
+  """As read_texts, but {field: text, ...} of each text, with what else its JSON
+  object or, with `every`, its row of a Parquet file holds."""
   check_format(path)
-  reader = {'jsonl': _read_jsonl, 'parquet': _read_parquet,
-            'arrayrecord': _read_arrayrecord}.get(format_of(path))
+  reader = {'jsonl': _read_jsonl, 'arrayrecord': _read_arrayrecord,
+            'parquet': functools.partial(_read_parquet, every=every)
+            }.get(format_of(path))
   try:
     if reader is None:
-      texts = _read_text(path, separator)
-      yield from _after(texts, start)
+      texts = _after(_read_text(path, separator), start)
+      yield from ({field: text} for text in texts)
     else:
       yield from reader(path, field, start)
   except UnicodeDecodeError as e:
@@ -130,17 +140,18 @@ def has_separator(path: str | Path, separator: str) -> bool:
   return False
 
 
-def _read_jsonl(path, field: str, start: int) -> Iterator[str]:
+def _read_jsonl(path, field: str, start: int) -> Iterator[dict]:
   with _open(path) as f:
     for number, line in enumerate(f):
       if number < start:
         continue
       try:
-        value = json.loads(line)[field] if line.strip() else None
+        record = json.loads(line) if line.strip() else {field: None}
+        value = record[field]
       except (ValueError, KeyError, TypeError, RecursionError):
         raise BadInput(f'{path}, line {number + 1}: found {line.strip()[:60]!r}'
                        f', wanted a JSON object with {field!r}') from None
-      yield _text(value, f'{path}, line {number + 1}', field)
+      yield record | {field: _text(value, f'{path}, line {number + 1}', field)}
 
 
 def _text(value, where: str, field: str) -> str:
@@ -156,7 +167,7 @@ def _text(value, where: str, field: str) -> str:
   return value or ''
 
 
-def _read_parquet(path, field: str, start: int) -> Iterator[str]:
+def _read_parquet(path, field: str, start: int, every: bool) -> Iterator[dict]:
   lib = need('pyarrow.parquet', 'text')
   try:
     file = lib.ParquetFile(path)
@@ -172,10 +183,12 @@ def _read_parquet(path, field: str, start: int) -> Iterator[str]:
       if start >= at + rows:
         at += rows
         continue
-      for batch in file.iter_batches(1024, [group], columns=[field]):
-        for row, value in enumerate(batch.column(0).to_pylist(), at):
+      for batch in file.iter_batches(1024, [group], columns=(
+          None if every else [field])):
+        for row, record in enumerate(batch.to_pylist(), at):
           if row >= start:
-            yield _text(value, f'{path}, row {row}', field)
+            yield record | {field: _text(record[field], f'{path}, row {row}',
+                                         field)}
         at += batch.num_rows
 
 
@@ -191,7 +204,7 @@ def _damage(path) -> Iterator[None]:
                    ) from None
 
 
-def _read_arrayrecord(path, field: str, start: int) -> Iterator[str]:
+def _read_arrayrecord(path, field: str, start: int) -> Iterator[dict]:
   reader = need('array_record.python.array_record_module',
                 'text').ArrayRecordReader
   file = reader(str(path))
@@ -201,7 +214,7 @@ def _read_arrayrecord(path, field: str, start: int) -> Iterator[str]:
     count = file.num_records()
     for at in range(start, count, 256):
       for i, raw in enumerate(file.read(range(at, min(at + 256, count))), at):
-        yield _text_of(raw, field, f'{path}, record {i}')
+        yield {field: _text_of(raw, field, f'{path}, record {i}')}
 
 
 def _text_of(raw: bytes, field: str, where: str) -> str:
@@ -318,10 +331,10 @@ def _numbers(packed: bytes) -> list[int]:
   return out
 
 
-def write_texts(path: Path, records: Iterable[dict]) -> None:
+def write_texts(path: Path, records: Iterable[dict], sync: bool = True) -> None:
   """Writes `records` (dicts of text, int or list of ints) as one file,
   atomically: when anything fails, also Ctrl-C, nothing is left. The same
-  records give the same bytes."""
+  records give the same bytes. `sync`: on return they are on the disk."""
   path.parent.mkdir(parents=True, exist_ok=True)
   part = path.with_name(f'.{path.name}.part')
   try:
@@ -329,8 +342,9 @@ def write_texts(path: Path, records: Iterable[dict]) -> None:
      'arrayrecord': _write_arrayrecord}[
          'bin' if '.bin' in path.suffixes else format_of(path)](
              part, records, str(path).endswith('.gz'))
-    with part.open('rb') as f:
-      os.fsync(f.fileno())
+    if sync:
+      with part.open('rb') as f:
+        os.fsync(f.fileno())
     part.replace(path)
   finally:
     part.unlink(missing_ok=True)
