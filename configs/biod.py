@@ -72,7 +72,7 @@ def compact(c: ConfigDict):
 
 def compact_people(width: int, r_max: float, attributes: int = 8,
                    chunks: int = 1, diversity: int = 128, chunk_length: int = 1,
-                   symbols: int = 128) -> int:
+                   symbols: int = 128, name_length: int = 2) -> int:
   """People for which a model of the compact recipe has this R_max, in a world
   of these sizes (evals/knowledge_bits.py has the formula)."""
   table = 256 + 2 + symbols  # of the name's alphabet, the end token, padding
@@ -80,8 +80,9 @@ def compact_people(width: int, r_max: float, attributes: int = 8,
   sets = attributes * diversity * (
       chunk_length * math.log2(symbols) - math.log2(diversity))
   value, n = attributes * chunks * math.log2(diversity), 1000.0
-  for _ in range(30):  # a name has 16 bits, less the log2 n of their order
-    n = (r_max * parameters - sets) / (value + 16 - math.log2(n))
+  for _ in range(30):  # of a name: less log2 n bits, those of their order
+    n = (r_max * parameters - sets) / (
+        value + 8 * name_length - math.log2(n))
   return round(n)
 
 

@@ -10,9 +10,9 @@ chunk of L symbols from an alphabet of T, peak R at 1,000 exposures is at least
   python -m physics_lm.report experiments/capacity_biod.py --scale=cpu
 
 Seen on seed 7, not reported, with 13 thousand parameters: base 2.51, K 2 2.46,
-K 16 2.36, C 2 2.35, D 16 2.14, T 512 1.99, L 2 0.65 (its loss still falls).
+K 16 2.36, C 2 2.35, D 16 2.14, T 512 1.99, L 2 0.65 (3,600 exposures: 0.95).
 Predicted at `cpu`: these to within 0.1; with 38 thousand parameters 0.1 more,
-and 1.2 with L 2: not less capacity, but slower learning.
+and 1.2 with L 2, which is learnt slowly.
 Deviations at `cpu`: the compact recipe of knowledge_capacity; one of K, C, D, L
 and T at a time is changed from its world, with as many people as make R_max 3.2
 (saturated: R is close to the peak over people). Models of two layers with some
@@ -41,7 +41,8 @@ SCALES = {
     'gpu': dict(widths=(128,), exposures=1000, seeds=3, worlds=LARGE,
                 common=scales.CAPACITY_GPU),
     'paper': dict(widths=(256, 512), exposures=1000, seeds=1, worlds=LARGE,
-                  recipe=('random', 'adamw'), common=scales.CAPACITY_PAPER),
+                  name_length=3, recipe=('random', 'adamw'),
+                  common=scales.CAPACITY_PAPER),
 }
 
 
@@ -49,15 +50,17 @@ def runs(scale: str) -> list[Run]:
   """Every (width, world, seed)."""
   s, out = pick(SCALES, scale), []
   order, optimizer = s.get('recipe', ('fixed', 'muon'))
+  name = s.get('name_length', 2)
   for width in s['widths']:
     for changes in s['worlds']:
       w = BASE | changes
       sizes = {LETTERS[k]: v for k, v in w.items()}
-      people = biod.compact_people(width, R_MAX, **sizes)
+      people = biod.compact_people(width, R_MAX, **sizes, name_length=name)
       # End token, name, values; in random order each after its attribute's.
-      tokens = 3 + w['K'] * (w['C'] * w['L'] + (order == 'random'))
+      tokens = 1 + name + w['K'] * (w['C'] * w['L'] + (order == 'random'))
       keys = biod.compact_run(people, s['exposures'], width, order, optimizer
-                              ) | {'data.seq_len': tokens} | {
+                              ) | {
+          'data.seq_len': tokens, 'worlds.bits.name_length': name} | {
           f'worlds.bits.{k}': v for k, v in sizes.items()} | s.get('common', {})
       changed = next(iter(changes), 'base')
       out += [Run('configs/biod.py:compact', keys | scales.seeds(seed),
@@ -105,7 +108,7 @@ def figure(df):
         figures.COLOURS[order[c] - 1] for c in rows.changed],
                  horizontal=True, digits=2)
     figures.level(ax, 2, vertical=True)
-    ax.set_xlim(0, 1.2 * s[f'{R}_mean'].max())
+    ax.set_xlim(0, 1.2 * s[f'{R}_mean'].max() or 1)
     figures.labels(ax, 'R: bits stored per parameter')
     low, high = rows.parameters.min(), rows.parameters.max()
     figures.title(ax, f'{low:,} to {high:,} parameters')
