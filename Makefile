@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 SHELL := /bin/bash
-.PHONY: quickstart test test-experiments test-cluster test-interop lint drills bench notebooks clean
+.PHONY: quickstart test test-experiments test-cluster test-interop lint drills compile bench notebooks clean
 
 # The environment: made once, again when what it must hold changes.
 .venv/.ready: requirements.txt pyproject.toml
@@ -25,7 +25,7 @@ PARALLEL := -n logical --maxprocesses=8 --dist=loadfile
 # one another (ten times slower).
 test test-experiments test-interop: export OPENBLAS_NUM_THREADS = 1
 
-# Every test but those that take long, which have the four targets below.
+# Every test but those that take long, which have the targets below.
 test: .venv/.ready
 	$(BIN)/python -m pytest $(PARALLEL)
 
@@ -52,6 +52,15 @@ TORCH ?= torch==2.13.0
 
 test-interop: .venv/.interop
 	$(BIN)/python -m pytest -m interop $(PARALLEL)
+
+# Programs compiled for TPU topologies by libtpu, which needs no TPU: do they
+# fit, and do they multiply and communicate what they should?
+.venv/.tpu: .venv/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[tpu]'
+	@touch $@
+
+compile: .venv/.tpu
+	$(BIN)/python -m pytest -m tpu -s $(PARALLEL)
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

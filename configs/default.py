@@ -399,7 +399,8 @@ def _runtime() -> ConfigDict:
   r.grad_accum_steps = 1  # micro-batches of a step, at least 1; must divide
   # batch_size
   r.remat = False  # recompute a layer's activations in the backward pass
-  r.attention = 'xla'  # or 'cudnn' (GPU, bfloat16)
+  r.attention = 'auto'  # by platform and shape, or 'xla' (the plain formula),
+  # 'splash' (TPU), 'cudnn' (GPU, bfloat16): physics_lm/model/kernels.py
   r.workers = 0  # loader processes, at least 0; 0: a thread
   r.prefetch = 4  # batches made ahead, at least 0
   return r

@@ -69,15 +69,25 @@ def memory_bytes(config: ConfigDict, form: ModelConfig, devices: int = 1
   return state + tokens * kept * size + logits
 
 
+def few_people(config: ConfigDict) -> dict[str, int]:
+  """Overrides: at most 1,000 people in each world, of seed 0. Making 100,000
+  would take longer than reading a list; rows and vocabulary are alike."""
+  return {f'worlds.{k}.people': min(w.people, 1000)
+          for k, w in config.worlds.items() if 'people' in w} | {
+              f'seed.{k}': 0 for k in config.seed}
+
+
+def small_mixture(config: ConfigDict) -> mixture.Mixture:
+  """The mixture of a config with few_people."""
+  return load_mixture(override(config, few_people(config)))
+
+
 def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
   """Parameters, tokens, exposures of each task, FLOPs, seconds on `devices`
   of a kind, and bytes on each. Exposures are estimated from 16 rows of each
-  task, of seed 0 and at most 1,000 people: making 100,000 would take longer
-  than reading the list."""
+  task, with few_people."""
   c = run.config
-  few = {f'worlds.{k}.people': min(w.people, 1000)
-         for k, w in c.worlds.items() if 'people' in w}
-  data = load_mixture(override(c, few | {f'seed.{k}': 0 for k in c.seed}))
+  few, data = few_people(c), small_mixture(c)
   form = model_config(c, len(data.vocab))
   tokens = c.steps * c.data.batch_size * c.data.seq_len
   exposures = {}

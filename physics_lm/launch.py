@@ -4,6 +4,7 @@
       [--list] [--again] [--jobs=N] [--vmap-runs=N] [--runs-dir=DIR]
       [--device=NAME] [--devices=N]
       [--executor=slurm --slurm=partition=gpu --slurm=time=60]
+      [--compile=v5e:4x4 [--mesh=fsdp=4]]
 
 Skips runs that are done or whose record is committed in experiments/results/,
 resumes those that were stopped, leaves alone those that another launcher is
@@ -11,6 +12,9 @@ training, and tries a crashed run a second time. On a CPU the default is one
 run a core, each pinned to its own: two such runs do 1.5 times the work of one
 run on two cores. On an accelerator, runs of one shape train together in one
 program (vmap).
+
+--compile runs nothing: it compiles each distinct program for a TPU topology, by
+libtpu on this machine, and prints what it needs on a device.
 
 When it ends, `python -m physics_lm.report` writes the records of the runs,
 with --partial also those of a sweep that was stopped.
@@ -413,6 +417,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.isatty()) else None
     print(cost.cost_table(runs, folder, device, a.devices, recorded, width))
     return
+  if a.compile:
+    from physics_lm import ahead_of_time
+    ahead_of_time.compile_configs(
+        [(r.label, r.config) for r in sweep.ordered(runs)], a.compile, a.mesh,
+        a.vmap_runs or 1)
+    return
   with disk_errors(folder):
     if a.executor == 'slurm':
       _submit(runs, folder, a, recorded)
@@ -441,7 +451,16 @@ def _arguments(argv: Sequence[str] | None) -> Namespace:
                  help='whose speed and memory --list assumes')
   p.add_argument('--devices', type=int, default=1,
                  help='number of devices of a run, for --list')
+  p.add_argument('--compile', metavar='TOPOLOGY',
+                 help="run nothing: the TPU compiler's memory and FLOPs of "
+                 'each run on a topology such as v5e:4x4; no TPU needed')
+  p.add_argument('--mesh', default='', metavar='AXIS=N,...',
+                 help="with --compile: sizes of the mesh's axes instead of the "
+                 "runs' own")
   a = p.parse_args(argv)
+  if a.mesh and not a.compile:
+    raise BadInput(f'--mesh={a.mesh} without --compile, wanted the key '
+                   'runtime.mesh in the runs')
   for name in ('jobs', 'vmap_runs', 'devices'):
     value = getattr(a, name)
     if value is not None and value < 1:

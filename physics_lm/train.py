@@ -6,6 +6,10 @@ The loop itself is in loop.py.
       --workdir=/tmp/run --config.model.depth=4
   python -m physics_lm.train --config=... --workdir=/tmp/a \
       --and --config=... --workdir=/tmp/b --config.seed.init=1
+  python -m physics_lm.train --config=... --compile=v5e:2x4
+
+The last trains nothing: it prints what the TPU compiler says of the program on
+that topology (ahead_of_time.py).
 """
 
 import contextlib
@@ -50,16 +54,32 @@ def main(argv: list[str] | None = None):
   if jax.config.jax_compilation_cache_dir is None:  # else the user has one
     for key, value in host_tuning.PROGRAM_CACHE.items():
       jax.config.update(key, value)
-  parts, jobs = [[]], []
+  parts, jobs, topology = [[]], [], ''
   for argument in argv[1:]:
     if argument == '--and':
       parts.append([])
+    elif argument.startswith('--compile='):
+      topology = argument.removeprefix('--compile=')
     else:
       parts[-1].append(argument)
   for part in parts:
-    config, workdir = parse_config([argv[0], *part])
+    config, workdir = parse_config([argv[0], *['--workdir=.'] * bool(topology),
+                                    *part])
     jobs.append(Job(config, Path(workdir), ' '.join([argv[0], *part])))
-  run_all(jobs)
+  if topology:
+    compile_for(jobs, topology)
+  else:
+    run_all(jobs)
+
+
+def compile_for(jobs: list[Job], topology: str):
+  """Prints what the TPU compiler says of the jobs' program. Raises BadInput
+  when it does not fit the topology."""
+  from physics_lm import ahead_of_time
+  population.check_population([j.config for j in jobs])
+  name = jobs[0].command.partition('--config=')[2].split()[0]
+  ahead_of_time.compile_configs([(name, jobs[0].config)], topology,
+                                members=len(jobs))
 
 
 def run(config: ConfigDict, workdir: Path | str, command_line: str = ''):

@@ -1,5 +1,7 @@
 """Each hand-written gradient against the plain formula's."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import optax
 import pytest
 
 from physics_lm import train_step
-from physics_lm.model import decoder, kernels
+from physics_lm.model import decoder, kernels, sharding
 from physics_lm.model.config import model_config
 
 
@@ -41,6 +43,40 @@ def test_attention_equals_jax_nn(kv, segmented):
        lambda q, k, v: jax.nn.dot_product_attention(
            q, k, v, mask=mask if segmented else None, is_causal=True),
        (q, k, v))
+
+
+@pytest.mark.tpu
+def test_splash_attention_equals_the_plain_formula():
+  """Of rows that are no multiple of its blocks, grouped heads and segments; by
+  Pallas's interpreter."""
+  q, k, v = (normal(i, 2, 100, n, 8) for i, n in enumerate((2, 1, 1)))
+  segments = jnp.asarray([[1] * 50 + [2] * 50, [1] * 90 + [0] * 10])
+  same(lambda q, k, v: kernels.splash_attention(
+           q, k, v, segments, interpret=True),
+       lambda q, k, v: kernels.attention(q, k, v, segments, 'xla'), (q, k, v))
+
+
+def test_attention_auto_is_the_plain_formula_on_a_cpu():
+  q = normal(0, 1, 512, 1, 8)
+  choices = [jax.jit(functools.partial(
+      kernels.attention, implementation=name)).trace(
+          q, q, q, None).jaxpr for name in ('auto', 'xla', 'splash')]
+  auto, plain, splash = (str(j) for j in choices)
+  assert auto == plain and 'pallas_call' in splash
+
+
+def test_attention_auto_prints_once_why_cudnn_is_not_used(
+    monkeypatch, capsys):
+  """As on a GPU without it: JAX refuses, and the plain formula takes over."""
+  monkeypatch.setattr(sharding, 'platform', lambda: 'gpu')
+  q = normal(0, 1, 4, 1, 8).astype(jnp.bfloat16)
+  for _ in range(2):
+    got = kernels.attention(q, q, q, None, 'auto')
+  np.testing.assert_array_equal(got, kernels.attention(q, q, q, None, 'xla'))
+  assert capsys.readouterr().out == (
+      'attention by the plain formula, not by cuDNN: cuDNN is not detected.\n')
+  with pytest.raises(RuntimeError, match='cuDNN is not detected'):
+    kernels.attention(q, q, q, None, 'cudnn')
 
 
 @pytest.mark.parametrize('chunk', [1 << 25, 40])

@@ -6,12 +6,12 @@ from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput
 
-LOGITS_CHUNK = 1 << 25  # logits in memory at once, of all rows together
+LOGITS_CHUNK = 1 << 25  # logits in a device's memory at once
 CHOICES = {
     'mlp': ('gelu', 'relu', 'silu', 'gated_gelu', 'gated_relu', 'gated_silu'),
     'norm': ('layernorm', 'rmsnorm'),
     'dtype': ('float32', 'bfloat16', 'float16'),
-    'attention': ('xla', 'cudnn'),
+    'attention': ('auto', 'xla', 'splash', 'cudnn'),
 }
 
 

@@ -8,7 +8,7 @@ drop no token while decoding, which is one token at a time.
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -91,8 +91,8 @@ def generate(params: dict, cfg: ModelConfig, prompts: Sequence[list[int]],
                    'generates no text, wanted a causal one')
   batch = batch or len(prompts)
   numbers = range(len(prompts)) if numbers is None else numbers
-  width = -(-max(width, *map(len, prompts)) // _ROUND) * _ROUND
-  run = _beams if how.beams > 1 else _single
+  width = prompt_width(max(width, *map(len, prompts)))
+  run = program(how)
   found = []
   for at in range(0, len(prompts), batch):
     part = list(range(at, min(at + batch, len(prompts))))
@@ -113,6 +113,18 @@ def _cut(ids: list[int], stop: int) -> list[int]:
   if vocabs.EOS in ids:
     ids = ids[:ids.index(vocabs.EOS)]
   return ids[:ids.index(stop) + 1] if stop in ids else ids
+
+
+def prompt_width(length: int) -> int:
+  """The columns that prompts of at most `length` ids are padded to."""
+  return -(-length // _ROUND) * _ROUND
+
+
+def program(how: DecodingMethod) -> Callable:
+  """The jitted function that decodes a batch in this way: (params, tokens
+  [B, T], column in which each text begins [B], number of each prompt [B], seed,
+  steps, cfg, entries, how, stop) -> ids [B, steps]."""
+  return _beams if how.beams > 1 else _single
 
 
 _jit = functools.partial(jax.jit, static_argnames=(

@@ -5,6 +5,7 @@ Letters as in model/decoder.py; I and O are the inputs and outputs of a linear
 map, M is B x T.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,7 +13,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from physics_lm.model import sharding
 from physics_lm.model.config import LOGITS_CHUNK
+
+SPLASH_FROM = 256  # tokens of a row from which 'auto' is splash attention: of
+# shorter ones the weights are small, and padding would be a large share
 
 
 @jax.custom_vjp
@@ -50,19 +55,86 @@ def attention(q_BTNH: jax.Array, k_BSKH: jax.Array, v_BSKH: jax.Array,
               ) -> jax.Array:
   """Attention, [B, T, N, H]; inside segments unless `segments_BT` is None;
   softmax in float32. `prefix`: keys and values [P, K, H] that every token
-  attends to. The one function that chooses an attention kernel."""
-  if implementation == 'cudnn' and prefix is None:
-    mask = None if segments_BT is None else (
-        segments_BT[:, None, :, None] == segments_BT[:, None, None, :])
-    return jax.nn.dot_product_attention(
-        q_BTNH, k_BSKH, v_BSKH, mask=mask, is_causal=causal,
-        implementation='cudnn')
-  T = q_BTNH.shape[1]
+  attends to. The one function that chooses an attention kernel: 'auto' is
+  splash attention on a TPU and cuDNN's on a GPU, for rows and numbers that
+  these are made for, and the plain formula elsewhere and with a prefix."""
+  T, platform = q_BTNH.shape[1], sharding.platform()
+  if prefix is None and (implementation == 'splash' or (
+      implementation == 'auto' and platform == 'tpu' and T >= SPLASH_FROM)):
+    return splash_attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, causal)
+  if prefix is None and (implementation == 'cudnn' or (
+      implementation == 'auto' and platform == 'gpu'
+      and q_BTNH.dtype != jnp.float32)):
+    try:
+      return _cudnn_attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, causal)
+    except (RuntimeError, ValueError, TypeError, NotImplementedError) as e:
+      if implementation == 'cudnn':
+        raise
+      _print_refusal(str(e).splitlines()[0][:120])
   mask_BTS = jnp.tri(T, k=0 if causal else T, dtype=bool)[None]
   if segments_BT is not None:
     mask_BTS &= segments_BT[:, :, None] == segments_BT[:, None, :]
   return _grouped(q_BTNH, _heads_first(k_BSKH), _heads_first(v_BSKH), mask_BTS,
                   prefix)
+
+
+def _cudnn_attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, causal):
+  mask = None if segments_BT is None else (
+      segments_BT[:, None, :, None] == segments_BT[:, None, None, :])
+  return jax.nn.dot_product_attention(
+      q_BTNH, k_BSKH, v_BSKH, mask=mask, is_causal=causal,
+      implementation='cudnn')
+
+
+@functools.cache
+def _print_refusal(reason: str):
+  """Prints once why cuDNN's attention is not used."""
+  print(f'attention by the plain formula, not by cuDNN: {reason}', flush=True)
+
+
+def splash_attention(q_BTNH: jax.Array, k_BSKH: jax.Array, v_BSKH: jax.Array,
+                     segments_BT: jax.Array | None, causal: bool = True,
+                     interpret: bool = False) -> jax.Array:
+  """Attention by Pallas's splash kernel for TPUs, which holds no T x S weights.
+  Its blocks are multiples of 128 tokens: rows are padded to one.
+
+  The compiler cannot divide a kernel over a mesh; each device runs it on its
+  rows and heads. `interpret`: on any platform, slowly (for tests).
+  """
+  if segments_BT is None:
+    segments_BT = jnp.ones(q_BTNH.shape[:2], jnp.int32)
+  local = functools.partial(_splash, causal=causal, interpret=interpret)
+  heads = ('batch', 'length', 'heads', 'head')
+  kv_heads = ('batch', 'length', 'kv_heads', 'head')
+  return sharding.on_each_device(
+      local, (heads, kv_heads, kv_heads, ('batch', 'length')), heads)(
+          q_BTNH / math.sqrt(q_BTNH.shape[-1]), k_BSKH, v_BSKH, segments_BT)
+
+
+def _splash(q_BTNH, k_BSKH, v_BSKH, segments_BT, causal, interpret):
+  from jax.experimental.pallas.ops.tpu.splash_attention import (
+    splash_attention_kernel as splash,
+  )
+  from jax.experimental.pallas.ops.tpu.splash_attention import (
+    splash_attention_mask as masks,
+  )
+  T, N = q_BTNH.shape[1:3]
+  more = -T % 128
+  q, k, v = (_heads_first(jnp.pad(x, ((0, 0), (0, more), (0, 0), (0, 0))))
+             for x in (q_BTNH, k_BSKH, v_BSKH))
+  # Padding is no segment of the data.
+  segments_BT = jnp.pad(segments_BT, ((0, 0), (0, more)), constant_values=-1)
+  S = T + more
+  block = next(n for n in (512, 384, 256, 128) if S % n == 0)
+  mask = masks.CausalMask((S, S)) if causal else masks.FullMask((S, S))
+  kernel = splash.make_splash_mha(
+      masks.MultiHeadMask([mask] * N), head_shards=1, q_seq_shards=1,
+      interpret=interpret, block_sizes=splash.BlockSizes(
+          block_q=block, block_kv=block, block_q_dkv=block,
+          block_kv_dkv=block, block_q_dq=block, block_kv_dq=block))
+  y_BNTH = jax.vmap(kernel)(q, k, v, splash.SegmentIds(
+      segments_BT, segments_BT))
+  return _heads_first(y_BNTH)[:, :T]
 
 
 def _heads_first(x):
@@ -176,7 +248,8 @@ def _chunks(B: int, T: int, V: int) -> int:
 def _cross_entropy(h_BTD, table_VD, targets_BT, weights_BT, gradients: bool):
   B, T, D = h_BTD.shape
   V = table_VD.shape[0]
-  count = _chunks(B, T, V)
+  # A device's own logits are what its memory must hold.
+  count = _chunks(B, T, -(-V // sharding.shards('batch', 'vocab')))
 
   def cut(x):
     return x.reshape(B, count, T // count, *x.shape[2:]).swapaxes(0, 1)

@@ -69,11 +69,13 @@ def check_mesh(config: ConfigDict, cfg: ModelConfig, mesh: Mesh,
                members: int = 1):
   """Raises BadInput when members, batch or model do not divide over the mesh,
   or the attention kernel is not for its devices."""
-  platform = mesh.devices.flat[0].platform
+  kind = mesh.devices.flat[0].platform
   if cfg.attention == 'cudnn' and (
-      platform != 'gpu' or cfg.dtype == 'float32'):
-    raise BadInput(f'runtime.attention is cudnn on {platform} in {cfg.dtype}, '
+      kind != 'gpu' or cfg.dtype == 'float32'):
+    raise BadInput(f'runtime.attention is cudnn on {kind} in {cfg.dtype}, '
                    'wanted a GPU and bfloat16')
+  if cfg.attention == 'splash' and kind != 'tpu':
+    raise BadInput(f'runtime.attention is splash on {kind}, wanted a TPU')
   shape = mesh.shape
   rows = shape['data'] * shape['fsdp'] * config.runtime.grad_accum_steps
   for what, size, parts in (
@@ -128,6 +130,31 @@ def vmap_members(function: Callable, in_axes: Any = 0) -> Callable:
   """`function` of every member of a population, each on its devices."""
   return jax.vmap(function, in_axes=in_axes,
                   spmd_axis_name=RULES['population'])
+
+
+def platform() -> str:
+  """Of the devices that a program is made for: 'cpu', 'gpu' or 'tpu'. Those of
+  the mesh in use, which may be another machine's; without one, JAX's own."""
+  device = getattr(jax.sharding.get_abstract_mesh(), 'abstract_device', None)
+  return getattr(device, 'platform', None) or jax.default_backend()
+
+
+def on_each_device(function: Callable, inputs: Sequence[Sequence[str]],
+                   output: Sequence[str]) -> Callable:
+  """`function` of each device's parts of its arguments, which have these
+  logical axes, to its part of the result; itself without a mesh."""
+  if jax.sharding.get_abstract_mesh().empty:
+    return function
+  return jax.shard_map(
+      function, in_specs=tuple(map(partition_spec, inputs)),
+      out_specs=partition_spec(output), check_vma=False)
+
+
+def shards(*axes: str) -> int:
+  """Into how many parts, of as many devices, the mesh in use cuts an array with
+  these logical axes; 1 without a mesh."""
+  sizes = jax.sharding.get_abstract_mesh().shape
+  return math.prod(sizes.get(a, 1) for axis in axes for a in RULES[axis])
 
 
 def constrain(x: jax.Array, *axes) -> jax.Array:
