@@ -143,6 +143,26 @@ def grammar() -> ConfigDict:
   return w
 
 
+def crawl() -> ConfigDict:
+  """Keys of pages with planted dirt (physics_lm/worlds/crawl.py)."""
+  w = ConfigDict()
+  w.kind = 'crawl'
+  w.version = 1  # at least 1
+  w.people = 300  # at least 2
+  w.pages = 4  # pages of each person that are no dirt, at least 1
+  w.dirt = 0.35  # share of all pages that are dirt, evenly of each class; in
+  # [0, 1)
+  w.changed = 0.05  # share of a near twin's words that are changed; in [0, 1]
+  w.name_pool = 100  # first, middle and last names each; in [1, 400]
+  w.value_pool = 50  # cities, universities, majors, employers each; in [1, 100]
+  w.templates = 50  # sentence templates of each attribute; in [1, 50]
+  w.keep = 'all'  # pages that are read: 'all', 'labels' (all but dirt) or
+  # 'rules' (what configs/clean.py:web leaves)
+  w.shingle = 5  # 'rules': near.shingle, words, at least 1
+  w.min_jaccard = 0.8  # 'rules': near.min_jaccard; in (0, 1]
+  return w
+
+
 def _page_rules() -> ConfigDict:
   """Rules of cleaning that judge a page alone, from the URL to repetition."""
   w = ConfigDict()

@@ -326,3 +326,29 @@ STAGES = (
           _remove_spans),
     Stage('divergence', ('divergence',), _survey_counts, _decide_divergence,
           _remove_pages))
+
+
+def clean_pages(pages: Sequence[dict], rules: ConfigDict
+                ) -> tuple[list[str | None], list[tuple[int, Taken]]]:
+  """Cleans pages in memory, as physics_lm/clean/pipeline.py does a file.
+
+  Returns:
+    the text that is left of each page, or None; and (page, what a rule took of
+    it) in the order of the stages.
+  """
+  left = [page[rules.field] for page in pages]
+  log: list[tuple[int, Taken]] = []
+  stages, quiet = [s for s in STAGES if is_on(s, rules)], 0
+  for step in itertools.count():
+    stage = stages[step % len(stages)]
+    alive = [i for i, text in enumerate(left) if text is not None]
+    current = [pages[i] | {rules.field: left[i]} for i in alive]
+    decision, before = None, len(log)
+    if stage.survey:
+      decision, = stage.decide([stage.survey(current, rules)], rules)
+    for i, (text, taken) in zip(alive, stage.apply(current, decision, rules)):
+      left[i] = text
+      log += [(i, t) for t in taken]
+    quiet = quiet + 1 if len(log) == before else 0
+    if quiet == len(stages) or step + 1 == rules.rounds * len(stages):
+      return left, log
