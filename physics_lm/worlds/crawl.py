@@ -6,7 +6,7 @@
 ('clean', 'http://site0.org/0', '2024-08-01')
 >>> print(page['text'])  # doctest: +ELLIPSIS
 Daniel Wilma Sandoval held a degree with a focus on Speech Pathology. ...
-The symbols of the page that we have to read: c h e c g c f h e c c b d a d g a e h c.
+The symbols of the page that we have to read: c h e c g c f h e c c b d ...
 
 A clean page is a biography of one person in fresh words (worlds/biographies.py,
 variant fresh_permute) and a line with a string of a grammar
@@ -212,7 +212,8 @@ class Crawl:
     body, lead, string = ' '.join(text.split()).partition(f' {STRING_INTRO} ')
     found = self.bios.check_biography(question.meta['person'], f' {body}')
     if not found.correct or not lead:
-      return CheckResult(False, found.reason if lead else f'no line {STRING_INTRO!r}')
+      return CheckResult(False, found.reason if lead else (
+          f'no line {STRING_INTRO!r}'))
     if not string.endswith('.'):
       return CheckResult(False, f'the end is {string[-9:]!r}, wanted a full '
                          'stop')
