@@ -2,8 +2,8 @@ r"""Do augmented biographies of celebrities make others' knowledge extractable?
 
 Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Result 6. A minority has one
 biography each (single+permute1); celebrities, other people, have five
-(multi5+permute). The model is trained on both, then on questions about
-celebrities, and tested on questions about the minority.
+(multi5+permute). The model is trained on both, then finetuned on questions
+about celebrities, and tested on questions about the minority.
 
 Paper (GPT-2 124M, 100,000 people of each; QA accuracy on the minority,
 percent): 4.4 without celebrities, 86.8 with them; questions about half of the
@@ -15,16 +15,14 @@ celebrities, 7.3 with text from Wikipedia instead (not run here).
   python -m physics_lm.report experiments/celebrity_helps_minority.py \
       --scale=cpu
 
-Measured, `cpu`: 9 runs, 13 minutes of one shared core. Deviations: there 200
-people of each and short lists; biographies and questions are mixed, because
-finetuning makes models of this size forget (LOG.md, 3 and 29); without
-celebrities, half of the steps (three times the exposures). `paper` scale lacks
-GPT-2's tokenizer, other data sets, one of two LoRA ranks. Rules were fixed
-before the runs.
+Seen on seed 7: 24 % with celebrities (they 68); decay 3: 19. Predicted at `cpu`:
+minority alone 8, with celebrities 24, own questions 25. Deviations: there 500
+people of each, world and recipe of knowledge_extraction.py; alone, half of the
+steps. `paper` lacks GPT-2's tokenizer, other data sets, one of two LoRA ranks.
 """
 
 from physics_lm import claims, figures, results
-from physics_lm.claims import Claim, greater
+from physics_lm.claims import Claim, above, greater
 from physics_lm.configs import scales
 from physics_lm.configs.sizes import size
 from physics_lm.sweep import Run, pick
@@ -45,9 +43,10 @@ SCALES = {
                   seeds=1, steps=12, common=scales.TINY_MODEL | {
                       'optim.warmup_steps': 1}),
     'cpu': dict(
-        conditions=tuple(CONDITIONS), people=200, seeds=3, steps=1500,
-        common={'data.seq_len': 128, 'model.depth': 3,
-                'optim.learning_rate': 5e-3}),
+        conditions=tuple(CONDITIONS), people=500, seeds=5, steps=1000,
+        common=scales.compact(500, *GROUPS),
+        pretrain={'optim.weight_decay': 1.5},
+        finetune=scales.COMPACT_FINETUNE),
     'gpu': dict(
         conditions=tuple(CONDITIONS), people=10_000, seeds=3, steps=6000,
         common=size('d512') | LARGE, pretrain={'optim.warmup_steps': 200},
@@ -134,7 +133,7 @@ ALONE, CELEBRITY, OWN = (
      'attribute': 'mean'} for c in CONDITIONS)
 R6, FLOOR = 'Part 3.1, Result 6', {
     'baseline': 'majority_baseline', 'decided_by':
-    '10 seeds at `cpu` scale: 45 core-minutes'}
+    '10 seeds at `cpu` scale: 50 core-minutes'}
 CLAIMS = (
     Claim('celebrity_helps', "Minority: celebrities' biographies and questions "
           'raise QA accuracy', R6, '86.8 vs 4.4 %', (CELEBRITY, ALONE),
@@ -147,4 +146,5 @@ CLAIMS = (
           ({'condition': 'wikipedia'}, ALONE), claims.exceeds_by_at_most(5),
           decided_by='bioR (biographies that a language model rewrote), text '
           'from Wikipedia, and then three runs at `gpu` scale'),
-)
+    above('celebrity_30_points', 'Minority: celebrities add at least 30 points',
+          R6, CELEBRITY, ALONE, (86.8, 4.4), rule=greater(30), **FLOOR))
