@@ -15,7 +15,7 @@ celebrities, 7.3 with text from Wikipedia instead (not run here).
   python -m physics_lm.report experiments/celebrity_helps_minority.py \
       --scale=cpu
 
-Seen on seed 7: 24 % with celebrities (they 68); decay 3: 19. Predicted at `cpu`:
+Seen on seed 7: with celebrities 24 % (they 68); decay 3: 19. Predicted, `cpu`:
 minority alone 8, with celebrities 24, own questions 25. Deviations: there 500
 people of each, world and recipe of knowledge_extraction.py; alone, half of the
 steps. `paper` lacks GPT-2's tokenizer, other data sets, one of two LoRA ranks.
