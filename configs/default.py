@@ -277,15 +277,15 @@ def evaluation(kind: str) -> ConfigDict:
   """Keys of one evaluation; every one runs after the last step. A run adds one
   with evals.NAME.kind."""
   e = ConfigDict()
-  # 'loss', 'extraction', 'grammar', 'knowledge_bits', 'manipulation',
-  # 'p_probe', 'q_probe', 'v_probe', 'solutions', 'best_of_n' or
+  # 'loss', 'cleaning', 'extraction', 'grammar', 'knowledge_bits',
+  # 'manipulation', 'p_probe', 'q_probe', 'v_probe', 'solutions', 'best_of_n' or
   # 'retry_upon_regret': physics_lm/evals/registry.py
   e.kind = kind
   e.every = placeholder(int)  # steps between evaluations, at least 1; None: the
   # last only
   e.world = 'bios'  # a key of `worlds`; not used by 'loss'
   e.people = 1000  # at most so many, of each split ('knowledge_bits': of the
-  # world); at least 1
+  # world; 'cleaning': pages of each label); at least 1
   e.wordings = False  # 'extraction': also sentences in other wordings
   e.num_rows = 64  # of each task, for 'loss'; at least 1
   e.tag = ''  # domain tag before each example: 'knowledge_bits', 'solutions'

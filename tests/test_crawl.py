@@ -13,6 +13,7 @@ from physics_lm.clean import minhash, pipeline
 from physics_lm.clean.__main__ import rules_of
 from physics_lm.clean.stages import clean_pages
 from physics_lm.config import override
+from physics_lm.configs import crawl as recipe
 from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.worlds import crawl, text_files
@@ -162,3 +163,36 @@ def test_command_leaves_what_cleaning_in_memory_leaves(tmp_path, pages):
     took = [t for _, t in log if t.rule == rule]
     assert row['tokens'] == sum(t.tokens for t in took)
     assert row['removed'] == sum(t.dropped for t in took)
+
+
+def test_evaluation_counts_what_is_taken_and_what_is_memorised(monkeypatch):
+  from physics_lm import mixture
+  from physics_lm.config import load_config
+  from physics_lm.evals import cleaning, records, teacher_forcing
+  config = override(load_config('configs/crawl.py:rules'), recipe.people(20) | {
+      'evals.cleaning.people': 4})
+  data = mixture.load_mixture(config)
+  evaluator = cleaning.build(config, data, config.evals.cleaning)
+  spans = evaluator.spans
+  assert len(spans) == len(evaluator.examples) > 12
+  for span, example in zip(spans, evaluator.examples):
+    ids = evaluator.packed['targets'][span.row, span.start:span.stop]
+    assert data.vocab.decode(ids) == ' ' + ' '.join(
+        example.text.split()[-cleaning.SPAN:])
+
+  def outcomes(params, packed, cfg, batch):
+    correct = np.ones(packed['targets'].shape, bool)
+    for span in spans[1:]:  # the first page is memorised
+      correct[span.row, span.stop - 1] = False
+    return None, correct
+
+  monkeypatch.setattr(teacher_forcing, 'outcomes', outcomes)
+  rows, raw = evaluator({})
+  assert [r['memorised'] for r in raw] == [True] + [False] * (len(spans) - 1)
+  assert records.find(rows, 'memorised', label='clean')['value'] == 1 / 4
+  assert records.find(rows, 'removed', label='exact', rule='exact')[
+      'value'] == 1
+  assert records.find(rows, 'removed', label='clean')['n'] > 50
+  with pytest.raises(BadInput, match="world 'bios', wanted one of kind"):
+    cleaning.build(config, data, override(
+        config, {'evals.cleaning.world': 'bios'}).evals.cleaning)

@@ -7,7 +7,10 @@ import jax
 import numpy as np
 import pytest
 
+from physics_lm.clean.pipeline import rule_names
 from physics_lm.config import override
+from physics_lm.configs import clean as clean_recipe
+from physics_lm.configs import crawl as crawl_recipe
 from physics_lm.configs import default
 from physics_lm.configs import grammar as grammar_recipe
 from physics_lm.configs import igsm as igsm_recipe
@@ -16,6 +19,7 @@ from physics_lm.evals import records, registry, teacher_forcing
 from physics_lm.evals.igsm import contamination
 from physics_lm.mixture import load_mixture
 from physics_lm.model import decoder
+from physics_lm.worlds import crawl
 from tests.conftest import TINY
 
 IGSM = {'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3,
@@ -66,6 +70,8 @@ SLICES = {
     'knowledge_bits': {'term': ('all', 'name', 'value', 'diversity')},
     'loss': {'task': ('bio', 'qa')},
     'grammar': {},
+    'cleaning': {'label': crawl.LABELS, 'rule': (
+        'all', *rule_names(clean_recipe.get_config()))},
 }
 METRICS = {
     'extraction': {'accuracy', 'first_token_accuracy', 'majority_baseline'},
@@ -89,6 +95,7 @@ METRICS = {
     'grammar': {'nll', 'entropy', 'kl', 'kl_error', 'kl_end',
                 'forced_accuracy', 'accuracy', 'majority_baseline',
                 'forced_tokens'},
+    'cleaning': {'removed', 'changed', 'memorised'},
 }
 MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
     'solutions': {'retries', 'extra_parameters', 'extra_operations',
@@ -102,6 +109,10 @@ def config_of(kind):
   if kind == 'grammar':
     c, changes = grammar_recipe.get_config(), {
         'worlds.cfg.levels': 3, 'model.width': 16, 'model.depth': 1}
+  elif kind == 'cleaning':
+    c = crawl_recipe.get_config('rules')
+    changes = crawl_recipe.people(10) | {
+        'model.width': 16, 'model.depth': 1, 'model.heads': 2}
   elif kind == 'manipulation':
     c = manipulation_recipe.get_config('month_mod2+month_mod2_hint+luck_rank')
     changes = {'worlds.bios.people': 20, 'worlds.bios.templates': 3,
@@ -111,7 +122,7 @@ def config_of(kind):
   else:
     c, changes = default.get_config(), {
         k: v for k, v in TINY.items() if k != 'evals.loss.num_rows'}
-  world = next(iter(c.worlds))
+  world = 'crawl' if kind == 'cleaning' else next(iter(c.worlds))
   e = default.evaluation(kind)
   e.update(FEW)
   e.world, e.splits, e.tasks = world, 'test,train', 'month_mod2,luck_rank'

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from physics_lm.clean.words import lines_of, ngram_hashes, text_hashes
+from physics_lm.clean.words import lines_of, text_hashes
+from physics_lm.worlds.base import mix_bits
 
 _PARAGRAPHS = re.compile(r'\n\s*\n')
 
@@ -25,34 +26,31 @@ def repeated_characters(parts: Sequence[str]) -> int:
   return sum(map(len, parts)) - sum(map(len, set(parts)))
 
 
-def top_characters(hashes: np.ndarray, lengths: np.ndarray, n: int) -> int:
+def top_characters(grams: np.ndarray, lengths: np.ndarray, n: int) -> int:
   """Characters of the occurrences of the commonest n-gram, of several the
   longest; 0 where none occurs twice.
 
   Args:
-    hashes: [words], of the words.
+    grams: [words - n + 1], hashes of the n-grams.
     lengths: [words], of the words in characters.
     n: words of an n-gram.
   """
-  if len(hashes) < n:
-    return 0
-  grams = ngram_hashes(hashes, n)
   known, first, count = np.unique(grams, return_index=True, return_counts=True)
-  if count.max() < 2:
+  if count.max(initial=0) < 2:
     return 0
   size = np.convolve(lengths, np.ones(n, np.int64), 'valid')[first]
   top = np.lexsort((size, count))[-1]
   return _characters(grams == known[top], lengths, n)
 
 
-def repeated_ngram_characters(hashes: np.ndarray, lengths: np.ndarray, n: int
+def repeated_ngram_characters(grams: np.ndarray, lengths: np.ndarray, n: int
                               ) -> int:
   """Characters of the n-grams that occurred before. Arguments as in
   top_characters."""
-  if len(hashes) <= n:
+  _, first = np.unique(grams, return_index=True)
+  if len(first) == len(grams):
     return 0
-  _, first = np.unique(ngram_hashes(hashes, n), return_index=True)
-  again = np.ones(len(hashes) - n + 1, bool)
+  again = np.ones(len(grams), bool)
   again[first] = False
   return _characters(again, lengths, n)
 
@@ -79,8 +77,10 @@ def repetition_measures(text: str) -> dict[str, float]:
          'max_paragraphs': repeated_share(paragraphs),
          'max_line_characters': repeated_characters(lines) / size,
          'max_paragraph_characters': repeated_characters(paragraphs) / size}
-  out |= {f'top_{n}': top_characters(hashes, lengths, n) / size
-          for n in (2, 3, 4)}
-  return out | {
-      f'repeated_{n}': repeated_ngram_characters(hashes, lengths, n) / size
-      for n in range(5, 11)}
+  grams = hashes
+  for n in range(2, 11):  # of one word more each time
+    grams = mix_bits(hashes[n - 1:], state=grams[:len(hashes) - n + 1])
+    name, measure = (f'top_{n}', top_characters) if n < 5 else (
+        f'repeated_{n}', repeated_ngram_characters)
+    out[name] = measure(grams, lengths, n) / size if len(words) >= n else 0.0
+  return out

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from physics_lm import mixture, run_dir
 from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import (
+  cleaning,
   extraction,
   grammar,
   knowledge_bits,
@@ -31,7 +32,8 @@ from physics_lm.evals.igsm import (
 from physics_lm.evals.records import Evaluator, Records
 from physics_lm.key_ranges import check_ranges
 
-KINDS = {'best_of_n': best_of_n, 'extraction': extraction, 'grammar': grammar,
+KINDS = {'best_of_n': best_of_n, 'cleaning': cleaning,
+         'extraction': extraction, 'grammar': grammar,
          'knowledge_bits': knowledge_bits, 'loss': loss,
          'manipulation': manipulation, 'p_probe': pq_probe,
          'q_probe': pq_probe, 'retry_upon_regret': retry_upon_regret,

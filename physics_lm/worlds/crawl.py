@@ -39,6 +39,7 @@ from ml_collections import ConfigDict
 from physics_lm.clean.stages import clean_pages
 from physics_lm.config import plain_config
 from physics_lm.configs import clean as rules_of_cleaning
+from physics_lm.configs import crawl as recipe
 from physics_lm.configs import default
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import biographies, grammar
@@ -56,16 +57,6 @@ SYMBOLS = ('§', '¶', '¤', '†', '‡', '¬', '±', '÷')
 STRING_INTRO = 'The symbols of the page that we have to read:'
 
 
-def bios_config(config: ConfigDict) -> ConfigDict:
-  """The config of the biographies of a crawl's people."""
-  c = default.biographies()
-  c.variant, c.people, c.templates = (
-      'fresh_permute', config.people, config.templates)
-  c.first_names = c.middle_names = c.last_names = config.name_pool
-  c.cities = c.universities = c.majors = c.employers = config.value_pool
-  return c
-
-
 class Crawl:
   """The pages of a config. Split 'pages': those that `keep` leaves."""
 
@@ -78,7 +69,7 @@ class Crawl:
       raise BadInput(f'keep is {config.keep!r}, wanted one of '
                      f'{", ".join(KEEP)}')
     self.config, self.seed = config, seed
-    self.bios = biographies.make(bios_config(config), seed)
+    self.bios = biographies.make(recipe.bios(config), seed)
     strings = default.grammar()
     strings.levels, strings.symbols = 3, 8
     self.grammar = grammar.make(strings, seed)
