@@ -14,12 +14,13 @@ paper itself, from secondary descriptions or memory.
 
 gopher      Rae et al. 2021 (arXiv 2112.11446), appendix A.1 (c).
             `min_stop_words` counts different words, as the paper's text is
-            quoted (u); the code counts occurrences.
+            quoted (u); the code counts occurrences. `-` and `*` before a line
+            are bullets too. A word is what lies between white space.
 repetition  the same, table A1 (c). Overlapping n-grams count a character once.
 c4          Raffel et al. 2020 (arXiv 1910.10683), section 2.2: 3 words a line
             and 5 sentences a page in the code (c); the paper's text may have 5
             and 3 (u). Left out: citation marks, the list of bad words, the
-            three-sentence span (`substrings` is stricter).
+            three-sentence span (`substrings` is its like).
 fineweb     Penedo et al. 2024 (arXiv 2406.17557), section 3.5: 0.12 and 0.67
             (c); 0.1 of characters in repeated lines is the paper's (u), the
             code has 0.01. Lines without text do not count here.
