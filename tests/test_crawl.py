@@ -53,7 +53,8 @@ def test_dirt_is_what_its_class_names(pages):
     if p['label'] in ('exact', 'near', 'url'):
       assert source['label'] == 'clean' and p['source'] < i
       assert source['person'] == p['person']
-      assert (source['text'] == p['text']) == (p['label'] == 'exact')
+      if p['label'] != 'near':  # which may have no change, by chance
+        assert (source['text'] == p['text']) == (p['label'] == 'exact')
       same = p['url'] == source['url']
       assert same == (p['label'] == 'url')
       assert not same or p['date'] < source['date']

@@ -102,6 +102,8 @@ WORLDS = {
     'manipulation/train_people': ('manipulation', {'train_people': 50}),
     **{f'grammar/{k}': ('grammar', v) for k, v in GRAMMAR.items()},
     **{f'igsm/{k}': ('igsm', v) for k, v in IGSM.items()},
+    **{f'crawl/{k}': ('crawl', {'people': 20, 'keep': k})
+       for k in ('all', 'rules')},
 }
 # Of variants with dozens of splits, those that the variant changes.
 SOME_SPLITS = {'manipulation/train_people': (

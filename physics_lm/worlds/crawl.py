@@ -6,7 +6,7 @@
 ('clean', 'http://site0.org/0', '2024-08-01')
 >>> print(page['text'])  # doctest: +ELLIPSIS
 Daniel Wilma Sandoval held a degree with a focus on Speech Pathology. ...
-The symbols of the page that we have to read: c h e c g c f h e c c b d ...
+The symbols of the page that we have to read: b b f c a b h h b.
 
 A clean page is a biography of one person in fresh words (worlds/biographies.py,
 variant fresh_permute) and a line with a string of a grammar
@@ -72,6 +72,7 @@ class Crawl:
     self.bios = biographies.make(recipe.bios(config), seed)
     strings = default.grammar()
     strings.levels, strings.symbols = 3, 8
+    strings.min_rules, strings.max_rules = 6, 10  # every seed has a grammar
     self.grammar = grammar.make(strings, seed)
     self.total = round(config.people * config.pages / (1 - config.dirt))
     self._words = sorted({w for p in self.bios.pieces() for w in p.split()
