@@ -94,7 +94,7 @@ def _survey_duplicates(pages, rules) -> Survey:
   signatures = []
   for page in pages:
     urls.append(url_key(_text_of(page, rules.url_field)))
-    dates.append(_text_of(page, rules.date_field))
+    dates.append(_text_of(page, rules.date_field)[:32])  # one width for all
     texts.append(text_hash(page[rules.field].strip()))
     if near.on:
       sets.append(minhash.shingles(page[rules.field], near.shingle))

@@ -39,15 +39,18 @@ def token_count(text: str) -> int:
   return len(tokens_of(text))
 
 
-@functools.lru_cache(1 << 20)
 def text_hash(text: str) -> int:
   """64 bits of a text, the same in every process."""
   return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest())
 
 
+_word_hash = functools.lru_cache(1 << 20)(text_hash)
+
+
 def text_hashes(texts: Sequence[str]) -> np.ndarray:
-  """[texts] uint64: the hash of each text."""
-  return np.fromiter(map(text_hash, texts), np.uint64, len(texts))
+  """[texts] uint64: the hash of each text. Those of words are kept."""
+  return np.fromiter((_word_hash(t) if len(t) < 32 else text_hash(t)
+                      for t in texts), np.uint64, len(texts))
 
 
 def ngram_hashes(hashes: np.ndarray, n: int) -> np.ndarray:
