@@ -278,7 +278,8 @@ def evaluation(kind: str) -> ConfigDict:
   with evals.NAME.kind."""
   e = ConfigDict()
   # 'loss', 'cleaning', 'extraction', 'grammar', 'knowledge_bits',
-  # 'manipulation', 'p_probe', 'q_probe', 'v_probe', 'solutions', 'best_of_n' or
+  # 'manipulation', 'p_probe', 'q_probe', 'v_probe', 'linear_probe',
+  # 'solutions', 'best_of_n' or
   # 'retry_upon_regret': physics_lm/evals/registry.py
   e.kind = kind
   e.every = placeholder(int)  # steps between evaluations, at least 1; None: the
@@ -291,7 +292,7 @@ def evaluation(kind: str) -> ConfigDict:
   e.tag = ''  # domain tag before each example: 'knowledge_bits', 'solutions'
   e.tasks = ''  # comma-separated, for 'manipulation'
   # Training of 'p_probe' and 'q_probe' (physics_lm/evals/pq_probe.py) and of
-  # 'v_probe' (physics_lm/evals/igsm/v_probe.py):
+  # 'v_probe' and 'linear_probe' (physics_lm/evals/igsm/):
   e.steps = 400  # at least 1
   e.batch = 10  # rows of biographies, names ('q_probe') or queries ('v_probe');
   # at least 1
@@ -321,7 +322,7 @@ def evaluation(kind: str) -> ConfigDict:
   # those of 'best_of_n' and 'v_probe':
   e.retries = 10  # most sentences of a solution that are sampled again; at
   # least 0
-  # 'v_probe', beside splits and num_problems:
+  # 'v_probe' and 'linear_probe', beside splits and num_problems:
   e.probe = 'nece'  # or 'dep', 'known', 'can_next', 'nece_next', 'value'
   return e
 

@@ -15,8 +15,8 @@ makes planning the bottleneck on one CPU: problems in symbols, of instance
 parameters only, two operands each, as many problems of each op from 1 to 5, at
 most 8 quantities with names that are drawn anew for each problem; templates of
 op 5 and more are held out; 0.8M parameters, Muon, 7M tokens. The suffix
-`_best_of`, `_probes` or `_regret` adds evaluations: best of N, V-probes, or
-beam search and retry upon regret.
+`_best_of`, `_probes` or `_regret` adds evaluations: best of N, probes, or beam
+search and retry upon regret.
 """
 
 from ml_collections import ConfigDict
@@ -100,6 +100,8 @@ def compact(c: ConfigDict):
   m.rope_fraction, m.rope_theta = 1.0, 100.0
   o.name, o.learning_rate, o.weight_decay = 'muon', 1e-2, 0.05
   for e in c.evals.values():
+    if e.kind == 'v_probe' and e.probe != 'dep':  # a name is one token
+      e.kind = 'linear_probe'
     if 'splits' in e:  # each op of its own, the last one never trained
       e.splits, e.max_new_tokens = COMPACT_SPLITS, COMPACT_NEW_TOKENS
   c.log.every, c.checkpoint.every = 250, 2750

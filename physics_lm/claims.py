@@ -646,7 +646,8 @@ def _judge_case(claim: Claim, case: tuple[Cell, ...], df, measures) -> Judged:
                   rule.held_effect(e), e)
   cells, controls = ([sample(df, c, claim.column) for c in part]
                      for part in (case, claim.control))
-  if any(c is None or c.n < MIN_SEEDS for c in (*cells, *controls)):
+  if any(c is None or c.n < MIN_SEEDS for c in (*cells, *controls)) or (
+      _lacks_baseline(claim, case, df)):
     return Judged(claim, 'not run')
   arguments = cells
   if isinstance(rule, Correlated):
@@ -694,6 +695,13 @@ def _untested(claim: Claim, case, cells: list[Sample], df, outcome: str
     return not any(mean_effect(b).low > claim.rule.high for b in bases)
   return bool(bases) and all(
       claim.rule.low <= b.mean <= claim.rule.high for b in bases)
+
+
+def _lacks_baseline(claim: Claim, case, df) -> bool:
+  """Whether the baseline's column has no values at a cell: it is of a metric
+  that older evaluations did not have."""
+  return isinstance(claim.baseline, str) and claim.baseline in df and any(
+      sample(df, _rows_of(c), claim.baseline) is None for c in case)
 
 
 def _baseline(claim: Claim, cell: Cell, df) -> Sample:

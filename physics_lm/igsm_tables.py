@@ -13,6 +13,7 @@ from physics_lm.results import Record, beside, train_columns, wide
 if TYPE_CHECKING:
   import pandas as pd
 
+COMPACT_SPLIT = 'test_op5'
 SOLUTION_SHARES = ('accuracy', 'answer_accuracy', 'majority_baseline', 'ended')
 SOLUTION_COUNTS = ('op', 'retries', 'retries_wrong', 'extra_parameters',
                    'extra_operations')
@@ -67,10 +68,11 @@ def detection(records: Sequence[Record], evaluation: str = 'regret'
 def first_errors(records: Sequence[Record], evaluation: str = 'reasoning'
                  ) -> 'pd.DataFrame':
   """A table with one row a run, split and error_type, of all problems, percent:
-  first_error; where error_type is 'all', accuracy, answer_accuracy and
-  extra_parameters (a correct solution)."""
+  first_error; where error_type is 'all', accuracy, answer_accuracy and, of a
+  correct solution, extra_parameters and those without planning."""
   percent = ('accuracy', 'answer_accuracy', 'first_error')
-  return wide(records, evaluation, (*percent, 'extra_parameters'),
+  return wide(records, evaluation, (
+      *percent, 'extra_parameters', 'extra_parameters_unplanned'),
               ('split', 'error_type'), {'op': 'all', 'contaminated': 'all'},
               percent)
 
@@ -111,16 +113,15 @@ def uncontaminated(df: 'pd.DataFrame', by: Sequence[str]) -> 'pd.DataFrame':
   return out.reset_index()[columns]
 
 
-def retry_gains(records: Sequence[Record], hardest: str = 'test_op5'
-                ) -> 'pd.DataFrame':
+def retry_gains(records: Sequence[Record]) -> 'pd.DataFrame':
   """A table with one row a run and split (solutions) of runs whose variant is
   'clean' or the kind and rate of their retry data. with_retry, without_retry:
   of all problems, correct; retry_rate, and retries_in_data of a training
   solution of so many op, at most; tokens, training_problems, steps; main:
   whether these are the steps of most variants; hardest: whether the split is
-  the one of this name (without it: hardest_split of variant clean); judged:
-  both; budget: 'first' (fewest steps), 'last' or 'between'; gain: accuracy less
-  that of clean at that seed, split and steps."""
+  judged_split of variant clean; judged: both; budget: 'first' (fewest steps),
+  'last' or 'between'; gain: accuracy less that of clean at that seed, split and
+  steps."""
   df = solutions(records, errors=('not_computable', 'arithmetic'), shares=(
       'correct_with_retry', 'retry_precision')).rename(
           columns={'correct_with_retry': 'with_retry'})
@@ -134,9 +135,7 @@ def retry_gains(records: Sequence[Record], hardest: str = 'test_op5'
   df['budget'] = df.steps.map({
       df.steps.max(): 'last', df.steps.min(): 'first'}).fillna('between')
   clean = df[df.variant == 'clean']
-  if hardest not in set(df.split):
-    hardest = hardest_split(clean)
-  df['hardest'] = df.split == hardest
+  df['hardest'] = df.split == judged_split(clean)
   df['judged'] = df.main & df.hardest
   by = ['seed', 'split', 'steps']
   df = df.merge(clean[[*by, 'accuracy']], on=by, how='left',
@@ -155,6 +154,13 @@ def split_label(split: str) -> str:
   op = split_op(split)
   return (f'op {op}' if op else 'all op') + (
       ', reask' if split.endswith('_reask') else '')
+
+
+def judged_split(df: 'pd.DataFrame', groups: Sequence[str] = ()) -> str:
+  """test_op5, the most operations that models of the compact recipe train on;
+  where there is no such split, hardest_split."""
+  return COMPACT_SPLIT if COMPACT_SPLIT in set(df.split) else (
+      hardest_split(df, groups))
 
 
 def hardest_split(df: 'pd.DataFrame', groups: Sequence[str] = (),

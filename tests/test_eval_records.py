@@ -67,6 +67,11 @@ SLICES = {
         'layer': ('all', 'last', int),
         'label': ('all', 'positive', 'negative', 'balanced'),
         'needed': ('all', 'no'), 'distance': ('all', int)},
+    'linear_probe': {
+        'split': ('test', 'train'), 'model': ('all', 'trained', 'untrained'),
+        'layer': ('all', 'last', int),
+        'label': ('all', 'positive', 'negative', 'balanced'),
+        'needed': ('all', 'no'), 'distance': ('all', int)},
     'knowledge_bits': {'term': ('all', 'name', 'value', 'diversity')},
     'loss': {'task': ('bio', 'qa')},
     'grammar': {},
@@ -87,6 +92,7 @@ METRICS = {
                           'right_sentences', 'wrong_sentences',
                           'early_sentences', 'probe_recall'},
     'v_probe': {'accuracy', 'majority_baseline', 'positive_share'},
+    'linear_probe': {'accuracy', 'majority_baseline', 'positive_share'},
     'knowledge_bits': {
         'bits', 'bits_max', 'bits_unclipped', 'parameters', 'bits_per_param',
         'bits_per_param_max', 'name_nats', 'value_nats', 'first_nats',
@@ -99,7 +105,7 @@ METRICS = {
 }
 MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
     'solutions': {'retries', 'extra_parameters', 'extra_operations',
-                  'retry_precision'},
+                  'extra_parameters_unplanned', 'retry_precision'},
     'best_of_n': {'auc'},
     'retry_upon_regret': {'false_alarm_rate', 'detected', 'detected_early'}}
 
@@ -117,6 +123,9 @@ def config_of(kind):
     c = manipulation_recipe.get_config('month_mod2+month_mod2_hint+luck_rank')
     changes = {'worlds.bios.people': 20, 'worlds.bios.templates': 3,
                'model.width': 16, 'model.depth': 2, 'model.heads': 2}
+  elif kind == 'linear_probe':
+    c, changes = igsm_recipe.get_config('compact'), {
+        'model.width': 16, 'model.depth': 1}
   elif kind in ('solutions', 'best_of_n', 'retry_upon_regret', 'v_probe'):
     c, changes = igsm_recipe.get_config(), IGSM
   else:

@@ -159,11 +159,12 @@ RENAMED = {
 }
 # Their runs are others today, and their claims are about those.
 REDESIGNED = {
-    'bidirectional', 'capacity_bitworld', 'capacity_quantization',
-    'celebrity_helps_minority', 'error_correction', 'extraction_finetuning',
-    'extraction_sets', 'inverse_search', 'knowledge_capacity',
-    'knowledge_extraction', 'knowledge_manipulation', 'knowledge_probing',
-    'source_tags'}
+    'best_of_n', 'bidirectional', 'capacity_bitworld',
+    'capacity_quantization', 'celebrity_helps_minority',
+    'correction_by_finetuning', 'error_correction', 'extraction_finetuning',
+    'extraction_sets', 'hidden_planning', 'inverse_search',
+    'knowledge_capacity', 'knowledge_extraction', 'knowledge_manipulation',
+    'knowledge_probing', 'reasoning_depth', 'regret', 'source_tags'}
 
 
 @functools.cache

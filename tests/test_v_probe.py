@@ -10,7 +10,7 @@ import pytest
 from physics_lm.config import override
 from physics_lm.configs import igsm as recipe
 from physics_lm.errors import BadInput
-from physics_lm.evals.igsm import solutions, v_probe
+from physics_lm.evals.igsm import linear_probe, solutions, v_probe
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
 from physics_lm.model import adapters, decoder
@@ -240,3 +240,45 @@ def test_build_rejects_bad_settings(config, changes, message):
   with pytest.raises(BadInput, match=message):
     v_probe.build(c, load_mixture(c), c.evals.reasoning)
   assert solutions.splits(c.evals.reasoning) == ['test']
+
+
+def test_linear_probe_reads_the_state_at_the_last_token(config):
+  """Each query's state is that of its text, cut where it is asked."""
+  c = override(recipe.get_config('compact'), {
+      'model.width': 16, 'model.depth': 1, 'model.heads': 2})
+  data = load_mixture(c)
+  cfg = model_config(c, len(data.vocab))
+  params = decoder.init(cfg, jax.random.key(0))
+  part = v_probe.queries(data, data.worlds['igsm'], 'can_next', 'test', 6)
+  assert len({q.text for q in part}) == 6 and len({q.at for q in part}) > 5
+  h_BLD = linear_probe.query_states(params, cfg, part, 4)
+  for i in (0, 9, 10, len(part) - 1):
+    ids = np.array([part[i].text[:part[i].at]])
+    _, _, stream_LBTD, _ = decoder.hidden_states(params, ids, cfg, taps=True)
+    np.testing.assert_allclose(
+        h_BLD[i], v_probe.standardized(stream_LBTD)[:, 0, -1], atol=1e-5)
+
+
+def test_linear_probe_learns_a_label_of_each_name(config):
+  """States hold one number; its sign means the opposite for every other
+  name."""
+  rng, spec = np.random.default_rng(0), config.evals.reasoning
+  name, x = rng.integers(0, 8, 2000), rng.normal(size=2000)
+  part = [v_probe.ProbeQuery((1,), 1, [0, n, 0], int((v > 0) == n % 2), -1)
+          for n, v in zip(name.tolist(), x)]
+  h_BLD = np.stack([x, np.ones_like(x)], -1)[:, None].astype(np.float32)
+  probe = linear_probe.fit_linear_probe(h_BLD, part, 8, 2, spec)
+  found = np.asarray(linear_probe.linear_logits(probe, h_BLD, name)).argmax(-1)
+  assert (found[0] == [q.label for q in part]).mean() > 0.95
+
+
+@pytest.mark.parametrize('variant,probe,message', [
+    ('small', 'nece', 'a head a name'), ('compact', 'dep', "is 'dep'")])
+def test_linear_probe_rejects_what_it_has_no_heads_for(
+    variant, probe, message):
+  c = override(recipe.get_config(variant), {
+      'evals.reasoning.kind': 'linear_probe', 'evals.reasoning.probe': probe,
+      'evals.reasoning.splits': 'test', 'evals.reasoning.num_problems': 5,
+      'evals.reasoning.steps': 1})
+  with pytest.raises(BadInput, match=message):
+    linear_probe.build(c, load_mixture(c), c.evals.reasoning)

@@ -25,6 +25,7 @@ from physics_lm.evals import (
 from physics_lm.evals.igsm import (
   best_of_n,
   contamination,
+  linear_probe,
   retry_upon_regret,
   solutions,
   v_probe,
@@ -34,7 +35,8 @@ from physics_lm.key_ranges import check_ranges
 
 KINDS = {'best_of_n': best_of_n, 'cleaning': cleaning,
          'extraction': extraction, 'grammar': grammar,
-         'knowledge_bits': knowledge_bits, 'loss': loss,
+         'knowledge_bits': knowledge_bits, 'linear_probe': linear_probe,
+         'loss': loss,
          'manipulation': manipulation, 'p_probe': pq_probe,
          'q_probe': pq_probe, 'retry_upon_regret': retry_upon_regret,
          'solutions': solutions, 'v_probe': v_probe}

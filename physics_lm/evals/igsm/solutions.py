@@ -144,6 +144,20 @@ def computable_retries(problem: checker.Problem, text: str) -> int:
   return count
 
 
+def unplanned_extra(problem: checker.Problem, draws: np.random.Generator
+                    ) -> int:
+  """Unneeded quantities that a solution without planning has: one that computes
+  quantities in a random order, each after its sources, until the query."""
+  computed, needed = set(), problem.needed()
+  left = [*problem.definitions, *problem.totals()]
+  while problem.query not in computed:
+    ready = [p for p in left if computed.issuperset(problem.sources(p))]
+    p = ready[draws.integers(len(ready))]
+    left.remove(p)
+    computed.add(p)
+  return len(computed - needed)
+
+
 def judge_solution(problem: checker.Problem, text: str, ended: bool) -> dict:
   """The checker's result; a solution without an end token is incorrect."""
   result = checker.check(problem, text)
@@ -179,9 +193,11 @@ class Solutions:
   """Metrics accuracy, answer_accuracy, ended, majority_baseline, op (the
   mean); correct_with_retry, the share of all problems whose solution is correct
   and has a retry; of correct solutions retries, extra_parameters,
-  extra_operations (means) and retry_precision, the share of their retries that
-  name a quantity which cannot be computed yet; of incorrect ones retries_wrong;
-  first_error, the share of all problems whose first error is of an error_type.
+  extra_operations (means), extra_parameters_unplanned, what solutions of the
+  same problems without planning have, and retry_precision, the share of their
+  retries that name a quantity which cannot be computed yet; of incorrect ones
+  retries_wrong; first_error, the share of all problems whose first error is of
+  an error_type.
 
   Slices: split, op ('all', or the number of operations, for accuracies of
   splits that have several), contaminated ('all' problems, or 'no': those that
@@ -210,10 +226,12 @@ class Solutions:
     raw = []
     for (split, index, e), ids in zip(flat, outputs):
       text, problem = self.data.vocab.decode(ids), self.world.prompt(e)
+      parsed = self.world.problem(e)
       raw.append({
           'split': split, 'index': index, 'op': e.meta['op'],
-          **judge_solution(self.world.problem(e), text,
-                           len(ids) < self.spec.max_new_tokens),
+          **judge_solution(parsed, text, len(ids) < self.spec.max_new_tokens),
+          'extra_parameters_unplanned': unplanned_extra(
+              parsed, base.generator(0, 'unplanned', split, index)),
           'majority_correct': e.meta['answer'] == self.constant,
           'in_training_set': occurred(split, problem), 'problem': problem,
           'generated': text})
@@ -254,7 +272,7 @@ def solution_rows(part: list[dict], split: str, contaminated: str
   if retries:
     out.append(row('retry_precision', 1 - sum(
         r['computable_retries'] for r in correct) / retries, retries, **names))
-  for key in OF_CORRECT:
+  for key in (*OF_CORRECT, 'extra_parameters_unplanned'):
     out += mean(key, key, correct)
   out += mean('retries_wrong', 'retries', [r for r in part if not r['correct']])
   out += [row('first_error', np.mean([r['first_error'] == kind for r in part]),

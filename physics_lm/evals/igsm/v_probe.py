@@ -29,7 +29,7 @@ import collections
 import dataclasses
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -384,18 +384,15 @@ class VProbe:
 
   def __call__(self, params: dict, step: int | None = None) -> Records:
     train = self.training.make()
-    pack = functools.partial(pack_queries, texts=self.spec.batch,
-                             **packed_sizes(train, *self.queries.values()))
     constant = collections.Counter(q.label for q in train).most_common(1)[0][0]
-    key = jax.random.key(self.seed)
-    untrained = decoder.init(self.cfg, jax.random.fold_in(key, 1))
+    untrained = decoder.init(self.cfg, jax.random.fold_in(
+        jax.random.key(self.seed), 1))
     out, raw = [], []
     for name, weights in (('trained', params), ('untrained', untrained)):
-      probe = train_probe(weights, self.cfg, pack(train), self.negative + 1
-                          if self.negative else 2, self.spec, key)
+      predict = self.predictor(weights, train, self.negative + 1
+                               if self.negative else 2)
       for split, part in self.queries.items():
-        predicted_LB = predict_labels(probe, weights, pack(part), self.cfg,
-                                      self.spec)
+        predicted_LB = predict(part)
         out += v_probe_rows(predicted_LB, part, split, name, self.negative)
         raw += [{'model': name, 'split': split, 'index': q.index,
                  'label': q.label, 'distance': q.distance,
@@ -404,6 +401,19 @@ class VProbe:
     for split, part in self.queries.items():
       out += share_rows(part, split, self.negative, constant)
     return Records(out, raw)
+
+  def predictor(self, params: dict, train: list[ProbeQuery], classes: int
+                ) -> Callable[[Sequence[ProbeQuery]], np.ndarray]:
+    """Predictions [L + 1, queries] of a probe that is trained on `train`."""
+    pack = functools.partial(pack_queries, texts=self.spec.batch,
+                             **packed_sizes(train, *self.queries.values()))
+    probe = train_probe(params, self.cfg, pack(train), classes, self.spec,
+                        jax.random.key(self.seed))
+
+    def predict(part: Sequence[ProbeQuery]) -> np.ndarray:
+      return predict_labels(probe, params, pack(part), self.cfg, self.spec)
+
+    return predict
 
 
 def v_probe_rows(predicted_LB: np.ndarray, part: list[ProbeQuery], split: str,

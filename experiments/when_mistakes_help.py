@@ -1,0 +1,141 @@
+"""When do errors and retries in the training data help?
+
+Part 2.2 (Ye, Xu, Li, Allen-Zhu, arXiv 2408.16293) finds that the more errors
+the better (rate 0.5 > 0.2 > 0.05), with 124M parameters and 39 billion tokens.
+At 0.8M parameters and 8M tokens a rate of 0.5 lowered accuracy in a first look,
+with errors of copying, not of planning. No paper says what the gain depends on.
+Here (compact world, as error_correction.py): the rate; the tokens; and whether
+the model can copy before it reads errors. A warm start trains on error-free
+data for 1,375 steps, then on retry data; all tokens are counted. Gain: accuracy
+less that of rate 0 with the same start, seed and tokens.
+
+  python -m physics_lm.launch experiments/when_mistakes_help.py --scale=cpu
+  python -m physics_lm.report experiments/when_mistakes_help.py --scale=cpu
+
+`cpu`: 90 core-minutes beside the runs of error_correction.py, which are trained
+once. Judged at op 5, on new problems of held-out templates.
+
+Predicted at 8M tokens, from scratch: rate 0 62, 0.2 75, 0.5 38 %, arithmetic
+errors 3, 4, 25 %; warm: 60, 72 (`day`), 66 %, arithmetic errors 3 to 6 %. So
+the gain of rate 0.5 is -24 from scratch and 6 after a warm start; at 17M
+tokens 0 and 12, that of 0.2 14 and 14.
+"""
+
+from physics_lm import figures, results
+from physics_lm import igsm_tables as igsm
+from physics_lm.claims import Claim, Rule, greater
+from physics_lm.configs import scales
+from physics_lm.sweep import Run, pick
+
+STARTS = {'scratch': 'errors from the start', 'warm': 'error-free data first'}
+WARM = 1375  # steps on error-free data
+COLUMNS = {'accuracy': 'solutions correct, %', 'gain': 'gain, points',
+           'arithmetic': 'first error of arithmetic, %',
+           'not_computable': 'first error: not computable yet, %'}
+SCALES = {  # arms: steps in all, start, retry rates
+    'smoke': dict(seeds=1, common=scales.SMOKE_IGSM, warm=2, arms=(
+        (4, 'scratch', (0.0, 0.5)), (4, 'warm', (0.0, 0.5)))),
+    'cpu': dict(seeds=3, common=scales.COMPACT_SOLUTIONS, warm=WARM, arms=(
+        (5500, 'scratch', (0.0, 0.2, 0.5)), (5500, 'warm', (0.0, 0.5)))),
+    'day': dict(seeds=5, common=scales.COMPACT_SOLUTIONS, warm=WARM, arms=[
+        (steps, start, (0.0, 0.2, 0.5))
+        for steps in (5500, 11_000) for start in STARTS]),
+}
+
+
+def training(steps: int, start: str, rate: float, seed: int, s: dict) -> Run:
+  """The run that trains an arm."""
+  file, same = 'configs/igsm.py:compact', s['common'] | scales.seeds(seed)
+  retry = {'worlds.igsm.retry_rate': rate}
+  tags = {'start': start, 'rate': rate, 'seed': seed}
+  if start == 'scratch':
+    return Run(file, same | retry | {'steps': steps}, tags)
+  clean = Run(file, same | {'steps': s['warm']}, {'start': 'clean'} | tags)
+  return Run(file, same | retry | {
+      'steps': steps - s['warm'], 'seed.data': seed + 1000}, tags, clean)
+
+
+def runs(scale: str) -> list[Run]:
+  """Every (seed, arm): a run that evaluates a trained model."""
+  s, out = pick(SCALES, scale), []
+  for seed in range(s['seeds']):
+    for steps, start, rates in s['arms']:
+      for rate in rates:
+        trained = training(steps, start, rate, seed, s)
+        out.append(Run(trained.config_file, trained.overrides | {'steps': 0}, {
+            'start': start, 'rate': rate, 'total_steps': steps, 'seed': seed},
+                       trained))
+  return out
+
+
+def table(records):
+  """A row a run and split (igsm_tables.solutions). gain: accuracy less that of
+  rate 0; judged, last: the split of the claims, the most tokens."""
+  df = igsm.solutions(records, errors=('not_computable', 'arithmetic'),
+                      shares=('correct_with_retry', 'retry_precision'))
+  by = ['start', 'total_steps', 'seed', 'split']
+  df = df.merge(df[df.rate == 0][[*by, 'accuracy']], on=by, how='left',
+                suffixes=('', '_clean'))
+  df['gain'] = df.accuracy - df.pop('accuracy_clean')
+  df['judged'] = df.split == igsm.judged_split(df)
+  df['last'] = df.total_steps == df.total_steps.max()
+  return df
+
+
+def summary(df):
+  """By start, rate, tokens and split."""
+  return results.summarise(df, [
+      'start', 'rate', 'total_steps', 'split', 'judged'], [
+          *COLUMNS, 'retries', 'correct_with_retry'])
+
+
+def figure(df):
+  """At the judged op: accuracy, gain and errors by rate, a line for each start
+  and number of tokens."""
+  s = summary(df)
+  at = s[s.judged]
+  at = at.assign(arm=[f'{STARTS[a]}, {n * 1536 / 1e6:.0f}M tokens'
+                      for a, n in zip(at.start, at.total_steps)])
+  fig, axes = figures.grid(2, 2, width=4.4, height=3.2)
+  for ax, (column, label) in zip(axes.flat, COLUMNS.items()):
+    figures.curves(ax, at, 'rate', 'arm', column)
+    figures.labels(ax, 'retry rate', label)
+  figures.legend(axes[0, 0], loc='lower left')
+  op = igsm.split_label(at.split.iloc[0])
+  figures.finish(fig, 'What errors and retries in the training data bring',
+                 f'{op}; {figures.seeds_note(at)}; equal tokens')
+  return fig
+
+
+def cell(start: str, rate: float, **more) -> dict:
+  """A cell of the table, by default at 5,500 steps."""
+  return {'start': start, 'rate': rate, 'judged': True} | (
+      more or {'total_steps': 5500})
+
+
+def claim(id: str, statement: str, a: dict, b: dict, column: str = 'accuracy',
+          rule: Rule | None = None, **more) -> Claim:
+  """A claim of ours that cell a is above cell b."""
+  return Claim(id, statement, 'ours', 'not in the paper', (a, b),
+               rule or greater(), column, decided_by='scale day: 60 runs, 11 '
+               'core-hours', **more)
+
+
+CLEAN, R2, R5 = (cell('scratch', r) for r in (0.0, 0.2, 0.5))
+WARM_CLEAN, WARM_R5 = (cell('warm', r) for r in (0.0, 0.5))
+CLAIMS = (
+    claim('rate_0.2_helps', 'Rate 0.2 > error-free data', R2, CLEAN,
+          baseline=0),
+    claim('rate_0.5_fails_from_scratch', 'From scratch: error-free > rate 0.5',
+          CLEAN, R5, baseline=0),
+    claim('rate_0.5_cannot_copy', 'Rate 0.5: first errors of arithmetic, from '
+          'scratch > after a warm start', R5, WARM_R5, 'arithmetic'),
+    claim('copying_first_helps', 'Gain of rate 0.5: warm start > from scratch',
+          WARM_R5, R5, 'gain', headline=True),
+    claim('rate_0.5_helps_after_copying', 'After a warm start: rate 0.5 > '
+          'error-free data', WARM_R5, WARM_CLEAN, baseline=0),
+    *(claim(f'rate_{rate}_gains_with_tokens', f'Gain of rate {rate} from '
+            'scratch: 17M > 8M tokens', *(
+                cell('scratch', rate, total_steps=n) for n in (11_000, 5500)),
+            'gain') for rate in (0.2, 0.5)),
+)
