@@ -126,7 +126,7 @@ def figure(df):
 BEFORE, LORA, RETRY, CLEAN, START = (
     {'method': m, 'judged': True} for m in LABELS)
 LOW, HIGH = (LORA | {'rank_order': r} for r in ('lowest', 'highest'))
-MORE = 'scale day: as many tokens again as in pretraining, 4 core-hours'
+MORE = 'scale day: continued for 8.4M tokens, five seeds, 4 core-hours'
 SAME = dict(source='Part 2.2, Result 6', rule=GreaterPaired(0.0), baseline=0,
             decided_by=MORE)
 CLAIMS = (
