@@ -91,6 +91,14 @@ def test_samples_do_not_depend_on_their_batch(made):
   assert ask(PROMPTS[:3], range(3), 2, seed=3) == found[:3]
   assert ask([PROMPTS[5]], [5], seed=3) == [found[5]]
   assert found[0] != found[4] and ask(PROMPTS, range(8), seed=4) != found
+  # Two copies of each prompt in succession are read once.
+  n = jax.device_count()
+  twice = [p for p in PROMPTS[:n] * -(-n // 8) for _ in range(2)]
+  assert decode._copies(twice, 2 * n) == 2
+  assert decode._copies(twice, n) == decode._copies(PROMPTS, 8) == 1
+  copied = ask(twice, [i // 2 + 8 * (i % 2) for i in range(2 * n)], 2 * n,
+               seed=3)
+  assert copied[:2 * min(n, 8):2] == found[:n]
 
 
 def test_sampling_follows_the_softmax(made):

@@ -71,7 +71,8 @@ def generate(params: dict, cfg: ModelConfig, prompts: Sequence[list[int]],
     steps: the most ids of a continuation.
     entries: of the vocabulary; padding rows of the embedding are never chosen.
     batch: prompts at a time, a multiple of the devices that rows are sharded
-      over; None: all.
+      over; None: all. A prompt that follows itself in all batches, as for many
+      samples of each, is read once for all of its copies in a batch.
     seed, numbers: samples depend on the seed and the prompt's number (by
       default its index), not on the other prompts of its batch.
     stop: a token after which to stop, besides the end token.
@@ -93,20 +94,33 @@ def generate(params: dict, cfg: ModelConfig, prompts: Sequence[list[int]],
   numbers = range(len(prompts)) if numbers is None else numbers
   width = prompt_width(max(width, *map(len, prompts)))
   run = program(how)
+  copies = 1 if how.beams > 1 else _copies(prompts, batch)
   found = []
   for at in range(0, len(prompts), batch):
     part = list(range(at, min(at + batch, len(prompts))))
     real = len(part)
     part += part[-1:] * (batch - real)  # one shape, one compilation
-    tokens = np.full((batch, width), vocabs.PAD, np.int32)
-    for row, i in enumerate(part):
+    tokens = np.full((batch // copies, width), vocabs.PAD, np.int32)
+    for row, i in enumerate(part[::copies]):
       tokens[row, width - len(prompts[i]):] = prompts[i]
-    first = np.array([width - len(prompts[i]) for i in part], np.int32)
+    first = np.array([width - len(prompts[i]) for i in part[::copies]],
+                     np.int32)
     out = np.asarray(run(
         params, tokens, first, np.array([numbers[i] for i in part], np.uint32),
         np.uint32(seed), steps, cfg, entries or cfg.vocab, how, stop))
     found += [_cut(ids.tolist(), stop) for ids in out[:real]]
   return found
+
+
+def _copies(prompts: Sequence[list[int]], batch: int) -> int:
+  """How often each prompt occurs in succession, the same for all: the largest
+  such number that divides the batches, each over all devices."""
+  run = next((i for i, p in enumerate(prompts) if p != prompts[0]),
+             len(prompts))
+  return next((n for n in range(run, 1, -1)
+               if batch % n == 0 and batch // n % jax.device_count() == 0
+               and all(p == prompts[i - i % n] for i, p in enumerate(prompts))),
+              1)
 
 
 def _cut(ids: list[int], stop: int) -> list[int]:
@@ -134,9 +148,13 @@ _jit = functools.partial(jax.jit, static_argnames=(
 @_jit
 def _single(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
             how, stop):
-  """Greedy or sampled ids, [B, steps]; the end token fills up."""
+  """Greedy or sampled ids, [B, steps]; the end token fills up. `tokens_BT` may
+  have fewer rows: each is then the prompt of several in succession."""
   read, logits_BV, pasts = _prompt(params, tokens_BT, first_B, steps, cfg,
                                    entries)
+  B = len(number_B)
+  if B > len(tokens_BT):
+    logits_BV, pasts = _repeated(logits_BV, pasts, B // len(tokens_BT))
   keys_B = jax.vmap(lambda n: jax.random.fold_in(jax.random.key(seed), n))(
       number_B)
 
@@ -158,7 +176,6 @@ def _single(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
     logits_BV, pasts = read(token_B[:, None], pasts)
     return i + 1, logits_BV, done_B, out_BT.at[:, i].set(token_B), pasts
 
-  B = len(tokens_BT)
   out = jax.lax.while_loop(
       lambda c: (c[0] < steps) & ~c[2].all(), one,
       (0, logits_BV, jnp.zeros(B, bool),
@@ -200,17 +217,22 @@ def _beams(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
     logits_MV, pasts = read(token_BW.reshape(-1, 1), pasts)
     return i + 1, logits_MV, score_BW, done_BW, out_BWT, pasts
 
-  logits_MV, k_and_v, first_M = jax.tree.map(
-      lambda x: jnp.repeat(x, W, 0),
-      (logits_BV, [(p.k_BKSH, p.v_BKSH) for p in pasts],
-       [p.first_B for p in pasts]))
-  pasts = [kernels.KVCache(k, v, p.column, first)
-           for p, (k, v), first in zip(pasts, k_and_v, first_M)]
+  logits_MV, pasts = _repeated(logits_BV, pasts, W)
   out = jax.lax.while_loop(
       lambda c: (c[0] < steps) & ~c[3][:, 0].all(), one,
       (0, logits_MV, score_BW, jnp.zeros((B, W), bool),
        jnp.full((B, W, steps), vocabs.EOS, jnp.int32), pasts))[4]
   return sharding.constrain(out[:, 0], None, None)
+
+
+def _repeated(logits_BV, pasts, times: int):
+  """Logits and caches with each row several times in succession."""
+  logits_MV, k_and_v, first_M = jax.tree.map(
+      lambda x: jnp.repeat(x, times, 0),
+      (logits_BV, [(p.k_BKSH, p.v_BKSH) for p in pasts],
+       [p.first_B for p in pasts]))
+  return logits_MV, [kernels.KVCache(k, v, p.column, first)
+                     for p, (k, v), first in zip(pasts, k_and_v, first_M)]
 
 
 def _prompt(params, tokens_BT, first_B, steps: int, cfg: ModelConfig,
