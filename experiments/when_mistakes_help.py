@@ -33,8 +33,8 @@ COLUMNS = {'accuracy': 'solutions correct, %', 'gain': 'gain, points',
            'arithmetic': 'first error of arithmetic, %',
            'not_computable': 'first error: not computable yet, %'}
 SCALES = {  # arms: steps in all, start, retry rates
-    'smoke': dict(seeds=1, common=scales.SMOKE_IGSM, warm=2, arms=(
-        (4, 'scratch', (0.0, 0.5)), (4, 'warm', (0.0, 0.5)))),
+    'smoke': dict(seeds=1, common=scales.SMOKE_IGSM, warm=3, arms=(
+        (6, 'scratch', (0.0, 0.5)), (6, 'warm', (0.0, 0.5)))),
     'cpu': dict(seeds=3, common=scales.COMPACT_SOLUTIONS, warm=WARM, arms=(
         (5500, 'scratch', (0.0, 0.2, 0.5)), (5500, 'warm', (0.0, 0.5)))),
     'day': dict(seeds=5, common=scales.COMPACT_SOLUTIONS, warm=WARM, arms=[
