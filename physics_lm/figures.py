@@ -234,7 +234,7 @@ def accuracy_by_op(ax: 'Axes', summary: 'pd.DataFrame', hue: str,
 def stacked_bars(ax: 'Axes', rows: 'pd.DataFrame', columns: Mapping[str, str],
                  names: Sequence[str]) -> None:
   """A horizontal bar for each row of a summary, in parts: the mean of each of
-  `columns` ({column: legend}), in percent."""
+  `columns` ({column: legend}), in percent; the legend below."""
   left = 0 * rows[f'{next(iter(columns))}_mean'].to_numpy()
   for k, (column, label) in enumerate(columns.items()):
     values = rows[f'{column}_mean'].fillna(0).to_numpy()
@@ -242,8 +242,9 @@ def stacked_bars(ax: 'Axes', rows: 'pd.DataFrame', columns: Mapping[str, str],
             color=(COLOURS[4], QUIET, '#d4d4d4', *COLOURS)[k])
     left = left + values
   row_names(ax, names)
-  ax.set_xlim(0, 108)
-  legend(ax, loc='center right', handlelength=1)
+  ax.set_xlim(0, 100)
+  legend(ax, loc='upper center', bbox_to_anchor=(0.5, -0.16), ncols=3,
+         handlelength=1, columnspacing=1)
 
 
 def row_names(ax: 'Axes', names: Sequence[str]) -> None:
