@@ -194,6 +194,7 @@ def test_first_error_type_is_of_the_first_wrong_sentence():
   assert error(b + ' so b' + y) == error(b + y + ' Define') == 'unreadable'
   assert error(b + y) == error(b + y + c, False) == error('') == 'end'
   part = [{'index': i, 'op': 1, 'majority_correct': False,
+           'extra_parameters_unplanned': 0,
            **solutions.judge_solution(problem, t, True)}
           for i, t in enumerate((b + y + c, b + y, b + c, c))]
   found = solutions.solution_rows(part, 's', 'all')
@@ -224,7 +225,7 @@ def test_problems_longer_than_rows_are_left_out(config):
 
 def test_compact_solutions_are_judged_by_the_same_kinds_of_error(config):
   c = override(recipe.get_config('compact'), {'worlds.igsm.retry_rate': 0.5})
-  data = load_mixture(c)
+  data, extra = load_mixture(c), []
   world = data.worlds['igsm']
   for i in range(40):
     e = world.example('train_op3', i)
@@ -248,12 +249,15 @@ def test_compact_solutions_are_judged_by_the_same_kinds_of_error(config):
     assert error(own[0][:-1] + f'{(number + 1) % 5}.') == 'arithmetic'
     assert error(' + 3.') == 'unreadable'
     assert error(' Ab + 3 3 3 3 1.') == 'unknown_quantity'
+    extra.append(solutions.unplanned_extra(problem, np.random.default_rng(i)))
+    assert extra[-1] <= len(problem.definitions) - len(problem.needed())
     wanted = problem.name(problem.query)
     retried = f' {wanted} BACK.{text} {wanted} BACK.'
     count = solutions.computable_retries(problem, text)  # of what is an error
     assert count == 0 and solutions.computable_retries(problem, retried) == 1
     if spare and not problem.sources(spare):
       assert world.check(e, f' {problem.name(spare)} BACK.{text}').correct
+  assert 0.5 < np.mean(extra) < 3 and min(extra) == 0
 
 
 def test_loop_and_command_write_the_same_rows(config, tmp_path, capsys):
