@@ -2,24 +2,23 @@
 
 Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402), Results 3 to 5. A model that
 answers questions about people learns tasks of one step more (luck: a number of
-each major), with the facts written out before the answer (CoT) or without; it
-is tested on other people. Paper (GPT-2 124M, 100,000 people, LoRA), no CoT:
-luck mod 5 23.6 % (chance 20), even month 75 % with 10,000 training people,
-later month 85 % with 50,000, luckier major near 50. CoT: h + (1 - h) chance, h
-the accuracy of its facts: 86.4 % (predicted 87.6), month difference 61.5
-(64.2); in training only: 24.1 %. QA finetuning before makes no difference.
+each major), with the facts written out first (CoT) or without; it is tested on
+other people. Paper (GPT-2 124M, 100,000 people, LoRA), no CoT: luck mod 5 23.6
+(chance 20), even month 75 % with 10,000 training people, later month 85 with
+50,000, luckier major near 50. CoT: h + (1 - h) chance, h the accuracy of facts:
+86.4; in training only: 24.1. QA finetuning before makes no difference.
 
   python -m physics_lm.launch experiments/knowledge_manipulation.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_manipulation.py --scale=cpu
 
-Measured, `cpu`: 15 runs, 17 minutes of one shared core. Deviations there: 300
-people; biographies, QA and tasks trained on together (LOG 22); CoT in half of
-the rows of tasks. `paper` scale lacks GPT-2's tokenizer. Rules preceded the
-seeds, but seed 0 of two-person tasks ran before.
+Predicted at `cpu`: h 68, 65, 58 (LABELS' order), CoT 82, 68, 62, no CoT 55, 28,
+26 (majority 49, 13, 18); two people: h 40, CoT 68, 45, 65, 40, no CoT 57, 13,
+53, 5. Deviations there: world and recipe of knowledge_extraction.py, dates of
+four tokens; biographies and QA kept in finetuning (10, 40 % of rows; LOG.md).
 """
 
-from physics_lm import figures, results
-from physics_lm.claims import Claim, between, equal, exceeds_by_at_most, greater
+from physics_lm import claims, figures, results
+from physics_lm.claims import Claim, equal, exceeds_by_at_most, greater
 from physics_lm.configs import manipulation, scales
 from physics_lm.sweep import Run, pick
 
@@ -34,12 +33,12 @@ BARS = (  # CoT in training, column, the paper's numbers in that order
 ONE, TWO, BOTH = tuple(LABELS)[:3], tuple(LABELS)[3:], (False, True)
 EACH = tuple((t,) for t in (*LABELS, 'luck_mod20', 'day_rank', 'day_minus'))
 NO_QA, FEW = {'data.tasks.qa.weight': 0.0}, {'worlds.bios.train_people': 10_000}
-GUESS, SEEDS = 'majority_baseline', 'about 20 seeds, four core-minutes each'
+GUESS, SEEDS = 'majority_baseline', 'ten seeds, eight core-minutes each'
 COLUMNS = ('acc_no_cot', 'acc_cot', 'cot_fact_acc', GUESS, 'predicted_acc')
 SCALES = {  # condition, tasks trained together, CoT, changes of base, tasks
     'smoke': dict(seeds=1, arms=(('main', ((ONE[0], TWO[2]),), BOTH, {}, {}),)),
-    'cpu': dict(seeds=3, arms=(('main', (ONE, TWO), BOTH, {}, {}),
-                               ('QA toggled', (ONE,), (True,), {}, NO_QA))),
+    'cpu': dict(seeds=3, arms=(('main', (ONE, TWO), BOTH, {}, {}), (
+        'QA toggled', (ONE,), (True,), scales.BIO_QA['pretrain'], NO_QA))),
     'gpu': dict(seeds=3, arms=(('main', EACH, BOTH, {}, {}),
                                ('QA toggled', EACH[:3], (True,), NO_QA, {}))),
     'paper': dict(seeds=1, arms=(
@@ -130,6 +129,7 @@ def _about(about: str, tasks: tuple, decided: str, *papers: str) -> tuple:
             paper=papers[3], cells=(_at(tasks, True), _at(tasks)), **more))
 
 
+COT, MORE = _at(ONE, True, 'acc_cot'), dict(baseline=GUESS, decided_by=SEEDS)
 CLAIMS = (
     *_about('one person', ONE, SEEDS, '23.6 % (chance 20)',
             '86.4 % (predicted 87.6)', '86.4 vs 24.1 %', '24.1 vs 23.6 %'),
@@ -140,11 +140,11 @@ CLAIMS = (
     _fails('day', 'Later day', 'in a figure only', 'day_rank', 'day_minus'),
     *(Claim(f'{t}_people', f'{what} with {n:,} people, no CoT: {v} ± 10 %',
             'Part 3.2, Result 3', f'{v} %', (_at(t, train_people=n, condition=(
-                'main', 'few people')),), between(v - 10, v + 10))
+                'main', 'few people')),), claims.between(v - 10, v + 10))
       for t, what, n, v in (('month_mod2', 'Even month', 10_000, 75),
                             ('month_rank', 'Later month', 50_000, 85))),
     Claim('qa_toggled', 'CoT, tasks on one person: QA changes < 5 points',
-          'Part 3.2, Result 5', 'no change', (_at(ONE, True, 'acc_cot'), _at(
-              ONE, True, 'acc_cot', condition='QA toggled')), equal(5),
-          baseline=GUESS, decided_by=SEEDS),
-)
+          'Part 3.2, Result 5', 'no change', (COT, COT | {
+              'condition': 'QA toggled'}), equal(5), **MORE),
+    Claim('cot_70', 'CoT, mean of tasks on one person: at least 70 %',
+          'Part 3.2, Result 4', '86.4 %', (COT,), claims.at_least(70), **MORE))
