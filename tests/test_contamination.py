@@ -96,7 +96,7 @@ def test_checker_includes_rows_of_parents(config, tmp_path):
 def test_checker_is_unknown_where_rows_are_not_generated_again(
     config, tmp_path, monkeypatch):
   text = min(watched_rows(config, 20)[0])
-  assert checker(config, tmp_path, 5)('test', text) is True
+  assert checker(config, tmp_path, 5)('train', text) is True
   monkeypatch.setattr(contamination, 'MAX_ROWS', 19)
   occurred = checker(config, tmp_path, 5)
   assert occurred('train', text) is occurred('train_op2', text) is None

@@ -88,11 +88,11 @@ class TrainingSet:
     """A function that tells whether a problem of a split occurred in the rows
     that the run had read by `step`, or in those of its parents.
 
-    It returns None, unknown, when those are more than MAX_ROWS rows, which are
-    not generated again, or when a parent's folder is missing. Even then
-    problems of test templates are new to models that were trained on other
-    templates; those of a `_reask` split, or of fewer operations than
-    `held_out_op`, may have any template.
+    Problems of test templates are new to models that were trained on other
+    templates: no row is generated. Those of a `_reask` split, or of fewer
+    operations than `held_out_op`, may have any template. It returns None,
+    unknown, when there are more than MAX_ROWS rows, which are not generated
+    again, or when a parent's folder is missing.
     """
     read = self._lineage(step)
     known = read is not None and sum(n for _, n in read) <= MAX_ROWS
@@ -102,12 +102,12 @@ class TrainingSet:
                     for c, _ in read or () for t in igsm_tasks(c)), default=1)
 
     def occurred(split: str, text: str) -> bool | None:
-      if known:
-        return any(occurrences(c).before(text, n) for c, n in read)
       bins, op, reask = parse_split(split)
-      new = train_templates and 0 not in bins and not reask and (
-          held_out == 1 or (op or 0) >= held_out)
-      return False if new else None
+      if train_templates and 0 not in bins and not reask and (
+          held_out == 1 or (op or 0) >= held_out):
+        return False  # nothing to generate
+      return any(occurrences(c).before(text, n) for c, n in read
+                 ) if known else None
 
     return occurred
 
