@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 SHELL := /bin/bash
-.PHONY: quickstart test test-experiments test-cluster test-interop lint drills compile bench notebooks clean
+.PHONY: quickstart test test-experiments test-cluster test-interop lint drills compile gpu bench notebooks clean
 
 # The environment: made once, again when what it must hold changes.
 .venv/.ready: requirements.txt pyproject.toml
@@ -70,6 +70,16 @@ lint: .venv/.ready
 bench: .venv/.ready
 	$(BIN)/python bench/bench.py
 	$(BIN)/python bench/peers.py
+
+# On a machine with a CUDA GPU: its speed, then the gpu scales of three
+# experiments, until HOURS have passed.
+.venv/.cuda: .venv/.ready
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[cuda]'
+	@touch $@
+
+gpu: export HOURS ?= 8
+gpu: .venv/.cuda
+	bash bench/gpu.sh
 
 # Notebooks show committed results; this executes them again.
 notebooks: .venv/.ready

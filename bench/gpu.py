@@ -24,12 +24,14 @@ MIDDLE = 'V4096,D512,L8,N8,T512,B96'
 COMPACT = 'V2048,D256,L4,N4,T112,B128'
 # name: (script, shape, flags)
 STEPS = {
-    'GPT-2 124M, T 1,024, xla attention': ('step.py', GPT2_1K, []),
+    'GPT-2 124M, T 1,024': ('step.py', GPT2_1K, []),
+    'GPT-2 124M, T 1,024, xla attention': (
+        'step.py', GPT2_1K, ['--attention=xla']),
     'GPT-2 124M, T 1,024, cudnn attention': (
         'step.py', GPT2_1K, ['--attention=cudnn']),
     'GPT-2 124M, T 1,024, torch.compile': (
         'torch_step.py', GPT2_1K, ['--compile']),
-    'GPT-2 124M, T 512, xla attention': ('step.py', GPT2_512, []),
+    'GPT-2 124M, T 512': ('step.py', GPT2_512, []),
     '25M (width 512), T 512': ('step.py', MIDDLE, []),
     '25M (width 512), T 512, torch.compile': (
         'torch_step.py', MIDDLE, ['--compile']),
@@ -136,9 +138,7 @@ def main():
     if a.only in name:
       raw[name] = run(script, shape, flags, a.seconds, a.dtype)
       raw[name].setdefault('flops_per_token', raw.get(
-          name.split(', torch')[0], raw.get(
-              f'{name.split(", torch")[0]}, xla attention', {})).get(
-                  'flops_per_token'))
+          name.split(', torch')[0], {}).get('flops_per_token'))
       rows.append(line(name, raw[name], peak))
       print(rows[-1], flush=True)
   if a.only in 'decode':

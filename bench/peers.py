@@ -35,7 +35,7 @@ def main():
   p.add_argument('--peer', action='append', default=[])
   p.add_argument('--shape', action='append')
   p.add_argument('--dtype', default='float32')
-  p.add_argument('--attention', default='xla', help='ours')
+  p.add_argument('--attention', default='auto', help='ours')
   p.add_argument('--rounds', type=int, default=3)
   p.add_argument('--seconds', type=float, default=8.0)
   p.add_argument('--out', type=Path, default=HERE / 'PEERS.md')

@@ -66,7 +66,7 @@ def print_speed(a, name: str, speeds: list[float], **more):
 
 def main():
   p = arguments(__doc__)
-  p.add_argument('--attention', default='xla')
+  p.add_argument('--attention', default='auto')
   p.add_argument('--remat', action='store_true')
   p.add_argument('--members', type=int, default=1,
                  help='runs in one program; tokens/s are of all together')

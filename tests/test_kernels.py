@@ -68,6 +68,8 @@ def test_attention_auto_is_the_plain_formula_on_a_cpu():
 def test_attention_auto_prints_once_why_cudnn_is_not_used(
     monkeypatch, capsys):
   """As on a GPU without it: JAX refuses, and the plain formula takes over."""
+  for function in (kernels._cudnn_compiles, kernels._print_refusal):
+    function.cache_clear()
   monkeypatch.setattr(sharding, 'platform', lambda: 'gpu')
   q = normal(0, 1, 4, 1, 8).astype(jnp.bfloat16)
   for _ in range(2):

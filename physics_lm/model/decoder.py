@@ -242,6 +242,8 @@ def hidden_states(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments
 
   if cfg.remat:
     layer = jax.checkpoint(layer)
+  elif sharding.platform() == 'tpu':
+    layer = jax.checkpoint(layer, policy=kernels.keep_named)
   x_BTD, (balance_L, stream) = jax.lax.scan(layer, x_BTD, (params['layers'], keys), unroll=cfg.unroll)
   h_BTD, table_VD = EmbedUnembed(cfg).apply(ends, x_BTD, method='last')
   stream = jnp.concatenate([stream, x_BTD[None]]) if taps else None

@@ -12,17 +12,27 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from physics_lm.model import sharding
 from physics_lm.model.config import LOGITS_CHUNK
 
 SPLASH_FROM = 256  # tokens of a row from which 'auto' is splash attention: of
 # shorter ones the weights are small, and padding would be a large share
+# What a TPU keeps of a layer for the backward pass: results of linear maps and
+# of attention, which have this name. It computes the rest again, norms and
+# activations: that is little beside writing them to memory and reading them.
+KEPT = 'kept'
+keep_named = jax.checkpoint_policies.save_only_these_names(KEPT)
+
+
+def linear(x_MI: jax.Array, w_IO: jax.Array) -> jax.Array:
+  """x @ w, kept for the backward pass."""
+  return checkpoint_name(_linear(x_MI, w_IO), KEPT)
 
 
 @jax.custom_vjp
-def linear(x_MI: jax.Array, w_IO: jax.Array) -> jax.Array:
-  """x @ w."""
+def _linear(x_MI, w_IO):
   return x_MI @ w_IO
 
 
@@ -31,7 +41,7 @@ def _linear_bwd(saved, g_MO):
   return g_MO @ w_IO.T, _weight_gradient(x_MI, g_MO)
 
 
-linear.defvjp(lambda x, w: (x @ w, (x, w)), _linear_bwd)
+_linear.defvjp(lambda x, w: (x @ w, (x, w)), _linear_bwd)
 
 
 def _weight_gradient(x_MI, g_MO):
@@ -63,11 +73,12 @@ def attention(q_BTNH: jax.Array, k_BSKH: jax.Array, v_BSKH: jax.Array,
       implementation == 'auto' and platform == 'tpu' and T >= SPLASH_FROM)):
     return splash_attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, causal)
   if prefix is None and (implementation == 'cudnn' or (
-      implementation == 'auto' and platform == 'gpu'
-      and q_BTNH.dtype != jnp.float32)):
+      implementation == 'auto' and platform == 'gpu' and _cudnn_compiles(
+          q_BTNH.shape, k_BSKH.shape, q_BTNH.dtype, segments_BT is not None,
+          causal, jax.sharding.get_abstract_mesh()))):
     try:
       return _cudnn_attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, causal)
-    except (RuntimeError, ValueError, TypeError, NotImplementedError) as e:
+    except Exception as e:  # under vmap, of several classes
       if implementation == 'cudnn':
         raise
       _print_refusal(str(e).splitlines()[0][:120])
@@ -78,12 +89,46 @@ def attention(q_BTNH: jax.Array, k_BSKH: jax.Array, v_BSKH: jax.Array,
                   prefix)
 
 
+# Logical axes of queries, and of keys and values.
+_HEADS = ('batch', 'length', 'heads', 'head')
+_KV_HEADS = ('batch', 'length', 'kv_heads', 'head')
+
+
 def _cudnn_attention(q_BTNH, k_BSKH, v_BSKH, segments_BT, causal):
-  mask = None if segments_BT is None else (
-      segments_BT[:, None, :, None] == segments_BT[:, None, None, :])
-  return jax.nn.dot_product_attention(
-      q_BTNH, k_BSKH, v_BSKH, mask=mask, is_causal=causal,
-      implementation='cudnn')
+
+  def local(q_BTNH, k_BSKH, v_BSKH, segments_BT=None):
+    mask = None if segments_BT is None else (
+        segments_BT[:, None, :, None] == segments_BT[:, None, None, :])
+    return jax.nn.dot_product_attention(
+        q_BTNH, k_BSKH, v_BSKH, mask=mask, is_causal=causal,
+        implementation='cudnn')
+
+  more = () if segments_BT is None else (segments_BT,)
+  axes = (_HEADS, _KV_HEADS, _KV_HEADS, ('batch', 'length'))
+  return sharding.on_each_device(local, axes[:3 + len(more)], _HEADS)(
+      q_BTNH, k_BSKH, v_BSKH, *more)
+
+
+@functools.cache
+def _cudnn_compiles(q_BTNH, k_BSKH, dtype, segmented: bool, causal: bool, mesh
+                    ) -> bool:
+  """Whether cuDNN's attention and its gradient compile for these shapes on the
+  mesh in use, in a loop as that over layers: it has conditions of its own for
+  each version and device. Prints why not."""
+
+  def total(q, k, v, segments):
+    def layer(q, _):
+      return _cudnn_attention(q, k, v, segments, causal), None
+    return jax.lax.scan(layer, q, length=2)[0].astype(jnp.float32).sum()
+
+  segments = jax.ShapeDtypeStruct(q_BTNH[:2], jnp.int32) if segmented else None
+  q, k = (jax.ShapeDtypeStruct(s, dtype) for s in (q_BTNH, k_BSKH))
+  try:
+    jax.jit(jax.grad(total, (0, 1, 2))).lower(q, k, k, segments).compile()
+  except Exception as e:  # of JAX, of jaxlib, of cuDNN
+    _print_refusal(str(e).splitlines()[0][:120])
+    return False
+  return True
 
 
 @functools.cache
@@ -104,10 +149,8 @@ def splash_attention(q_BTNH: jax.Array, k_BSKH: jax.Array, v_BSKH: jax.Array,
   if segments_BT is None:
     segments_BT = jnp.ones(q_BTNH.shape[:2], jnp.int32)
   local = functools.partial(_splash, causal=causal, interpret=interpret)
-  heads = ('batch', 'length', 'heads', 'head')
-  kv_heads = ('batch', 'length', 'kv_heads', 'head')
   return sharding.on_each_device(
-      local, (heads, kv_heads, kv_heads, ('batch', 'length')), heads)(
+      local, (_HEADS, _KV_HEADS, _KV_HEADS, ('batch', 'length')), _HEADS)(
           q_BTNH / math.sqrt(q_BTNH.shape[-1]), k_BSKH, v_BSKH, segments_BT)
 
 
@@ -129,7 +172,8 @@ def _splash(q_BTNH, k_BSKH, v_BSKH, segments_BT, causal, interpret):
   mask = masks.CausalMask((S, S)) if causal else masks.FullMask((S, S))
   kernel = splash.make_splash_mha(
       masks.MultiHeadMask([mask] * N), head_shards=1, q_seq_shards=1,
-      interpret=interpret, block_sizes=splash.BlockSizes(
+      interpret=interpret, residual_checkpoint_name=KEPT,
+      block_sizes=splash.BlockSizes(
           block_q=block, block_kv=block, block_q_dkv=block,
           block_kv_dkv=block, block_q_dq=block, block_kv_dq=block))
   y_BNTH = jax.vmap(kernel)(q, k, v, splash.SegmentIds(

@@ -14,8 +14,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 
-from physics_lm.model import sharding
+from physics_lm.model import kernels, sharding
 
 
 def route(x_BTD: jax.Array, router_DE: jax.Array, real_BT: jax.Array,
@@ -79,7 +80,8 @@ def moe_mlp(block: nn.Module, x_BTD: jax.Array, segments_BT: jax.Array,
 
   def each(name, x_BECI, I, O, axes, std):
     w_EIO = block._param(name, (E, I, O), ('experts', *axes), std)
-    y_BECO = jnp.einsum('BECI,EIO->BECO', x_BECI, w_EIO)
+    y_BECO = checkpoint_name(
+        jnp.einsum('BECI,EIO->BECO', x_BECI, w_EIO), kernels.KEPT)
     if c.bias:
       y_BECO += block._param(f'bias_{name}', (E, O), ('experts', axes[1])
                              )[:, None]
