@@ -157,7 +157,7 @@ def compile_program(name: str, traced: Any, devices: Sequence,
   return Compiled(
       name, m.argument_size_in_bytes, m.temp_size_in_bytes, output,
       m.argument_size_in_bytes + m.temp_size_in_bytes + output, room, products,
-      counted / count, hlo.collectives(made.as_text()),
+      counted / count, hlo.collectives(made.as_text()) if count > 1 else {},
       time.perf_counter() - began)
 
 

@@ -13,6 +13,7 @@ from physics_lm.config import override
 from physics_lm.mixture import load_mixture
 from physics_lm.model.config import (
   LOGITS_CHUNK,
+  SPLASH_FROM,
   ModelConfig,
   lr_decay_start,
   model_config,
@@ -36,37 +37,77 @@ DEVICES = {
     'a100': Device(0.3 * 312e12, 80e9), 'h200': Device(0.3 * 989e12, 141e9),
     'tpu-v5e': Device(0.3 * 197e12, 16e9),
     'tpu-v5p': Device(0.3 * 459e12, 95e9)}
+# Fitted to programs compiled for v5e (tests/test_ahead_of_time.py): what the
+# backward pass of a layer needs, in layers as they are kept; bytes a logit.
+WORKING_LAYERS, LOGITS_BYTES = 2.7, 9
 STARTUP = 15.0  # seconds: imports, compilation, last evaluation
 
 
-def memory_bytes(config: ConfigDict, form: ModelConfig, devices: int = 1
-                 ) -> float:
-  """Bytes a device needs to train: parameters, gradients and two moments in
-  float32, sharded over fsdp x tensor, experts' over expert too; activations
-  kept for the backward pass; logits. An estimate: the compiler reuses and pads.
-  `devices`: in all; those that the mesh leaves open (-1) go to its axis.
-  """
+class _Share(NamedTuple):
+  """What one device of a mesh holds."""
+
+  tokens: float  # of a micro-batch
+  parameters: float
+  parts: int  # of the tensor axis, which cuts heads, MLP and vocabulary
+
+
+def _share(config: ConfigDict, form: ModelConfig, devices: int) -> _Share:
   m = config.runtime.mesh
   known = math.prod(s for s in (m.data, m.fsdp, m.tensor, m.expert) if s > 0)
-  data, fsdp, tensor = (s if s > 0 else max(devices // known, 1)
-                        for s in (m.data, m.fsdp, m.tensor))
+  data, fsdp, parts = (s if s > 0 else max(devices // known, 1)
+                       for s in (m.data, m.fsdp, m.tensor))
   count = flops.parameters(form)
-  state = 16.0 * (count.total - count.mlp * (1 - 1 / max(m.expert, 1))) / (
-      fsdp * tensor)
-  tokens = config.data.batch_size * config.data.seq_len / (
-      data * fsdp * config.runtime.grad_accum_steps)
+  return _Share(
+      config.data.batch_size * config.data.seq_len / (
+          data * fsdp * config.runtime.grad_accum_steps),
+      (count.total - count.mlp * (1 - 1 / max(m.expert, 1))) / (fsdp * parts),
+      parts)
+
+
+def memory_bytes(config: ConfigDict, form: ModelConfig, devices: int = 1,
+                 device: str = 'h200') -> float:
+  """Bytes that training needs on each of `devices` of a kind in DEVICES, those
+  that the mesh leaves open (-1) on its axis: parameters and two moments in
+  float32, gradients, activations kept for the backward pass, logits. Of TPUs
+  within 20 % of the compiler's own number (tests/test_ahead_of_time.py); of
+  others an estimate."""
+  if device.startswith('tpu'):
+    return _tpu_memory(config, form, _share(config, form, devices))
+  own = _share(config, form, devices)
   size = 4 if form.dtype == 'float32' else 2
   D, F, T = form.width, form.mlp_width, config.data.seq_len
   heads = form.heads * form.head + 2 * form.kv_heads * form.head
   wide = F * (3 if form.gated else 2)
   # A token, a layer: stream, two norms, queries to output, MLP; and the
-  # attention weights, where the kernel keeps them.
-  layer = 5 * D + (2 * heads + wide) / tensor
-  if form.attention == 'xla':
-    layer += 2 * form.heads / tensor * T
+  # attention weights: cuDNN, which keeps none, may refuse.
+  layer = 5 * D + (2 * heads + wide) / own.parts
+  layer += 2 * form.heads / own.parts * T
   kept = form.depth * (D if form.remat else layer) + layer
-  logits = min(tokens * form.vocab, LOGITS_CHUNK) * 4 * 2
-  return state + tokens * kept * size + logits
+  logits = min(own.tokens * form.vocab, LOGITS_CHUNK) * 4 * 2
+  return 16.0 * own.parameters + own.tokens * kept * size + logits
+
+
+def _tpu_memory(config: ConfigDict, form: ModelConfig, own: _Share) -> float:
+  """memory_bytes of the program that model/kernels.py makes for TPUs, where
+  the results of linear maps and of splash attention are kept. It pads the
+  dimensions of a head to 128. Factors are fitted to compiled programs."""
+  size = 4 if form.dtype == 'float32' else 2
+  D, F, T = form.width, form.mlp_width, config.data.seq_len
+  splash = form.attention == 'splash' or (
+      form.attention == 'auto' and T >= SPLASH_FROM)
+  head = -(-form.head // 128) * 128 if splash else form.head
+  attention = (form.heads * (2 if splash else 1) + 2 * form.kv_heads) * head
+  wide = F * (2 if form.gated else 1)
+  if form.num_experts > 1:  # in slots, more than tokens, of a device's experts
+    wide *= form.moe_capacity_factor / max(config.runtime.mesh.expert, 1)
+  layer = 2 * D + (attention + wide) / own.parts
+  kept = form.depth * (D if form.remat else layer) + WORKING_LAYERS * layer
+  if not splash:  # weights of one layer, in float32 and in `size`
+    kept += form.heads / own.parts * T * (4 + size) / size
+  logits = min(own.tokens * form.vocab / own.parts, LOGITS_CHUNK)
+  table = form.vocab * D / own.parts  # its gradient, beside the others
+  return (16.0 * own.parameters + own.tokens * kept * size
+          + LOGITS_BYTES * logits + 4 * table)
 
 
 def few_people(config: ConfigDict) -> dict[str, int]:
@@ -108,7 +149,7 @@ def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
   return {'parameters': flops.parameters(form).total,
           'tokens': tokens, 'exposures': exposures, 'flops': work,
           'seconds': STARTUP + own / DEVICES[device].speed / devices,
-          'bytes': memory_bytes(c, form, devices)}
+          'bytes': memory_bytes(c, form, devices, device)}
 
 
 def cost_table(runs: Sequence[sweep.Run], folder: Path, device: str,

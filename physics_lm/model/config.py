@@ -6,6 +6,9 @@ from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput
 
+# Tokens of a row from which attention 'auto' is splash attention on a TPU: of
+# shorter ones the weights are small, and padding to its blocks a large share.
+SPLASH_FROM = 256
 LOGITS_CHUNK = 1 << 25  # logits in a device's memory at once
 CHOICES = {
     'mlp': ('gelu', 'relu', 'silu', 'gated_gelu', 'gated_relu', 'gated_silu'),

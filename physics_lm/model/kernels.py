@@ -15,10 +15,8 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from physics_lm.model import sharding
-from physics_lm.model.config import LOGITS_CHUNK
+from physics_lm.model.config import LOGITS_CHUNK, SPLASH_FROM
 
-SPLASH_FROM = 256  # tokens of a row from which 'auto' is splash attention: of
-# shorter ones the weights are small, and padding would be a large share
 # What a TPU keeps of a layer for the backward pass: results of linear maps and
 # of attention, which have this name. It computes the rest again, norms and
 # activations: that is little beside writing them to memory and reading them.
