@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from physics_lm import ahead_of_time, cost, launch, train
+from physics_lm import ahead_of_time, cost, launch, train, train_step
 from physics_lm.config import load_config, override
 from physics_lm.configs import default
 from physics_lm.configs.sizes import size
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
+from physics_lm.model import decode, decoder
 from physics_lm.model.config import model_config
 from physics_lm.scaling import flops
 
@@ -173,3 +174,34 @@ def test_program_that_does_not_fit_exits_2(capsys):
   assert exit_.value.code == 2 and 'does not fit' in out
   assert re.fullmatch(r'error: 1 of the programs cannot run on v5e:1x1: .* '
                       r'needs \S+ GiB of 15.75; wanted .*\n', err)
+
+
+@pytest.mark.tpu
+@pytest.mark.parametrize('what', ['lone', 'population', 'adapter'])
+def test_train_step_lowers_for_cuda(one_device, what):
+  """As far as a CPU machine can go: the program in XLA's input language."""
+  config = one_device({'adapter.kind': 'lora', 'init_from': 'some_run'}
+                      if what == 'adapter' else {})
+  data = load_mixture(config)
+  made = train_step.build(config, data, jax.devices()[:1], [
+      config, config] if what == 'population' else ())
+  batch = {k: jax.ShapeDtypeStruct(
+      (*made.batch_dims, *(data.seq_len,) * (k in train_step.BATCH_2D)),
+      'float32' if k == 'weights' else 'int32') for k in made.batch_shardings}
+  with jax.set_mesh(made.mesh):
+    lowered = jax.export.export(made.step.func, platforms=['cuda'])(
+        *made.step.args, jax.eval_shape(made.init), batch)
+  assert lowered.platforms == ('cuda',) and 'dot_general' in (
+      lowered.mlir_module())
+
+
+@pytest.mark.tpu
+def test_decoding_lowers_for_cuda(tiny):
+  cfg = model_config(tiny(), 40)
+  params = jax.eval_shape(lambda: decoder.init(cfg, jax.random.key(0)))
+  rows = jax.ShapeDtypeStruct((4,), 'int32')
+  lowered = jax.export.export(decode.program(decode.GREEDY), platforms=[
+      'cuda'])(params, jax.ShapeDtypeStruct((4, 16), 'int32'), rows,
+               jax.ShapeDtypeStruct((4,), 'uint32'), jnp.uint32(0), steps=8,
+               cfg=cfg, entries=40, how=decode.GREEDY, stop=1)
+  assert lowered.platforms == ('cuda',)
