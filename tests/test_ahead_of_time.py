@@ -93,7 +93,16 @@ MEASURED = {
         'model.tie_embeddings': False}, 3256, 1, 3.48),
     'experts': (MIDDLE | {
         'data.batch_size': 64, 'model.num_experts': 8,
-        'runtime.mesh.expert': 8}, 3256, 8, 4.43)}
+        'runtime.mesh.expert': 8}, 3256, 8, 4.43),
+    # Compiled after the prediction's factors were fitted:
+    '124M, recomputed': (GPT2 | {
+        'data.seq_len': 1024, 'data.batch_size': 64, 'runtime.remat': True},
+        50_257, 8, 2.72),
+    '124M, fsdp x tensor': (GPT2 | {
+        'data.seq_len': 1024, 'data.batch_size': 32, 'runtime.mesh.fsdp': 4,
+        'runtime.mesh.tensor': 2}, 50_257, 8, 1.69),
+    '25M, float32': (size('d512') | {
+        'data.seq_len': 512, 'data.batch_size': 32}, 3256, 1, 5.29)}
 
 
 @pytest.mark.parametrize('name', MEASURED)
