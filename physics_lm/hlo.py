@@ -24,6 +24,11 @@ _CALLED = re.compile(
     r'\b(?:calls|to_apply|body|condition)=%([\w.\-]+)'
     r'|branch_computations=\{([^}]*)\}')
 _LOOP = re.compile(r'\bcondition=%([\w.\-]+), body=%([\w.\-]+)')
+# Devices that communicate: listed, as [groups,size]<=..., or as the named axes
+# of a mesh that has unnamed ones, too.
+_GROUPS = re.compile(
+    r"replica_groups=(?:\{\{([\d,]*)\}|\[\d+,(\d+)\]<=|mesh\[([^\]]*)\]"
+    r"(?:, device_ids=\(.*?\))? \{([^}]*)\})")
 _CONSTANT = re.compile(r' s32\[\]\S* constant\((\d+)\)')
 
 
@@ -45,7 +50,8 @@ def collectives(text: str) -> dict[str, Collective]:
         'AsyncCollectiveDone' in line for line in lines):
       continue
     for line in lines:
-      if found := _COLLECTIVE.search(line):
+      found = _COLLECTIVE.search(line)
+      if found and group_size(line) > 1:
         kind, times = found[2], runs.get(name, 0)
         sizes = [shape_bytes(*s) for s in _SHAPE.findall(found[1])]
         # Started apart from their end, they hold operands and results both.
@@ -53,6 +59,21 @@ def collectives(text: str) -> dict[str, Collective]:
         count, total = out.get(kind, (0, 0.0))
         out[kind] = Collective(count + times, total + times * size)
   return {k: v for k, v in out.items() if v.count}
+
+
+def group_size(line: str) -> int:
+  """How many devices communicate in a collective; of two or more where the
+  instruction does not say."""
+  found = _GROUPS.search(line)
+  if not found:
+    return 2
+  listed, size, mesh, axes = found.groups()
+  if listed is not None:
+    return len(listed.split(','))
+  if size is not None:
+    return int(size)
+  sizes = dict(re.findall(r"'(\w+)'=(\d+)", mesh))
+  return math.prod(int(sizes[a]) for a in re.findall(r"'(\w+)'", axes))
 
 
 def computations(text: str) -> Iterator[tuple[str, list[str]]]:

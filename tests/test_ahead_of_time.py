@@ -142,13 +142,17 @@ def test_train_step_compiles_for_tpus(name):
   step, = ahead_of_time.train_programs(config, devices, members)
   print(f'{name}:{ahead_of_time.described(step)}')
   assert step.fits and least < step.flops / step.counted < most
-  assert bool(step.collectives) == (name != 'population')
+  sent = sum(c.bytes for c in step.collectives.values())
+  # Members share nothing but the copies of their sums.
+  assert sent < 1000 if name == 'population' else sent > 1e6
   form = model_config(config, len(load_mixture(config).vocab))
   shards = changes.get('runtime.mesh.fsdp', 1) * changes.get(
       'runtime.mesh.tensor', 1)
   state = 12 * flops.parameters(form).total / shards  # with two moments
-  if name != 'experts':  # layouts pad; vectors are not sharded
-    assert state < step.arguments < 1.3 * state + 2**20
+  if name == 'population':
+    state *= members / len(devices)
+  if name != 'experts':  # layouts pad, heads of 64 twofold
+    assert state < step.arguments < 1.6 * state + 2**20
 
 
 @pytest.mark.tpu

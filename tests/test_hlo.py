@@ -52,3 +52,12 @@ def test_collective_beside_computation_counts_at_its_start():
                   'start', 'async_collective_fusion.1', 'done')) + '}\n')
   assert hlo.collectives(text) == {
       'all-gather': hlo.Collective(1, 128 * 4 * 2.0)}
+
+
+@pytest.mark.parametrize('groups,size', [
+    ('{{0,1},{2,3}}, use', 2), ('{{0},{1}}', 1), ('[2,4]<=[8]', 4),
+    ("mesh['axis_0'=4,'axis_1'=1] {'axis_0'}", 4),
+    ("mesh['a'=1,'b'=4,'c'=2], device_ids=([2,4]T(1,0)) {'b','c'}", 8)])
+def test_group_size_reads_each_form(groups, size):
+  assert hlo.group_size(f'  %r = f32[2] all-reduce(%x), channel_id=1, '
+                        f'replica_groups={groups}, to_apply=%add') == size
