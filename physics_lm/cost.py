@@ -40,6 +40,7 @@ DEVICES = {
 # Fitted to programs compiled for v5e (tests/test_ahead_of_time.py): what the
 # backward pass of a layer needs, in layers as they are kept; bytes a logit.
 WORKING_LAYERS, LOGITS_BYTES = 2.7, 9
+FEW_PEOPLE = 1000  # that a cost is estimated with
 STARTUP = 15.0  # seconds: imports, compilation, last evaluation
 
 
@@ -111,11 +112,16 @@ def _tpu_memory(config: ConfigDict, form: ModelConfig, own: _Share) -> float:
 
 
 def few_people(config: ConfigDict) -> dict[str, int]:
-  """Overrides: at most 1,000 people in each world, of seed 0. Making 100,000
-  would take longer than reading a list; rows and vocabulary are alike."""
-  return {f'worlds.{k}.people': min(w.people, 1000)
-          for k, w in config.worlds.items() if 'people' in w} | {
-              f'seed.{k}': 0 for k in config.seed}
+  """Overrides: at most 1,000 people in each world, of seed 0, and no more of
+  them in training. Making 100,000 would take longer than reading a list; rows
+  and vocabulary are alike."""
+  out = {f'seed.{k}': 0 for k in config.seed}
+  for name, world in config.worlds.items():
+    if 'people' in world:
+      few = out[f'worlds.{name}.people'] = min(world.people, FEW_PEOPLE)
+      if 'train_people' in world:
+        out[f'worlds.{name}.train_people'] = min(world.train_people, few // 2)
+  return out
 
 
 def small_mixture(config: ConfigDict) -> mixture.Mixture:

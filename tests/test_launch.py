@@ -390,6 +390,15 @@ def test_memory_is_about_what_the_compiler_reports(changes):
   assert 0.4 < estimate / taken < 2.5
 
 
+def test_few_people_train_no_more_than_there_are():
+  config = override(load_config(str(ROOT / 'configs/manipulation.py')), {
+      'worlds.bios.people': 100_000, 'worlds.bios.train_people': 10_000})
+  few = cost.few_people(config)
+  assert few['worlds.bios.people'] == cost.FEW_PEOPLE
+  assert few['worlds.bios.train_people'] == cost.FEW_PEOPLE // 2
+  assert cost.small_mixture(config).tasks  # its world accepts them
+
+
 def test_cost_estimates_exposures_within_15_percent(tmp_path):
   from physics_lm import mixture
   r = run({}, steps=50)
