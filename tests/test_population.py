@@ -64,7 +64,8 @@ DROPPING = {'model.dropout': 0.1, 'runtime.grad_accum_steps': 2}
 
 
 @pytest.mark.parametrize('mesh,base', [
-    ((1, 1), {}), pytest.param((2, 4), {}, marks=pytest.mark.cluster),
+    pytest.param((1, 1), {}, marks=pytest.mark.cluster),
+    pytest.param((2, 4), {}, marks=pytest.mark.cluster),
     pytest.param((4, 1), DROPPING, marks=pytest.mark.cluster)])
 def test_members_equal_lone_runs(tiny, tmp_path, mesh, base, lone):
   alone = lone(tiny, base | {'runtime.mesh.data': 1})
