@@ -140,6 +140,21 @@ def grammar() -> ConfigDict:
   w.max_rules = 3  # at least 1
   w.min_children = 2  # symbols on the right-hand side of a rule, at least 1
   w.max_children = 3  # at least 1
+  w.index = 0  # which of the grammars of a seed, at least 0
+  return w
+
+
+def markov() -> ConfigDict:
+  """Keys of texts of Markov chains (physics_lm/worlds/markov.py)."""
+  w = ConfigDict()
+  w.kind = 'markov'
+  w.version = 1  # at least 1
+  w.symbols = 8  # V, at least 2
+  w.chains = 0  # N matrices, at least 0; 0: each text has one of its own
+  w.concentration = 0.2  # of the Dirichlet law of a row, above 0
+  w.length = 64  # symbols of a text, at least 2
+  w.zipf_a = 0.0  # exponent of the masses of a row, at least 0; 0: Dirichlet
+  w.deterministic = 0.0  # share of rows with one successor, in [0, 1]
   return w
 
 
@@ -278,7 +293,7 @@ def evaluation(kind: str) -> ConfigDict:
   with evals.NAME.kind."""
   e = ConfigDict()
   # 'loss', 'cleaning', 'extraction', 'grammar', 'knowledge_bits',
-  # 'manipulation', 'p_probe', 'q_probe', 'v_probe', 'linear_probe',
+  # 'manipulation', 'markov', 'p_probe', 'q_probe', 'v_probe', 'linear_probe',
   # 'solutions', 'best_of_n' or
   # 'retry_upon_regret': physics_lm/evals/registry.py
   e.kind = kind

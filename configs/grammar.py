@@ -4,7 +4,10 @@
 
 Rows of 128 tokens hold about three strings. A string that does not fit at the
 end of a row is dropped, so training data favour shorter strings; the evaluation
-(evals/grammar.py) uses strings as the grammar draws them.
+(evals/grammar.py) uses strings as the grammar draws them. Variant `repeated`
+has a second task, whose `pool` of strings is repeated. Variant `continued` has
+a second task of another grammar over the same symbols, for runs that start from
+a model of the first (init_from).
 """
 
 from ml_collections import ConfigDict
@@ -12,8 +15,12 @@ from ml_collections import ConfigDict
 from physics_lm.configs import default
 
 
-def get_config() -> ConfigDict:
-  """Strings of the default grammar."""
+def get_config(variant: str = '') -> ConfigDict:
+  """Strings of the default grammar; variant: '', 'repeated' or 'continued'.
+  Raises ValueError."""
+  if variant not in ('', 'repeated', 'continued'):
+    raise ValueError(f"variant is {variant!r}, wanted none, 'repeated' or "
+                     "'continued'")
   c = default.get_config()
   c.worlds = {'cfg': default.grammar()}
   c.data.seq_len, c.data.batch_size = 128, 8
@@ -24,5 +31,15 @@ def get_config() -> ConfigDict:
   c.steps = 1000
   c.evals = {'law': default.evaluation('grammar')}
   c.evals.law.world = 'cfg'
+  if variant == 'repeated':
+    c.data.tasks.repeated = default.task('cfg', 'train', 1.0)
+    c.data.tasks.repeated.pool = 20
+    c.evals.loss = default.evaluation('loss')
+  if variant == 'continued':
+    c.worlds.next = default.grammar()
+    c.worlds.next.index = 1
+    c.data.tasks.next_strings = default.task('next', 'train', 1.0)
+    c.evals.next_law = default.evaluation('grammar')
+    c.evals.next_law.world = 'next'
   c.checkpoint.every = 1000
   return c

@@ -151,6 +151,8 @@ ENTROPY_WORLDS = {
         'optim.weight_decay': 0.0}, 'bits', f'Large bioD, Zipf a = {a}')
        for a in ZIPF}}
 
+GRAMMAR_GPU = {'model.dtype': 'bfloat16', 'data.batch_size': 128,
+               'optim.learning_rate': 2e-3, 'runtime.workers': 8}
 EVAL_8_ROWS = {'evals.loss.num_rows': 8}
 RATE_MULTIPLES = (0.25, 0.5, 2.0, 4.0)  # of a sweep's learning rate, beside 1
 # Arguments of scaling.isoflop_plan.Plan.

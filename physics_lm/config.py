@@ -21,7 +21,8 @@ from physics_lm.key_ranges import check_ranges
 
 SETS = ('worlds', 'data.tasks', 'evals')  # of members with names of their own
 KINDS = {k: getattr(default, k) for k in (
-    'biographies', 'manipulation', 'biod', 'text', 'igsm', 'grammar', 'crawl')}
+    'biographies', 'manipulation', 'biod', 'text', 'igsm', 'grammar', 'crawl',
+    'markov')}
 SHIPPED = Path(__file__).resolve().parent  # with the recipes and experiments
 # Sections that change nothing that is computed, and so not the run's id.
 NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
@@ -34,6 +35,7 @@ TRAINING_ONLY = ('dropout', 'dtype', 'moe_capacity_factor',
 # out when it has this value.
 LATER = {  # {kind of world: {key: value}}
     'biod': {'order': 'random'}, 'text': {'content': None},
+    'grammar': {'index': 0},
     'igsm': {'rendering': 'text', 'op_law': 'min2', 'parameters': 'both',
              'held_out_op': 1}}
 LATER_SECTIONS = {'data': {'sampling': 'replacement'}}  # {section: ...}

@@ -41,7 +41,10 @@ def record(run: sweep.Run, folder: Path) -> Record:
   if lacks or not isinstance(done, dict) or 'seconds' not in done:
     raise BadInput(f'{folder} has no {", ".join(lacks or ["seconds"])} in '
                    f'{"meta.json" if lacks else "done"}: not a finished run')
-  train = [r for r in run_dir.read_log(folder) if r['kind'] == 'train']
+  log = run_dir.read_log(folder)
+  train = [r for r in log if r['kind'] == 'train']
+  curves = {name: _curve(log, name) for name, spec in run.config.evals.items()
+            if spec.every}
   return {
       'id': run.id, 'tags': run.tags, 'config': run.config_file,
       'overrides': run.changes,
@@ -52,8 +55,26 @@ def record(run: sweep.Run, folder: Path) -> Record:
       'evals': {name: run_dir.read_evaluation(
           folder / f'evals/{name}/{run.config.steps}.json')
                 for name in run.config.evals},
+      **({'curves': curves} if curves else {}),
       'seconds': done['seconds'], **{k: meta[k] for k in keys[:-1]},
       'finished': meta['time']}
+
+
+def _curve(log: Sequence[Mapping], name: str) -> dict[str, list]:
+  """{'step': [...], flat name of a metric: [...]} of an evaluation during
+  training, to four digits. Raises BadInput for a value that is no number."""
+  prefix = f'{name}/'
+  rows = {r['step']: {k.removeprefix(prefix): v for k, v in r.items()
+                      if k.startswith(prefix)}
+          for r in log if r['kind'] == 'eval'}
+  steps = sorted(step for step, row in rows.items() if row)
+  out: dict[str, list] = {'step': steps}
+  for key in (rows[steps[0]] if steps else ()):
+    values = [rows[step].get(key, math.nan) for step in steps]
+    if not all(isinstance(v, (int, float)) for v in values):
+      raise BadInput(f'{prefix}{key} is {values[:3]} in a log, wanted numbers')
+    out[key] = [float(f'{v:.4g}') for v in values]
+  return out
 
 
 def records_path(out: Path, name: str, scale: str) -> Path:
@@ -242,6 +263,17 @@ def matches(row: Mapping, where: Mapping) -> bool:
   """Whether a row has the wanted value, or one of them, of every slice."""
   return all(row.get(k) in v if isinstance(v, (tuple, list, set))
              else row.get(k) == v for k, v in where.items())
+
+
+def curves(records: Sequence[Record], evaluation: str,
+           columns: Mapping[str, str]) -> 'pd.DataFrame':
+  """A table with one row a record and step of an evaluation during training:
+  run, the tags, step and {column: flat name of a metric, 'kl/test/chain'}."""
+  import pandas as pd
+  return pd.DataFrame([
+      about(r) | {'step': step} | {c: made[k][i] for c, k in columns.items()}
+      for r in records for made in [r.get('curves', {}).get(evaluation, {})]
+      for i, step in enumerate(made.get('step', ()))])
 
 
 def train_columns(records: Sequence[Record], columns: Mapping[str, str]

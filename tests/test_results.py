@@ -1,5 +1,6 @@
 """Records of runs, tables of records, summaries of tables, and the report."""
 
+import dataclasses
 import functools
 import json
 import math
@@ -352,6 +353,28 @@ def test_record_holds_what_a_run_measured(tmp_path):
   assert (found['device'], found['seconds'], found['git']) == (
       'cpu', 12.5, 'abc')
   assert json.loads(json.dumps(found)) == found
+
+
+def test_record_keeps_the_curves_of_evaluations_during_training(tmp_path):
+  """Of those with `every`, a list for each metric; a table has a row a step."""
+  run = runs('smoke')[1]
+  run = dataclasses.replace(run, overrides=run.overrides | {
+      'evals.loss.every': 2})
+  finish(tmp_path, run)
+  log = tmp_path / run.id / 'metrics.jsonl'
+  with open(log, 'a', encoding='utf-8') as f:
+    for step, value in (2, 3.14159), (4, 2.5):
+      f.write(json.dumps({'kind': 'eval', 'step': step, 'loss/bio': value,
+                          'extraction/accuracy': 0.5}) + '\n')
+  found = results.record(run, tmp_path / run.id)
+  assert found['curves'] == {'loss': {'step': [2, 4], 'bio': [3.142, 2.5]}}
+  df = results.curves([found], 'loss', {'nats': 'bio'})
+  assert df.step.tolist() == [2, 4] and df.nats.tolist() == [3.142, 2.5]
+  assert set(df.run) == {run.id} and len(df.columns) == 3 + len(run.tags)
+  with open(log, 'a', encoding='utf-8') as f:
+    f.write(json.dumps({'kind': 'eval', 'step': 4, 'loss/bio': 'x'}) + '\n')
+  with pytest.raises(BadInput, match=r"loss/bio is .*'x'.*wanted numbers"):
+    results.record(run, tmp_path / run.id)
 
 
 def committed(out, records):

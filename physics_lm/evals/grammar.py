@@ -108,4 +108,4 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
       ('string', 0),)) for i in range(spec.num_problems)]
   return GrammarEval(teacher_forcing.evaluated_model(config, data),
                      config.data.batch_size, world, strings,
-                     *teacher_forcing.pack(data, examples))
+                     *teacher_forcing.pack(data, examples, spec.tag))

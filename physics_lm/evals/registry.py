@@ -20,6 +20,7 @@ from physics_lm.evals import (
   knowledge_bits,
   loss,
   manipulation,
+  markov,
   pq_probe,
 )
 from physics_lm.evals.igsm import (
@@ -36,8 +37,8 @@ from physics_lm.key_ranges import check_ranges
 KINDS = {'best_of_n': best_of_n, 'cleaning': cleaning,
          'extraction': extraction, 'grammar': grammar,
          'knowledge_bits': knowledge_bits, 'linear_probe': linear_probe,
-         'loss': loss,
-         'manipulation': manipulation, 'p_probe': pq_probe,
+         'loss': loss, 'manipulation': manipulation, 'markov': markov,
+         'p_probe': pq_probe,
          'q_probe': pq_probe, 'retry_upon_regret': retry_upon_regret,
          'solutions': solutions, 'v_probe': v_probe}
 OF_MASKED = ('extraction', 'loss')  # possible for masked language models

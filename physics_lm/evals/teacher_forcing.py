@@ -7,7 +7,7 @@ exactly these tokens.
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -95,6 +95,15 @@ def outcomes(params: dict, packed: dict[str, np.ndarray], cfg: ModelConfig,
              batch: int) -> tuple[np.ndarray, np.ndarray]:
   """token_outcomes of all rows, `batch` at a time, [R, T]. Every process
   scores every row: evaluation sets are small."""
+  nll, correct = in_batches(functools.partial(
+      token_outcomes, params, cfg=cfg), packed, batch)
+  return nll, correct
+
+
+def in_batches(function: Callable[[dict], tuple[jax.Array, ...]],
+               packed: dict[str, np.ndarray], batch: int) -> list[np.ndarray]:
+  """A function of rows, applied to all of them, `batch` at a time: its arrays
+  on the host, one row after another."""
   count = len(packed['tokens'])
   keys = ('tokens', 'segments', 'positions', 'targets')
   parts = []
@@ -102,10 +111,9 @@ def outcomes(params: dict, packed: dict[str, np.ndarray], cfg: ModelConfig,
     part = {k: packed[k][at:at + batch] for k in keys}
     short = batch - len(part['tokens'])  # one shape, one compilation
     part = {k: np.pad(x, ((0, short), (0, 0))) for k, x in part.items()}
-    parts.append(token_outcomes(params, part, cfg))
-  nll, correct = (np.concatenate([_on_host(p[i]) for p in parts])[:count]
-                  for i in (0, 1))
-  return nll, correct
+    parts.append(function(part))
+  return [np.concatenate([_on_host(x) for x in made])[:count]
+          for made in zip(*parts)]
 
 
 def _on_host(x: jax.Array) -> np.ndarray:

@@ -20,6 +20,7 @@ WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'grammar': 'physics_lm.worlds.grammar',
           'igsm': 'physics_lm.worlds.igsm.problems',
           'manipulation': 'physics_lm.worlds.manipulation',
+          'markov': 'physics_lm.worlds.markov',
           'text': 'physics_lm.worlds.text'}
 _MASK = (1 << 64) - 1
 

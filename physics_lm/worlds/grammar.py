@@ -77,7 +77,8 @@ class Grammar:
                      f'only {right} right-hand sides; wanted fewer max_rules '
                      'or more max_children')
     self.terminals, self.longest = c.symbols, c.max_children**c.levels
-    rng, self._seed = generator(seed, 'grammar'), seed
+    rng, self._seed = generator(
+        seed, 'grammar', *([c.index] if c.index else [])), seed
     self.levels = [_level(rng, 1 if i == 0 else c.symbols, c)
                    for i in range(c.levels)]
     self._pieces = tuple(f' {letter(a)}' for a in range(self.terminals))
