@@ -198,7 +198,7 @@ def curves(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str | None, y: str,
     if band:
       ax.plot(rows[x], rows[f'{y}_mean'], **style | kwargs)
       ax.fill_between(rows[x], rows[f'{y}_low'], rows[f'{y}_high'],
-                      color=style['color'], alpha=0.18, linewidth=0)
+                      color=(style | kwargs)['color'], alpha=0.18, linewidth=0)
     else:
       ax.errorbar(rows[x], rows[f'{y}_mean'], yerr=errors(rows, y),
                   capsize=2, elinewidth=0.8, **style | kwargs)
