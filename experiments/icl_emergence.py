@@ -1,12 +1,11 @@
 """When does a model learn to predict from context, and does it stay?
 
 Texts of Markov chains: an own chain each, or one of N. Edelman et al. (arXiv
-2402.11004): two layers first predict by the counts of the text's symbols
-(unigram inference), then, after a sudden step, by what followed the last symbol
-before (bigram inference, an induction head). Park et al. (2412.01003),
-Raventos et al. (2306.15063): with few chains a model learns these by heart
-(bigram retrieval); with many it infers; near the border it infers first and
-forgets it later.
+2402.11004): two layers first predict by counts of the text's symbols (unigram
+inference), then, suddenly, by what followed the last symbol before (bigram
+inference, an induction head). Park et al. (2412.01003): few chains are learnt
+by heart (bigram retrieval), with many a model infers; near the border it infers
+first and forgets it later.
 
 kl is the relative entropy of exact bigram inference to the model on new chains,
 nats per symbol; jump the first step with less than half of unigram inference's.
@@ -14,7 +13,9 @@ nats per symbol; jump the first step with less than half of unigram inference's.
   python -m physics_lm.launch experiments/icl_emergence.py --scale=cpu
   python -m physics_lm.report experiments/icl_emergence.py --scale=cpu
 
-PREDICTED
+Predicted: jump at step 150 (AdamW 200 to 350, no clear order of lengths); kl at
+the end 0.03; one layer 0.3; uniform rows: no jump; 4, 16 chains 1.6, 0.9; 96
+0.14 at its least, 0.24 at the end; from 256 on 0.06.
 """
 
 from physics_lm import claims, figures, results
@@ -81,7 +82,7 @@ def table(records):
 
 
 def summary(df):
-  """Means at the end, by point."""
+  """Means at the end."""
   return results.summarise(df[df['last']], list(BASE), [
       'kl', 'least', 'forgotten', 'detour', 'jump', 'retrieval'])
 
@@ -111,8 +112,7 @@ def figure(df):
   figures.labels(axes[1], 'chains')
   figures.title(axes[1], 'To bigram inference, new chains')
   figures.legend(axes[1])
-  lengths = s[s.optimizer == 'adamw']
-  figures.curves(axes[2], lengths, 'length', None, 'jump')
+  figures.curves(axes[2], s[s.optimizer == 'adamw'], 'length', None, 'jump')
   figures.labels(axes[2], 'symbols of a text', 'step of the jump')
   figures.title(axes[2], 'When inference appears')
   figures.finish(fig, 'In-context learning of Markov chains',
@@ -131,7 +131,7 @@ CLAIMS = (
     Claim('two_layers_infer', 'Two layers: kl to bigram inference at most 0.05',
           EDELMAN, 'two layers learn it', (_at(),), at_most(0.05),
           headline=True, **NATS),
-    Claim('one_layer_does_not', 'One layer stays worse', EDELMAN, 'one layer '
+    Claim('one_layer', 'One layer stays worse by at least 0.1', EDELMAN,
           'never', (_at(depth=1), _at()), greater(0.1), **NATS),
     Claim('few_retrieve', '4 and 16 chains: on new chains worse by at least '
           '0.5 than with a chain for each text', PARK, 'few chains: retrieval',

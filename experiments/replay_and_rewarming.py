@@ -12,7 +12,9 @@ B begin with a symbol of their own. Or attention alone, or the MLP, learns B.
   python -m physics_lm.launch experiments/replay_and_rewarming.py --scale=cpu
   python -m physics_lm.report experiments/replay_and_rewarming.py --scale=cpu
 
-PREDICTED
+Predicted, kl after replay of 0, 1, 5, 25 %: marked 2.3, 0.5, 0.3, 0.2, not 2.3,
+1.4, 0.8, 0.25 (before B: 0.15); next_kl within 0.02; a tenth of the peak: 1.4;
+A alone rises by less than 0.01.
 """
 
 from physics_lm import figures, results
@@ -105,8 +107,7 @@ def figure(df):
                    'tag', column, NAMES)
     ax.set_xscale('symlog', linthresh=1)
     ax.set_xticks([100 * r for r in SHARES], [f'{100 * r:g}' for r in SHARES])
-    figures.labels(ax, 'replay of A, % of rows', 'excess loss, nats per token')
-    figures.title(ax, heading)
+    figures.labels(ax, 'replay of A, % of rows', 'excess loss, nats', heading)
   figures.level(axes[0][0], before, 'before B')
   figures.legend(axes[0][0])
   ax = axes[0][2]
@@ -116,8 +117,7 @@ def figure(df):
   ax.set(xscale='log', yscale='log')
   ax.set_xticks(PEAKS, [f'{p:g}' for p in PEAKS])
   figures.legend(ax)
-  figures.labels(ax, 'second peak learning rate / first')
-  figures.title(ax, 'Without replay')
+  figures.labels(ax, 'second peak learning rate / first', '', 'Without replay')
   figures.finish(fig, 'Continued pretraining on another grammar',
                  f'{figures.seeds_note(s)};  A: 4.1M tokens, then B: 1M')
   return fig
@@ -138,8 +138,8 @@ CLAIMS = (
           'ours', 'not in the paper', (_at(.01, 'tag'), _at(.01)), greater(),
           'recovered', unit='%'),
     Claim('replay_costs_nothing', '5 % of replay changes the loss on B by less '
-          'than 0.05 nats per token', IBRAHIM, '0.01', (
-              _at(.05, 'tag'), _at(.0, 'tag')), equal(.05), 'next_kl', **NATS),
+          'than 0.05 nats', IBRAHIM, '0.01', (_at(.05, 'tag'), _at(0., 'tag')),
+          equal(.05), 'next_kl', **NATS),
     Claim('lower_peak_forgets_less', 'A tenth of the peak forgets less',
           IBRAHIM, 'less', (_at(), _at(peak=.1)), greater(), 'forgot', **NATS),
     Claim('lower_peak_learns_less', 'A tenth of the peak learns less of B',

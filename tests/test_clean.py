@@ -10,11 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from physics_lm import text_files
 from physics_lm.clean import __main__ as command
 from physics_lm.clean import pipeline
 from physics_lm.clean.words import token_count
 from physics_lm.errors import BadInput
-from physics_lm.worlds import base, text_files
+from physics_lm.worlds import base
 from physics_lm.worlds.text import files_of
 from tests.conftest import ROOT
 

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from physics_lm import vocab
+from physics_lm import text_files, vocab
 from physics_lm.clean import minhash, pipeline
 from physics_lm.clean.__main__ import rules_of
 from physics_lm.clean.stages import clean_pages
@@ -16,7 +16,7 @@ from physics_lm.config import override
 from physics_lm.configs import crawl as recipe
 from physics_lm.configs import default
 from physics_lm.errors import BadInput
-from physics_lm.worlds import crawl, text_files
+from physics_lm.worlds import crawl
 
 
 def world(seed=3, **changes):

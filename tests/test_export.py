@@ -6,13 +6,13 @@ import pickle
 import numpy as np
 import pytest
 
-from physics_lm import vocab
+from physics_lm import text_files, vocab
 from physics_lm.config import override
 from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.interop import export
 from physics_lm.worlds import __main__ as command
-from physics_lm.worlds import base, text_files
+from physics_lm.worlds import base
 
 SMALL = ['biographies', '--set', 'people=60', '--set', 'variant=multi2']
 

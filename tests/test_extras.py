@@ -8,12 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from physics_lm import restore, vocab
+from physics_lm import restore, text_files, vocab
 from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.interop import huggingface, tensorboard
 from physics_lm.model.config import model_config
-from physics_lm.worlds import text_files
 from tests.conftest import ROOT, TINY, default
 
 HEAVY = ('tensorflow', 'seqio', 'torch', 'transformers', 'datasets', 'pyarrow',
@@ -40,7 +39,8 @@ import sys
 from physics_lm.configs import default
 from physics_lm import mixture, vocab
 from physics_lm.interop import export
-from physics_lm.worlds import text, text_files
+from physics_lm import text_files
+from physics_lm.worlds import text
 mixture.load_mixture(default.get_config())
 print([m for m in {HEAVY + ('jax',)} if m in sys.modules])
 '''

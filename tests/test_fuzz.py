@@ -19,6 +19,7 @@ from physics_lm import (
   results,
   run_dir,
   sweep,
+  text_files,
   vocab,
 )
 from physics_lm.config import (
@@ -34,7 +35,7 @@ from physics_lm.mixture import load_mixture
 from physics_lm.model.config import model_config
 from physics_lm.scaling import __main__ as scaling_main
 from physics_lm.scaling import run_table, tables
-from physics_lm.worlds import base, text_files
+from physics_lm.worlds import base
 from physics_lm.worlds.igsm import checker, compact_checker
 
 EXAMPLES = int(os.environ.get('FUZZ_EXAMPLES', 0))

@@ -17,6 +17,7 @@ from physics_lm import (
   restore,
   run_dir,
   sweep,
+  text_files,
   train,
   vocab,
 )
@@ -25,7 +26,6 @@ from physics_lm.configs import default
 from physics_lm.configs import text as recipe
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
-from physics_lm.worlds import text_files
 from physics_lm.worlds.text import MARKS
 from tests.conftest import ROOT, TINY
 from tests.streams import batches, log, stopped_once

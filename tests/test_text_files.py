@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from physics_lm import text_files
 from physics_lm.errors import BadInput
-from physics_lm.worlds import text_files
 
 TEXTS = ['one', 'two\nlines', 'é漢🙂', ' fourth ', 'x' * 5000]
 

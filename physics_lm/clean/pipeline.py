@@ -24,13 +24,12 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import run_dir
+from physics_lm import run_dir, text_files
 from physics_lm.clean.stages import STAGES, Stage, is_on
 from physics_lm.clean.words import token_count
 from physics_lm.config import config_changes, flat_keys, plain_config
 from physics_lm.errors import BadInput, disk_errors
 from physics_lm.progress import Progress
-from physics_lm.worlds import text_files
 
 VERSION = 1
 _ONE_RULE = ('exact', 'near', 'lines', 'substrings')  # sections of one rule

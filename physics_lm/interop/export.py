@@ -64,7 +64,7 @@ def export_world(world: base.World, what: dict, form: str, out: Path,
   """Writes the files of each split; returns (file, split, examples in it).
   `what` names the world. Raises BadInput, also for a folder that holds another
   export."""
-  from physics_lm.worlds import text_files  # NumPy
+  from physics_lm import text_files  # NumPy
   if shards < 1:
     raise BadInput(f'--shards is {shards}, wanted at least 1')
   if form != 'nanogpt-bin' and text_files.format_of(out) != form:
@@ -137,7 +137,7 @@ def _files(world, path: Path, split: str, rest: list, shards: int, vocab,
   """Writes one file, or its shards; returns (file, split, examples in it).
   `rest`: first index, index after the last, and for nanoGPT's two files of one
   split which of the two: 'train' or 'val'."""
-  from physics_lm.worlds import text_files  # NumPy, and what a format needs
+  from physics_lm import text_files  # NumPy, and what a format needs
   first, last, *part = rest
   paths = [path] if shards == 1 else [
       path.with_name(_with(path.name, f'-{i:05}-of-{shards:05}'))

@@ -1,7 +1,7 @@
 """A corpus in the user's files, as a stream of documents. No JAX.
 
 A document is a text file, a part of one (`separator`), a JSON line, a row of a
-Parquet file or a record of an ArrayRecord file (worlds/text_files.py). It is
+Parquet file or a record of an ArrayRecord file (text_files.py). It is
 held out when a hash of its text is below `held_out`, so equal texts are always
 in the same split. Every epoch reads the files in another random order; within a
 file, blocks of `shuffle` documents are shuffled.
@@ -27,8 +27,8 @@ from collections.abc import Iterator, Sequence
 
 from ml_collections import ConfigDict
 
+from physics_lm import text_files
 from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds import text_files
 from physics_lm.worlds.base import CheckResult, Example, generator
 
 VERSION = 1

@@ -9,9 +9,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from physics_lm import text_files
 from physics_lm.clean import __main__ as command
 from physics_lm.clean import minhash
-from physics_lm.worlds import text_files
 
 pytestmark = pytest.mark.interop
 BANDS, ROWS = 20, 5

@@ -7,9 +7,10 @@ import pickle
 import numpy as np
 import pytest
 
+from physics_lm import text_files
 from physics_lm.errors import BadInput
 from physics_lm.interop import export
-from physics_lm.worlds import base, text_files
+from physics_lm.worlds import base
 
 pytestmark = pytest.mark.interop
 
