@@ -397,6 +397,20 @@ def _adapter() -> ConfigDict:
   return a
 
 
+def _teacher() -> ConfigDict:
+  """Soft labels: training on a law of the next token (physics_lm/teacher.py).
+  """
+  t = ConfigDict()
+  t.run = ''  # none; 'law': the exact law of a Markov world
+  t.weight = 1.0  # of the soft loss, the hard one has the rest; in [0, 1]
+  t.temperature = 1.0  # of both laws, above 0
+  t.top = 0  # outcomes kept, at least 0; 0: all
+  t.rest = 'renormalise'  # the other outcomes: left out; 'tail': one outcome;
+  # or `top` draws: 'sampled'
+  t.divergence = 'forward'  # D(teacher || student) or 'reverse'
+  return t
+
+
 def _optim() -> ConfigDict:
   o = ConfigDict()
   o.name = 'adamw'  # or 'muon', for the layers' matrices: physics_lm/optim.py
@@ -458,6 +472,7 @@ def get_config() -> ConfigDict:
   c.data = _data()
   c.model = _model()
   c.adapter = _adapter()
+  c.teacher = _teacher()
   c.optim = _optim()
   c.evals = ConfigDict({name: evaluation(name)
                         for name in ('loss', 'extraction')})

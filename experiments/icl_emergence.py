@@ -64,7 +64,7 @@ def table(records):
   """A row a run and step with an evaluation; `last` marks the end, where also
   stand: gap, of unigram to bigram inference in loss; least kl, forgotten since;
   jump (steps); detour, the least kl of unigram inference; retrieval's kl."""
-  df = results.curves(records, 'law', {
+  df = results.during_training(records, 'law', {
       'kl': 'kl/new/bigram_inference', 'unigram': 'kl/new/unigram_inference'})
   loss = {law: results.wide(records, 'law', {'loss': 'loss'}, where={
       'split': 'new', 'law': f'{law}_inference'}).set_index('run').loss
@@ -133,11 +133,11 @@ CLAIMS = (
           headline=True, **NATS),
     Claim('one_layer', 'One layer stays worse by at least 0.1', EDELMAN,
           'never', (_at(depth=1), _at()), greater(0.1), **NATS),
-    Claim('few_retrieve', '4 and 16 chains: on new chains worse by at least '
+    Claim('retrieval', '4 and 16 chains: on new chains worse by at least '
           '0.5 than with a chain for each text', PARK, 'few chains: retrieval',
           tuple((_at(chains=n), _at()) for n in (4, 16)), greater(0.5), **NATS),
-    Claim('many_infer', '1,024 chains: kl at most 0.1', PARK,
-          'many chains: inference', (_at(chains=1024),), at_most(0.1), **NATS),
+    Claim('inference', '1,024 chains: kl at most 0.1', PARK,
+          'from some number of chains on, inference', (_at(chains=1024),), at_most(0.1), **NATS),
     Claim('transient', '96 chains: inference is forgotten again: kl rises by '
           'at least 0.03 from its least', PARK, 'transient near the border',
           (_at(chains=96),), claims.at_least(0.03), 'forgotten',

@@ -110,8 +110,8 @@ def figure(df):
     figures.title(ax, heading)
   figures.finish(
       fig, 'What repeated data cost (strings of a grammar)',
-      f'{figures.seeds_note(s)};  dotted: fresh strings only;  dashed: half as '
-      'many of these')
+      f'{figures.seeds_note(s)};  dotted: fresh strings only;  dashed: 50 % '
+      'of these')
   return fig
 
 
@@ -122,7 +122,7 @@ def _at(width: int, share: float, pool: int, **more) -> dict:
 NATS = dict(column='kl', unit='nats/token')
 HERNANDEZ = 'Hernandez et al. 2022, section 2'
 CLAIMS = (
-    Claim('hump', 'Half of the rows from a pool, smaller model: 20 strings '
+    Claim('hump', '50 % of the rows from a pool, smaller model: 20 strings '
           'harm more than 2,000, and 6 more than 2', HERNANDEZ,
           'worst in between', ((_at(16, .5, 20), _at(16, .5, 2000)),
                                (_at(16, .5, 6), _at(16, .5, 2))), greater(),
@@ -130,18 +130,18 @@ CLAIMS = (
     Claim('larger_models_later', 'The larger model: 60 strings harm more than '
           '6', HERNANDEZ, 'larger models: more text, fewer repeats',
           (_at(32, .5, 60), _at(32, .5, 6)), greater(), **NATS),
-    Claim('more_than_displaced', '20 strings in half of the rows harm more '
-          'than to leave this half out (smaller model)', HERNANDEZ,
+    Claim('more_than_displaced', '20 strings in 50 % of the rows harm more '
+          'than to leave these rows out (smaller model)', HERNANDEZ,
           'effective size 10 times less at 50 %', (
               _at(16, .5, 20), _at(16, 0., 0, of_steps=.5)), greater(), **NATS),
     Claim('small_share', '20 strings in a tenth of the rows harm more than '
           'none (smaller model)', HERNANDEZ, 'a tenth halves the model',
           (_at(16, .1, 20), _at(16, 0., 0)), greater(), **NATS),
-    Claim('corpus_free', 'The whole corpus of 10,000 strings repeated (4 '
+    Claim('corpus_free', 'A corpus of 10,000 strings repeated (4 '
           'times): excess loss at most 10 % more', 'Muennighoff et al. 2023',
           '4 times: nearly free', (_at(32, 1., 10_000), _at(32, 0., 0)),
           ratio_between(high=1.1), **NATS),
-    Claim('corpus_harmful', 'The whole corpus of 300 strings repeated (120 '
+    Claim('corpus_harmful', 'A corpus of 300 strings repeated (120 '
           'times): excess loss more than doubles', 'Muennighoff et al. 2023',
           'no value from 40 times on', (_at(32, 1., 300), _at(32, 0., 0)),
           ratio_between(low=2), **NATS),

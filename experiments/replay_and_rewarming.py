@@ -131,7 +131,7 @@ def _at(replay: float = 0.0, tag: str = 'none', peak: float = 1.0,
 IBRAHIM = 'Ibrahim et al. 2024, table 2'
 NATS = dict(unit='nats/token')
 CLAIMS = (
-    Claim('replay_marked', '1 % of replay takes back at least half of the '
+    Claim('replay_marked', '1 % of replay takes back at least 50 % of the '
           'forgetting where B is marked', IBRAHIM, '53 %', (_at(.01, 'tag'),),
           at_least(50), 'recovered', unit='%', headline=True),
     Claim('replay_unmarked', 'Where B is not marked, 1 % takes back less',

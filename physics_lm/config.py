@@ -26,6 +26,8 @@ KINDS = {k: getattr(default, k) for k in (
 SHIPPED = Path(__file__).resolve().parent  # with the recipes and experiments
 # Sections that change nothing that is computed, and so not the run's id.
 NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
+# Sections that do nothing while a key has this value.
+UNUSED = (('adapter', 'kind', 'none'), ('teacher', 'run', ''))
 # Keys of `model` that do not change the function that its parameters compute,
 # only its training, its rounding, or which tokens its experts drop.
 TRAINING_ONLY = ('dropout', 'dtype', 'moe_capacity_factor',
@@ -212,8 +214,9 @@ def computed_part(config: dict) -> dict:
   kept = {k: v for k, v in config.items() if k not in NOT_COMPUTED}
   if kept.get('init_from'):  # a foreign file may lack it
     kept['init_from'] = Path(kept['init_from']).name
-  if kept.get('adapter', {}).get('kind') == 'none':
-    del kept['adapter']
+  for section, key, none in UNUSED:
+    if kept.get(section, {}).get(key) == none:
+      del kept[section]
   for section in LATER_SECTIONS.keys() & kept.keys():
     kept[section] = _without(kept[section], LATER_SECTIONS[section])
   if 'tasks' in kept.get('data', {}):
@@ -238,7 +241,8 @@ def with_defaults(stored: dict, where: Path | str = 'config.json') -> dict:
   if misfit:
     raise BadInput(f'{where} is no config of physics_lm: {misfit}')
   known, out = plain_config(default.get_config()), dict(stored)
-  out['adapter'] = stored.get('adapter', known['adapter'])
+  for section, _, _ in UNUSED:
+    out[section] = stored.get(section, known[section])
   for section in LATER_SECTIONS.keys() & out.keys():
     out[section] = LATER_SECTIONS[section] | out[section]
   if 'tasks' in out.get('data', {}):

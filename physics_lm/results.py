@@ -265,7 +265,7 @@ def matches(row: Mapping, where: Mapping) -> bool:
              else row.get(k) == v for k, v in where.items())
 
 
-def curves(records: Sequence[Record], evaluation: str,
+def during_training(records: Sequence[Record], evaluation: str,
            columns: Mapping[str, str]) -> 'pd.DataFrame':
   """A table with one row a record and step of an evaluation during training:
   run, the tags, step and {column: flat name of a metric, 'kl/test/chain'}."""

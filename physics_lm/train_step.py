@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from physics_lm import mixture, optim
+from physics_lm import mixture, optim, teacher
 from physics_lm.errors import BadInput
 from physics_lm.model import adapters, decoder, sharding
 from physics_lm.model.config import ModelConfig, check_model, model_config
@@ -52,12 +52,14 @@ def run_hparams(config: ConfigDict) -> RunHparams:
 
 
 def loss_sums(params: dict, batch: dict, cfg: ModelConfig, tasks: int,
-              key: jax.Array | None = None) -> tuple[jax.Array, dict]:
+              key: jax.Array | None = None, loss: Callable = decoder.loss
+              ) -> tuple[jax.Array, dict]:
   """(summed loss in nats, sums by task [tasks]) of a batch of [B, T] rows.
 
-  The loss itself is decoder.loss, with the cross-entropy of model/kernels.py.
+  The loss itself is decoder.loss, with the cross-entropy of model/kernels.py,
+  or another of its form (teacher.py).
   """
-  total, nll = decoder.loss(params, batch, cfg, key)
+  total, nll = loss(params, batch, cfg, key)
   loss_B = (nll * batch['weights']).sum(-1)
   by_task = jax.nn.one_hot(batch['task'], tasks, dtype=jnp.float32)
   sums = {'loss': loss_B @ by_task,
@@ -68,7 +70,8 @@ def loss_sums(params: dict, batch: dict, cfg: ModelConfig, tasks: int,
 
 def make_step(cfg: ModelConfig, tx: optax.GradientTransformation, tasks: int,
               accumulate: int = 1, seed: int = 0,
-              adapter: ConfigDict | None = None) -> Callable:
+              adapter: ConfigDict | None = None,
+              loss: Callable = decoder.loss) -> Callable:
   """train_step(state, batch) -> (state, sums): pure, jit- and vmap-able.
 
   Args:
@@ -77,10 +80,11 @@ def make_step(cfg: ModelConfig, tx: optax.GradientTransformation, tasks: int,
     accumulate: micro-batches that a batch is cut into.
     seed: of dropout.
     adapter: config.adapter.
+    loss: as decoder.loss.
   """
 
   def train_step(state: TrainState, batch):
-    gradients = functools.partial(_gradients, state, cfg, tasks, adapter)
+    gradients = functools.partial(_gradients, state, cfg, tasks, adapter, loss)
     key = None
     if cfg.dropout:
       key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -99,15 +103,15 @@ def make_step(cfg: ModelConfig, tx: optax.GradientTransformation, tasks: int,
   return train_step
 
 
-def _gradients(state: TrainState, cfg: ModelConfig, tasks: int, adapter, batch,
-               key):
+def _gradients(state: TrainState, cfg: ModelConfig, tasks: int, adapter,
+               loss: Callable, batch, key):
   """(gradients of the summed loss, sums of loss_sums)."""
 
-  def loss(params):
+  def of_batch(params):
     merged = merged_params(state._replace(params=params), cfg, adapter)
-    return loss_sums(merged, batch, cfg, tasks, key)
+    return loss_sums(merged, batch, cfg, tasks, key, loss)
 
-  return jax.grad(loss, has_aux=True)(state.params)
+  return jax.grad(of_batch, has_aux=True)(state.params)
 
 
 def _accumulated(gradients: Callable, batch, key, count: int):
@@ -178,7 +182,8 @@ def build(config: ConfigDict, data: mixture.Mixture,
     cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
   sharding.check_mesh(config, cfg, mesh, max(len(members), 1))
   new_state = functools.partial(_new_state, config, cfg)
-  train_step = functools.partial(_step, config, cfg, len(data.tasks))
+  train_step = functools.partial(_step, config, cfg, len(data.tasks),
+                                 teacher.make_loss(config, data))
 
   hparams = run_hparams(config)
   shapes = jax.eval_shape(new_state, hparams)
@@ -223,12 +228,12 @@ def _new_state(config: ConfigDict, cfg: ModelConfig, hparams: RunHparams
   return TrainState(jnp.int32(0), params, opt, base)
 
 
-def _step(config: ConfigDict, cfg: ModelConfig, tasks: int,
+def _step(config: ConfigDict, cfg: ModelConfig, tasks: int, loss: Callable,
           hparams: RunHparams, state: TrainState, batch):
   tx = optim.make_optimizer(config, hparams.learning_rate,
                             hparams.weight_decay)
   return make_step(cfg, tx, tasks, config.runtime.grad_accum_steps,
-                   hparams.seed, config.adapter)(state, batch)
+                   hparams.seed, config.adapter, loss)(state, batch)
 
 
 def _state_shardings(config: ConfigDict, cfg: ModelConfig, mesh, shapes

@@ -368,7 +368,7 @@ def test_record_keeps_the_curves_of_evaluations_during_training(tmp_path):
                           'extraction/accuracy': 0.5}) + '\n')
   found = results.record(run, tmp_path / run.id)
   assert found['curves'] == {'loss': {'step': [2, 4], 'bio': [3.142, 2.5]}}
-  df = results.curves([found], 'loss', {'nats': 'bio'})
+  df = results.during_training([found], 'loss', {'nats': 'bio'})
   assert df.step.tolist() == [2, 4] and df.nats.tolist() == [3.142, 2.5]
   assert set(df.run) == {run.id} and len(df.columns) == 3 + len(run.tags)
   with open(log, 'a', encoding='utf-8') as f:

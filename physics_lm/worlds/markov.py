@@ -217,6 +217,16 @@ def retrieved(text: np.ndarray, matrices: np.ndarray) -> np.ndarray:
   return law
 
 
+def taught(law: np.ndarray, top: int, weight: float) -> np.ndarray:
+  """The law [..., V] that a student has at the least of its loss, when its
+  labels are, with this weight, the `top` most probable outcomes of the law,
+  renormalised (0: all), and the data's own otherwise: the mixture of the two,
+  for forward relative entropy at temperature 1 (teacher.py)."""
+  rank = np.argsort(np.argsort(-law, -1, kind='stable'), -1)
+  kept = np.where(rank < (top or law.shape[-1]), law, 0.0)
+  return (1 - weight) * law + weight * _normalised(kept)
+
+
 def _after(matrices: np.ndarray, text: np.ndarray) -> np.ndarray:
   """The row of each text's own matrix [n, T, V]; the first is uniform."""
   V = matrices.shape[-1]

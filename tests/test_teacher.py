@@ -1,0 +1,134 @@
+"""Soft labels: where the loss is least, and that training uses them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from physics_lm import mixture, teacher
+from physics_lm.config import override, plain_config, run_id
+from physics_lm.configs import default, markov
+from physics_lm.errors import BadInput
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decoder
+from physics_lm.model.config import model_config
+from physics_lm.worlds import markov as chains
+
+LAW = np.array([[.5, .3, .15, .05, 0.], [.2, .2, .2, .2, .2]], np.float32)
+
+
+def spec(**keys):
+  config = default.get_config().teacher
+  config.update(keys)
+  return config
+
+
+def gradient(student, s, key=None, law=LAW):
+  """Of the soft loss with respect to logits, at a student's law."""
+  return jax.grad(lambda z: teacher.divergence(z, law, s, key).sum())(
+      jnp.log(jnp.maximum(student, 1e-30)))
+
+
+@pytest.mark.parametrize('keys', [
+    {}, {'top': 5}, {'top': 2, 'rest': 'tail'}, {'temperature': 2.0},
+    {'divergence': 'reverse'}, {'divergence': 'reverse', 'temperature': 0.5}])
+def test_a_student_with_the_teachers_law_does_not_move(keys):
+  s = spec(**keys)
+  np.testing.assert_allclose(gradient(LAW, s), 0, atol=2e-6)
+  assert np.allclose(teacher.divergence(jnp.log(jnp.maximum(LAW, 1e-30)), LAW,
+                                        s), 0, atol=1e-6)
+  other = teacher.divergence(jnp.zeros(LAW.shape), LAW, s)
+  assert other[0] > 0.01  # and another law has a loss
+
+
+@pytest.mark.parametrize('top,weight', [(1, 1.0), (2, 0.7), (3, 0.7), (5, 1.0)])
+def test_truncated_labels_teach_the_mixture_that_is_expected(top, weight):
+  """At it, the gradient of the whole loss is 0: hard labels follow the law."""
+  s = spec(top=top, weight=weight)
+  best = chains.taught(LAW, top, weight)
+  np.testing.assert_allclose(best.sum(-1), 1, rtol=1e-6)
+  hard = best - LAW  # the gradient of the expected cross-entropy
+  np.testing.assert_allclose(
+      (1 - weight) * hard + weight * gradient(best, s), 0, atol=2e-6)
+  moved = best if top == 5 else LAW
+  assert (abs(moved - LAW).max() < 1e-6) == (top == 5) or top < 5
+
+
+def test_of_equal_outcomes_the_first_are_kept():
+  assert np.asarray(teacher.kept(jnp.asarray(LAW), 2)).tolist() == [
+      [True, True, False, False, False]] * 2
+
+
+def test_draws_are_unbiased():
+  s = spec(top=2, rest='sampled')
+  made = np.mean([gradient(np.full_like(LAW, 0.2), s, jax.random.key(i))
+                  for i in range(400)], 0)
+  np.testing.assert_allclose(made, 0.2 - LAW, atol=0.06)
+
+
+@pytest.fixture(scope='module')
+def language():
+  config = override(markov.get_config('language'), {
+      'worlds.chain.symbols': 6, 'worlds.chain.length': 5, 'data.seq_len': 6,
+      'worlds.chain.deterministic': 0.0, 'data.batch_size': 3,
+      'model.width': 8, 'model.heads': 2})
+  data = load_mixture(config)
+  rows = mixture.packed_rows(data, np.arange(3))
+  cfg = model_config(config, len(data.vocab))
+  return config, data, cfg, decoder.init(cfg, jax.random.key(0)), rows
+
+
+def test_the_law_is_that_of_the_next_token(language):
+  """Of every token of a row: the chain's, and the end where the text ends."""
+  config, data, cfg, params, rows = language
+  law = teacher.law_by_token(override(config, {'teacher.run': 'law'}), data)
+  world = data.worlds['chain']
+  exact = world.predictors('train', mixture._drawn(
+      data, data.tasks[0], 0, 1))['chain'][0]
+  ids = [data.vocab.encode(p)[0] for p in world.pieces()]
+  np.testing.assert_allclose(law[rows['tokens'][0, :5]][:, ids], exact)
+  # Training on it: the sum over tokens of the relative entropy, and log of the
+  # probability of the end.
+  made = teacher.make_loss(override(config, {'teacher.run': 'law'}), data)
+  total, nll = made(params, rows, cfg)
+  logits = decoder.forward(params, rows['tokens'], cfg, rows['segments'],
+                           rows['positions'])
+  log_s = np.asarray(jax.nn.log_softmax(logits))
+  p = np.where((rows['targets'] == 1)[..., None],
+               np.eye(cfg.vocab)[1], np.pad(law, (
+                   (0, 0), (0, cfg.vocab - len(law))))[rows['tokens']])
+  wanted = np.where(p > 0, p * (np.log(np.maximum(p, 1e-30)) - log_s), 0).sum()
+  np.testing.assert_allclose(total, wanted, rtol=1e-5)
+  np.testing.assert_allclose(nll, decoder.loss(params, rows, cfg)[1])
+
+
+def test_without_weight_it_is_the_loss_on_the_data(language):
+  config, data, cfg, params, rows = language
+  made = teacher.make_loss(override(config, {
+      'teacher.run': 'law', 'teacher.weight': 0.0, 'teacher.top': 2,
+      'teacher.rest': 'sampled'}), data)
+  for a, b in zip(*(jax.tree.leaves(jax.grad(lambda p, f=f: f(
+      p, rows, cfg)[0])(params)) for f in (made, decoder.loss))):
+    np.testing.assert_allclose(a, b, atol=1e-5)
+  assert teacher.make_loss(config, data) is decoder.loss
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'run': 'lw'}, "is 'lw' of tasks texts; wanted 'law'"),
+    ({'rest': 'tails'}, "rest is 'tails'; nearest: tail"),
+    ({'rest': 'tail'}, 'top 0 and forward .*wanted top above 0'),
+    ({'weight': 1.5}, r'weight is 1.5, wanted \[0, 1\]')])
+def test_impossible_teachers_are_refused(language, changes, message):
+  with pytest.raises(BadInput, match=message):
+    config = override(language[0], {'teacher.run': 'law'} | {
+        f'teacher.{k}': v for k, v in changes.items()})
+    teacher.make_loss(config, load_mixture(config))
+
+
+def test_a_teacher_is_part_of_the_run_id(tiny):
+  plain = plain_config(tiny())
+  known = run_id(plain)
+  del plain['teacher']
+  assert run_id(plain) == known == run_id(plain_config(tiny({
+      'teacher.top': 3})))
+  assert run_id(plain_config(tiny({'teacher.run': 'law'}))) != known
