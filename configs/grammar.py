@@ -4,10 +4,11 @@
 
 Rows of 128 tokens hold about three strings. A string that does not fit at the
 end of a row is dropped, so training data favour shorter strings; the evaluation
-(evals/grammar.py) uses strings as the grammar draws them. Variant `repeated`
-has a second task, whose `pool` of strings is repeated. Variant `continued` has
-a second task of another grammar over the same symbols, for runs that start from
-a model of the first (init_from).
+(evals/exact/grammar.py) uses strings as the grammar draws them.
+
+Variant `repeated` has a second task, whose `pool` of strings is repeated,
+`continued` one of another grammar over the same symbols, for runs that start
+from a model of the first (init_from).
 """
 
 from ml_collections import ConfigDict

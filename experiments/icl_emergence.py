@@ -137,7 +137,7 @@ CLAIMS = (
           '0.5 than with a chain for each text', PARK, 'few chains: retrieval',
           tuple((_at(chains=n), _at()) for n in (4, 16)), greater(0.5), **NATS),
     Claim('inference', '1,024 chains: kl at most 0.1', PARK,
-          'from some number of chains on, inference', (_at(chains=1024),), at_most(0.1), **NATS),
+          'inference', (_at(chains=1024),), at_most(0.1), **NATS),
     Claim('transient', '96 chains: inference is forgotten again: kl rises by '
           'at least 0.03 from its least', PARK, 'transient near the border',
           (_at(chains=96),), claims.at_least(0.03), 'forgotten',

@@ -100,7 +100,8 @@ def soft_loss(params: dict, batch: dict, cfg: ModelConfig,
 def _digest(tokens_BT: jax.Array) -> jax.Array:
   """A number that depends on every token of a batch, uint32."""
   places = jnp.arange(tokens_BT.size, dtype=jnp.uint32) * 2 + 1
-  mixed = (tokens_BT.ravel().astype(jnp.uint32) + 1) * places * np.uint32(2654435761)
+  mixed = (tokens_BT.ravel().astype(jnp.uint32) + 1) * places
+  mixed *= np.uint32(2654435761)
   return (mixed ^ (mixed >> 15)).sum(dtype=jnp.uint32)
 
 

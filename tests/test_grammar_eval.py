@@ -1,4 +1,4 @@
-"""A model against the exact law of a grammar (evals/grammar.py)."""
+"""A model against the exact law of a grammar (evals/exact/grammar.py)."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,8 @@ from physics_lm import mixture
 from physics_lm.config import override
 from physics_lm.configs import grammar as recipe
 from physics_lm.errors import BadInput
-from physics_lm.evals import grammar, teacher_forcing
+from physics_lm.evals import teacher_forcing
+from physics_lm.evals.exact import grammar
 from physics_lm.mixture import load_mixture
 
 

@@ -12,8 +12,8 @@ from physics_lm.config import override
 from physics_lm.configs import default
 from physics_lm.configs import markov as recipe
 from physics_lm.errors import BadInput
-from physics_lm.evals import markov as evaluation
 from physics_lm.evals import registry
+from physics_lm.evals.exact import markov as evaluation
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
 from physics_lm.model import decoder

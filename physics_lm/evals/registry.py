@@ -16,13 +16,12 @@ from physics_lm.errors import BadInput, nearest
 from physics_lm.evals import (
   cleaning,
   extraction,
-  grammar,
   knowledge_bits,
   loss,
   manipulation,
-  markov,
   pq_probe,
 )
+from physics_lm.evals.exact import grammar, markov
 from physics_lm.evals.igsm import (
   best_of_n,
   contamination,

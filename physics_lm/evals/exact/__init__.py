@@ -1,0 +1,1 @@
+"""Evaluations against the exact law of a world."""
