@@ -28,8 +28,8 @@ POINT = ['world', 'n_people', 'width', 'exposures']
 BIOS = {100: (5e-4, 1e-3, 2e-3), 1000: (1e-3,)}  # exposures: learning rates
 SCALES = {  # bioD: {exposures: {width: seeds}}; bioS: people, widths, seeds
     'smoke': dict(biod={4: {16: 1}}, share=0.05, common={'steps': 8}),
-    'cpu': dict(biod={e: dict.fromkeys(w, 3) for e, w in {
-        1000: (12, 16, 24, 32), 100: (12, 16, 24, 32, 48)}.items()}),
+    'cpu': dict(biod={1000: {12: 6} | dict.fromkeys((16, 24, 32), 3),
+                      100: dict.fromkeys((12, 16, 24, 32, 48), 3)}),
     'day': dict(biod={
         1000: dict.fromkeys((12, 16, 24, 32, 48), 5) | {64: 3, 96: 3},
         100: dict.fromkeys((12, 16, 24, 32, 48, 64), 5) | dict.fromkeys(
