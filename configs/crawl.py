@@ -47,7 +47,7 @@ def get_config(variant: str = 'all') -> ConfigDict:
   c.worlds = {'crawl': crawl, 'bios': bios(crawl)}
   c.data.vocab, c.data.seq_len, c.data.batch_size = 'word', 256, 8
   c.data.tasks = {'pages': default.task('crawl', 'pages', 1.0)}
-  c.model.depth, c.steps, c.optim.name = 2, 1200, 'muon'
+  c.model.depth, c.steps, c.optim.name = 2, 800, 'muon'
   c.evals = {name: default.evaluation(name)
              for name in ('loss', 'extraction', 'cleaning')}
   c.evals.cleaning.world = 'crawl'

@@ -185,12 +185,18 @@ def test_evaluation_counts_what_is_taken_and_what_is_memorised(monkeypatch):
     correct = np.ones(packed['targets'].shape, bool)
     for span in spans[1:]:  # the first page is memorised
       correct[span.row, span.stop - 1] = False
-    return None, correct
+    return np.arange(correct.size).reshape(correct.shape), correct
 
   monkeypatch.setattr(teacher_forcing, 'outcomes', outcomes)
   rows, raw = evaluator({})
   assert [r['memorised'] for r in raw] == [True] + [False] * (len(spans) - 1)
   assert records.find(rows, 'memorised', label='clean')['value'] == 1 / 4
+  first, width = spans[0], evaluator.packed['targets'].shape[1]
+  middle = (first.start + first.stop - 1) / 2
+  assert raw[0]['loss'] == first.row * width + middle
+  assert records.find(rows, 'span_loss', label='clean')[
+      'value'] == pytest.approx(np.mean([
+          r['loss'] for r in raw if r['label'] == 'clean']))
   assert records.find(rows, 'removed', label='exact', rule='exact')[
       'value'] == 1
   assert records.find(rows, 'removed', label='clean')['n'] > 50

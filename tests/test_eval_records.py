@@ -101,7 +101,7 @@ METRICS = {
     'grammar': {'nll', 'entropy', 'kl', 'kl_error', 'kl_end',
                 'forced_accuracy', 'accuracy', 'majority_baseline',
                 'forced_tokens'},
-    'cleaning': {'removed', 'changed', 'memorised'},
+    'cleaning': {'removed', 'changed', 'memorised', 'span_loss'},
 }
 MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
     'solutions': {'retries', 'extra_parameters', 'extra_operations',

@@ -5,8 +5,8 @@ and changes (of all rules but those of a world whose `keep` is not 'rules':
 the rules that its config would apply), and the share of pages whose last
 tokens, a string of a grammar as a rule, the model repeats exactly after what is
 before them (as Carlini et al. 2022, arXiv 2202.07646, with a span of SPAN
-tokens). A page is judged as it is before any cleaning, so the same pages are
-judged whatever was read in training.
+words), and their mean loss, which falls before that. A page is judged as it is
+before any cleaning, so the same pages are judged whatever was read in training.
 """
 
 import dataclasses
@@ -28,8 +28,9 @@ SPAN = 12  # words at the end of a page, with the full stop one token more
 
 @dataclasses.dataclass(frozen=True)
 class Cleaning:
-  """Metrics removed, changed (shares of pages) and memorised. Slices: label of
-  the page; rule ('all', or one that took something)."""
+  """Metrics removed, changed, memorised (shares of pages) and span_loss (nats a
+  token). Slices: label of the page; rule ('all', or one that took
+  something)."""
 
   cfg: ModelConfig
   batch_size: int
@@ -39,17 +40,20 @@ class Cleaning:
   taken_rows: list[dict]
 
   def __call__(self, params: dict, step: int | None = None) -> Records:
-    _, correct = teacher_forcing.outcomes(params, self.packed, self.cfg,
-                                          self.batch_size)
+    nll, correct = teacher_forcing.outcomes(params, self.packed, self.cfg,
+                                            self.batch_size)
     raw = [{'label': self.examples[s.example].meta['label'],
             'page': self.examples[s.example].meta['url'],
-            'memorised': bool(correct[s.row, s.start:s.stop].all())}
+            'memorised': bool(correct[s.row, s.start:s.stop].all()),
+            'loss': float(nll[s.row, s.start:s.stop].mean())}
            for s in self.spans]
     rows = []
     for label in crawl.LABELS:
       if own := [r for r in raw if r['label'] == label]:
         rows.append(accuracy_row('memorised', range(len(own)), [
             r['memorised'] for r in own], label=label, rule='all'))
+        rows.append(row('span_loss', np.mean([r['loss'] for r in own]),
+                        len(own), label=label, rule='all'))
     return Records(rows + self.taken_rows, raw)
 
 
