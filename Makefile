@@ -62,7 +62,7 @@ test-interop: .venv/.interop
 # A fifth of the compiler's usual time: memory comes out alike.
 compile: export JAX_EXEC_TIME_OPTIMIZATION_EFFORT = -1
 compile: .venv/.tpu
-	$(BIN)/python -m pytest -m tpu -s $(PARALLEL)
+	$(BIN)/python -m pytest -m tpu -s
 
 lint: .venv/.ready
 	$(BIN)/ruff check .
