@@ -15,6 +15,7 @@ from physics_lm.configs import default
 from physics_lm.configs import grammar as grammar_recipe
 from physics_lm.configs import igsm as igsm_recipe
 from physics_lm.configs import manipulation as manipulation_recipe
+from physics_lm.configs import markov as markov_recipe
 from physics_lm.evals import records, registry, teacher_forcing
 from physics_lm.evals.igsm import contamination
 from physics_lm.mixture import load_mixture
@@ -75,6 +76,10 @@ SLICES = {
     'knowledge_bits': {'term': ('all', 'name', 'value', 'diversity')},
     'loss': {'task': ('bio', 'qa')},
     'grammar': {},
+    'markov': {'split': ('test', 'new'), 'law': (
+        'model', 'uniform', 'chain', *(
+            f'{n}_{how}' for n in ('unigram', 'bigram')
+            for how in ('inference', 'retrieval')))},
     'cleaning': {'label': crawl.LABELS, 'rule': (
         'all', *rule_names(clean_recipe.get_config()))},
 }
@@ -101,6 +106,7 @@ METRICS = {
     'grammar': {'nll', 'entropy', 'kl', 'kl_error', 'kl_end',
                 'forced_accuracy', 'accuracy', 'majority_baseline',
                 'forced_tokens'},
+    'markov': {'loss', 'kl'},
     'cleaning': {'removed', 'changed', 'memorised', 'span_loss'},
 }
 MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
@@ -115,6 +121,11 @@ def config_of(kind):
   if kind == 'grammar':
     c, changes = grammar_recipe.get_config(), {
         'worlds.cfg.levels': 3, 'model.width': 16, 'model.depth': 1}
+  elif kind == 'markov':
+    c, changes = markov_recipe.get_config(), {
+        'worlds.chain.chains': 2, 'worlds.chain.length': 12,
+        'data.seq_len': 26, 'data.batch_size': 4, 'model.width': 16,
+        'model.depth': 1}
   elif kind == 'cleaning':
     c = crawl_recipe.get_config('rules')
     changes = crawl_recipe.people(10) | {

@@ -482,7 +482,7 @@ def test_errors_name_parameters_of_their_retry_kind(kind):
     ('name', (3, 4), 'compact'), ('sentence', (3, 4), 'compact')])
 def test_retry_mask_removes_loss_from_errors_only(mask, taken, rendering):
   w = world(retry_rate=0.5, retry_mask=mask, rendering=rendering)
-  data = mixture.Mixture({}, vocab.Piece(w.pieces()), (), 1024, True, 0)
+  data = mixture.Mixture({}, vocab.Piece(w.pieces()), (), (), 1024, True, 0)
   for e in examples(w, 50):
     _, weights = mixture.encode(data, e)
     _, answers = mixture.encode(data, e, 'answers')
