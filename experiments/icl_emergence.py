@@ -93,7 +93,7 @@ def figure(df):
   fig, (axes,) = figures.grid(3, width=3.5, height=3.4)
   usual = claims.select(df, BASE | {'depth': (1, 2)})
   for _, run in usual.groupby('run', sort=False):
-    depth, first = run.depth.iloc[0], run.seed.iloc[0] == 0
+    depth, first = int(run.depth.iloc[0]), run.seed.iloc[0] == 0
     style = {'color': figures.COLOURS[depth - 1], 'linewidth': 1}
     name = f'{depth} layer{"s" * (depth > 1)}'
     axes[0].plot(run.step, run.kl, **style, label=name if first else None)
