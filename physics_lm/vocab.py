@@ -77,8 +77,9 @@ class Word:
       try:
         ids = tuple([self._id[w] for w in self._split(piece)])
       except KeyError as e:
-        raise BadInput(f'word {e.args[0]!r} is not among the '
-                       f'{len(self)} of the closed vocabulary') from None
+        raise BadInput(f'word {e.args[0]!r} is not among the {len(self)} of '
+                       f'the closed vocabulary {self.kind!r}; byte, bpe:SIZE '
+                       'and gpt2 encode any text') from None
       if len(piece) <= _CACHED:
         self._cache[piece] = ids
     return ids
@@ -293,8 +294,8 @@ def mapped_tokenizer(kind: str, tokenizer: Any, theirs: Sequence[int],
 
 @contextlib.contextmanager
 def _library_errors(found: str, wanted: str) -> Iterator[None]:
-  """A context in which what the tokenizers library raises becomes BadInput. It
-  raises bare Exceptions, and a BaseException where its Rust code fails."""
+  """A context in which what a tokenizer's library raises becomes BadInput: bare
+  Exceptions, RuntimeErrors, and a BaseException where Rust code fails."""
   try:
     yield
   except (KeyboardInterrupt, SystemExit, GeneratorExit, BadInput):
@@ -450,14 +451,17 @@ def sentencepiece(path: str) -> Mapped:
 def train_sentencepiece(texts: Iterable[str], size: int) -> bytes:
   """Trains a SentencePiece model (unigram, byte_fallback) of at most `size`
   entries, padding and end token first; returns the bytes of its file. The same
-  texts give the same entries."""
-  out = io.BytesIO()
-  need('sentencepiece', 'text').SentencePieceTrainer.train(
-      sentence_iterator=iter(texts), model_writer=out, vocab_size=size,
-      hard_vocab_limit=False, byte_fallback=True, pad_id=PAD, eos_id=EOS,
-      unk_id=2, bos_id=-1, normalization_rule_name='identity',
-      add_dummy_prefix=False, remove_extra_whitespaces=False,
-      max_sentence_length=1 << 20, num_threads=1, minloglevel=2)
+  texts give the same entries. Raises BadInput for a size that is too small.
+  """
+  out, lib = io.BytesIO(), need('sentencepiece', 'text')
+  with _library_errors(f'no SentencePiece model of {size} entries',
+                       'another SIZE, or other texts'):
+    lib.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_writer=out, vocab_size=size,
+        hard_vocab_limit=False, byte_fallback=True, pad_id=PAD, eos_id=EOS,
+        unk_id=2, bos_id=-1, normalization_rule_name='identity',
+        add_dummy_prefix=False, remove_extra_whitespaces=False,
+        max_sentence_length=1 << 20, num_threads=1, minloglevel=2)
   return out.getvalue()
 
 

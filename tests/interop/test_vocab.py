@@ -196,6 +196,17 @@ def test_command_trains_a_sentencepiece_model(tmp_path, capsys):
     vocab.main([*flags, '--train=400', f'--out={tmp_path / "bios.txt"}'])
 
 
+def test_command_refuses_a_size_that_sentencepiece_cannot_train(
+    tmp_path, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    vocab.main(['biographies', '--set', 'people=40', '--count=60',
+                '--train=260', f'--out={tmp_path / "bios.model"}'])
+  error = capsys.readouterr().err
+  assert stopped.value.code == 2 and error.count('\n') == 1
+  assert 'no SentencePiece model of 260 entries: ' in error
+  assert not [*tmp_path.iterdir()]
+
+
 def test_tokenizer_json_loads_from_a_path(tmp_path):
   made = vocab.train_bpe(['some words and some more'] * 9, 300)
   made.save(str(tmp_path / 'tok.json'))
