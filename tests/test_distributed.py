@@ -50,7 +50,7 @@ def start(folder, processes, devices, members=(), **changes):
 
 
 def finish(jobs, codes=(0,)):
-  out = [j.communicate(timeout=120)[0] for j in jobs]
+  out = [j.communicate(timeout=300)[0] for j in jobs]
   for job, text in zip(jobs, out):
     assert job.returncode in codes, text
   return out
