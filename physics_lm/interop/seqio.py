@@ -247,16 +247,20 @@ def _questions(kind: str) -> dict[str, bool]:
           for s in world.splits}
 
 
+def mixture_name(experiment: str, run: sweep.Run) -> str:
+  """EXPERIMENT/the run's tags, in the characters that seqio's names may
+  have."""
+  return '/'.join([experiment, *(re.sub(r'[^\w.]+', '_', str(v))
+                                 for k, v in run.tags.items() if k != 'seed')])
+
+
 def register_experiments(scale: str = 'cpu') -> None:
-  """The mixtures of every experiment: physics_lm/EXPERIMENT/its tags, in the
-  characters that seqio's names may have."""
+  """The mixtures of every experiment: physics_lm/ and mixture_name."""
   for path in sorted((SHIPPED / 'experiments').glob('*.py')):
     module = sweep.experiment(str(path))
     names = set()
     for run in sweep.ordered(module.runs(scale)):
-      name = '/'.join([path.stem, *(
-          re.sub(r'[^\w.]+', '_', str(v)) for k, v in run.tags.items()
-          if k != 'seed')])
+      name = mixture_name(path.stem, run)
       if name not in names:
         names.add(name)
         register(name, run.config)

@@ -125,8 +125,7 @@ def test_vocabularies_agree_with_ours(tiny):
 def test_a_mixture_of_each_experiment(experiment):
   run = sweep.ordered(sweep.experiment(
       str(ROOT / f'experiments/{experiment}.py')).runs('cpu'))[0]
-  name = '/'.join([f'physics_lm/{experiment}', *(
-      str(v) for k, v in run.tags.items() if k != 'seed')])
+  name = f'physics_lm/{ours.mixture_name(experiment, run)}'
   mixture = seqio.MixtureRegistry.get(name)
   wanted = {k: t.weight for k, t in run.config.data.tasks.items() if t.weight}
   assert {t.name.rpartition('.')[2]: mixture.get_rate(t)
