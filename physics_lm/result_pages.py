@@ -25,6 +25,7 @@ HEADLINES, EXPERIMENTS = 'headline results', 'experiments'  # README's marks
 DOCS = Path('docs') / 'results'
 MAX_HEADLINES = 12
 FIRST_HEADLINES = 'knowledge_extraction'  # README's figure
+EARLIER = 'earlier design'
 OURS = ' †'  # after a claim whose threshold is not the paper's
 
 
@@ -36,6 +37,7 @@ class Evidence(NamedTuple):
   made_by: dict  # results.provenance
   notes: list[str]  # of records: say, that seeds were not kept
   shares: list[str]  # 'bio 0.1, qa 0.9 (15 runs)': see _shares
+  earlier: bool  # all runs are of an earlier design
 
 
 class Experiment(NamedTuple):
@@ -52,10 +54,12 @@ class Experiment(NamedTuple):
     return self.evidence[0].judged[0].claim.source.split(',')[0]
 
   def best(self) -> list[tuple[Evidence, claims.Judged]]:
-    """Each claim at the largest scale where it was run."""
+    """Each claim at the largest scale where it was run, of today's design
+    where there is one."""
     out = []
+    of_today_first = sorted(self.evidence, key=lambda e: e.earlier)
     for i, first in enumerate(self.evidence[0].judged):
-      found = [(e, e.judged[i]) for e in self.evidence
+      found = [(e, e.judged[i]) for e in of_today_first
                if e.judged[i].outcome != 'not run']
       out.append(found[0] if found else (self.evidence[0], first))
     return out
@@ -88,7 +92,7 @@ def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
         scale, claims.judge_experiment(module, module.table(records)),
         results.provenance(records, module.name, scale),
         list(dict.fromkeys(r['note'] for r in records if r.get('note'))),
-        _shares(records)))
+        _shares(records), all(r.get('earlier_design') for r in records)))
   return Experiment(module.name, question, rest.strip(), evidence)
 
 
@@ -159,10 +163,11 @@ def filled(text: str, mark: str, new: str, path: Path) -> str:
 
 def by_part(found: list[Experiment]) -> str:
   """README's index: a line per experiment, by part."""
-  lines = ['| part | experiment | question |', '|---|---|---|']
+  lines = ['| part | experiment ([pages](docs/results/index.md)) | question |',
+           '|---|---|---|']
   return '\n'.join(lines + [
-      f'| {x.part.removeprefix("Part ")} | [{x.name}](docs/results/{x.name}.md)'
-      f' | {x.question} |' for x in found])
+      f'| {x.part.removeprefix("Part ")} | {x.name} | {x.question} |'
+      for x in found])
 
 
 def headlines(found: list[Experiment]) -> str:
@@ -185,9 +190,9 @@ def statement(j: claims.Judged) -> str:
 
 
 def where(e: Evidence, j: claims.Judged) -> str:
-  """'cpu, 3 seeds'."""
+  """'cpu, 3 seeds', and whether the runs are of an earlier design."""
   n = f', {j.seeds} seeds' if j.seeds else ''
-  return f'{e.scale}{n}'
+  return f'{e.scale}{n}' + f', {EARLIER}' * e.earlier
 
 
 def main_claims(x: Experiment) -> list[tuple[Evidence, claims.Judged]]:
@@ -211,7 +216,9 @@ def index(found: list[Experiment]) -> str:
       'run within ten minutes of one data-centre GPU), `paper` (the published '
       'sizes). Parts are those of *Physics of Language Models* (Allen-Zhu et '
       'al.).', '', '## Number of claims by outcome', '',
-      'Each claim at the largest scale where it was run.', '',
+      'Each claim at the largest scale where it was run. "Earlier design" '
+      'below: the claim was judged on runs in another world or by another '
+      "recipe than the experiment's set-up today, which has not run.", '',
       '| part | experiment | ' + ' | '.join(claims.OUTCOMES) + ' |',
       '|---|---|' + '---|' * len(claims.OUTCOMES)]
   for x in found:
@@ -241,7 +248,11 @@ def page(x: Experiment, committed: Path, docs: Path) -> str:
             '([how claims are judged](../claims.md), '
             '[terms](../glossary.md)).', '']
   for e in x.evidence:
-    lines += [f'## Scale `{e.scale}`', '']
+    lines += [f'## Scale `{e.scale}`' + f', {EARLIER}' * e.earlier, '']
+    if e.earlier:
+      lines += ['These runs are of an earlier design, in another world or by '
+                'another recipe than the set-up below, which has not run at '
+                'this scale. Figure and outcomes are theirs.', '']
     for path in results.figure_paths(committed / x.name, e.scale):
       lines += [f'![{x.name}, {e.scale}]({os.path.relpath(path, docs)})', '']
     lines += [*claim_table(e), *undecided(e), *_trained_on(e), _provenance(e),
@@ -342,7 +353,8 @@ def table(found: list[Experiment]) -> str:
   writer = csv.writer(text, lineterminator='\n')
   writer.writerow(['experiment', 'scale', 'id', 'statement', 'source', 'paper',
                    'ours', 'effect', 'low', 'high', 'n', 'method', 'outcome',
-                   'held', 'post_hoc', 'headline', 'threshold', 'device'])
+                   'held', 'post_hoc', 'headline', 'threshold', 'device',
+                   'earlier_design'])
   for x in found:
     for e in x.evidence:
       for j in e.judged:
@@ -352,5 +364,6 @@ def table(found: list[Experiment]) -> str:
         writer.writerow([
             x.name, e.scale, c.id, c.statement, c.source, c.paper, j.ours,
             *numbers, j.outcome, '' if j.held is None else j.held, c.post_hoc,
-            c.headline, c.threshold, '/'.join(e.made_by['device'])])
+            c.headline, c.threshold, '/'.join(e.made_by['device']),
+            e.earlier])
   return text.getvalue()

@@ -178,7 +178,7 @@ NUMBERS = st.one_of(
     st.floats(1e-3, 1e12), st.integers(1, 10**9).map(float))
 
 
-@pytest.mark.skipif(not EXAMPLES, reason='a fit takes a second or two')
+@pytest.mark.drill  # a fit takes a second or two
 @slow_fuzz
 @given(st.lists(st.tuples(NUMBERS, NUMBERS, NUMBERS, st.sampled_from('abc')),
                 min_size=4, max_size=14),
@@ -449,7 +449,7 @@ def trained(tmp_path_factory):
   return folder
 
 
-@pytest.mark.skipif(not EXAMPLES, reason='trains, and takes a second each')
+@pytest.mark.drill  # trains, and takes a second each
 @settings(slow_fuzz, max_examples=max(EXAMPLES // 10, 3))
 @given(st.data())
 def test_damaged_checkpoints_are_read_or_refused(tmp_path_factory, trained,
@@ -471,11 +471,10 @@ def test_damaged_checkpoints_are_read_or_refused(tmp_path_factory, trained,
     shutil.rmtree(at.parent)
 
 
-# --- Tokenizer files, where the libraries that read them are installed.
+# --- Tokenizer files.
 
 @pytest.fixture(scope='module')
 def tokenizer():
-  pytest.importorskip('tokenizers')
   return json.loads(vocab.train_bpe(['some words of a text'] * 9, 270).to_str())
 
 
@@ -486,6 +485,7 @@ def use_tokenizer(path):
   v.decode(ids)
 
 
+@pytest.mark.interop
 @fuzz
 @given(st.data())
 def test_tokenizer_files_are_read_or_refused(tmp_path_factory, tokenizer, data):
@@ -505,7 +505,6 @@ def test_tokenizer_files_are_read_or_refused(tmp_path_factory, tokenizer, data):
 @slow_fuzz
 @given(st.data())
 def test_sentencepiece_files_are_read_or_refused(tmp_path_factory, data):
-  pytest.importorskip('sentencepiece')
   path = tmp_path_factory.getbasetemp() / 'a.model'
   path.write_bytes(data.draw(damaged(sentencepiece_bytes())))
   works_or_refuses(use_tokenizer, path)

@@ -30,7 +30,7 @@ def evidence():
       'runs': 6, 'run_seconds': 0, 'device': ['cpu'], 'cores': ['1'],
       'seeds': {'init': [0, 1], 'data': [0, 1], 'world': [0, 1]},
       'versions': {'jax': '0.7'}, 'git': ['abcdefghij'],
-      'finished': '2025-01-01'}, [], ['bio 0.5, qa 0.5 (6 runs)'])
+      'finished': '2025-01-01'}, [], ['bio 0.5, qa 0.5 (6 runs)'], False)
 
 
 def test_page_shows_thresholds_seeds_shares_and_what_is_open(
@@ -49,6 +49,23 @@ def test_page_shows_thresholds_seeds_shares_and_what_is_open(
   assert 'task: bio 0.5, qa 0.5 (6 runs).' in text
   assert '1 core, seeds 0, 1 (data = init = world), jax 0.7' in text
   assert text.count('](tiny/cpu') == 2 and '(tiny/cpu_2.png)' in text
+
+
+def test_runs_of_an_earlier_design_are_named_and_come_last(evidence, tmp_path):
+  """On the page, in the index, README's rows and claims.csv; today's design
+  decides at whatever scale it has run."""
+  earlier = evidence._replace(scale='gpu', earlier=True)
+  x = Experiment('tiny', 'Is it so?', 'A set-up.', [earlier])
+  text = result_pages.page(x, tmp_path, tmp_path)
+  assert '## Scale `gpu`, earlier design' in text
+  assert 'which has not run at this scale' in text
+  assert 'tiny, gpu, 3 seeds, earlier design |' in result_pages.index([x])
+  assert 'gpu, 3 seeds, earlier design |' in result_pages.headlines([x])
+  assert result_pages.table([x]).splitlines()[1].endswith(',True')
+  both = x._replace(evidence=[earlier, evidence])
+  assert [e.scale for e, j in both.best() if j.outcome != 'not run'] == [
+      'cpu'] * 3
+  assert 'earlier' not in result_pages.headlines([both])
 
 
 def test_seeds_that_differ_by_key_are_listed_by_key():

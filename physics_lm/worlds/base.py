@@ -86,6 +86,12 @@ class World(Protocol):
   # bulk, and data.sampling may be 'epochs' (mixture.py).
 
 
+def check_split(world: World, split: str) -> None:
+  """Raises BadInput for a split that the world does not have."""
+  if split not in world.splits:
+    raise BadInput(f'unknown split {split!r}; {nearest(split, world.splits)}')
+
+
 def is_stream(world: World) -> bool:
   """Whether the world is a stream: it has no index, but `documents(split,
   shard, shards, seed)`, an iterator of examples without end, with get_state and

@@ -25,11 +25,12 @@ import math
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm.errors import BadInput, nearest
+from physics_lm.errors import BadInput
 from physics_lm.worlds import zipf
 from physics_lm.worlds.base import (
   CheckResult,
   Example,
+  check_split,
   distinct,
   generator,
   mix_bits,
@@ -124,8 +125,7 @@ class BioD:
     return self.people(split)
 
   def people(self, split: str) -> int:
-    if split not in self.splits:
-      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+    check_split(self, split)
     return self.n
 
   def name(self, person: int) -> tuple[str, ...]:

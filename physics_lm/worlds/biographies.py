@@ -42,11 +42,12 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm.errors import BadInput, nearest
+from physics_lm.errors import BadInput
 from physics_lm.worlds import zipf
 from physics_lm.worlds.base import (
   CheckResult,
   Example,
+  check_split,
   distinct,
   generator,
   generator_key,
@@ -249,8 +250,7 @@ class Biographies:
     return of_person + float((share * of_version).sum())
 
   def people(self, split: str) -> int:
-    if split not in self.splits:
-      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+    check_split(self, split)
     if split == 'bio':
       return self.n
     return (self.n + 1) // 2 if split.endswith('train') else self.n // 2

@@ -41,9 +41,9 @@ from physics_lm.config import plain_config
 from physics_lm.configs import clean as rules_of_cleaning
 from physics_lm.configs import crawl as recipe
 from physics_lm.configs import default
-from physics_lm.errors import BadInput, nearest
+from physics_lm.errors import BadInput
 from physics_lm.worlds import biographies, grammar
-from physics_lm.worlds.base import CheckResult, Example, generator
+from physics_lm.worlds.base import CheckResult, Example, check_split, generator
 
 VERSION = 1
 DIRT = ('exact', 'near', 'url', 'salad', 'repeated', 'symbols', 'boilerplate')
@@ -172,8 +172,7 @@ class Crawl:
     return [(i, t) for i, t in enumerate(texts) if t is not None]
 
   def size(self, split: str) -> int:
-    if split not in self.splits:
-      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+    check_split(self, split)
     if not self._kept:
       raise BadInput('no page is left by the rules, wanted less strict ones')
     return len(self._kept)

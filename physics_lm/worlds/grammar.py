@@ -30,8 +30,8 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds.base import CheckResult, Example, generator
+from physics_lm.errors import BadInput
+from physics_lm.worlds.base import CheckResult, Example, check_split, generator
 
 VERSION = 1
 MAX_LONGEST = 20  # logarithm to base 2
@@ -87,8 +87,7 @@ class Grammar:
     return self.people(split)
 
   def people(self, split: str) -> int:
-    if split not in self.splits:
-      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+    check_split(self, split)
     return SIZE
 
   def string(self, split: str, index: int) -> np.ndarray:

@@ -25,9 +25,9 @@ P_train (the paper trains on 2,500 to 50,000 of 100,000 people).
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm.errors import BadInput, nearest
+from physics_lm.errors import BadInput
 from physics_lm.worlds import biographies
-from physics_lm.worlds.base import CheckResult, Example, generator
+from physics_lm.worlds.base import CheckResult, Example, check_split, generator
 
 VERSION = 1
 PARTS = {'birth_month': ' What is the birth month of',
@@ -87,8 +87,7 @@ class Manipulation(biographies.Biographies):
 
   def task(self, split: str) -> tuple[str, bool, str]:
     """(task, with CoT, 'train' or 'test') of a split. Raises BadInput."""
-    if split not in self.splits:
-      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+    check_split(self, split)
     name, people = split.rsplit('_', 1)
     return name.removesuffix('_hint'), name.endswith('_hint'), people
 

@@ -31,8 +31,14 @@ from collections.abc import Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds.base import CheckResult, Example, generator, mix_bits
+from physics_lm.errors import BadInput
+from physics_lm.worlds.base import (
+  CheckResult,
+  Example,
+  check_split,
+  generator,
+  mix_bits,
+)
 from physics_lm.worlds.grammar import letter
 
 VERSION = 1
@@ -63,8 +69,7 @@ class Markov:
 
   def people(self, split: str) -> int:
     """Texts: all are different subjects."""
-    if split not in self.splits:
-      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+    check_split(self, split)
     return SIZE
 
   def epoch(self, split: str) -> int:

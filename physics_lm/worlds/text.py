@@ -28,8 +28,8 @@ from collections.abc import Iterator, Sequence
 from ml_collections import ConfigDict
 
 from physics_lm import text_files
-from physics_lm.errors import BadInput, nearest
-from physics_lm.worlds.base import CheckResult, Example, generator
+from physics_lm.errors import BadInput
+from physics_lm.worlds.base import CheckResult, Example, check_split, generator
 
 VERSION = 1
 MARKS = ('<fim_prefix>', '<fim_suffix>', '<fim_middle>')
@@ -92,8 +92,7 @@ class Text:
 
   def _known(self, split: str):
     """Raises BadInput for another split, or a separator that never occurs."""
-    if split not in self.splits:
-      raise BadInput(f'unknown split {split!r}; {nearest(split, self.splits)}')
+    check_split(self, split)
     if not self._checked and not any(text_files.has_separator(
         f, self.separator) for f in self.files):
       raise BadInput(f'separator {self.separator!r} occurs in none of the '
