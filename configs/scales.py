@@ -178,11 +178,13 @@ ISOFLOP_PAPER = {
 
 def retry_data(variant: str) -> dict:
   """Overrides of iGSM's training data: 'clean', or kind and rate, as in
-  'retry_weak 0.5'; 'retry_masked' has no loss on the names in errors."""
+  'retry_weak 0.5'; 'retry_masked' has no loss on the names in errors.
+  'retry_weak' is drawn as the authors' released code does by default."""
   kind, _, rate = variant.partition(' ')
-  own = kind in ('retry_weak', 'retry_miss')
   return {'worlds.igsm.retry_rate': float(rate or 0),
-          'worlds.igsm.retry_kind': kind if own else 'retry',
+          'worlds.igsm.retry_kind': {
+              'retry_weak': 'retry_weak_next', 'retry_miss': 'retry_miss'}.get(
+                  kind, 'retry'),
           'worlds.igsm.retry_mask': 'name' if 'masked' in kind else 'none'}
 
 
