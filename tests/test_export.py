@@ -180,3 +180,8 @@ def test_an_export_of_nothing_is_refused(tmp_path, form, texts, message):
     export.export_world(text_world(tmp_path), {}, form, out, ['train'],
                         vocab_kind='byte')
   assert not out.parent.exists()
+
+
+def test_a_seed_out_of_range_is_refused():
+  with pytest.raises(BadInput, match='seed.world is -1, wanted'):
+    base.world_from_flags('grammar', [], -1)

@@ -120,6 +120,7 @@ def world_from_flags(name: str, items: list[str], seed: int) -> World:
 
   if name not in WORLDS or not hasattr(default, name):
     raise BadInput(f'unknown world {name!r}; {nearest(name, WORLDS)}')
+  override(default.get_config(), {'seed.world': seed})  # is it in its range?
   config = getattr(default, name)().lock()
   changes = {}
   for item in items:
