@@ -183,5 +183,5 @@ def test_an_export_of_nothing_is_refused(tmp_path, form, texts, message):
 
 
 def test_a_seed_out_of_range_is_refused():
-  with pytest.raises(BadInput, match='seed.world is -1, wanted'):
+  with pytest.raises(BadInput, match=r'seed\.world is -1, wanted'):
     base.world_from_flags('grammar', [], -1)
