@@ -73,8 +73,8 @@ def law_by_token(config: ConfigDict, data: mixture.Mixture) -> np.ndarray:
 
 
 def soft_loss(params: dict, batch: dict, cfg: ModelConfig,
-         key: jax.Array | None = None, *, law_VV: np.ndarray,
-         spec: ConfigDict) -> tuple[jax.Array, jax.Array]:
+              key: jax.Array | None = None, *, law_VV: np.ndarray,
+              spec: ConfigDict) -> tuple[jax.Array, jax.Array]:
   """(summed loss, nll [B, T] on the data) as decoder.loss, of soft labels. All
   logits are in memory at once: for vocabularies of Markov worlds."""
   h_BTD, table_VD, _, _ = decoder.hidden_states(
