@@ -158,6 +158,26 @@ def markov() -> ConfigDict:
   return w
 
 
+def compose() -> ConfigDict:
+  """Keys of compositions of hidden permutations
+  (physics_lm/worlds/symbolic/compose.py)."""
+  w = ConfigDict()
+  w.kind = 'compose'
+  w.version = 1  # at least 1
+  w.functions = 24  # F, at least 1
+  w.modulus = 10  # m, at least 2
+  w.max_depth = 8  # functions of a problem, in [1, 16]
+  w.equal_depths = 4  # depths 1 .. this are equally likely; at least 1
+  w.depth_decay = 0.25  # likelihood of each further depth over that of the one
+  # before, in [0, 1]
+  w.share_worked = 1.0  # of answers with all steps, not only the result; in
+  # [0, 1]
+  w.marked = False  # the first token of an answer is its style
+  w.held_out_depth = 3  # from this depth on an eighth of the words is in 'test'
+  # alone; at least 1
+  return w
+
+
 def crawl() -> ConfigDict:
   """Keys of pages with planted dirt (physics_lm/worlds/crawl.py)."""
   w = ConfigDict()

@@ -16,6 +16,7 @@ from physics_lm.key_ranges import check_ranges
 
 WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'biod': 'physics_lm.worlds.biod',
+          'compose': 'physics_lm.worlds.symbolic.compose',
           'crawl': 'physics_lm.worlds.crawl',
           'grammar': 'physics_lm.worlds.grammar',
           'igsm': 'physics_lm.worlds.igsm.problems',
