@@ -399,6 +399,11 @@ def _model() -> ConfigDict:
   m.qk_norm = False  # RMS norm of queries and keys
   m.rope_fraction = 0.25  # share of a head's dimensions that rotate; in [0, 1]
   m.rope_theta = 10_000.0  # base of the rotations' wavelengths, above 0
+  m.positions = 'rotary'  # 'rotary' (as by rope_fraction), 'absolute',
+  # 'distance' or 'uniform': physics_lm/model/positions.py
+  m.canon = ''  # sites of Canon layers: letters of 'abcd', in this order:
+  # physics_lm/model/canon.py
+  m.canon_fixed = False  # their weights do not train
   m.dropout = 0.0  # after the embedding, attention and MLP; in [0, 1)
   m.dtype = 'float32'  # of activations; parameters stay float32
   return m

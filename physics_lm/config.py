@@ -31,7 +31,8 @@ UNUSED = (('adapter', 'kind', 'none'), ('teacher', 'run', ''))
 # Keys of `model` that do not change the function that its parameters compute,
 # only its training, its rounding, or which tokens its experts drop.
 TRAINING_ONLY = ('dropout', 'dtype', 'moe_capacity_factor',
-                 'moe_eval_capacity_factor', 'moe_aux_loss_weight')
+                 'moe_eval_capacity_factor', 'moe_aux_loss_weight',
+                 'canon_fixed')
 # Keys that were added after the first runs, with the value that those runs
 # used. A config without the key has this value, and the run id leaves the key
 # out when it has this value.
@@ -40,7 +41,9 @@ LATER = {  # {kind of world: {key: value}}
     'grammar': {'index': 0},
     'igsm': {'rendering': 'text', 'op_law': 'min2', 'parameters': 'both',
              'held_out_op': 1}}
-LATER_SECTIONS = {'data': {'sampling': 'replacement'}}  # {section: ...}
+LATER_SECTIONS = {  # {section: ...}
+    'data': {'sampling': 'replacement'},
+    'model': {'positions': 'rotary', 'canon': '', 'canon_fixed': False}}
 LATER_TASK = {'since': None, 'until': None, 'pool': None}
 
 
@@ -340,6 +343,8 @@ def model_function(config: dict) -> dict:
     out['model.kv_heads'] = m['heads']
   # Two ratios may round to one width.
   out['model.mlp_ratio'] = round(m['mlp_ratio'] * m['width']) / m['width']
+  if m['positions'] in ('absolute', 'distance'):  # a row of a table each
+    out['data.seq_len'] = config['data']['seq_len']
   masked = bool(config['data'].get('mlm_probability'))
   return out | {'attention to later tokens (data.mlm_probability above 0)':
                 masked}

@@ -82,6 +82,7 @@ def memory_bytes(config: ConfigDict, form: ModelConfig, devices: int = 1,
   # A token, a layer: stream, two norms, queries to output, MLP; and the
   # attention weights: cuDNN, which keeps none, may refuse.
   layer = 5 * D + (2 * heads + wide) / own.parts
+  layer += sum(flops.canon_channels(form).values())  # an input of each site
   layer += 2 * form.heads / own.parts * T
   kept = form.depth * (D if form.remat else layer) + layer
   logits = min(own.tokens * form.vocab, LOGITS_CHUNK) * 4 * 2

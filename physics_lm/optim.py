@@ -1,11 +1,11 @@
 """Optimizer and learning-rate schedule from config.
 
 AdamW, or Muon for the matrices of the layers and AdamW for the rest:
-embeddings, unembedding, norms, biases, routers, low-rank adapters. Muon
-(Jordan 2024) moves a matrix by its momentum with all singular values set to
-about 1. Times 0.2 sqrt(larger side), such an update has the root mean square
-of Adam's (Liu et al. 2025, arXiv 2502.16982), so that one learning rate, one
-weight decay and one schedule serve both.
+embeddings, unembedding, norms, biases, routers, Canon layers, low-rank
+adapters. Muon (Jordan 2024) moves a matrix by its momentum with all singular
+values set to about 1. Times 0.2 sqrt(larger side), such an update has the root
+mean square of Adam's (Liu et al. 2025, arXiv 2502.16982), so that one learning
+rate, one weight decay and one schedule serve both.
 """
 
 import math
@@ -73,9 +73,10 @@ def lr_schedule(config: ConfigDict, peak: Any = None) -> optax.Schedule:
 
 def decays(params: Any) -> Any:
   """A tree of whether weight decay applies: True for matrices and embeddings,
-  False for scales and biases."""
+  False for scales, biases and Canon layers."""
   return jax.tree_util.tree_map_with_path(
-      lambda path, _: not str(path[-1].key).startswith(('scale', 'bias')),
+      lambda path, _: not str(path[-1].key).startswith(
+          ('scale', 'bias', 'canon')),
       params)
 
 

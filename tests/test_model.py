@@ -11,6 +11,7 @@ import pytest
 from physics_lm.errors import BadInput
 from physics_lm.model import decoder
 from physics_lm.model.config import model_config
+from physics_lm.model.positions import rotate
 from physics_lm.scaling import flops
 
 V = 50
@@ -78,7 +79,7 @@ def test_rotary_depends_on_distance_only(tiny):
   q, k = jax.random.normal(jax.random.key(0), (2, 1, 1, 1, 16))
 
   def score(i, j):
-    rotated = (decoder.rotate(x, jnp.full((1, 1), p), cfg)
+    rotated = (rotate(x, jnp.full((1, 1), p), cfg)
                for x, p in ((q, i), (k, j)))
     return float(math.prod(rotated).sum())
 
@@ -88,7 +89,7 @@ def test_rotary_depends_on_distance_only(tiny):
   assert abs(score(9, 2) - score(2, 9)) > 1e-4
   assert abs(score(9, 2) - score(5, 2)) > 1e-4
   still = model_config(tiny({'model.rope_fraction': 0.0}), V)
-  assert (decoder.rotate(q, jnp.full((1, 1), 9), still) == q).all()
+  assert (rotate(q, jnp.full((1, 1), 9), still) == q).all()
 
 
 def test_parameter_count_equals_the_formula(styled):

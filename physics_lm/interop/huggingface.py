@@ -149,6 +149,8 @@ def family_of(cfg: ModelConfig) -> str:
       (cfg.num_experts == 1, f'model.num_experts={cfg.num_experts}', '1'),
       (cfg.causal, 'attention to both sides (data.mlm_probability above 0)',
        '0'),
+      (not cfg.canon, f'model.canon={cfg.canon}', 'no Canon layers'),
+      (cfg.positions == 'rotary', f'model.positions={cfg.positions}', 'rotary'),
       (rotated, 'model.rope_fraction=0', 'rotary positions')]
   if family == 'llama':
     wanted.append((rotated == cfg.head, 'model.rope_fraction='

@@ -34,7 +34,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from physics_lm.errors import BadInput, nearest
 from physics_lm.model import decoder
 from physics_lm.model.compress import INPUTS
-from physics_lm.model.config import ModelConfig
+from physics_lm.model.config import BY_DISTANCE, ModelConfig
 
 KINDS = ('none', 'lora', 'whole', 'prefix', 'prompt', 'bottleneck')
 MERGEABLE = ('none', 'lora', 'whole')  # merged, the tree is a plain model's
@@ -62,6 +62,10 @@ def adapter_leaves(spec: ConfigDict, cfg: ModelConfig) -> dict:
   for key in wanted:
     if spec[key] < 1:
       raise BadInput(f'adapter.{key} is {spec[key]}, wanted at least 1')
+  if spec.kind in ('prefix', 'prompt') and cfg.positions in BY_DISTANCE:
+    raise BadInput(f'adapter.kind is {spec.kind!r} of a model whose attention '
+                   f'has no keys (model.positions={cfg.positions}), wanted '
+                   'lora, whole or bottleneck')
   L, D, P, r = cfg.depth, cfg.width, spec.num_virtual_tokens, spec.rank
   if spec.kind == 'lora':
     return _low_rank(spec, cfg)

@@ -66,9 +66,9 @@ def compress(params: dict, spec: ConfigDict, cfg: ModelConfig, batch: dict,
     # A token's row is an output of D inputs.
     new, size = compress_matrix(ends[name].T, spec)
     ends[name], storage = new.T, storage + stored * size
-  x_BTD = decoder.EmbedUnembed(cfg).apply(
-      {'params': ends}, batch['tokens'], method='embed')
   where = batch['segments'], batch['positions']
+  x_BTD = decoder.EmbedUnembed(cfg).apply(
+      {'params': ends}, batch['tokens'], where[1], method='embed')
   real_M = np.asarray(batch['segments']).reshape(-1) > 0
   for l in range(cfg.depth):
     own = {k: v[l] for k, v in layers.items()}  # views: changed in place

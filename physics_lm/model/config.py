@@ -15,7 +15,11 @@ CHOICES = {
     'norm': ('layernorm', 'rmsnorm'),
     'dtype': ('float32', 'bfloat16', 'float16'),
     'attention': ('auto', 'xla', 'splash', 'cudnn'),
+    'positions': ('rotary', 'absolute', 'distance', 'uniform'),
 }
+BY_DISTANCE = ('distance', 'uniform')  # attention without queries and keys
+CANON_SITES = 'abcd'
+CANON_TAPS = 4  # weights of a channel: of the token itself and three before
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +49,10 @@ class ModelConfig:
   num_experts: int = 1  # E; 1: a plain MLP
   moe_capacity_factor: float = 2.0  # tokens an expert takes / its equal share
   moe_aux_loss_weight: float = 0.01  # weight of the load-balancing loss
+  canon: str = ''  # sites of Canon layers in a layer
+  canon_fixed: bool = False  # their weights do not train
+  positions: str = 'rotary'
+  max_positions: int = 0  # that the model has parameters for; 0: any number
 
   @property
   def head(self) -> int:
@@ -113,20 +121,49 @@ def model_config(config: ConfigDict, vocab_size: int) -> ModelConfig:
     section = r if key == 'attention' else m
     checks.append((section[key] in known, f'{key} is {section[key]!r}, wanted '
                    f'one of {", ".join(known)}'))
-  for ok, message in checks:
+  for ok, message in [*checks, *_canon_checks(config)]:
     if not ok:
       raise BadInput(message)
+  has_table = m.positions in ('absolute', 'distance')
   return ModelConfig(
       vocab=-(-vocab_size // 8) * 8, depth=m.depth, width=m.width,
       heads=m.heads, kv_heads=kv, mlp_width=round(m.width * m.mlp_ratio),
       mlp=m.mlp, norm=m.norm, bias=m.bias, tie_embeddings=m.tie_embeddings,
-      qk_norm=m.qk_norm, rope_fraction=m.rope_fraction,
+      qk_norm=m.qk_norm,
+      rope_fraction=m.rope_fraction if m.positions == 'rotary' else 0.0,
       rope_theta=m.rope_theta, dropout=m.dropout, dtype=m.dtype,
       remat=r.remat, attention=r.attention,
       intra_document_mask=config.data.intra_document_mask,
       causal=not config.data.mlm_probability, num_experts=m.num_experts,
       moe_capacity_factor=m.moe_capacity_factor,
-      moe_aux_loss_weight=m.moe_aux_loss_weight)
+      moe_aux_loss_weight=m.moe_aux_loss_weight, canon=m.canon,
+      canon_fixed=m.canon_fixed, positions=m.positions,
+      max_positions=config.data.seq_len if has_table else 0)
+
+
+def _canon_checks(config: ConfigDict) -> list[tuple[bool, str]]:
+  """(whether it holds, message) of what Canon layers and positions need."""
+  m, causal = config.model, not config.data.mlm_probability
+  wanted = ''.join(s for s in CANON_SITES if s in m.canon)
+  return [
+      (m.canon == wanted, f'model.canon is {m.canon!r}, wanted letters of '
+       f'{CANON_SITES!r} in this order'),
+      (m.canon or not m.canon_fixed,
+       'model.canon_fixed is True and model.canon empty, wanted sites'),
+      (causal or not m.canon, f'model.canon is {m.canon!r} of a masked '
+       "language model (data.mlm_probability above 0), wanted ''"),
+      (m.num_experts == 1 or 'd' not in m.canon,
+       f'model.canon is {m.canon!r} and model.num_experts {m.num_experts}, '
+       'wanted 1, or no site d'),
+      (m.mlp_ratio > 0 or not {*m.canon} & {*'cd'},
+       f'model.canon is {m.canon!r} and model.mlp_ratio 0, wanted an MLP, or '
+       'sites a and b'),
+      (causal or m.positions not in BY_DISTANCE,
+       f'model.positions is {m.positions!r} of a masked language model '
+       "(data.mlm_probability above 0), wanted 'rotary' or 'absolute'"),
+      (m.positions not in BY_DISTANCE or not m.qk_norm,
+       f'model.qk_norm is True and model.positions {m.positions!r}, without '
+       "queries and keys; wanted 'rotary' or 'absolute'")]
 
 
 def eval_config(config: ConfigDict, cfg: ModelConfig) -> ModelConfig:

@@ -18,6 +18,7 @@ import numpy as np
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput
 from physics_lm.model import decoder, kernels, sharding
+from physics_lm.model.canon import no_taps
 from physics_lm.model.config import ModelConfig
 
 _ROUND = 16  # columns: prompts are padded to a multiple, for few compilations
@@ -83,13 +84,19 @@ def generate(params: dict, cfg: ModelConfig, prompts: Sequence[list[int]],
     ids of each continuation, without the end token, with `stop`.
 
   Raises:
-    BadInput: the model is a masked language model.
+    BadInput: the model is a masked language model, or has parameters for fewer
+      positions.
   """
   if not len(prompts):
     return []
   if not cfg.causal:
     raise BadInput('a masked language model (data.mlm_probability above 0) '
                    'generates no text, wanted a causal one')
+  longest = max(map(len, prompts)) + steps
+  if 0 < cfg.max_positions < longest:
+    raise BadInput(f'{longest} tokens of a text, wanted at most '
+                   f'{cfg.max_positions} (data.seq_len) of '
+                   f'model.positions={cfg.positions}')
   batch = batch or len(prompts)
   numbers = range(len(prompts)) if numbers is None else numbers
   width = prompt_width(max(width, *map(len, prompts)))
@@ -210,8 +217,9 @@ def _beams(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
     def follow_cache(x):
       return follow(x.reshape(B, W, *x.shape[1:])).reshape(x.shape)
 
-    pasts = [p._replace(k_BKSH=follow_cache(p.k_BKSH),
-                        v_BKSH=follow_cache(p.v_BKSH)) for p in pasts]
+    pasts = [p._replace(**jax.tree.map(follow_cache, {
+        'k_BKSH': p.k_BKSH, 'v_BKSH': p.v_BKSH, 'taps': p.taps}))
+             for p in pasts]
     done_BW = follow(done_BW) | (token_BW == vocabs.EOS) | (token_BW == stop)
     out_BWT = follow(out_BWT).at[:, :, i].set(token_BW)
     logits_MV, pasts = read(token_BW.reshape(-1, 1), pasts)
@@ -227,12 +235,11 @@ def _beams(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
 
 def _repeated(logits_BV, pasts, times: int):
   """Logits and caches with each row several times in succession."""
-  logits_MV, k_and_v, first_M = jax.tree.map(
+  logits_MV, parts = jax.tree.map(
       lambda x: jnp.repeat(x, times, 0),
-      (logits_BV, [(p.k_BKSH, p.v_BKSH) for p in pasts],
-       [p.first_B for p in pasts]))
-  return logits_MV, [kernels.KVCache(k, v, p.column, first)
-                     for p, (k, v), first in zip(pasts, k_and_v, first_M)]
+      (logits_BV, [p._replace(column=None) for p in pasts]))
+  return logits_MV, [part._replace(column=p.column)
+                     for p, part in zip(pasts, parts)]
 
 
 def _prompt(params, tokens_BT, first_B, steps: int, cfg: ModelConfig,
@@ -248,12 +255,14 @@ def _prompt(params, tokens_BT, first_B, steps: int, cfg: ModelConfig,
     column, first_B = pasts[0].column, pasts[0].first_B
     positions_BT = column + jnp.arange(tokens_BT.shape[1]) - first_B[:, None]
     segments_BT = (positions_BT >= 0).astype(jnp.int32)
-    x_BTD = decoder.EmbedUnembed(cfg).apply(ends, tokens_BT, method='embed')
+    at_BT = jnp.maximum(positions_BT, 0)
+    x_BTD = decoder.EmbedUnembed(cfg).apply(ends, tokens_BT, at_BT,
+                                            method='embed')
     new = []
     for weights, past in zip(layers, pasts):
       (x_BTD, _), cache = block.apply(
           {'params': weights, 'cache': {'past': past}}, x_BTD, segments_BT,
-          jnp.maximum(positions_BT, 0), mutable='cache')
+          at_BT, mutable='cache')
       new.append(cache['cache']['past'])
     h_BTD, table_VD = decoder.EmbedUnembed(cfg).apply(
         ends, x_BTD[:, -1:], method='last')
@@ -266,5 +275,5 @@ def _prompt(params, tokens_BT, first_B, steps: int, cfg: ModelConfig,
       jnp.zeros((B, cfg.kv_heads, T + steps, cfg.head), cfg.dtype),
       'batch', 'kv_heads', 'length', 'head')
   tokens_BT = sharding.constrain(tokens_BT, 'batch', 'length')
-  past = kernels.KVCache(empty, empty, jnp.int32(0), first_B)
+  past = kernels.KVCache(empty, empty, jnp.int32(0), first_B, no_taps(cfg, B))
   return read, *read(tokens_BT, [past] * cfg.depth)

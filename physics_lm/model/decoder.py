@@ -16,7 +16,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from physics_lm.model import kernels, moe, sharding
-from physics_lm.model.config import ModelConfig
+from physics_lm.model.canon import canon
+from physics_lm.model.config import BY_DISTANCE, ModelConfig
+from physics_lm.model.positions import attend_by_distance, rotate
 
 ACTIVATIONS = {'gelu': nn.gelu, 'relu': nn.relu, 'silu': nn.silu}
 
@@ -77,27 +79,38 @@ class Block(_Parts):
   def __call__(self, x_BTD, segments_BT, positions_BT, key=None):
     c = self.cfg
     keys = (None, None) if key is None else jax.random.split(key)
-    h_BTD = self._bottleneck('attention', self._attention(
-        self._norm('attention', x_BTD), segments_BT, positions_BT))
+    h_BTD = canon(self, 'a', 'attention', self._norm('attention', x_BTD), ('activation',), segments_BT)
+    h_BTD = self._bottleneck('attention', self._attention(h_BTD, segments_BT, positions_BT))
     x_BTD = x_BTD + dropout(h_BTD, c.dropout, keys[0])
     balance = jnp.float32(0)
     if c.mlp_width:
-      h_BTD = self._norm('mlp', x_BTD)
+      h_BTD = canon(self, 'c', 'mlp', self._norm('mlp', x_BTD), ('activation',), segments_BT)
       if c.num_experts > 1:
-        h_BTD, balance = moe.moe_mlp(
-            self, h_BTD, segments_BT, ACTIVATIONS[c.activation])
+        h_BTD, balance = moe.moe_mlp(self, h_BTD, segments_BT, ACTIVATIONS[c.activation])
       else:
-        h_BTD = self._mlp(h_BTD)
+        h_BTD = self._mlp(h_BTD, segments_BT)
       h_BTD = self._bottleneck('mlp', h_BTD)
       x_BTD = x_BTD + dropout(h_BTD, c.dropout, keys[1])
     return sharding.constrain(x_BTD, 'batch', 'length', 'activation'), balance
 
+  def _canon_linear(self, site, name, x_BTD, shape, axes, segments_BT):
+    y_BTO = self._linear(name, x_BTD, shape, axes, shape[0]**-0.5)
+    return canon(self, site, name, y_BTO, axes[1:], segments_BT)
+
   def _attention(self, x_BTD, segments_BT, positions_BT):
     c = self.cfg
     D, N, K, H = c.width, c.heads, c.kv_heads, c.head
-    q_BTNH = self._linear('query', x_BTD, (D, N, H), ('embed', 'heads', 'head'), D**-0.5)
-    k_BSKH = self._linear('key', x_BTD, (D, K, H), ('embed', 'kv_heads', 'head'), D**-0.5)
-    v_BSKH = self._linear('value', x_BTD, (D, K, H), ('embed', 'kv_heads', 'head'), D**-0.5)
+    content = c.positions not in BY_DISTANCE
+    q_k_v = [self._canon_linear('b', name, x_BTD, (D, heads, H), ('embed', axis, 'head'), segments_BT)
+             for name, heads, axis in (('query', N, 'heads'), ('key', K, 'kv_heads'), ('value', K, 'kv_heads'))
+             if content or name == 'value']
+    y_BTNH = self._attend_by_content(*q_k_v, segments_BT, positions_BT) if (
+        content) else attend_by_distance(self, *q_k_v, segments_BT)
+    # Residual outputs start small, as in GPT-2, so that depth does not add up.
+    return self._linear('out', y_BTNH, (N, H, D), ('heads', 'head', 'embed'), (2 * D * c.depth)**-0.5, 2)
+
+  def _attend_by_content(self, q_BTNH, k_BSKH, v_BSKH, segments_BT, positions_BT):
+    c = self.cfg
     if c.qk_norm:
       q_BTNH = self._norm('query_norm', q_BTNH, 'head')
       k_BSKH = self._norm('key_norm', k_BSKH, 'head')
@@ -106,19 +119,17 @@ class Block(_Parts):
       self.sow('states', name, y_BSKH)  # kept only where mutable
     past, prefix = self.get_variable('cache', 'past'), self._adapter('prefix_key', 'prefix_value')
     if past is None:
-      y_BTNH = kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.intra_document_mask or not c.causal else None, c.attention, prefix, c.causal)
-    else:  # text is being generated: model/decode.py
-      y_BTNH, past = kernels.cached_attention(q_BTNH, k_BSKH, v_BSKH, past, prefix)
-      self.put_variable('cache', 'past', past)
-    # Residual outputs start small, as in GPT-2, so that depth does not add up.
-    return self._linear('out', y_BTNH, (N, H, D), ('heads', 'head', 'embed'), (2 * D * c.depth)**-0.5, 2)
+      return kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.intra_document_mask or not c.causal else None, c.attention, prefix, c.causal)
+    # Text is being generated: model/decode.py.
+    y_BTNH, past = kernels.cached_attention(q_BTNH, k_BSKH, v_BSKH, past, prefix)
+    self.put_variable('cache', 'past', past)
+    return y_BTNH
 
-  def _mlp(self, x_BTD):
+  def _mlp(self, x_BTD, segments_BT):
     c, D, F = self.cfg, self.cfg.width, self.cfg.mlp_width
-    h_BTF = self._linear('up', x_BTD, (D, F), ('embed', 'mlp'), D**-0.5)
-    gate_BTF = h_BTF
+    gate_BTF = h_BTF = self._canon_linear('d', 'up', x_BTD, (D, F), ('embed', 'mlp'), segments_BT)
     if c.gated:
-      gate_BTF = self._linear('gate', x_BTD, (D, F), ('embed', 'mlp'), D**-0.5)
+      gate_BTF = self._canon_linear('d', 'gate', x_BTD, (D, F), ('embed', 'mlp'), segments_BT)
     h_BTF = ACTIVATIONS[c.activation](gate_BTF) * (h_BTF if c.gated else 1)
     return self._linear('down', h_BTF, (F, D), ('mlp', 'embed'), (2 * F * c.depth)**-0.5)
 
@@ -131,29 +142,20 @@ class EmbedUnembed(_Parts):
     self.table = self._param('embedding', (c.vocab, c.width), ('vocab', 'embed'), c.width**-0.5)
     if not c.tie_embeddings:
       self.output = self._param('output', (c.vocab, c.width), ('vocab', 'embed'), c.width**-0.5)
+    if c.positions == 'absolute':
+      self.positions = self._param('positions', (c.max_positions, c.width), ('length', 'embed'), c.width**-0.5)
 
-  def embed(self, tokens_BT):
+  def embed(self, tokens_BT, positions_BT):
     """Embeddings x_BTD."""
     x_BTD = self.table[tokens_BT]
+    if self.cfg.positions == 'absolute':
+      x_BTD += self.positions[positions_BT]
     return sharding.constrain(x_BTD, 'batch', 'length', 'activation')
 
   @nn.compact
   def last(self, x_BTD):
     """(normed h_BTD, unembedding table_VD): logits are h @ table.T."""
     return self._norm('last', x_BTD), self.table if self.cfg.tie_embeddings else self.output
-
-
-def rotate(x_BTNH: jax.Array, positions_BT: jax.Array, cfg: ModelConfig) -> jax.Array:
-  """Rotary positions (GPT-NeoX pairing) on the first rope_fraction of H. The
-  product of a rotated query and key depends on their distance only."""
-  half = int(x_BTNH.shape[-1] * cfg.rope_fraction) // 2
-  if not half:
-    return x_BTNH
-  freq = cfg.rope_theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
-  angle_BT1R = positions_BT[..., None, None].astype(jnp.float32) * freq
-  cos, sin = (f(angle_BT1R).astype(x_BTNH.dtype) for f in (jnp.cos, jnp.sin))
-  a, b, rest = jnp.split(x_BTNH, (half, 2 * half), -1)
-  return jnp.concatenate([a * cos - b * sin, b * cos + a * sin, rest], -1)
 
 
 def dropout(x: jax.Array, rate: float, key: jax.Array | None) -> jax.Array:
@@ -191,8 +193,7 @@ def init(cfg: ModelConfig, key: jax.Array) -> dict:
 def logical_axes(cfg: ModelConfig) -> dict:
   """The logical axes of every parameter, as a tree of tuples."""
   boxed = jax.eval_shape(functools.partial(init_boxed, cfg), jax.random.key(0))
-  return jax.tree.map(lambda p: tuple(p.names), boxed,
-                      is_leaf=lambda p: isinstance(p, nn.meta.AxisMetadata))
+  return jax.tree.map(lambda p: tuple(p.names), boxed, is_leaf=lambda p: isinstance(p, nn.meta.AxisMetadata))
 
 
 def forward(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments_BT: jax.Array | None = None,
@@ -230,14 +231,13 @@ def hidden_states(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments
   if key is not None and cfg.dropout:
     key, first = jax.random.split(key)
     keys = jax.random.split(key, cfg.depth)
-  x_BTD = EmbedUnembed(cfg).apply(ends, tokens_BT, method='embed')
+  x_BTD = EmbedUnembed(cfg).apply(ends, tokens_BT, positions_BT, method='embed')
   if keys is not None:
     x_BTD = dropout(x_BTD, cfg.dropout, first)
 
   def layer(x_BTD, weights_key):
     weights, layer_key = weights_key
-    y_BTD, balance = block.apply({'params': weights}, x_BTD, segments_BT,
-                                 positions_BT, layer_key)
+    y_BTD, balance = block.apply({'params': weights}, x_BTD, segments_BT, positions_BT, layer_key)
     return y_BTD, (balance, x_BTD if taps else None)
 
   if cfg.remat:

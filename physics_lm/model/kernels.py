@@ -205,6 +205,16 @@ class KVCache(NamedTuple):
   v_BKSH: jax.Array
   column: jax.Array  # the next one
   first_B: jax.Array  # column in which each row's text begins
+  taps: dict[str, jax.Array] = {}  # last inputs of Canon layers (canon.py)
+
+  def extended(self, k_BTKH: jax.Array, v_BTKH: jax.Array) -> 'KVCache':
+    """The cache with the keys and values of T new columns."""
+    k_BKSH, v_BKSH = (
+        jax.lax.dynamic_update_slice(old, _heads_first(new),
+                                     (0, 0, self.column, 0))
+        for old, new in ((self.k_BKSH, k_BTKH), (self.v_BKSH, v_BTKH)))
+    return self._replace(k_BKSH=k_BKSH, v_BKSH=v_BKSH,
+                         column=self.column + k_BTKH.shape[1])
 
 
 def cached_attention(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array,
@@ -213,15 +223,11 @@ def cached_attention(q_BTNH: jax.Array, k_BTKH: jax.Array, v_BTKH: jax.Array,
   """Causal attention of T new columns to all columns so far, one segment, and
   to the prefix: (y_BTNH, the cache with the new columns)."""
   T, S = q_BTNH.shape[1], past.k_BKSH.shape[2]
-  k_BKSH, v_BKSH = (
-      jax.lax.dynamic_update_slice(old, _heads_first(new),
-                                   (0, 0, past.column, 0))
-      for old, new in ((past.k_BKSH, k_BTKH), (past.v_BKSH, v_BTKH)))
+  new = past.extended(k_BTKH, v_BTKH)
   now_1T1 = (past.column + jnp.arange(T))[None, :, None]
   mask_BTS = (jnp.arange(S) <= now_1T1) & (
       jnp.arange(S) >= past.first_B[:, None, None])
-  return _grouped(q_BTNH, k_BKSH, v_BKSH, mask_BTS, prefix), KVCache(
-      k_BKSH, v_BKSH, past.column + T, past.first_B)
+  return _grouped(q_BTNH, new.k_BKSH, new.v_BKSH, mask_BTS, prefix), new
 
 
 @jax.custom_vjp

@@ -8,7 +8,7 @@ back separately, and the convention is an argument. No JAX.
 import dataclasses
 from typing import NamedTuple
 
-from physics_lm.model.config import ModelConfig
+from physics_lm.model.config import BY_DISTANCE, CANON_TAPS, ModelConfig
 
 
 class Parameters(NamedTuple):
@@ -17,6 +17,7 @@ class Parameters(NamedTuple):
   attention: int  # of all layers, with their norms
   mlp: int
   last_norm: int
+  positions: int = 0  # a learned table of them
 
   @property
   def rest(self) -> int:
@@ -26,16 +27,27 @@ class Parameters(NamedTuple):
   @property
   def total(self) -> int:
     """All parameters."""
-    return self.embedding + self.unembedding + self.rest
+    return self.embedding + self.unembedding + self.positions + self.rest
+
+
+def canon_channels(s: ModelConfig) -> dict[str, int]:
+  """{site: channels} of a layer's Canon layers, four weights each."""
+  content = s.positions not in BY_DISTANCE
+  every = {'a': s.width, 'c': s.width, 'd': (1 + s.gated) * s.mlp_width,
+           'b': (content * (s.heads + s.kv_heads) + s.kv_heads) * s.head}
+  return {site: every[site] for site in s.canon}
 
 
 def parameters(s: ModelConfig) -> Parameters:
   """Counts of a model's parameters, biases, norms and all experts included."""
   D, N, K, H, F = s.width, s.heads, s.kv_heads, s.head, s.mlp_width
   vectors = 2 if s.bias and s.norm == 'layernorm' else 1  # of a norm
-  attention = vectors * D + 2 * D * N * H + 2 * D * K * H
+  heads = K + (N + K if s.positions not in BY_DISTANCE else 0)  # projected
+  attention = vectors * D + D * N * H + D * heads * H
+  if s.positions == 'distance':
+    attention += s.max_positions * N
   if s.bias:
-    attention += N * H + 2 * K * H + D
+    attention += heads * H + D
   if s.qk_norm:
     attention += 2 * vectors * H
   mlp = 0
@@ -46,9 +58,13 @@ def parameters(s: ModelConfig) -> Parameters:
       mlp += ups * F + D
     router = D * s.num_experts if s.num_experts > 1 else 0
     mlp = vectors * D + mlp * s.num_experts + router
+  canon = canon_channels(s)
+  attention += CANON_TAPS * sum(canon.get(site, 0) for site in 'ab')
+  mlp += CANON_TAPS * sum(canon.get(site, 0) for site in 'cd')
   table = s.vocab * D
   return Parameters(table, 0 if s.tie_embeddings else table,
-                    s.depth * attention, s.depth * mlp, vectors * D)
+                    s.depth * attention, s.depth * mlp, vectors * D,
+                    s.max_positions * D * (s.positions == 'absolute'))
 
 
 def train_per_token(s: ModelConfig, length: int, convention: str
@@ -96,6 +112,8 @@ def train_per_token(s: ModelConfig, length: int, convention: str
         'attention_out': 6 * L * wide * D,
         'mlp': 6 * L * maps * D * F,
         'logits': 6 * D * V}
+    if s.canon:
+      terms['canon'] = 6 * L * CANON_TAPS * sum(canon_channels(s).values())
   else:
     raise ValueError(f'unknown convention {convention!r}; known: '
                      f'{", ".join(CONVENTIONS)}')

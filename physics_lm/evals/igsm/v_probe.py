@@ -211,7 +211,7 @@ def text_cache(params: dict, texts_RT: jax.Array, cfg: ModelConfig
                ) -> list[tuple[jax.Array, jax.Array]]:
   """Keys and values of texts, a pair [R, T, K, H] for each layer."""
   x_RTD = decoder.EmbedUnembed(cfg).apply(
-      {'params': params['ends']}, texts_RT, method='embed')
+      {'params': params['ends']}, texts_RT, None, method='embed')
   one_RT = jnp.ones_like(texts_RT)
   at_RT = jnp.broadcast_to(jnp.arange(texts_RT.shape[1]), texts_RT.shape)
   out = []
@@ -231,7 +231,7 @@ def v_probe_logits(probe: dict, params: dict, cache: list, batch: dict,
   wide = dataclasses.replace(cfg, vocab=cfg.vocab + MARKS)
   x_BSD = decoder.EmbedUnembed(wide).apply(
       {'params': params['ends'] | {'embedding': table}}, batch['names'],
-      method='embed')
+      None, method='embed')
   B, S = batch['names'].shape
   T = cache[0][0].shape[1]
   # Texts end in the same column, as in model/decode.py.
@@ -473,6 +473,10 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
   if spec.probe not in TASKS:
     raise BadInput(f'evals: probe is {spec.probe!r}; '
                    f'{nearest(spec.probe, TASKS)}')
+  if config.model.canon or config.model.positions != 'rotary':
+    raise BadInput(f'evals: a V-probe of a model with model.canon='
+                   f'{config.model.canon!r} and model.positions='
+                   f"{config.model.positions!r}, wanted '' and 'rotary'")
   world = solutions.igsm_world(config, data, spec)
   return VProbe(
       teacher_forcing.evaluated_model(config, data), spec, config.seed.init,

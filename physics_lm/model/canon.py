@@ -1,0 +1,81 @@
+"""Canon layers: each token gets a share of the three before it.
+
+  h + w_0 h(t) + w_1 h(t-1) + w_2 h(t-2) + w_3 h(t-3), a weight a channel,
+
+at any of four sites of a layer (Part 4.1, Allen-Zhu, arXiv 2512.17351): a, what
+attention reads; b, its queries, keys and values, before their norms and
+rotation; c, what the MLP reads; d, its units before their activation (of a
+gated MLP, gates too). Weights start with the spread of the paper's, uniform in
+(-1/2, 1/2); ours are normal. A tap is zero before the row and, where
+data.intra_document_mask isolates examples, before the example (in the paper
+taps cross examples of a window).
+
+Letters as in model/decoder.py; I is a site's channels, on one axis or two.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from physics_lm.model.config import CANON_TAPS, ModelConfig
+
+_STD = 12**-0.5  # of a uniform law of width 1
+
+
+def canon(block: nn.Module, site: str, name: str, x_BTI: jax.Array,
+          axes: Sequence[str], segments_BT: jax.Array) -> jax.Array:
+  """`x_BTI` after the Canon layer `name` of the decoder's Block, at one of the
+  sites 'a' to 'd'; unchanged where config.model.canon lacks the site. While
+  text is generated, the inputs of the last columns are kept in its cache, and
+  columns of segment 0 are padding on the left."""
+  c = block.cfg
+  if site not in c.canon:
+    return x_BTI
+  w_KI = block._param(f'canon_{name}', (CANON_TAPS, *x_BTI.shape[2:]),
+                      (None, *axes), _STD)
+  if c.canon_fixed:
+    w_KI = jax.lax.stop_gradient(w_KI)
+  past = block.get_variable('cache', 'past')
+  if past is None:
+    own_BT = segments_BT if c.intra_document_mask else None
+    return weighted_taps(x_BTI, w_KI, own_BT)
+  real_BT = segments_BT.reshape(*segments_BT.shape, *(1,) * (x_BTI.ndim - 2))
+  every = jnp.concatenate(
+      [past.taps[name], jnp.where(real_BT > 0, x_BTI, 0)], 1)
+  block.put_variable('cache', 'past', past._replace(
+      taps=past.taps | {name: every[:, 1 - CANON_TAPS:]}))
+  return weighted_taps(every, w_KI)[:, CANON_TAPS - 1:]
+
+
+def weighted_taps(x_BTI: jax.Array, w_KI: jax.Array,
+                  segments_BT: jax.Array | None = None) -> jax.Array:
+  """x plus, for each k, w_k times x of k tokens before; zero before the row,
+  and with `segments_BT` before the segment."""
+  T, out = x_BTI.shape[1], x_BTI * (1 + w_KI[0])
+  for k in range(1, len(w_KI)):
+    shifted = _shifted(x_BTI, k)[:, :T]
+    if segments_BT is not None:
+      same_BT = segments_BT == _shifted(segments_BT, k)[:, :T]
+      shifted = jnp.where(same_BT.reshape(
+          *same_BT.shape, *(1,) * (x_BTI.ndim - 2)), shifted, 0)
+    out += w_KI[k] * shifted
+  return out
+
+
+def _shifted(x, k):
+  """x[:, t - k], zero before the row."""
+  return jnp.pad(x, ((0, 0), (k, 0), *((0, 0),) * (x.ndim - 2)))
+
+
+def no_taps(cfg: ModelConfig, rows: int) -> dict[str, jax.Array]:
+  """The cache of a layer's Canon layers before a text: {name: zeros [B, 3,
+  channels]}."""
+  sites = {'a': {'attention': (cfg.width,)},
+           'b': {'query': (cfg.heads, cfg.head), 'key': (
+               cfg.kv_heads, cfg.head), 'value': (cfg.kv_heads, cfg.head)},
+           'c': {'mlp': (cfg.width,)},
+           'd': {'up': (cfg.mlp_width,), 'gate': (cfg.mlp_width,)}}
+  return {name: jnp.zeros((rows, CANON_TAPS - 1, *shape), cfg.dtype)
+          for site in cfg.canon for name, shape in sites[site].items()}
