@@ -65,7 +65,7 @@ def adapter_leaves(spec: ConfigDict, cfg: ModelConfig) -> dict:
   if spec.kind in ('prefix', 'prompt') and cfg.positions in BY_DISTANCE:
     raise BadInput(f'adapter.kind is {spec.kind!r} of a model whose attention '
                    f'has no keys (model.positions={cfg.positions}), wanted '
-                   'lora, whole or bottleneck')
+                   'lora or bottleneck')
   L, D, P, r = cfg.depth, cfg.width, spec.num_virtual_tokens, spec.rank
   if spec.kind == 'lora':
     return _low_rank(spec, cfg)
