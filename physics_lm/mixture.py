@@ -44,7 +44,8 @@ class Form(NamedTuple):
 
   ids: np.ndarray  # token of each of the world's pieces, int32
   head: tuple[int, ...]  # the end token and the tag
-  weights: np.ndarray  # loss weights of the targets, [n] float32
+  weights: np.ndarray  # loss weights of the targets, [n] float32; of the first
+  # example, where the world has `bearing`
 
 
 class Task(NamedTuple):
@@ -107,6 +108,10 @@ def _load(text: str) -> Mixture:
   pieces = [p for w in worlds.values() for p in w.pieces()]
   pieces += [t.tag for t in c.data.tasks.values()]
   _check_keys(c)
+  labelled = [k for k, w in worlds.items() if hasattr(w, 'labels')]
+  if labelled and c.data.mlm_probability:
+    raise BadInput(f'data.mlm_probability is {c.data.mlm_probability} of world '
+                   f'{labelled[0]!r}, whose pieces have labels, wanted 0')
   tasks = _tasks(c, worlds)
   phases = _phases(c, tasks)
   streams_only = c.data.source != 'worlds'  # tasks do not count
@@ -139,8 +144,8 @@ def _form(data: Mixture, task: Task) -> Form | None:
   if not hasattr(task.world, 'symbols') or (
       data.vocab.kind not in ('word', 'piece')):
     return None
-  ids, weights = encode(data, task.world.example(task.split, 0), task.loss,
-                        task.tag)
+  ids, weights, *_ = encode(data, task.world.example(task.split, 0), task.loss,
+                            task.tag)
   made = [data.vocab.encode(p) for p in task.world.pieces()]
   count = task.world.symbols(task.split, np.arange(1)).shape[1]
   if any(len(i) > 1 for i in made):
@@ -363,7 +368,10 @@ def _write_in_bulk(data: Mixture, task: Task, rows: np.ndarray,
   ids = np.empty((len(indices), n), np.int32)
   ids[:, :len(task.form.head)] = task.form.head
   ids[:, len(task.form.head):] = task.form.ids[symbols]
+  head = len(task.form.head)
   targets = np.roll(ids, -1, 1)  # the last is the end token, which is first
+  if hasattr(task.world, 'labels'):
+    targets[:, head:] = task.form.ids[task.world.labels(task.split, indices)]
   item = new_row(data.seq_len)
   for i in range(each):
     write_example(item, (ids[0], task.form.weights), i * n, i + 1,
@@ -372,6 +380,11 @@ def _write_in_bulk(data: Mixture, task: Task, rows: np.ndarray,
     out[k][at] = item[k]
   for k, v in (('tokens', ids), ('targets', targets)):
     out[k][at, :each * n] = v.reshape(len(rows), -1)
+  if hasattr(task.world, 'bearing') and task.loss == 'answers':
+    weights = np.zeros((len(indices), n), np.float32)
+    weights[:, head - 1:-1] = task.world.bearing(task.split, indices)
+    weights[:, -1] = weights[:, -2]  # the end token's, as of the one before
+    out['weights'][at, :each * n] = weights.reshape(len(rows), -1)
   out['entries'][at] = each
 
 
@@ -408,11 +421,15 @@ def too_long_message(data: Mixture, name: str, found: int) -> str:
 
 
 def encode(data: Mixture, example: base.Example, loss: str = 'all',
-           tag: str = '') -> tuple[list[int], list[float]]:
+           tag: str = '') -> tuple:
   """(ids, loss weights of their targets) of an example of n tokens, n + 1 of
-  each: the ids begin with the end token, the last target is the end token."""
+  each: the ids begin with the end token, the last target is the end token.
+  (ids, weights, targets) of one whose pieces have labels. Raises BadInput for a
+  label that is no single token, as its piece must be."""
   if isinstance(example, base.Encoded):
     return example.ids, example.weights
+  if example.labels:
+    return _encode_labelled(data, example, tag)
   ids, enc = [vocabs.EOS], data.vocab.encode
   if tag:
     ids += enc(tag)
@@ -431,13 +448,32 @@ def encode(data: Mixture, example: base.Example, loss: str = 'all',
   return ids, weights + [weights[-1]]
 
 
+def _encode_labelled(data: Mixture, example: base.Example, tag: str):
+  """(ids, weights, targets): at each piece its label is predicted, the loss is
+  on those of example.loss. Raises BadInput."""
+  made = [[data.vocab.encode(p) for p in part]
+          for part in (example.pieces, example.labels)]
+  for part, pieces in zip(made, (example.pieces, example.labels)):
+    for ids, piece in zip(part, pieces):
+      if len(ids) != 1:
+        raise BadInput(f'{piece!r} has {len(ids)} tokens, wanted one of each '
+                       'piece that has a label: data.vocab word or piece')
+  head = [vocabs.EOS, *(data.vocab.encode(tag) if tag else ())]
+  ids, labels = ([i[0] for i in part] for part in made)
+  bearing = set(example.loss)
+  return [*head, *ids], [0.0] * len(head) + [
+      float(i in bearing) for i in range(len(ids))], [
+          *head[1:], ids[0], *labels]
+
+
 def answer_spans(data: Mixture, example: base.Example, tag: str = ''
                  ) -> list[tuple[str, int, int]]:
   """[(attribute, start, stop)]: the targets of each answer, as indices from the
-  example's start. The end token comes first, so the text's token i is target
-  i."""
+  example's start. The end token comes first, so the text's token i is target i;
+  a piece's label is the target one further, at the piece itself."""
   lengths = [len(data.vocab.encode(piece)) for piece in example.pieces]
   starts = np.cumsum([len(data.vocab.encode(tag)) if tag else 0, *lengths])
+  starts += bool(example.labels)
   return [(attribute, int(starts[i]), int(starts[i + 1]))
           for attribute, i in example.answers]
 
@@ -451,14 +487,14 @@ def new_row(length: int) -> dict[str, np.ndarray]:
 
 
 def write_example(out: dict[str, np.ndarray],
-                  item: tuple[list[int], list[float]], start: int,
+                  item: tuple, start: int,
                   segment: int, isolate: bool = True) -> None:
-  """Writes an encoded example into a row in place, from token `start` on, with
-  its own segment and positions if `isolate`."""
-  ids, weights = item
+  """Writes an encoded example (`encode`) into a row in place, from token
+  `start` on, with its own segment and positions if `isolate`."""
+  ids, weights, *targets = item
   n, at = len(ids), slice(start, start + len(ids))
   out['tokens'][at] = ids
-  out['targets'][at] = [*ids[1:], vocabs.EOS]
+  out['targets'][at] = targets[0] if targets else [*ids[1:], vocabs.EOS]
   out['weights'][at] = weights
   # The papers concatenate examples: one segment, consecutive positions.
   out['segments'][at] = segment if isolate else 1

@@ -39,6 +39,9 @@ def fields(example: base.Example, split: str, index: int, form: str) -> dict:
       'meta': example.meta}
   if form != 'jsonl':  # the other formats hold no nested objects
     objects = {k: json.dumps(v, sort_keys=True) for k, v in objects.items()}
+  if example.labels:
+    raise BadInput('the pieces of this world have labels, which files of texts '
+                   'cannot hold; wanted a world whose texts are predicted')
   return {'index': index, 'split': split, 'text': example.text,
           'prompt': prompt, 'completion': completion} | objects
 
@@ -54,6 +57,10 @@ def token_numbers(vocab: vocabs.Vocab) -> Sequence[int]:
 def token_ids(vocab: vocabs.Vocab, example: base.Example) -> list[int]:
   """Ids in the tokenizer's own numbers, the end token last."""
   number = token_numbers(vocab)
+  if example.labels:
+    raise BadInput('the pieces of this world have labels, which a file of '
+                   'tokens cannot hold; wanted a world whose texts are '
+                   'predicted')
   ids = [i for piece in example.pieces for i in vocab.encode(piece)]
   return [number[i] for i in (*ids, vocabs.EOS)]
 

@@ -36,6 +36,8 @@ class Example:
   loss: tuple[int, ...]  # pieces with loss when the loss is on answers
   meta: dict
   masked: tuple[int, ...] = ()  # pieces that never have loss
+  labels: tuple[str, ...] = ()  # predicted at each piece instead of the next
+  # one; () where the next one is. Loss and answers are then of labels
 
   @property
   def text(self) -> str:
@@ -84,7 +86,11 @@ class World(Protocol):
   # which of pieces() each example consists of, and
   #   epoch(split) -> int
   # how many examples in a row are one of each subject. Rows are then made in
-  # bulk, and data.sampling may be 'epochs' (mixture.py).
+  # bulk, and data.sampling may be 'epochs' (mixture.py). Where they apply also
+  #   labels(split, indices) -> [n, pieces of an example] int32
+  # which of pieces() the labels are, and
+  #   bearing(split, indices) -> [n, pieces of an example] bool
+  # Example.loss, where examples differ in it.
 
 
 def check_split(world: World, split: str) -> None:
