@@ -178,6 +178,29 @@ def compose() -> ConfigDict:
   return w
 
 
+def chains() -> ConfigDict:
+  """Keys of chains of pointers (physics_lm/worlds/symbolic/chains.py)."""
+  w = ConfigDict()
+  w.kind = 'chains'
+  w.version = 1  # at least 1
+  w.variant = 'hops'  # or 'depo', pairs in random order
+  w.length = 48  # N, symbols of a text, or names of a cycle at most; at least 2
+  w.symbols = 8  # S, at least 3; of 'depo' no fewer than length
+  w.max_hops = 6  # K, at least 1
+  return w
+
+
+def recall() -> ConfigDict:
+  """Keys of copying (physics_lm/worlds/symbolic/recall.py)."""
+  w = ConfigDict()
+  w.kind = 'recall'
+  w.version = 1  # at least 1
+  w.symbols = 32  # different ones, at least 2
+  w.min_length = 16  # symbols to copy, at least 1
+  w.max_length = 32  # at least 1, and at most `symbols`
+  return w
+
+
 def crawl() -> ConfigDict:
   """Keys of pages with planted dirt (physics_lm/worlds/crawl.py)."""
   w = ConfigDict()
@@ -312,7 +335,7 @@ def evaluation(kind: str) -> ConfigDict:
   """Keys of one evaluation; every one runs after the last step. A run adds one
   with evals.NAME.kind."""
   e = ConfigDict()
-  # 'loss', 'cleaning', 'extraction', 'grammar', 'knowledge_bits',
+  # 'loss', 'answers', 'cleaning', 'extraction', 'grammar', 'knowledge_bits',
   # 'manipulation', 'markov', 'p_probe', 'q_probe', 'v_probe', 'linear_probe',
   # 'solutions', 'best_of_n' or
   # 'retry_upon_regret': physics_lm/evals/registry.py

@@ -21,7 +21,7 @@ from physics_lm.evals import (
   manipulation,
   pq_probe,
 )
-from physics_lm.evals.exact import grammar, markov
+from physics_lm.evals.exact import answers, grammar, markov
 from physics_lm.evals.igsm import (
   best_of_n,
   contamination,
@@ -33,7 +33,7 @@ from physics_lm.evals.igsm import (
 from physics_lm.evals.records import Evaluator, Records
 from physics_lm.key_ranges import check_ranges
 
-KINDS = {'best_of_n': best_of_n, 'cleaning': cleaning,
+KINDS = {'answers': answers, 'best_of_n': best_of_n, 'cleaning': cleaning,
          'extraction': extraction, 'grammar': grammar,
          'knowledge_bits': knowledge_bits, 'linear_probe': linear_probe,
          'loss': loss, 'manipulation': manipulation, 'markov': markov,

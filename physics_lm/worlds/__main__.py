@@ -58,7 +58,10 @@ def main(argv: list[str] | None = None) -> None:
     print(f'--- {split}: {world.size(split)} examples of '
           f'{world.people(split)} people')
     for i in range(min(a.show, world.size(split))):
-      print(world.example(split, i).text.strip())
+      example = world.example(split, i)
+      print(example.text.strip())
+      if example.labels:
+        print(f'labels: {"".join(example.labels).strip()}')
 
 
 def _joined(flags: list[str]) -> list[str]:

@@ -16,12 +16,14 @@ from physics_lm.key_ranges import check_ranges
 
 WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'biod': 'physics_lm.worlds.biod',
+          'chains': 'physics_lm.worlds.symbolic.chains',
           'compose': 'physics_lm.worlds.symbolic.compose',
           'crawl': 'physics_lm.worlds.crawl',
           'grammar': 'physics_lm.worlds.grammar',
           'igsm': 'physics_lm.worlds.igsm.problems',
           'manipulation': 'physics_lm.worlds.manipulation',
           'markov': 'physics_lm.worlds.markov',
+          'recall': 'physics_lm.worlds.symbolic.recall',
           'text': 'physics_lm.worlds.text'}
 _MASK = (1 << 64) - 1
 

@@ -8,12 +8,12 @@ the next symbol; '-' where there is none.
 
 >>> from physics_lm.worlds.base import world_from_flags
 >>> world = world_from_flags('chains', ['length=12', 'symbols=5'], seed=0)
->>> one = world.example('train', 4)
+>>> one = world.example('train', 3)
 >>> one.text
-' 2 e d b a e c e b a e a e'
->>> ''.join(one.labels)
-' - - - - - d - - - d - d'
->>> hop_symbols('e d b a e c e b a e a e'.split(), 2)[-1]
+' 1 c d c e b d c d b e c e'
+>>> ''.join(one.labels[1:])
+' - - d - - c e c d b d c'
+>>> hop_symbols('c d c e b d c d b e c e'.split(), 2)[-1]
 'd'
 
 k is uniform in 0 .. max_hops (hop_0 is the symbol itself); '-' counts in
@@ -24,12 +24,13 @@ before, which may allow shortcuts over several hops.
 appendix A): the pairs of a random cycle over n names in random order, then
 questions '?k q a' about min(10, n) different names q, answered by q's k-th
 successor a, k uniform in 1 .. max_hops. n is in 3 .. length with weight
-1 / (sqrt(length) + n); names are one token each, new in every text.
+1 / (sqrt(length) + n); names are one token each, new in every text. Where n
+divides k, the answer is q itself.
 
 >>> world = world_from_flags('chains', ['variant=depo', 'length=4',
 ...                                     'symbols=9', 'max_hops=2'], seed=0)
 >>> world.example('train', 0).text
-' d b b i i d ?1 i d ?2 d i ?2 b d'
+' c i i a d c a d ?1 d c ?2 c a ?2 a c ?1 i a'
 
 Left out: Depo2's names of several tokens. Splits: 'train'; 'test', other texts
 of the same law.
@@ -147,10 +148,8 @@ class Depo(_Texts):
   def __init__(self, config, seed: int):
     super().__init__(config, seed)
     if self.N < 3 or self.S < self.N:
-      raise BadInput(f'length is {self.N} and symbols {self.S}, wanted at least '
-                     '3 names of a cycle, and as many symbols')
-    if self.K < 1:
-      raise BadInput(f'max_hops is {self.K}, wanted at least 1 in depo')
+      raise BadInput(f'length is {self.N} and symbols {self.S}, wanted at '
+                     'least 3 names of a cycle, and as many symbols')
     weight = 1 / (self.N**0.5 + np.arange(3, self.N + 1))
     self.law = weight / weight.sum()  # of n = 3 .. N
 
@@ -182,7 +181,7 @@ class Depo(_Texts):
     found = text.split()
     asks = list(zip(words[start::3], words[start + 1::3]))
     if len(found) != len(asks):
-      return CheckResult(False, f'{len(found)} answers to {len(asks)} questions')
+      return CheckResult(False, f'{len(found)} answers of {len(asks)}')
     for (k, name), answer in zip(asks, found):
       at = name
       for _ in range(int(k[1:])):

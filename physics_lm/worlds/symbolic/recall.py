@@ -11,8 +11,8 @@ After a short text there are dots, so that all are of one length.
 ...                                     'max_length=5'], seed=0)
 >>> for i in range(2):
 ...   world.example('train', i).text
-' h b d g > h b d g . .'
-' h b e a > h b e a . .'
+' a b e > a b e . . . .'
+' c b f g d > c b f g d'
 
 Loss 'answers' is on the copy alone. Splits: 'train'; 'test', other texts of the
 same law.
@@ -45,7 +45,7 @@ class Recall:
       raise BadInput(f'min_length is {self.low}, max_length {self.high} and '
                      f'symbols {self.V}, wanted each at most the next')
     self._key = {s: mix_bits(seed, i) for i, s in enumerate(self.splits)}
-    self._pieces = tuple([f' {letter(a)}' for a in range(self.V)] + [' >', ' .'])
+    self._pieces = (*(f' {letter(a)}' for a in range(self.V)), ' >', ' .')
 
   def size(self, split: str) -> int:
     return self.people(split)
