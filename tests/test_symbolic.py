@@ -199,7 +199,7 @@ def test_accuracy_by_attribute_counts_what_it_is_about(
 
 @pytest.mark.parametrize('kind,keys,message', [
     ('chains', {'variant': 'rings'}, "is 'rings'"),
-    ('chains', {'variant': 'depo', 'length': 9, 'symbols': 8}, 'as many'),
+    ('chains', {'variant': 'depo', 'length': 9, 'symbols': 8}, 'no fewer'),
     ('recall', {'min_length': 9, 'max_length': 8}, 'at most the next'),
     ('recall', {'symbols': 31}, 'at most the next')])
 def test_keys_out_of_range_are_refused(kind, keys, message):

@@ -149,7 +149,7 @@ class Depo(_Texts):
     super().__init__(config, seed)
     if self.N < 3 or self.S < self.N:
       raise BadInput(f'length is {self.N} and symbols {self.S}, wanted at '
-                     'least 3 names of a cycle, and as many symbols')
+                     'least 3 names of a cycle, and no fewer symbols')
     weight = 1 / (self.N**0.5 + np.arange(3, self.N + 1))
     self.law = weight / weight.sum()  # of n = 3 .. N
 

@@ -1,0 +1,149 @@
+"""Do Canon layers let one layer copy, and how soon?
+
+Part 4.1 (Allen-Zhu, arXiv 2512.17351), figures 5 and 18: to repeat 500
+different tokens, one layer of width 16 with Canon layers needs 1,500 steps,
+also with fixed random weights; without, width 64 fails, and two layers learn.
+Here 16 to 32 of 32 symbols (a length that varies: at a fixed one a rotary layer
+copies by distance alone) in one layer of width 16, two heads.
+
+`steps`: the first evaluation with accuracy of 0.9 or more, of tokens of the
+copy; `solved`: whether there is one. `parameters matched`: a wider MLP, as many
+parameters as with Canon at all four sites.
+
+  python -m physics_lm.launch experiments/canon_copy.py --scale=cpu
+  python -m physics_lm.report experiments/canon_copy.py --scale=cpu
+
+Predicted (an earlier program and seeds 0, 1, not reported): one layer never
+above 0.3, nor of width 32; A, B, ABCD 7 or 8 of 8 seeds in 180 to 460 steps;
+fixed weights most seeds, but after 1,000; two layers 6 of 8 in 270 to 410. Of
+NoPE A in 220 to 380, two layers without Canon never.
+"""
+
+from physics_lm import figures, results
+from physics_lm.claims import Claim, at_least, at_most, greater, ratio_between
+from physics_lm.configs import scales
+from physics_lm.sweep import Run, pick
+
+FIXED = {'model.canon': 'abcd', 'model.canon_fixed': True}
+NOPE = {'model.rope_fraction': 0.0}
+ARMS = {  # {arm: overrides}
+    'no Canon': {}, 'parameters matched': {'model.mlp_ratio': 5.125},
+    'width 32': {'model.width': 32}, 'two layers': {'model.depth': 2},
+    'A': {'model.canon': 'a'}, 'B': {'model.canon': 'b'},
+    'ABCD': {'model.canon': 'abcd'}, 'ABCD, fixed': FIXED,
+    'NoPE': NOPE, 'NoPE, two layers': NOPE | {'model.depth': 2},
+    'NoPE, A': NOPE | {'model.canon': 'a'}}
+SCALES = {
+    'smoke': dict(arms=('no Canon', 'B'), rates=(2e-2,), seeds=1,
+                  common=scales.SMOKE_LOG | {
+                      'steps': 4, 'evals.copy.every': 2,
+                      'evals.copy.num_problems': 8, 'data.batch_size': 4}),
+    'cpu': dict(arms=tuple(ARMS), rates=(2e-2,), seeds=8, common={
+        'steps': 1500, 'evals.copy.every': 25, 'evals.copy.num_problems': 64,
+        'log.every': 500, 'runtime.max_vmapped_runs': 8}),
+    'paper': dict(arms=tuple(ARMS), rates=(5e-4, 1e-3, 2e-3, 5e-3), seeds=1,
+                  common={
+        'steps': 50_000, 'data.seq_len': 1002, 'worlds.copy.symbols': 500,
+        'worlds.copy.min_length': 500, 'worlds.copy.max_length': 500,
+        'optim.weight_decay': 0.03, 'optim.warmup_steps': 1000,
+        'evals.copy.every': 500, 'log.every': 500}),
+}
+
+
+def runs(scale: str) -> list[Run]:
+  """Every (arm, rate, seed)."""
+  s = pick(SCALES, scale)
+  return [Run('configs/recall.py', ARMS[arm] | s['common'] | {
+      'optim.learning_rate': rate, 'checkpoint.every': s['common']['steps']}
+              | scales.seeds(seed + 1),
+              {'arm': arm, 'learning_rate': rate, 'seed': seed + 1})
+          for arm in s['arms'] for rate in s['rates']
+          for seed in range(s['seeds'])]
+
+
+def table(records):
+  """A row a run and evaluation; `last` marks the end, where also stand: solved
+  (1 or 0) and steps to 0.9."""
+  df = results.during_training(records, 'copy', {'accuracy': 'accuracy'})
+  by = df.groupby('run', sort=False)
+  first = df[df.accuracy >= 0.9].groupby('run').step.min()
+  df['last'] = df.step == by.step.transform('max')
+  df['steps'] = df.run.map(first).where(df['last'])
+  df['solved'] = df.run.isin(first.index).astype(float).where(df['last'])
+  return df
+
+
+def summary(df):
+  """Means at the end, by arm."""
+  return results.summarise(df[df['last']], ['arm', 'learning_rate'],
+                           ['accuracy', 'solved', 'steps'])
+
+
+def figure(df):
+  """Accuracy by step, a line a seed; steps of the seeds that are solved."""
+  fig, (axes,) = figures.grid(3, width=3.7, height=3.6)
+  panels = (('Rotary positions', [a for a in ARMS if 'NoPE' not in a and (
+      a not in ('parameters matched', 'width 32'))]),
+            ('No positions (NoPE)', [a for a in ARMS if 'NoPE' in a]))
+  for ax, (heading, arms) in zip(axes, panels):
+    for k, arm in enumerate(arms):
+      for i, (_, run) in enumerate(df[df.arm == arm].groupby('run')):
+        ax.plot(run.step, 100 * run.accuracy, color=figures.COLOURS[k],
+                linewidth=0.9, label=None if i else arm)
+    figures.percent_axis(ax)
+    figures.labels(ax, 'step', 'tokens copied correctly, %')
+    figures.title(ax, heading)
+    figures.legend(ax)
+  ends = df[df['last']]
+  names = [a for a in ARMS if a in set(ends.arm)]
+  for i, arm in enumerate(names):
+    rows = ends[ends.arm == arm]
+    axes[2].plot(rows.steps, [i] * len(rows), 'o', alpha=0.6,
+                 color=figures.COLOURS[0], markersize=5, clip_on=False)
+    axes[2].annotate(f'{int(rows.solved.sum())}/{len(rows)}', (1, i),
+                     xycoords=('axes fraction', 'data'), fontsize=8,
+                     va='center', ha='right')
+  figures.row_names(axes[2], names)
+  axes[2].set_xlim(0, 1.25 * df.step.max())
+  figures.labels(axes[2], 'steps to 90 %')
+  figures.title(axes[2], 'Seeds that learn to copy')
+  figures.finish(fig, 'Copying 16 to 32 different tokens, width 16',
+                 f'{figures.seeds_note(summary(df))};  one layer unless stated;'
+                 '  Canon at sites A to D')
+  return fig
+
+
+def _cell(*arms: str) -> tuple:
+  return tuple({'arm': arm, 'last': True} for arm in arms)
+
+
+SOLVED = dict(column='solved', unit='share of seeds')
+STEPS = dict(column='steps', unit='steps')
+ACCURACY = dict(column='accuracy', unit='share')
+COPY, BOTH = 'Part 4.1, figure 5', 'Part 4.1, figures 5 and 18'
+CLAIMS = (
+    Claim('canon_copies', 'One layer with Canon at A, at B or at all sites '
+          'copies in more than 50 % of the seeds', COPY, '100 %',
+          tuple((c,) for c in _cell('A', 'B', 'ABCD')), at_least(0.5),
+          headline=True, **SOLVED),
+    Claim('no_canon_fails', 'One layer without Canon stays at or below 0.5, '
+          'with matched parameters and with width 32 too', COPY, '0 %',
+          tuple((c,) for c in _cell('no Canon', 'parameters matched',
+                                    'width 32')), at_most(0.5), **ACCURACY),
+    Claim('fixed_copies', 'With fixed random weights more than 50 % of the '
+          'seeds copy', BOTH, '100 %', _cell('ABCD, fixed'), at_least(0.5),
+          **SOLVED),
+    Claim('fixed_is_slower', 'Fixed weights need more steps than trained ones',
+          'ours', 'not in the paper', _cell('ABCD, fixed', 'ABCD'), greater(),
+          **STEPS),
+    Claim('as_fast_as_two_layers', 'Canon at B in one layer needs no more '
+          'steps than two layers without', 'ours', 'not in the paper',
+          _cell('B', 'two layers'), ratio_between(high=1.0), **STEPS),
+    Claim('nope_with_canon', 'Without positions, Canon at A copies in more '
+          'than 50 % of the seeds', 'Part 4.1, Result 3',
+          'NoPE + Canon about RoPE + Canon', _cell('NoPE, A'), at_least(0.5),
+          headline=True, **SOLVED),
+    Claim('nope_two_layers_fail', 'Without positions, two layers without Canon '
+          'stay at or below 0.5', 'ours', 'not in the paper',
+          _cell('NoPE, two layers'), at_most(0.5), **ACCURACY),
+)
