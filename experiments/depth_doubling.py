@@ -8,7 +8,7 @@ stage faster, and could in theory replace one layer at most.
 
 Here 48 symbols of 8 (with 4, near occurrences allow shortcuts), k up to 6,
 width 32, 4M tokens. `accuracy` is of places with a hop; `steps` the first
-evaluation with 0.9 of it; `reach` the largest k up to which all are at 0.9;
+evaluation with 90 % of it; `reach` the largest k up to which all are at 90 %;
 `mean` the accuracy over k of 1 to 6.
 
   python -m physics_lm.launch experiments/depth_doubling.py --scale=cpu
@@ -64,8 +64,8 @@ def table(records):
   out = []
   for _, run in df.groupby('run', sort=False):
     end = run.iloc[-1]
-    at = [end[f'accuracy_{k}'] for k in range(1, most + 1)]
-    reach = next((k for k, a in enumerate(at) if a < 0.9), most)
+    at = [100 * end[f'accuracy_{k}'] for k in range(1, most + 1)]
+    reach = next((k for k, a in enumerate(at) if a < 90), most)
     for k, a in enumerate(at, 1):
       steps = run.step[run[f'accuracy_{k}'] >= 0.9].min()
       out.append({c: end[c] for c in ('run', 'canon', 'depth', 'seed')} | {
@@ -81,7 +81,7 @@ def summary(df):
 
 
 def figure(df):
-  """Accuracy by k, with and without Canon; steps to 0.9 by k; mean accuracy by
+  """Accuracy by k, with and without Canon; steps to 90 % by k; mean accuracy by
   depth."""
   s = summary(df)
   fig, axes = figures.grid(2, 2, width=4.4, height=3.3)
@@ -91,10 +91,8 @@ def figure(df):
   for ax, kind in zip(axes[0], kinds):
     for i, depth in enumerate(sorted(set(s.depth))):
       rows = s[(s.canon == kind) & (s.depth == depth)]
-      figures.curves(ax, rows.assign(**{c: 100 * rows[c] for c in (
-          'accuracy_mean', 'accuracy_low', 'accuracy_high')}), 'k', 'depth',
-          'accuracy', {depth: f'{depth} layer{"s" * (depth > 1)}'},
-          color=figures.COLOURS[i])
+      figures.curves(ax, rows, 'k', 'depth', 'accuracy', {
+          depth: f'{depth} layer{"s" * (depth > 1)}'}, color=figures.COLOURS[i])
     ax.plot(range(1, HOPS + 1), 100 * chance[1:], ':', color=figures.QUIET,
             label='repeat the symbol')
     figures.percent_axis(ax)
@@ -112,7 +110,7 @@ def figure(df):
   for i, kind in enumerate(kinds):
     figures.curves(axes[1][1], s[(s.canon == kind) & (s.k == 1)], 'depth',
                    'canon', 'mean', names, color=figures.COLOURS[i])
-  figures.labels(axes[1][1], 'layers', 'mean accuracy, k of 1 to 6')
+  figures.labels(axes[1][1], 'layers', 'mean accuracy over k of 1 to 6, %')
   figures.title(axes[1][1], 'What Canon is worth in layers')
   figures.legend(axes[1][1])
   figures.finish(fig, f'Hops of a pointer, {LENGTH} symbols of {SYMBOLS}',
@@ -125,8 +123,7 @@ def _at(depth: int, canon: str = 'none', k: int = 1) -> dict:
 
 
 THEORY, PART = 'Sanford et al. 2024', 'Part 4.1, section 5.1'
-MEAN, REACH = ({'column': c, 'unit': u} for c, u in (
-    ('mean', 'share'), ('reach', 'hops')))
+MEAN, REACH = dict(column='mean'), dict(column='reach', unit='hops')
 CLAIMS = (
     Claim('one_after_the_other', 'Four layers: two hops take more steps than '
           'one, and three more than two', PART, 'easy to hard', (
