@@ -141,6 +141,12 @@ def grammar() -> ConfigDict:
   w.min_children = 2  # symbols on the right-hand side of a rule, at least 1
   w.max_children = 3  # at least 1
   w.index = 0  # which of the grammars of a seed, at least 0
+  w.roots = 1  # start symbols, all equally likely; at least 1
+  w.corrupted = 0.0  # share of strings that are corrupted; in [0, 1]
+  w.noise = 0.0  # probability that a symbol of a corrupted string is drawn
+  # anew; in [0, 1]
+  w.noise_level = 0  # of those symbols, at least 0; 0: terminals, 1: the level
+  # above them ...
   return w
 
 

@@ -38,7 +38,8 @@ TRAINING_ONLY = ('dropout', 'dtype', 'moe_capacity_factor',
 # out when it has this value.
 LATER = {  # {kind of world: {key: value}}
     'biod': {'order': 'random'}, 'text': {'content': None},
-    'grammar': {'index': 0},
+    'grammar': {'index': 0, 'roots': 1, 'corrupted': 0.0, 'noise': 0.0,
+                'noise_level': 0},
     'igsm': {'rendering': 'text', 'op_law': 'min2', 'parameters': 'both',
              'held_out_op': 1}}
 LATER_SECTIONS = {  # {section: ...}

@@ -1,0 +1,1 @@
+"""Exact probabilities of context-free grammars."""
