@@ -341,7 +341,8 @@ def evaluation(kind: str) -> ConfigDict:
   """Keys of one evaluation; every one runs after the last step. A run adds one
   with evals.NAME.kind."""
   e = ConfigDict()
-  # 'loss', 'answers', 'cleaning', 'extraction', 'grammar', 'knowledge_bits',
+  # 'loss', 'answers', 'cleaning', 'extraction', 'grammar', 'grammar_attention',
+  # 'grammar_noise', 'grammar_samples', 'grammar_tree', 'knowledge_bits',
   # 'manipulation', 'markov', 'p_probe', 'q_probe', 'v_probe', 'linear_probe',
   # 'solutions', 'best_of_n' or
   # 'retry_upon_regret': physics_lm/evals/registry.py
@@ -374,8 +375,11 @@ def evaluation(kind: str) -> ConfigDict:
   # 'solutions' (physics_lm/evals/igsm/solutions.py):
   e.splits = 'test'  # of iGSM, comma-separated: 'test,test_op20'
   e.num_problems = 256  # of each split, at least 1; strings, for 'grammar'
+  # and 'grammar_...'
   e.decode = 'greedy'  # or 'sample:TEMPERATURE[:TOP_K]', 'beam:WIDTH'
   e.max_new_tokens = 256  # of a solution, at least 1
+  e.prefixes = 'none'  # of 'grammar_samples' (by `decode`), comma-separated:
+  # 'none', 'clean', 'corrupted'
   # 'best_of_n' (physics_lm/evals/igsm/best_of_n.py), beside those of
   # 'solutions':
   e.num_samples = 16  # solutions of a problem, at least 1

@@ -76,6 +76,19 @@ SLICES = {
     'knowledge_bits': {'term': ('all', 'name', 'value', 'diversity')},
     'loss': {'task': ('bio', 'qa')},
     'grammar': {},
+    'grammar_attention': {
+        'model': ('trained', 'untrained'), 'layer': ('all', int),
+        'level': ('all', int), 'pairs': (
+            'all', 'to_end', 'end_to_end', 'random', 'subtrees', 'patched'),
+        'at': ('all', 'end', 'other', int)},
+    'grammar_noise': {'law': ('model', 'exact'),
+                      'errors': ('before', 'after')},
+    'grammar_samples': {'prefix': ('none', 'clean', 'corrupted'),
+                        'law': ('model', 'exact')},
+    'grammar_tree': {
+        'task': ('end', 'symbol'), 'level': (int,), 'model': (
+            'all', 'trained', 'untrained', 'window', 'exact'),
+        'layer': ('all', int)},
     'markov': {'split': ('test', 'new'), 'law': (
         'model', 'uniform', 'chain', *(
             f'{n}_{how}' for n in ('unigram', 'bigram')
@@ -106,6 +119,11 @@ METRICS = {
     'grammar': {'nll', 'entropy', 'kl', 'kl_error', 'kl_end',
                 'forced_accuracy', 'accuracy', 'majority_baseline',
                 'forced_tokens'},
+    'grammar_attention': {'share', 'of_distance', 'excess', 'patch_at_end',
+                          'patch_elsewhere'},
+    'grammar_noise': {'kl', 'error_mass', 'posterior'},
+    'grammar_samples': {'valid', 'ended'},
+    'grammar_tree': {'accuracy', 'log_score', 'f1', 'majority_baseline'},
     'markov': {'loss', 'kl'},
     'cleaning': {'removed', 'changed', 'memorised', 'span_loss'},
 }
@@ -113,14 +131,17 @@ MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
     'solutions': {'retries', 'extra_parameters', 'extra_operations',
                   'extra_parameters_unplanned', 'retry_precision'},
     'best_of_n': {'auc'},
+    'grammar_samples': {'distinct', 'surprisal', 'reverse_kl'},
     'retry_upon_regret': {'false_alarm_rate', 'detected', 'detected_early'}}
 
 
 def config_of(kind):
   """A tiny config with one evaluation, `it`, of the kind."""
-  if kind == 'grammar':
+  if kind.startswith('grammar'):
     c, changes = grammar_recipe.get_config(), {
         'worlds.cfg.levels': 3, 'model.width': 16, 'model.depth': 1}
+    if kind in ('grammar_noise', 'grammar_samples'):
+      changes |= {'worlds.cfg.noise': 0.2, 'worlds.cfg.corrupted': 0.5}
   elif kind == 'markov':
     c, changes = markov_recipe.get_config(), {
         'worlds.chain.chains': 2, 'worlds.chain.length': 12,
@@ -147,7 +168,7 @@ def config_of(kind):
   e.update(FEW)
   e.world, e.splits, e.tasks = world, 'test,train', 'month_mod2,luck_rank'
   e.decode = 'greedy' if kind == 'solutions' else 'sample'
-  e.probe = 'can_next'
+  e.probe, e.prefixes = 'can_next', 'none,clean,corrupted'
   if kind == 'manipulation':
     e.people = 10  # as in test_manipulation: compiled once
   c.evals = {'it': e}

@@ -115,13 +115,13 @@ def test_tree_is_that_of_the_string():
     np.testing.assert_array_equal(tree.symbols[-1], s)
     assert (tree.subtrees[0] == 0).all() and (tree.symbols[0] == 0).all()
     np.testing.assert_array_equal(tree.subtrees[-1], np.arange(len(s)))
-    ends = tree.ends
-    assert (ends[:-1] <= ends[1:]).all() and ends[:, -1].all()  # nested
+    last = tree.is_last
+    assert (last[:-1] <= last[1:]).all() and last[:, -1].all()  # nested
     for k, level in enumerate(g.levels):
       rules = {(a, *right) for a, _, right in level.rules()}
       for number in range(tree.subtrees[k].max() + 1):
         here = tree.subtrees[k] == number
-        children = tree.symbols[k + 1, here & ends[k + 1]]
+        children = tree.symbols[k + 1, here & last[k + 1]]
         assert (tree.symbols[k, here][0], *children) in rules
 
 

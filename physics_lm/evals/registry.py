@@ -22,6 +22,7 @@ from physics_lm.evals import (
   pq_probe,
 )
 from physics_lm.evals.exact import answers, grammar, markov
+from physics_lm.evals.grammar import attention, noise, sampling, tree_probe
 from physics_lm.evals.igsm import (
   best_of_n,
   contamination,
@@ -35,6 +36,8 @@ from physics_lm.key_ranges import check_ranges
 
 KINDS = {'answers': answers, 'best_of_n': best_of_n, 'cleaning': cleaning,
          'extraction': extraction, 'grammar': grammar,
+         'grammar_attention': attention, 'grammar_noise': noise,
+         'grammar_samples': sampling, 'grammar_tree': tree_probe,
          'knowledge_bits': knowledge_bits, 'linear_probe': linear_probe,
          'loss': loss, 'manipulation': manipulation, 'markov': markov,
          'p_probe': pq_probe,

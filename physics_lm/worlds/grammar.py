@@ -50,7 +50,7 @@ class Tree(NamedTuple):
   subtrees: np.ndarray
 
   @property
-  def ends(self) -> np.ndarray:
+  def is_last(self) -> np.ndarray:
     """Whether a token is the last of its subtree, [levels + 1, tokens]."""
     return np.diff(self.subtrees, append=-1) != 0
 

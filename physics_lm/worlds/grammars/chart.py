@@ -68,7 +68,7 @@ def inside(levels: Sequence[Level], strings: Sequence[Sequence[int]],
     own.append(I)
   found = [own]
   for k in range(len(levels) - 1, -1, -1):
-    below = seen_from_above(found[0], k + 1, noise)
+    below = as_derived(found[0], k + 1, noise)
     own = [np.zeros((len(strings), n + 1, n + 1)) for _ in levels[k].count]
     for a, share, right in levels[k].rules():
       own[a] += share * functools.reduce(np.matmul, (below[b] for b in right))
@@ -76,7 +76,7 @@ def inside(levels: Sequence[Level], strings: Sequence[Sequence[int]],
   return found
 
 
-def seen_from_above(own: list[np.ndarray], level: int, noise: Noise | None
+def as_derived(own: list[np.ndarray], level: int, noise: Noise | None
                     ) -> list[np.ndarray]:
   """I of the symbols of a level as they are derived, before any becomes
   another."""
@@ -93,7 +93,7 @@ def prefix_weights(levels: Sequence[Level], found: list[list[np.ndarray]],
   start_Bn[:, 0] = 1 / len(found[0])
   out = [[start_Bn] * len(found[0])]
   for k, level in enumerate(levels):
-    below = seen_from_above(found[k + 1], k + 1, noise)
+    below = as_derived(found[k + 1], k + 1, noise)
     parts = [np.zeros((B, n)) for _ in below]
     for a, share, right in level.rules():
       w_Bn = share * out[k][a]
@@ -133,7 +133,7 @@ class GrowingChart:
     sizes = [*(len(level.count) for level in levels), terminals]
     self._own = [np.zeros((size, B, n + 1, n + 1)) for size in sizes]
     self._below = [x if noise is None or noise.level != k else x.copy()
-                   for k, x in enumerate(self._own)]  # seen from above
+                   for k, x in enumerate(self._own)]  # as derived
     self._w = [np.zeros((size, B, n + 1)) for size in sizes]
     self._w[0][:, :, 0] = 1 / sizes[0]
     # Weights at each of a rule's children.
