@@ -41,7 +41,7 @@ from physics_lm.evals.grammar.string_rows import (
 )
 from physics_lm.evals.records import Records, row
 from physics_lm.model import decoder
-from physics_lm.model.config import ModelConfig
+from physics_lm.model.config import BY_DISTANCE, ModelConfig
 
 OFFSETS = (-2, -1, 0, 1, 2)  # of a key from an end
 SUBTREES = (1, 2, 3)  # from a query's subtree to a key's
@@ -213,7 +213,8 @@ def attention_weights(params: dict, batch: dict, cfg: ModelConfig
   """Attention of every token to those up to it, [B, L, N, T, T], of models
   whose attention is a softmax of products of queries and keys."""
   x_BTD = decoder.EmbedUnembed(cfg).apply(
-      {'params': params['ends']}, batch['tokens'], method='embed')
+      {'params': params['ends']}, batch['tokens'], batch['positions'],
+      method='embed')
   T, out = batch['tokens'].shape[1], []
   mask_BTS = jnp.tri(T, dtype=bool)[None] & (
       batch['segments'][:, :, None] == batch['segments'][:, None])
@@ -246,8 +247,8 @@ def patched_laws(params: dict, batch: dict, donor: dict, at_B: jax.Array,
 
   middle = max(cfg.depth // 2, 1)
   x_BTD, other_BTD = (through(embed.apply(
-      ends, rows['tokens'], method='embed'), rows, layers[:middle])
-                      for rows in (batch, donor))
+      ends, rows['tokens'], rows['positions'], method='embed'), rows,
+      layers[:middle]) for rows in (batch, donor))
   new_BD = jnp.take_along_axis(
       other_BTD, jnp.maximum(from_B, 0)[:, None, None], 1)[:, 0]
   here_BT = (jnp.arange(x_BTD.shape[1]) == at_B[:, None]) & (
@@ -267,6 +268,10 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
   if count < 2 or len(world.levels) < 2:
     raise BadInput(f'evals: {count} strings of a grammar of '
                    f'{len(world.levels)} levels, wanted at least 2 and 2')
+  if config.model.positions in BY_DISTANCE:
+    raise BadInput(f'evals: model.positions is {config.model.positions}: '
+                   'attention depends on distance alone, wanted rotary or '
+                   'absolute')
   trees = [world.tree('test', i) for i in range(count)]
   strings = [t.symbols[-1] for t in trees]
   return AttentionEval(
