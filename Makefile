@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 SHELL := /bin/bash
-.PHONY: quickstart test test-experiments test-cluster test-interop lint drills compile gpu bench notebooks clean
+.PHONY: quickstart test test-experiments test-devices test-cluster test-interop lint drills compile gpu bench notebooks clean
 
 # The environment: made once, again when what it must hold changes.
 .venv/.ready: requirements.txt pyproject.toml
@@ -23,7 +23,7 @@ quickstart: .venv/.ready
 PARALLEL := -n logical --maxprocesses=8 --dist=loadfile
 # A worker a core: threads of NumPy's linear algebra beside them only wait for
 # one another (ten times slower).
-test test-experiments test-interop: export OPENBLAS_NUM_THREADS = 1
+test test-experiments test-devices test-interop: export OPENBLAS_NUM_THREADS = 1
 
 # Every test but those that take long, which have the targets below.
 test: .venv/.ready
@@ -37,8 +37,12 @@ test-experiments: .venv/.ready
 drills: .venv/.ready
 	$(BIN)/python -m pytest -m drill -s
 
+# The same computation on many devices, and in populations of runs.
+test-devices: .venv/.ready
+	$(BIN)/python -m pytest -m devices $(PARALLEL)
+
 # Jobs of two processes, and on a real Slurm of one node, installed and started
-# here (root, Debian); populations on many devices.
+# here (root, Debian).
 test-cluster: .venv/.ready
 	bash tests/cluster/start.sh
 	$(BIN)/python -m pytest -m cluster; status=$$?; bash tests/cluster/start.sh stop; exit $$status

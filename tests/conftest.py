@@ -1,6 +1,7 @@
 """Eight CPU devices and a tiny config."""
 
 import atexit
+import mmap
 import os
 import shutil
 import sys
@@ -14,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
 import jax  # noqa: E402
+import jaxlib  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update('jax_num_cpu_devices', 8)
@@ -35,13 +37,28 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 from physics_lm.configs import default  # noqa: E402
 
 
+def known_to_xla(option: str) -> bool:
+  """Whether this jaxlib has the option: XLA ends a process that sets an
+  unknown one."""
+  library = max(Path(jaxlib.__file__).parent.glob('*.so'),
+                key=lambda p: p.stat().st_size)
+  with library.open('rb') as f, mmap.mmap(
+      f.fileno(), 0, access=mmap.ACCESS_READ) as text:
+    return text.find(option.encode()) >= 0
+
+
 def pytest_configure(config):
   """Compiling is most of the time of the many small tests: without XLA's
-  expensive passes it takes half as long. Drills, clusters and interop (chosen
-  by a mark) compile as a user's training does."""
-  if config.option.markexpr.startswith('not '):
-    jax.config.update('jax_disable_most_optimizations', True)
-    os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
+  expensive passes and its own generator of fused loops it takes a quarter as
+  long. Drills, clusters and interop (chosen by a mark) compile as a user's
+  training does."""
+  if not config.option.markexpr.startswith(('not ', 'devices', 'experiment')):
+    return
+  jax.config.update('jax_disable_most_optimizations', True)
+  os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
+  flags, option = os.environ.get('XLA_FLAGS', ''), 'xla_cpu_use_fusion_emitters'
+  if option not in flags and known_to_xla(option):
+    os.environ['XLA_FLAGS'] = f'{flags} --{option}=false'
 
 
 TINY = {

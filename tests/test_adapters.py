@@ -14,6 +14,7 @@ from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.model import adapters, compress, decoder, kernels
 from physics_lm.model.config import model_config
+from tests.compiled import forward, init
 from tests.conftest import TINY
 from tests.test_resume import interrupted
 from tests.test_sharding import keys, three_steps
@@ -22,9 +23,6 @@ ALL = ','.join(compress.INPUTS)
 LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
          'model.bias': False, 'model.tie_embeddings': False,
          'model.kv_heads': 1}
-
-
-forward = jax.jit(decoder.forward, static_argnums=2)
 
 
 def spec(kind, **changes):
@@ -38,7 +36,7 @@ def spec(kind, **changes):
 def made():
   """(shape, parameters with every element random, tokens)."""
   cfg = model_config(override(default.get_config(), TINY | LLAMA), 40)
-  params = jax.jit(lambda: decoder.init(cfg, jax.random.key(0)))()
+  params = init(cfg, jax.random.key(0))
   return cfg, noisy(params, 1), jax.random.randint(
       jax.random.key(2), (2, 9), 0, 40)
 
@@ -84,7 +82,7 @@ def test_merge_adapter_equals_unmerged_forward(made, monkeypatch):
     return y + 0.7 * low.reshape(y.shape)
 
   monkeypatch.setattr(decoder.Block, '_linear', unmerged)
-  found = decoder.forward(beside, tokens, cfg)
+  found = jax.jit(lambda p: decoder.forward(p, tokens, cfg))(beside)
   np.testing.assert_allclose(merged, found, atol=2e-4)
   monkeypatch.undo()
   assert np.abs(forward(params, tokens, cfg) - found).max() > 0.1
@@ -251,6 +249,7 @@ def test_adapter_trains_on_an_adapted_run(lora, tmp_path):
               tmp_path / 'third')
 
 
+@pytest.mark.devices
 def test_adapter_is_the_same_on_any_mesh(tiny):
   changes = LORA | {'init_from': 'x'}
   first, losses, state, _ = three_steps(

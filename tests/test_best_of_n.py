@@ -10,8 +10,8 @@ from physics_lm.errors import BadInput
 from physics_lm.evals.igsm import best_of_n, solutions
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
-from physics_lm.model import decoder
 from physics_lm.model.config import model_config
+from tests.compiled import init
 from tests.test_solutions import Known
 
 
@@ -109,7 +109,7 @@ def test_verifiers_learn_which_solutions_are_correct(config):
   """A solution is right when token 2 is 5."""
   config = override(config, {'model.depth': 2})
   cfg = model_config(config, len(load_mixture(config).vocab))
-  params = decoder.init(cfg, jax.random.key(0))
+  params = init(cfg, jax.random.key(0))
   rng, solved = np.random.default_rng(0), []
   for _ in range(800):
     ids = rng.integers(6, 30, 12).tolist()
@@ -145,7 +145,7 @@ def test_evaluator_rows_follow_from_raw_outcomes(config):
   world, problems = first.data.worlds['igsm'], first.problems['test']
   texts = [world.prompt(e) for _, e in problems]
   evaluator = built(config, Known(lambda split, text: text == texts[0]))
-  params = decoder.init(evaluator.cfg, jax.random.key(0))
+  params = init(evaluator.cfg, jax.random.key(0))
   found, raw = evaluator(params, 3)
   assert find(found, 'verifier_solutions', split='verifier')['value'] == 18
   assert len(raw) == 20 and {r['sample'] for r in raw} == {0, 1, 2, 3}

@@ -14,9 +14,9 @@ from physics_lm.errors import BadInput
 from physics_lm.evals import knowledge_bits, teacher_forcing
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
-from physics_lm.model import decoder
 from physics_lm.model.config import model_config
 from physics_lm.worlds import base, biod
+from tests.compiled import init
 from tests.conftest import TINY
 
 
@@ -216,7 +216,7 @@ def test_knowledge_bits_of_one_chunk_of_two_are_50_percent(setup, monkeypatch):
 def test_parameter_count_has_used_entries_only(setup, monkeypatch):
   config, cfg = setup()
   m = scored(config, monkeypatch, lambda a, k: 0.0)
-  params = decoder.init(cfg, jax.random.key(0))
+  params = init(cfg, jax.random.key(0))
   total = sum(x.size for x in jax.tree.leaves(params))
   padding = cfg.vocab - len(load_mixture(config).vocab)
   assert padding > 0

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from physics_lm import mixture
+from physics_lm.config import override
 from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
-from physics_lm.model import compress, decoder
+from physics_lm.model import compress
 from physics_lm.model.config import model_config
+from tests.compiled import forward, init
+from tests.conftest import TINY
 
 STYLES = {
     'gpt2': {},
@@ -27,13 +30,13 @@ def spec(method, **keys):
   return s
 
 
-@pytest.fixture(params=STYLES)
-def made(request, tiny):
+@pytest.fixture(scope='module', params=STYLES)
+def made(request):
   """(params with every element random, shape, a batch)."""
-  config = tiny(STYLES[request.param])
+  config = override(default.get_config(), TINY | STYLES[request.param])
   data = load_mixture(config)
   cfg = model_config(config, len(data.vocab))
-  params = decoder.init(cfg, jax.random.key(0))
+  params = init(cfg, jax.random.key(0))
   leaves, tree = jax.tree.flatten(params)
   params = jax.tree.unflatten(tree, [
       x + 0.1 * jax.random.normal(k, x.shape) for k, x in zip(
@@ -43,8 +46,8 @@ def made(request, tiny):
 
 
 def logits(params, cfg, batch):
-  return decoder.forward(params, batch['tokens'], cfg, batch['segments'],
-                       batch['positions'])
+  return forward(params, batch['tokens'], cfg, batch['segments'],
+                 batch['positions'])
 
 
 def plain_size(params):

@@ -10,6 +10,7 @@ import pytest
 from physics_lm.errors import BadInput
 from physics_lm.model import decode, decoder, sharding
 from physics_lm.model.config import model_config
+from tests.compiled import forward, init
 from tests.test_model import STYLES
 
 V, EOS = 20, 1
@@ -22,7 +23,7 @@ def made(tiny):
 
   def make(style='gpt2', seed=0, scale=3.0):
     cfg = model_config(tiny(STYLES[style]), V)
-    return cfg, jax.tree.map(lambda w: scale * w, _init(
+    return cfg, jax.tree.map(lambda w: scale * w, init(
         cfg, jax.random.key(seed)))
 
   return make
@@ -33,15 +34,11 @@ def recomputed(cfg, params, prompt, steps, entries=V):
   ids = list(prompt)
   for _ in range(steps):
     padded = np.array([ids + [0] * (24 - len(ids))])
-    logits = np.asarray(_forward(params, padded, cfg))
+    logits = np.asarray(forward(params, padded, cfg))
     ids.append(int(logits[0, len(ids) - 1, :entries].argmax()))
     if ids[-1] == EOS:
       return ids[len(prompt):-1]
   return ids[len(prompt):]
-
-
-_forward = jax.jit(decoder.forward, static_argnums=2)
-_init = jax.jit(decoder.init, static_argnums=0)
 
 
 @pytest.mark.parametrize('style', ['llama', 'no_mlp', 'experts', 'prefix'])
@@ -104,7 +101,7 @@ def test_samples_do_not_depend_on_their_batch(made):
 def test_sampling_follows_the_softmax(made):
   cfg, params = made(scale=1.5)
   prompt, n = PROMPTS[0], 2000
-  logits = np.asarray(_forward(params, np.array([prompt]), cfg),
+  logits = np.asarray(forward(params, np.array([prompt]), cfg),
                       np.float64)[0, -1, :V]
   for temperature, top_k in ((0.7, 0), (1.0, 3)):
     p = np.exp(logits / temperature)
@@ -138,7 +135,7 @@ def test_beams_find_the_likeliest_continuation(made):
       for row, text in enumerate(texts):
         padded[row, :len(prompt) + len(text)] = prompt + text
       padded = np.pad(padded, ((0, 0), (0, 24 - padded.shape[1])))
-      log_p = np.asarray(_forward(params, padded, cfg),
+      log_p = np.asarray(forward(params, padded, cfg),
                          np.float64)[..., :entries]
       log_p -= np.log(np.exp(log_p).sum(-1, keepdims=True))
       score = [sum(log_p[row, len(prompt) - 1 + i, t]
@@ -153,6 +150,7 @@ def test_beams_find_the_likeliest_continuation(made):
   assert better  # else greedy would have done
 
 
+@pytest.mark.devices
 @pytest.mark.parametrize('how', ['sample:1.0:5', 'beam:3'])
 def test_generate_is_the_same_on_eight_devices(made, tiny, how):
   cfg, params = made()

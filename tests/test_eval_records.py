@@ -19,8 +19,8 @@ from physics_lm.configs import markov as markov_recipe
 from physics_lm.evals import records, registry, teacher_forcing
 from physics_lm.evals.igsm import contamination
 from physics_lm.mixture import load_mixture
-from physics_lm.model import decoder
 from physics_lm.worlds import crawl
+from tests.compiled import init
 from tests.conftest import TINY
 
 IGSM = {'worlds.igsm.max_op': 3, 'worlds.igsm.items_per_subcategory': 3,
@@ -186,7 +186,7 @@ def evaluated():
       data = load_mixture(config)
       evaluator = registry.build(config, data)['it']
       cfg = teacher_forcing.evaluated_model(config, data)
-      params = jax.jit(lambda: decoder.init(cfg, jax.random.key(0)))()
+      params = init(cfg, jax.random.key(0))
       done[kind] = config, evaluator(params, 2)
     return done[kind]
 
@@ -237,7 +237,7 @@ def test_an_evaluator_called_again_gives_the_same(evaluated, kind):
   data = load_mixture(config)
   evaluator = registry.build(config, data)['it']
   cfg = teacher_forcing.evaluated_model(config, data)
-  params = jax.jit(lambda: decoder.init(cfg, jax.random.key(0)))()
+  params = init(cfg, jax.random.key(0))
   assert evaluator(params, 2) == evaluator(params, 2) == found
   if kind in registry.OF_TRAINING_SET:
     assert {r['contaminated'] for r in found.rows} == {'all', 'no'}

@@ -3,7 +3,6 @@ give the committed tables; notebooks execute."""
 
 import json
 
-import jax
 import jupytext
 import matplotlib
 import nbformat
@@ -27,18 +26,9 @@ NOTEBOOKS = [p.with_suffix('.ipynb')
              for p in sorted((ROOT / 'notebooks').glob('*.py'))]
 
 
-@pytest.fixture
-def compiled_fast():
-  """Compiling is nearly all of the time: here it takes half as long."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 @pytest.mark.experiment
 @pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: p.stem)
-def test_experiment_at_smoke_scale_ends_in_a_report(
-    path, tmp_path, compiled_fast):
+def test_experiment_at_smoke_scale_ends_in_a_report(path, tmp_path):
   """In this process, so that experiments share what they compile; the launcher
   has tests of its own."""
   module = sweep.experiment(str(path))

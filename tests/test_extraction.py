@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -19,6 +18,7 @@ from physics_lm.mixture import load_mixture
 from physics_lm.model import decoder
 from physics_lm.model.config import model_config
 from physics_lm.worlds.biographies import ATTRIBUTES
+from tests.compiled import forward
 from tests.conftest import ROOT, TINY
 
 
@@ -47,11 +47,11 @@ def evaluator(trained):
 def greedy(params, cfg, data, prompt, length):
   """Plain greedy decoding, recomputing everything at every token."""
   ids = list(prompt)
-  step = jax.jit(lambda t: decoder.forward(params, t, cfg))
   while len(ids) < length:
     padded = np.zeros((1, data.seq_len), np.int32)
     padded[0, :len(ids)] = ids
-    ids.append(int(step(jnp.asarray(padded))[0, len(ids) - 1].argmax()))
+    logits = np.asarray(forward(params, padded, cfg))
+    ids.append(int(logits[0, len(ids) - 1].argmax()))
   return ids
 
 
@@ -83,7 +83,7 @@ def test_nll_is_the_negative_log_probability(trained):
   packed, _ = teacher_forcing.pack(
       data, [data.worlds['bios'].example('bio', 0)])
   nll, correct = teacher_forcing.outcomes(params, packed, cfg, 4)
-  logits = np.asarray(decoder.forward(
+  logits = np.asarray(forward(
       params, packed['tokens'], cfg, packed['segments'],
       packed['positions']), np.float64)
   log_p = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
@@ -196,6 +196,7 @@ def test_majority_baseline_is_the_best_constant_of_training_people(trained):
   assert extraction.majority_baseline(world, 'test', 'major', 1000) == wanted
 
 
+@pytest.mark.devices
 def test_a_run_of_eight_devices_is_evaluated_on_one(tiny, tmp_path):
   train.run(tiny({'steps': 2, 'optim.warmup_steps': 0, 'runtime.mesh.fsdp': 2}),
             tmp_path / 'run')

@@ -198,9 +198,8 @@ def test_report_on_finished_results_loads_no_jax(tmp_path):
 import os, sys
 os.environ['SCALING_DRAWS'] = '5'  # of bootstraps
 from physics_lm import claims, report, results, sweep
-found = [min(folder.glob('*.runs.jsonl'), key=lambda p: p.stat().st_size)
-         for folder in sorted(results.RESULTS.iterdir()) if folder.is_dir()]
-assert len(found) > 20
+found = sorted(results.RESULTS.rglob('*.runs.jsonl'),
+               key=lambda p: p.stat().st_size)[:4]
 for path in found:
   module = sweep.experiment(f'experiments/{{path.parent.name}}.py')
   df = module.table(results.read_records(path))
@@ -221,7 +220,8 @@ from tests.conftest import TINY
 from physics_lm.configs import default
 from physics_lm import train
 from physics_lm.config import override
-train.run(override(default.get_config(), TINY), r'{tmp_path}/run')
+train.run(override(default.get_config(), TINY | {{'runtime.mesh.data': 1}}),
+          r'{tmp_path}/run')
 bad = [m for m in ('tensorflow', 'seqio', 'wandb') if m in sys.modules]
 print('LOADED', bad)
 '''

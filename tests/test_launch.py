@@ -412,6 +412,7 @@ def test_cost_estimates_exposures_within_15_percent(tmp_path):
   assert drawn['qa'] == pytest.approx(counts[1] / 6, rel=0.15)
 
 
+@pytest.mark.cluster
 @pytest.mark.timeout(200)
 def test_two_launchers_retry_and_blocked_children(tmp_path, monkeypatch):
   """Two launchers share a sweep: every run is done once. A run that crashes

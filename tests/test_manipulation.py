@@ -13,10 +13,10 @@ from physics_lm.errors import BadInput
 from physics_lm.evals import manipulation as score
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
-from physics_lm.model import decoder
 from physics_lm.model.config import model_config
 from physics_lm.worlds import base, manipulation
 from physics_lm.worlds.biographies import MONTHS
+from tests.compiled import init
 
 
 def world(people=60, seed=0, **changes):
@@ -205,7 +205,7 @@ def test_evaluator_runs_on_a_model(asked):
   import jax
   data = load_mixture(asked)
   cfg = model_config(asked, len(data.vocab))
-  params = jax.jit(lambda: decoder.init(cfg, jax.random.key(0)))()
+  params = init(cfg, jax.random.key(0))
   found, raw = score.build(asked, data, asked.evals.tasks)(params)
   assert find(found, 'acc_cot', person_split='test', task='luck_rank')[
       'value'] <= 0.1

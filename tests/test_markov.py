@@ -16,9 +16,9 @@ from physics_lm.evals import registry
 from physics_lm.evals.exact import markov as evaluation
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
-from physics_lm.model import decoder
 from physics_lm.worlds import markov
 from physics_lm.worlds.base import make_world
+from tests.compiled import init
 
 
 def world(seed=0, **keys):
@@ -142,7 +142,7 @@ def test_evaluation_is_the_relative_entropy_to_each_predictor():
       'evals.law.num_problems': 20})
   data = load_mixture(config)
   e = registry.build(config, data)['law']
-  params = decoder.init(e.cfg, jax.random.key(0))
+  params = init(e.cfg, jax.random.key(0))
   found = e(params).rows
   w = data.worlds['chain']
   text = w.symbols('new', np.arange(20))

@@ -13,6 +13,7 @@ from physics_lm.model import decoder
 from physics_lm.model.config import model_config
 from physics_lm.model.positions import rotate
 from physics_lm.scaling import flops
+from tests.compiled import forward, init
 
 V = 50
 STYLES = {
@@ -32,11 +33,23 @@ STYLES = {
 @pytest.fixture(params=STYLES)
 def styled(request, tiny):
   cfg = model_config(tiny(STYLES[request.param]), V)
-  return cfg, decoder.init(cfg, jax.random.key(0))
+  return cfg, init(cfg, jax.random.key(0))
 
 
 def tokens(rows, length, seed=1):
   return jax.random.randint(jax.random.key(seed), (rows, length), 0, V)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _logit_gradient(params, ids, cfg, at):
+  """Of a logit at `at` in the embedding. Token 40 is in no position: its row
+  is felt through the tie alone."""
+  def value(table):
+    ends = params['ends'] | {'embedding': table}
+    return decoder.forward({'ends': ends, 'layers': params['layers']}, ids,
+                           cfg)[0, at, 40]
+
+  return jax.grad(value)(params['ends']['embedding'])
 
 
 @pytest.mark.parametrize('at', [0, 1, 7, 14, 15])
@@ -45,14 +58,7 @@ def test_forward_is_causal_by_gradient(styled, at):
   cfg, params = styled
   ids = jnp.arange(16)[None] + 3  # every token once, so rows = positions
 
-  def value(table):
-    ends = params['ends'] | {'embedding': table}
-    logits = decoder.forward({'ends': ends, 'layers': params['layers']}, ids,
-                           cfg)
-    # Token 40 is in no position: its row is felt through the tie alone.
-    return logits[0, at, 40]
-
-  grad = jax.grad(value)(params['ends']['embedding'])
+  grad = _logit_gradient(params, ids, cfg, at)
   felt = np.abs(np.asarray(grad)[3:19]).max(-1)
   assert (felt[:at + 1] > 0).all()
   assert (felt[at + 1:] == 0).all()
@@ -65,12 +71,11 @@ def test_packing_isolation_is_exact(styled):
   positions = jnp.asarray([[*range(5), *range(6), *range(5)]])
   a = tokens(1, 16)
   b = a.at[:, :5].set((a[:, :5] + 7) % V).at[:, 11:].set(2)
-  run = jax.jit(functools.partial(decoder.forward, cfg=cfg))
-  x = run(params, a, segments_BT=segments, positions_BT=positions)
-  y = run(params, b, segments_BT=segments, positions_BT=positions)
+  x = forward(params, a, cfg, segments_BT=segments, positions_BT=positions)
+  y = forward(params, b, cfg, segments_BT=segments, positions_BT=positions)
   assert float(jnp.abs(x[:, 5:11] - y[:, 5:11]).max()) == 0.0
   assert float(jnp.abs(x[:, :5] - y[:, :5]).max()) > 0.0
-  alone = run(params, a[:, 5:11])
+  alone = forward(params, a[:, 5:11], cfg)
   np.testing.assert_allclose(x[:, 5:11], alone, atol=2e-5)
 
 
@@ -110,10 +115,9 @@ def test_flops_count_the_matrix_products(tiny):
   """6N + attention against the compiler's own count of a forward pass."""
   config = tiny({'model.width': 128, 'model.heads': 4, 'model.depth': 1})
   cfg = model_config(config, 1000)
-  params = decoder.init(cfg, jax.random.key(0))
+  params = init(cfg, jax.random.key(0))
   ids = jnp.zeros((2, 512), jnp.int32)
-  cost = jax.jit(functools.partial(decoder.forward, cfg=cfg)).lower(
-      params, ids).compile().cost_analysis()
+  cost = forward.lower(params, ids, cfg).compile().cost_analysis()
   cost = cost[0] if isinstance(cost, list) else cost
   ours = flops.per_token(cfg, 512) / 3 * 2 * 512  # forward is a third
   assert abs(cost['flops'] / ours - 1) < 0.1
@@ -123,14 +127,14 @@ def test_remat_changes_no_gradient(tiny):
   """Seen to rematerialise: the jaxpr holds the checkpoint."""
   plain = model_config(tiny(), V)
   remat = model_config(tiny({'runtime.remat': True}), V)
-  params, ids = decoder.init(plain, jax.random.key(0)), tokens(2, 12)
+  params, ids = init(plain, jax.random.key(0)), tokens(2, 12)
 
   def loss(cfg):
     return lambda p: (decoder.forward(p, ids, cfg)**2).mean()
 
   assert 'remat' in str(jax.make_jaxpr(jax.grad(loss(remat)))(params))
   assert 'remat' not in str(jax.make_jaxpr(jax.grad(loss(plain)))(params))
-  a, b = (jax.grad(loss(cfg))(params) for cfg in (plain, remat))
+  a, b = (jax.jit(jax.grad(loss(cfg)))(params) for cfg in (plain, remat))
   jax.tree.map(lambda x, y: np.testing.assert_allclose(
       x, y, rtol=2e-4, atol=1e-6), a, b)
 
@@ -138,9 +142,9 @@ def test_remat_changes_no_gradient(tiny):
 def test_bfloat16_computes_low_and_keeps_float32_parameters(tiny):
   low = model_config(tiny({'model.dtype': 'bfloat16'}), V)
   full = model_config(tiny(), V)
-  params, ids = decoder.init(low, jax.random.key(0)), tokens(2, 12)
+  params, ids = init(low, jax.random.key(0)), tokens(2, 12)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
-  a, b = (decoder.forward(params, ids, c) for c in (low, full))
+  a, b = (forward(params, ids, c) for c in (low, full))
   assert a.dtype == jnp.float32
   gap = float(jnp.abs(a - b).max())
   assert 1e-4 < gap < 0.2
@@ -149,11 +153,11 @@ def test_bfloat16_computes_low_and_keeps_float32_parameters(tiny):
 def test_taps_are_the_residual_stream(styled):
   cfg, params = styled
   ids = tokens(2, 12)
-  logits, stream = decoder.forward(params, ids, cfg, taps=True)
+  logits, stream = forward(params, ids, cfg, taps=True)
   assert stream.shape == (cfg.depth + 1, 2, 12, cfg.width)
   np.testing.assert_array_equal(
       stream[0], params['ends']['embedding'][ids])
-  np.testing.assert_allclose(logits, decoder.forward(params, ids, cfg),
+  np.testing.assert_allclose(logits, forward(params, ids, cfg),
                              atol=1e-6)
   h, table = decoder.EmbedUnembed(cfg).apply(
       {'params': params['ends']}, stream[-1], method='last')
@@ -162,13 +166,13 @@ def test_taps_are_the_residual_stream(styled):
 
 def test_dropout_needs_a_key_and_keeps_the_mean(tiny):
   cfg = model_config(tiny({'model.dropout': 0.5}), V)
-  params, ids = decoder.init(cfg, jax.random.key(0)), tokens(2, 12)
-  still = decoder.forward(params, ids, cfg)
+  params, ids = init(cfg, jax.random.key(0)), tokens(2, 12)
+  still = forward(params, ids, cfg)
 
   def run(k):
-    return decoder.forward(params, ids, cfg, key=jax.random.key(k))
+    return forward(params, ids, cfg, key=jax.random.key(k))
 
-  assert (still == decoder.forward(params, ids, cfg)).all()
+  assert (still == forward(params, ids, cfg)).all()
   assert (run(0) == run(0)).all() and not (run(0) == run(1)).any()
   x = decoder.dropout(jnp.ones((100, 100)), 0.3, jax.random.key(0))
   assert abs(float(x.mean()) - 1) < 0.02

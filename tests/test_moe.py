@@ -1,5 +1,7 @@
 """Experts against a token-by-token account, and what routing promises."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +15,14 @@ from physics_lm.mixture import load_mixture
 from physics_lm.model import decoder, moe
 from physics_lm.model.config import eval_config, model_config
 from physics_lm.scaling import flops
+from tests.compiled import forward, init
 
 CHANGES = {'model.num_experts': 4, 'model.mlp_ratio': 1.0}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def block(cfg, layer, *inputs):
+  return decoder.Block(cfg).apply({'params': layer}, *inputs)
 
 
 def gelu(h):
@@ -44,7 +52,7 @@ def test_moe_mlp_equals_one_token_at_a_time(tiny, capacity):
   cfg = model_config(
       tiny(CHANGES | {'model.moe_capacity_factor': capacity}), 50)
   key, *keys = jax.random.split(jax.random.key(0), 9)
-  params = decoder.init(cfg, key)
+  params = init(cfg, key)
   layer = {k: np.asarray(v[0]) for k, v in params['layers'].items()}
   for k, name in zip(keys, ('bias_up', 'bias_down', 'up', 'down', 'router')):
     layer[name] = np.asarray(jax.random.normal(k, layer[name].shape))
@@ -53,8 +61,8 @@ def test_moe_mlp_equals_one_token_at_a_time(tiny, capacity):
   real[1, 7:] = False
   # Attention adds nothing, and the norm's scale and bias are 1 and 0.
   layer |= {'out': 0 * layer['out'], 'bias_out': 0 * layer['bias_out']}
-  y, balance = decoder.Block(cfg).apply(
-      {'params': layer}, x, jnp.asarray(real, int), jnp.zeros((2, 12), int))
+  y, balance = block(cfg, layer, x, jnp.asarray(real, int),
+                     jnp.zeros((2, 12), int))
   normed = (x - x.mean(-1, keepdims=True)) / np.sqrt(
       x.var(-1, keepdims=True) + 1e-5)
   room = moe.expert_capacity(12, 4, capacity)
@@ -69,9 +77,9 @@ def test_moe_mlp_equals_one_token_at_a_time(tiny, capacity):
 def test_moe_mlp_is_causal(tiny):
   """First come, first served: also when there is no room for all."""
   cfg = model_config(tiny(CHANGES | {'model.moe_capacity_factor': 1.0}), 50)
-  params = decoder.init(cfg, jax.random.key(1))
+  params = init(cfg, jax.random.key(1))
   a = jax.random.randint(jax.random.key(2), (1, 16), 0, 50)
-  x, y = (decoder.forward(params, t, cfg) for t in (a, a.at[:, 9:].set(3)))
+  x, y = (forward(params, t, cfg) for t in (a, a.at[:, 9:].set(3)))
   np.testing.assert_array_equal(x[:, :9], y[:, :9])
   assert float(jnp.abs(x[:, 9:] - y[:, 9:]).max()) > 0
 
@@ -91,18 +99,19 @@ def test_balance_loss_is_trained_on_and_not_reported(one_device):
   config = one_device(CHANGES | {'model.moe_aux_loss_weight': 10.0})
   data = load_mixture(config)
   cfg = model_config(config, len(data.vocab))
-  params = decoder.init(cfg, jax.random.key(0))
+  params = init(cfg, jax.random.key(0))
   many = [mixture.packed_row(data, i) for i in range(4)]
   batch = {k: jnp.stack([r[k] for r in many]) for k in many[0]}
-  total, sums = train_step.loss_sums(params, batch, cfg, 2)
+  total, sums = jax.jit(lambda p: train_step.loss_sums(p, batch, cfg, 2))(
+      params)
   extra = float(total - sums['loss'].sum()) / float(batch['weights'].sum())
   assert 10 <= extra <= 40
   plain = model_config(one_device(CHANGES | {'model.moe_aux_loss_weight': 0.0}),
                      len(data.vocab))
 
   def router(c):
-    return jax.grad(lambda p: train_step.loss_sums(p, batch, c, 2)[0])(
-        params)['layers']['router']
+    return jax.jit(jax.grad(lambda p: train_step.loss_sums(
+        p, batch, c, 2)[0]))(params)['layers']['router']
 
   assert float(jnp.abs(router(cfg) - router(plain)).max()) > 1.0
 
@@ -116,10 +125,10 @@ def test_micro_batches_balance_as_one_batch(one_device):
   cfg = model_config(config, len(data.vocab))
   twice = [mixture.packed_row(data, i) for i in (0, 0, 1, 1)]
   batch = {k: jnp.stack([r[k] for r in twice]) for k in twice[0]}
-  params, tx = decoder.init(cfg, jax.random.key(0)), optax.sgd(1.0)
+  params, tx = init(cfg, jax.random.key(0)), optax.sgd(1.0)
   state = train_step.TrainState(jnp.int32(0), params, tx.init(params))
-  one, two = (train_step.make_step(cfg, tx, len(data.tasks), accumulate)(
-      state, batch)[0].params for accumulate in (1, 2))
+  one, two = (jax.jit(train_step.make_step(cfg, tx, len(data.tasks), a))(
+      state, batch)[0].params for a in (1, 2))
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
                one, two)
 
@@ -128,7 +137,7 @@ def test_router_decides_in_float32(tiny):
   """Two experts that bfloat16 could not tell apart."""
   cfg = model_config(tiny(CHANGES | {
       'model.num_experts': 2, 'model.dtype': 'bfloat16'}), 50)
-  layer = {k: v[0] for k, v in decoder.init(cfg, jax.random.key(0))[
+  layer = {k: v[0] for k, v in init(cfg, jax.random.key(0))[
       'layers'].items()}
   w = jax.random.normal(jax.random.key(1), (16,))
   layer |= {k: 0 * layer[k] for k in ('out', 'bias_out', 'down')}
@@ -136,7 +145,7 @@ def test_router_decides_in_float32(tiny):
   layer['bias_down'] = jnp.ones((2, 16)).at[1].set(-1)
   x = jax.random.normal(jax.random.key(2), (1, 12, 16), jnp.bfloat16)
   ones = jnp.ones((1, 12), int)
-  y, _ = decoder.Block(cfg).apply({'params': layer}, x, ones, 0 * ones)
+  y, _ = block(cfg, layer, x, ones, 0 * ones)
   normed = x.astype(jnp.float32)
   normed -= normed.mean(-1, keepdims=True)
   second = normed @ w > 0

@@ -64,9 +64,9 @@ DROPPING = {'model.dropout': 0.1, 'runtime.grad_accum_steps': 2}
 
 
 @pytest.mark.parametrize('mesh,base', [
-    pytest.param((1, 1), {}, marks=pytest.mark.cluster),
-    pytest.param((2, 4), {}, marks=pytest.mark.cluster),
-    pytest.param((4, 1), DROPPING, marks=pytest.mark.cluster)])
+    pytest.param((1, 1), {}, marks=pytest.mark.devices),
+    pytest.param((2, 4), {}, marks=pytest.mark.devices),
+    pytest.param((4, 1), DROPPING, marks=pytest.mark.devices)])
 def test_members_equal_lone_runs(tiny, tmp_path, mesh, base, lone):
   alone = lone(tiny, base | {'runtime.mesh.data': 1})
   pop, data = mesh
@@ -93,7 +93,7 @@ def test_members_equal_lone_runs(tiny, tmp_path, mesh, base, lone):
 
 def test_members_that_share_rows_get_one_batch(one_device, tmp_path):
   rates = [{'optim.learning_rate': r, 'optim.weight_decay': 20 * r,
-            'optim.name': 'muon'} for r in (1e-3, 3e-3, 1e-2)]
+            'optim.name': 'muon'} for r in (1e-3, 1e-2)]
   together = jobs(one_device, tmp_path / 'all', rates)
   data = load_mixture(together[0].config)
   assert all(load_mixture(j.config) is data for j in together)
@@ -106,7 +106,7 @@ def test_members_that_share_rows_get_one_batch(one_device, tmp_path):
         losses(job.folder), losses(together[i].folder), rtol=2e-4)
 
 
-@pytest.mark.cluster
+@pytest.mark.devices
 def test_member_resumes_alone_and_in_another_population(one_device, tmp_path,
                                                      monkeypatch, capsys):
   """Stopped at step 4 of 6, one member goes on by itself; then the rest and a
@@ -233,7 +233,7 @@ def test_launch_resumes_populations_after_a_kill(tmp_path):
   assert run_dir.read_json(folders[4] / 'meta.json')['population'] == 1
 
 
-@pytest.mark.cluster
+@pytest.mark.devices
 def test_failure_of_one_group_does_not_stop_the_others(one_device, tmp_path):
   """A member that diverges again after a stop, at a step of its own."""
   members = [{'optim.learning_rate': 1e30}, {}, {'seed.init': 4}]

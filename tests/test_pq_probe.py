@@ -10,9 +10,9 @@ from physics_lm.configs import default
 from physics_lm.evals import pq_probe
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
-from physics_lm.model import decoder
 from physics_lm.model.config import model_config
 from physics_lm.worlds.biographies import ATTRIBUTES
+from tests.compiled import init
 from tests.conftest import TINY
 
 
@@ -82,7 +82,7 @@ def test_probes_learn_what_names_predict_and_no_more(kind):
   world.value_of['major'][:] = world.name_of[:, 2]  # 3 names, 3 majors
   data, _, probe = built(config, spec)
   cfg = model_config(config, len(data.vocab))
-  params = jax.jit(lambda: decoder.init(cfg, jax.random.key(0)))()
+  params = init(cfg, jax.random.key(0))
   found = probe(params).rows
   where = {'person_split': 'test',
            'position': 0 if kind == 'p_probe' else 'all'}
@@ -107,7 +107,7 @@ def test_embeddings_of_names_stay_when_they_are_left_out(kind):
   config, spec = settings(kind)
   data, world, probe = built(config, spec)
   cfg, batch = model_config(config, len(data.vocab)), probe.batches['test']
-  params = decoder.init(cfg, jax.random.key(0))
+  params = init(cfg, jax.random.key(0))
   names = {t for p in range(world.n) for n in world.name(p)
            for t in data.vocab.encode(n)}
   draw = jax.random.normal(jax.random.key(1), (cfg.vocab, spec.rank))

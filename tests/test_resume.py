@@ -156,6 +156,7 @@ def test_restore_moves_nothing_when_none_is_readable(
     assert run_dir.read_rows(folder / 'metrics.jsonl') == rows_before
 
 
+@pytest.mark.devices
 def test_restore_works_on_another_mesh(
     undisturbed, tmp_path, monkeypatch, tiny):
   config, whole = undisturbed

@@ -14,8 +14,9 @@ from physics_lm.evals.igsm import retry_upon_regret as regret
 from physics_lm.evals.igsm import solutions
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
-from physics_lm.model import decode, decoder
+from physics_lm.model import decode
 from physics_lm.model.config import model_config
+from tests.compiled import init
 from tests.test_solutions import Known
 
 PROMPTS = 12
@@ -187,7 +188,7 @@ def test_state_detector_learns_from_states(config):
   """Sentences of token 7 are wrong; the states at the full stop hold it."""
   data = load_mixture(config)
   cfg = model_config(config, len(data.vocab))
-  params = decoder.init(cfg, jax.random.key(0))
+  params = init(cfg, jax.random.key(0))
   stop, = data.vocab.encode('.')
   rng = np.random.default_rng(0)
 
@@ -227,7 +228,7 @@ def test_evaluator_without_a_detector_is_greedy_decoding(config):
   evaluator = regret.build(config, data, spec, Known(
       lambda split, text: text == first))
   cfg, problems = evaluator.cfg, evaluator.problems['train']
-  params = jax.tree.map(lambda w: 3 * w, decoder.init(cfg, jax.random.key(0)))
+  params = jax.tree.map(lambda w: 3 * w, init(cfg, jax.random.key(0)))
   stop, = data.vocab.encode('.')  # now and then
   params['ends']['bias_last'] = 2.0 * params['ends']['embedding'][stop]
   found, raw = evaluator(params, 1)

@@ -51,8 +51,10 @@ EXPERTS = {'model.num_experts': 4, 'model.mlp_ratio': 1.0}
 
 
 @pytest.mark.parametrize('mesh,changes', [
-    *[(m, {}) for m in MESHES if m != 'experts'], ('fsdp x tensor', LLAMA),
-    ('experts', EXPERTS)])
+    ('fsdp x tensor', {}), *[
+        pytest.param(*given, marks=pytest.mark.devices) for given in (
+            ('replicated', {}), ('fsdp', {}), ('tensor', {}),
+            ('fsdp x tensor', LLAMA), ('experts', EXPERTS))]])
 def test_train_step_is_the_same_on_every_mesh(tiny, mesh, changes, reference):
   alone = str(changes)
   if alone not in reference:

@@ -13,6 +13,7 @@ from physics_lm.mixture import load_mixture
 from physics_lm.model import decoder
 from physics_lm.model.config import model_config
 from physics_lm.worlds import markov as chains
+from tests.compiled import init
 
 LAW = np.array([[.5, .3, .15, .05, 0.], [.2, .2, .2, .2, .2]], np.float32)
 
@@ -76,7 +77,7 @@ def language():
   data = load_mixture(config)
   rows = mixture.packed_rows(data, np.arange(3))
   cfg = model_config(config, len(data.vocab))
-  params = jax.jit(lambda: decoder.init(cfg, jax.random.key(0)))()
+  params = init(cfg, jax.random.key(0))
   return config, data, cfg, params, rows
 
 

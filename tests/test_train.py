@@ -37,7 +37,8 @@ def pieces(config):
   data = load_mixture(config)
   cfg = model_config(config, len(data.vocab))
   tx = optim.make_optimizer(config)
-  params = decoder.init(cfg, jax.random.key(config.seed.init))
+  params = jax.jit(lambda: decoder.init(
+      cfg, jax.random.key(config.seed.init)))()
   state = train_step.TrainState(jnp.int32(0), params, tx.init(params))
   return data, cfg, tx, state
 
@@ -57,7 +58,7 @@ def test_accumulation_changes_rounding_only(one_device):
 def test_loss_sums_match_the_rows(one_device):
   data, cfg, tx, state = pieces(one_device())
   batch = batch_of(data, 0, 8)
-  _, sums = train_step.make_step(cfg, tx, 2)(state, batch)
+  _, sums = jax.jit(train_step.make_step(cfg, tx, 2))(state, batch)
   for task in range(2):
     mine = np.asarray(batch['task']) == task
     assert sums['weight'][task] == np.asarray(batch['weights'])[mine].sum()
@@ -71,7 +72,8 @@ def test_loss_sums_match_the_rows(one_device):
 def test_padding_and_weight_zero_have_no_gradient(one_device):
   data, cfg, _, state = pieces(one_device({'data.tasks.qa.loss': 'answers'}))
   batch = batch_of(data, 0, 4)
-  grad = jax.grad(lambda p, b: train_step.loss_sums(p, b, cfg, 2)[0])
+  grad = jax.jit(jax.grad(
+      lambda p, b: train_step.loss_sums(p, b, cfg, 2)[0]))
   other = dict(batch)
   zero = np.asarray(batch['weights']) == 0
   other['targets'] = jnp.where(zero, 7, batch['targets'])
@@ -84,18 +86,19 @@ def test_vmapped_step_equals_the_lone_step(one_device):
   config = one_device()
   data, cfg, tx, _ = pieces(config)
   step = train_step.make_step(cfg, tx, 2)
+  alone_step = jax.jit(step)
 
   def begin(key):
     params = decoder.init(cfg, key)
     return train_step.TrainState(jnp.int32(0), params, tx.init(params))
 
   keys = jax.random.split(jax.random.key(0), 3)
-  many, one = jax.vmap(begin)(keys), begin(keys[1])
+  many, one = jax.jit(jax.vmap(begin))(keys), jax.jit(begin)(keys[1])
   together = jax.jit(jax.vmap(step, in_axes=(0, None)))
   for i in range(3):
     batch = batch_of(data, 8 * i, 8)
     many, sums = together(many, batch)
-    one, alone = jax.jit(step)(one, batch)
+    one, alone = alone_step(one, batch)
     np.testing.assert_allclose(sums['loss'][1], alone['loss'], rtol=1e-5)
   assert float(sums['loss'][0].sum()) != float(sums['loss'][1].sum())
 

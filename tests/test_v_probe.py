@@ -16,6 +16,7 @@ from physics_lm.mixture import load_mixture
 from physics_lm.model import adapters, decoder
 from physics_lm.model.config import model_config
 from physics_lm.worlds.igsm import checker
+from tests.compiled import init
 
 TEXT = (" The number of each Gull's Brig equals 3. The number of each Gull's "
         "Cog equals the sum of each Gull's Brig and each Gull's Yawl. The "
@@ -125,7 +126,7 @@ def test_probe_learns_from_states_and_no_more(config):
         (1, *ids, 3), 9, [cfg.vocab + v_probe.END], kind, -1))
   spec = config.evals.reasoning.copy_and_resolve_references()
   spec.steps, spec.batch = 50, 16
-  params = decoder.init(cfg, jax.random.key(0))
+  params = init(cfg, jax.random.key(0))
   before = jax.tree.map(np.array, params)
 
   def pack(part):
@@ -149,7 +150,7 @@ def test_v_probe_logits_with_cached_texts_equal_full_texts(config, task):
   """The heads see the states of text and name in one, cut at the query."""
   data = load_mixture(config)
   cfg = model_config(config, len(data.vocab))
-  params = decoder.init(cfg, jax.random.key(0))
+  params = init(cfg, jax.random.key(0))
   asked = v_probe.queries(data, data.worlds['igsm'], task, 'train', 5)
   spec = config.evals.reasoning
   key = iter(jax.random.split(jax.random.key(1), 9))
@@ -217,7 +218,7 @@ def test_v_probe_rows_by_label_layer_and_distance():
 def test_evaluator_probes_the_trained_and_an_untrained_model(config):
   evaluator = v_probe.build(config, load_mixture(config),
                             config.evals.reasoning)
-  params = decoder.init(evaluator.cfg, jax.random.key(3))
+  params = init(evaluator.cfg, jax.random.key(3))
   found, raw = evaluator(params)
   n = len(evaluator.queries['test'])
   assert len(raw) == 2 * n and n >= 20 * 4
@@ -248,7 +249,7 @@ def test_linear_probe_reads_the_state_at_the_last_token(config):
       'model.width': 16, 'model.depth': 1, 'model.heads': 2})
   data = load_mixture(c)
   cfg = model_config(c, len(data.vocab))
-  params = decoder.init(cfg, jax.random.key(0))
+  params = init(cfg, jax.random.key(0))
   part = v_probe.queries(data, data.worlds['igsm'], 'can_next', 'test', 6)
   assert len({q.text for q in part}) == 6 and len({q.at for q in part}) > 5
   h_BLD = linear_probe.query_states(params, cfg, part, 4)
