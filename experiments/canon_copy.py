@@ -88,14 +88,15 @@ def figure(df):
       a not in ('parameters matched', 'width 32'))]),
             ('No positions (NoPE)', [a for a in ARMS if 'NoPE' in a]))
   for ax, (heading, arms) in zip(axes, panels):
-    for k, arm in enumerate(arms):
+    for k, arm in enumerate(a for a in arms if a in set(df.arm)):
       for i, (_, run) in enumerate(df[df.arm == arm].groupby('run')):
         ax.plot(run.step, run.accuracy, color=figures.COLOURS[k],
                 linewidth=0.9, label=None if i else arm)
     figures.percent_axis(ax)
     figures.labels(ax, 'step', 'tokens copied correctly, %')
     figures.title(ax, heading)
-    figures.legend(ax)
+    if ax.lines:
+      figures.legend(ax)
   ends = df[df['last']]
   names = [a for a in ARMS if a in set(ends.arm)]
   for i, arm in enumerate(names):

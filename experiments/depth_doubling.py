@@ -14,7 +14,10 @@ evaluation with 90 % of it; `reach` the largest k up to which all are at 90 %;
   python -m physics_lm.launch experiments/depth_doubling.py --scale=cpu
   python -m physics_lm.report experiments/depth_doubling.py --scale=cpu
 
-PREDICTION
+Predicted (seed 100, not reported: after 2,000 of 2,500 steps three layers have
+1.0 at k of 1 and 2, 0.45 at 3; rates 5e-3 and 2e-2 are slower): without Canon
+one to four layers reach 0, 1, 2, 3 hops, mean accuracy 12, 30, 48, 58 %; with
+Canon at A 1, 2, 3, 3: more than without, less than a further layer.
 """
 
 from physics_lm import figures, results
