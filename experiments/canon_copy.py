@@ -27,12 +27,13 @@ from physics_lm.sweep import Run, pick
 FIXED = {'model.canon': 'abcd', 'model.canon_fixed': True}
 NOPE = {'model.rope_fraction': 0.0}
 ARMS = {  # {arm: overrides}
-    'no Canon': {}, 'parameters matched': {'model.mlp_ratio': 5.125},
-    'width 32': {'model.width': 32}, 'two layers': {'model.depth': 2},
-    'A': {'model.canon': 'a'}, 'B': {'model.canon': 'b'},
+    'no Canon': {}, 'A': {'model.canon': 'a'}, 'B': {'model.canon': 'b'},
     'ABCD': {'model.canon': 'abcd'}, 'ABCD, fixed': FIXED,
-    'NoPE': NOPE, 'NoPE, two layers': NOPE | {'model.depth': 2},
-    'NoPE, A': NOPE | {'model.canon': 'a'}}
+    'two layers': {'model.depth': 2}, 'NoPE': NOPE,
+    'NoPE, A': NOPE | {'model.canon': 'a'},
+    'NoPE, two layers': NOPE | {'model.depth': 2},
+    'parameters matched': {'model.mlp_ratio': 5.125},
+    'width 32': {'model.width': 32}}
 SCALES = {
     'smoke': dict(arms=('no Canon', 'B'), rates=(2e-2,), seeds=1,
                   common=scales.SMOKE_LOG | {
@@ -111,7 +112,7 @@ def figure(df):
   figures.labels(axes[2], 'steps to 90 %')
   figures.title(axes[2], 'Seeds that learn to copy')
   figures.finish(fig, 'Copying 16 to 32 different tokens, width 16',
-                 f'{figures.seeds_note(summary(df))};  one layer unless stated;'
+                 'a line and a point for each seed;  one layer unless stated;'
                  '  Canon at sites A to D')
   return fig
 

@@ -107,17 +107,19 @@ def figure(df):
       rows = s[(s.canon == kind) & (s.depth == depth) & s.steps_mean.notna()]
       axes[1][0].plot(rows.k, rows.steps_mean, style, markersize=4,
                       color=figures.COLOURS[i])
-  axes[1][0].set(yscale='log', xlim=(0.7, HOPS + 0.3))
+  axes[1][0].set(ylim=(0, None), xlim=(0.7, HOPS + 0.3))
   figures.labels(axes[1][0], 'hops k', 'steps to 90 %')
   figures.title(axes[1][0], 'One hop after the other (dashed: Canon)')
   for i, kind in enumerate(kinds):
     figures.curves(axes[1][1], s[(s.canon == kind) & (s.k == 1)], 'depth',
                    'canon', 'mean', names, color=figures.COLOURS[i])
+  axes[1][1].set_xticks(sorted(set(df.depth)))
   figures.labels(axes[1][1], 'layers', 'mean accuracy over k of 1 to 6, %')
   figures.title(axes[1][1], 'What Canon is worth in layers')
   figures.legend(axes[1][1])
   figures.finish(fig, f'Hops of a pointer, {LENGTH} symbols of {SYMBOLS}',
-                 f'{figures.seeds_note(s)};  seeds that reach 90 % in steps')
+                 f'{figures.seeds_note(s)};  steps: of the seeds that reach '
+                 '90 %')
   return fig
 
 
