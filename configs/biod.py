@@ -21,7 +21,8 @@ COMPRESSIONS = {  # name: keys of the evaluation
     **{f'{m}{b}': {'compress': m, 'bits': b}
        for m in ('nearest', 'gptq') for b in (8, 6, 5, 4, 3)},
     **{f'{m}{k:.0%}'.rstrip('%'): {'compress': m, 'keep_fraction': k}
-       for m in ('prune', 'prune_units') for k in (0.9, 0.75, 0.5)}}
+       for m in ('prune', 'wanda', 'sparsegpt', 'prune_units')
+       for k in (0.9, 0.75, 0.5)}}
 VARIANTS = ('compressed', 'compact', 'compact_compressed')
 COMPACT_RATES = {'muon': 8e-3, 'adamw': 4e-3}
 COMPACT_PEOPLE = 1800  # R_max 2.9 at width 32

@@ -367,11 +367,12 @@ def evaluation(kind: str) -> ConfigDict:
   e.names = True  # 'p_probe' and 'q_probe': the embedding update includes the
   # tokens of names; False: probes cannot memorise whose name it is
   # Compression before 'knowledge_bits' (physics_lm/model/compress.py):
-  e.compress = 'none'  # 'none', 'nearest', 'gptq', 'prune' or 'prune_units'
+  e.compress = 'none'  # 'none', 'nearest', 'gptq', 'prune', 'wanda',
+  # 'sparsegpt' or 'prune_units'
   e.bits = 8  # per weight, in [2, 16]; 'nearest' and 'gptq'
-  e.group = 32  # inputs that share a quantisation scale, at least 1
-  e.keep_fraction = 1.0  # of weights ('prune') or units ('prune_units'); in
-  # (0, 1]
+  e.group = 32  # inputs that share a quantisation scale, or are pruned
+  # together ('sparsegpt'); at least 1
+  e.keep_fraction = 1.0  # of weights, or of units ('prune_units'); in (0, 1]
   # 'solutions' (physics_lm/evals/igsm/solutions.py):
   e.splits = 'test'  # of iGSM, comma-separated: 'test,test_op20'
   e.num_problems = 256  # of each split, at least 1; strings, for 'grammar'
@@ -473,9 +474,10 @@ def _optim() -> ConfigDict:
   o = ConfigDict()
   o.name = 'adamw'  # or 'muon', for the layers' matrices: physics_lm/optim.py
   o.learning_rate = 3e-3  # peak, at least 0
-  o.schedule = 'cosine'  # 'cosine', 'linear', 'constant' or 'wsd'
+  o.schedule = 'cosine'  # 'cosine', 'linear', 'constant', 'wsd' or 'wsd_sqrt'
   o.warmup_steps = 100  # linear from 0; at least 0
-  o.decay_fraction = 0.2  # 'wsd': share of the steps in the cooldown; in [0, 1]
+  o.decay_fraction = 0.2  # share of the steps in the cooldown of 'wsd' and
+  # 'wsd_sqrt'; in [0, 1]
   o.final_lr_fraction = 0.1  # last learning rate / peak; in [0, 1]
   o.b1 = 0.9  # decay of Adam's first moment; in [0, 1)
   o.b2 = 0.98  # decay of its second moment; in [0, 1)
@@ -501,7 +503,7 @@ def _runtime() -> ConfigDict:
   r.distributed.timeout = 30  # seconds without a heartbeat until one is dead;
   # at least 1
   r.branch_from = placeholder(str)  # folder or id of a run with the same
-  # config up to the start of a 'wsd' cooldown: resume from its checkpoint
+  # config up to the start of its cooldown: resume from that one's checkpoint
   r.max_vmapped_runs = placeholder(int)  # runs that the launcher trains in one
   # program, at least 1; None: one on a CPU, as many as fit on an accelerator
   r.grad_accum_steps = 1  # micro-batches of a step, at least 1; must divide

@@ -3,21 +3,22 @@
 Part 3.3 (Allen-Zhu & Li, arXiv 2404.05405), section 8, Result 8: models are
 quantised after training. Paper (GPTQ, bioS): int8 loses nothing; int4 loses
 more than half (0.7 bits per parameter instead of 2). Beyond the paper: the bits
-between, rounding to nearest beside GPTQ, and pruning by magnitude, of single
-weights and of units (MLP units and heads).
+between, rounding to nearest beside GPTQ, and pruning: of single weights by
+magnitude, Wanda and SparseGPT, and of units (MLP units and heads).
 
   python -m physics_lm.launch experiments/capacity_quantization.py --scale=cpu
   python -m physics_lm.report experiments/capacity_quantization.py --scale=cpu
 
-Predicted at `cpu`: GPTQ int8 keeps 99.5 % of R in all models; int4 20 % of the
-largest's and nothing of the smaller ones'; rounding to nearest half as much;
-nothing is left without half of the weights. Seen on seed 7, not reported.
+Predicted at `cpu` (seen on seed 7, not reported): GPTQ int8 keeps 99.5 % of R
+in all models; int4 20 % of the largest's and nothing of the smaller ones';
+rounding to nearest half as much; nothing is left without half of the weights.
+Before the evaluations of Wanda and SparseGPT: with 75 % of the weights the
+largest keeps 4 % of R by magnitude, 10 and 40 by these; with 50 % at most 5.
 Deviations at `cpu`: the compact bioD of knowledge_capacity, saturated models
-(R_max 3.2) of 13 and 38 thousand parameters after 1,000 exposures and of 125
+(R_max 3.2) of 13 and 38 thousand parameters after 1,000 exposures, of 125
 thousand after 100; one scale for 32 inputs of an output. The embedding, up to
-half of such a model, is compressed too (rounded to nearest, also under GPTQ);
-the paper's quantiser leaves it alone. Storage counts scales, and which weights
-are kept.
+half of a model, is compressed too; the paper's quantiser leaves it alone.
+Storage counts scales, and which weights are kept.
 """
 
 from physics_lm import figures, results
@@ -27,9 +28,11 @@ from physics_lm.configs.biod import COMPRESSIONS
 from physics_lm.sweep import Run, pick
 
 METHODS = {'gptq': 'Quantised by GPTQ', 'nearest': 'Rounded to nearest',
-           'prune': 'Smallest weights pruned',
-           'prune_units': 'Weakest MLP units and heads pruned'}
+           'prune': 'Smallest weights pruned', 'wanda': 'Pruned by Wanda',
+           'sparsegpt': 'Pruned by SparseGPT',
+           'prune_units': 'MLP units and heads pruned'}
 PAPER = {8: 100, 4: 35}  # bits per weight: percent of float32's R
+LOW = {'model.dtype': 'bfloat16'}
 COMPACT = ((16, 1000), (32, 1000), (64, 100))  # width, exposures
 SCALES = {
     'smoke': dict(people=(20,), width=16, exposures=4, batch=2, seeds=1,
@@ -37,12 +40,10 @@ SCALES = {
     'cpu': dict(compact=COMPACT, seeds=5),
     'day': dict(compact=((64, 1000), (128, 100)), seeds=3),
     'gpu': dict(people=(20_000, 50_000), width=64, exposures=1000, batch=64,
-                seeds=3, common={'model.dtype': 'bfloat16',
-                                 'runtime.workers': 8}),
+                seeds=3, common=LOW | {'runtime.workers': 8}),
     'paper': dict(people=(100_000, 200_000), width=192, exposures=1000,
-                  batch=1600, seeds=1, common={
-                      'model.dtype': 'bfloat16', 'optim.warmup_steps': 1000,
-                      'optim.learning_rate': 1e-3}),
+                  batch=1600, seeds=1, common=LOW | {
+                      'optim.warmup_steps': 1000, 'optim.learning_rate': 1e-3}),
 }
 
 
@@ -101,34 +102,34 @@ def figure(df):
   full = s[s.method == 'none']
   names = {r.parameters: f'{r.parameters:,} parameters, R '
            f'{r[f"{R}_mean"]:.2f}' for _, r in full.iterrows()}
-  # Both prunings begin with all weights kept.
-  s = pd.concat([s, *(full.assign(method=m, keep=1.0)
-                      for m in ('prune', 'prune_units'))])
-  fig, axes = figures.grid(2, 2, width=4.4, height=3.3, sharey=True)
+  by_bits = ('gptq', 'nearest')  # prunings begin with all weights kept
+  s = pd.concat([s, *(full.assign(method=m, keep=1.0) for m in METHODS
+                      if m not in by_bits)])
+  fig, axes = figures.grid(2, 3, width=4.1, height=3.2, sharey=True)
   for ax, (method, name) in zip(axes.flat, METHODS.items()):
-    rows, by_bits = s[s.method == method], 'prune' not in method
-    x = 'weight_bits' if by_bits else 'keep'
+    rows = s[s.method == method]
+    x = 'weight_bits' if method in by_bits else 'keep'
     figures.curves(ax, rows, x, 'parameters', 'kept', names)
     ax.set_xticks(sorted(set(rows[x])))
     figures.percent_axis(ax, 110)
-    figures.labels(ax, 'bits per weight' if by_bits else
-                   'share of weights, or of units, kept',
+    figures.labels(ax, 'bits per weight' if method in by_bits else 'share kept',
                    'R, % of float32\'s')
     figures.title(ax, name)
   figures.paper_points(axes[0][0], list(PAPER), list(PAPER.values()))
   figures.legend(axes[0][1], loc='lower right')
-  figures.finish(
-      fig, 'How much of the knowledge a compressed model keeps (bioD)',
-      f'{figures.seeds_note(s)};  diamonds: the paper, GPTQ')
+  figures.finish(fig, 'How much of the knowledge a compressed model keeps '
+                 '(bioD)', f'{figures.seeds_note(s)};  diamonds: the paper')
   return fig
 
 
+OURS = 'beyond Part 3.3', 'not in the paper'
 R, BITS = 'bits_per_param', dict(column='bits_per_param', unit='bits/param')
-FLOAT, GPTQ8, GPTQ4, NEAREST4, PRUNED = (
-    {'large': True} | c for c in ({'method': 'none'}, *(
-        {'method': m, 'weight_bits': b} for m, b in (
-            ('gptq', 8), ('gptq', 4), ('nearest', 4))),
-    {'method': 'prune', 'keep': 0.5}))
+FLOAT = {'large': True, 'method': 'none'}
+GPTQ8, GPTQ4, NEAREST4 = (FLOAT | {'method': m, 'weight_bits': b} for m, b in (
+    ('gptq', 8), ('gptq', 4), ('nearest', 4)))
+PRUNED, MAGNITUDE, WANDA, SPARSEGPT = (
+    FLOAT | {'method': m, 'keep': k} for m, k in (
+        ('prune', 0.5), ('prune', 0.75), ('wanda', 0.75), ('sparsegpt', 0.75)))
 CLAIMS = (
     Claim('int8_free', 'GPTQ int8 keeps at least 98 % of R (largest model)',
           'Part 3.3, Result 8', 'no loss', (GPTQ8, FLOAT), ratio_between(0.98),
@@ -137,9 +138,14 @@ CLAIMS = (
           'Part 3.3, Result 8', '0.7 of 2 bits/param', (GPTQ4, FLOAT),
           ratio_between(high=0.5), paper_effect=0.35, **BITS),
     Claim('gptq_above_nearest', 'At int4 GPTQ keeps more than rounding to '
-          'nearest', 'beyond Part 3.3', 'not in the paper', (GPTQ4, NEAREST4),
-          greater(), **BITS),
+          'nearest', *OURS, (GPTQ4, NEAREST4), greater(), **BITS),
     Claim('prune_50_percent', 'Without the smallest 50 % of the weights at '
-          'most 50 % of R is left', 'beyond Part 3.3', 'not in the paper',
-          (PRUNED, FLOAT), ratio_between(high=0.5), **BITS),
+          'most 50 % of R is left', *OURS, (PRUNED, FLOAT),
+          ratio_between(high=0.5), **BITS),
+    Claim('wanda_above_magnitude', 'With 75 % of the weights Wanda keeps more '
+          'than magnitude', 'Sun et al. 2023', 'better perplexity at 50 %',
+          (WANDA, MAGNITUDE), greater(), **BITS),
+    Claim('sparsegpt_above_wanda', 'With 75 % of the weights SparseGPT keeps '
+          'more than Wanda', 'Frantar & Alistarh 2023', 'about equal at 50 %',
+          (SPARSEGPT, WANDA), greater(), **BITS),
 )

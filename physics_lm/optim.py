@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
@@ -19,7 +20,7 @@ from optax.contrib import MuonDimensionNumbers, scale_by_muon
 from physics_lm.errors import BadInput
 from physics_lm.model.config import lr_decay_start
 
-SCHEDULES = ('cosine', 'linear', 'constant', 'wsd')
+SCHEDULES = ('cosine', 'linear', 'constant', 'wsd', 'wsd_sqrt')
 OPTIMIZERS = ('adamw', 'muon')
 MOMENTUM = 0.95  # of Muon, with Nesterov's step; five Newton-Schulz iterations
 ADAM_RMS = 0.2  # of Adam's updates over the learning rate, in training
@@ -36,7 +37,8 @@ MATRICES = {
 def lr_schedule(config: ConfigDict, peak: Any = None) -> optax.Schedule:
   """Warmup from 0 over warmup_steps, then optim.schedule down to
   final_lr_fraction x peak at config.steps. 'wsd' (warmup-stable-decay) keeps
-  the peak and decays linearly over the last decay_fraction of the steps.
+  the peak and decays linearly over the last decay_fraction of the steps,
+  'wsd_sqrt' as 1 - sqrt(share of them) (Haegele et al. 2024, arXiv 2405.18392).
   `peak`: a number or a traced scalar, else optim.learning_rate. Raises
   BadInput."""
   o, total = config.optim, config.steps
@@ -60,15 +62,24 @@ def lr_schedule(config: ConfigDict, peak: Any = None) -> optax.Schedule:
     falling = total - lr_decay_start(config)
     if falling < 1:
       raise BadInput(f'optim.decay_fraction is {o.decay_fraction}, wanted '
-                     'above 0 for wsd')
+                     f'above 0 for {o.schedule}')
+    cooldown = optax.linear_schedule(peak, low, falling) if (
+        o.schedule == 'wsd') else _sqrt_cooldown(peak, low, falling)
     after = optax.join_schedules(
-        [optax.constant_schedule(peak),
-         optax.linear_schedule(peak, low, falling)], [rest - falling])
+        [optax.constant_schedule(peak), cooldown], [rest - falling])
   if o.warmup_steps:
     warm = optax.linear_schedule(0.0, peak, o.warmup_steps)
     after = optax.join_schedules([warm, after], [o.warmup_steps])
   # Step 0 already moves: the schedule is read one step ahead.
   return lambda count: after(count + 1)
+
+
+def _sqrt_cooldown(peak, low, steps: int) -> optax.Schedule:
+  """From peak to low by 1 - sqrt(share of the steps)."""
+  def rate(count):
+    share = jnp.clip(count / steps, 0, 1)
+    return low + (peak - low) * (1 - jnp.sqrt(share))
+  return rate
 
 
 def decays(params: Any) -> Any:

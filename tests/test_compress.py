@@ -93,6 +93,32 @@ def test_gptq_output_error_is_below_nearest():
   assert lost['gptq'] < 0.7 * lost['nearest']
 
 
+def test_pruning_that_knows_the_inputs_loses_less():
+  """Inputs of unequal norms are what Wanda is for; correlated ones, what
+  SparseGPT is for."""
+  rng = np.random.default_rng(0)
+  x = (rng.normal(size=(400, 12)) @ rng.normal(size=(12, 32)) + (
+      0.1 * rng.normal(size=(400, 32)))) * rng.lognormal(size=32)
+  w, lost = rng.normal(size=(32, 24)), {}
+  for method in ('prune', 'wanda', 'sparsegpt'):
+    s = spec(method, keep_fraction=0.5, group=16)
+    new, size = compress.compress_matrix(w, s, x)
+    lost[method] = ((x @ new - x @ w)**2).mean()
+    assert np.count_nonzero(new) == w.size / 2
+    assert size == 16 * w.size / 2 + w.size
+    whole = compress.compress_matrix(w, spec(method), x)[0]
+    np.testing.assert_allclose(whole, w)
+  assert lost['sparsegpt'] < 0.7 * lost['wanda'] < 0.6 * lost['prune'], lost
+
+
+def test_wanda_of_white_inputs_keeps_the_largest_of_each_output():
+  w = np.random.default_rng(0).normal(size=(8, 5))
+  new = compress.wanda(w, 3 * np.eye(8), 0.25)
+  assert (np.count_nonzero(new, 0) == 2).all()
+  for old, now in zip(w.T, new.T):
+    assert set(now[now != 0]) == set(sorted(old, key=abs)[-2:])
+
+
 def test_fit_scale_weights_by_importance():
   """An outlier no input ever uses does not coarsen the others."""
   w = np.linspace(-1, 1, 16)[:, None].repeat(2, 1)

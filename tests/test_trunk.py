@@ -57,7 +57,7 @@ def test_branch_ends_where_the_lone_run_does(trunk, tmp_path, capsys):
     ({'seed.data': 1}, 'differs in seed.data'),
     ({'data.tasks.qa.since': 5}, 'differs in data.tasks.qa.since'),
     ({'data.tasks.bio.pool': 5}, 'differs in data.tasks.bio.pool'),
-    ({'optim.schedule': 'cosine'}, 'wanted constant or wsd'),
+    ({'optim.schedule': 'cosine'}, 'wanted constant, wsd or wsd_sqrt'),
     ({'optim.decay_fraction': 0.75}, 'wanted one of step 2 or before')])
 def test_branch_rejects_another_run_as_trunk(trunk, tmp_path, changes, message):
   make, folder = trunk

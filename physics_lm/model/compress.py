@@ -7,11 +7,16 @@
                those not yet rounded (Frantar et al. 2022, arXiv 2210.17323)
   prune        the share `keep_fraction` of each matrix's weights, the largest,
                stays
+  wanda        of each output's weights, those with the largest |w| times the
+               norm of their input stay (Sun et al. 2023, arXiv 2306.11695)
+  sparsegpt    weights whose removal costs least by GPTQ's Hessian go, `group`
+               inputs at a time, and the error is passed on as in gptq (Frantar
+               & Alistarh 2023, arXiv 2301.00774)
   prune_units  the share `keep_fraction` of MLP units and heads stays, by norm
 
 Matrices of the layers and the embedding tables are compressed (Part 3.3's
 quantiser leaves embeddings alone, which in its models are a small share); the
-tables have no inputs, so they are rounded to nearest by `gptq` too. Layers are
+tables have no inputs, so all inputs count the same there. Layers are
 compressed in order, each on the outputs of the compressed ones before it.
 Norms, biases, routers, scales and weights that survive pruning count 16 bits
 each, but are not rounded to that.
@@ -28,7 +33,8 @@ from physics_lm.errors import BadInput, nearest
 from physics_lm.model import decoder
 from physics_lm.model.config import ModelConfig
 
-METHODS = ('none', 'nearest', 'gptq', 'prune', 'prune_units')
+METHODS = ('none', 'nearest', 'gptq', 'prune', 'wanda', 'sparsegpt',
+           'prune_units')
 # Inputs of each matrix, as axes of its shape.
 INPUTS = {'query': 1, 'key': 1, 'value': 1, 'out': 2, 'up': 1, 'gate': 1,
           'down': 1}
@@ -40,7 +46,8 @@ CLIPS = np.linspace(0.4, 1.0, 25)
 def check_compression(spec: ConfigDict, experts: int = 1):
   """Raises BadInput for settings of an evaluation that no model, or none with
   experts, can be compressed by."""
-  if experts > 1 and spec.compress in ('gptq', 'prune_units'):
+  if experts > 1 and spec.compress in METHODS and spec.compress not in (
+      'none', 'nearest', 'prune'):
     raise BadInput(f'compress {spec.compress} of a model with {experts} '
                    'experts, wanted nearest or prune')
   if spec.compress not in METHODS:
@@ -105,11 +112,14 @@ def compress_matrix(w_IO: np.ndarray, spec: ConfigDict,
     order = np.argsort(-np.abs(w_IO), axis=None, kind='stable')
     new = np.zeros(w_IO.size)
     new[order[:kept]] = w_IO.flat[order[:kept]]
-    # The kept ones, and which they are, at the entropy of the choice.
-    return new.reshape(I, O), PLAIN * kept + w_IO.size * (
-        binary_entropy(spec.keep_fraction))
+    return new.reshape(I, O), _storage_of_kept(kept, spec, w_IO.size)
   x_MI = np.eye(I) if x_MI is None else np.asarray(x_MI, np.float64)
   H_II = x_MI.T @ x_MI / len(x_MI)
+  if spec.compress in ('wanda', 'sparsegpt'):
+    new = wanda(w_IO, H_II, spec.keep_fraction) if (
+        spec.compress == 'wanda') else sparsegpt(
+            w_IO, H_II, spec.keep_fraction, spec.group)
+    return new, _storage_of_kept(np.count_nonzero(new), spec, w_IO.size)
   scales = -(-I // spec.group) * O * SCALE
   if spec.compress == 'gptq':
     return gptq(w_IO, H_II, spec.bits, spec.group), spec.bits * I * O + scales
@@ -119,6 +129,12 @@ def compress_matrix(w_IO: np.ndarray, spec: ConfigDict,
           np.split(w_IO, range(spec.group, I, spec.group)),
           np.split(H_II.diagonal(), range(spec.group, I, spec.group)))])
   return new, spec.bits * I * O + scales
+
+
+def _storage_of_kept(kept: int, spec: ConfigDict, size: int) -> float:
+  """Bits of the kept weights, and of which they are: the entropy of the
+  choice."""
+  return PLAIN * kept + size * binary_entropy(spec.keep_fraction)
 
 
 def binary_entropy(p: float) -> float:
@@ -149,17 +165,57 @@ def gptq(w_IO: np.ndarray, H_II: np.ndarray, bits: int, group: int
          ) -> np.ndarray:
   """A matrix rounded one input after the other; each one's error is spread over
   the inputs after it, by the inverse Hessian H^-1 = U^T U."""
-  I, w = len(w_IO), w_IO.copy()
-  damp = 0.01 * max(H_II.diagonal().mean(), 1e-12)
-  U_II = np.linalg.cholesky(np.linalg.inv(H_II + damp * np.eye(I))).T
+  I, w, U_II = len(w_IO), w_IO.copy(), _inverse_factor(H_II)
   new = np.zeros_like(w)
   for i in range(I):
     if i % group == 0:
       at = slice(i, min(i + group, I))
       scale_O = fit_scale(w[at], H_II.diagonal()[at], bits)
     new[i] = round_to_scale(w[i], scale_O, bits)
-    w[i + 1:] -= np.outer(U_II[i, i + 1:] / U_II[i, i], w[i] - new[i])
+    _pass_on(w, U_II, i, new[i])
   return new
+
+
+def sparsegpt(w_IO: np.ndarray, H_II: np.ndarray, keep: float, group: int
+              ) -> np.ndarray:
+  """A matrix with the share `keep` of each `group` inputs' weights: those with
+  the largest w^2 over the square of the diagonal of U, where H^-1 = U^T U. The
+  others are removed one input after the other, as in gptq."""
+  I, w, U_II = len(w_IO), w_IO.copy(), _inverse_factor(H_II)
+  new = np.zeros_like(w)
+  for i in range(I):
+    if i % group == 0:
+      at = slice(i, min(i + group, I))
+      score_GO = (w[at] / U_II.diagonal()[at, None])**2
+      kept_GO = _largest(score_GO.reshape(-1, 1), keep).reshape(score_GO.shape)
+    new[i] = w[i] * kept_GO[i % group]
+    _pass_on(w, U_II, i, new[i])
+  return new
+
+
+def wanda(w_IO: np.ndarray, H_II: np.ndarray, keep: float) -> np.ndarray:
+  """A matrix with the share `keep` of each output's weights: those with the
+  largest |w| times the norm of their input."""
+  score_IO = np.abs(w_IO) * np.sqrt(H_II.diagonal())[:, None]
+  return w_IO * _largest(score_IO, keep)
+
+
+def _largest(score_IO, keep: float):
+  """Whether an element is among the share `keep` of its column's largest."""
+  rank_IO = np.argsort(np.argsort(-score_IO, 0, kind='stable'), 0)
+  return rank_IO < round(keep * len(score_IO))
+
+
+def _inverse_factor(H_II):
+  """U, upper triangular, with U^T U the inverse of the damped Hessian."""
+  damp = 0.01 * max(H_II.diagonal().mean(), 1e-12)
+  return np.linalg.cholesky(np.linalg.inv(
+      H_II + damp * np.eye(len(H_II)))).T
+
+
+def _pass_on(w_IO, U_II, i, new_O):
+  """Spreads input i's error over the inputs after it, in place."""
+  w_IO[i + 1:] -= np.outer(U_II[i, i + 1:] / U_II[i, i], w_IO[i] - new_O)
 
 
 def prune_units(own: dict, keep: float, cfg: ModelConfig) -> float:

@@ -87,9 +87,9 @@ def lr_decay_start(config: ConfigDict) -> int:
   does: up to there, runs that differ in steps and decay only are the same run.
   Raises BadInput for a schedule without a constant part."""
   o, total = config.optim, config.steps
-  if o.schedule not in ('constant', 'wsd'):
-    raise BadInput(f'optim.schedule is {o.schedule!r}, wanted constant or wsd, '
-                   'which keep the peak')
+  if o.schedule not in ('constant', 'wsd', 'wsd_sqrt'):
+    raise BadInput(f'optim.schedule is {o.schedule!r}, wanted constant, wsd or '
+                   'wsd_sqrt, which keep the peak')
   if o.schedule == 'constant':
     return total
   return total - min(round(o.decay_fraction * total), total - o.warmup_steps)
