@@ -17,8 +17,7 @@ largest keeps 4 % of R by magnitude, 10 and 40 by these; with 50 % at most 5.
 Deviations at `cpu`: the compact bioD of knowledge_capacity, saturated models
 (R_max 3.2) of 13 and 38 thousand parameters after 1,000 exposures, of 125
 thousand after 100; one scale for 32 inputs of an output. The embedding, up to
-half of a model, is compressed too; the paper's quantiser leaves it alone.
-Storage counts scales, and which weights are kept.
+half of a model, is compressed too. Storage counts the choice of weights.
 """
 
 from physics_lm import figures, results
@@ -112,7 +111,7 @@ def figure(df):
     figures.curves(ax, rows, x, 'parameters', 'kept', names)
     ax.set_xticks(sorted(set(rows[x])))
     figures.percent_axis(ax, 110)
-    figures.labels(ax, 'bits per weight' if method in by_bits else 'share kept',
+    figures.labels(ax, {'keep': 'share kept'}.get(x, 'bits per weight'),
                    'R, % of float32\'s')
     figures.title(ax, name)
   figures.paper_points(axes[0][0], list(PAPER), list(PAPER.values()))
