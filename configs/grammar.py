@@ -9,6 +9,10 @@ end of a row is dropped, so training data favour shorter strings; the evaluation
 Variant `repeated` has a second task, whose `pool` of strings is repeated,
 `continued` one of another grammar over the same symbols, for runs that start
 from a model of the first (init_from).
+
+Variant `structure` is the recipe of the experiments on Part 1 (arXiv
+2305.13673): 4 layers of width 48 in the form of today's models (RMS norm, no
+biases, untied), Muon, 2M tokens, a minute of one core.
 """
 
 from ml_collections import ConfigDict
@@ -17,11 +21,11 @@ from physics_lm.configs import default
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """Strings of the default grammar; variant: '', 'repeated' or 'continued'.
-  Raises ValueError."""
-  if variant not in ('', 'repeated', 'continued'):
-    raise ValueError(f"variant is {variant!r}, wanted none, 'repeated' or "
-                     "'continued'")
+  """Strings of the default grammar; variant: '', 'repeated', 'continued' or
+  'structure'. Raises ValueError."""
+  if variant not in ('', 'repeated', 'continued', 'structure'):
+    raise ValueError(f"variant is {variant!r}, wanted none, 'repeated', "
+                     "'continued' or 'structure'")
   c = default.get_config()
   c.worlds = {'cfg': default.grammar()}
   c.data.seq_len, c.data.batch_size = 128, 8
@@ -42,5 +46,12 @@ def get_config(variant: str = '') -> ConfigDict:
     c.data.tasks.next_strings = default.task('next', 'train', 1.0)
     c.evals.next_law = default.evaluation('grammar')
     c.evals.next_law.world = 'next'
+  if variant == 'structure':
+    c.data.batch_size = 16
+    c.model.depth, c.model.width, c.model.heads = 4, 48, 4
+    c.model.norm, c.model.bias = 'rmsnorm', False
+    c.model.tie_embeddings = False
+    c.optim.name, c.optim.learning_rate = 'muon', 1e-2
+    c.log.every = 250
   c.checkpoint.every = 1000
   return c

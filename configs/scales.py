@@ -218,3 +218,65 @@ def probes(**keys) -> dict:
   """Overrides: the same keys of P- and Q-probes."""
   return {f'evals.{probe}.{k}': v for probe in ('p_probe', 'q_probe')
           for k, v in keys.items()}
+
+
+# Part 1: how a model of a grammar knows the order of tokens; Canon layers at
+# all four sites.
+CANON = {'model.canon': 'abcd'}
+POSITION_ARMS = {
+    'RoPE': {}, 'NoPE': {'model.rope_fraction': 0.0},
+    'NoPE + Canon': {'model.rope_fraction': 0.0} | CANON,
+    'absolute': {'model.positions': 'absolute'},
+    'uniform': {'model.positions': 'uniform'}, 'RoPE + Canon': CANON,
+    'distance': {'model.positions': 'distance'},
+    'RoPE, quarter': {'model.rope_fraction': 0.25}}
+PROBED_ARMS = ('RoPE', 'NoPE')  # whose states and attention are evaluated
+GRAMMAR_FULL = {  # about as many tokens a string as the paper's cfg3 files
+    'worlds.cfg.levels': 6, 'worlds.cfg.min_rules': 3,
+    'worlds.cfg.max_rules': 4, 'data.seq_len': 768, 'model.dtype': 'bfloat16'}
+# Numbers of strings and samples, steps between evaluations; other overrides.
+STRUCTURE = {
+    'smoke': (4, 2, SMOKE_LOG | {
+        'steps': 4, 'worlds.cfg.levels': 3, 'model.width': 16,
+        'model.depth': 1, 'model.heads': 2, 'data.seq_len': 32,
+        'data.batch_size': 4, 'evals.law.num_problems': 4}),
+    'cpu': (128, 100, {'evals.law.num_problems': 256, 'checkpoint.every': 5000,
+                       'runtime.max_vmapped_runs': 3}),
+    'gpu': (256, 1000, GRAMMAR_FULL | {
+        'model.width': 256, 'model.depth': 8, 'model.heads': 8, 'steps': 10_000,
+        'data.batch_size': 64, 'optim.learning_rate': 3e-3,
+        'evals.law.num_problems': 64}),
+    'paper': (256, 10_000, GRAMMAR_FULL | {
+        'model.width': 768, 'model.depth': 12, 'model.heads': 12,
+        'data.batch_size': 64, 'steps': 100_000, 'optim.name': 'adamw',
+        'optim.learning_rate': 3e-4, 'optim.weight_decay': 0.1,
+        'optim.schedule': 'linear', 'evals.law.num_problems': 64}),
+}
+
+
+def grammar_evals(name: str, kind: str, **keys) -> dict:
+  """Overrides: an evaluation of configs/grammar.py's strings."""
+  return {f'evals.{name}.{k}': v for k, v in {
+      'kind': f'grammar_{kind}', 'world': 'cfg'}.items()} | {
+          f'evals.{name}.{k}': v for k, v in keys.items()}
+
+
+def structures(scale: str, arms: tuple[str, ...], seeds: int
+               ) -> list[tuple[str, dict, dict]]:
+  """(config file, overrides, tags) of runs of the experiments on grammars,
+  which share them: every arm and seed. One grammar, of seed 0; parameters and
+  rows of seed 1, 2 ..."""
+  count, every, common = STRUCTURE[scale]
+  evals = grammar_evals(
+      'curve', 'samples', num_problems=count, every=every, decode='sample')
+  evals |= grammar_evals('samples', 'samples', num_problems=4 * count,
+                         prefixes='none,clean', decode='sample')
+  probed = grammar_evals('tree', 'tree', num_problems=3 * count,
+                         every=2 * every)
+  probed |= grammar_evals('attention', 'attention', num_problems={
+      'smoke': 4, 'cpu': 128}.get(scale, 16))
+  return [('configs/grammar.py:structure', POSITION_ARMS[arm] | common | evals
+           | (probed if arm in PROBED_ARMS else {})
+           | {'seed.init': seed, 'seed.data': seed},
+           {'arm': arm, 'seed': seed})
+          for arm in arms for seed in range(1, seeds + 1)]

@@ -170,10 +170,11 @@ class AttentionEval:
         mean = np.bincount(distance, x) / np.maximum(np.bincount(distance), 1)
         target = np.array([self.last[s][level, t - 1] for s, t in zip(b, i)])
         name = 'patch_at_end' if wanted else 'patch_elsewhere'
-        rows += [self._row(name, x.mean(), model, level=level + 1),
-                 self._row('excess', x[target].sum() / max(
-                     mean[distance[target]].sum(), 1e-12) - 1, model,
-                     level=level + 1, pairs='patched', at=pairs)]
+        rows.append(self._row(name, x.mean(), model, level=level + 1))
+        expected = mean[distance[target]].sum()
+        if expected > 0:  # one layer: no later token reads the patched state
+          rows.append(self._row('excess', x[target].sum() / expected - 1, model,
+                                level=level + 1, pairs='patched', at=pairs))
     return rows
 
   def _laws(self, params: dict, at: np.ndarray, donor: np.ndarray

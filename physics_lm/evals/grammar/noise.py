@@ -25,14 +25,13 @@ from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.exact.markov import log_probabilities, relative_entropy
 from physics_lm.evals.grammar.string_rows import (
+  charts_at_once,
   grammar_of,
   string_rows,
   symbol_ids,
 )
 from physics_lm.evals.records import Records, row
 from physics_lm.model.config import ModelConfig
-
-STRINGS_AT_ONCE = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +79,9 @@ class NoiseEval:
     """Of every token: the best predictor's law, whether noise has shown before
     it, which symbols cannot stand there without noise, the posterior."""
     parts = []
-    for at in range(0, len(self.read), STRINGS_AT_ONCE):
-      read, clean = (x[at:at + STRINGS_AT_ONCE]
+    few = charts_at_once(self.world)
+    for at in range(0, len(self.read), few):
+      read, clean = (x[at:at + few]
                      for x in (self.read, self.clean))
       laws, known = self.world.laws(read), self.world.laws(read, 0.0)
       without, rho = self.world.laws(clean, 0.0), self.world.posterior(read)

@@ -31,6 +31,7 @@ from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.grammar.string_rows import (
+  charts_at_once,
   grammar_of,
   string_rows,
   symbol_ids,
@@ -41,7 +42,6 @@ from physics_lm.model.config import ModelConfig
 
 PREFIXES = ('none', 'clean', 'corrupted')
 SAMPLES_AT_ONCE = 128
-STRINGS_AT_ONCE = 64  # in a chart
 SEARCH = 50  # strings looked at for each prefix that is wanted
 
 
@@ -128,8 +128,8 @@ def exact_samples(world: Any, kind: str, count: int, temperature: float
   where one did not end."""
   clean, read = beginnings(world, kind, count)
   rng, made = np.random.default_rng(0), []
-  for at in range(0, count, STRINGS_AT_ONCE):
-    made += world.sample(read[at:at + STRINGS_AT_ONCE], rng, temperature)
+  for at in range(0, count, SAMPLES_AT_ONCE):
+    made += world.sample(read[at:at + SAMPLES_AT_ONCE], rng, temperature)
   return [None if s is None else np.array([*p, *s[len(p):]], np.int64)
           for p, s in zip(clean, made)]
 
@@ -140,8 +140,9 @@ def clean_logp(world: Any, texts: Sequence[np.ndarray | None]) -> np.ndarray:
   out = np.full(len(texts), -np.inf)
   order = sorted((i for i, t in enumerate(texts) if t is not None),
                  key=lambda i: len(texts[i]))
-  for at in range(0, len(order), STRINGS_AT_ONCE):
-    part = order[at:at + STRINGS_AT_ONCE]
+  few = charts_at_once(world)
+  for at in range(0, len(order), few):
+    part = order[at:at + few]
     out[part] = world.logp([texts[i] for i in part], 0.0)
   return out
 
@@ -159,8 +160,8 @@ def beginnings(world: Any, kind: str, count: int) -> tuple[list, list]:
     raise BadInput("evals: prefixes are 'corrupted', wanted a grammar with "
                    'noise of terminals (noise above 0, noise_level 0)')
   clean, read = [], []
-  for at in range(0, SEARCH * count, STRINGS_AT_ONCE):
-    indices = range(at, at + STRINGS_AT_ONCE)
+  for at in range(0, SEARCH * count, SAMPLES_AT_ONCE):
+    indices = range(at, at + SAMPLES_AT_ONCE)
     own = [world.clean_string('test', i)[:cut] for i in indices]
     noisy = [world.corrupted_string('test', i)[:cut] for i in indices]
     lost = ~world.laws(noisy, 0.0)[

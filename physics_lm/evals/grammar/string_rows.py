@@ -22,6 +22,11 @@ def grammar_of(data: mixture.Mixture, name: str) -> Any:
   return world
 
 
+def charts_at_once(world: Any) -> int:
+  """How many strings a chart is made of at a time: what fits the cache."""
+  return max((1 << 18) // (world.longest + 1)**2, 1)
+
+
 def symbol_ids(data: mixture.Mixture, world: Any) -> np.ndarray:
   """The token of each terminal and, last, of the end. Raises BadInput when a
   terminal has several."""

@@ -28,6 +28,7 @@ from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.grammar.string_rows import (
+  charts_at_once,
   grammar_of,
   string_rows,
   symbol_ids,
@@ -39,7 +40,6 @@ from physics_lm.model.config import ModelConfig
 TASKS = ('end', 'symbol')
 WINDOW = 8  # tokens
 STEPS, RATE = 200, 0.05  # of Adam on all training tokens; falls linearly to 0
-STRINGS_AT_ONCE = 32  # in a chart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,8 +120,9 @@ class TreeProbe:
     """log p [tasks, levels, test tokens, classes] given the symbols so far."""
     strings = self.strings[len(self.strings) // 2:]
     parts = []
-    for at in range(0, len(strings), STRINGS_AT_ONCE):
-      some = strings[at:at + STRINGS_AT_ONCE]
+    few = charts_at_once(self.world)
+    for at in range(0, len(strings), few):
+      some = strings[at:at + few]
       laws = np.stack(self.world.end_laws(some))
       parts += [laws[:, i, 1:1 + len(s)] for i, s in enumerate(some)]
     p = np.concatenate(parts, 1)  # [levels, tokens, symbols]

@@ -1,0 +1,150 @@
+"""Where does a model of a grammar attend, beyond distance, and does it matter?
+
+Part 1 (Allen-Zhu & Li, arXiv 2305.13673), its results on attention: a strong
+part of attention depends on distance alone; less that, tokens attend to ends of
+subtrees, most of all from ends to ends, and there to the nearest ends of the
+same level, as dynamic programming would. Excess: attention over what distance
+alone gives, less one (evals/grammar/attention.py); control: ends at random, and
+an untrained model. Causal check: the middle state at an end is replaced by that
+of an end in another string; do laws of the next symbol change more at ends?
+
+  python -m physics_lm.launch experiments/grammar_attention.py --scale=cpu
+  python -m physics_lm.report experiments/grammar_attention.py --scale=cpu
+
+The runs are those of grammar_learning.py (RoPE, NoPE), with records there.
+Level 1 is the deepest. Predicted, RoPE: half of the attention within three
+tokens; distance explains 40 % of its variance; excess to ends 30 % at all
+levels, one token before or after an end negative; from ends to ends 60 %, to
+the neighbour twice that to the third; at random ends 0 +- 3 %. A patch at an
+end of level 1 changes later laws twice as much as elsewhere, with an excess of
+50 % at ends. No pilot: these are guesses.
+"""
+
+from physics_lm import figures, results
+from physics_lm.claims import Claim, at_least, greater
+from physics_lm.configs import scales
+from physics_lm.sweep import Run, pick
+
+SHARED = ('grammar_learning',)
+ARMS = scales.PROBED_ARMS
+SCALES = {'smoke': dict(arms=ARMS[:1], seeds=1)} | {
+    scale: dict(arms=ARMS, seeds=3) for scale in ('cpu', 'gpu', 'paper')}
+LEVELS = (1, 2, 3)
+PAIRS = {'to_end': 'any token to an end', 'end_to_end': 'end to end',
+         'random': 'ends at random'}
+PATCHES = {'patch_at_end': 'at an end', 'patch_elsewhere': 'at another token'}
+
+
+def runs(scale: str) -> list[Run]:
+  """Runs of grammar_learning: every (arm, seed)."""
+  s = pick(SCALES, scale)
+  return [Run(*x) for x in scales.structures(scale, s['arms'], s['seeds'])]
+
+
+def table(records):
+  """A row a run, model and slice, percent: `share` of attention by distance
+  (at: its lower bound), `of_distance` by layer, `excess` by level, pairs and at
+  (offset, number of subtrees, or the patched token's kind); patch_at_end and
+  patch_elsewhere in millinats."""
+  df = results.wide(records, 'attention', (
+      'share', 'of_distance', 'excess', *PATCHES), (
+          'model', 'layer', 'level', 'pairs', 'at'))
+  df[['share', 'of_distance', 'excess']] *= 100
+  df[[*PATCHES]] *= 1000
+  return df
+
+
+def summary(df):
+  """Over seeds."""
+  return results.summarise(df, [
+      'arm', 'model', 'layer', 'level', 'pairs', 'at'], [
+          'share', 'of_distance', 'excess', *PATCHES])
+
+
+def figure(df):
+  """Of RoPE: attention by distance, excess of pairs, what patches change."""
+  every = summary(df)
+  s = every[(every.arm == every.arm.iloc[0]) & (every.model == 'trained')]
+  levels = {k: f'level {k}' for k in LEVELS if k in set(s.level)}
+  fig, axes = figures.grid(3, 2, width=4.0, height=3.0)
+  by_layer = s[s.share_mean.notna()]
+  for k, (layer, rows) in enumerate(by_layer.groupby('layer', sort=False)):
+    figures.curves(axes[0, 0], rows.assign(at=rows['at'].astype(int)), 'at',
+                   'layer', 'share', {layer: 'all layers' if layer == 'all'
+                                      else f'layer {layer + 1}'},
+                   color=figures.INK if layer == 'all' else figures.COLOURS[k])
+  axes[0, 0].set_xscale('log', base=2)
+  axes[0, 0].xaxis.set_major_formatter('{x:.0f}')
+  figures.labels(axes[0, 0], 'distance, from (to the next)',
+                 'share of attention, %', 'By distance')
+  for ax, (pairs, name) in zip((axes[0, 1], axes[0, 2], axes[1, 0]),
+                               PAIRS.items()):
+    rows = s[s.pairs == pairs]
+    figures.curves(ax, rows.assign(at=rows['at'].astype(int)), 'at', 'level',
+                   'excess', levels, band=False)
+    figures.level(ax, 0)
+    figures.labels(ax, 'offset of the key from an end', 'excess, %',
+                   f'Beyond distance: {name}')
+  rows = s[s.pairs == 'subtrees']
+  figures.grouped_bars(axes[1, 1], rows, 'at', 'level', 'excess', {
+      n: str(n) for n in sorted(set(rows['at']))}, levels)
+  figures.labels(axes[1, 1], 'subtrees from the query to the key', 'excess, %',
+                 'End to end of one level')
+  rows = s[s.pairs == 'patched']
+  figures.grouped_bars(axes[1, 2], rows, 'level', 'at', 'excess', levels, {
+      'end': PATCHES['patch_at_end'], 'other': PATCHES['patch_elsewhere']})
+  figures.labels(axes[1, 2], '', 'excess at ends of the level, %',
+                 'Patched middle state')
+  for ax in axes.flat:
+    if ax.get_legend_handles_labels()[0]:
+      figures.legend(ax, fontsize=7)
+  figures.finish(
+      fig, f'Attention of {s.arm.iloc[0]} models of a grammar',
+      f'{figures.seeds_note(s)}; without the first token and the token itself. '
+      'Level 1: the deepest. Excess: over what distance alone gives')
+  return fig
+
+
+def cell(pairs: str = 'all', level: int | str = 'all', at='all',
+         layer: int | str = 'all', **more) -> dict:
+  """A row of the trained RoPE model."""
+  return dict(arm='RoPE', model='trained', layer=layer, level=level,
+              pairs=pairs, at=at) | more
+
+
+def each(a: tuple, b: tuple) -> tuple:
+  """A case a level of two kinds of pairs (pairs, at)."""
+  return tuple((cell(a[0], k, a[1]), cell(b[0], k, b[1])) for k in LEVELS)
+
+
+FLOW = 'Part 1, attention'
+EXCESS = dict(column='excess', paper='shown in a figure')
+CLAIMS = (
+    Claim('distance_matters', 'Distance alone explains at least 20 % of the '
+          "variance of the first layer's attention", FLOW, 'a strong part', (
+              cell(layer=0),), at_least(20), 'of_distance'),
+    Claim('to_ends', 'All levels: keys at ends get more than distance gives',
+          FLOW, cells=tuple((cell('to_end', k, 0),) for k in LEVELS),
+          rule=at_least(0), headline=True, **EXCESS),
+    Claim('more_than_random', 'All levels: more than at random ends', FLOW,
+          cells=each(('to_end', 0), ('random', 0)), rule=greater(), **EXCESS),
+    Claim('peak_at_end', 'Levels 1 and 2: keys at ends get more than the token '
+          'before and the token after', FLOW, cells=tuple(
+              (cell('to_end', k, 0), cell('to_end', k, at))
+              for k in (1, 2) for at in (-1, 1)), rule=greater(), **EXCESS),
+    Claim('end_to_end', 'All levels: ends attend to ends more than all tokens '
+          'do', FLOW, cells=each(('end_to_end', 0), ('to_end', 0)),
+          rule=greater(), **EXCESS),
+    Claim('nearest', 'All levels: from end to end, the neighbouring subtree '
+          'gets more than the third', FLOW, cells=each(
+              ('subtrees', 1), ('subtrees', 3)), rule=greater(), **EXCESS),
+    Claim('more_than_untrained', 'All levels: end to end, more than in an '
+          'untrained model', FLOW, cells=tuple((
+              cell('end_to_end', k, 0), cell('end_to_end', k, 0,
+                                             model='untrained'))
+              for k in LEVELS), rule=greater(), **EXCESS),
+    Claim('patched_ends', 'All levels: patching an end changes the law at ends '
+          'of its level more than distance gives', FLOW, cells=tuple(
+              (cell('patched', k, 'end'),) for k in LEVELS), rule=at_least(0),
+          headline=True, **EXCESS),
+)
