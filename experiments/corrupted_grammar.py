@@ -100,7 +100,7 @@ def figure(df):
   _lines(axes[3], s, 'errors', 'kl', errors)
   figures.labels(axes[3], x, 'millinats a token', 'Best predictor to model')
   figures.finish(
-      fig, 'Training on corrupted strings (each token drawn anew with '
+      fig, 'Training on corrupted strings (each token random with '
       'probability 0.15)', f'{figures.seeds_note(s)}. Dotted: the best '
       'predictor of the training data, exact')
   return fig
@@ -126,23 +126,23 @@ CLAIMS = (
     Claim('clean_is_not_robust', 'Trained on clean strings: clean prefixes > '
           'corrupted ones by 40 points', PART1, 'not robust', (
               cell(0.0, 'clean'), cell(0.0)), greater(40), **VALID),
-    Claim('cold_hides', 'Half corrupted: corrupted prefixes at temperature 0.2 '
+    Claim('cold_hides', '50 % corrupted: corrupted prefixes at temperature 0.2 '
           '> 1 by 20 points', PART1, 'a low temperature hides it', (
               cell(0.5, temperature=0.2), cell(0.5)), greater(20), **VALID),
-    Claim('mode_switch', 'Half corrupted: more mass on errors after the first '
+    Claim('mode_switch', '50 % corrupted: more mass on errors after the first '
           'error than before', PART1, 'two modes', (
               mass('after'), mass('before')), greater(), 'error_mass',
           headline=True),
-    Claim('as_the_best_predictor', 'Half corrupted: mass on errors within 2 '
+    Claim('as_the_best_predictor', '50 % corrupted: mass on errors within 2 '
           'points of the best predictor, before and after', 'ours',
           'not in the paper', tuple((mass(e), mass(e, 'exact'))
                                     for e in ('before', 'after')), equal(2),
           'error_mass'),
-    Claim('right_as_often', 'Corrupted prefixes, temperature 1, half '
+    Claim('right_as_often', 'Corrupted prefixes, temperature 1, 50 % '
           'corrupted: within 5 points of the best predictor', 'ours',
           'not in the paper', (cell(0.5), cell(0.5, law='exact')), equal(5),
           **VALID),
-    Claim('clean_cost', 'From the beginning, temperature 0.2: half corrupted '
+    Claim('clean_cost', 'From the beginning, temperature 0.2: 50 % corrupted '
           'is at most 10 points below none', 'ours', 'not in the paper', (
               cell(0.5, 'none', 0.2), cell(0.0, 'none', 0.2)), greater(-10),
           **VALID),

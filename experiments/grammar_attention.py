@@ -31,7 +31,7 @@ SCALES = {'smoke': dict(arms=ARMS[:1], seeds=1)} | {
     scale: dict(arms=ARMS, seeds=3) for scale in ('cpu', 'gpu', 'paper')}
 LEVELS = (1, 2, 3)
 PAIRS = {'to_end': 'any token to an end', 'end_to_end': 'end to end',
-         'random': 'ends at random'}
+         'random': 'random positions'}
 PATCHES = {'patch_at_end': 'at an end', 'patch_elsewhere': 'at another token'}
 
 
@@ -93,7 +93,7 @@ def figure(df):
   rows = s[s.pairs == 'patched']
   figures.grouped_bars(axes[1, 2], rows, 'level', 'at', 'excess', levels, {
       'end': PATCHES['patch_at_end'], 'other': PATCHES['patch_elsewhere']})
-  figures.labels(axes[1, 2], '', 'excess at ends of the level, %',
+  figures.labels(axes[1, 2], '', 'excess at boundaries, %',
                  'Patched middle state')
   for ax in axes.flat:
     if ax.get_legend_handles_labels()[0]:
@@ -123,17 +123,17 @@ CLAIMS = (
     Claim('distance_matters', 'Distance alone explains at least 20 % of the '
           "variance of the first layer's attention", FLOW, 'a strong part', (
               cell(layer=0),), at_least(20), 'of_distance'),
-    Claim('to_ends', 'All levels: keys at ends get more than distance gives',
-          FLOW, cells=tuple((cell('to_end', k, 0),) for k in LEVELS),
+    Claim('to_boundaries', 'All levels: boundaries get more than distance '
+          'gives', FLOW, cells=tuple((cell('to_end', k, 0),) for k in LEVELS),
           rule=at_least(0), headline=True, **EXCESS),
-    Claim('more_than_random', 'All levels: more than at random ends', FLOW,
+    Claim('more_than_random', 'All levels: more than random positions', FLOW,
           cells=each(('to_end', 0), ('random', 0)), rule=greater(), **EXCESS),
-    Claim('peak_at_end', 'Levels 1 and 2: keys at ends get more than the token '
+    Claim('peak_at_end', 'Levels 1 and 2: boundaries get more than the token '
           'before and the token after', FLOW, cells=tuple(
               (cell('to_end', k, 0), cell('to_end', k, at))
               for k in (1, 2) for at in (-1, 1)), rule=greater(), **EXCESS),
-    Claim('end_to_end', 'All levels: ends attend to ends more than all tokens '
-          'do', FLOW, cells=each(('end_to_end', 0), ('to_end', 0)),
+    Claim('end_to_end', 'All levels: boundaries attend to boundaries more than '
+          'all tokens do', FLOW, cells=each(('end_to_end', 0), ('to_end', 0)),
           rule=greater(), **EXCESS),
     Claim('nearest', 'All levels: from end to end, the neighbouring subtree '
           'gets more than the third', FLOW, cells=each(
@@ -143,8 +143,8 @@ CLAIMS = (
               cell('end_to_end', k, 0), cell('end_to_end', k, 0,
                                              model='untrained'))
               for k in LEVELS), rule=greater(), **EXCESS),
-    Claim('patched_ends', 'All levels: patching an end changes the law at ends '
-          'of its level more than distance gives', FLOW, cells=tuple(
+    Claim('patched_boundaries', 'All levels: patching a boundary changes the '
+          'law at later ones more than distance gives', FLOW, cells=tuple(
               (cell('patched', k, 'end'),) for k in LEVELS), rule=at_least(0),
           headline=True, **EXCESS),
 )

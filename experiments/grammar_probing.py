@@ -88,13 +88,12 @@ def figure(df):
                                              shown.arm))
   kinds = {'untrained': 'untrained', 'window': 'last 8 tokens', **{
       arm: arm for arm in dict.fromkeys(s.arm)}, 'exact': 'exact'}
-  for ax, task, name in ((bars, 'end', 'F1, %'), (symbols, 'symbol',
-                                                   'accuracy, %')):
+  for ax, task, what, name in ((bars, 'end', 'Boundaries', 'F1, %'), (
+      symbols, 'symbol', 'Symbols', 'accuracy, %')):
     figures.grouped_bars(ax, shown[shown.task == task], 'level', 'kind',
                          'score', levels, kinds)
     figures.percent_axis(ax, 112)
-    figures.labels(ax, '', name, f'{task.capitalize()}s of subtrees, last '
-                   'layer')
+    figures.labels(ax, '', name, f'{what}, last layer')
   figures.legend(bars, loc='lower right', frameon=True)
   ends = s[first & s.task.eq('end') & s.model.eq('trained')]
   by_layer = ends[ends['last']].assign(layer=lambda x: x.layer.astype(int))
@@ -105,8 +104,8 @@ def figure(df):
     figures.legend(ax, loc='lower right')
   layers.set_xticks(sorted(set(by_layer.layer)))
   figures.labels(layers, 'layers below the state', 'F1, %',
-                 f'Ends by layer, {s.arm.iloc[0]}')
-  figures.labels(steps, 'step', 'F1, %', f'Ends by step, {s.arm.iloc[0]}')
+                 f'Boundaries by layer, {s.arm.iloc[0]}')
+  figures.labels(steps, 'step', 'F1, %', f'Boundaries by step, {s.arm.iloc[0]}')
   figures.finish(
       fig, 'Linear probes of the tree of a string, by level (1: the deepest)',
       f'{figures.seeds_note(shown)}. Exact: the best prediction from the '
@@ -123,24 +122,24 @@ def cell(level: int, task: str = 'end', **changes) -> dict:
 WINDOW, UNTRAINED = dict(model='window', top=False), dict(model='untrained')
 STATES, SCORE = 'Part 1, hidden states', dict(column='score')
 CLAIMS = (
-    *(Claim(f'end_above_{n}', f'Ends, all levels: F1 of RoPE > {name}', STATES,
-            'nearly perfect vs far lower', tuple((cell(k), cell(k, **x))
+    *(Claim(f'end_above_{n}', f'Boundaries, all levels: F1 of RoPE > {name}',
+            STATES, 'nearly perfect vs far lower', tuple((cell(k), cell(k, **x))
                                              for k in (1, 2, 3)), greater(),
             headline=n == 'window', **SCORE) for n, name, x in (
                 ('window', 'of the last eight tokens', WINDOW),
                 ('untrained', 'of an untrained model', UNTRAINED))),
-    Claim('near_exact', 'Ends of levels 2 and 3: at most 5 points below exact',
-          STATES, 'nearly perfect', tuple((cell(k), cell(
+    Claim('near_exact', 'Boundaries of levels 2 and 3: at most 5 points '
+          'below exact', STATES, 'nearly perfect', tuple((cell(k), cell(
               k, model='exact', top=False)) for k in (2, 3)), greater(-5),
           **SCORE),
-    Claim('deep_later', 'Ends by step 200: level 3 > 2 > 1', 'ours',
+    Claim('deep_later', 'Boundaries by step 200: level 3 > 2 > 1', 'ours',
           'not in the paper', tuple((cell(a, last=False, step=200), cell(
               b, last=False, step=200)) for a, b in ((3, 2), (2, 1))),
           greater(), **SCORE),
     Claim('deep_in_layers', 'Level 1: each layer adds to F1', 'ours',
           'not in the paper', tuple((cell(1, layer=k + 1, top=k == 3), cell(
               1, layer=k, top=False)) for k in (1, 2, 3)), greater(), **SCORE),
-    Claim('rope_above_nope', 'Ends of level 1: RoPE > NoPE by 15 points',
+    Claim('rope_above_nope', 'Boundaries of level 1: RoPE > NoPE by 15 points',
           'ours', 'not in the paper', (cell(1), cell(1, arm='NoPE')),
           greater(15), **SCORE),
     Claim('symbols_above_untrained', 'Symbols, all levels: RoPE > untrained',
