@@ -240,7 +240,7 @@ STRUCTURE = {
         'steps': 4, 'worlds.cfg.levels': 3, 'model.width': 16,
         'model.depth': 1, 'model.heads': 2, 'data.seq_len': 32,
         'data.batch_size': 4, 'evals.law.num_problems': 4}),
-    'cpu': (128, 100, {'evals.law.num_problems': 256, 'checkpoint.every': 5000,
+    'cpu': (128, 200, {'evals.law.num_problems': 256, 'checkpoint.every': 5000,
                        'runtime.max_vmapped_runs': 3}),
     'gpu': (256, 1000, GRAMMAR_FULL | {
         'model.width': 256, 'model.depth': 8, 'model.heads': 8, 'steps': 10_000,
@@ -271,8 +271,8 @@ def structures(scale: str, arms: tuple[str, ...], seeds: int
       'curve', 'samples', num_problems=count, every=every, decode='sample')
   evals |= grammar_evals('samples', 'samples', num_problems=4 * count,
                          prefixes='none,clean', decode='sample')
-  probed = grammar_evals('tree', 'tree', num_problems=3 * count,
-                         every=2 * every)
+  probed = grammar_evals('tree', 'tree', num_problems=2 * count,
+                         every=every)
   probed |= grammar_evals('attention', 'attention', num_problems={
       'smoke': 4, 'cpu': 128}.get(scale, 16))
   return [('configs/grammar.py:structure', POSITION_ARMS[arm] | common | evals

@@ -89,7 +89,14 @@ class Grammar:
     self.noise_level = c.levels - c.noise_level
     self._noise = chart.Noise(self.noise_level, chart.noise_matrix(
         c.symbols, c.noise))
+    self._key = seed, c.to_json(sort_keys=True)  # what it is made of
     self._pieces = tuple(f' {letter(a)}' for a in range(self.terminals))
+
+  def __eq__(self, other: object) -> bool:
+    return isinstance(other, Grammar) and self._key == other._key
+
+  def __hash__(self) -> int:
+    return hash(self._key)
 
   def size(self, split: str) -> int:
     return self.people(split)
