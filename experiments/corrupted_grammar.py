@@ -16,8 +16,8 @@ error_mass: on symbols that cannot follow the string as it was.
   python -m physics_lm.report experiments/corrupted_grammar.py --scale=cpu
 
 Predicted (no pilot), completions right at temperature 1, 0.2, %, by share of
-corrupted strings: none 15, 20; 0.1 12, 60; 0.5 6, 70; the best predictor
-of 0.5 5, 75. Clean prefixes at 1: 80, 75, 60. error_mass of 0.5 before
+corrupted strings: none 15, 20; 0.1 8, 50; 0.5 1, 65; the best predictor
+of 0.5 0, 74. Clean prefixes at 1: 77, 70, 55. error_mass of 0.5 before
 and after the first error, %: model 4 and 10, best predictor 3.5 and 10.
 """
 

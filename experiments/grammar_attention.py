@@ -96,8 +96,7 @@ def figure(df):
   figures.labels(axes[1, 2], '', 'excess at boundaries, %',
                  'Patched middle state')
   for ax in axes.flat:
-    if ax.get_legend_handles_labels()[0]:
-      figures.legend(ax, fontsize=7)
+    figures.legend(ax, fontsize=7)
   figures.finish(
       fig, f'Attention of {s.arm.iloc[0]} models of a grammar',
       f'{figures.seeds_note(s)}; without the first token and the token itself. '

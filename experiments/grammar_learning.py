@@ -55,10 +55,9 @@ def table(records):
     df = df.merge(more[['run', *columns]], on='run', how='left')
   for c in ('valid_samples', 'distinct', 'valid_after', 'accuracy'):
     df[c] *= 100
-  df['kl'], df['reverse_kl'] = 1000 * df.kl, 1000 * df.reverse_kl
+  df[['kl', 'reverse_kl']] *= 1000
   for bound in (50, 90):
-    df[f'steps_{bound}'] = df.run.map({
-        run: steps_to(rows, bound) for run, rows in by})
+    df[f'steps_{bound}'] = df.run.map({r: steps_to(x, bound) for r, x in by})
   return df
 
 
