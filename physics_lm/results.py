@@ -64,10 +64,13 @@ def _curve(log: Sequence[Mapping], name: str) -> dict[str, list]:
   """{'step': [...], flat name of a metric: [...]} of an evaluation during
   training, to four digits. Raises BadInput for a value that is no number."""
   prefix = f'{name}/'
-  rows = {r['step']: {k.removeprefix(prefix): v for k, v in r.items()
-                      if k.startswith(prefix)}
-          for r in log if r['kind'] == 'eval'}
-  steps = sorted(step for step, row in rows.items() if row)
+  rows: dict[int, dict] = {}
+  for r in log:  # a row for each evaluation of a step
+    own = {k.removeprefix(prefix): v for k, v in r.items()
+           if k.startswith(prefix)}
+    if r['kind'] == 'eval' and own:
+      rows.setdefault(r['step'], {}).update(own)
+  steps = sorted(rows)
   out: dict[str, list] = {'step': steps}
   for key in (rows[steps[0]] if steps else ()):
     values = [rows[step].get(key, math.nan) for step in steps]

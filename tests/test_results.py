@@ -366,6 +366,8 @@ def test_record_keeps_the_curves_of_evaluations_during_training(tmp_path):
     for step, value in (2, 3.14159), (4, 2.5):
       f.write(json.dumps({'kind': 'eval', 'step': step, 'loss/bio': value,
                           'extraction/accuracy': 0.5}) + '\n')
+      f.write(json.dumps({'kind': 'eval', 'step': step,  # another evaluation's
+                          'p_probe/accuracy': 0.5}) + '\n')
   found = results.record(run, tmp_path / run.id)
   assert found['curves'] == {'loss': {'step': [2, 4], 'bio': [3.142, 2.5]}}
   df = results.during_training([found], 'loss', {'nats': 'bio'})
