@@ -39,6 +39,9 @@ def biographies() -> ConfigDict:
   w.templates = 50  # sentence templates of each attribute; in [1, 50]
   w.zipf_a = 0.0  # a, at least 0: person k has probability ~ k^-(1 + a); 0:
   # uniform
+  w.skew = 0.0  # s in [0, 1]: person k has probability ~ k^-s; 0: uniform
+  w.incorrect = 0.0  # share in [0, 1) of a fact's statements with another
+  # value; the true one stays the commonest
   return w
 
 

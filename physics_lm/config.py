@@ -37,6 +37,8 @@ TRAINING_ONLY = ('dropout', 'dtype', 'moe_capacity_factor',
 # used. A config without the key has this value, and the run id leaves the key
 # out when it has this value.
 LATER = {  # {kind of world: {key: value}}
+    'biographies': {'skew': 0.0, 'incorrect': 0.0},
+    'manipulation': {'skew': 0.0, 'incorrect': 0.0},
     'biod': {'order': 'random'}, 'text': {'content': None},
     'grammar': {'index': 0, 'roots': 1, 'corrupted': 0.0, 'noise': 0.0,
                 'noise_level': 0},

@@ -96,6 +96,47 @@ def test_versions_differ_in_templates_and_order_by_variant():
   assert len({multi.biography(2, v).text for v in range(5)}) == 5
 
 
+def test_incorrect_values_leave_the_true_one_the_commonest():
+  w = world(30, variant='multi5_permute', incorrect=0.4)
+  true = world(30, variant='multi5_permute')
+  cities = dict(zip(w.lists['employer'], w.lists['company_city']))
+  wrong_first = 0
+  for person in range(30):
+    told = collections.defaultdict(list)
+    for v in range(5):
+      e, honest = w.biography(person, v), true.biography(person, v)
+      assert [a for a, _ in e.answers] == [a for a, _ in honest.answers]
+      values = {a: e.pieces[i].strip() for a, i in e.answers}
+      for a, value in values.items():
+        told[a].append(value)
+      assert cities[values['employer']] == values['company_city']
+      same = [p == q for p, q in zip(e.pieces, honest.pieces)]
+      assert all(same[i] for i in set(range(len(same))) - set(e.loss))
+    for a, values in told.items():
+      truth = w.value(person, a).strip()
+      wrong = [v for v in values if v != truth]
+      if a != 'company_city':
+        assert len(wrong) == len(set(wrong)) == 2
+        wrong_first += values[0] != truth
+      assert w.question(person, a).pieces[-1] == f' {truth}.'
+  assert 0.3 < wrong_first / 150 < 0.5
+  for changes in ({'variant': 'multi2', 'incorrect': 0.5}, {'incorrect': 0.1},
+                  {'majors': 1, 'incorrect': 0.5}):
+    with pytest.raises(BadInput, match='the true value more often'):
+      world(10, **{'variant': 'multi5'} | changes)
+  with pytest.raises(BadInput, match='wanted incorrect=0'):
+    w.entry(0)
+  fresh = world(4, variant='fresh', incorrect=0.25)
+  told = [fresh.version_value(1, 'major', v) for v in range(3000)]
+  assert told.count(fresh.value(1, 'major')) / 3000 == pytest.approx(
+      0.75, abs=0.04)
+  more = fresh.entropy() - world(4, variant='fresh').entropy()
+  wanted = sum(0.25 * math.log(4 * (n - 1)) + 0.75 * math.log(4 / 3) for n in (
+      200 * 12 * 28, *(len(w.lists[a]) for a in (
+          'birth_city', 'university', 'major', 'employer'))))
+  assert more == pytest.approx(wanted)
+
+
 def test_couples_stay_together_in_random_order():
   w = world(20, variant='multi5_couple')
   orders = [tuple(a for a, _ in w.example('bio', i).answers)

@@ -23,7 +23,8 @@ def world(kind, **changes):
 
 
 @pytest.mark.parametrize('n,a', [(1, 0.5), (7, 1.0), (5000, 0.3),
-                                 (200_000, 0.8)])
+                                 (200_000, 0.8), (5000, -0.4), (200_000, 0.0),
+                                 (9000, -0.9)])
 def test_shares_sum_to_one_and_give_the_entropy(n, a):
   law = zipf.ZipfLaw(n, a)
   p = law.share(np.arange(1, n + 1))
@@ -39,7 +40,8 @@ def test_shares_sum_to_one_and_give_the_entropy(n, a):
         (p * (1 - p)**draws).sum(), rel=1e-6, abs=1e-12)
 
 
-@pytest.mark.parametrize('n,a', [(7, 1.0), (5000, 0.3), (300_000, 0.8)])
+@pytest.mark.parametrize('n,a', [(7, 1.0), (5000, 0.3), (300_000, 0.8),
+                                 (9000, 0.0), (9000, -0.7)])
 def test_ranks_invert_the_distribution(n, a):
   """Where a share of draws ends, the next person begins: exactly below HEAD,
   and to a tenth of a person beyond."""
@@ -72,6 +74,18 @@ def test_exponents_match_the_theory(a):
   assert zipf.allocation_exponent(a) == pytest.approx(
       zipf.data_exponent(a) / (zipf.data_exponent(a)
                                 + zipf.size_exponent(a)))
+
+
+def test_skew_is_the_exponent_and_excludes_zipf_a():
+  law = zipf.zipf_law(50, 0.0, 0.5)
+  assert law.share(4) / law.share(16) == pytest.approx(2)
+  assert zipf.zipf_law(50, 0.0, 1.0).share(2) == pytest.approx(
+      zipf.zipf_law(50, 0.0, 1.0).share(1) / 2)
+  w = world('biographies', people=40, skew=1.0)
+  drawn = [w.example('bio', i).meta['person'] for i in range(4000)]
+  assert drawn.count(0) / drawn.count(9) == pytest.approx(10, rel=0.4)
+  with pytest.raises(BadInput, match='wanted one of them'):
+    world('biographies', skew=1.0, zipf_a=0.2)
 
 
 @pytest.mark.parametrize('kind,split', [

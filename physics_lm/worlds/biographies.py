@@ -21,8 +21,13 @@ biographies, with templates and orders of their own, in a second language
 the same for any number of people. Worlds with disjoint ranges (person_offset)
 share no people: the celebrities and the minority of Part 3.1, section 6. With
 `zipf_a` above 0, a biography is of the split's person i with probability ~ (i +
-1)^-(1 + zipf_a), and its version is uniform; both follow from the index alone
-(zipf.py). Questions are uniform over people.
+1)^-(1 + zipf_a), or ~ (i + 1)^-skew, and its version is uniform; both follow
+from the index alone (zipf.py). Questions are uniform over people.
+
+With `incorrect` above 0, that share of a person's versions (rounded down) states
+another value than the true one; which versions, is drawn for each attribute,
+and the other values take turns, so that the true one stays the commonest. The
+company city is that of the employer in the text. Questions ask for the truth.
 
 Left out: bioR (it needs a language model to write it). Ours are the lists of
 names and values and the templates; their sizes are the paper's, except 50
@@ -52,6 +57,7 @@ from physics_lm.worlds.base import (
   generator,
   generator_key,
   mix_bits,
+  permuted,
 )
 from physics_lm.worlds.translation import translate
 
@@ -81,6 +87,7 @@ SIXTEEN = ('single', 'single_fullname', *(
 UNNAMED = (' The person',)  # subject before the name
 NAMING = " The person's name is"
 FRESH = 1 << 20  # versions of a person with 'fresh'
+_INCORRECT = 1 << 32  # of the draws of incorrect values
 DRAWS = 1 << 20  # mean examples of a version when zipf_a > 0
 LISTED_DATES = 500  # up to so many dates, each is a piece
 _VARIANT = re.compile(r'(?:single|multi(\d+)|(fresh))'
@@ -154,6 +161,7 @@ class Biographies:
   def __init__(self, config: ConfigDict, seed: int):
     c, n = config, config.person_offset + config.people
     self.n, self.seed = config.people, seed
+    self._offset = config.person_offset
     self.variant = v = parse_variant(c.variant)
     self.m, self.p, self.fullname = v.m, v.p, v.fullname
     # Biographies of a person; those from first_language on are translations.
@@ -168,7 +176,7 @@ class Biographies:
     sizes = [len(pool) for pool in self.names]
     _check_sizes(c, sizes)
     self.dates = (c.months, c.days, c.years)
-    self._laws = {s: zipf.zipf_law(self.people(s), c.zipf_a)
+    self._laws = {s: zipf.zipf_law(self.people(s), c.zipf_a, c.skew)
                   for s in ('bio', 'bio_train', 'bio_test')}
     companies = [line.split('\t')
                  for line in _pool('employers.txt', c.employers)]
@@ -191,6 +199,8 @@ class Biographies:
              for key, high in highs.items()}
     self.pronoun_of = drawn.pop('pronoun')
     self.value_of = drawn | {'company_city': drawn['employer']}
+    self._values_of = {a: h for a, h in highs.items() if a != 'pronoun'}
+    self._incorrect = self._incorrect_versions(c.incorrect)
     if v.fresh:  # templates and orders are drawn for every example
       return
     self.template_of = np.stack([
@@ -201,6 +211,20 @@ class Biographies:
       self.order_of = np.stack([
           _orders(generator(seed, 'order', i), n, v.couples)[own]
           for i in self._draws(self.first_language)], 1)
+
+  def _incorrect_versions(self, share: float) -> int:
+    """Versions with an incorrect value of an attribute. Raises BadInput where
+    the true value would not be the commonest."""
+    count = int(share * self.versions)
+    fewest = min(self._values_of.values())
+    told = self.versions - count  # times that the truth is told
+    if share and not (count and fewest > 1
+                      and told > -(-count // (fewest - 1))):
+      raise BadInput(
+          f'incorrect is {share} of {self.versions} biographies a person with '
+          f'{fewest} values of an attribute or more, wanted at least one such '
+          'biography and the true value more often than any other')
+    return count
 
   def _draws(self, count: int) -> list[int]:
     """Indices of the draws of `count` templates or orders, and of as many in
@@ -229,13 +253,18 @@ class Biographies:
 
   def entropy(self, split: str = 'bio') -> float:
     """Entropy of a biography, nats: of the person and the version. It is the
-    least loss of a model that knows all people. Of 'fresh', that of templates
-    and orders: no model memorises a million versions."""
+    least loss of a model that knows all people. Of 'fresh', that of templates,
+    orders and values: no model memorises a million versions."""
     people, law = self.people(split), self.law(split)
     of_person = law.entropy if law else math.log(people)
     if self.variant.fresh:
       orders = (6 if self.variant.couples else 720) if self.p else 1
-      return of_person + 6 * math.log(self._count) + math.log(orders)
+      w = self._incorrect / self.versions
+      of_values = sum(w * math.log(n - 1) - w * math.log(w)
+                      - (1 - w) * math.log(1 - w)
+                      for n in self._values_of.values()) if w else 0.0
+      return of_person + of_values + (
+          6 * math.log(self._count) + math.log(orders))
     own = slice(0, None) if split == 'bio' else slice(
         int(split == 'bio_test'), None, 2)
     code = np.repeat(self.template_of[own] @ self._count**np.arange(6),
@@ -283,7 +312,8 @@ class Biographies:
       pieces += self.subject(person, sentence, say)
       pieces.append(say(between))
       answers.append((attribute, len(pieces)))
-      pieces += [say(self.value(person, attribute)), say(after)]
+      value = self.version_value(person, attribute, version)
+      pieces += [say(value), say(after)]
     if self.variant.reverse == 6:
       pieces += [NAMING, *self.name(person), '.']
     return Example(tuple(pieces), tuple(answers),
@@ -341,10 +371,14 @@ class Biographies:
     """A person's first biography with the answers that evals/knowledge_bits.py
     scores: name, pronoun and the five independent attributes. An employer after
     its city is not scored, because the city determines much of it. Raises
-    BadInput for a reversed variant, whose name is not first."""
+    BadInput for a reversed variant, whose name is not first, and where some
+    values are incorrect."""
     if self.variant.reverse:
       raise BadInput('knowledge_bits of a reversed variant, wanted one whose '
                      'texts begin with the name')
+    if self._incorrect:
+      raise BadInput('knowledge_bits of biographies with incorrect values, '
+                     'wanted incorrect=0')
     e = self.biography(person, 0)
     order = [a for a, _ in e.answers]
     leaked = order.index('company_city') < order.index('employer')
@@ -372,9 +406,28 @@ class Biographies:
     return tuple(pool[i] for pool, i
                  in zip(self.names, self.name_of[person].tolist()))
 
+  def version_value(self, person: int, attribute: str, version: int) -> str:
+    """As value(), but what version `version` of the biography says."""
+    true = int(self.value_of[attribute][person])
+    if not self._incorrect:
+      return self._text(attribute, true)
+    source = 'employer' if attribute == 'company_city' else attribute
+    key = mix_bits(self.seed, ATTRIBUTES.index(source),
+                   person + self._offset, state=_INCORRECT)
+    rank = permuted(version, self.versions, [
+        mix_bits(key, r) for r in range(4)])
+    if rank >= self._incorrect:
+      return self._text(attribute, true)
+    others = self._values_of[source] - 1
+    shift = permuted(rank % others, others, [
+        mix_bits(key, r) for r in range(4, 8)])
+    return self._text(attribute, (true + 1 + shift) % (others + 1))
+
   def value(self, person: int, attribute: str) -> str:
-    """The attribute's text, with its leading space."""
-    i = int(self.value_of[attribute][person])
+    """The attribute's true text, with its leading space."""
+    return self._text(attribute, int(self.value_of[attribute][person]))
+
+  def _text(self, attribute, i):
     if attribute != 'birth_date':
       return ' ' + self.lists[attribute][i]
     return self.date(i)

@@ -2,9 +2,12 @@
 
 Of n people, number k (from 1) is drawn with probability
 
-  p_k = k^-(1 + a) / Z,   Z = sum_k k^-(1 + a),   a > 0,
+  p_k = k^-(1 + a) / Z,   Z = sum_k k^-(1 + a),
 
-and all people are equally hard to learn. Two learning curves follow.
+and all people are equally hard to learn. Worlds state a > 0 as zipf_a, and the
+flatter laws with -1 < a <= 0 as skew = 1 + a (those that shorten the plateau
+before facts are learnt: Zucchet et al. 2025, arXiv 2503.21676). Two learning
+curves follow for a > 0.
 
 In the data: people without an exposure. After D draws, the next one is a new
 person with probability U(D) = sum_k p_k (1 - p_k)^D. While D is small compared
@@ -75,8 +78,8 @@ class ZipfLaw:
   """
 
   def __init__(self, people: int, a: float):
-    if not 0 < a < math.inf:
-      raise BadInput(f'zipf_a is {a}, wanted above 0, or 0: uniform')
+    if not -1 < a < math.inf:
+      raise BadInput(f'the exponent of people is {1 + a}, wanted above 0')
     self.n, self.a, self._end = people, a, (people + 0.5)**-a
     k = np.arange(1, min(people, HEAD) + 1, dtype=np.float64)
     self._head = np.cumsum(k**-(1 + a)).tolist()
@@ -88,10 +91,14 @@ class ZipfLaw:
 
   def _tail(self, x: float) -> float:
     """Integral of y^-(1 + a) from x to n + 1/2."""
+    if not self.a:
+      return math.log((self.n + 0.5) / x)
     return (x**-self.a - self._end) / self.a
 
   def _logs(self, x: float) -> float:
-    """Integral of y^-(1 + a) log y from x on."""
+    """Integral of y^-(1 + a) log y from x on, to within a constant."""
+    if not self.a:
+      return -math.log(x)**2 / 2
     return x**-self.a * (1 + self.a * math.log(x)) / self.a**2
 
   def share(self, k):
@@ -103,8 +110,10 @@ class ZipfLaw:
     mass = u * self.Z
     if mass < self._head[-1]:
       return bisect.bisect_right(self._head, mass) + 1
-    left = self.a * max(self.Z - mass, 0.0) + self._end
-    return min(max(int(left**(-1 / self.a) + 0.5), HEAD + 1), self.n)
+    rest = max(self.Z - mass, 0.0)
+    k = (self.a * rest + self._end)**(-1 / self.a) if self.a else (
+        (self.n + 0.5) * math.exp(-rest))
+    return min(max(int(k + 0.5), HEAD + 1), self.n)
 
   def person(self, bits: int) -> int:
     """The person, from 0, that 64 random bits draw."""
@@ -136,6 +145,11 @@ class ZipfLaw:
     return out
 
 
-def zipf_law(people: int, a: float) -> ZipfLaw | None:
-  """The law; None for a = 0, uniform. Raises BadInput for a < 0."""
+def zipf_law(people: int, a: float, skew: float = 0.0) -> ZipfLaw | None:
+  """The law p_k ~ k^-(1 + a), or ~ k^-skew; None where both are 0, uniform.
+  Raises BadInput where both are set."""
+  if a and skew:
+    raise BadInput(f'zipf_a is {a} and skew {skew}, wanted one of them')
+  if skew:
+    return ZipfLaw(people, skew - 1)
   return ZipfLaw(people, a) if a else None
