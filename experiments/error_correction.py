@@ -127,9 +127,8 @@ CLAIMS = (
     claim('few_retries_at_0.2', 'Less than 0.5 retries in a correct solution '
           '(0.2)', (R2,), at_most(0.5), 'retries', '0.2 retries',
           unit='retries', baseline='retries_in_data'),
-    claim('more_retries_at_0.5', 'Retries in a correct solution: 0.5 > 0.2', (
-        R5, R2), None, 'retries', '2.9 vs 0.2', unit='retries',
-          paper_effect=2.7),
+    claim('more_retries_at_0.5', 'Retries if correct: 0.5 > 0.2', (R5, R2), None,
+          'retries', '2.9 vs 0.2', unit='retries', paper_effect=2.7),
     claim('shortest_solutions', 'Correct solutions have less than 0.05 unneeded'
           ' quantities (0.5)', (R5,), at_most(0.05), 'extra_parameters', '0.00',
           'Figure 6', ''),
@@ -137,7 +136,8 @@ CLAIMS = (
     solves_more('retry 0.5', 'retry_weak 0.5', post_hoc=True),
     solves_more('retry 0.5', 'retry_miss 0.5'),
     claim('gain_of_8', 'Hardest op: retry 0.2 > error-free data by 8 points', (
-        R2, CLEAN), greater(8), baseline=0, headline=True),
+        R2, CLEAN), greater(8), paper='91.6 vs 77.7 %', baseline=0,
+          headline=True),
     claim('new_op', 'Op 6, never trained: retry 0.2 > error-free data', NEW,
           baseline=0),
     claim('retries_are_errors', 'At least 95 % of retries in correct solutions '

@@ -112,7 +112,7 @@ def _at(variant: str, exposures: int = 100) -> dict:
 
 def _of_clean(id: str, statement: str, result: int, paper: str, cell: dict,
               rule, **more) -> Claim:
-  return Claim(id, statement + ' of that of 100 without junk (mean over sizes)',
+  return Claim(id, statement + ' of R after 100 exposures without junk',
                f'Part 3.3, Result {result}', paper, (cell,), rule, 'of_clean',
                **more)
 

@@ -162,12 +162,21 @@ def filled(text: str, mark: str, new: str, path: Path) -> str:
 
 
 def by_part(found: list[Experiment]) -> str:
-  """README's index: a line per experiment, by part."""
+  """README's index: a line per experiment, by part; then the names of those
+  that have not run."""
   lines = ['| part | experiment ([pages](docs/results/index.md)) | question |',
            '|---|---|---|']
   return '\n'.join(lines + [
       f'| {x.part.removeprefix("Part ")} | {x.name} | {x.question} |'
-      for x in found])
+      for x in found] + _not_run(found))
+
+
+def _not_run(found: list[Experiment]) -> list[str]:
+  """A paragraph: experiments without a committed result."""
+  names = ({path.stem for path in Path('experiments').glob('*.py')}
+           - {x.name for x in found})
+  return ['', 'Designed, with predictions, and not run: '
+          + ', '.join(sorted(names)) + '.'] if names else []
 
 
 def headlines(found: list[Experiment]) -> str:
@@ -180,7 +189,7 @@ def headlines(found: list[Experiment]) -> str:
   for x, e, j in rows[:MAX_HEADLINES]:
     lines.append(
         f'| {statement(j)} | {j.claim.paper} | {j.ours} | **{j.outcome}** '
-        f'| [{x.name}](docs/results/{x.name}.md), {where(e, j)} |')
+        f'| {x.name}, {where(e, j)} |')
   return '\n'.join(lines)
 
 
@@ -207,12 +216,12 @@ def index(found: list[Experiment]) -> str:
       '# Results', '',
       'Written by `python -m physics_lm.report --all` from the records in '
       '`experiments/results/`. An outcome follows from the 95 % interval of '
-      'the effect over seeds (of scaling_sweep: over the points of a fit): '
+      'the effect over seeds (of fits and correlations: over their points): '
       '[how claims are judged](../claims.md). [claims.csv](claims.csv) has '
       'every claim, [LOG.md](../../experiments/LOG.md) what was tried and '
       'failed, the [glossary](../glossary.md) all terms.', '',
-      'Scales: `smoke` (seconds, in the tests), `cpu` (an experiment within 45 '
-      'minutes on two cores), `day` (within 8 hours on two cores), `gpu` (each '
+      'Scales: `smoke` (seconds, in the tests), `cpu` (most experiments within '
+      'an hour on two cores), `day` (within 8 hours on two cores), `gpu` (each '
       'run within ten minutes of one data-centre GPU), `paper` (the published '
       'sizes). Parts are those of *Physics of Language Models* (Allen-Zhu et '
       'al.).', '', '## Number of claims by outcome', '',
@@ -225,6 +234,7 @@ def index(found: list[Experiment]) -> str:
     outcomes = [j.outcome for _, j in x.best()]
     counts = ' | '.join(str(outcomes.count(o) or '') for o in claims.OUTCOMES)
     lines.append(f'| {x.part} | [{x.name}]({x.name}.md) | {counts} |')
+  lines += _not_run(found)
   lines += ['', '## Main claims', '',
             'Ours: mean ± standard deviation over seeds; R: bits of knowledge '
             'stored per parameter; op: operations of an iGSM problem; '

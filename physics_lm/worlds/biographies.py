@@ -24,10 +24,11 @@ share no people: the celebrities and the minority of Part 3.1, section 6. With
 1)^-(1 + zipf_a), or ~ (i + 1)^-skew, and its version is uniform; both follow
 from the index alone (zipf.py). Questions are uniform over people.
 
-With `incorrect` above 0, that share of a person's versions (rounded down) states
-another value than the true one; which versions, is drawn for each attribute,
-and the other values take turns, so that the true one stays the commonest. The
-company city is that of the employer in the text. Questions ask for the truth.
+With `incorrect` above 0, that share of a person's versions (rounded down)
+states another value than the true one; which versions, is drawn for each
+attribute, and the other values take turns, so that the true one stays the
+commonest. The company city is that of the employer in the text. Questions ask
+for the truth.
 
 Left out: bioR (it needs a language model to write it). Ours are the lists of
 names and values and the templates; their sizes are the paper's, except 50
