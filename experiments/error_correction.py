@@ -127,8 +127,8 @@ CLAIMS = (
     claim('few_retries_at_0.2', 'Less than 0.5 retries in a correct solution '
           '(0.2)', (R2,), at_most(0.5), 'retries', '0.2 retries',
           unit='retries', baseline='retries_in_data'),
-    claim('more_retries_at_0.5', 'Retries if correct: 0.5 > 0.2', (R5, R2), None,
-          'retries', '2.9 vs 0.2', unit='retries', paper_effect=2.7),
+    claim('more_retries_at_0.5', 'Retries if correct: 0.5 > 0.2', (R5, R2),
+          None, 'retries', '2.9 vs 0.2', unit='retries', paper_effect=2.7),
     claim('shortest_solutions', 'Correct solutions have less than 0.05 unneeded'
           ' quantities (0.5)', (R5,), at_most(0.05), 'extra_parameters', '0.00',
           'Figure 6', ''),
