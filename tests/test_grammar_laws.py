@@ -11,6 +11,7 @@ from physics_lm.config import override
 from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.worlds import base
+from physics_lm.worlds.grammars import chart
 
 TINY = {'levels': 2, 'symbols': 2, 'max_rules': 2, 'max_children': 2}
 NOISY = {'corrupted': 0.3, 'noise': 0.4}
@@ -58,7 +59,8 @@ def strings_of(law):
 
 
 @pytest.mark.parametrize('seed,changes', [
-    (0, TINY), (1, TINY | {'noise_level': 1}), (2, TINY | {'roots': 2}),
+    (0, TINY), (1, TINY | {'noise_level': 1}),
+    (2, TINY | {'roots': 2, 'max_children': 3}),
     (4, {'levels': 2, 'max_children': 2})])
 def test_laws_of_corrupted_strings_equal_enumeration(seed, changes):
   g = world(seed, **changes, **NOISY)
@@ -142,8 +144,22 @@ def test_corrupted_strings_differ_from_clean_ones_by_noise():
       'test', 3), clean.string('test', 3))
 
 
+@pytest.mark.parametrize('noise_level', [0, 2])
+def test_chart_that_grows_is_that_of_the_string(noise_level):
+  g = world(1, **NOISY, levels=3, noise_level=noise_level)
+  s = g.corrupted_string('test', 0)
+  found = chart.inside(g.levels, [s], 3, 1.1, g._noise)
+  want = chart.next_joint(found, chart.prefix_weights(
+      g.levels, found, g._noise))
+  growing = chart.GrowingChart(g.levels, 3, 1.1, g._noise, 1, len(s))
+  for t, p in enumerate(want[0]):
+    np.testing.assert_allclose(growing.next_joint()[0], p, rtol=1e-9)
+    if t < len(s):
+      growing.append(s[t:t + 1])
+
+
 def test_samples_have_the_exact_law():
-  g = world(1, **TINY, **NOISY)
+  g = world(1, **NOISY, levels=2, max_children=2)
   law = {s: math.exp(g.logp([s])[0]) for s, _ in derivations(g, True)}
   found = collections.Counter(tuple(s) for s in g.sample(
       [()] * 2000, np.random.default_rng(0)))

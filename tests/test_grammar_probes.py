@@ -156,6 +156,12 @@ def test_attention_excess_is_beyond_distance(params):
          for p in ('to_end', 'random') for k in (0, 1)}
   assert get['to_end', 0] > 0.3 and get['to_end', 1] < 0
   assert abs(get['random', 0]) < 0.2
+  for b, last in enumerate(it.last):  # and four times behind them
+    A[b, ..., 1:last.shape[1]] *= 1 + 3 * last[0, :-1]
+  rows = it._attention_rows(A, 'trained')
+  before, behind = (found(rows, 'excess', model='trained', level=1,
+                          pairs='to_end', at=k) for k in (-1, 1))
+  assert before < 0 < behind
   A = np.asarray(attention.attention_weights(params, {
       k: x[:16] for k, x in it.rows.items()}, it.cfg))
   n = len(it.strings[0]) + 1
@@ -196,6 +202,11 @@ def test_noise_of_the_best_predictor_has_no_kl(monkeypatch):
     assert a == pytest.approx(b) and a > 0
   assert found(rows, 'posterior', law='exact', errors='after') == 1
   assert 0 < found(rows, 'posterior', law='exact', errors='before') < 0.3
+  _, after, impossible, _ = (x[:len(it.read[0]) + 1] for x in it._exact)
+  t = int(after.argmax())  # what the clean string's prefix allows there
+  assert after[t] and (it.read[0][:t] != it.clean[0][:t]).any()
+  np.testing.assert_array_equal(
+      impossible[t], it.world.laws([it.clean[0][:t]], 0.0)[0, t] == 0)
 
 
 @pytest.mark.parametrize('kind,changes,message', [
