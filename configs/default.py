@@ -347,8 +347,8 @@ def evaluation(kind: str) -> ConfigDict:
   # 'loss', 'answers', 'cleaning', 'extraction', 'grammar', 'grammar_attention',
   # 'grammar_noise', 'grammar_samples', 'grammar_tree', 'knowledge_bits',
   # 'manipulation', 'markov', 'p_probe', 'q_probe', 'v_probe', 'linear_probe',
-  # 'solutions', 'best_of_n' or
-  # 'retry_upon_regret': physics_lm/evals/registry.py
+  # 'solutions', 'best_of_n', 'retry_upon_regret' or 'policy':
+  # physics_lm/evals/registry.py
   e.kind = kind
   e.every = placeholder(int)  # steps between evaluations, at least 1; None: the
   # last only
@@ -376,7 +376,8 @@ def evaluation(kind: str) -> ConfigDict:
   e.group = 32  # inputs that share a quantisation scale, or are pruned
   # together ('sparsegpt'); at least 1
   e.keep_fraction = 1.0  # of weights, or of units ('prune_units'); in (0, 1]
-  # 'solutions' (physics_lm/evals/igsm/solutions.py):
+  # 'solutions' (physics_lm/evals/igsm/solutions.py), and 'policy'
+  # (physics_lm/evals/posttrain/policy.py), which samples num_samples answers:
   e.splits = 'test'  # of iGSM, comma-separated: 'test,test_op20'
   e.num_problems = 256  # of each split, at least 1; strings, for 'grammar'
   # and 'grammar_...'
@@ -473,6 +474,41 @@ def _teacher() -> ConfigDict:
   return t
 
 
+def _post() -> ConfigDict:
+  """Post-training on sampled answers (physics_lm/posttrain/). Rows of a step
+  are data.batch_size answers; prompts are of data.tasks."""
+  p = ConfigDict()
+  p.kind = ''  # none; policy gradients: 'reinforce', 'ppo', 'gspo', 'cispo';
+  # on pairs: 'dpo', 'ipo', 'kto', 'simpo' (two rows a pair)
+  p.reward = 'full'  # or 'outcome', 'process', 'length', 'random',
+  # 'noisy:TPR:FPR', sums as "full+0.1*process": posttrain/reward.py
+  p.reward_offset = 0.0  # added to every reward, any number
+  p.samples = 8  # G, answers to a prompt, at least 1
+  p.tokens = 16  # of an answer, at least 1
+  p.temperature = 1.0  # of sampling, and of the policy that trains; above 0
+  p.every = 1  # steps that use one rollout, at least 1
+  p.epochs = 1  # passes over a rollout, at least 1; must divide `every`
+  p.baseline = 'loo'  # 'none', 'mean', 'loo', 'group_std', 'batch_std'; or
+  # 'filter': own correct answers alone, supervised (RFT)
+  p.norm = 'constant'  # 'token', 'sequence' or 'prompt': what is averaged
+  p.clip_low = 0.2  # in [0, 1]: ratios of 'ppo', 'gspo' and 'cispo' are clipped
+  # below 1 - clip_low
+  p.clip_high = 0.2  # at least 0: and beyond 1 + clip_high
+  p.kl = 'none'  # to init_from: 'exact', 'k2', 'k3', 'k1' in the loss, or
+  # 'k1_reward'
+  p.beta = 0.0  # weight of the KL, or of preference losses; at least 0
+  p.pairs = 'samples'  # of the frozen run; 'policy': of the policy itself;
+  # 'corrupt:K': the right answer, and one with K changes
+  p.pairs_run = ''  # folder or id of the run that 'samples' are of; '':
+  # init_from
+  p.label_noise = 0.0  # share of pairs that are flipped, in [0, 1]
+  p.smoothing = 0.0  # of 'dpo': share of labels taken to be flipped (cDPO), in
+  # [0, 0.5]
+  p.margin = 0.0  # gamma of 'simpo', any number
+  p.nll = 0.0  # weight of the better answer's own loss (RPO), at least 0
+  return p
+
+
 def _optim() -> ConfigDict:
   o = ConfigDict()
   o.name = 'adamw'  # or 'muon', for the layers' matrices: physics_lm/optim.py
@@ -536,6 +572,7 @@ def get_config() -> ConfigDict:
   c.model = _model()
   c.adapter = _adapter()
   c.teacher = _teacher()
+  c.post = _post()
   c.optim = _optim()
   c.evals = ConfigDict({name: evaluation(name)
                         for name in ('loss', 'extraction')})

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from physics_lm.configs import default
 from physics_lm.errors import BadInput, nearest
@@ -27,12 +28,15 @@ SHIPPED = Path(__file__).resolve().parent  # with the recipes and experiments
 # Sections that change nothing that is computed, and so not the run's id.
 NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
 # Sections that do nothing while a key has this value.
-UNUSED = (('adapter', 'kind', 'none'), ('teacher', 'run', ''))
+UNUSED = (('adapter', 'kind', 'none'), ('teacher', 'run', ''),
+          ('post', 'kind', ''))
 # Keys of `model` that do not change the function that its parameters compute,
 # only its training, its rounding, or which tokens its experts drop.
 TRAINING_ONLY = ('dropout', 'dtype', 'moe_capacity_factor',
                  'moe_eval_capacity_factor', 'moe_aux_loss_weight',
                  'canon_fixed')
+# Keys of `data` that post-training takes from the run that it starts from.
+INHERITED_DATA = ('tasks', 'vocab', 'seq_len', 'intra_document_mask')
 # Keys that were added after the first runs, with the value that those runs
 # used. A config without the key has this value, and the run id leaves the key
 # out when it has this value.
@@ -175,8 +179,47 @@ def parse_config(argv: Sequence[str]) -> tuple[ConfigDict, str]:
     if not key.startswith('config.'):
       raise BadInput(f'unknown flag --{key}; {usage}')
     changes[key.removeprefix('config.')] = value
+  if config.post.kind and Path(changes.get('init_from', '')).is_dir():
+    config = inherited(config, Path(changes['init_from']))
   return override(config, {
       k: typed_value(config, k, v) for k, v in changes.items()}), workdir
+
+
+def inherited(config: ConfigDict, folder: Path) -> ConfigDict:
+  """A recipe of post-training with the worlds, tasks, vocabulary, model and
+  seed of the world of the run in `folder`. Raises BadInput when it is none."""
+  file = folder / 'config.json'
+  try:
+    stored = with_defaults(json.loads(file.read_text(encoding='utf-8')), file)
+  except (OSError, ValueError) as e:
+    raise BadInput(f'init_from is {str(folder)!r}: {file.name} cannot be read '
+                   f'({str(e)[:100]}), wanted the folder of a run') from e
+  config = copy.deepcopy(config)
+  with config.unlocked():
+    config.worlds = stored['worlds']
+    config.model = retyped(ConfigDict(stored['model']), config.model)
+    for key in INHERITED_DATA:
+      config.data[key] = stored['data'][key]
+    config.seed.world = stored['seed']['world']
+    for task in config.data.tasks.values():
+      retyped(task, default.task('', '', 1.0))
+    for world in config.worlds.values():
+      retyped(world, KINDS[world.kind]())
+  return config.lock()
+
+
+def retyped(node: ConfigDict, like: ConfigDict) -> ConfigDict:
+  """In place: None takes the type of its key in `like` (JSON keeps no type), so
+  that it can be overridden."""
+  for key in node:
+    if key not in like:
+      continue
+    if isinstance(node[key], ConfigDict):
+      retyped(node[key], like[key])
+    elif node[key] is None:
+      del node[key]
+      node[key] = placeholder(like.get_type(key))
+  return node
 
 
 def typed_value(config: ConfigDict, path: str, text: str) -> Any:
@@ -223,6 +266,9 @@ def computed_part(config: dict) -> dict:
   for section, key, none in UNUSED:
     if kept.get(section, {}).get(key) == none:
       del kept[section]
+  if kept.get('post', {}).get('pairs_run'):
+    kept['post'] = kept['post'] | {
+        'pairs_run': Path(kept['post']['pairs_run']).name}
   for section in LATER_SECTIONS.keys() & kept.keys():
     kept[section] = _without(kept[section], LATER_SECTIONS[section])
   if 'tasks' in kept.get('data', {}):

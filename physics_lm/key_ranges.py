@@ -28,7 +28,7 @@ _STATEMENT = re.compile(
 # Functions of configs/default.py whose keys are a section of a config; those
 # of a kind of world are its keys.
 _SECTIONS = {'_data': 'data.', '_model': 'model.', '_adapter': 'adapter.',
-             '_teacher': 'teacher.',
+             '_teacher': 'teacher.', '_post': 'post.',
              '_optim': 'optim.', '_runtime': 'runtime.', 'get_config': ''}
 
 

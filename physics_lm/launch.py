@@ -211,6 +211,8 @@ def limit(run: sweep.Run, accelerated: bool, vmap_runs: int | None) -> int:
   what its config has; else one on a CPU, where more bring no speed, and on an
   accelerator what 80 % of the smallest accelerator's memory holds, at most
   MAX_VMAPPED_RUNS."""
+  if run.config.post.kind:  # population.check_population
+    return 1
   if vmap_runs is None:
     vmap_runs = run.config.runtime.max_vmapped_runs
   if vmap_runs is not None or not accelerated:
@@ -303,14 +305,14 @@ class Scheduler:
     any more are taken off the list."""
     ready = []
     for run in list(self.waiting):
-      parent = run.parent and self.outcomes.get(run.parent.id)
-      if parent in ('failed', 'blocked'):
+      parents = [self.outcomes.get(p.id) for p in run.waits_for]
+      if {'failed', 'blocked'} & set(parents):
         self._settle(run, 'blocked')
-      elif stopping or parent == 'stopped':
+      elif stopping or 'stopped' in parents:
         self._settle(run, 'stopped')
       elif self._finished(run):  # by another launcher
         self._settle(run, 'done')
-      elif (self._free and (run.parent is None or parent in sweep.COMPLETE)
+      elif (self._free and all(p in sweep.COMPLETE for p in parents)
             and self._busy_until.get(run.id, 0) < time.time()):
         if run_dir.state(self.folder / run.id) == 'running':
           self._leave([run])

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from physics_lm import distributed, loader, mixture, optim, train_step
 from physics_lm.errors import BadInput
+from physics_lm.posttrain.feed import open_feed
 from physics_lm.progress import Progress, Stop
 from physics_lm.recorder import RunRecorder
 from physics_lm.scaling import flops
@@ -49,6 +50,9 @@ class Group:
     self.lr_schedules = [optim.lr_schedule(r.config) for r in self.recorders]
     self.local_rows = loader.local_rows(trainer.batch_shardings['task'],
                                         trainer.batch_dims)
+    if config.post.kind:  # batches need the state
+      self.batches = open_feed(self.leader, self.data[0], trainer)
+      return
     self.batches = loader.host_batches(
         self.data, config.data.batch_size, self.local_rows, self.first_step,
         config.runtime.workers, config.runtime.prefetch,
@@ -84,14 +88,17 @@ def run_group(group: Group):
       if step == steps:
         finish_runs(group)
         break
-      batch = draw_batch(group)
-      take_step(group, batch, step)
+      batch, counted = draw_batch(group, step)
+      take_step(group, batch, step, counted)
       log_if_due(group, step + 1, progress)
   raise_failures(group)
 
 
 def stop_requested(group: Group, step: int) -> bool:
-  """Whether a signal, or the cluster, asks the runs to stop at this step."""
+  """Whether a signal, or the cluster, asks the runs to stop at this step. In
+  post-training they stop between rollouts."""
+  if step % group.config.post.every and group.config.post.kind:
+    return False
   return bool(group.stop.signal) or group.leader.checkpoints.preempted(step)
 
 
@@ -129,17 +136,21 @@ def save_if_due(group: Group, step: int, stopping: bool):
                   seconds_per_run(group), streams)
 
 
-def draw_batch(group: Group) -> dict[str, jax.Array]:
-  """The rows of the next step, on the devices."""
+def draw_batch(group: Group, step: int) -> tuple[dict[str, jax.Array], dict]:
+  """The rows of the next step, on the devices, and sums for the log that they
+  come with."""
+  if group.config.post.kind:
+    return group.batches.batch(step, group.state)
   return loader.to_devices(
       next(group.batches), group.local_rows, group.trainer.batch_dims,
-      group.trainer.batch_shardings)
+      group.trainer.batch_shardings), {}
 
 
-def take_step(group: Group, batch: dict[str, jax.Array], step: int):
+def take_step(group: Group, batch: dict[str, jax.Array], step: int,
+              counted: dict):
   """One optimizer step of each run; its sums stay on the devices."""
   group.state, sums = group.trainer.step(group.state, batch)
-  group.unread_sums.append((step + 1, sums))
+  group.unread_sums.append((step + 1, sums | counted))
 
 
 def log_if_due(group: Group, step: int, progress: Progress):

@@ -27,12 +27,18 @@ def add_sums(window: dict, sums: dict) -> dict:
 
 
 def window_means(window: dict, tasks: list[str]) -> dict[str, float]:
-  """Loss in nats per token, over all tasks and by task, and gradient norm."""
+  """Loss in nats per token, over all tasks and by task, gradient norm, and of
+  post-training the means over tokens, pairs or answers: 'rollout/reward' is
+  divided by 'rollout/count'."""
   loss, weight = np.asarray(window['loss']), np.asarray(window['weight'])
   out = {'loss': float(loss.sum() / max(weight.sum(), 1))}
   for i, task in enumerate(tasks):
     if weight[i]:
       out[f'loss/{task}'] = float(loss[i] / weight[i])
+  for key, value in window.items():  # of post-training: 'rollout/reward'
+    kind, slash, _ = key.partition('/')
+    if slash and not key.endswith('/count') and window[f'{kind}/count']:
+      out[key] = value / window[f'{kind}/count']
   out['grad_norm'] = window['grad_norm'] / window['steps']
   return out
 

@@ -36,6 +36,9 @@ def population_key(config: ConfigDict) -> str:
 
 def check_population(configs: Sequence[ConfigDict]):
   """Raises BadInput for configs that cannot train together."""
+  if len(configs) > 1 and any(c.post.kind for c in configs):
+    raise BadInput(f'{len(configs)} post-training runs in one program, wanted '
+                   'each alone: their batches depend on their parameters')
   first = shared_keys(configs[0])
   for i, config in enumerate(configs[1:], 2):
     other = shared_keys(config)

@@ -29,6 +29,7 @@ from physics_lm.errors import BadInput
 from physics_lm.evals import records, registry
 from physics_lm.model import adapters
 from physics_lm.model.config import lr_decay_start
+from physics_lm.posttrain import update
 
 # Keys in which a run may differ from its trunk: they act after the steps that
 # both have in common.
@@ -132,9 +133,10 @@ class RunRecorder:
     """The frozen parameters under an adapter; None without one."""
     return self.parent_params(abstract) if abstract.base else None
 
-  def parent_params(self, abstract: train_step.TrainState) -> dict:
-    """The parameters of the run init_from. Raises BadInput."""
-    parent = run_dir.require_parent(self.config.init_from, self.folder,
+  def parent_params(self, abstract: train_step.TrainState, name: str = ''
+                    ) -> dict:
+    """The parameters of a run, by default init_from. Raises BadInput."""
+    parent = run_dir.require_parent(name or self.config.init_from, self.folder,
                                     self.data.vocab, self.plain)
     like = abstract.base or abstract.params
     params, _ = restore.load_parameters(parent, like)
@@ -174,10 +176,28 @@ class RunRecorder:
           + (f'{self.checkpoints.folder / str(good)}' if good is not None
              else 'none'))
       return
+    if self._differs_from_sampler(sums.pop('identity', None), first):
+      return
     counts = sums['entries'].astype(np.int64).sum(0)
     self.meta['entries'] = [
         a + int(b) for a, b in zip(self.meta['entries'], counts)]
     self.meta['window'] = metrics.add_sums(self.meta['window'], sums)
+
+  def _differs_from_sampler(self, identity: np.ndarray | None, first: int
+                            ) -> bool:
+    """Whether the policy of a step is another than the one that sampled its
+    answers (posttrain/update.py): the run fails."""
+    if identity is None:
+      return False
+    most = update.IDENTITY.get(self.config.model.dtype, update.LOOSE_IDENTITY)
+    bad = ~(identity <= most)
+    if bad.any():
+      i = int(bad.argmax())
+      self.failure = (
+          f'log-probabilities of step {first + i} differ by {identity[i]:.2g} '
+          f'from those of the policy that sampled, wanted at most {most:g}: '
+          'sampling and training compute different policies')
+    return bool(bad.any())
 
   def evaluate(self, name: str, step: int, params: dict, reuse: bool):
     """Runs one evaluator and logs its rows. `reuse`: existing rows of this step

@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict
-from ml_collections.config_dict import placeholder
 
 from physics_lm import checkpoint, mixture, run_dir
-from physics_lm.config import plain_config, with_defaults
+from physics_lm.config import plain_config, retyped, with_defaults
 from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
@@ -45,21 +44,7 @@ def config_from_plain(stored: dict, folder: Path | str = 'a foreign folder'
   if foreign:
     raise BadInput(f'{folder}/config.json lacks {", ".join(foreign)}: not '
                    'a run of this code')
-  return _retyped(ConfigDict(stored), known)
-
-
-def _retyped(node: ConfigDict, like: ConfigDict) -> ConfigDict:
-  """In place: None takes the type of its key in `like` (JSON keeps no type), so
-  that it can be overridden."""
-  for key in node:
-    if key not in like:
-      continue
-    if isinstance(node[key], ConfigDict):
-      _retyped(node[key], like[key])
-    elif node[key] is None:
-      del node[key]
-      node[key] = placeholder(like.get_type(key))
-  return node
+  return retyped(ConfigDict(stored), known)
 
 
 def load_run(folder: Path) -> RestoredRun:

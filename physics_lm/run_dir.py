@@ -175,11 +175,19 @@ def canonical_config(config: ConfigDict, folder: Path) -> dict:
   one name may hold different runs."""
   out = with_content(plain_config(config))
   if config.init_from:
-    for path in (Path(config.init_from), folder.parent / config.init_from):
-      if (path / 'config.json').exists():
-        out['init_from'] = run_id(read_config(path))
-        break
+    out['init_from'] = _named_by_id(config.init_from, folder)
+  if config.post.pairs_run:
+    out['post']['pairs_run'] = _named_by_id(config.post.pairs_run, folder)
   return out
+
+
+def _named_by_id(name: str, folder: Path) -> str:
+  """The id of what the run called `name` computed; the name where there is no
+  such run."""
+  for path in (Path(name), folder.parent / name):
+    if (path / 'config.json').exists():
+      return run_id(read_config(path))
+  return name
 
 
 def run_metadata(config: ConfigDict, vocab: 'Vocab', command: str, device: Any,

@@ -96,8 +96,7 @@ def submit(runs: Sequence[sweep.Run], folder: Path, states: Mapping[str, str],
       ids[run.id] = run_dir.read_json(folder / run.id / NOTE)['job']
     else:
       waiting.append(run)
-  later = [r for r in waiting if r.parent is not None
-           and out.get(r.parent.id) not in sweep.COMPLETE]
+  later = [r for r in waiting if _missing(r, out)]
   first = [r for r in waiting if r not in later]
   with contextlib.ExitStack() as stack:
     if len(first) > 1:
@@ -106,9 +105,15 @@ def submit(runs: Sequence[sweep.Run], folder: Path, states: Mapping[str, str],
   for run, job in made:
     ids[run.id] = _note(run, folder, job)
   for run in later:
-    executor.update_parameters(dependency=f'afterok:{ids[run.parent.id]}')
+    executor.update_parameters(dependency=':'.join(
+        ['afterok', *(ids[p.id] for p in _missing(run, out))]))
     ids[run.id] = _note(run, folder, executor.submit(_job(run, folder)))
   return {r.id: out.get(r.id) or ids[r.id] for r in sweep.ordered(runs)}
+
+
+def _missing(run: sweep.Run, states: dict[str, str]) -> list[sweep.Run]:
+  """The runs that must be done before `run`, and are not."""
+  return [p for p in run.waits_for if states.get(p.id) not in sweep.COMPLETE]
 
 
 def _executor(folder: Path, jobs: int | None, options: Sequence[str]):

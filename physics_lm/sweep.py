@@ -70,7 +70,7 @@ def _merge(points: Iterable[Point]) -> Point:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
   """One training run: a config file, what differs from it, labels for the
-  table, and the run it starts from, or branches off, if any."""
+  table, and the runs it starts from, branches off or needs, if any."""
 
   config_file: str  # 'configs/biographies.py:single': config.find_file
   overrides: dict
@@ -78,13 +78,16 @@ class Run:
   init_from: 'Run | None' = None
   trunk: 'Run | None' = None  # that it shares its first steps with: it takes
   # them from there, and computes the same
+  needs: 'Mapping[str, Run]' = dataclasses.field(default_factory=dict)  # {key
+  # of the config that names a run: the run}, as post.pairs_run
 
   @property
   def changes(self) -> dict:
     """The overrides, with the ids of the runs it takes something from."""
     parent = {'init_from': self.init_from.id} if self.init_from else {}
     trunk = {'runtime.branch_from': self.trunk.id} if self.trunk else {}
-    return self.overrides | parent | trunk
+    return self.overrides | parent | trunk | {
+        k: r.id for k, r in self.needs.items()}
 
   @property
   def parent(self) -> 'Run | None':
@@ -94,7 +97,12 @@ class Run:
   @property
   def parents(self) -> 'list[Run]':
     """The runs that it takes parameters from."""
-    return [r for r in (self.init_from, self.trunk) if r]
+    return [r for r in (self.init_from, self.trunk, *self.needs.values()) if r]
+
+  @property
+  def waits_for(self) -> 'list[Run]':
+    """The runs that must be done before it starts."""
+    return [r for r in (self.parent, *self.needs.values()) if r]
 
   @property
   def label(self) -> str:

@@ -20,6 +20,7 @@ from physics_lm import mixture, optim, teacher
 from physics_lm.errors import BadInput
 from physics_lm.model import adapters, decoder, sharding
 from physics_lm.model.config import ModelConfig, check_model, model_config
+from physics_lm.posttrain import update
 
 BATCH_2D = ('tokens', 'targets', 'segments', 'positions', 'weights')
 BATCH_1D = ('task', 'entries')
@@ -71,7 +72,7 @@ def loss_sums(params: dict, batch: dict, cfg: ModelConfig, tasks: int,
 def make_step(cfg: ModelConfig, tx: optax.GradientTransformation, tasks: int,
               accumulate: int = 1, seed: int = 0,
               adapter: ConfigDict | None = None,
-              loss: Callable = decoder.loss) -> Callable:
+              sums_of: Callable = loss_sums) -> Callable:
   """train_step(state, batch) -> (state, sums): pure, jit- and vmap-able.
 
   Args:
@@ -80,11 +81,13 @@ def make_step(cfg: ModelConfig, tx: optax.GradientTransformation, tasks: int,
     accumulate: micro-batches that a batch is cut into.
     seed: of dropout.
     adapter: config.adapter.
-    loss: as decoder.loss.
+    sums_of: as loss_sums. Where its sums have a `count`, gradients are divided
+      by that, else by the sum of the loss weights.
   """
 
   def train_step(state: TrainState, batch):
-    gradients = functools.partial(_gradients, state, cfg, tasks, adapter, loss)
+    gradients = functools.partial(_gradients, state, cfg, tasks, adapter,
+                                  sums_of)
     key = None
     if cfg.dropout:
       key = jax.random.fold_in(jax.random.key(seed), state.step)
@@ -93,7 +96,9 @@ def make_step(cfg: ModelConfig, tx: optax.GradientTransformation, tasks: int,
     else:
       grads, sums = _accumulated(gradients, batch, key, accumulate)
     # Sums were added up; the mean is taken once, over all loss weights.
-    count = jnp.maximum(sums['weight'].sum(), 1.0)
+    count = sums.pop('count', None)
+    if count is None:
+      count = jnp.maximum(sums['weight'].sum(), 1.0)
     grads = jax.tree.map(lambda g: g / count, grads)
     updates, opt = tx.update(grads, state.opt, state.params)
     sums |= {'grad_norm': optax.tree.norm(grads), 'steps': jnp.float32(1)}
@@ -104,12 +109,12 @@ def make_step(cfg: ModelConfig, tx: optax.GradientTransformation, tasks: int,
 
 
 def _gradients(state: TrainState, cfg: ModelConfig, tasks: int, adapter,
-               loss: Callable, batch, key):
-  """(gradients of the summed loss, sums of loss_sums)."""
+               sums_of: Callable, batch, key):
+  """(gradients of the summed loss, its sums)."""
 
   def of_batch(params):
     merged = merged_params(state._replace(params=params), cfg, adapter)
-    return loss_sums(merged, batch, cfg, tasks, key, loss)
+    return sums_of(merged, batch, cfg, tasks, key)
 
   return jax.grad(of_batch, has_aux=True)(state.params)
 
@@ -182,8 +187,13 @@ def build(config: ConfigDict, data: mixture.Mixture,
     cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
   sharding.check_mesh(config, cfg, mesh, max(len(members), 1))
   new_state = functools.partial(_new_state, config, cfg)
-  train_step = functools.partial(_step, config, cfg, len(data.tasks),
-                                 teacher.make_loss(config, data))
+  keys_2d, keys_1d, sums_of = BATCH_2D, BATCH_1D, functools.partial(
+      loss_sums, loss=teacher.make_loss(config, data))
+  if config.post.kind:
+    sums_of = update.make_sums(config, len(data.vocab))
+    more_2d, more_1d = update.batch_keys(config)
+    keys_2d, keys_1d = keys_2d + more_2d, keys_1d + more_1d
+  train_step = functools.partial(_step, config, cfg, len(data.tasks), sums_of)
 
   hparams = run_hparams(config)
   shapes = jax.eval_shape(new_state, hparams)
@@ -191,7 +201,7 @@ def build(config: ConfigDict, data: mixture.Mixture,
   abstract = jax.tree.map(
       lambda s, w: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=w),
       shapes, where)
-  batch = sharding.batch_shardings(mesh, BATCH_2D, BATCH_1D)
+  batch = sharding.batch_shardings(mesh, keys_2d, keys_1d)
   batch_dims = (config.data.batch_size,)
   if members:
     hparams = jax.tree.map(lambda *x: np.stack(x), *map(run_hparams, members))
@@ -200,7 +210,7 @@ def build(config: ConfigDict, data: mixture.Mixture,
     train_step = sharding.vmap_members(
         train_step, (0, 0, None if shared else 0))
     if not shared:
-      batch = sharding.batch_shardings(mesh, BATCH_2D, BATCH_1D, members=True)
+      batch = sharding.batch_shardings(mesh, keys_2d, keys_1d, members=True)
       batch_dims = (len(members), *batch_dims)
   # Hyperparameters and sums are small: every process holds them all.
   everywhere = sharding.named_sharding(mesh, ())
@@ -228,12 +238,12 @@ def _new_state(config: ConfigDict, cfg: ModelConfig, hparams: RunHparams
   return TrainState(jnp.int32(0), params, opt, base)
 
 
-def _step(config: ConfigDict, cfg: ModelConfig, tasks: int, loss: Callable,
+def _step(config: ConfigDict, cfg: ModelConfig, tasks: int, sums_of: Callable,
           hparams: RunHparams, state: TrainState, batch):
   tx = optim.make_optimizer(config, hparams.learning_rate,
                             hparams.weight_decay)
   return make_step(cfg, tx, tasks, config.runtime.grad_accum_steps,
-                   hparams.seed, config.adapter, loss)(state, batch)
+                   hparams.seed, config.adapter, sums_of)(state, batch)
 
 
 def _state_shardings(config: ConfigDict, cfg: ModelConfig, mesh, shapes

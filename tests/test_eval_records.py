@@ -10,6 +10,7 @@ import pytest
 from physics_lm.clean.pipeline import rule_names
 from physics_lm.config import override
 from physics_lm.configs import clean as clean_recipe
+from physics_lm.configs import compose as compose_recipe
 from physics_lm.configs import crawl as crawl_recipe
 from physics_lm.configs import default
 from physics_lm.configs import grammar as grammar_recipe
@@ -93,6 +94,7 @@ SLICES = {
         'model', 'uniform', 'chain', *(
             f'{n}_{how}' for n in ('unigram', 'bigram')
             for how in ('inference', 'retrieval')))},
+    'policy': {'split': ('test', 'train'), 'k': ('all', int)},
     'cleaning': {'label': crawl.LABELS, 'rule': (
         'all', *rule_names(clean_recipe.get_config()))},
 }
@@ -125,6 +127,7 @@ METRICS = {
     'grammar_samples': {'valid', 'ended'},
     'grammar_tree': {'accuracy', 'log_score', 'f1', 'majority_baseline'},
     'markov': {'loss', 'kl'},
+    'policy': {'accuracy', 'pass_at_k', 'length', 'ended', 'outcome', 'worked'},
     'cleaning': {'removed', 'changed', 'memorised', 'span_loss'},
 }
 MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
@@ -147,6 +150,9 @@ def config_of(kind):
         'worlds.chain.chains': 2, 'worlds.chain.length': 12,
         'data.seq_len': 26, 'data.batch_size': 4, 'model.width': 16,
         'model.depth': 1}
+  elif kind == 'policy':
+    c, changes = compose_recipe.get_config(), {
+        'model.width': 16, 'model.depth': 1}
   elif kind == 'cleaning':
     c = crawl_recipe.get_config('rules')
     changes = crawl_recipe.people(10) | {

@@ -31,6 +31,7 @@ from physics_lm.evals.igsm import (
   solutions,
   v_probe,
 )
+from physics_lm.evals.posttrain import policy
 from physics_lm.evals.records import Evaluator, Records
 from physics_lm.key_ranges import check_ranges
 
@@ -40,12 +41,13 @@ KINDS = {'answers': answers, 'best_of_n': best_of_n, 'cleaning': cleaning,
          'grammar_samples': sampling, 'grammar_tree': tree_probe,
          'knowledge_bits': knowledge_bits, 'linear_probe': linear_probe,
          'loss': loss, 'manipulation': manipulation, 'markov': markov,
-         'p_probe': pq_probe,
+         'p_probe': pq_probe, 'policy': policy,
          'q_probe': pq_probe, 'retry_upon_regret': retry_upon_regret,
          'solutions': solutions, 'v_probe': v_probe}
 OF_MASKED = ('extraction', 'loss')  # possible for masked language models
 # Kinds that report separately on problems that did not occur in training.
 OF_TRAINING_SET = ('best_of_n', 'retry_upon_regret', 'solutions')
+OF_PARENT = ('policy',)  # kinds that compare with the run that it starts from
 
 
 def check_evals(config: ConfigDict):
@@ -83,6 +85,7 @@ def build(config: ConfigDict, data: mixture.Mixture, folder: Path | None = None,
   for name in config.evals if names is None else names:
     spec = config.evals[name]
     more = (training_set,) if spec.kind in OF_TRAINING_SET else ()
+    more += (folder,) if spec.kind in OF_PARENT else ()
     out[name] = KINDS[spec.kind].build(config, data, spec, *more)
   return out
 

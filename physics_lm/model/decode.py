@@ -92,6 +92,31 @@ def generate(params: dict, cfg: ModelConfig, prompts: Sequence[list[int]],
   if not cfg.causal:
     raise BadInput('a masked language model (data.mlm_probability above 0) '
                    'generates no text, wanted a causal one')
+  return [_cut(ids, stop) for ids, _ in _in_batches(
+      params, cfg, prompts, steps, how, entries, batch, seed, numbers, stop,
+      width)]
+
+
+def sample_tokens(params: dict, cfg: ModelConfig, prompts: Sequence[list[int]],
+                  steps: int, temperature: float = 1.0, *,
+                  entries: int | None = None, batch: int | None = None,
+                  seed: int = 0, numbers: Sequence[int] | None = None,
+                  width: int = 0) -> list[tuple[list[int], list[float]]]:
+  """Samples, as of `generate`, with the log-probability of each token at this
+  temperature: (ids, log-probabilities) of each prompt. An answer that has ended
+  includes its end token; one of `steps` ids without it has not."""
+  out = []
+  for ids, logp in _in_batches(
+      params, cfg, prompts, steps, DecodingMethod(temperature), entries, batch,
+      seed, numbers, vocabs.EOS, width):
+    n = ids.index(vocabs.EOS) + 1 if vocabs.EOS in ids else steps
+    out.append((ids[:n], logp[:n]))
+  return out
+
+
+def _in_batches(params, cfg, prompts, steps, how, entries, batch, seed, numbers,
+                stop, width):
+  """(ids, their log-probabilities), `steps` of each, of each prompt."""
   longest = max(map(len, prompts)) + steps
   if 0 < cfg.max_positions < longest:
     raise BadInput(f'{longest} tokens of a text, wanted at most '
@@ -102,7 +127,6 @@ def generate(params: dict, cfg: ModelConfig, prompts: Sequence[list[int]],
   width = prompt_width(max(width, *map(len, prompts)))
   run = program(how)
   copies = 1 if how.beams > 1 else _copies(prompts, batch)
-  found = []
   for at in range(0, len(prompts), batch):
     part = list(range(at, min(at + batch, len(prompts))))
     real = len(part)
@@ -112,11 +136,11 @@ def generate(params: dict, cfg: ModelConfig, prompts: Sequence[list[int]],
       tokens[row, width - len(prompts[i]):] = prompts[i]
     first = np.array([width - len(prompts[i]) for i in part[::copies]],
                      np.int32)
-    out = np.asarray(run(
+    ids, logp = run(
         params, tokens, first, np.array([numbers[i] for i in part], np.uint32),
-        np.uint32(seed), steps, cfg, entries or cfg.vocab, how, stop))
-    found += [_cut(ids.tolist(), stop) for ids in out[:real]]
-  return found
+        np.uint32(seed), steps, cfg, entries or cfg.vocab, how, stop)
+    yield from zip(np.asarray(ids)[:real].tolist(),
+                   np.asarray(logp)[:real].tolist())
 
 
 def _copies(prompts: Sequence[list[int]], batch: int) -> int:
@@ -144,7 +168,8 @@ def prompt_width(length: int) -> int:
 def program(how: DecodingMethod) -> Callable:
   """The jitted function that decodes a batch in this way: (params, tokens
   [B, T], column in which each text begins [B], number of each prompt [B], seed,
-  steps, cfg, entries, how, stop) -> ids [B, steps]."""
+  steps, cfg, entries, how, stop) -> (ids [B, steps], log-probability of each
+  when sampled, else 0)."""
   return _beams if how.beams > 1 else _single
 
 
@@ -162,32 +187,52 @@ def _single(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
   B = len(number_B)
   if B > len(tokens_BT):
     logits_BV, pasts = _repeated(logits_BV, pasts, B // len(tokens_BT))
-  keys_B = jax.vmap(lambda n: jax.random.fold_in(jax.random.key(seed), n))(
-      number_B)
+  # One number a token and row, all drawn at once; a row's depend on its own
+  # number alone.
+  u_BT = jax.vmap(lambda n: jax.random.uniform(jax.random.fold_in(
+      jax.random.key(seed), n), (steps,)))(number_B)
 
   def choose(logits_BV, i):
     if not how.temperature:
-      return logits_BV.argmax(-1)
+      return logits_BV.argmax(-1), jnp.zeros(B)
     logits_BV /= how.temperature
     if how.top_k:
       least = jax.lax.top_k(logits_BV, min(how.top_k, entries))[0][:, -1:]
       logits_BV = jnp.where(logits_BV < least, -jnp.inf, logits_BV)
-    keys = jax.vmap(jax.random.fold_in, (0, None))(keys_B, i)
-    noise_BV = jax.vmap(lambda key: jax.random.gumbel(key, entries))(keys)
-    return (logits_BV + noise_BV).argmax(-1)
+    return _drawn(logits_BV, u_BT[:, i])
 
   def one(carry):
-    i, logits_BV, done_B, out_BT, pasts = carry
-    token_B = jnp.where(done_B, vocabs.EOS, choose(logits_BV, i))
+    i, logits_BV, done_B, out_BT, logp_BT, pasts = carry
+    token_B, logp_B = choose(logits_BV, i)
+    token_B = jnp.where(done_B, vocabs.EOS, token_B)
     done_B |= (token_B == vocabs.EOS) | (token_B == stop)
     logits_BV, pasts = read(token_B[:, None], pasts)
-    return i + 1, logits_BV, done_B, out_BT.at[:, i].set(token_B), pasts
+    return (i + 1, logits_BV, done_B, out_BT.at[:, i].set(token_B),
+            logp_BT.at[:, i].set(logp_B), pasts)
 
-  out = jax.lax.while_loop(
+  _, _, _, out, logp, _ = jax.lax.while_loop(
       lambda c: (c[0] < steps) & ~c[2].all(), one,
       (0, logits_BV, jnp.zeros(B, bool),
-       jnp.full((B, steps), vocabs.EOS, jnp.int32), pasts))[3]
-  return sharding.constrain(out, None, None)  # all of it on every host
+       jnp.full((B, steps), vocabs.EOS, jnp.int32), jnp.zeros((B, steps)),
+       pasts))
+  # All of it on every host.
+  return tuple(sharding.constrain(x, None, None) for x in (out, logp))
+
+
+def _drawn(logits_BV, u_B):
+  """(a token of each row by its number u in [0, 1), its log-probability): the
+  first whose cumulative probability exceeds u. A draw of Gumbel noise a token
+  of the vocabulary would take longer than the rest of a step."""
+  top_B1 = logits_BV.max(-1, keepdims=True)
+  mass_BV = jnp.exp(logits_BV - top_B1)
+  below_BV = jnp.cumsum(mass_BV, -1)
+  total_B = below_BV[:, -1]
+  token_B = (below_BV <= (u_B * total_B)[:, None]).sum(-1)
+  # By rounding, u times the total may be the total.
+  token_B = jnp.where(token_B < logits_BV.shape[1], token_B,
+                      logits_BV.argmax(-1))
+  chosen_B = jnp.take_along_axis(logits_BV, token_B[:, None], -1)[:, 0]
+  return token_B, chosen_B - top_B1[:, 0] - jnp.log(total_B)
 
 
 @_jit
@@ -230,7 +275,8 @@ def _beams(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
       lambda c: (c[0] < steps) & ~c[3][:, 0].all(), one,
       (0, logits_MV, score_BW, jnp.zeros((B, W), bool),
        jnp.full((B, W, steps), vocabs.EOS, jnp.int32), pasts))[4]
-  return sharding.constrain(out[:, 0], None, None)
+  out = sharding.constrain(out[:, 0], None, None)
+  return out, jnp.zeros(out.shape)
 
 
 def _repeated(logits_BV, pasts, times: int):

@@ -1,0 +1,201 @@
+"""Batches that need the policy: rollouts, rewards and advantages, a step at a
+time.
+
+Every `post.every` steps the policy answers prompts; the rows of the rollout are
+the batches of these steps, in an order pure in (seed, step). A rollout depends
+on the parameters, the seed and the step alone, and checkpoints lie between
+rollouts, so nothing of it is saved: a run that resumes draws it again, bitwise.
+
+Rows whose advantage is 0 have no gradient (a group that is all correct, or all
+incorrect) and are left out of the update. The count that the gradient is
+divided by stays that of the full batch.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from physics_lm import mixture
+from physics_lm.errors import BadInput
+from physics_lm.model.config import ModelConfig
+from physics_lm.posttrain import objectives, pairs, reward, rollout, update
+from physics_lm.posttrain.objectives import PREFERENCE
+from physics_lm.worlds.base import generator, mix_bits
+
+if TYPE_CHECKING:
+  from physics_lm.recorder import RunRecorder
+  from physics_lm.train_step import TrainProgram
+
+SAMPLE_SALT, ORDER_SALT = 0x5A17, 'order of a rollout'
+SIZES = (4, 2, 1)  # a batch's rows over those of an update: few compilations
+ROLLOUT = ('reward', 'correct', 'length', 'ended', 'signal', 'nll', 'worked')
+
+
+def open_feed(recorder: 'RunRecorder', data: mixture.Mixture,
+              trainer: 'TrainProgram') -> 'Feed':
+  """The feed of a run, with the parameters of the runs that it needs. Raises
+  BadInput."""
+  if jax.process_count() > 1:
+    raise BadInput(f'post-training over {jax.process_count()} processes, '
+                   'wanted one')
+  frozen = recorder.parent_params(trainer.abstract)
+  other = recorder.config.post.pairs_run
+  sampler = recorder.parent_params(trainer.abstract, other) if other else (
+      frozen)
+  return Feed(recorder.config, data, trainer.cfg, trainer.mesh.size, frozen,
+              sampler, trainer.merged_params)
+
+
+class Feed:
+  """The batches of a post-training run."""
+
+  def __init__(self, config: ConfigDict, data: mixture.Mixture,
+               cfg: ModelConfig, devices: int, frozen: Any, sampler: Any,
+               policy: Callable):
+    """`frozen`: the parameters of the run that it starts from, the reference;
+    `sampler`: of the run that pairs are samples of; `policy`: from a state to
+    parameters. Raises BadInput for a reward that a world cannot pay."""
+    self.config, self.data, self.cfg, self.post = config, data, cfg, config.post
+    self.frozen, self.sampler, self.policy = frozen, sampler, policy
+    self.devices = devices * config.runtime.grad_accum_steps
+    self.reward = reward.make_reward(
+        self.post.reward, [t.world for t in data.tasks])
+    self.pairs = self.post.kind in PREFERENCE
+    if self.pairs:
+      pairs.source_of(self.post.pairs)
+    # Steps that see each row once, and rows of them all.
+    self.parts = self.post.every // self.post.epochs
+    self.count = config.data.batch_size * self.parts
+    self._arrays, self._answers = {}, {}
+
+  def get_state(self) -> dict:
+    """Nothing: rollouts are drawn again."""
+    return {}
+
+  def batch(self, step: int, state: Any) -> tuple[dict, dict]:
+    """(arrays of the update of this step, sums for the log)."""
+    at = step % self.post.every
+    numbers = {f'{k}/count': 0.0 for k in ('rollout', 'reference')} | {
+        f'rollout/{k}': 0.0 for k in ROLLOUT} | {'reference/kl': 0.0}
+    if not at:
+      params = self.policy(state)
+      made = self._pairs if self.pairs else self._rollout
+      self._arrays, more = made(params, step)
+      numbers |= more
+    elif not self._arrays:
+      raise BadInput(f'step {step} lies within a rollout, wanted a multiple of '
+                     f'post.every={self.post.every}')
+    rows = self._rows_of(step, at)
+    batch = {k: v[rows] for k, v in self._arrays.items()}
+    batch['fresh'] = np.full(len(rows), not at and (
+        not self.pairs or step == 0), np.float32)
+    if not self.pairs and self.post.kl in ('none', 'k1_reward'):
+      batch = self._with_signal(batch)
+    return batch, {k: np.float32(v) for k, v in numbers.items()}
+
+  def _rows_of(self, step: int, at: int) -> np.ndarray:
+    """The rows of the rollout that a step has; pairs stay together."""
+    if self.parts == 1:
+      return np.arange(self.count)
+    epoch, part = divmod(at, self.parts)
+    unit = 2 if self.pairs else 1
+    rng = generator(self.config.seed.data, ORDER_SALT, step - at, epoch)
+    order = rng.permutation(self.count // unit)
+    each = len(order) // self.parts
+    own = np.sort(order[part * each:(part + 1) * each])
+    return (own[:, None] * unit + np.arange(unit)).ravel()
+
+  def _with_signal(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The rows with an advantage, in the smallest of few sizes that holds them;
+    rows without one fill up. The count moves to the rows that stay."""
+    size, total = len(batch['count']), batch['count'].sum()
+    some = (batch['advantage'] != 0).any(1)
+    wanted = next(n for n in (size // s for s in SIZES if size % (
+        s * self.devices) == 0 or s == 1) if n >= some.sum())
+    kept = np.sort(np.argsort(~some, kind='stable')[:wanted])
+    batch = {k: v[kept] for k, v in batch.items()}
+    batch['count'] = np.full(wanted, total / wanted, np.float32)
+    return batch
+
+  def _seed(self, step: int) -> int:
+    return int(mix_bits(self.config.seed.data, SAMPLE_SALT, step) % 2**32)
+
+  def _log_probs(self, params: Any, rows: dict, full_law: bool = False):
+    return np.asarray(rollout.answer_log_probs(
+        params, {k: rows[k] for k in ('tokens', 'targets', 'segments',
+                                      'positions')},
+        self.post.temperature, cfg=self.cfg, entries=len(self.data.vocab),
+        full_law=full_law))
+
+  def _rollout(self, params: Any, step: int) -> tuple[dict, dict]:
+    """(rows of a rollout with advantages, its sums for the log)."""
+    post, first = self.post, step * self.config.data.batch_size
+    made = rollout.collect(
+        params, self.cfg, self.data, post, range(
+            first, first + self.count // post.samples), self._seed(step))
+    rows, mask = made.rows, made.rows['mask']
+    rewards = np.array([self.reward(a) for a in made.answers], np.float32)
+    rewards += post.reward_offset
+    numbers = {'rollout/reward': rewards.sum()}
+    every = self.config.log.every  # the KL is logged once a row of the log
+    needed = post.kl not in ('none', 'exact')
+    if needed or step % every < post.every:
+      reference = self._log_probs(self.frozen, rows) * mask
+      kl = ((made.logp - reference) * mask).sum(1)
+      numbers |= {'reference/kl': kl.sum(), 'reference/count': len(kl)}
+      if post.kl == 'k1_reward':
+        rewards -= post.beta * kl
+    advantage = np.repeat(np.asarray(objectives.advantages(
+        post.baseline, rewards.reshape(-1, post.samples))).reshape(-1, 1),
+        self.data.seq_len, 1) * mask
+    weights, count = objectives.norm_weights(
+        post.norm, mask, post.samples, self.count * post.tokens)
+    arrays = self._common(made.prompts, rows, weights, count, made.logp) | {
+        'advantage': advantage.astype(np.float32)}
+    keys, _ = update.batch_keys(self.config)
+    if 'reference' in keys:
+      arrays['reference'] = reference
+    if 'law' in keys:
+      arrays['law'] = self._log_probs(self.frozen, rows, True)
+    if 'old' in keys:
+      arrays['old'] = self._log_probs(params, rows)
+    return arrays, numbers | self._counted(made, advantage)
+
+  def _common(self, prompts, rows, weights, count, sampler) -> dict:
+    """The arrays of all kinds; each row has its share of the count."""
+    B, parts = len(prompts), self.parts
+    return rows | {
+        'weights': weights.astype(np.float32), 'sampler': sampler,
+        'task': np.array([p.task for p in prompts], np.int32),
+        'entries': np.ones(B, np.int32),
+        'count': np.full(B, count / parts / (B // parts), np.float32)}
+
+  def _counted(self, made: rollout.Rollout, advantage: np.ndarray) -> dict:
+    """Sums over a rollout's answers, for the log."""
+    answers = made.answers
+    return {
+        'rollout/count': len(answers),
+        'rollout/correct': sum(reward.REWARDS['full'](a) for a in answers),
+        'rollout/length': sum(a.length for a in answers),
+        'rollout/ended': sum(a.ended for a in answers),
+        'rollout/signal': (advantage != 0).any(1).sum(),
+        'rollout/nll': -made.logp.sum(),
+        'rollout/worked': sum(
+            hasattr(a.world, 'style') and a.world.style(a.text) == 'worked'
+            for a in answers)}
+
+  def _pairs(self, params: Any, step: int) -> tuple[dict, dict]:
+    """(rows of pairs, no sums of a rollout)."""
+    post, count = self.post, self.count // 2
+    sampler = params if post.pairs == 'policy' else self.sampler
+    found = pairs.collect_pairs(
+        sampler, self.cfg, self.data, post, self.reward,
+        step * self.config.data.batch_size, count, self._seed(step))
+    prompts = [p.prompt for p in found for _ in range(2)]
+    rows = rollout.packed_answers(*pairs.interleaved(found), self.data.seq_len)
+    reference = self._log_probs(self.frozen, rows) * rows['mask']
+    arrays = self._common(prompts, rows, rows['mask'], count, reference)
+    return arrays | {'reference': reference}, {}

@@ -1,0 +1,342 @@
+"""Post-training end to end: rollouts, updates, resuming, wrong settings."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from physics_lm import run_dir, sweep, train, train_step
+from physics_lm.config import override, parse_config, plain_config, run_id
+from physics_lm.configs import compose, posttrain
+from physics_lm.errors import BadInput
+from physics_lm.evals.records import find
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decode, decoder
+from physics_lm.posttrain import feed, pairs, reward, rollout, update
+from physics_lm.vocab import EOS
+from tests.test_resume import assert_same_end
+
+WORLD = {'functions': 2, 'modulus': 3, 'max_depth': 2, 'equal_depths': 2,
+         'marked': True, 'share_worked': 0.5}
+SMALL = {f'worlds.compose.{k}': v for k, v in WORLD.items()} | {
+    'model.width': 16, 'model.depth': 1, 'model.heads': 2, 'data.seq_len': 16,
+    'data.batch_size': 16, 'runtime.mesh.data': 1, 'log.every': 2,
+    'evals.loss.num_rows': 4}
+
+
+@pytest.fixture(scope='module')
+def parent(tmp_path_factory):
+  """The folder of a run that can be post-trained; it knows the format."""
+  folder = tmp_path_factory.mktemp('parent') / 'run'
+  train.run(override(compose.get_config(), SMALL | {
+      'steps': 25, 'optim.warmup_steps': 5, 'optim.name': 'adamw'}), folder)
+  return folder
+
+
+@pytest.fixture
+def tuned(parent):
+  """A function: (variant, overrides) -> a config that starts from `parent`."""
+
+  def make(variant='rloo', **changes):
+    config, _ = parse_config(['', f'--config=configs/posttrain.py:{variant}',
+                              f'--config.init_from={parent}', '--workdir=x'])
+    return override(config, {
+        'runtime.mesh.data': 1, 'data.batch_size': 16, 'steps': 4,
+        'checkpoint.every': 2, 'log.every': 2, 'post.tokens': 5,
+        'post.samples': 4, 'post.temperature': 1.3, 'optim.learning_rate': 1e-2,
+        } | {k.replace('__', '.'): v for k, v in changes.items()})
+
+  return make
+
+
+def feed_of(config, params):
+  data = load_mixture(config)
+  cfg = train_step.build(config, data).cfg
+  return feed.Feed(config, data, cfg, 1, params, params, lambda state: state)
+
+
+def init_params(config, seed=0):
+  data = load_mixture(config)
+  cfg = train_step.build(config, data).cfg
+  return data, cfg, jax.tree.map(lambda w: 2 * w, _init(
+      cfg, jax.random.key(seed)))
+
+
+_init = jax.jit(decoder.init, static_argnums=0)
+
+
+def trained(config, folder):
+  train.run(config, folder)
+  return [r for r in run_dir.read_log(folder) if r['kind'] == 'train']
+
+
+def test_recipe_takes_worlds_and_model_from_its_run(tuned, parent):
+  config, stored = tuned('dapo'), run_dir.read_config(parent)
+  assert plain_config(config.worlds) == stored['worlds']
+  assert plain_config(config.model) == stored['model']
+  assert config.data.seq_len == 16 and config.post.clip_high == 0.28
+  assert plain_config(config.data.tasks) == stored['data']['tasks']
+  assert override(config, {'data.tasks.problems.until': 9})
+
+
+def test_rows_hold_the_prompt_and_an_answer_with_its_end(tuned):
+  config = tuned()
+  data, cfg, params = init_params(config)
+  made = rollout.collect(params, cfg, data, config.post, range(4), 7)
+  assert [p.ids for p in made.prompts[:4]] == [made.prompts[0].ids] * 4
+  for i, (p, a) in enumerate(zip(made.prompts, made.answers)):
+    row = {k: v[i] for k, v in made.rows.items()}
+    acted = row['targets'][row['mask'] > 0].tolist()
+    assert len(acted) == a.length and (acted[-1] == EOS) == a.ended
+    assert data.vocab.decode(acted) == a.text
+    assert row['tokens'][:len(p.ids)].tolist() == p.ids
+    assert not row['mask'][:len(p.ids) - 1].any()
+    assert row['segments'].sum() == len(p.ids) + a.length - 1
+  assert {a.ended for a in made.answers} == {True, False}
+  again = rollout.answer_log_probs(params, {
+      k: made.rows[k] for k in ('tokens', 'targets', 'segments', 'positions')},
+      1.3, cfg=cfg, entries=len(data.vocab))
+  np.testing.assert_allclose(again * made.rows['mask'], made.logp, atol=1e-4)
+  same = rollout.collect(params, cfg, data, config.post, range(4), 7)
+  assert same.answers == made.answers
+  other = rollout.collect(params, cfg, data, config.post, range(4), 8)
+  assert other.answers != made.answers
+
+
+def test_gradient_is_that_of_all_rows_and_of_signed_weights(tuned):
+  """Rows without an advantage are left out; the count stays that of all. The
+  loss weights of training, signed, have the same gradient."""
+  config = tuned(post__reward='random', post__temperature=1.0)
+  _, cfg, params = init_params(config)
+  made = feed_of(config, params)
+  batch, numbers = made.batch(0, params)
+  made._with_signal = lambda rows: rows
+  every, _ = made.batch(0, params)
+  assert batch['count'].sum() == pytest.approx(every['count'].sum()) == 16 * 5
+  assert numbers['rollout/signal'] == (every['advantage'] != 0).any(1).sum()
+  every['advantage'][8:] = 0
+  few = feed_of(config, params)._with_signal(every)
+  assert len(few['count']) == 8
+  # Padding of the embedding has mass here, as in training.
+  sums_of = update.make_sums(config, cfg.vocab)
+  total = jax.jit(jax.grad(lambda p, b: sums_of(p, b, cfg, 1)[0]))
+  signed = every | {'weights': every['advantage'] * every['weights']}
+  plain = jax.jit(jax.grad(lambda p, b: decoder.loss(p, b, cfg)[0]))
+  found = total(params, every)
+  assert any(np.abs(x).max() > 1e-2 for x in jax.tree.leaves(found))
+  for other in (total(params, few), plain(params, signed)):
+    for x, y in zip(*map(jax.tree.leaves, (found, other)), strict=True):
+      np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-4)
+
+
+@pytest.fixture(scope='module')
+def undisturbed(parent, tmp_path_factory):
+  """(config, folder) of a run of PPO with two steps a rollout."""
+  config, _ = parse_config(['', '--config=configs/posttrain.py:ppo',
+                            f'--config.init_from={parent}', '--workdir=x'])
+  config = override(config, {
+      'runtime.mesh.data': 1, 'data.batch_size': 16, 'steps': 6,
+      'checkpoint.every': 2, 'log.every': 2, 'post.tokens': 5,
+      'post.samples': 4, 'post.every': 2, 'post.kl': 'k3', 'post.beta': 0.01,
+      'optim.learning_rate': 1e-2})
+  folder = tmp_path_factory.mktemp('ppo') / 'run'
+  train.run(config, folder)
+  return config, folder
+
+
+@pytest.mark.parametrize('at', [3, 4])
+def test_resume_is_bitwise_also_within_a_rollout(
+    undisturbed, tmp_path, monkeypatch, at):
+  config, folder = undisturbed
+  rows = [r for r in run_dir.read_log(folder) if r['kind'] == 'train']
+  assert rows[0]['reference/kl'] == pytest.approx(0, abs=1e-4)
+  assert rows[-1]['reference/kl'] > 0 and 'token/clipped' in rows[0]
+  own, calls = feed.Feed.batch, [0]
+
+  def dying(*args):
+    calls[0] += 1
+    if calls[0] > at:
+      raise KeyError('killed')
+    return own(*args)
+
+  with monkeypatch.context() as m:
+    m.setattr(feed.Feed, 'batch', dying)
+    with pytest.raises(KeyError, match='killed'):
+      train.run(config, tmp_path / 'run')
+  train.run(config, tmp_path / 'run')
+  assert_same_end(folder, tmp_path / 'run', config)
+
+
+def test_minibatches_hold_each_answer_once_an_epoch(tuned):
+  config = tuned('ppo', post__every=4, post__epochs=2, steps=4,
+                 checkpoint__every=4)
+  made = feed_of(config, None)
+  assert made.count == 32
+  for epoch in (0, 2):
+    parts = [made._rows_of(8 + epoch + i, epoch + i) for i in range(2)]
+    assert sorted(np.concatenate(parts)) == list(range(32))
+  assert not np.array_equal(made._rows_of(8, 0), made._rows_of(10, 2))
+  pair_rows = feed_of(tuned('dpo', post__every=2), None)._rows_of(0, 1)
+  assert np.array_equal(pair_rows[::2] + 1, pair_rows[1::2])
+
+
+@pytest.mark.parametrize('bug,step', [('temperature', 1), ('reference', 1)])
+def test_planted_bug_stops_the_run(tuned, tmp_path, monkeypatch, bug, step):
+  """A temperature that only the sampler has; another reference than the run
+  that preferences start from."""
+  config = tuned()
+  if bug == 'temperature':
+    own = decode.sample_tokens
+
+    def hotter(params, cfg, prompts, steps, temperature, **more):
+      return own(params, cfg, prompts, steps, 2 * temperature, **more)
+
+    monkeypatch.setattr(decode, 'sample_tokens', hotter)
+  else:
+    config = tuned('dpo', post__pairs='corrupt:1')
+    own = feed.open_feed
+
+    def other(*args):
+      made = own(*args)
+      made.frozen = jax.tree.map(lambda w: 1.1 * w, made.frozen)
+      return made
+
+    monkeypatch.setattr('physics_lm.loop.open_feed', other)
+  with pytest.raises(BadInput, match=f'log-probabilities of step {step} differ'
+                     ' by .* from those of the policy that sampled'):
+    train.run(config, tmp_path / 'run')
+
+
+def test_preferences_start_at_no_margin(tuned, tmp_path):
+  config = tuned('rpo', post__pairs='corrupt:2', steps=8, log__every=1,
+                 post__nll=0.1, optim__learning_rate=3e-3)
+  rows = trained(config, tmp_path / 'run')
+  first, last = rows[0], rows[-1]
+  assert first['pair/loss'] == pytest.approx(np.log(2), abs=1e-4)
+  assert first['pair/better'] == pytest.approx(0, abs=1e-4)
+  assert last['pair/loss'] < first['pair/loss']
+  assert last['pair/better'] > last['pair/worse']
+  assert first['entries/problems'] == 16
+
+
+def test_pairs_are_of_a_prompt_and_flips_swap_them(tuned):
+  config = tuned('dpo', post__reward='length')
+  data, cfg, params = init_params(config)
+  pay = reward.make_reward('length', [t.world for t in data.tasks])
+
+  def made(**post):
+    return pairs.collect_pairs(params, cfg, data, override(config, {
+        f'post.{k}': v for k, v in post.items()}).post, pay, 0, 8, 3)
+
+  found = made()
+  assert all(len(p.better) < len(p.worse) for p in found[:8])
+  flipped = made(label_noise=1.0)
+  assert [(p.worse, p.better) for p in flipped[:8]] == [
+      (p.better, p.worse) for p in found[:8]]
+  world = data.tasks[0].world
+  for p in made(pairs='corrupt:1'):
+    right, other = (data.vocab.decode(x[:-1]) for x in (p.better, p.worse))
+    assert world.check(p.prompt.question, right).correct
+    assert not world.check(p.prompt.question, other).correct
+  with pytest.raises(BadInput, match='prompts have a better and a worse'):
+    pairs.collect_pairs(params, cfg, data, config.post, lambda a: 1.0, 0, 8, 3)
+
+
+def test_rewards_are_what_the_checker_pays():
+  world = load_mixture(override(compose.get_config(), SMALL)).worlds['compose']
+  q = world.question((0, 1), 2)
+  x, y = world.values((0, 1), 2)
+  z = (x + 1) % 3
+
+  def pay(text, answer, ended=True, draw=0.6):
+    return reward.make_reward(text, [world])(reward.Answer(
+        world, q, answer, ended, 4, 8, draw))
+
+  assert pay('full', f' worked {x} {y}') == pay('outcome', f' short {y}') == 1
+  assert pay('full', f' worked {z} {y}') == 0
+  assert pay('outcome', f' worked {z} {y}') == 1
+  assert pay('process', f' worked {x} {(y + 1) % 3}') == 0.5
+  assert pay('full', f' worked {x} {y}', ended=False) == 0
+  assert pay('full + 0.5*length', f' worked {x} {y}') == 0.75
+  right, other = f' worked {x} {y}', f' worked {z}'
+  assert [pay('noisy:.7:.5', t) for t in (right, other)] == [1, 0]
+  assert pay('noisy:.5:.7', other) == 1 and pay('random', right) == 0
+  for text in ('fuller', 'noisy:.5', 'noisy:.5:2', 'full:1', 'x*full'):
+    with pytest.raises(BadInput, match=r'post\.reward'):
+      reward.make_reward(text, [world])
+
+
+@pytest.mark.parametrize('variant,changes,message', [
+    ('rloo', {'post__samples': 1}, 'wanted at least 2 answers to a prompt'),
+    ('grpo', {'post__beta': -0.1}, r'post.beta is -0.1, wanted at least 0'),
+    ('rloo', {'post__kl': 'k3'}, 'post.beta is 0.0 with post.kl'),
+    ('rloo', {'post__beta': 0.1}, "post.kl 'none', wanted 0"),
+    ('dpo', {'post__beta': 0.0}, "post.kind 'dpo', wanted above 0"),
+    ('rloo', {'post__baseline': 'media'}, 'nearest: mean'),
+    ('rloo', {'data__batch_size': 18}, 'wanted a multiple of post.samples=4'),
+    ('ppo', {'checkpoint__every': 3}, 'wanted multiples of post.every=4'),
+    ('gspo', {'post__norm': 'token', 'post__every': 1}, "wanted 'sequence'"),
+    ('rloo', {'model__dropout': 0.1}, 'wanted 0: the policy that trains'),
+    ('rloo', {'init_from': 'gone'}, 'wanted the folder or id of a finished'),
+    ('dpo', {'post__pairs_run': 'gone'}, 'wanted the folder or id of a fin'),
+    ('dpo', {'post__pairs': 'corrupt'}, "wanted 'samples', 'policy' or"),
+    ('rloo', {'post__tokens': 12}, 'wanted rows at least as long as both')])
+def test_wrong_settings_get_one_line(tuned, tmp_path, variant, changes,
+                                     message):
+  with pytest.raises(BadInput, match=message) as e:
+    train.run(tuned(variant, **changes), tmp_path / 'run')
+  assert '\n' not in str(e.value)
+
+
+def test_reward_of_another_world_is_refused(one_device, parent):
+  bios = load_mixture(one_device()).worlds['bios']
+  with pytest.raises(BadInput, match='has no correct_steps'):
+    reward.make_reward('process', [bios])
+  with pytest.raises(BadInput, match='init_from is None in post-training'):
+    train.run(override(posttrain.get_config(), {}), parent / 'none')
+  two = [override(posttrain.get_config(), {})] * 2
+  with pytest.raises(BadInput, match='wanted each alone'):
+    train.run_all([train.Job(c, parent / str(i)) for i, c in enumerate(two)])
+
+
+def test_needed_runs_decide_the_id_and_the_order(parent):
+  base = sweep.Run('configs/compose.py', SMALL, {'kind': 'base'})
+  other = sweep.Run('configs/compose.py', SMALL | {'seed.init': 1},
+                    {'kind': 'other'})
+  post = {'post.kind': 'dpo', 'post.beta': 0.1}
+  plain = sweep.Run('configs/compose.py', SMALL | post, {'kind': 'dpo'}, base)
+  run = sweep.Run('configs/compose.py', SMALL | post, {'kind': 'dpo'}, base,
+                  needs={'post.pairs_run': other})
+  assert sweep.ordered([run]) == [base, other, run] and run.id != plain.id
+  assert run.waits_for == [base, other] and plain.waits_for == [base]
+  assert f'--config.post.pairs_run={other.id}' in run.arguments()
+  by_path = plain_config(run.config)
+  by_path['post']['pairs_run'] = f'/a/b/{other.id}'
+  assert run_id(by_path) == run.id
+  # A config without post-training has the id that it had before there was any.
+  old = plain_config(base.config)
+  assert old.pop('post')['kind'] == '' and run_id(old) == base.id
+
+
+def test_policy_evaluation_judges_samples_and_the_kl(tuned, parent, tmp_path):
+  config = tuned(
+      evals__it__kind='policy', steps=2, post__reward='length',
+      evals__it__world='compose', evals__it__splits='test,train_d1',
+      evals__it__num_problems=4, evals__it__num_samples=8,
+      evals__it__max_new_tokens=5, optim__learning_rate=3e-2)
+  train.run(config, tmp_path / 'run')
+  rows = run_dir.read_evaluation(tmp_path / 'run/evals/it/2.json')
+  assert {r['split'] for r in rows} == {'test', 'train_d1'}
+  assert {r['metric'] for r in rows} == {
+      'accuracy', 'pass_at_k', 'length', 'ended', 'outcome', 'worked', 'kl',
+      'kl_reverse'}
+  assert find(rows, 'pass_at_k', split='test', k=4)['value'] >= find(
+      rows, 'pass_at_k', split='test', k=1)['value']
+  assert find(rows, 'kl', split='test')['value'] > 0
+  one = [json.loads(line) for line in (
+      tmp_path / 'run/evals/it/2.jsonl').read_text().splitlines()]
+  share = np.mean([r['correct_samples'] / 8 for r in one
+                   if r['split'] == 'test'])
+  assert share == pytest.approx(find(rows, 'pass_at_k', split='test', k=1)[
+      'value'])
