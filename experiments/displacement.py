@@ -48,7 +48,8 @@ ARMS = {
 FEW = ('DPO, 1 step changed', 'DPO, own answers')
 SCALES = {
     'smoke': dict(seeds=1, arms=FEW[:1], trunk={
-        'steps': 4, 'model.width': 16, 'model.depth': 1}, post={
+        'steps': 4, 'optim.warmup_steps': 0, 'model.width': 16,
+        'model.depth': 1}, post={
             'steps': 2, 'checkpoint.every': 2, 'data.batch_size': 16},
                   evals={'num_problems': 4, 'num_samples': 8}),
     'cpu': dict(seeds=3, arms=tuple(ARMS), trunk={}, post={},
@@ -107,8 +108,8 @@ def figure(df):
       ax.axvline(0, color=figures.INK, linewidth=0.8)
     ax.invert_yaxis()
     figures.labels(ax, label, '', '')
-  figures.finish(fig, 'Preference losses on exact pairs', f'{figures.seeds_note(s)}'
-                 ';  64 pairs a step, 60 steps;  words not in training')
+  figures.finish(fig, 'Preference losses on exact pairs',
+                 f'{figures.seeds_note(s)};  64 pairs a step, 60 steps;  words not in training')
   return fig
 
 

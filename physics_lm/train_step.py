@@ -187,12 +187,7 @@ def build(config: ConfigDict, data: mixture.Mixture,
     cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
   sharding.check_mesh(config, cfg, mesh, max(len(members), 1))
   new_state = functools.partial(_new_state, config, cfg)
-  keys_2d, keys_1d, sums_of = BATCH_2D, BATCH_1D, functools.partial(
-      loss_sums, loss=teacher.make_loss(config, data))
-  if config.post.kind:
-    sums_of = update.make_sums(config, len(data.vocab))
-    more_2d, more_1d = update.batch_keys(config)
-    keys_2d, keys_1d = keys_2d + more_2d, keys_1d + more_1d
+  keys_2d, keys_1d, sums_of = _sums_of(config, data)
   train_step = functools.partial(_step, config, cfg, len(data.tasks), sums_of)
 
   hparams = run_hparams(config)
@@ -224,6 +219,17 @@ def build(config: ConfigDict, data: mixture.Mixture,
       functools.partial(step, hparams), batch, batch_dims,
       *_member_functions(bool(members), where, lone),
       merged if config.adapter.kind == 'none' else jax.jit(merged))
+
+
+def _sums_of(config: ConfigDict, data: mixture.Mixture
+             ) -> tuple[tuple[str, ...], tuple[str, ...], Callable]:
+  """(keys of a batch [B, T], those [B], the function of its sums)."""
+  loss = teacher.make_loss(config, data)
+  if not config.post.kind:
+    return BATCH_2D, BATCH_1D, functools.partial(loss_sums, loss=loss)
+  more_2d, more_1d = update.batch_keys(config)
+  return (BATCH_2D + more_2d, BATCH_1D + more_1d,
+          update.make_sums(config, len(data.vocab)))
 
 
 def _new_state(config: ConfigDict, cfg: ModelConfig, hparams: RunHparams
