@@ -109,7 +109,8 @@ def figure(df):
     ax.invert_yaxis()
     figures.labels(ax, label, '', '')
   figures.finish(fig, 'Preference losses on exact pairs',
-                 f'{figures.seeds_note(s)};  64 pairs a step, 60 steps;  words not in training')
+                 f'{figures.seeds_note(s)};  64 pairs a step, 60 steps;  '
+                 'words not in training')
   return fig
 
 
