@@ -59,29 +59,18 @@ SCALES = {
 }
 
 
-def policy(splits: str, **keys) -> dict:
-  """Overrides: one evaluation, of the policy's answers, in place of the
-  recipe's own."""
-  return {f'evals.policy.{k}': v for k, v in {
-      'kind': 'policy', 'world': 'compose', 'splits': splits,
-      'max_new_tokens': 12, **keys}.items()}
-
-
-def trunk(scale: dict, seed: int, splits: str) -> Run:
-  """The run that all arms of a seed start from."""
-  return Run(RECIPE, TRUNK | scale['trunk'] | scales.seeds(seed) | policy(
-      splits, **scale['evals']), {'arm': 'base', 'seed': seed})
-
-
 def runs(scale: str) -> list[Run]:
   """The trunks, and every (arm, seed)."""
   s, out = pick(SCALES, scale), []
-  splits = f'test_d{DEPTH - 2},test_d{DEPTH}'
+  model = {k: v for k, v in s['trunk'].items() if k.startswith('model.')}
+  evaluated = {f'evals.policy.{k}': v for k, v in {
+      'kind': 'policy', 'world': 'compose', 'max_new_tokens': 12,
+      'splits': f'test_d{DEPTH - 2},test_d{DEPTH}', **s['evals']}.items()}
   for seed in range(s['seeds']):
-    base = trunk(s, seed, splits)
-    model = {k: v for k, v in s['trunk'].items() if k.startswith('model.')}
+    base = Run(RECIPE, TRUNK | s['trunk'] | scales.seeds(seed) | evaluated,
+               {'arm': 'base', 'seed': seed})
     out += [base, *(Run(RECIPE, POST | ARMS[arm] | s['post'] | model
-                        | scales.seeds(seed) | policy(splits, **s['evals']),
+                        | scales.seeds(seed) | evaluated,
                         {'arm': arm, 'seed': seed}, base)
                     for arm in s['arms'])]
   return out
@@ -90,8 +79,7 @@ def runs(scale: str) -> list[Run]:
 def table(records):
   """A row a run: % of samples correct at two depths, and the KL to the base
   in nats an answer."""
-  columns = {'accuracy': 'pass_at_k'}
-  df = results.wide(records, 'policy', columns, where={
+  df = results.wide(records, 'policy', {'accuracy': 'pass_at_k'}, where={
       'split': f'test_d{DEPTH}', 'k': 1}, percent=True)
   shallow = results.wide(records, 'policy', {'shallow': 'pass_at_k'}, where={
       'split': f'test_d{DEPTH - 2}', 'k': 1}, percent=True)

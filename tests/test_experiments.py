@@ -21,7 +21,7 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 NOT_RUN = {'canon_copy', 'cleaning', 'corrupted_grammar', 'depth_doubling',
            'displacement', 'grammar_attention', 'grammar_learning',
            'grammar_probing', 'icl_emergence', 'policy_gradients',
-           'repeated_data', 'replay_and_rewarming', 'soft_labels',
+           'repeated_data', 'replay_and_rewarming', 'rl_edge', 'soft_labels',
            'when_mistakes_help'}
 # Each source beside its executed notebook; a missing one fails.
 NOTEBOOKS = [p.with_suffix('.ipynb')
