@@ -63,38 +63,38 @@ def summary(df):
 
 def figure(df):
   """Of RoPE: attention by distance, excess of pairs, what patches change."""
-  every = summary(df)
-  s = every[(every.arm == every.arm.iloc[0]) & (every.model == 'trained')]
+  s = summary(df)
+  s = s[(s.arm == s.arm.iloc[0]) & (s.model == 'trained')].copy()
   levels = {k: f'level {k}' for k in LEVELS if k in set(s.level)}
   fig, axes = figures.grid(3, 2, width=4.0, height=3.0)
-  by_layer = s[s.share_mean.notna()]
-  for k, (layer, rows) in enumerate(by_layer.groupby('layer', sort=False)):
-    figures.curves(axes[0, 0], rows.assign(at=rows['at'].astype(int)), 'at',
-                   'layer', 'share', {layer: 'all layers' if layer == 'all'
-                                      else f'layer {layer + 1}'},
-                   color=figures.INK if layer == 'all' else figures.COLOURS[k])
+  s['place'] = [x if isinstance(x, int) else None for x in s['at']]
+  for k, (layer, rows) in enumerate(s[s.share_mean.notna()].groupby(
+      'layer', sort=False)):
+    name = 'all layers' if layer == 'all' else f'layer {layer + 1}'
+    figures.curves(axes[0, 0], rows, 'place', 'layer', 'share', {layer: name},
+                   band=False, color=figures.COLOURS[k])
   axes[0, 0].set_xscale('log', base=2)
   axes[0, 0].xaxis.set_major_formatter('{x:.0f}')
   figures.labels(axes[0, 0], 'distance, from (to the next)',
                  'share of attention, %', 'By distance')
-  for ax, (pairs, name) in zip((axes[0, 1], axes[0, 2], axes[1, 0]),
-                               PAIRS.items()):
-    rows = s[s.pairs == pairs]
-    figures.curves(ax, rows.assign(at=rows['at'].astype(int)), 'at', 'level',
-                   'excess', levels, band=False)
+  for ax, (pairs, name) in zip(axes.flat[1:4], PAIRS.items()):
+    figures.curves(ax, s[s.pairs == pairs], 'place', 'level', 'excess', levels,
+                   band=False)
     figures.level(ax, 0)
+    ax.set(xticks=range(-2, 3), ylim=(-110, 180))
     figures.labels(ax, 'offset of the key from an end', 'excess, %',
                    f'Beyond distance: {name}')
   rows = s[s.pairs == 'subtrees']
-  figures.grouped_bars(axes[1, 1], rows, 'at', 'level', 'excess', {
-      n: str(n) for n in sorted(set(rows['at']))}, levels)
+  figures.grouped_bars(axes[1, 1], rows, 'place', 'level', 'excess', {
+      n: f'{n:g}' for n in sorted(set(rows.place))}, levels)
   figures.labels(axes[1, 1], 'subtrees from the query to the key', 'excess, %',
                  'End to end of one level')
-  rows = s[s.pairs == 'patched']
-  figures.grouped_bars(axes[1, 2], rows, 'level', 'at', 'excess', levels, {
-      'end': PATCHES['patch_at_end'], 'other': PATCHES['patch_elsewhere']})
-  figures.labels(axes[1, 2], '', 'excess at boundaries, %',
-                 'Patched middle state')
+  for k, (column, name) in enumerate(PATCHES.items()):
+    figures.bars(axes[1, 2], s[s[f'{column}_mean'].notna()], column,
+                 list(levels.values()), figures.COLOURS[k], label=name,
+                 offset=0.4 * k - 0.2, width=0.38)
+  figures.labels(axes[1, 2], '', 'relative entropy, millinats',
+                 'Later laws, middle state patched')
   for ax in axes.flat:
     figures.legend(ax, fontsize=7)
   figures.finish(

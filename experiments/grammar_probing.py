@@ -41,7 +41,7 @@ def runs(scale: str) -> list[Run]:
 def table(records):
   """A row a run, task ('end', 'symbol'), level, model and layer at the end, and
   of the last layer along training (`last`: False): percent, but log_score
-  (nats). score: f1 of ends, accuracy of symbols; gained: of score."""
+  (nats). score: f1 of ends, accuracy of symbols; gained: of it."""
   import pandas as pd
   keys = ['task', 'level', 'model', 'layer']
   df = results.wide(records, 'tree', METRICS, keys)
@@ -65,8 +65,8 @@ def table(records):
   for name in ('window', 'exact'):
     known = df[df.model == name].set_index(['run', *keys[:2]]).score
     df[name] = pd.MultiIndex.from_frame(df[['run', *keys[:2]]]).map(known)
-  df['gained'] = 100 * (df.score - df.window) / (df.exact - df.window)
-  return df
+  room = (df.exact - df.window).where(df.exact > df.window + 5)
+  return df.assign(gained=100 * (df.score - df.window) / room)
 
 
 def summary(df):
@@ -93,9 +93,9 @@ def figure(df):
       symbols, 'symbol', 'Symbols', 'accuracy, %')):
     figures.grouped_bars(ax, shown[shown.task == task], 'level', 'kind',
                          'score', levels, kinds)
-    figures.percent_axis(ax, 112)
+    figures.percent_axis(ax, 128)
     figures.labels(ax, '', name, f'{what}, last layer')
-  figures.legend(bars, loc='lower right', frameon=True)
+  figures.legend(bars, loc='upper left', ncols=5, fontsize=7)
   ends = s[first & s.task.eq('end') & s.model.eq('trained')]
   by_layer = ends[ends['last']].assign(layer=lambda x: x.layer.astype(int))
   for ax, rows, x in ((layers, by_layer, 'layer'), (

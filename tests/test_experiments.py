@@ -74,6 +74,18 @@ def test_igsm_experiments_share_the_models_of_error_correction(name):
     assert parents & known
 
 
+@pytest.mark.parametrize('name', ['grammar_probing', 'grammar_attention'])
+def test_experiments_on_grammars_share_the_runs_of_grammar_learning(name):
+  """With the same evaluations: its records serve them."""
+  theirs, own = (sweep.experiment(str(ROOT / f'experiments/{n}.py'))
+                 for n in ('grammar_learning', name))
+  assert own.SHARED == ('grammar_learning',)
+  for scale in own.SCALES:
+    known = [{'id': r.id, 'overrides': r.changes} for r in theirs.runs(scale)]
+    runs = own.runs(scale)
+    assert results.recorded_ids(known, runs) == {r.id for r in runs}
+
+
 @pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: p.stem)
 def test_committed_records_give_the_committed_table(path, monkeypatch):
   module = sweep.experiment(str(path))
