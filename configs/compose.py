@@ -30,6 +30,9 @@ def get_config(variant: str = 'worked') -> ConfigDict:
   o.schedule, o.final_lr_fraction = 'constant', 1.0
   o.warmup_steps = 50
   c.steps = 1000
-  c.evals = {'loss': default.evaluation('loss')}
+  c.evals = {'policy': default.evaluation('policy')}
+  e = c.evals.policy
+  e.world, e.splits = 'compose', 'test_d5,test_d7'
+  e.num_problems, e.num_samples, e.max_new_tokens = 64, 32, 12
   c.checkpoint.every = 500
   return c

@@ -4,10 +4,10 @@
     --config.init_from=runs/compose --workdir=runs/grpo \\
     --config.data.tasks.problems.split=train_d6
 
-Worlds, tasks, vocabulary, seed of the world and model are those of the run
-that it starts from (a folder); further flags override them. Any world whose
-checker can judge an answer will do. The variants are choices of coefficients of
-one estimator (physics_lm/posttrain/objectives.py):
+Worlds, tasks, vocabulary, seed of the world, model and evaluations are those of
+the run that it starts from (a folder); further flags override them. Any world
+whose checker can judge an answer will do. The variants are choices of
+coefficients of one estimator (physics_lm/posttrain/objectives.py):
 
   reinforce  the reward less nothing
   rloo       less the mean of the others in the group (arXiv 2402.14740)

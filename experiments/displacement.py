@@ -5,7 +5,7 @@ DPO widens the gap between two answers, and may lower both (Pal et al., arXiv
 loss on the better answer (RPO, 2404.19733) is the usual cure. Here pairs are
 exact: the right worked answer of a composition (worlds/symbolic/compose.py) and
 one with 1 or 4 of its 7 steps changed, or a right and a wrong answer of the
-model's own; 64 pairs a step, 60 steps. `better` is the mean change of the log
+model's own; 64 pairs a step, 40 steps. `better` is the mean change of the log
 probability of the better answer, in nats, over the last 10 steps.
 
   python -m physics_lm.launch experiments/displacement.py --scale=cpu
@@ -25,12 +25,12 @@ from physics_lm.sweep import Run, pick
 
 DEPTH = 7
 RECIPE = 'configs/compose.py'
-TRUNK = {'steps': 600}
+TRUNK = {'steps': 400}
 POST = {
     'post.kind': 'dpo', 'post.beta': 0.1, 'data.batch_size': 128,
     'data.seq_len': 24, 'post.tokens': 10, 'optim.name': 'adamw',
     'optim.learning_rate': 3e-4, 'optim.b2': 0.95, 'optim.warmup_steps': 0,
-    'steps': 60, 'log.every': 10, 'checkpoint.every': 60,
+    'steps': 40, 'log.every': 10, 'checkpoint.every': 40,
     'data.tasks.problems.split': f'train_d{DEPTH}'}
 ARMS = {
     'DPO, 1 step changed': {'post.pairs': 'corrupt:1'},
@@ -38,12 +38,12 @@ ARMS = {
     'DPO, own answers': {},
     'DPO + loss, 1 step changed': {'post.pairs': 'corrupt:1', 'post.nll': 1.0},
     'DPO + loss, own answers': {'post.nll': 1.0},
-    'IPO, own answers': {'post.kind': 'ipo'},
-    'SimPO, own answers': {'post.kind': 'simpo', 'post.beta': 2.0,
-                           'post.margin': 1.0},
     'SFT on own right answers': {'post.kind': 'reinforce', 'post.beta': 0.0,
                                  'post.baseline': 'filter',
                                  'post.norm': 'token'},
+    'IPO, own answers': {'post.kind': 'ipo'},
+    'SimPO, own answers': {'post.kind': 'simpo', 'post.beta': 2.0,
+                           'post.margin': 1.0},
 }
 FEW = ('DPO, 1 step changed', 'DPO, own answers')
 SCALES = {
@@ -62,19 +62,17 @@ SCALES = {
 
 def runs(scale: str) -> list[Run]:
   """The trunks, and every (arm, seed)."""
-  s, out = pick(SCALES, scale), []
+  s = pick(SCALES, scale)
   model = {k: v for k, v in s['trunk'].items() if k.startswith('model.')}
   evaluated = {f'evals.policy.{k}': v for k, v in {
       'kind': 'policy', 'world': 'compose', 'splits': f'test_d{DEPTH}',
       'max_new_tokens': 12, **s['evals']}.items()}
-  for seed in range(s['seeds']):
-    base = Run(RECIPE, TRUNK | s['trunk'] | scales.seeds(seed) | evaluated,
-               {'arm': 'base', 'seed': seed})
-    out += [base, *(Run(RECIPE, POST | ARMS[arm] | s['post'] | model
-                        | scales.seeds(seed) | evaluated,
-                        {'arm': arm, 'seed': seed}, base)
-                    for arm in s['arms'])]
-  return out
+  bases = [Run(RECIPE, TRUNK | s['trunk'] | scales.seeds(seed) | evaluated,
+               {'arm': 'base', 'seed': seed}) for seed in range(s['seeds'])]
+  return bases + [
+      Run(RECIPE, POST | ARMS[arm] | s['post'] | model | scales.seeds(seed)
+          | evaluated, {'arm': arm, 'seed': seed}, base)
+      for arm in s['arms'] for seed, base in enumerate(bases)]
 
 
 def table(records):
@@ -109,7 +107,7 @@ def figure(df):
     ax.invert_yaxis()
     figures.labels(ax, label, '', '')
   figures.finish(fig, 'Preference losses on exact pairs',
-                 f'{figures.seeds_note(s)};  64 pairs a step, 60 steps;  '
+                 f'{figures.seeds_note(s)};  64 pairs a step, 40 steps;  '
                  'words not in training')
   return fig
 

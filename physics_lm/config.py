@@ -186,8 +186,9 @@ def parse_config(argv: Sequence[str]) -> tuple[ConfigDict, str]:
 
 
 def inherited(config: ConfigDict, folder: Path) -> ConfigDict:
-  """A recipe of post-training with the worlds, tasks, vocabulary, model and
-  seed of the world of the run in `folder`. Raises BadInput when it is none."""
+  """A recipe of post-training with the worlds, tasks, vocabulary, model,
+  evaluations and seed of the world of the run in `folder`. Raises BadInput when
+  it is none."""
   file = folder / 'config.json'
   try:
     stored = with_defaults(json.loads(file.read_text(encoding='utf-8')), file)
@@ -205,6 +206,9 @@ def inherited(config: ConfigDict, folder: Path) -> ConfigDict:
       retyped(task, default.task('', '', 1.0))
     for world in config.worlds.values():
       retyped(world, KINDS[world.kind]())
+    config.evals = stored['evals']
+    for spec in config.evals.values():
+      retyped(spec, default.evaluation(''))
   return config.lock()
 
 

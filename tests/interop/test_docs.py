@@ -13,7 +13,8 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.interop
 STORIES = [ROOT / f'docs/{name}.md'
-           for name in ('export', 'seqio', 'text', 'transformers')]
+           for name in ('export', 'posttraining', 'seqio', 'text',
+                        'transformers')]
 _BLOCK = re.compile(r'^```(\w+)\n(.*?)^```$', re.M | re.S)
 
 
@@ -50,6 +51,11 @@ def test_story_works_by_copy_and_paste(path, tmp_path):
              HF_HUB_OFFLINE='1', HF_HOME=str(tmp_path / 'cache'))
   session = ''
   for language, text in blocks(path):
+    if path.stem == 'posttraining':  # at smoke size
+      text = re.sub(r'--config.steps=\d+', '--config.steps=2 '
+                    '--config.optim.warmup_steps=0 --config.checkpoint.every=2 '
+                    '--config.evals.policy.num_problems=2 '
+                    '--config.data.batch_size=16', text)
     if language == 'bash':
       command = ['bash', '-euo', 'pipefail', '-c', text]
     else:  # the session so far again: what it prints is not compared

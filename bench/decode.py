@@ -1,0 +1,128 @@
+"""What sampling and a step of reinforcement learning cost, two ways each.
+
+  taskset -c 0 python bench/decode.py
+
+Samples of groups of 8 at three lengths: with Gumbel noise for every token of
+the vocabulary and each sample's prompt read for itself, and with one number a
+token and a prompt read once a group (physics_lm/model/decode.py). Then a step
+of reinforcement learning on compositions at depth 6: the rollout, and the
+update of all 128 rows, of half and of a quarter of them, as when the others
+have no advantage (physics_lm/posttrain/feed.py). Processor time, so that other
+programs do not count; median of five.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import jax
+import numpy as np
+
+from physics_lm import train_step
+from physics_lm.config import override
+from physics_lm.configs import compose
+from physics_lm.mixture import load_mixture
+from physics_lm.model import decode, decoder
+from physics_lm.posttrain import feed
+
+GROUP, ROWS = 8, 128
+SHAPES = ((16, 16), (16, 48), (64, 64))  # tokens of a prompt, and new ones
+NEW_WAY = decode._drawn, decode._copies
+
+
+def gumbel_drawn(logits_BV, u_B):
+  """A token of each row by noise on every entry."""
+  bits = jax.lax.bitcast_convert_type(u_B, np.uint32)
+  noise_BV = jax.vmap(lambda n: jax.random.gumbel(
+      jax.random.key(n), logits_BV.shape[1:]))(bits)
+  token_B = (logits_BV + noise_BV).argmax(-1)
+  return token_B, jax.nn.log_softmax(logits_BV)[
+      np.arange(len(u_B)), token_B]
+
+
+def each_prompt(prompts, batch):
+  """Copies of a prompt that share its reading: none."""
+  return 1
+
+
+def seconds(work) -> float:
+  """Processor time of a call, the median of five, after one that compiles."""
+  work()
+  out = []
+  for _ in range(5):
+    began = time.process_time()
+    work()
+    out.append(time.process_time() - began)
+  return float(np.median(out))
+
+
+def sampling(params, cfg):
+  """Prints tokens/s of both ways at all shapes."""
+  rng = np.random.default_rng(0)
+  print('| prompt + new tokens | noise for every entry, k tokens/s | one '
+        'number and one reading | factor |\n|---|---|---|---|')
+  for prompt, new in SHAPES:
+    prompts = [p for p in rng.integers(2, cfg.vocab, (
+        ROWS // GROUP, prompt)).tolist() for _ in range(GROUP)]
+    speeds = []
+    for decode._drawn, decode._copies in (
+        (gumbel_drawn, each_prompt), NEW_WAY):
+      jax.clear_caches()
+      out = decode.sample_tokens(params, cfg, prompts, new)
+      total = sum(len(ids) for ids, _ in out)  # some end before `new` tokens
+      took = seconds(lambda p=prompts, n=new: decode.sample_tokens(
+          params, cfg, p, n))
+      speeds.append(total / took / 1e3)
+    print(f'| {prompt} + {new} | {speeds[0]:.0f} | {speeds[1]:.0f} | '
+          f'{speeds[1] / speeds[0]:.2f} |', flush=True)
+
+
+def without_ends(params):
+  """Parameters whose samples hardly ever end: all rows are full."""
+  ends = params['ends']
+  bias = -30.0 * ends['embedding'][1] / np.square(ends['embedding'][1]).sum()
+  return params | {'ends': ends | {'bias_last': bias}}
+
+
+def reinforcement(config):
+  """Prints milliseconds of a step's parts."""
+  config = override(config, {
+      'post.kind': 'reinforce', 'init_from': 'none', 'data.batch_size': ROWS,
+      'data.seq_len': 24, 'post.tokens': 8, 'post.reward': 'random',
+      'data.tasks.problems.split': 'train_d6', 'optim.name': 'adamw'})
+  data = load_mixture(config)
+  trainer = train_step.build(config, data)
+  state = trainer.init()
+  made = feed.Feed(config, data, trainer.cfg, 1, state.params, state.params,
+                   lambda state: state.params)
+  with jax.set_mesh(trainer.mesh):
+    took = {'rollout of 128 answers': seconds(
+        lambda: made._rollout(state.params, 1))}
+    batch, _ = made.batch(0, state)
+    for share in (1, 2, 4):
+      part = {k: v[:ROWS // share] for k, v in batch.items()}
+
+      def work(part=part):
+        nonlocal state
+        state, sums = trainer.step(state, part)
+        jax.block_until_ready(sums)
+
+      took[f'update of {ROWS // share} rows'] = seconds(work)
+  print('\n| part of a step | ms |\n|---|---|')
+  for name, value in took.items():
+    print(f'| {name} | {1e3 * value:.0f} |')
+
+
+def main():
+  config = override(compose.get_config(), {'runtime.mesh.data': 1})
+  data = load_mixture(config)
+  cfg = train_step.build(config, data).cfg
+  params = jax.jit(decoder.init, static_argnums=0)(cfg, jax.random.key(0))
+  sampling(without_ends(params), cfg)
+  reinforcement(config)
+
+
+if __name__ == '__main__':
+  main()
