@@ -13,7 +13,7 @@ samples, words not in training.
   python -m physics_lm.launch experiments/rl_edge.py --scale=cpu
   python -m physics_lm.report experiments/rl_edge.py --scale=cpu
 
-Predicted (seed 9, not reported: base 65 % at depth 6, 17 % at 7, 0.6 % at 8): at
+Predicted (seed 9, not reported: base 65 % at depth 6, 17 % at 7, 1 % at 8): at
 the edge pass@1 rises by 30 points or more, pass@64 by at most 5; beyond, no
 reward lifts pass@1 at depth 9 above 5 %, the outcome's by less than the
 process's; training at the edge lowers pass@64 at depth 8 below the base's.
