@@ -104,7 +104,7 @@ def figure(df):
   by_bits = ('gptq', 'nearest')  # prunings begin with all weights kept
   s = pd.concat([s, *(full.assign(method=m, keep=1.0) for m in METHODS
                       if m not in by_bits)])
-  fig, axes = figures.grid(2, 3, width=4.1, height=3.2, sharey=True)
+  fig, axes = figures.grid(3, 2, width=4.1, height=3.2, sharey=True)
   for ax, (method, name) in zip(axes.flat, METHODS.items()):
     rows = s[s.method == method]
     x = 'weight_bits' if method in by_bits else 'keep'
@@ -115,7 +115,7 @@ def figure(df):
                    'R, % of float32\'s')
     figures.title(ax, name)
   figures.paper_points(axes[0][0], list(PAPER), list(PAPER.values()))
-  figures.legend(axes[0][1], loc='lower right')
+  figures.legend(axes[1][2], loc='center left')
   figures.finish(fig, 'How much of the knowledge a compressed model keeps '
                  '(bioD)', f'{figures.seeds_note(s)};  diamonds: the paper')
   return fig
