@@ -55,10 +55,14 @@ class Progress:
       self._bar.update(at - self._bar.n)
     elif time.time() - self._shown >= self._interval:
       self._shown = time.time()
-      pace = (self._shown - self._began) / max(at - self._first, 1)
-      print(f'{self.name}: {self.unit} {at}/{self.total}, '
-            + (f'{note}, ' if note else '')
-            + f'about {clock(pace * (self.total - at))} left', flush=True)
+      parts, done = [f'{self.name}: {self.unit} {at}/{self.total}'], (
+          at - self._first)
+      if note:
+        parts.append(note)
+      if done > 0:  # else there is no pace yet
+        pace = (self._shown - self._began) / done
+        parts.append(f'about {clock(pace * (self.total - at))} left')
+      print(', '.join(parts), flush=True)
 
   def close(self):
     """Removes the bar."""
