@@ -420,7 +420,8 @@ def test_figure_that_cannot_be_drawn_is_named(tmp_path, capsys):
 def test_progress_prints_a_line_without_an_empty_note(capsys):
   for note in ('', 'loss 3'):
     scaling_main.Progress(4, 0, 'bootstrap', 'draw', interval=0).update(2, note)
-  scaling_main.Progress(4, 1, 'fit', 'draw', interval=0).update(1)  # no pace yet
+  # Without a pace there is no time left.
+  scaling_main.Progress(4, 1, 'fit', 'draw', interval=0).update(1)
   bare, noted, unknown = capsys.readouterr().out.splitlines()
   assert bare.startswith('bootstrap: draw 2/4, about ')
   assert unknown == 'fit: draw 1/4'
