@@ -146,9 +146,8 @@ def undisturbed(parent, tmp_path_factory):
   return config, folder
 
 
-@pytest.mark.parametrize('at', [3, 4])
 def test_resume_is_bitwise_also_within_a_rollout(
-    undisturbed, tmp_path, monkeypatch, at):
+    undisturbed, tmp_path, monkeypatch):
   config, folder = undisturbed
   rows = [r for r in run_dir.read_log(folder) if r['kind'] == 'train']
   assert rows[0]['reference/kl'] == pytest.approx(0, abs=1e-4)
@@ -157,7 +156,7 @@ def test_resume_is_bitwise_also_within_a_rollout(
 
   def dying(*args):
     calls[0] += 1
-    if calls[0] > at:
+    if calls[0] > 3:  # of two steps a rollout
       raise KeyError('killed')
     return own(*args)
 
@@ -195,7 +194,7 @@ def test_planted_bug_stops_the_run(tuned, tmp_path, monkeypatch, bug, step):
 
     monkeypatch.setattr(decode, 'sample_tokens', hotter)
   else:
-    config = tuned('dpo', post__pairs='corrupt:1')
+    config = tuned('rpo', post__pairs='corrupt:2', post__nll=0.1)
     own = feed.open_feed
 
     def other(*args):
