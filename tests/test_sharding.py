@@ -44,7 +44,7 @@ def reference():
 
 LLAMA = {'model.norm': 'rmsnorm', 'model.mlp': 'gated_silu',
          'model.tie_embeddings': False, 'model.dropout': 0.1,
-         'optim.name': 'muon'}
+         'optim.name': 'muon', 'model.canon': 'abcd'}
 
 
 EXPERTS = {'model.num_experts': 4, 'model.mlp_ratio': 1.0}
