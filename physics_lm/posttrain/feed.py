@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SAMPLE_SALT, ORDER_SALT = 0x5A17, 'order of a rollout'
 SIZES = (4, 2, 1)  # a batch's rows over those of an update: few compilations
-ROLLOUT = ('reward', 'correct', 'length', 'ended', 'signal', 'nll', 'worked')
+ROLLOUT = ('reward', 'correct', 'length', 'ended', 'signal', 'nll')
 
 
 def open_feed(recorder: 'RunRecorder', data: mixture.Mixture,
@@ -69,7 +69,10 @@ class Feed:
     # Steps that see each row once, and rows of them all.
     self.parts = self.post.every // self.post.epochs
     self.count = config.data.batch_size * self.parts
-    self._arrays, self._answers = {}, {}
+    self._arrays = {}
+    # Of worlds whose answers have styles, the share of worked ones is logged.
+    self.names = ROLLOUT + ('worked',) * all(
+        hasattr(t.world, 'style') for t in data.tasks)
 
   def get_state(self) -> dict:
     """Nothing: rollouts are drawn again."""
@@ -79,7 +82,7 @@ class Feed:
     """(arrays of the update of this step, sums for the log)."""
     at = step % self.post.every
     numbers = {f'{k}/count': 0.0 for k in ('rollout', 'reference')} | {
-        f'rollout/{k}': 0.0 for k in ROLLOUT} | {'reference/kl': 0.0}
+        f'rollout/{k}': 0.0 for k in self.names} | {'reference/kl': 0.0}
     if not at:
       params = self.policy(state)
       made = self._pairs if self.pairs else self._rollout
@@ -175,17 +178,17 @@ class Feed:
 
   def _counted(self, made: rollout.Rollout, advantage: np.ndarray) -> dict:
     """Sums over a rollout's answers, for the log."""
-    answers = made.answers
-    return {
+    answers, more = made.answers, {}
+    if 'worked' in self.names:
+      more['rollout/worked'] = sum(a.world.style(a.text) == 'worked'
+                                   for a in answers)
+    return more | {
         'rollout/count': len(answers),
         'rollout/correct': sum(reward.REWARDS['full'](a) for a in answers),
         'rollout/length': sum(a.length for a in answers),
         'rollout/ended': sum(a.ended for a in answers),
         'rollout/signal': (advantage != 0).any(1).sum(),
-        'rollout/nll': -made.logp.sum(),
-        'rollout/worked': sum(
-            hasattr(a.world, 'style') and a.world.style(a.text) == 'worked'
-            for a in answers)}
+        'rollout/nll': -made.logp.sum()}
 
   def _pairs(self, params: Any, step: int) -> tuple[dict, dict]:
     """(rows of pairs, no sums of a rollout)."""
