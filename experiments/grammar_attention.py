@@ -117,7 +117,7 @@ def each(a: tuple, b: tuple) -> tuple:
 
 
 FLOW = 'Part 1, attention'
-EXCESS = dict(column='excess', paper='shown in a figure')
+EXCESS = dict(column='excess', paper='in a figure', decided_by='ten seeds')
 CLAIMS = (
     Claim('distance_matters', 'Distance alone explains at least 20 % of the '
           "variance of the first layer's attention", FLOW, 'a strong part', (
