@@ -10,7 +10,7 @@ distance alone, or is uniform over the last tokens, does nearly as well. Part
 Valid: the parser accepts a sample at temperature 1. Beside it, exact: the
 relative entropy of the grammar's law to the model (kl) and of valid samples to
 the grammar (evals/grammar/sampling.py). One grammar of four levels, strings of
-up to 81 tokens, mean 51 (the paper: 250); 2M tokens; 3 seeds.
+up to 81 tokens, mean 51 (the paper: 250); 2M tokens; 27 minutes.
 
   python -m physics_lm.launch experiments/grammar_learning.py --scale=cpu
   python -m physics_lm.report experiments/grammar_learning.py --scale=cpu
@@ -87,7 +87,7 @@ def figure(df):
   for k, (_, rows) in enumerate(curve.groupby('arm', sort=False)):
     style = {'color': figures.COLOURS[k % 6], 'marker': 'os'[k // 6]}
     figures.curves(axes[0], rows, 'step', 'arm', 'valid', **style)
-  figures.percent_axis(axes[0])
+  figures.percent_axis(axes[0], 140)
   figures.labels(axes[0], 'step (2,048 tokens)', 'samples valid, %',
                  'During training')
   figures.legend(axes[0], ncols=2, loc='upper left', fontsize=7)
@@ -100,7 +100,7 @@ def figure(df):
                  offset=0.38 * k - 0.19, width=0.36, label=name,
                  horizontal=True, digits=1)
   figures.labels(axes[2], 'millinats a token', '', 'Relative entropy')
-  figures.legend(axes[2], loc='lower right')
+  figures.legend(axes[2], loc='center right')
   figures.finish(
       fig, 'Learning a context-free grammar, by positions in attention',
       f'{figures.seeds_note(s)}; samples at temperature 1 from the beginning, '
