@@ -123,7 +123,7 @@ CLAIMS = (
     Claim('corrupted_data_help', 'Corrupted prefixes, temperature 0.2: 10 % '
           'of corrupted strings > none', PART1, 'corrupted data help', (
               cell(0.1, temperature=0.2), cell(0.0, temperature=0.2)),
-          greater(), headline=True, **VALID),
+          greater(), **VALID),
     Claim('clean_is_not_robust', 'Trained on clean strings: clean prefixes > '
           'corrupted ones by 40 points', PART1, 'not robust', (
               cell(0.0, 'clean'), cell(0.0)), greater(40), **VALID),
@@ -133,7 +133,7 @@ CLAIMS = (
     Claim('mode_switch', '50 % corrupted: more mass on errors after the first '
           'error than before', PART1, 'two modes', (
               mass('after'), mass('before')), greater(), 'error_mass',
-          headline=True),
+          ),
     Claim('as_the_best_predictor', '50 % corrupted: mass on errors within 2 '
           'points of the best predictor, before and after', 'ours',
           'not in the paper', tuple((mass(e), mass(e, 'exact'))

@@ -124,7 +124,7 @@ CLAIMS = (
               cell(layer=0),), at_least(20), 'of_distance'),
     Claim('to_boundaries', 'All levels: boundaries get more than distance '
           'gives', FLOW, cells=tuple((cell('to_end', k, 0),) for k in LEVELS),
-          rule=at_least(0), headline=True, **EXCESS),
+          rule=at_least(0), **EXCESS),
     Claim('more_than_random', 'All levels: more than random positions', FLOW,
           cells=each(('to_end', 0), ('random', 0)), rule=greater(), **EXCESS),
     Claim('peak_at_end', 'Levels 1 and 2: boundaries get more than the token '
@@ -146,5 +146,5 @@ CLAIMS = (
           'later laws more than patching another token', 'ours',
           'not in the paper', tuple((cell(level=k, column='patch_at_end'), cell(
               level=k, column='patch_elsewhere')) for k in (2, 3)), greater(),
-          unit='millinats', headline=True),
+          unit='millinats'),
 )

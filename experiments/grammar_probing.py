@@ -126,7 +126,7 @@ CLAIMS = (
     *(Claim(f'end_above_{n}', f'Boundaries, all levels: F1 of RoPE > {name}',
             STATES, 'nearly perfect vs far lower', tuple((cell(k), cell(k, **x))
                                              for k in (1, 2, 3)), greater(),
-            headline=n == 'window', **SCORE) for n, name, x in (
+            **SCORE) for n, name, x in (
                 ('window', 'of the last eight tokens', WINDOW),
                 ('untrained', 'of an untrained model', UNTRAINED))),
     Claim('near_exact', 'Boundaries of levels 2 and 3: at most 5 points '
