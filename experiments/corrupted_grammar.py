@@ -132,8 +132,7 @@ CLAIMS = (
               cell(0.5, temperature=0.2), cell(0.5)), greater(20), **VALID),
     Claim('mode_switch', '50 % corrupted: more mass on errors after the first '
           'error than before', PART1, 'two modes', (
-              mass('after'), mass('before')), greater(), 'error_mass',
-          ),
+              mass('after'), mass('before')), greater(), 'error_mass'),
     Claim('as_the_best_predictor', '50 % corrupted: mass on errors within 2 '
           'points of the best predictor, before and after', 'ours',
           'not in the paper', tuple((mass(e), mass(e, 'exact'))
