@@ -67,26 +67,26 @@ def figure(df):
   s = s[(s.arm == s.arm.iloc[0]) & (s.model == 'trained')].copy()
   levels = {k: f'level {k}' for k in LEVELS if k in set(s.level)}
   fig, axes = figures.grid(3, 2, width=4.0, height=3.0)
-  s['place'] = [x if isinstance(x, int) else None for x in s['at']]
+  s['offset'] = [x if isinstance(x, int) else None for x in s['at']]
   for k, (layer, rows) in enumerate(s[s.share_mean.notna()].groupby(
       'layer', sort=False)):
     name = 'all layers' if layer == 'all' else f'layer {layer + 1}'
-    figures.curves(axes[0, 0], rows, 'place', 'layer', 'share', {layer: name},
+    figures.curves(axes[0, 0], rows, 'offset', 'layer', 'share', {layer: name},
                    band=False, color=figures.COLOURS[k])
   axes[0, 0].set_xscale('log', base=2)
   axes[0, 0].xaxis.set_major_formatter('{x:.0f}')
   figures.labels(axes[0, 0], 'distance, from (to the next)',
                  'share of attention, %', 'By distance')
   for ax, (pairs, name) in zip(axes.flat[1:4], PAIRS.items()):
-    figures.curves(ax, s[s.pairs == pairs], 'place', 'level', 'excess', levels,
+    figures.curves(ax, s[s.pairs == pairs], 'offset', 'level', 'excess', levels,
                    band=False)
     figures.level(ax, 0)
     ax.set(xticks=range(-2, 3), ylim=(-110, 180))
     figures.labels(ax, 'offset of the key from an end', 'excess, %',
                    f'Beyond distance: {name}')
   rows = s[s.pairs == 'subtrees']
-  figures.grouped_bars(axes[1, 1], rows, 'place', 'level', 'excess', {
-      n: f'{n:g}' for n in sorted(set(rows.place))}, levels)
+  figures.grouped_bars(axes[1, 1], rows, 'offset', 'level', 'excess', {
+      n: f'{n:g}' for n in sorted(set(rows.offset))}, levels)
   figures.labels(axes[1, 1], 'subtrees from the query to the key', 'excess, %',
                  'End to end of one level')
   for k, (column, name) in enumerate(PATCHES.items()):
