@@ -98,14 +98,11 @@ def figure(df):
   for ax, column, label, digits in (
       (left, 'accuracy', f'samples correct at depth {DEPTH}, %', 0),
       (right, 'better', 'change of log p of the better answer, nats', 2)):
-    figures.bars(ax, rows, column, list(rows.arm) if ax is left else [],
-                 [figures.colour(a) for a in rows.arm], horizontal=True,
+    figures.bars(ax, rows, column, list(rows.arm), horizontal=True,
                  digits=digits)
-    if ax is right:
-      ax.set_yticks([])
-      ax.axvline(0, color=figures.INK, linewidth=0.8)
-    ax.invert_yaxis()
+    ax.tick_params(labelleft=ax is left)
     figures.labels(ax, label, '', '')
+  right.axvline(0, color=figures.INK, linewidth=0.8)
   figures.finish(fig, 'Preference losses on exact pairs',
                  f'{figures.seeds_note(s)};  64 pairs a step, 40 steps;  '
                  'words not in training')

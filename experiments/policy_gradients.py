@@ -102,12 +102,9 @@ def figure(df):
       (left, 'accuracy', f'samples correct at depth {DEPTH}, %'),
       (middle, 'shallow', f'samples correct at depth {DEPTH - 2}, %'),
       (right, 'kl', 'KL to the base, nats an answer')):
-    figures.bars(ax, rows, column, list(rows.arm) if ax is left else [],
-                 [figures.colour(a) for a in rows.arm], horizontal=True,
+    figures.bars(ax, rows, column, list(rows.arm), horizontal=True,
                  digits=1 if column == 'kl' else 0)
-    if ax is not left:
-      ax.set_yticks([])
-    ax.invert_yaxis()
+    ax.tick_params(labelleft=ax is left)
     figures.labels(ax, label, '', '')
   figures.finish(fig, 'Policy gradients on an exact reward, 60 steps at depth '
                  f'{DEPTH}', f'{figures.seeds_note(s)};  words that were not '

@@ -89,7 +89,7 @@ def summary(df):
 def figure(df):
   """pass@1 and pass@64 by depth, before and after."""
   s = summary(df)
-  fig, (axes,) = figures.grid(2, width=4.8, height=3.8)
+  fig, (axes,) = figures.grid(3, width=4.2, height=3.8)
   names = {a: a for a in ('base', *ARMS)}
   for ax, k in zip(axes, (1, s.k.max())):
     figures.curves(ax, s[s.k == k], 'depth', 'arm', 'pass_at_k', names,
@@ -98,7 +98,9 @@ def figure(df):
     figures.percent_axis(ax)
     figures.labels(ax, 'depth of the problem', f'pass@{k}, %',
                    'one sample' if k == 1 else f'{k} samples')
-  figures.legend(axes[0])
+  axes[2].axis('off')
+  axes[2].legend(*axes[0].get_legend_handles_labels(), loc='center left',
+                 frameon=False, fontsize=9)
   figures.finish(fig, 'Before and after reinforcement learning at one depth',
                  f'{figures.seeds_note(s)};  words that were not in training')
   return fig
