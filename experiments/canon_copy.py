@@ -143,7 +143,7 @@ CLAIMS = (
     Claim('nope_with_canon', 'Without positions, Canon at A copies in more '
           'than 50 % of the seeds', 'Part 4.1, Result 3',
           'NoPE + Canon about RoPE + Canon', _cell('NoPE, A'), at_least(50),
-          headline=True, **SOLVED),
+          **SOLVED),
     Claim('nope_two_layers_fail', 'Without positions, two layers without Canon '
           'stay at or below 50 %', 'ours', 'not in the paper',
           _cell('NoPE, two layers'), at_most(50)),
