@@ -92,7 +92,7 @@ def figure(df):
     _lines(ax, s[s.temperature == t], 'prefix', 'valid', {
         'none': 'from the beginning', 'clean': 'after a clean prefix',
         'corrupted': 'after a corrupted prefix'})
-    figures.percent_axis(ax)
+    figures.percent_axis(ax, 145)
     figures.labels(ax, x, 'samples valid, %', f'Temperature {t:g}')
   errors = {e: f'{e} the first error' for e in ('before', 'after')}
   _lines(axes[2], s, 'errors', 'error_mass', errors)
