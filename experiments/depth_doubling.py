@@ -28,15 +28,15 @@ from physics_lm.worlds.symbolic import chains
 
 SYMBOLS, LENGTH, HOPS = 8, 48, 6
 CANON = {'': 'no Canon', 'a': 'Canon at A', 'abcd': 'Canon at A to D'}
-SCALES = {
-    'smoke': dict(depths={'': (1, 2), 'a': (1,)}, seeds=1,
+SCALES = {  # sites of Canon: {layers: seeds}
+    'smoke': dict(depths={'': {1: 1, 2: 1}, 'a': {1: 1}},
                   common=scales.SMOKE_LOG | {
                       'steps': 4, 'evals.hops.every': 2, 'data.batch_size': 4,
                       'evals.hops.num_problems': 32}),
-    'cpu': dict(depths={'': (1, 2, 3), 'a': (1, 2)}, seeds=3, common={
+    'cpu': dict(depths={'': {1: 3, 2: 3, 3: 8}, 'a': {1: 3, 2: 3}}, common={
         'steps': 2500, 'evals.hops.every': 50, 'log.every': 500,
-        'evals.hops.num_problems': 256, 'runtime.max_vmapped_runs': 3}),
-    'paper': dict(depths=dict.fromkeys(CANON, (2, 3, 4, 5, 6)), seeds=3,
+        'evals.hops.num_problems': 256, 'runtime.max_vmapped_runs': 5}),
+    'paper': dict(depths=dict.fromkeys(CANON, dict.fromkeys(range(2, 7), 3)),
                   common={
         'worlds.chains.length': 100, 'worlds.chains.symbols': 4,
         'worlds.chains.max_hops': 16, 'data.seq_len': 102, 'steps': 100_000,
@@ -54,8 +54,8 @@ def runs(scale: str) -> list[Run]:
   return [Run('configs/chains.py', base | s['common'] | {
       'model.depth': depth, 'model.canon': canon} | scales.seeds(seed + 1),
               {'canon': canon or 'none', 'depth': depth, 'seed': seed + 1})
-          for canon, depths in s['depths'].items() for depth in depths
-          for seed in range(s['seeds'])]
+          for canon, depths in s['depths'].items()
+          for depth, seeds in depths.items() for seed in range(seeds)]
 
 
 def table(records):
