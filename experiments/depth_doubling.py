@@ -13,7 +13,7 @@ of 1 to 6; `steps`: to 90 %; `reach`: the largest k up to which all have 90 %.
   python -m physics_lm.launch experiments/depth_doubling.py --scale=cpu
   python -m physics_lm.report experiments/depth_doubling.py --scale=cpu
 
-Measured, `cpu`: 15 runs, 7 minutes of one core.
+Measured, `cpu`: 20 runs, 11 minutes of one core.
 Predicted (seed 100, not reported: after 2,000 of 2,500 steps three layers have
 1.0 at k of 1 and 2, 0.45 at 3; rates 5e-3 and 2e-2 are slower): without Canon
 one to three layers reach 0, 1, 2 hops, mean accuracy 12, 30, 48 %; one and two
