@@ -27,8 +27,8 @@ from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 SCALES = {'smoke': dict(arms=('RoPE',), seeds=1)} | {
-    scale: dict(arms=tuple(scales.POSITION_ARMS), seeds=3)
-    for scale in ('cpu', 'gpu', 'paper')}
+    scale: dict(arms=tuple(scales.POSITION_ARMS), seeds=seeds)
+    for scale, seeds in (('cpu', 5), ('gpu', 3), ('paper', 3))}
 
 
 def runs(scale: str) -> list[Run]:
