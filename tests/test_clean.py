@@ -278,11 +278,12 @@ def test_commands_of_the_docs_clean_this_repository(tmp_path, monkeypatch):
       '\npython')[0].replace("$'\\n\\n'", 'SEPARATOR')
   words = shlex.split(line.replace('\\\n', ' '))[3:]
   (tmp_path / 'docs').mkdir()
-  for name in ('README.md', 'docs/text.md', 'docs/claims.md'):
+  for name in ('README.md', 'docs/text.md', 'docs/claims.md',
+               'docs/training.md'):
     (tmp_path / name).write_bytes((ROOT / name).read_bytes())
   monkeypatch.chdir(tmp_path)
   command.main([w.replace('SEPARATOR', '\n\n') for w in words])
   report = json.loads((tmp_path / 'runs/clean/report.json').read_text())
-  assert report['pages_kept'] > 50 and len(report['files']) == 3
+  assert report['pages_kept'] > 50 and len(report['files']) == 4
   world = base.world_from_flags('text', ['files=runs/clean/**/*.jsonl'], 0)
   assert next(world.in_order('train')).text

@@ -17,6 +17,7 @@ from physics_lm.configs import grammar as grammar_recipe
 from physics_lm.configs import igsm as igsm_recipe
 from physics_lm.configs import manipulation as manipulation_recipe
 from physics_lm.configs import markov as markov_recipe
+from physics_lm.configs import recall as recall_recipe
 from physics_lm.evals import records, registry, teacher_forcing
 from physics_lm.evals.igsm import contamination
 from physics_lm.mixture import load_mixture
@@ -41,6 +42,7 @@ HALVES = ('train', 'test')
 PROBED = (*ATTRIBUTES, *(f'first_{a}' for a in ATTRIBUTES[1:]), 'whole',
           'first')
 SLICES = {
+    'answers': {'attribute': ('all', 'copy')},
     'extraction': {
         'person_split': HALVES, 'text': ('question', 'biography'),
         'attribute': (*ATTRIBUTES, 'mean', 'alone', 'joined', 'sized'),
@@ -99,6 +101,7 @@ SLICES = {
         'all', *rule_names(clean_recipe.get_config()))},
 }
 METRICS = {
+    'answers': {'accuracy'},
     'extraction': {'accuracy', 'first_token_accuracy', 'majority_baseline'},
     'manipulation': {'acc_no_cot', 'acc_cot', 'cot_fact_acc',
                      'majority_baseline'},
@@ -145,6 +148,9 @@ def config_of(kind):
         'worlds.cfg.levels': 3, 'model.width': 16, 'model.depth': 1}
     if kind in ('grammar_noise', 'grammar_samples'):
       changes |= {'worlds.cfg.noise': 0.2, 'worlds.cfg.corrupted': 0.5}
+  elif kind == 'answers':
+    c, changes = recall_recipe.get_config(), {
+        'worlds.copy.max_length': 18, 'data.seq_len': 38, 'data.batch_size': 4}
   elif kind == 'markov':
     c, changes = markov_recipe.get_config(), {
         'worlds.chain.chains': 2, 'worlds.chain.length': 12,
