@@ -113,7 +113,7 @@ def _pair(a: str, b: str) -> tuple:
 
 
 PART1, PART4 = 'Part 1, first results', 'Part 4.1, figure 7'
-VALID = dict(column='valid_samples', decided_by='five seeds, 25 core-minutes')
+VALID = dict(column='valid_samples', decided_by='20 seeds, 90 core-minutes')
 CLAIMS = (
     Claim('rope_above_absolute', 'Valid samples: RoPE > absolute positions',
           PART1, 'clearly worse on hard grammars', _pair('RoPE', 'absolute'),
