@@ -1,4 +1,5 @@
-"""Architectures of Part 3.3, sections 7 and 9: {name: {key: value}}.
+"""Architectures of Part 3.3, sections 7 and 9, and of Part 4.1, with Canon
+layers before and in attention: {name: {key: value}}.
 
 No overrides: GPT-2 with rotary embeddings on a quarter of each head. `moe` also
 needs model.num_experts.
@@ -15,3 +16,4 @@ ARCHITECTURES = {
     'mlp_quarter': {'model.mlp_ratio': 1.0},
     'no_mlp': {'model.mlp_ratio': 0.0},
     'moe': {'model.mlp_ratio': 1.0}}
+ARCHITECTURES['llama_canon'] = ARCHITECTURES['llama'] | {'model.canon': 'ab'}
