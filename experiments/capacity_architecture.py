@@ -1,12 +1,11 @@
 """Does the architecture change how much knowledge a parameter stores?
 
 Part 3.3 (Allen-Zhu & Li, arXiv 2404.05405), Results 5 to 7 and 9. Paper (bioS,
-models of 1M to 500M parameters): at 1,000 exposures LLaMA, Mistral, MLP width /
-4 and no MLP at all store what GPT-2 (rotary) stores, 2 bits per parameter. At
-100 exposures LLaMA and Mistral store 1.3 times less, because of the gated MLP;
-MLP width / 4 costs nothing, no MLP more than 1.5 times. A mixture of 32 experts
-stores 1.3 (1,000) and 1.5 times (100) less. Part 4.1 (2512.17351), Result 5:
-Canon layers give back half of what gated MLPs cost at 100 exposures.
+1M to 500M parameters): at 1,000 exposures LLaMA, Mistral, MLP width / 4 and no
+MLP at all store what GPT-2 (rotary) stores. At 100 LLaMA and Mistral store 1.3
+times less, because of the gated MLP; MLP width / 4 costs nothing, no MLP more
+than 1.5 times. 32 experts store 1.3 (1,000) and 1.5 times (100) less. Part 4.1
+(2512.17351), Result 5: Canon gives back half of what gated MLPs cost at 100.
 
   python -m physics_lm.launch experiments/capacity_architecture.py --scale=cpu
   python -m physics_lm.report experiments/capacity_architecture.py --scale=cpu
@@ -128,11 +127,12 @@ def _keeps(e: int, name: str, result: int, **more) -> Claim:
 
 def _less(e: int, names: tuple, than: str, result: int, times: float,
           part='3.3', **more) -> Claim:
-  which = ' and '.join(LABELS[a] for a in names)
-  return Claim(f'{"_".join(names)}_{e}', f'{e:,} exposures: R of {which} is '
-               f'below that of {LABELS[than]}', f'Part {part}, Result {result}',
-               f'{times} times less', tuple(_at(e, than, a) for a in names),
-               times_more(), paper_effect=times, **BITS, **more)
+  return Claim('_'.join((*names, str(e), than)).removesuffix('_gpt2'),
+               f'{e:,} exposures: R of {" and ".join(LABELS[a] for a in names)}'
+               f' is below that of {LABELS[than]}',
+               f'Part {part}, Result {result}', f'{times} times less',
+               tuple(_at(e, than, a) for a in names), times_more(),
+               paper_effect=times, **BITS, **more)
 
 
 R, SEEDS = 'bits_per_param', 'some 20 seeds, a core-minute each'
