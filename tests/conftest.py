@@ -1,9 +1,9 @@
 """Eight CPU devices and a tiny config."""
 
 import atexit
-import mmap
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +15,6 @@ sys.path.insert(0, str(ROOT))
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
 import jax  # noqa: E402
-import jaxlib  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update('jax_num_cpu_devices', 8)
@@ -37,14 +36,13 @@ os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
 from physics_lm.configs import default  # noqa: E402
 
 
-def known_to_xla(option: str) -> bool:
-  """Whether this jaxlib has the option: XLA ends a process that sets an
-  unknown one."""
-  library = max(Path(jaxlib.__file__).parent.glob('*.so'),
-                key=lambda p: p.stat().st_size)
-  with library.open('rb') as f, mmap.mmap(
-      f.fileno(), 0, access=mmap.ACCESS_READ) as text:
-    return text.find(option.encode()) >= 0
+def accepted_by_xla(flag: str) -> bool:
+  """Whether XLA of this jaxlib has the flag. It ends a process that sets an
+  unknown one: another process tries."""
+  return not subprocess.run(
+      [sys.executable, '-c', 'import jax; jax.jit(abs)(1.0)'],
+      env=os.environ | {'XLA_FLAGS': flag}, capture_output=True, check=False
+      ).returncode
 
 
 def pytest_configure(config):
@@ -56,9 +54,10 @@ def pytest_configure(config):
     return
   jax.config.update('jax_disable_most_optimizations', True)
   os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] = '1'
-  flags, option = os.environ.get('XLA_FLAGS', ''), 'xla_cpu_use_fusion_emitters'
-  if option not in flags and known_to_xla(option):
-    os.environ['XLA_FLAGS'] = f'{flags} --{option}=false'
+  flag = '--xla_cpu_use_fusion_emitters=false'
+  # Workers and what tests start inherit it.
+  if not hasattr(config, 'workerinput') and accepted_by_xla(flag):
+    os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {flag}'
 
 
 TINY = {
