@@ -254,6 +254,19 @@ STRUCTURE = {
 }
 
 
+def post_training(s: dict, trunk: dict, post: dict, arms: dict[str, dict],
+                  splits: str) -> tuple[dict, dict[str, dict]]:
+  """(overrides of the trunk, {arm: overrides}) of experiments on post-training
+  in configs/compose.py. `s`: a scale, with arms, and overrides of trunk, post
+  and evals; `splits`: those that are judged."""
+  model = {k: v for k, v in s['trunk'].items() if k.startswith('model.')}
+  judged = {f'evals.policy.{k}': v for k, v in {
+      'kind': 'policy', 'world': 'compose', 'max_new_tokens': 12,
+      'splits': splits, **s['evals']}.items()}
+  return trunk | s['trunk'] | judged, {
+      arm: post | arms[arm] | s['post'] | model | judged for arm in s['arms']}
+
+
 def grammar_evals(name: str, kind: str, **keys) -> dict:
   """Overrides: an evaluation of configs/grammar.py's strings."""
   return {f'evals.{name}.{k}': v for k, v in {

@@ -21,10 +21,9 @@ base, with the loss 20 above it; the loss alone (SFT) as high as DPO with it.
 from physics_lm import figures, results
 from physics_lm.claims import Claim, above, at_least, equal, greater
 from physics_lm.configs import scales
-from physics_lm.sweep import Run, pick
+from physics_lm.sweep import Run, from_bases, pick
 
 DEPTH = 7
-RECIPE = 'configs/compose.py'
 TRUNK = {'steps': 400}
 POST = {
     'post.kind': 'dpo', 'post.beta': 0.1, 'data.batch_size': 128,
@@ -63,16 +62,10 @@ SCALES = {
 def runs(scale: str) -> list[Run]:
   """The trunks, and every (arm, seed)."""
   s = pick(SCALES, scale)
-  model = {k: v for k, v in s['trunk'].items() if k.startswith('model.')}
-  evaluated = {f'evals.policy.{k}': v for k, v in {
-      'kind': 'policy', 'world': 'compose', 'splits': f'test_d{DEPTH}',
-      'max_new_tokens': 12, **s['evals']}.items()}
-  bases = [Run(RECIPE, TRUNK | s['trunk'] | scales.seeds(seed) | evaluated,
-               {'arm': 'base', 'seed': seed}) for seed in range(s['seeds'])]
-  return bases + [
-      Run(RECIPE, POST | ARMS[arm] | s['post'] | model | scales.seeds(seed)
-          | evaluated, {'arm': arm, 'seed': seed}, base)
-      for arm in s['arms'] for seed, base in enumerate(bases)]
+  return from_bases(
+      'configs/compose.py', *scales.post_training(
+      s, TRUNK, POST, ARMS, f'test_d{DEPTH}'), [
+          scales.seeds(seed) for seed in range(s['seeds'])])
 
 
 def table(records):

@@ -22,9 +22,8 @@ process's; training at the edge lowers pass@64 at depth 8 below the base's.
 from physics_lm import figures, results
 from physics_lm.claims import Claim, above, at_most, exceeds_by_at_most, greater
 from physics_lm.configs import scales
-from physics_lm.sweep import Run, pick
+from physics_lm.sweep import Run, from_bases, pick
 
-RECIPE = 'configs/compose.py'
 DEPTHS = (5, 6, 7, 8, 9)
 KS = (1, 4, 16, 64)
 TRUNK = {'steps': 400}
@@ -61,16 +60,10 @@ SCALES = {
 def runs(scale: str) -> list[Run]:
   """The trunks, and every (arm, seed)."""
   s = pick(SCALES, scale)
-  model = {k: v for k, v in s['trunk'].items() if k.startswith('model.')}
-  evaluated = {f'evals.policy.{k}': v for k, v in {
-      'kind': 'policy', 'world': 'compose', 'max_new_tokens': 12,
-      'splits': ','.join(f'test_d{d}' for d in DEPTHS), **s['evals']}.items()}
-  bases = [Run(RECIPE, TRUNK | s['trunk'] | scales.seeds(seed) | evaluated,
-               {'arm': 'base', 'seed': seed}) for seed in range(s['seeds'])]
-  return bases + [
-      Run(RECIPE, POST | ARMS[arm] | s['post'] | model | scales.seeds(seed)
-          | evaluated, {'arm': arm, 'seed': seed}, base)
-      for arm in s['arms'] for seed, base in enumerate(bases)]
+  return from_bases(
+      'configs/compose.py', *scales.post_training(
+      s, TRUNK, POST, ARMS, ','.join(f'test_d{d}' for d in DEPTHS)), [
+          scales.seeds(seed) for seed in range(s['seeds'])])
 
 
 def table(records):

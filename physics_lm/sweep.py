@@ -227,3 +227,14 @@ def command_line(program: str, experiment_file: str, scale: str, runs_dir: Path
   elsewhere = [] if runs_dir == RUNS else [f'--runs-dir={runs_dir}']
   return shlex.join(['python', '-m', f'physics_lm.{program}', experiment_file,
                      f'--scale={scale}', *elsewhere])
+
+
+def from_bases(file: str, base: dict, arms: dict[str, dict],
+               seeds: list[dict]) -> list[Run]:
+  """A run of `file` with the overrides `base` for each seed, tag arm 'base';
+  then every arm from the base of its seed. `seeds`: overrides of each."""
+  bases = [Run(file, base | keys, {'arm': 'base', 'seed': i})
+           for i, keys in enumerate(seeds)]
+  return bases + [Run(file, changes | keys, {'arm': arm, 'seed': i}, bases[i])
+                  for arm, changes in arms.items()
+                  for i, keys in enumerate(seeds)]

@@ -26,6 +26,7 @@ WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'recall': 'physics_lm.worlds.symbolic.recall',
           'text': 'physics_lm.worlds.text'}
 _MASK = (1 << 64) - 1
+DRAWN_TEXTS = 1 << 40  # of a split of DrawnTexts
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,6 +100,20 @@ def check_split(world: World, split: str) -> None:
   """Raises BadInput for a split that the world does not have."""
   if split not in world.splits:
     raise BadInput(f'unknown split {split!r}; {nearest(split, world.splits)}')
+
+
+class DrawnTexts:
+  """What worlds share whose texts are each drawn from their index alone. They
+  have `splits`; all texts are different subjects."""
+
+  unbounded = False
+
+  def size(self, split: str) -> int:
+    """Texts of the split."""
+    check_split(self, split)
+    return DRAWN_TEXTS
+
+  people = epoch = size
 
 
 def is_stream(world: World) -> bool:

@@ -33,25 +33,24 @@ from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput
 from physics_lm.worlds.base import (
+  DRAWN_TEXTS,
   CheckResult,
+  DrawnTexts,
   Example,
-  check_split,
   generator,
   mix_bits,
 )
 from physics_lm.worlds.grammar import letter
 
 VERSION = 1
-SIZE = 1 << 40  # texts of a split, each drawn from its index
 SMOOTHING = np.geomspace(0.01, 10, 31)
 
 
-class Markov:
+class Markov(DrawnTexts):
   """Texts by index, and the law of every symbol."""
 
   version = VERSION
   splits = ('train', 'test', 'new')
-  unbounded = False
 
   def __init__(self, config, seed: int):
     c = config
@@ -63,17 +62,6 @@ class Markov:
                      'zipf_a above 0: rows of a Dirichlet law are not chosen')
     self._key = {name: mix_bits(seed, i) for i, name in enumerate(self.splits)}
     self._pieces = tuple(f' {letter(a)}' for a in range(self.V))
-
-  def size(self, split: str) -> int:
-    return self.people(split)
-
-  def people(self, split: str) -> int:
-    """Texts: all are different subjects."""
-    check_split(self, split)
-    return SIZE
-
-  def epoch(self, split: str) -> int:
-    return self.people(split)
 
   @functools.cached_property
   def matrices(self) -> np.ndarray:
@@ -119,7 +107,7 @@ class Markov:
 
   def example(self, split: str, index: int) -> Example:
     if not 0 <= index < self.size(split):
-      raise IndexError(f'text {index} of {SIZE} in {split}')
+      raise IndexError(f'text {index} of {DRAWN_TEXTS} in {split}')
     text = self.symbols(split, np.array([index]))[0]
     pieces = tuple(self._pieces[a] for a in text)
     return Example(pieces, (), tuple(range(len(pieces))), {})

@@ -43,7 +43,9 @@ from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds.base import (
+  DRAWN_TEXTS,
   CheckResult,
+  DrawnTexts,
   Example,
   check_split,
   generator,
@@ -52,34 +54,21 @@ from physics_lm.worlds.base import (
 from physics_lm.worlds.grammar import letter
 
 VERSION = 1
-SIZE = 1 << 40  # texts of a split, each drawn from its index
 NONE = ' -'
 QUERIES = 10  # of a text of 'depo', at most
 VARIANTS = ('hops', 'depo')
 
 
-class _Texts:
+class _Texts(DrawnTexts):
   """What both variants share."""
 
   version = VERSION
   splits = ('train', 'test')
-  unbounded = False
 
   def __init__(self, config, seed: int):
     self.N, self.S, self.K = config.length, config.symbols, config.max_hops
     self._seed = seed
     self._names = tuple(f' {letter(a)}' for a in range(self.S))
-
-  def size(self, split: str) -> int:
-    return self.people(split)
-
-  def people(self, split: str) -> int:
-    """Texts: all are different subjects."""
-    check_split(self, split)
-    return SIZE
-
-  def epoch(self, split: str) -> int:
-    return self.people(split)
 
 
 class Hops(_Texts):
@@ -117,7 +106,7 @@ class Hops(_Texts):
 
   def example(self, split: str, index: int) -> Example:
     if not 0 <= index < self.size(split):
-      raise IndexError(f'text {index} of {SIZE} in {split}')
+      raise IndexError(f'text {index} of {DRAWN_TEXTS} in {split}')
     at = np.array([index])
     made, label = (tuple(self._pieces[a] for a in x[0]) for x in (
         self.symbols(split, at), self.labels(split, at)))
@@ -155,7 +144,7 @@ class Depo(_Texts):
 
   def example(self, split: str, index: int) -> Example:
     if not 0 <= index < self.size(split):
-      raise IndexError(f'text {index} of {SIZE} in {split}')
+      raise IndexError(f'text {index} of {DRAWN_TEXTS} in {split}')
     rng = generator(self._seed, 'depo', split, index)
     n = 3 + int(rng.choice(len(self.law), p=self.law))
     cycle = rng.permutation(self.S)[:n]

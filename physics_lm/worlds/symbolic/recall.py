@@ -24,19 +24,24 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput
-from physics_lm.worlds.base import CheckResult, Example, check_split, mix_bits
+from physics_lm.worlds.base import (
+  DRAWN_TEXTS,
+  CheckResult,
+  DrawnTexts,
+  Example,
+  check_split,
+  mix_bits,
+)
 from physics_lm.worlds.grammar import letter
 
 VERSION = 1
-SIZE = 1 << 40  # texts of a split, each drawn from its index
 
 
-class Recall:
+class Recall(DrawnTexts):
   """Texts by index."""
 
   version = VERSION
   splits = ('train', 'test')
-  unbounded = False
 
   def __init__(self, config, seed: int):
     self.V, self.low, self.high = (
@@ -46,17 +51,6 @@ class Recall:
                      f'symbols {self.V}, wanted each at most the next')
     self._key = {s: mix_bits(seed, i) for i, s in enumerate(self.splits)}
     self._pieces = (*(f' {letter(a)}' for a in range(self.V)), ' >', ' .')
-
-  def size(self, split: str) -> int:
-    return self.people(split)
-
-  def people(self, split: str) -> int:
-    """Texts: all are different subjects."""
-    check_split(self, split)
-    return SIZE
-
-  def epoch(self, split: str) -> int:
-    return self.people(split)
 
   def lengths(self, split: str, indices: np.ndarray) -> np.ndarray:
     """How many symbols are copied in each text [n]."""
@@ -84,7 +78,7 @@ class Recall:
 
   def example(self, split: str, index: int) -> Example:
     if not 0 <= index < self.size(split):
-      raise IndexError(f'text {index} of {SIZE} in {split}')
+      raise IndexError(f'text {index} of {DRAWN_TEXTS} in {split}')
     at = np.array([index])
     made = tuple(self._pieces[a] for a in self.symbols(split, at)[0])
     copy = np.flatnonzero(self.bearing(split, at)[0]).tolist()
