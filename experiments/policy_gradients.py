@@ -50,7 +50,7 @@ SCALES = {
                   post={'steps': 2, 'checkpoint.every': 2,
                         'data.batch_size': 16},
                   evals={'num_problems': 4, 'num_samples': 8}),
-    'cpu': dict(seeds=3, arms=tuple(ARMS), trunk={}, post={},
+    'cpu': dict(seeds=5, arms=tuple(ARMS), trunk={}, post={},
                 evals={'num_problems': 128, 'num_samples': 32}),
     'gpu': dict(seeds=5, arms=tuple(ARMS), trunk={'model.width': 256},
                 post={'data.batch_size': 1024},

@@ -48,7 +48,7 @@ SCALES = {
         'model.depth': 1}, post={'steps': 2, 'checkpoint.every': 2,
                                  'data.batch_size': 16},
                   evals={'num_problems': 2, 'num_samples': 8}),
-    'cpu': dict(seeds=3, arms=tuple(ARMS), trunk={}, post={},
+    'cpu': dict(seeds=5, arms=tuple(ARMS), trunk={}, post={},
                 evals={'num_problems': 64, 'num_samples': 128}),
     'gpu': dict(seeds=5, arms=tuple(ARMS), trunk={'model.width': 256},
                 post={'data.batch_size': 1024, 'steps': 400,
