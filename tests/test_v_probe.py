@@ -145,9 +145,10 @@ def test_probe_learns_from_states_and_no_more(config):
   jax.tree.map(np.testing.assert_array_equal, before, params)
 
 
-@pytest.mark.parametrize('task', ['can_next', 'dep'])
-def test_v_probe_logits_with_cached_texts_equal_full_texts(config, task):
+@pytest.mark.parametrize('task,canon', [('can_next', ''), ('dep', 'ab')])
+def test_v_probe_logits_with_cached_texts_equal_full_texts(config, task, canon):
   """The heads see the states of text and name in one, cut at the query."""
+  config = override(config, {'model.canon': canon})
   data = load_mixture(config)
   cfg = model_config(config, len(data.vocab))
   params = init(cfg, jax.random.key(0))

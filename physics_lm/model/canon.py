@@ -39,6 +39,7 @@ def canon(block: nn.Module, site: str, name: str, x_BTI: jax.Array,
     w_KI = jax.lax.stop_gradient(w_KI)
   past = block.get_variable('cache', 'past')
   if past is None:
+    block.sow('taps', name, x_BTI)  # kept only where mutable
     own_BT = segments_BT if c.intra_document_mask else None
     return weighted_taps(x_BTI, w_KI, own_BT)
   real_BT = segments_BT.reshape(*segments_BT.shape, *(1,) * (x_BTI.ndim - 2))
@@ -67,6 +68,16 @@ def weighted_taps(x_BTI: jax.Array, w_KI: jax.Array,
 def _shifted(x, k):
   """x[:, t - k], zero before the row."""
   return jnp.pad(x, ((0, 0), (k, 0), *((0, 0),) * (x.ndim - 2)))
+
+
+def taps_before(x_RTI: jax.Array, row_B: jax.Array, at_B: jax.Array
+                ) -> jax.Array:
+  """The taps [B, 3, channels] of a text that goes on at column `at_B` of row
+  `row_B`; zero before the row."""
+  before_B3 = at_B[:, None] + jnp.arange(1 - CANON_TAPS, 0)
+  x_B3I = x_RTI[row_B[:, None], jnp.maximum(before_B3, 0)]
+  return jnp.where(before_B3.reshape(
+      *before_B3.shape, *(1,) * (x_RTI.ndim - 2)) >= 0, x_B3I, 0)
 
 
 def no_taps(cfg: ModelConfig, rows: int) -> dict[str, jax.Array]:

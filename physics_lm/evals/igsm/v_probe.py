@@ -44,6 +44,7 @@ from physics_lm.evals import teacher_forcing
 from physics_lm.evals.igsm import solutions
 from physics_lm.evals.records import Records, bootstrap_ci, row, slices
 from physics_lm.model import adapters, decoder, kernels
+from physics_lm.model.canon import taps_before
 from physics_lm.model.config import ModelConfig
 from physics_lm.worlds import base
 from physics_lm.worlds.igsm import checker
@@ -208,8 +209,9 @@ def _layers(params: dict, cfg: ModelConfig) -> list:
 
 @functools.partial(jax.jit, static_argnames='cfg')
 def text_cache(params: dict, texts_RT: jax.Array, cfg: ModelConfig
-               ) -> list[tuple[jax.Array, jax.Array]]:
-  """Keys and values of texts, a pair [R, T, K, H] for each layer."""
+               ) -> list[tuple[jax.Array, jax.Array, dict[str, jax.Array]]]:
+  """For each layer keys and values of texts, [R, T, K, H], and the inputs of
+  its Canon layers, {name: [R, T, channels]}."""
   x_RTD = decoder.EmbedUnembed(cfg).apply(
       {'params': params['ends']}, texts_RT, None, method='embed')
   one_RT = jnp.ones_like(texts_RT)
@@ -217,8 +219,10 @@ def text_cache(params: dict, texts_RT: jax.Array, cfg: ModelConfig
   out = []
   for weights in _layers(params, cfg):
     (x_RTD, _), kept = decoder.Block(cfg).apply(
-        {'params': weights}, x_RTD, one_RT, at_RT, mutable=['states'])
-    out.append(tuple(kept['states'][k][0] for k in ('key', 'value')))
+        {'params': weights}, x_RTD, one_RT, at_RT, mutable=['states', 'taps'])
+    key, value = (kept['states'][k][0] for k in ('key', 'value'))
+    out.append((key, value, {
+        name: x for name, (x,) in kept.get('taps', {}).items()}))
   return out
 
 
@@ -240,11 +244,13 @@ def v_probe_logits(probe: dict, params: dict, cache: list, batch: dict,
   at_BS = batch['at'][:, None] + jnp.arange(S)
   here = jnp.arange(B), batch['last']
   stream = [x_BSD[here]]
-  for weights, pair in zip(_layers(params, cfg), cache):
+  for weights, (*pair, taps) in zip(_layers(params, cfg), cache):
     k_BKSH, v_BKSH = (jnp.pad(
         x_RTKH[batch['row'][:, None], column_BT].swapaxes(1, 2),
         ((0, 0), (0, 0), (0, S), (0, 0))) for x_RTKH in pair)
-    past = kernels.KVCache(k_BKSH, v_BKSH, jnp.int32(T), first_B)
+    past = kernels.KVCache(k_BKSH, v_BKSH, jnp.int32(T), first_B, {
+        name: taps_before(x, batch['row'], batch['at'])
+        for name, x in taps.items()})
     (x_BSD, _), _ = decoder.Block(cfg).apply(
         {'params': weights, 'cache': {'past': past}}, x_BSD,
         jnp.ones_like(at_BS), at_BS, mutable='cache')
@@ -473,10 +479,9 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
   if spec.probe not in TASKS:
     raise BadInput(f'evals: probe is {spec.probe!r}; '
                    f'{nearest(spec.probe, TASKS)}')
-  if config.model.canon or config.model.positions != 'rotary':
-    raise BadInput(f'evals: a V-probe of a model with model.canon='
-                   f'{config.model.canon!r} and model.positions='
-                   f"{config.model.positions!r}, wanted '' and 'rotary'")
+  if config.model.positions != 'rotary':
+    raise BadInput(f'evals: a V-probe of a model with model.positions='
+                   f"{config.model.positions!r}, wanted 'rotary'")
   world = solutions.igsm_world(config, data, spec)
   return VProbe(
       teacher_forcing.evaluated_model(config, data), spec, config.seed.init,
