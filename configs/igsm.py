@@ -14,7 +14,8 @@ problems, model and steps, but a token for each phrase: about a day. `compact`
 makes planning the bottleneck on one CPU: problems in symbols, of instance
 parameters only, two operands each, as many problems of each op from 1 to 5, at
 most 8 quantities with names that are drawn anew for each problem; templates of
-op 5 and more are held out; 0.8M parameters, Muon, 7M tokens. The suffix
+op 5 and more are held out; 0.8M parameters, Canon layers (without them values
+are copied late), Muon, 8M tokens. The suffix
 `_best_of`, `_probes` or `_regret` adds evaluations: best of N, probes, or beam
 search and retry upon regret.
 """
@@ -97,8 +98,8 @@ def compact(c: ConfigDict):
   c.data.seq_len, c.data.batch_size, c.steps = 128, 12, 5500
   m.depth, m.width, m.heads, m.mlp = 4, 128, 4, 'relu'
   m.norm, m.qk_norm, m.bias = 'rmsnorm', True, False
-  m.rope_fraction, m.rope_theta = 1.0, 100.0
-  o.name, o.learning_rate, o.weight_decay = 'muon', 1e-2, 0.05
+  m.rope_fraction, m.rope_theta, m.canon = 1.0, 100.0, 'ab'
+  o.name, o.learning_rate, o.weight_decay = 'muon', 4e-3, 0.05
   for e in c.evals.values():
     if e.kind == 'v_probe' and e.probe != 'dep':  # a name is one token
       e.kind = 'linear_probe'
