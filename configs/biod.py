@@ -6,7 +6,8 @@ Variant `compact` stores 2 bits a parameter after 100 exposures, in seconds of
 one core: eight attributes, always in one order and without symbols of their
 own; one entry a row; epochs that are permutations of all people; Muon. Variants
 `compressed` and `compact_compressed` also evaluate quantised and pruned
-weights.
+weights. Variant `mixing` trains on two sets of people in the compact recipe: a
+body by a power law, and groups of people, few of the rows.
 """
 
 import math
@@ -23,9 +24,12 @@ COMPRESSIONS = {  # name: keys of the evaluation
     **{f'{m}{k:.0%}'.rstrip('%'): {'compress': m, 'keep_fraction': k}
        for m in ('prune', 'wanda', 'sparsegpt', 'prune_units')
        for k in (0.9, 0.75, 0.5)}}
-VARIANTS = ('compressed', 'compact', 'compact_compressed')
+VARIANTS = ('compressed', 'compact', 'compact_compressed', 'mixing')
 COMPACT_RATES = {'muon': 8e-3, 'adamw': 4e-3}
 COMPACT_PEOPLE = 1800  # R_max 2.9 at width 32
+BODY, GROUPS, GROUP_SIZE = 8192, 60, 4  # people; groups and people of each
+MAX_BODY = 32_768  # names of the body; the others are the groups'
+GROUP_SHARE = 0.05  # of rows
 COMPACT_TOKENS = {'fixed': 11, 'random': 19}  # of an entry, by worlds.*.order
 
 
@@ -34,6 +38,8 @@ def get_config(variant: str = '') -> ConfigDict:
   if variant not in ('', *VARIANTS):
     raise ValueError(f'variant is {variant!r}, wanted none or one of '
                      f'{", ".join(VARIANTS)}')
+  if variant == 'mixing':
+    return mixing(get_config('compact'))
   c = default.get_config()
   c.worlds = {'bits': default.biod()}
   w = c.worlds.bits
@@ -71,6 +77,27 @@ def compact(c: ConfigDict):
   c.optim.name, c.optim.learning_rate = 'muon', COMPACT_RATES['muon']
 
 
+def mixing(c: ConfigDict) -> ConfigDict:
+  """The compact recipe `c` with two worlds, a task and an evaluation of each:
+  `body`, by a power law, and `groups` of equally frequent people."""
+  c.worlds = {k: ConfigDict(c.worlds.bits) for k in ('body', 'groups')}
+  for name, w in c.worlds.items():
+    w.attributes, w.zipf_a = 16, 0.5
+    w.people = BODY if name == 'body' else GROUPS * GROUP_SIZE
+  c.worlds.groups.person_offset = MAX_BODY
+  c.worlds.groups.people_per_rank = GROUP_SIZE
+  c.data.tasks = {
+      'body': default.task('body', 'bio', 1 - GROUP_SHARE),
+      'groups': default.task('groups', 'bio', GROUP_SHARE)}
+  c.data.seq_len, c.data.batch_size = COMPACT_TOKENS['fixed'] + 8, 128
+  c.evals = {k: default.evaluation('knowledge_bits') for k in c.worlds}
+  for name, e in c.evals.items():
+    e.world, e.people = name, c.worlds[name].people
+  c.steps, c.optim.warmup_steps = 4000, 80
+  c.checkpoint.every = 10_000
+  return c
+
+
 def compact_people(width: int, r_max: float, attributes: int = 8,
                    chunks: int = 1, diversity: int = 128, chunk_length: int = 1,
                    symbols: int = 128, name_length: int = 2) -> int:
@@ -102,3 +129,19 @@ def compact_run(people: int, exposures: int, width: int, order: str = 'fixed',
           'optim.learning_rate': COMPACT_RATES[optimizer],
           'model.width': width, 'model.heads': heads,
           'checkpoint.every': 10_000}
+
+
+def mixing_run(width: int, a: float, body: int, groups: int, ranks: bool,
+               weights: tuple[float, float], steps: int) -> dict:
+  """Overrides of the variant `mixing`: the body's exponent and people, people
+  of the groups, whether by groups of ranks or all equally frequent, and the
+  weights of both."""
+  return {'worlds.body.zipf_a': a, 'worlds.body.people': body,
+          'evals.body.people': body, 'worlds.groups.people': groups,
+          'evals.groups.people': groups,
+          'worlds.groups.zipf_a': 0.5 if ranks else 0.0,
+          'worlds.groups.people_per_rank': GROUP_SIZE if ranks else 1,
+          'data.tasks.body.weight': weights[0],
+          'data.tasks.groups.weight': weights[1], 'model.width': width,
+          'model.heads': 1 if width < 16 else 2 if width < 48 else 4,
+          'steps': steps, 'optim.warmup_steps': steps // 50}

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from physics_lm import claims, run_dir, sweep
 from physics_lm.errors import BadInput
 
@@ -335,6 +337,40 @@ def capacity(records: Sequence[Record], evaluation: str = 'bits',
   made = train_columns(records, {t: f'exposures/{t}' for t in tasks})
   made['exposures_actual'] = made[list(tasks)].sum(axis=1)
   return df.merge(made[['run', 'exposures_actual']], on='run', how='left')
+
+
+def known_by_frequency(records: Sequence[Record], sets: Sequence[str]
+                       ) -> 'pd.DataFrame':
+  """A row a run, set of people (an evaluation of kind 'knowledge_bits', with a
+  tag <set>_weight, the share of its world's entries in the full mixture) and
+  band of ranks: known, percent of the bits of their values; frequency, share of
+  all entries that are about one of them; known_people, known times people. Of
+  each run and set: threshold, the frequency at which 50 % is known, and range,
+  that at 80 % over that at 20 %; parameters."""
+  parts = []
+  for name in sets:
+    df = wide(records, name, ('known', 'frequency'), ['rank'],
+              {'term': 'value'}, percent=['known'])
+    df['frequency'] *= df[f'{name}_weight']
+    size = wide(records, name, ('parameters',), where={'term': 'all'})
+    df['parameters'] = df.run.map(size.set_index('run').parameters)
+    at = {p: df.run.map({run: crossing(rows.frequency, rows.known, p)
+                         for run, rows in df.groupby('run')})
+          for p in (80, 50, 20)}
+    parts.append(df.assign(set=name, threshold=at[50], range=at[80] / at[20],
+                           known_people=df.known / 100 * df.n_items))
+  return below(*parts)
+
+
+def crossing(x: Sequence[float], y: Sequence[float], level: float) -> float:
+  """The x above 0 at which y, made to rise with x by a running maximum, passes
+  `level`, linear in log x; nan where it does not."""
+  x, y = np.asarray(x, float), np.asarray(y, float)
+  order = np.argsort(x)
+  y = np.maximum.accumulate(y[order])
+  if not y[0] < level < y[-1]:
+    return math.nan
+  return float(np.exp(np.interp(level, y, np.log(x[order]))))
 
 
 def text_table(frame: 'pd.DataFrame') -> str:

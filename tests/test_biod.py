@@ -60,6 +60,7 @@ def test_checker_accepts_entries_and_rejects_spoiled_ones(sizes):
 
 @pytest.mark.parametrize('changes', [
     {}, {'order': 'fixed'}, {'zipf_a': 0.5}, {'person_offset': 700},
+    {'zipf_a': 0.5, 'people_per_rank': 4},
     {'chunks': 2, 'chunk_length': 3, 'symbols': 11, 'attributes': 20},
     {'order': 'fixed', 'people': 100_000, 'name_length': 3}])
 def test_symbols_are_the_pieces_of_examples(changes):
@@ -106,6 +107,7 @@ def test_diversity_sets_are_distinct_chunks():
     ({'person_offset': -1}, 'person_offset is -1'),
     ({'diversity': 200}, '128 ** 1 chunks'), ({'chunks': 0}, 'at least 1'),
     ({'order': 'sorted'}, "'sorted', wanted one of random, fixed"),
+    ({'people_per_rank': 3}, 'people_per_rank is 3, wanted a divisor of'),
     ({'name_length': 13}, 'name_alphabet ** name_length is 64 ** 13'),
     ({'name_length': 10**9}, 'wanted below 2'),
     ({'symbols': 1 << 40, 'chunk_length': 2}, 'wanted below 2')])
@@ -193,6 +195,46 @@ def test_knowledge_bits_are_what_it_saves_of_a_text(
   assert found['bits_max'] == pytest.approx(
       w.n * (ignorant - w.entropy()) / math.log(2))
   assert found['bits_per_param'] == found['bits'] / found['parameters']
+
+
+def test_people_of_a_rank_are_equally_frequent():
+  """And an entry has the frequency, rank and entropy that the world states."""
+  w = world(people=12, zipf_a=0.5, people_per_rank=4)
+  drawn = [w.example('bio', i).meta['person'] for i in range(20_000)]
+  assert w.rank(np.arange(12)).tolist() == [1] * 4 + [2] * 4 + [3] * 4
+  p = w.frequency(w.rank(np.arange(12)))
+  assert p[0] == pytest.approx(2**1.5 * p[4]) and p.sum() == pytest.approx(1)
+  counts = np.bincount(drawn, minlength=12)
+  assert (abs(counts / 20_000 - p) < 4 * np.sqrt(p / 20_000)).all()
+  assert w.entropy() == pytest.approx(
+      -(p * np.log(p)).sum() + math.lgamma(w.K + 1))
+  assert world(people=12).frequency(np.ones(2)).tolist() == [1 / 12] * 2
+
+
+def test_known_share_by_rank(setup, monkeypatch):
+  """Of ranks in bands of a third of an octave; worse than uniform counts as
+  nothing known."""
+  config, _ = setup(**{'worlds.bits.zipf_a': 0.5,
+                       'worlds.bits.people_per_rank': 2})
+  w = load_mixture(config).worlds['bits']
+  evaluator = knowledge_bits.build(config, load_mixture(config),
+                                   config.evals.bits)
+  nats = {1: 0.0, 2: math.log(8) / 4, 20: 9.0}  # of a value, by rank
+  nll = np.zeros(evaluator.packed['tokens'].shape)
+  for s in evaluator.spans:
+    if s.attribute != 'name':
+      nll[s.row, s.start:s.stop] = nats.get(w.rank(
+          evaluator.entries[s.example].meta['person']), math.log(8))
+  monkeypatch.setattr(teacher_forcing, 'outcomes', lambda *_: (nll, nll < 1))
+  rows = [r for r in evaluator(None).rows if r['rank'] != 'all']
+  found = {(r['metric'], r['rank']): r for r in rows}
+  assert [k for m, k in found if m == 'known'] == [
+      1, 2, 3, 4, 6, 7, 8, 11, 13, 16]
+  assert [found['known', k]['value'] for k in (1, 2, 3, 16)] == pytest.approx(
+      [1, 0.75, 0, 0])
+  assert found['known', 16]['n'] == 10 and found['known', 4]['n'] == 4
+  assert found['frequency', 4]['value'] == pytest.approx(
+      w.frequency(np.array([4, 5])).mean())
 
 
 def test_knowledge_bits_match_the_papers_numbers():

@@ -76,7 +76,8 @@ SLICES = {
         'layer': ('all', 'last', int),
         'label': ('all', 'positive', 'negative', 'balanced'),
         'needed': ('all', 'no'), 'distance': ('all', int)},
-    'knowledge_bits': {'term': ('all', 'name', 'value', 'diversity')},
+    'knowledge_bits': {'term': ('all', 'name', 'value', 'diversity'),
+                       'rank': ('all', int)},
     'loss': {'task': ('bio', 'qa')},
     'grammar': {},
     'grammar_attention': {
@@ -134,6 +135,7 @@ METRICS = {
     'cleaning': {'removed', 'changed', 'memorised', 'span_loss'},
 }
 MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
+    'knowledge_bits': {'known', 'frequency'},  # of bioD
     'solutions': {'retries', 'extra_parameters', 'extra_operations',
                   'extra_parameters_unplanned', 'retry_precision'},
     'best_of_n': {'auc'},

@@ -17,10 +17,15 @@ with p2 summed over birth date, birth city, university, major, employer and
 pronoun. A term below zero (the model predicts worse than the lists alone do)
 counts as zero; bits_unclipped is without that. Parameters count embeddings of
 the vocabulary's own entries only, not of the padding.
+
+Of bioD also by frequency: of the people of a band of ranks (a third of an
+octave each; of a uniform world one band with all), the share of their values'
+bits that the model knows, 1 - p2 / (C ln D), at least 0 for each person.
 """
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -35,6 +40,7 @@ from physics_lm.scaling import flops
 from physics_lm.worlds import base
 
 LN2 = math.log(2)
+BANDS = 3  # of an octave of ranks
 
 
 def bio_d(p1: float, p2: float, p3: float, N: int, N0: int, K: int, C: int,
@@ -65,7 +71,9 @@ class KnowledgeBits:
   """Metrics bits (slice term: 'name', 'value', 'diversity' as they are, 'all'
   with negative terms counted as zero); bits_max, bits_unclipped, parameters,
   bits_per_param, bits_per_param_max, storage_bits (of the weights), and in
-  nats name_nats, value_nats, first_nats (p1, p2, p3). n counts people."""
+  nats name_nats, value_nats, first_nats (p1, p2, p3). n counts people. Of bioD
+  also, with the first rank of a band as slice: known (a share), and frequency
+  (of a person, mean over the band's: share of the world's entries)."""
 
   cfg: ModelConfig
   batch_size: int
@@ -92,7 +100,12 @@ class KnowledgeBits:
     raw = [{'person': e.meta['person'], 'name_nats': float(n), **{
         f'{a}_nats': value[i, a] for a in attributes if (i, a) in value}}
         for i, (e, n) in enumerate(zip(self.entries, name))]
-    return Records(self._rows(p1, p2, p3, storage), raw)
+    rows = self._rows(p1, p2, p3, storage)
+    if hasattr(self.world, 'sets') and self.world.D > 1:
+      rows += known_rows(self.world, [r['person'] for r in raw], [
+          np.mean([value[i, a] for a in attributes])
+          for i in range(len(self.entries))])
+    return Records(rows, raw)
 
   def _calibration(self) -> dict[str, np.ndarray]:
     """At most 256 rows (the paper: 1,000 entries), padded to whole batches,
@@ -116,8 +129,26 @@ class KnowledgeBits:
         'bits_per_param_max': bits_max / parameters, 'storage_bits': storage,
         'name_nats': p1, 'value_nats': p2, 'first_nats': p3}
     n = len(self.entries)
-    return [row(k, v, n, term='all') for k, v in values.items()] + [
-        row('bits', v, n, term=k) for k, v in by_term.items()]
+    return [row(k, v, n, term='all', rank='all')
+            for k, v in values.items()] + [
+                row('bits', v, n, term=k, rank='all')
+                for k, v in by_term.items()]
+
+
+def known_rows(world: base.World, people: Sequence[int],
+               nats: Sequence[float]) -> list[dict]:
+  """Rows of known and frequency by band, from the mean loss of the values of
+  each of `people`, nats."""
+  rank = world.rank(np.asarray(people))
+  known = np.maximum(1 - np.asarray(nats) / (world.C * math.log(world.D)), 0)
+  band = np.floor(BANDS * np.log2(rank) + 1e-9).astype(int)
+  frequency, out = world.frequency(rank), []
+  for b in np.unique(band).tolist():
+    of = band == b
+    slices = {'term': 'value', 'rank': int(rank[of].min())}
+    out += [row('known', known[of].mean(), of.sum(), **slices),
+            row('frequency', frequency[of].mean(), of.sum(), **slices)]
+  return out
 
 
 def losses(nll: np.ndarray, spans: list[AnswerSpan], count: int

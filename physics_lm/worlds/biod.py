@@ -16,8 +16,9 @@ of draws. So person i is the same for any number of people, and a hundred
 million of them take no memory. Worlds with the same seed and sizes but disjoint
 ranges of people (person_offset) differ only in who the people are.
 
-With `zipf_a` above 0 an entry is of person i with probability ~ (i + 1)^-(1 +
-zipf_a); the person of entry j follows from a hash of j (zipf.py).
+With `zipf_a` above 0 an entry is of person i with probability ~ (i // g +
+1)^-(1 + zipf_a), where g people in a row, people_per_rank, are equally
+frequent; the person of entry j follows from a hash of j (zipf.py).
 """
 
 import math
@@ -107,7 +108,11 @@ class BioD:
     # The state of mix_bits before what a person's facts add to it.
     self._value_key, self._order_key = mix_bits(seed, 2), mix_bits(seed, 3)
     self._person_key = mix_bits(seed, 4)
-    self.law = zipf.zipf_law(self.n, c.zipf_a)
+    self.group = c.people_per_rank
+    if self.n % self.group:
+      raise BadInput(f'people_per_rank is {self.group}, wanted a divisor of '
+                     f'people={self.n}')
+    self.law = zipf.zipf_law(self.n // self.group, c.zipf_a)
     self._name_keys = tuple(mix_bits(mix_bits(seed, 1), i) for i in range(4))
     self._cache: dict[int, tuple] = {}  # of a small world's people
     codes = [distinct(generator(seed, 'chunks', a), every, self.D)
@@ -157,8 +162,27 @@ class BioD:
       raise IndexError(f'example {index} of {self.size(split)} in {split}')
     if self.law:
       return self._entry(
-          self.law.person(mix_bits(index, state=self._person_key)), index)
+          self._person(mix_bits(index, state=self._person_key)), index)
     return self._entry(index % self.n, index)
+
+  def _person(self, bits: int) -> int:
+    """The person that 64 random bits draw."""
+    rank = self.law.person(bits)
+    if self.group == 1:
+      return rank
+    return rank * self.group + mix_bits(1, state=bits) % self.group
+
+  def rank(self, person):
+    """Rank by frequency, from 1, of a person or an array of them; the one rank
+    of a uniform world is 1."""
+    return person // self.group + 1 if self.law else person * 0 + 1
+
+  def frequency(self, rank):
+    """Probability that an entry is of one given person of a rank (an array of
+    ranks)."""
+    if not self.law:
+      return np.full(np.shape(rank), 1 / self.n)
+    return self.law.share(rank) / self.group
 
   def _entry(self, person: int, index: int) -> Example:
     """An entry of a person; `index` decides the order."""
@@ -188,7 +212,7 @@ class BioD:
     person = indices % self.n
     if self.law:
       drawn = mix_bits(bits, state=self._person_key).tolist()
-      person = np.array([self.law.person(u) for u in drawn], np.int64)
+      person = np.array([self._person(u) for u in drawn], np.int64)
     if self.n > MAX_CACHED:
       facts = self._symbols_of(person)
     else:
@@ -230,7 +254,8 @@ class BioD:
   def entropy(self, split: str = 'bio') -> float:
     """Entropy of an entry, nats: of the person and, if random, the order. It
     is the least loss of a model that knows all people."""
-    person = self.law.entropy if self.law else math.log(self.n)
+    person = self.law.entropy + math.log(self.group) if self.law else (
+        math.log(self.n))
     return person + (0.0 if self.fixed_order else math.lgamma(self.K + 1))
 
   @property

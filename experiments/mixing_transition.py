@@ -1,0 +1,150 @@
+"""How often must a fact occur in a mixture for a model to learn it at all?
+
+Gu et al. (arXiv 2505.18091): beside web text, biographies are not learnt at all
+below a share of the data, and mostly above: capacity goes where it lowers the
+loss most. If the loss of the other text falls as M^-a in the size, the share at
+the threshold falls as M^-(1 + a): measured 1.15, expected 1.28. Of fewer people
+at the same share more is known in all.
+
+Here the other text is bioD, 8,192 people by a power law k^-(1 + a). 5 % of the
+entries are about 60 groups of 4 people, group j as often as j^-1.5. `threshold`
+is the share of all entries about a person of whose values half is known.
+
+  python -m physics_lm.launch experiments/mixing_transition.py --scale=cpu
+  python -m physics_lm.report experiments/mixing_transition.py --scale=cpu
+
+30 core-minutes. Predicted (seed 7, not reported: a = 0.5, width 16, 32: 6.2 and
+1.4 in 10,000): exponents -1.2 and -1.35 for a = 0.25 and 0.5, groups as the
+body; twice the entries: 0.8 of the threshold; without the people of half the
+threshold or less: 0.95; 1 % of the entries on 64, 16, 8 people: 3, 50, 95 % of
+their bits. Deviations: half a million entries, not to convergence.
+"""
+
+from physics_lm import claims, figures, results
+from physics_lm.claims import Claim, at_most, between, greater, ratio_between
+from physics_lm.configs import biod, scales
+from physics_lm.sweep import Run, pick
+from physics_lm.worlds.zipf import ZipfLaw
+
+ONE = (16, 0.5)  # width and law of the other arms
+SCALES = {  # `kept`: people of a body without a tail; `few`: of the groups
+    'smoke': dict(widths=(16,), laws=(0.5,), kept=100, few=(8,), seeds=1,
+                  steps=4, body=200, common={'data.batch_size': 16}),
+    'cpu': dict(widths=(12, 16, 24, 32), laws=(0.25, 0.5), kept=115,
+                few=(64, 16, 8), seeds=3, steps=4000, body=8192, common={}),
+    'gpu': dict(widths=(16, 24, 32, 48, 64), laws=(0.25, 0.5, 1.0), kept=115,
+                few=(64, 16, 8), seeds=3, steps=16_000, body=32_768, common={})}
+POINT = ['arm', 'width', 'a', 'people', 'body_weight', 'groups_weight']
+GROUPS = biod.GROUPS * biod.GROUP_SIZE  # people
+
+
+def runs(scale: str) -> list[Run]:
+  """Every (arm, width, a, people of the groups, seed)."""
+  s = pick(SCALES, scale)
+  # Without its tail the body has so much of its weight, and all rows are fewer.
+  left = 0.95 * (1 - ZipfLaw(s['body'], ONE[1]).beyond(s['kept']))
+  points = [('size', w, a, GROUPS, 0.95, 0.05)
+            for w in s['widths'] for a in s['laws']]
+  points += [('twice the entries', *ONE, GROUPS, 0.95, 0.05),
+             ('no tail', *ONE, GROUPS, left, 0.05)]
+  points += [('few people', *ONE, n, 0.99, 0.01) for n in s['few']]
+  return [_run(s, p, seed) for seed in range(s['seeds']) for p in points]
+
+
+def _run(s: dict, point: tuple, seed: int) -> Run:
+  arm, width, a, people, *weights = point
+  changes = biod.mixing_run(
+      width, a, s['kept' if arm == 'no tail' else 'body'], people,
+      arm != 'few people', weights,
+      round(s['steps'] * sum(weights) * (2 if arm.startswith('twice') else 1)))
+  return Run('configs/biod.py:mixing', changes | s['common'] | scales.seeds(
+      seed), dict(zip(POINT, point)) | {'seed': seed})
+
+
+def table(records):
+  """A row a run, set and band of ranks (results.known_by_frequency)."""
+  return results.known_by_frequency(records, ('body', 'groups'))
+
+
+def measures(df):
+  """{'<set> <a>': the exponent of the threshold in parameters}."""
+  ends = df[df.arm.eq('size') & df['rank'].eq(1) & (df.threshold > 0)]
+  return {f'{name} {a}': claims.exponent(rows.parameters, rows.threshold)
+          for (name, a), rows in ends.groupby(['set', 'a'])
+          if rows.width.nunique() > 2}
+
+
+def summary(df):
+  """Thresholds by arm and set; of few people, what is known."""
+  return results.summarise(df[df['rank'].eq(1)], [
+      *POINT[:4], 'set', 'parameters'], ['threshold', 'range', 'known',
+                                         'known_people'])
+
+
+def figure(df):
+  """Known bits by frequency; the threshold by size; few people."""
+  fig, (axes,) = figures.grid(3, width=3.7, height=3.5)
+  size, s = df[df.arm.eq('size') & df.a.eq(ONE[1])], summary(df)
+  bands = results.summarise(size, ['set', 'rank', 'frequency', 'parameters'],
+                            ['known'])
+  s['law'] = [f'{name}, {1 + a:g}' for name, a in zip(s.set, s.a)]
+  for name, style in (('body', '-'), ('groups', ':')):
+    figures.curves(axes[0], bands[bands.set.eq(name)], 'frequency',
+                   'parameters', 'known', linestyle=style, markersize=2)
+    figures.curves(axes[1], s[s.set.eq(name) & s.arm.eq('size')], 'parameters',
+                   'law', 'threshold', linestyle=style)
+  axes[0].set(xscale='log', xlim=(1e-5, 1e-2))
+  figures.percent_axis(axes[0])
+  figures.legend(axes[0], title='parameters')
+  figures.labels(axes[0], 'share of entries about a person', 'bits known, %',
+                 f'What is known, 1 + a = {1 + ONE[1]}')
+  axes[1].set(xscale='log', yscale='log')
+  figures.plain_ticks(axes[1])
+  figures.legend(axes[1], title='set, 1 + a')
+  figures.labels(axes[1], 'parameters', 'share at 50 % known', 'Threshold')
+  few = s[s.set.eq('groups') & s.arm.eq('few people')].sort_values('people')
+  figures.bars(axes[2], few, 'known_people', [
+      f'{n}\n({k:.0f} %)' for n, k in zip(few.people, few.known_mean)],
+               digits=1)
+  figures.labels(axes[2], 'people with 1 % of all entries (bits known)', '',
+                 'People known in all')
+  figures.finish(fig, 'Facts in a mixture are learnt above a frequency',
+                 f'{figures.seeds_note(s)};  solid: body, dotted: groups')
+  return fig
+
+
+def _at(name: str, arm: str = 'size', **more) -> dict:
+  return {'set': name, 'arm': arm, 'a': ONE[1]} | more
+
+
+GU, OURS = 'Gu et al. 2025', ('ours', 'not in the paper')
+TIMES = dict(column='threshold', unit='')
+BASE, SLOPES = _at('body', width=ONE[0]), '-1.15 where -1.28 is expected'
+CLAIMS = (
+    Claim('exponent_0.25', 'a = 0.25: threshold ~ size^-1.25, within 0.25', GU,
+          SLOPES, ({'measure': 'groups 0.25'},), between(-1.5, -1), unit=''),
+    Claim('exponent_0.5', 'a = 0.5: threshold ~ size^-1.5, within 0.25', GU,
+          SLOPES, ({'measure': 'groups 0.5'},), between(-1.75, -1.25), unit=''),
+    Claim('steeper', 'The threshold falls faster than 1 / size', GU, '-1.15',
+          (({'measure': 'body 0.25'},), ({'measure': 'body 0.5'},)),
+          at_most(-1), unit='', headline=True),
+    Claim('one_threshold', 'Groups have the threshold of the body within 25 %',
+          *OURS, tuple((_at('groups', width=w), _at('body', width=w)) for w in
+                       (12, 16, 24, 32)), ratio_between(.75, 1.25), **TIMES),
+    Claim('sharp', '80 and 20 % known are a factor of at most 3 apart', GU,
+          'a transition', (_at('body'),), at_most(3), 'range', unit='x'),
+    Claim('tokens', 'Twice the entries: threshold at least 0.7 of what it was',
+          GU, 'unchanged', (_at('body', 'twice the entries'), BASE),
+          ratio_between(0.7), **TIMES),
+    Claim('tail', 'Without the people of half the threshold or less: threshold '
+          'at least 0.85 of what it was', *OURS, (
+              _at('body', 'no tail'), BASE), ratio_between(0.85), **TIMES),
+    Claim('below', '1 % of the entries on 64 people: at most 10 % known', GU,
+          'near 0', (_at('groups', 'few people', people=64),), at_most(10),
+          'known', control=(_at('groups', 'few people', people=8),)),
+    Claim('fewer_people', '1 % of the entries: more is known in all of 16 '
+          'people than of 64', GU, '0; of 25 % of the people 23.5 %', (
+              _at('groups', 'few people', people=16),
+              _at('groups', 'few people', people=64)), greater(),
+          'known_people', unit='people', headline=True),
+)
