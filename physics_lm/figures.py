@@ -339,10 +339,13 @@ def diagonal(ax: 'Axes', end: float, text: str = '') -> None:
 
 
 def plain_ticks(ax: 'Axes') -> None:
-  """On logarithmic axes of little range: few labels, as plain numbers."""
+  """On logarithmic axes of little range: few labels, as plain numbers; such
+  axes without data, of which matplotlib cannot draw any, become linear."""
   from matplotlib import ticker
-  for axis in (ax.xaxis, ax.yaxis):
+  for name, axis in (('x', ax.xaxis), ('y', ax.yaxis)):
     low, high = axis.get_view_interval()
+    if axis.get_scale() == 'log' and low <= 0:
+      ax.set(**{f'{name}scale': 'linear'})
     if axis.get_scale() != 'log' or high > 50 * low:
       continue
     subs = (1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 4, 5, 7)
