@@ -136,7 +136,7 @@ CLAIMS = (
     Claim('tokens', 'Twice the entries: threshold at least 0.7 of what it was',
           GU, 'unchanged', (_at('body', 'twice the entries'), BASE),
           ratio_between(0.7), **TIMES),
-    Claim('tail', 'Without the people of half the threshold or less: threshold '
+    Claim('tail', 'Without people of less than 0.5 of the threshold: threshold '
           'at least 0.85 of what it was', *OURS, (
               _at('body', 'no tail'), BASE), ratio_between(0.85), **TIMES),
     Claim('below', '1 % of the entries on 64 people: at most 10 % known', GU,

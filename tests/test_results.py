@@ -570,3 +570,11 @@ def test_committed_records_are_of_the_runs_of_today(path):
   by_id = {r.id: r for r in today}
   for r in records:
     assert not r['id'] or r['tags'] == by_id[r['id']].tags
+
+
+def test_crossing_is_linear_in_the_logarithm_of_x():
+  x, y = [100.0, 1.0, 10.0, 0.1], [90.0, 30.0, 20.0, 0.0]  # made to rise: 30
+  assert results.crossing(x, y, 60) == pytest.approx(10**1.5)
+  assert results.crossing(x, y, 15) == pytest.approx(10**-0.5)
+  assert math.isnan(results.crossing(x, y, 95))
+  assert math.isnan(results.crossing(x[1:], y[1:], 50))
