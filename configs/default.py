@@ -466,7 +466,8 @@ def _teacher() -> ConfigDict:
   """Soft labels: training on a law of the next token (physics_lm/teacher.py).
   """
   t = ConfigDict()
-  t.run = ''  # none; 'law': the exact law of a Markov world
+  t.run = ''  # none; 'law': the exact law of a Markov world; folders or ids of
+  # finished runs, comma-separated: the mean of their probabilities
   t.weight = 1.0  # of the soft loss, the hard one has the rest; in [0, 1]
   t.temperature = 1.0  # of both laws, above 0
   t.top = 0  # outcomes kept, at least 0; 0: all

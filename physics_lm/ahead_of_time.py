@@ -169,6 +169,7 @@ def train_programs(config: ConfigDict, devices: Sequence, members: int = 1
   trainer = train_step.build(
       config, data, devices, [config] * members if members > 1 else ())
   row = {k: np.asarray(v) for k, v in mixture.packed_row(data, 0).items()}
+  row['law'] = np.empty((data.seq_len, trainer.cfg.vocab), np.float32)
   batch = {k: jax.ShapeDtypeStruct((*trainer.batch_dims, *row[k].shape),
                                    row[k].dtype)
            for k in trainer.batch_shardings}

@@ -274,6 +274,9 @@ def computed_part(config: dict) -> dict:
   if kept.get('post', {}).get('pairs_run'):
     kept['post'] = kept['post'] | {
         'pairs_run': Path(kept['post']['pairs_run']).name}
+  if 'teacher' in kept:
+    kept['teacher'] = kept['teacher'] | {'run': ','.join(
+        Path(name.strip()).name for name in kept['teacher']['run'].split(','))}
   for section in LATER_SECTIONS.keys() & kept.keys():
     kept[section] = _without(kept[section], LATER_SECTIONS[section])
   if 'tasks' in kept.get('data', {}):

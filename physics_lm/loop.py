@@ -10,13 +10,20 @@ the resumed run does. The last turn evaluates and saves, but takes no step.
 import contextlib
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import distributed, loader, mixture, optim, train_step
+from physics_lm import (
+  distributed,
+  loader,
+  mixture,
+  optim,
+  teacher,
+  train_step,
+)
 from physics_lm.errors import BadInput
 from physics_lm.posttrain.feed import open_feed
 from physics_lm.progress import Progress, Stop
@@ -38,6 +45,7 @@ class Group:
   unread_sums: list = dataclasses.field(default_factory=list)
   logged_step: int = 0
   logged_at: float = 0.0
+  with_law: Callable[[dict], dict] | None = None  # adds the teachers' law
 
   def __post_init__(self):
     config, trainer = self.config, self.trainer
@@ -53,6 +61,10 @@ class Group:
     if config.post.kind:  # batches need the state
       self.batches = open_feed(self.leader, self.data[0], trainer)
       return
+    if teacher.run_names(config):
+      self.with_law = teacher.open_teachers(
+          config, self.leader.folder, self.data[0], trainer.cfg,
+          trainer.batch_shardings['law'])
     self.batches = loader.host_batches(
         self.data, config.data.batch_size, self.local_rows, self.first_step,
         config.runtime.workers, config.runtime.prefetch,
@@ -141,9 +153,10 @@ def draw_batch(group: Group, step: int) -> tuple[dict[str, jax.Array], dict]:
   come with."""
   if group.config.post.kind:
     return group.batches.batch(step, group.state)
-  return loader.to_devices(
+  batch = loader.to_devices(
       next(group.batches), group.local_rows, group.trainer.batch_dims,
-      group.trainer.batch_shardings), {}
+      group.trainer.batch_shardings)
+  return group.with_law(batch) if group.with_law else batch, {}
 
 
 def take_step(group: Group, batch: dict[str, jax.Array], step: int,

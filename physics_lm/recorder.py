@@ -22,6 +22,7 @@ from physics_lm import (
   mixture,
   restore,
   run_dir,
+  teacher,
   train_step,
 )
 from physics_lm.config import config_difference, run_id
@@ -68,6 +69,7 @@ class RunRecorder:
     self.config, self.folder, self.command = config, folder, command
     self.data, self.plain = data, run_dir.canonical_config(config, folder)
     self.evaluators = registry.build(config, data, folder)
+    teacher.teacher_folders(config, folder, data)
     if (folder / 'meta.json').exists():  # a library may train another tokenizer
       run_dir.check_vocab(folder, data.vocab, f'{folder}')
     self.checkpoints = resources.enter_context(contextlib.closing(

@@ -178,6 +178,10 @@ def canonical_config(config: ConfigDict, folder: Path) -> dict:
     out['init_from'] = _named_by_id(config.init_from, folder)
   if config.post.pairs_run:
     out['post']['pairs_run'] = _named_by_id(config.post.pairs_run, folder)
+  if config.teacher.run not in ('', 'law'):
+    out['teacher']['run'] = ','.join(
+        _named_by_id(name.strip(), folder)
+        for name in config.teacher.run.split(','))
   return out
 
 

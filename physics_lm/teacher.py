@@ -4,7 +4,9 @@ The loss of a token is (1 - l) CE(data) + l t^2 D(p || s), with the teacher's
 law p and the student's s, both at temperature t, l = teacher.weight, and D the
 forward relative entropy, or the reverse one, D(s || p) (Hinton et al., arXiv
 1503.02531; t^2 keeps gradients of one size). The teacher is the exact law of
-the data: a world that is one Markov chain (worlds/markov.py).
+the data, of a world that is one Markov chain (worlds/markov.py), or finished
+runs with the same vocabulary, of any size: their law is computed as a batch is
+drawn, and of several it is the mean of their probabilities.
 
 Of all outcomes, `top` may be kept: renormalised; with the others as one outcome
 more ('tail'); or `top` draws of the teacher's instead ('sampled': unbiased).
@@ -12,22 +14,25 @@ What a student of a truncated law learns is known (markov.taught).
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import mixture, vocab
+from physics_lm import mixture, restore, run_dir, vocab
 from physics_lm.errors import BadInput, nearest
-from physics_lm.model import decoder, kernels
-from physics_lm.model.config import ModelConfig
+from physics_lm.model import decoder, kernels, sharding
+from physics_lm.model.config import ModelConfig, model_config
 from physics_lm.worlds import markov
 
 RESTS = ('renormalise', 'tail', 'sampled')
 DIVERGENCES = ('forward', 'reverse')
 LEAST = 1e-9  # probability that counts as none
+READ = ('tokens', 'segments', 'positions')  # what a teacher needs of a batch
 
 
 def make_loss(config: ConfigDict, data: mixture.Mixture) -> Callable:
@@ -43,10 +48,87 @@ def make_loss(config: ConfigDict, data: mixture.Mixture) -> Callable:
   if t.rest != 'renormalise' and (not t.top or t.divergence == 'reverse'):
     raise BadInput(f'teacher.rest is {t.rest!r} with top {t.top} and '
                    f'{t.divergence} divergence, wanted top above 0 and forward')
-  if config.model.num_experts > 1:
-    raise BadInput('a teacher with experts (model.num_experts above 1), wanted '
-                   'one or the other')
-  return functools.partial(soft_loss, law_VV=law_by_token(config, data), spec=t)
+  for here, what in ((config.model.num_experts > 1,
+                      'experts (model.num_experts above 1)'),
+                     (config.post.kind, f'post.kind {config.post.kind!r}'),
+                     (data.mlm_probability, 'a masked model')):
+    if here:
+      raise BadInput(f'teacher.run is {t.run!r} with {what}, wanted one or the '
+                     'other')
+  law = law_of_batch if run_names(config) else functools.partial(
+      law_of_chain, law_VV=law_by_token(config, data))
+  return functools.partial(soft_loss, law=law, spec=t)
+
+
+def run_names(config: ConfigDict) -> list[str]:
+  """Folders or ids of the runs that teach."""
+  name = config.teacher.run
+  return [] if name in ('', 'law') else [n.strip() for n in name.split(',')]
+
+
+def law_of_batch(batch: Mapping, cfg: ModelConfig) -> jax.Array:
+  """The teachers' law [B, T, V], which has come with the batch."""
+  return batch['law']
+
+
+def teacher_folders(config: ConfigDict, folder: Path, data: mixture.Mixture
+                    ) -> list[Path]:
+  """The folders of the runs that teach a run in `folder`. Raises BadInput for
+  one that is not finished, is a masked model or has another vocabulary."""
+  out = [run_dir.find_run(name, folder) for name in run_names(config)]
+  for name, path in zip(run_names(config), out):
+    if not run_dir.is_done(path):
+      raise BadInput(f'teacher.run is {name!r}, wanted the folder or id of a '
+                     f'finished run (no `done` in {path})')
+    run_dir.check_vocab(path, data.vocab, f'teacher.run {name!r}')
+    if restore.run_config(path).data.mlm_probability:
+      raise BadInput(f'teacher.run {name!r} is a masked model, wanted a causal '
+                     'one')
+  return out
+
+
+def open_teachers(config: ConfigDict, folder: Path, data: mixture.Mixture,
+                  cfg: ModelConfig, where: jax.sharding.NamedSharding
+                  ) -> Callable[[dict], dict]:
+  """The function that adds to a batch the law of the runs that teach a student
+  `cfg` in `folder`, on the sharding `where`. Raises BadInput as
+  teacher_folders."""
+  teachers, params = [], []
+  for path in teacher_folders(config, folder, data):
+    teachers.append(model_config(restore.run_config(path), len(data.vocab)))
+    axes = decoder.logical_axes(teachers[-1])
+    like = jax.tree.map(
+        lambda x, a: jax.ShapeDtypeStruct(
+            x.shape, x.dtype, sharding=sharding.named_sharding(where.mesh, a)),
+        restore.abstract_params(teachers[-1]), axes)
+    params.append(restore.load_parameters(path, like)[0])
+  law = jax.jit(functools.partial(
+      mean_law, cfgs=tuple(teachers), entries=len(data.vocab),
+      padded=cfg.vocab), out_shardings=where)
+
+  def with_law(batch: dict) -> dict:
+    return batch | {'law': law(params, {k: batch[k] for k in READ})}
+
+  return with_law
+
+
+def mean_law(params: Sequence[Any], batch: Mapping,
+             cfgs: Sequence[ModelConfig], entries: int, padded: int
+             ) -> jax.Array:
+  """The mean over models of the law of the next token [..., T, V], V `padded`
+  entries, of tokens [..., T]; 0 for those that pad the vocabulary."""
+  shape = batch['tokens'].shape
+  tokens, segments, positions = (batch[k].reshape(-1, shape[-1]) for k in READ)
+  total = 0.0
+  for own, cfg in zip(params, cfgs):
+    h_BTD, table_VD, _, _ = decoder.hidden_states(
+        own, tokens, cfg, segments, positions)
+    total += jax.nn.softmax(jnp.einsum(
+        'BTD,VD->BTV', h_BTD, table_VD[:entries],
+        preferred_element_type=jnp.float32), -1)
+  law_BTV = jnp.pad(total / len(cfgs), (
+      (0, 0), (0, 0), (0, padded - entries)))
+  return law_BTV.reshape(*shape, padded)
 
 
 def law_by_token(config: ConfigDict, data: mixture.Mixture) -> np.ndarray:
@@ -55,16 +137,16 @@ def law_by_token(config: ConfigDict, data: mixture.Mixture) -> np.ndarray:
   Raises BadInput unless the data are texts of one chain."""
   t = config.teacher
   worlds = [task.world for task in data.tasks]
-  if t.run != 'law' or len(worlds) != 1 or not isinstance(
+  if len(worlds) != 1 or not isinstance(
       worlds[0], markov.Markov) or worlds[0].chains != 1:
     raise BadInput(f"teacher.run is {t.run!r} of tasks "
-                   f"{', '.join(task.name for task in data.tasks)}; wanted "
-                   "'law', and one task of a Markov world with chains=1")
+                   f"{', '.join(task.name for task in data.tasks)}; wanted one "
+                   'task of a Markov world with chains=1, or a finished run')
   task, world = data.tasks[0], worlds[0]
-  if task.form is None or task.tag or data.mlm_probability:
-    raise BadInput(f'teacher.run is {t.run!r} of task {task.name} with a tag, '
-                   'a masked model or a vocabulary of parts; wanted none, and '
-                   'data.vocab word or piece')
+  if task.form is None or task.tag:
+    raise BadInput(f'teacher.run is {t.run!r} of task {task.name} with a tag '
+                   'or a vocabulary of parts; wanted none, and data.vocab word '
+                   'or piece')
   ids = np.array([data.vocab.encode(p)[0] for p in world.pieces()])
   law = np.zeros((len(data.vocab),) * 2)
   law[ids[:, None], ids] = world.matrices[0]
@@ -72,27 +154,33 @@ def law_by_token(config: ConfigDict, data: mixture.Mixture) -> np.ndarray:
   return law
 
 
+def law_of_chain(batch: Mapping, cfg: ModelConfig, law_VV: np.ndarray
+                 ) -> jax.Array:
+  """The law [B, T, V] of a chain's next token."""
+  padding = cfg.vocab - len(law_VV)
+  law = jnp.pad(jnp.asarray(law_VV, jnp.float32), ((0, padding),) * 2)
+  # A text has a fixed length: where the data end, no other token may follow.
+  ends_BT1 = (batch['targets'] == vocab.EOS)[..., None]
+  return jnp.where(ends_BT1, jax.nn.one_hot(vocab.EOS, cfg.vocab),
+                   law[batch['tokens']])
+
+
 def soft_loss(params: dict, batch: dict, cfg: ModelConfig,
-              key: jax.Array | None = None, *, law_VV: np.ndarray,
+              key: jax.Array | None = None, *, law: Callable,
               spec: ConfigDict) -> tuple[jax.Array, jax.Array]:
-  """(summed loss, nll [B, T] on the data) as decoder.loss, of soft labels. All
-  logits are in memory at once: for vocabularies of Markov worlds."""
+  """(summed loss, nll [B, T] on the data) as decoder.loss, of soft labels.
+  `law`: from (batch, cfg) to the teacher's [B, T, V]. All logits are in memory
+  at once."""
   h_BTD, table_VD, _, _ = decoder.hidden_states(
       params, batch['tokens'], cfg, batch['segments'], batch['positions'], key)
   hard, nll_BT = kernels.cross_entropy(h_BTD, table_VD, batch['targets'],
                                        batch['weights'])
   logits_BTV = jnp.einsum('BTD,VD->BTV', h_BTD, table_VD,
                           preferred_element_type=jnp.float32)
-  padding = cfg.vocab - len(law_VV)
-  law = jnp.pad(jnp.asarray(law_VV, jnp.float32), ((0, padding),) * 2)
-  # A text has a fixed length: where the data end, no other token may follow.
-  ends_BT1 = (batch['targets'] == vocab.EOS)[..., None]
-  target_BTV = jnp.where(ends_BT1, jax.nn.one_hot(vocab.EOS, cfg.vocab),
-                         law[batch['tokens']])
   # Draws depend on the batch alone: a resumed run draws the same again.
   draws = None if spec.rest != 'sampled' else jax.random.key(
       _digest(batch['tokens']))
-  soft_BT = divergence(logits_BTV, target_BTV, spec, draws)
+  soft_BT = divergence(logits_BTV, law(batch, cfg), spec, draws)
   total = (soft_BT * batch['weights']).sum()
   return (1 - spec.weight) * hard + spec.weight * total, nll_BT
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm import mixture, teacher
+from physics_lm import mixture, restore, run_dir, teacher, train
 from physics_lm.config import override, plain_config, run_id
 from physics_lm.configs import default, markov
 from physics_lm.errors import BadInput
@@ -118,15 +118,72 @@ def test_without_weight_it_is_the_loss_on_the_data(language):
 
 
 @pytest.mark.parametrize('changes,message', [
-    ({'run': 'lw'}, "is 'lw' of tasks texts; wanted 'law'"),
+    ({'run': 'law'}, "is 'law' of tasks texts; wanted one task of a Markov"),
     ({'rest': 'tails'}, "rest is 'tails'; nearest: tail"),
     ({'rest': 'tail'}, 'top 0 and forward .*wanted top above 0'),
     ({'weight': 1.5}, r'weight is 1.5, wanted \[0, 1\]')])
 def test_impossible_teachers_are_refused(language, changes, message):
   with pytest.raises(BadInput, match=message):
     config = override(language[0], {'teacher.run': 'law'} | {
-        f'teacher.{k}': v for k, v in changes.items()})
+        f'teacher.{k}': v for k, v in changes.items()} | (
+            {'worlds.chain.chains': 2} if 'run' in changes else {}))
     teacher.make_loss(config, load_mixture(config))
+
+
+@pytest.fixture(scope='module')
+def teachers(language, tmp_path_factory):
+  """A config and the folders of two finished runs, of other sizes."""
+  at = tmp_path_factory.mktemp('teachers')
+  config = override(language[0], {
+      'steps': 2, 'checkpoint.every': 2, 'optim.warmup_steps': 0,
+      'model.depth': 1, 'runtime.mesh.data': 1, 'evals.law.num_problems': 2})
+  for name, width in (('first', 8), ('second', 4)):
+    train.run(override(config, {'model.width': width}), at / name)
+  return config, [at / 'first', at / 'second']
+
+
+def test_runs_teach_the_mean_of_their_laws(language, teachers):
+  _, data, cfg, _, rows = language
+  _, folders = teachers
+  runs = [restore.load_run(f) for f in folders]
+  law = teacher.mean_law([r.params for r in runs], rows, [
+      r.cfg for r in runs], len(data.vocab), cfg.vocab)
+  V, wanted = len(data.vocab), 0.0
+  for r in runs:
+    logits = decoder.forward(r.params, rows['tokens'], r.cfg, rows['segments'],
+                             rows['positions'])
+    wanted += np.asarray(jax.nn.softmax(logits[..., :V])) / 2
+  np.testing.assert_allclose(law[..., :V], wanted, atol=1e-6)
+  assert law.shape[-1] == cfg.vocab and not np.asarray(law[..., V:]).any()
+
+
+def test_a_student_that_is_its_teacher_does_not_learn(teachers, tmp_path):
+  """The loss has no gradient at the teacher's law, and has one elsewhere; a
+  run is named by the ids of its teachers, wherever they lie."""
+  config, folders = teachers
+  for name, runs in (('same', folders[:1]), ('both', folders)):
+    taught = override(config, {
+        'init_from': str(folders[0]), 'steps': 1, 'checkpoint.every': 1,
+        'teacher.run': ', '.join(map(str, runs))})
+    train.run(taught, tmp_path / name)
+    row = next(r for r in run_dir.read_log(tmp_path / name)
+               if r['kind'] == 'train')
+    assert (row['grad_norm'] < 1e-4) == (name == 'same'), row
+    stored = run_dir.read_config(tmp_path / name)
+    assert stored['teacher']['run'] == ','.join(
+        run_id(run_dir.read_config(f)) for f in runs)
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'teacher.run': 'gone'}, "teacher.run is 'gone', wanted the folder or id"),
+    ({'worlds.chain.symbols': 7}, 'teacher.run .* has another vocabulary'),
+    ({'post.kind': 'reinforce'}, "with post.kind 'reinforce', wanted one or")])
+def test_runs_that_cannot_teach_are_refused(teachers, tmp_path, changes,
+                                            message):
+  config, folders = teachers
+  with pytest.raises(BadInput, match=message):
+    train.run(override(config, {'teacher.run': str(folders[0])} | changes),
+              tmp_path / 'student')
 
 
 def test_a_teacher_is_part_of_the_run_id(tiny):
