@@ -11,6 +11,7 @@
   python -m physics_lm.scaling fit runs.csv --law=downstream --error=COL
   python -m physics_lm.scaling fit runs/EXPERIMENT --loss=loss/bio --out=DIR
   python -m physics_lm.scaling forecast --help    # a run before it runs
+  python -m physics_lm.scaling mix --help         # the best shares of domains
 
 Reads CSV, JSON lines, JSON (also .gz), or a folder of finished runs of this
 project (columns: physics_lm/scaling/run_table.py). Nothing is normalised: N is
@@ -37,7 +38,14 @@ from physics_lm.errors import BadInput, command, disk_errors
 from physics_lm.progress import Progress, Stop
 from physics_lm.scaling import forecast, plots
 from physics_lm.scaling.columns import Columns, read_columns
-from physics_lm.scaling.fitting import approaches, fits, report, simple, solve
+from physics_lm.scaling.fitting import (
+  approaches,
+  fits,
+  mixture_choice,
+  report,
+  simple,
+  solve,
+)
 
 
 class Law(NamedTuple):
@@ -227,6 +235,8 @@ def main(argv: Sequence[str] | None = None) -> None:
   argv = sys.argv[1:] if argv is None else argv
   if argv[:1] == ['forecast']:
     return forecast.main(argv[1:])
+  if argv[:1] == ['mix']:
+    return mixture_choice.main(argv[1:])
   a = flag_parser().parse_args(argv)
   check_flags(a)
   c = read_columns(a, LAWS[a.law].needs)

@@ -1,0 +1,208 @@
+"""Which shares of domains are best, from runs at several mixtures. No JAX.
+
+  python -m physics_lm.scaling mix runs.csv --shares=COL,COL,... \\
+      --losses=COL,COL,... [--weights=0.5,0.5] [--bootstrap=100] --out=DIR
+
+Two models of each loss, as functions of the shares: the mixing law
+c + exp(r . u) (Ye et al., arXiv 2403.16952), and a polynomial of degree two,
+as in regressions on small runs (RegMix, arXiv 2407.01492, has trees). Each
+chooses the shares at which the weighted mean of its losses is least. Choices
+stay within the shares that the runs had (--extrapolate: anywhere). Both are
+judged by leaving out one run at a time: error, and rank correlation of the
+weighted means. Intervals: the same from resampled runs.
+
+Reads what `fit` reads. Prints the choices, beside equal shares and the best
+run, and writes mixture.json.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.optimize
+import scipy.stats
+
+from physics_lm import run_dir
+from physics_lm.config import argument_parser
+from physics_lm.errors import BadInput, disk_errors
+from physics_lm.progress import Progress, Stop
+from physics_lm.scaling import laws
+from physics_lm.scaling.columns import open_table
+from physics_lm.scaling.fitting import fits
+
+STARTS = 8  # of a fit of the mixing law
+FROM = 20  # starts of a minimisation
+
+
+class MixtureChoice(NamedTuple):
+  """The best shares of one model of the losses."""
+
+  shares: np.ndarray  # (M,)
+  losses: np.ndarray  # (P,), predicted there
+  low: np.ndarray  # (M,), 95 % interval of the shares; NaN without resampling
+  high: np.ndarray
+  error: float  # of the weighted mean, root mean square over runs left out
+  rank_correlation: float  # of predicted and measured weighted means, Spearman
+
+
+def fitted_law(r: np.ndarray, L: np.ndarray) -> Callable:
+  """The mixing law of each column of L (n, P), from shares r (n, M): a function
+  of shares [..., M] to losses [..., P]. Raises ValueError for too few runs."""
+  each = [f.params for f in fits.mixing(r, L, starts=STARTS)]
+  return lambda at: np.stack([laws.mixing(at, **p) for p in each], -1)
+
+
+def fitted_quadratic(r: np.ndarray, L: np.ndarray) -> Callable:
+  """As fitted_law, of degree two, by least squares. Raises ValueError."""
+  M = r.shape[1]
+  pairs = np.triu_indices(M, 1)  # on the simplex, squares and 1 follow
+
+  def features(at):
+    return np.concatenate([at, at[..., pairs[0]] * at[..., pairs[1]]], -1)
+
+  if len(r) <= M + len(pairs[0]):
+    raise ValueError(f'{len(r)} runs at {M} shares, wanted more than '
+                     f'{M + len(pairs[0])} for a polynomial of degree two')
+  weights, *_ = np.linalg.lstsq(features(r), L, rcond=None)
+  return lambda at: features(at) @ weights
+
+
+MODELS = {'mixing law': fitted_law, 'quadratic': fitted_quadratic}
+
+
+def least_loss(predict: Callable, weights: np.ndarray, low: np.ndarray,
+               high: np.ndarray) -> np.ndarray:
+  """The shares (M,), between `low` and `high` and of sum 1, at which the
+  weighted sum of predicted losses is least."""
+  rng, M = np.random.default_rng(0), len(low)
+  best = None
+  for start in [np.full(M, 1 / M), *rng.dirichlet(np.ones(M), FROM)]:
+    found = scipy.optimize.minimize(
+        lambda at: predict(at) @ weights, np.clip(start, low, high),
+        bounds=list(zip(low, high)), method='SLSQP',
+        constraints={'type': 'eq', 'fun': lambda at: at.sum() - 1})
+    inside = abs(found.x.sum() - 1) < 1e-6
+    if inside and (best is None or found.fun < best.fun):
+      best = found
+  if best is None:
+    raise ValueError('no shares of sum 1 lie between the least and the most of '
+                     'the runs')
+  return np.clip(best.x, low, high)
+
+
+def choose_mixture(r: np.ndarray, L: np.ndarray, weights: np.ndarray,
+                   fit: Callable, low: np.ndarray, high: np.ndarray,
+                   draws: int = 0, seed: int = 0,
+                   update: Callable | None = None) -> MixtureChoice:
+  """The choice of a model, fit(r, L), for runs at shares r (n, M) with losses L
+  (n, P). `draws`: resamples; update(done) is true to end them. Raises
+  ValueError for too few runs."""
+  predict = fit(r, L)
+  shares = least_loss(predict, weights, low, high)
+  without = [np.delete(np.arange(len(r)), i) for i in range(len(r))]
+  guessed = np.array([fit(r[o], L[o])(r[i]) @ weights
+                      for i, o in enumerate(without)])
+  error = np.sqrt(np.mean((guessed - L @ weights)**2))
+  rank = scipy.stats.spearmanr(guessed, L @ weights).statistic
+  rng, others = np.random.default_rng(seed), []
+  for done in range(draws):
+    which = rng.integers(len(r), size=len(r))
+    try:
+      others.append(least_loss(fit(r[which], L[which]), weights, low, high))
+    except ValueError:  # too few different runs
+      continue
+    if update and update(done + 1):
+      break
+  interval = np.quantile(others, (0.025, 0.975), 0) if others else (
+      np.full((2, r.shape[1]), np.nan))
+  return MixtureChoice(shares, predict(shares), *interval, float(error),
+                       float(rank))
+
+
+def main(argv: Sequence[str]) -> None:
+  """The command line, less the word mix."""
+  p = argument_parser('physics_lm.scaling mix', __doc__)
+  p.add_argument('table', type=Path,
+                 help='a CSV, JSON lines or JSON file, or runs/EXPERIMENT')
+  p.add_argument('--shares', required=True,
+                 help='columns that sum to 1, by commas')
+  p.add_argument('--losses', required=True, help='columns, by commas')
+  p.add_argument('--weights', help='of the losses, by commas (equal)')
+  p.add_argument('--where', metavar='EXPRESSION', help='as in fit --help')
+  p.add_argument('--extrapolate', action='store_true',
+                 help='also shares beyond those of the runs')
+  p.add_argument('--bootstrap', type=int, default=100, metavar='DRAWS',
+                 help='0: none')
+  p.add_argument('--seed', type=int, default=0)
+  p.add_argument('--out', type=Path, required=True)
+  a = p.parse_args(argv)
+  table, _ = open_table(a.table, where=a.where, pool=True)
+  names, losses = ([n.strip() for n in flag.split(',')]
+                   for flag in (a.shares, a.losses))
+  r = np.stack([table.numbers(n, 0) for n in names], 1)
+  L = np.stack([table.numbers(n, 0, strict=True) for n in losses], 1)
+  weights = _weights(a.weights, len(losses))
+  low, high = (np.zeros(r.shape[1]), np.ones(r.shape[1])) if (
+      a.extrapolate) else (r.min(0), r.max(0))
+  choices = {}
+  with Stop('intervals are of the resamples that are done') as stop:
+    for name, fit in MODELS.items():
+      bar = Progress(a.bootstrap, 0, name, 'resample')
+
+      def update(done, bar=bar):
+        bar.update(done)
+        return stop.signal
+
+      try:
+        with warnings.catch_warnings():
+          warnings.simplefilter('ignore')  # constant ranks are NaN
+          choices[name] = choose_mixture(r, L, weights, fit, low, high,
+                                         a.bootstrap, a.seed, update)
+      except ValueError as e:
+        if name == 'mixing law':
+          raise BadInput(f'{a.table}: {e}') from e
+        print(f'{name}: none ({e})')
+      bar.close()
+  print(_text(names, choices, r, L, weights))
+  with disk_errors(a.out):
+    a.out.mkdir(parents=True, exist_ok=True)
+    run_dir.write_json(a.out / 'mixture.json', {
+        'runs': len(r), 'shares': names, 'losses': losses,
+        'weights': weights.tolist(), 'choices': {
+            k: {f: np.asarray(v).tolist() for f, v in c._asdict().items()}
+            for k, c in choices.items()}})
+  print(f'written: {a.out}/mixture.json')
+
+
+def _weights(flag: str | None, count: int) -> np.ndarray:
+  """--weights, of sum 1. Raises BadInput."""
+  try:
+    out = np.ones(count) if flag is None else np.array(
+        [float(x) for x in flag.split(',')])
+  except ValueError:
+    out = np.empty(0)
+  if len(out) != count or not (out >= 0).all() or not 0 < out.sum() < np.inf:
+    raise BadInput(f'--weights is {flag}, wanted {count} numbers of at least '
+                   '0, not all 0')
+  return out / out.sum()
+
+
+def _text(names: list[str], choices: dict[str, MixtureChoice], r: np.ndarray,
+          L: np.ndarray, weights: np.ndarray) -> str:
+  """The choices as a table, beside the run with the least weighted mean."""
+  total, wide = L @ weights, max(map(len, names))
+  best = int(np.argmin(total))
+  lines = [f'{len(r)} runs, {L.shape[1]} losses; least weighted mean of a run: '
+           f'{total[best]:.4f} (row {best + 1})', '']
+  for name, c in choices.items():
+    lines.append(f'{name}: weighted mean {c.losses @ weights:.4f} predicted; '
+                 f'runs left out: error {c.error:.4f}, rank correlation '
+                 f'{c.rank_correlation:.2f}')
+    for i, share in enumerate(names):
+      interval = '' if np.isnan(c.low[i]) else (
+          f'  [{c.low[i]:.3f}, {c.high[i]:.3f}]')
+      lines.append(f'  {share:<{wide}}  {c.shares[i]:.3f}{interval}'
+                   f'  (best run {r[best, i]:.3f})')
+  return '\n'.join(lines)

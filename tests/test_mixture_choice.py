@@ -1,0 +1,74 @@
+"""Choosing a mixture: optima that are known, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from physics_lm.errors import BadInput
+from physics_lm.scaling import __main__ as command
+from physics_lm.scaling import laws
+from physics_lm.scaling.fitting import mixture_choice as choice
+
+U = np.array([[-1.5, 0.2, 0.4], [0.3, -1.0, 0.1]])  # of two losses
+HALF = np.array([0.5, 0.5])
+
+
+@pytest.fixture
+def runs():
+  r = np.random.default_rng(0).dirichlet(np.ones(3), 16)
+  return r, np.stack([laws.mixing(r, 2.0, u) for u in U], 1)
+
+
+def test_the_law_finds_its_own_optimum(runs):
+  r, L = runs
+  fine = np.random.default_rng(1).dirichlet(np.ones(3), 40_000)
+  totals = np.stack([laws.mixing(fine, 2.0, u) for u in U], 1) @ HALF
+  c = choice.choose_mixture(r, L, HALF, choice.fitted_law, np.zeros(3),
+                            np.ones(3), draws=3)
+  np.testing.assert_allclose(c.shares, fine[totals.argmin()], atol=0.02)
+  assert c.losses @ HALF <= totals.min() + 1e-4
+  assert c.error < 1e-3 and c.rank_correlation == pytest.approx(1)
+  assert (c.low <= c.shares + 1e-3).all() and (c.shares <= c.high + 1e-3).all()
+
+
+def test_a_polynomial_is_exact_for_its_own_kind(runs):
+  r, _ = runs
+  best = np.array([0.5, 0.3, 0.2])
+  L = 1 + ((r - best)**2).sum(1, keepdims=True)
+  one = np.ones(1)
+  c = choice.choose_mixture(r, L, one, choice.fitted_quadratic, np.zeros(3),
+                            np.ones(3))
+  np.testing.assert_allclose(c.shares, best, atol=1e-3)
+  assert c.error < 1e-6 and np.isnan(c.low).all()
+  least = np.array([0.0, 0.4, 0.0])  # a bound that holds
+  c = choice.choose_mixture(r, L, one, choice.fitted_quadratic, least,
+                            np.ones(3))
+  np.testing.assert_allclose(c.shares, [0.45, 0.4, 0.15], atol=1e-3)
+
+
+def test_command_stays_within_the_runs(runs, tmp_path, capsys):
+  r, L = runs
+  rows = ['a,b,c,x,y', *(','.join(map(repr, map(float, row)))
+                         for row in np.concatenate([r, L], 1))]
+  (tmp_path / 'runs.csv').write_text('\n'.join(rows))
+  flags = ['mix', f'{tmp_path}/runs.csv', '--shares=a,b,c', '--losses=x,y',
+           '--bootstrap=0', f'--out={tmp_path}/out']
+  command.main([*flags, '--weights=1,0'])
+  stored = json.loads((tmp_path / 'out/mixture.json').read_text())
+  shares = stored['choices']['mixing law']['shares']
+  # Of the first loss alone, all of `a` would be best.
+  assert shares[0] == pytest.approx(r[:, 0].max(), abs=1e-3)
+  assert 'rank correlation 1.00' in capsys.readouterr().out
+  for flag, message in (('--weights=1', 'wanted 2 numbers'),
+                        ('--weights=1,nan', 'wanted 2 numbers'),
+                        ('--shares=a,b', 'sum to 1')):
+    with pytest.raises((BadInput, SystemExit)):
+      command.main([*flags, flag])
+    assert message in capsys.readouterr().err
+
+
+def test_too_few_runs_are_refused(runs):
+  r, L = runs
+  with pytest.raises(ValueError, match='5 runs at 3 .* wanted more than 6'):
+    choice.fitted_quadratic(r[:5], L[:5])
