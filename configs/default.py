@@ -452,8 +452,8 @@ def _model() -> ConfigDict:
 def _adapter() -> ConfigDict:
   """Trains an adapter of init_from's model, whose parameters stay fixed."""
   a = ConfigDict()
-  a.kind = 'none'  # all parameters train; or 'lora', 'whole', 'prefix',
-  # 'prompt', 'bottleneck': physics_lm/model/adapters.py
+  a.kind = 'none'  # all parameters train; or 'lora', 'whole', 'bias', 'ia3',
+  # 'prefix', 'prompt', 'bottleneck': physics_lm/model/adapters.py
   a.target_modules = 'query,value'  # comma-separated; 'lora' and 'whole'
   a.rank = 8  # of 'lora', at least 0; units of 'bottleneck'
   a.embedding_rank = 128  # of 'lora', at least 0; 0: the embedding stays fixed

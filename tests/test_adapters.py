@@ -50,7 +50,7 @@ def noisy(tree, seed):
 
 @pytest.mark.parametrize('kind,changes', [
     ('lora', {'target_modules': ALL, 'embedding_rank': 3}), ('bottleneck', {}),
-    ('whole', {'target_modules': 'embedding,query'})])
+    ('whole', {'target_modules': 'embedding,query'}), ('ia3', {})])
 def test_adapter_leaves_outputs_unchanged_before_training(made, kind, changes):
   cfg, params, tokens = made
   s = spec(kind, **changes)
@@ -86,6 +86,36 @@ def test_merge_adapter_equals_unmerged_forward(made, monkeypatch):
   np.testing.assert_allclose(merged, found, atol=2e-4)
   monkeypatch.undo()
   assert np.abs(forward(params, tokens, cfg) - found).max() > 0.1
+
+
+def test_ia3_scales_keys_values_and_units(monkeypatch):
+  """As factors in the forward pass, biases included. BitFit has all biases and
+  no more."""
+  cfg = model_config(override(default.get_config(), TINY), 40)
+  params, tokens = noisy(init(cfg, jax.random.key(0)), 1), jnp.arange(9)[None]
+  s = spec('ia3')
+  adapter = noisy(adapters.init_adapter(s, cfg, jax.random.key(0)), 5)
+  merged = forward(adapters.merge_adapter(params, adapter, s, cfg), tokens, cfg)
+  layers = dict(params['layers'])
+  for name, c in adapter['layers'].items():
+    layers[f'factor_{name}'] = 1 + c['rescale'].squeeze(
+        2 if name == 'down' else 1)
+  plain = decoder.Block._linear
+
+  def scaled(self, name, x, *args, **more):
+    factor = self.get_variable('params', f'factor_{name}', 1.0)
+    if name == 'down':
+      return plain(self, name, x * factor, *args, **more)
+    return plain(self, name, x, *args, **more) * factor
+
+  monkeypatch.setattr(decoder.Block, '_linear', scaled)
+  found = jax.jit(lambda p: decoder.forward(p, tokens, cfg))(
+      {'ends': params['ends'], 'layers': layers})
+  np.testing.assert_allclose(merged, found, atol=2e-4)
+  bias = adapters.init_adapter(spec('bias'), cfg, jax.random.key(0))
+  names = {n for part in params.values() for n in part if n.startswith('bias')}
+  assert {n for part in bias.values() for n in part} == names
+  assert adapters.adapter_axes(spec('bias'), cfg).keys() == bias.keys()
 
 
 def test_merge_adapter_updates_both_uses_of_a_tied_embedding(made):

@@ -70,5 +70,5 @@ def test_command_stays_within_the_runs(runs, tmp_path, capsys):
 
 def test_too_few_runs_are_refused(runs):
   r, L = runs
-  with pytest.raises(ValueError, match='5 runs at 3 .* wanted more than 6'):
+  with pytest.raises(ValueError, match=r'5 runs at 3 .* wanted more than 6'):
     choice.fitted_quadratic(r[:5], L[:5])

@@ -9,6 +9,10 @@ only `adapter` has a gradient. Kinds (config.adapter):
                arXiv 2106.09685; the scale as in Part 3.2, appendix B: it is
                not divided by the rank). B starts at zero; of the embedding, A.
   whole        W + difference, of `target_modules`: `embedding` alone, ...
+  bias         all biases (BitFit; Ben Zaken et al. 2021, arXiv 2106.10199)
+  ia3          a factor for each element of keys, values, and what the MLP's
+               last matrix reads (Liu et al. 2022, arXiv 2205.05638); with
+               model.qk_norm keys are scaled before their norm
   prefix       `num_virtual_tokens` keys and values in each layer that every
                token attends to (Li & Liang 2021, arXiv 2101.00190, without its
                MLP)
@@ -18,8 +22,8 @@ only `adapter` has a gradient. Kinds (config.adapter):
   bottleneck   x + gelu(x D) U of `rank` units, after attention and after MLP
                (Houlsby et al. 2019, arXiv 1902.00751, without biases)
 
-A tied embedding is one matrix: its update serves input and output. Of `lora`
-and `whole` the merged parameters are an ordinary model's; the others add names
+A tied embedding is one matrix: its update serves input and output. Of the kinds
+in MERGEABLE the merged parameters are an ordinary model's; the others add names
 to the tree. Weight decay pulls an adapter, not the weights under it, to zero.
 """
 
@@ -36,8 +40,9 @@ from physics_lm.model import decoder
 from physics_lm.model.compress import INPUTS
 from physics_lm.model.config import BY_DISTANCE, ModelConfig
 
-KINDS = ('none', 'lora', 'whole', 'prefix', 'prompt', 'bottleneck')
-MERGEABLE = ('none', 'lora', 'whole')  # merged, the tree is a plain model's
+KINDS = ('none', 'lora', 'whole', 'bias', 'ia3', 'prefix', 'prompt',
+         'bottleneck')
+MERGEABLE = KINDS[:5]  # merged, the tree is a plain model's
 
 
 class Leaf(NamedTuple):
@@ -51,7 +56,8 @@ class Leaf(NamedTuple):
 def adapter_leaves(spec: ConfigDict, cfg: ModelConfig) -> dict:
   """{part: {name: {role: Leaf}}} of an adapter: roles `in` and `out` are
   multiplied and added to the parameter of that name, `difference` is added,
-  `new` is a parameter that the model lacks. Raises BadInput."""
+  one plus `rescale` multiplies it, `new` is a parameter that the model lacks.
+  Raises BadInput."""
   if spec.kind not in KINDS:
     raise BadInput(f'adapter.kind is {spec.kind!r}; '
                    f'{nearest(spec.kind, KINDS)}')
@@ -69,12 +75,14 @@ def adapter_leaves(spec: ConfigDict, cfg: ModelConfig) -> dict:
   L, D, P, r = cfg.depth, cfg.width, spec.num_virtual_tokens, spec.rank
   if spec.kind == 'lora':
     return _low_rank(spec, cfg)
-  if spec.kind == 'whole':
+  if spec.kind in ('whole', 'bias'):
     out = {}
-    for name in _names(spec):
+    for name in _names(spec) if spec.kind == 'whole' else _biases(cfg):
       part, shape, axes = _parameter(name, cfg)
       out.setdefault(part, {})[name] = {'difference': Leaf(shape, axes)}
     return out
+  if spec.kind == 'ia3':
+    return {'layers': _rescaled(cfg)}
   if spec.kind == 'prefix':
     shape = (L, P, cfg.kv_heads, cfg.head)
     axes = ('layers', None, 'kv_heads', 'head')
@@ -104,6 +112,33 @@ def _parameter(name: str, cfg: ModelConfig):
       return part, shapes[part][name].shape, axes[part][name]
   raise BadInput(f'adapter.target_modules names {name!r}; '
                  f'{nearest(name, [n for p in axes.values() for n in p])}')
+
+
+def _biases(cfg: ModelConfig) -> list[str]:
+  """The names of a model's biases. Raises BadInput where it has none."""
+  out = [name for part in decoder.logical_axes(cfg).values() for name in part
+         if name.startswith('bias')]
+  if not out:
+    raise BadInput("adapter.kind is 'bias' of a model with model.bias=False, "
+                   'wanted model.bias=True')
+  return out
+
+
+def _rescaled(cfg: ModelConfig) -> dict:
+  """Factors of keys and values (columns of their matrices, and biases), and of
+  the MLP's units (rows of its last matrix). Raises BadInput."""
+  if cfg.num_experts > 1:
+    raise BadInput(f"adapter.kind is 'ia3' of a model of {cfg.num_experts} "
+                   'experts, wanted one without')
+  out = {}
+  for name in ('key', 'value', 'down')[:None if cfg.mlp_width else 2]:
+    _, shape, axes = _parameter(name, cfg)
+    if name == 'down':
+      shape, axes = (*shape[:2], 1), (*axes[:2], None)
+    else:
+      shape, axes = (shape[0], 1, *shape[2:]), (axes[0], None, *axes[2:])
+    out[name] = {'rescale': Leaf(shape, axes)}
+  return out
 
 
 def _low_rank(spec, cfg: ModelConfig) -> dict:
@@ -165,6 +200,12 @@ def merge_adapter(params: dict, adapter: dict, spec: ConfigDict,
         out[part][name] = c['new']
       elif 'difference' in c:
         out[part][name] = params[part][name] + c['difference']
+      elif 'rescale' in c:
+        factor = 1 + c['rescale']
+        out[part][name] = params[part][name] * factor
+        bias = f'bias_{name}'
+        if name != 'down' and bias in out[part]:  # part of the key or value
+          out[part][bias] = params[part][bias] * factor[:, 0]
       else:
         w = params[part][name]
         layers = w.shape[:1] if part == 'layers' else ()
