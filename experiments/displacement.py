@@ -91,18 +91,12 @@ def figure(df):
   for ax, column, label, digits in (
       (left, 'accuracy', f'samples correct at depth {DEPTH}, %', 0),
       (right, 'better', 'change of log p of the better answer, nats', 2)):
-    bars = rows.assign(**dict.fromkeys((f'{column}_low', f'{column}_high'),
-                                       float('nan')))
-    figures.bars(ax, bars, column, list(rows.arm),
-                 horizontal=True, digits=digits)
-    for i, arm in enumerate(rows.arm):
-      seeds = df[df.arm == arm][column]
-      ax.plot(seeds, [i] * len(seeds), 'o', color=figures.INK, markersize=2.5)
+    figures.bars_of_seeds(ax, rows, df, 'arm', column, digits)
     ax.tick_params(labelleft=ax is left)
     figures.labels(ax, label, '', '')
   right.axvline(0, color=figures.INK, linewidth=0.8)
   figures.finish(fig, 'Preference losses on exact pairs',
-                 f'bars: means, points: {s.n_seeds.max()} seeds;  64 pairs a '
+                 f'bars, numbers: means; points: {s.n_seeds.max()} seeds;  64 pairs a '
                  'step, 40 steps;  '
                  'words not in training')
   return fig

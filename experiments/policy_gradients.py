@@ -95,17 +95,12 @@ def figure(df):
       (left, 'accuracy', f'samples correct at depth {DEPTH}, %'),
       (middle, 'shallow', f'samples correct at depth {DEPTH - 2}, %'),
       (right, 'kl', 'KL to the base, nats an answer')):
-    bars = rows.assign(**dict.fromkeys((f'{column}_low', f'{column}_high'),
-                                       float('nan')))
-    figures.bars(ax, bars, column, list(rows.arm),
-                 horizontal=True, digits=1 if column == 'kl' else 0)
-    for i, arm in enumerate(rows.arm):
-      seeds = df[df.arm == arm][column]
-      ax.plot(seeds, [i] * len(seeds), 'o', color=figures.INK, markersize=2.5)
+    figures.bars_of_seeds(ax, rows, df, 'arm', column, 1 if column == 'kl'
+                          else 0)
     ax.tick_params(labelleft=ax is left)
     figures.labels(ax, label, '', '')
   figures.finish(fig, 'Policy gradients on an exact reward, 60 steps at depth '
-                 f'{DEPTH}', f'bars: means, points: {s.n_seeds.max()} seeds;  '
+                 f'{DEPTH}', f'bars, numbers: means; points: {s.n_seeds.max()} seeds;  '
                  'words not in training;  16 prompts x 8 answers a step')
   return fig
 

@@ -82,7 +82,7 @@ def summary(df):
 def figure(df):
   """pass@1 and pass@64 by depth, before and after."""
   s = summary(df).assign(pass_at_k_low=float('nan'), pass_at_k_high=float(
-      'nan'))  # three seeds: intervals would hide the lines
+      'nan'))  # intervals would hide the lines
   fig, (axes,) = figures.grid(3, width=4.2, height=3.8)
   names = {a: a for a in ('base', *ARMS)}
   for ax, k in zip(axes, (1, s.k.max())):

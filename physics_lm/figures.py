@@ -154,6 +154,19 @@ def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
         ax.set_xlim(-0.6, 2.4)
 
 
+def bars_of_seeds(ax: 'Axes', rows: 'pd.DataFrame', df: 'pd.DataFrame',
+                  group: str, y: str, digits: int = 0) -> None:
+  """A horizontal bar for each row of a summary by `group`, with a point for each
+  of its rows in `df`, and the mean beside the last of them."""
+  bars(ax, rows.assign(**{f'{y}_{k}': float('nan') for k in ('low', 'high')}),
+       y, list(rows[group]), horizontal=True, numbers=False)
+  for i, (name, mean) in enumerate(zip(rows[group], rows[f'{y}_mean'])):
+    if mean == mean:
+      values = df[df[group] == name][y]
+      ax.plot(values, [i] * len(values), 'o', color=INK, markersize=2.5)
+      _number(ax, f'{mean:.{digits}f}', (max(mean, values.max()), i), True)
+
+
 def _number(ax, text: str, end: tuple, horizontal: bool):
   """At the end of a bar, legible on top of lines."""
   from matplotlib import patheffects
