@@ -96,9 +96,8 @@ def figure(df):
     figures.labels(ax, label, '', '')
   right.axvline(0, color=figures.INK, linewidth=0.8)
   figures.finish(fig, 'Preference losses on exact pairs',
-                 f'bars, numbers: means; points: {s.n_seeds.max()} seeds;  64 pairs a '
-                 'step, 40 steps;  '
-                 'words not in training')
+                 f'bars, numbers: means; points: {s.n_seeds.max()} seeds;  '
+                 '64 pairs a step, 40 steps;  words not in training')
   return fig
 
 

@@ -100,8 +100,9 @@ def figure(df):
     ax.tick_params(labelleft=ax is left)
     figures.labels(ax, label, '', '')
   figures.finish(fig, 'Policy gradients on an exact reward, 60 steps at depth '
-                 f'{DEPTH}', f'bars, numbers: means; points: {s.n_seeds.max()} seeds;  '
-                 'words not in training;  16 prompts x 8 answers a step')
+                 f'{DEPTH}', 'bars, numbers: means; points: '
+                 f'{s.n_seeds.max()} seeds;  words not in training;  '
+                 '16 prompts x 8 answers a step')
   return fig
 
 

@@ -156,8 +156,8 @@ def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
 
 def bars_of_seeds(ax: 'Axes', rows: 'pd.DataFrame', df: 'pd.DataFrame',
                   group: str, y: str, digits: int = 0) -> None:
-  """A horizontal bar for each row of a summary by `group`, with a point for each
-  of its rows in `df`, and the mean beside the last of them."""
+  """A horizontal bar for each row of a summary by `group`, with a point for
+  each of its rows in `df`, and the mean beside the last of them."""
   bars(ax, rows.assign(**{f'{y}_{k}': float('nan') for k in ('low', 'high')}),
        y, list(rows[group]), horizontal=True, numbers=False)
   for i, (name, mean) in enumerate(zip(rows[group], rows[f'{y}_mean'])):
