@@ -7,7 +7,8 @@ one core: eight attributes, always in one order and without symbols of their
 own; one entry a row; epochs that are permutations of all people; Muon. Variants
 `compressed` and `compact_compressed` also evaluate quantised and pruned
 weights. Variant `mixing` trains on two sets of people in the compact recipe: a
-body by a power law, and groups of people, few of the rows.
+body by a power law, and groups of people, few of the rows. Variant `adapting`
+has two sets of people, `old`, which it trains on, and `new`, for a further run.
 """
 
 import math
@@ -24,10 +25,12 @@ COMPRESSIONS = {  # name: keys of the evaluation
     **{f'{m}{k:.0%}'.rstrip('%'): {'compress': m, 'keep_fraction': k}
        for m in ('prune', 'wanda', 'sparsegpt', 'prune_units')
        for k in (0.9, 0.75, 0.5)}}
-VARIANTS = ('compressed', 'compact', 'compact_compressed', 'mixing')
+VARIANTS = ('compressed', 'compact', 'compact_compressed', 'mixing',
+            'adapting')
 COMPACT_RATES = {'muon': 8e-3, 'adamw': 4e-3}
 COMPACT_PEOPLE = 1800  # R_max 2.9 at width 32
 BODY, GROUPS, GROUP_SIZE = 8192, 60, 4  # people; groups and people of each
+OLD, NEW = 600, 1000  # people of `adapting`
 MAX_BODY = 32_768  # names of the body; the others are the groups'
 GROUP_SHARE = 0.05  # of rows
 COMPACT_TOKENS = {'fixed': 11, 'random': 19}  # of an entry, by worlds.*.order
@@ -38,8 +41,9 @@ def get_config(variant: str = '') -> ConfigDict:
   if variant not in ('', *VARIANTS):
     raise ValueError(f'variant is {variant!r}, wanted none or one of '
                      f'{", ".join(VARIANTS)}')
-  if variant == 'mixing':
-    return mixing(get_config('compact'))
+  if variant in ('mixing', 'adapting'):
+    return {'mixing': mixing, 'adapting': adapting}[variant](
+        get_config('compact'))
   c = default.get_config()
   c.worlds = {'bits': default.biod()}
   w = c.worlds.bits
@@ -94,6 +98,22 @@ def mixing(c: ConfigDict) -> ConfigDict:
   for name, e in c.evals.items():
     e.world, e.people = name, c.worlds[name].people
   c.steps, c.optim.warmup_steps = 4000, 80
+  c.checkpoint.every = 10_000
+  return c
+
+
+def adapting(c: ConfigDict) -> ConfigDict:
+  """The compact recipe `c` with two sets of people, a task and an evaluation of
+  each: `old`, all of the rows, and `new`, none of them."""
+  c.worlds = {k: ConfigDict(c.worlds.bits) for k in ('old', 'new')}
+  c.worlds.old.people, c.worlds.new.people = OLD, NEW
+  c.worlds.new.person_offset = OLD
+  c.data.tasks = {'old': default.task('old', 'bio', 1.0),
+                  'new': default.task('new', 'bio', 0.0)}
+  c.evals = {k: default.evaluation('knowledge_bits') for k in c.worlds}
+  for name, e in c.evals.items():
+    e.world, e.people = name, c.worlds[name].people
+  c.steps, c.optim.warmup_steps = 3750, 75  # 200 exposures
   c.checkpoint.every = 10_000
   return c
 
