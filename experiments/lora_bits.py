@@ -133,11 +133,10 @@ def more(id: str, statement: str, a: str, b: str, column='per_parameter',
 MODULES = dict(source='2607.21351', paper='2.43 vs 1.30', paper_effect=1.13)
 FORGETS = ('kept', '2405.09673', 'LoRA forgets less')
 CLAIMS = (
-    more('mlp_above_attention', 'LoRA, bits a trainable parameter: MLP > '
-         'attention', 'LoRA, MLP', 'LoRA, attention', **MODULES),
-    more('whole_mlp_above_attention', 'Whole matrices, bits a trainable '
-         'parameter: MLP > attention', 'whole MLP', 'whole attention',
-         **MODULES),
+    *(more(f'{kind}_mlp_above_attention', f'{names[0]}: more bits a trainable '
+           f'parameter than {names[1]}', *names, **MODULES)
+      for kind, names in (('lora', ('LoRA, MLP', 'LoRA, attention')),
+                          ('whole', ('whole MLP', 'whole attention')))),
     Claim('one_bit', 'LoRA on all matrices, ranks 1, 4, 16: at least one bit a '
           'trainable parameter', 'ours', 'not in the paper', tuple(
               ({'arm': f'LoRA, rank {r}'},) for r in (1, 4, 16)), at_least(1),

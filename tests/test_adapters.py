@@ -1,6 +1,7 @@
 """Adapters: what they compute, what trains, what is kept."""
 
 import dataclasses
+import math
 import shutil
 
 import jax
@@ -8,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm import restore, run_dir, train
+from physics_lm import restore, run_dir, sweep, train
 from physics_lm.config import override, plain_config, run_id
-from physics_lm.configs import default
+from physics_lm.configs import biod, default
 from physics_lm.errors import BadInput
 from physics_lm.model import adapters, compress, decoder, kernels
 from physics_lm.model.config import model_config
 from tests.compiled import forward, init
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 from tests.test_resume import interrupted
 from tests.test_sharding import keys, three_steps
 
@@ -116,6 +117,18 @@ def test_ia3_scales_keys_values_and_units(monkeypatch):
   names = {n for part in params.values() for n in part if n.startswith('bias')}
   assert {n for part in bias.values() for n in part} == names
   assert adapters.adapter_axes(spec('bias'), cfg).keys() == bias.keys()
+
+
+def test_sizes_of_lora_bits_are_those_of_the_trees():
+  module = sweep.experiment(f'{ROOT}/experiments/lora_bits.py')
+  config = biod.get_config('adapting')
+  cfg = model_config(config, 384)
+  for arm, (size, *_) in module.ARMS.items():
+    c = override(config, module.PLAIN | module.overrides(arm))
+    if size:
+      leaves = jax.tree.leaves(adapters.adapter_leaves(c.adapter, cfg),
+                               is_leaf=lambda x: isinstance(x, adapters.Leaf))
+      assert size == sum(math.prod(leaf.shape) for leaf in leaves), arm
 
 
 def test_merge_adapter_updates_both_uses_of_a_tied_embedding(made):
