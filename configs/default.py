@@ -526,6 +526,10 @@ def _optim() -> ConfigDict:
   o.eps = 1e-6  # of Adam's denominator, at least 0
   o.weight_decay = 0.1  # on matrices and embeddings only, at least 0
   o.grad_clip_norm = 1.0  # global gradient norm, at least 0; 0: no clipping
+  o.layer_decay = 1.0  # factor on the rate from a layer to the one below; in
+  # (0, 1]
+  o.unfreeze_every = 0  # steps until one layer more trains, from the last down
+  # to the embedding, at least 0; 0: all from the start
   return o
 
 

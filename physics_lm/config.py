@@ -51,6 +51,7 @@ LATER = {  # {kind of world: {key: value}}
              'held_out_op': 1}}
 LATER_SECTIONS = {  # {section: ...}
     'data': {'sampling': 'replacement'},
+    'optim': {'layer_decay': 1.0, 'unfreeze_every': 0},
     'model': {'positions': 'rotary', 'canon': '', 'canon_fixed': False}}
 LATER_TASK = {'since': None, 'until': None, 'pool': None}
 

@@ -148,7 +148,49 @@ def make_optimizer(config: ConfigDict, learning_rate: Any = None,
   return optax.chain(
       clip,
       _direction(config), optax.add_decayed_weights(decay, decays),
+      *_by_layer(config),
       optax.scale_by_learning_rate(lr_schedule(config, learning_rate)))
+
+
+def _by_layer(config: ConfigDict) -> list[optax.GradientTransformation]:
+  """Nothing, or the scaling of updates by optim.layer_decay and
+  unfreeze_every. Raises BadInput."""
+  o = config.optim
+  if o.layer_decay == 1 and not o.unfreeze_every:
+    return []
+  if config.adapter.kind != 'none':
+    raise BadInput(f'optim.layer_decay is {o.layer_decay} and unfreeze_every '
+                   f'{o.unfreeze_every} with adapter.kind '
+                   f'{config.adapter.kind!r}, wanted none')
+  return [layerwise(config.model.depth, o.layer_decay, o.unfreeze_every)]
+
+
+def layerwise(depth: int, decay: float, unfreeze_every: int
+              ) -> optax.GradientTransformation:
+  """Updates times decay^k, k layers below the last one (Howard & Ruder 2018,
+  arXiv 1801.06146), and 0 before step k unfreeze_every: gradual unfreezing from
+  the top. The embedding and learnt positions are the layer below the first;
+  last norm and unembedding are with the last layer."""
+
+  def factor(count, k):
+    return decay**k * (count >= k * unfreeze_every)
+
+  def update(updates, state, params=None):
+    del params
+
+    def scaled(path, x):
+      part, name = (key.key for key in path[:2])
+      if part == 'layers':
+        k_L = jnp.arange(depth - 1, -1, -1)
+        return x * factor(state.count, k_L).reshape(-1, *[1] * (x.ndim - 1))
+      lowest = name in ('embedding', 'positions')
+      return x * factor(state.count, depth) if lowest else x
+
+    out = jax.tree_util.tree_map_with_path(scaled, updates)
+    return out, optax.ScaleByScheduleState(state.count + 1)
+
+  return optax.GradientTransformation(
+      lambda _: optax.ScaleByScheduleState(jnp.zeros([], jnp.int32)), update)
 
 
 def state_like(config: ConfigDict, state: Any, like: Any, others: Any) -> Any:

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from physics_lm import optim
@@ -137,3 +138,38 @@ def test_muon_moves_only_differences_of_adapters():
 def test_make_optimizer_rejects_unknown_names():
   with pytest.raises(BadInput, match="is 'sgd', wanted one of"):
     optim.make_optimizer(config_of({'optim.name': 'sgd'}))
+
+
+def test_layers_below_move_less_and_later():
+  """Layer l of three: a rate of 0.5^(2 - l), from step 10 (2 - l) on; the
+  embedding below them, the last norm and unembedding with the last."""
+  tx = optim.layerwise(3, 0.5, 10)
+  ones = {'ends': {k: jnp.ones(2) for k in ('embedding', 'output')},
+          'layers': {'up': jnp.ones((3, 2)), 'scale_mlp': jnp.ones((3, 1))}}
+  for step, layers, embedding in ((0, (0, 0, 1), 0), (9, (0, 0, 1), 0),
+                                  (10, (0, 0.5, 1), 0), (20, (0.25, 0.5, 1), 0),
+                                  (30, (0.25, 0.5, 1), 0.125)):
+    state = optax.ScaleByScheduleState(jnp.int32(step))
+    found, after = tx.update(ones, state)
+    assert after.count == step + 1
+    for x in found['layers'].values():
+      np.testing.assert_array_equal(x[:, 0], layers)
+    assert found['ends']['embedding'][0] == embedding
+    assert found['ends']['output'][0] == 1
+
+
+def test_rates_by_layer_go_with_muon_and_the_schedule():
+  cfg, changes = shape_of(), {'optim.layer_decay': 0.5}
+  params, grads = trees(cfg)
+  plain = updates_of(config_of(), params, grads)
+  found = updates_of(config_of(changes), params, grads)
+  for name in ('query', 'scale_mlp'):
+    ratio = found['layers'][name] / plain['layers'][name]
+    np.testing.assert_allclose(ratio.reshape(3, -1).T, [[0.25, 0.5, 1]] * (
+        ratio[0].size), rtol=1e-4)
+  config = config_of(changes)
+  shapes = jax.eval_shape(optim.make_optimizer(config).init, params)
+  like = optim.state_like(config, shapes, params, 'everywhere')
+  assert jax.tree.leaves(like).count('everywhere') == 5  # counts
+  with pytest.raises(BadInput, match="'lora', wanted none"):
+    optim.make_optimizer(config_of(changes | {'adapter.kind': 'lora'}))
