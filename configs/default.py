@@ -349,7 +349,7 @@ def evaluation(kind: str) -> ConfigDict:
   # 'loss', 'answers', 'cleaning', 'extraction', 'grammar', 'grammar_attention',
   # 'grammar_noise', 'grammar_samples', 'grammar_tree', 'knowledge_bits',
   # 'manipulation', 'markov', 'p_probe', 'q_probe', 'v_probe', 'linear_probe',
-  # 'solutions', 'best_of_n', 'retry_upon_regret' or 'policy':
+  # 'solutions', 'best_of_n', 'retry_upon_regret', 'policy' or 'selection':
   # physics_lm/evals/registry.py
   e.kind = kind
   e.every = placeholder(int)  # steps between evaluations, at least 1; None: the
@@ -379,7 +379,8 @@ def evaluation(kind: str) -> ConfigDict:
   # together ('sparsegpt'); at least 1
   e.keep_fraction = 1.0  # of weights, or of units ('prune_units'); in (0, 1]
   # 'solutions' (physics_lm/evals/igsm/solutions.py), and 'policy'
-  # (physics_lm/evals/posttrain/policy.py), which samples num_samples answers:
+  # and 'selection' (physics_lm/evals/posttrain/), which sample num_samples
+  # answers:
   e.splits = 'test'  # of iGSM, comma-separated: 'test,test_op20'
   e.num_problems = 256  # of each split, at least 1; strings, for 'grammar'
   # and 'grammar_...'
@@ -390,6 +391,7 @@ def evaluation(kind: str) -> ConfigDict:
   # 'best_of_n' (physics_lm/evals/igsm/best_of_n.py), beside those of
   # 'solutions':
   e.num_samples = 16  # solutions of a problem, at least 1
+  e.reward = ''  # of 'policy' and 'selection', as post.reward: the gold one
   e.verifier_split = 'train'  # split of the verifiers' training problems
   e.verifier_problems = 500  # training problems of the verifiers, at least 1
   e.verifier_samples = 4  # solutions of each of them, at least 1
@@ -482,9 +484,14 @@ def _post() -> ConfigDict:
   are data.batch_size answers; prompts are of data.tasks."""
   p = ConfigDict()
   p.kind = ''  # none; policy gradients: 'reinforce', 'ppo', 'gspo', 'cispo';
-  # on pairs: 'dpo', 'ipo', 'kto', 'simpo' (two rows a pair)
+  # on pairs: 'dpo', 'ipo', 'kto', 'simpo' (two rows a pair); a head that scores
+  # answers, on pairs too: 'reward_model', 'outcome_verifier',
+  # 'process_verifier'
   p.reward = 'full'  # or 'outcome', 'process', 'length', 'random',
-  # 'noisy:TPR:FPR', sums as "full+0.1*process": posttrain/reward.py
+  # 'noisy:TPR:FPR', 'count', 'bend:PEAK', 'model', 'model_min', sums as
+  # "full+0.1*process": posttrain/reward.py
+  p.reward_run = ''  # comma-separated folders or ids of the reward models that
+  # 'model' (their mean) and 'model_min' (their least) ask
   p.reward_offset = 0.0  # added to every reward, any number
   p.samples = 8  # G, answers to a prompt, at least 1
   p.tokens = 16  # of an answer, at least 1

@@ -20,6 +20,8 @@ coefficients of one estimator (physics_lm/posttrain/objectives.py):
   cispo      clipped ratios as weights (2506.13585)
   rft        supervised on own correct answers
   dpo, cdpo, ipo, kto, simpo, rpo   pairs of the frozen run's own answers
+  reward_model, outcome_verifier, process_verifier   a head that scores answers,
+      on the same pairs (physics_lm/posttrain/score.py)
 """
 
 from ml_collections import ConfigDict
@@ -46,6 +48,8 @@ VARIANTS = {
     'kto': {'kind': 'kto', 'beta': 0.1},
     'simpo': {'kind': 'simpo', 'beta': 2.0, 'margin': 1.0},
     'rpo': {'kind': 'dpo', 'beta': 0.1, 'nll': 1.0},
+    **{kind: {'kind': kind} for kind in (
+        'reward_model', 'outcome_verifier', 'process_verifier')},
 }
 
 

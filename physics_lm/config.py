@@ -30,6 +30,8 @@ NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
 # Sections that do nothing while a key has this value.
 UNUSED = (('adapter', 'kind', 'none'), ('teacher', 'run', ''),
           ('post', 'kind', ''))
+# (section, key) that name other runs, separated by commas.
+OTHER_RUNS = (('post', 'pairs_run'), ('post', 'reward_run'), ('teacher', 'run'))
 # Keys of `model` that do not change the function that its parameters compute,
 # only its training, its rounding, or which tokens its experts drop.
 TRAINING_ONLY = ('dropout', 'dtype', 'moe_capacity_factor',
@@ -52,7 +54,8 @@ LATER = {  # {kind of world: {key: value}}
 LATER_SECTIONS = {  # {section: ...}
     'data': {'sampling': 'replacement'},
     'optim': {'layer_decay': 1.0, 'unfreeze_every': 0},
-    'model': {'positions': 'rotary', 'canon': '', 'canon_fixed': False}}
+    'model': {'positions': 'rotary', 'canon': '', 'canon_fixed': False},
+    'post': {'reward_run': ''}}
 LATER_TASK = {'since': None, 'until': None, 'pool': None}
 
 
@@ -272,12 +275,10 @@ def computed_part(config: dict) -> dict:
   for section, key, none in UNUSED:
     if kept.get(section, {}).get(key) == none:
       del kept[section]
-  if kept.get('post', {}).get('pairs_run'):
-    kept['post'] = kept['post'] | {
-        'pairs_run': Path(kept['post']['pairs_run']).name}
-  if 'teacher' in kept:
-    kept['teacher'] = kept['teacher'] | {'run': ','.join(
-        Path(name.strip()).name for name in kept['teacher']['run'].split(','))}
+  for section, key in OTHER_RUNS:
+    if kept.get(section, {}).get(key):
+      kept[section] = kept[section] | {key: ','.join(
+          Path(name.strip()).name for name in kept[section][key].split(','))}
   for section in LATER_SECTIONS.keys() & kept.keys():
     kept[section] = _without(kept[section], LATER_SECTIONS[section])
   if 'tasks' in kept.get('data', {}):

@@ -141,12 +141,28 @@ class RunRecorder:
     parent = run_dir.require_parent(name or self.config.init_from, self.folder,
                                     self.data.vocab, self.plain)
     like = abstract.base or abstract.params
+    head = like['ends'].get('reward')  # which that run has not: it starts at 0
+    like = like | {'ends': {k: v for k, v in like['ends'].items()
+                            if k != 'reward'}}
     params, _ = restore.load_parameters(parent, like)
     if jax.tree.structure(params) != jax.tree.structure(like):
       raise BadInput(
           f'init_from {self.config.init_from!r} has an adapter that is no '
           f'change of weights, wanted one of {", ".join(adapters.MERGEABLE)}')
+    if head is not None:
+      params['ends']['reward'] = jax.device_put(
+          np.zeros(head.shape, head.dtype), head.sharding)
     return params
+
+  def other_run(self, key: str, name: str) -> restore.RestoredRun:
+    """The finished run that a key names, of any model, on the first device.
+    Raises BadInput when it is not finished or has another vocabulary."""
+    path = run_dir.find_run(name, self.folder)
+    if not run_dir.is_done(path):
+      raise BadInput(f'{key} is {name!r}, wanted the folder or id of a '
+                     f'finished run (no `done` in {path})')
+    run_dir.check_vocab(path, self.data.vocab, f'{key} {name!r}')
+    return restore.load_run(path)
 
   def open_logs(self, trainer: train_step.TrainProgram, num_members: int,
                 resources: contextlib.ExitStack):

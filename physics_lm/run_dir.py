@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from physics_lm.config import (
+  OTHER_RUNS,
   config_changes,
   model_differences,
   plain_config,
@@ -176,12 +177,11 @@ def canonical_config(config: ConfigDict, folder: Path) -> dict:
   out = with_content(plain_config(config))
   if config.init_from:
     out['init_from'] = _named_by_id(config.init_from, folder)
-  if config.post.pairs_run:
-    out['post']['pairs_run'] = _named_by_id(config.post.pairs_run, folder)
-  if config.teacher.run not in ('', 'law'):
-    out['teacher']['run'] = ','.join(
-        _named_by_id(name.strip(), folder)
-        for name in config.teacher.run.split(','))
+  for section, key in OTHER_RUNS:
+    if config[section][key] not in ('', 'law'):  # the law of a Markov world
+      out[section][key] = ','.join(
+          _named_by_id(name.strip(), folder)
+          for name in config[section][key].split(','))
   return out
 
 

@@ -78,8 +78,9 @@ class Run:
   init_from: 'Run | None' = None
   trunk: 'Run | None' = None  # that it shares its first steps with: it takes
   # them from there, and computes the same
-  needs: 'Mapping[str, Run]' = dataclasses.field(default_factory=dict)  # {key
-  # of the config that names a run: the run}, as post.pairs_run
+  needs: 'Mapping[str, Run | tuple[Run, ...]]' = dataclasses.field(
+      default_factory=dict)  # {key of the config that names runs: these}, as
+  # post.reward_run
 
   @property
   def changes(self) -> dict:
@@ -87,7 +88,11 @@ class Run:
     parent = {'init_from': self.init_from.id} if self.init_from else {}
     trunk = {'runtime.branch_from': self.trunk.id} if self.trunk else {}
     return self.overrides | parent | trunk | {
-        k: r.id for k, r in self.needs.items()}
+        k: ','.join(r.id for r in _runs(v)) for k, v in self.needs.items()}
+
+  @property
+  def _others(self) -> 'list[Run]':
+    return [r for v in self.needs.values() for r in _runs(v)]
 
   @property
   def parent(self) -> 'Run | None':
@@ -97,12 +102,12 @@ class Run:
   @property
   def parents(self) -> 'list[Run]':
     """The runs that it takes parameters from."""
-    return [r for r in (self.init_from, self.trunk, *self.needs.values()) if r]
+    return [r for r in (self.init_from, self.trunk, *self._others) if r]
 
   @property
   def waits_for(self) -> 'list[Run]':
     """The runs that must be done before it starts."""
-    return [r for r in (self.parent, *self.needs.values()) if r]
+    return [r for r in (self.parent, *self._others) if r]
 
   @property
   def label(self) -> str:
@@ -123,6 +128,10 @@ class Run:
     """Arguments of physics_lm.train, less --workdir."""
     return [f'--config={self.config_file}'] + [
         f'--config.{k}={v}' for k, v in self.changes.items()]
+
+
+def _runs(value: Run | tuple[Run, ...]) -> tuple[Run, ...]:
+  return value if isinstance(value, tuple) else (value,)
 
 
 def ordered(runs: Sequence[Run]) -> list[Run]:

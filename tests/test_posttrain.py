@@ -240,7 +240,8 @@ def test_pairs_are_of_a_prompt_and_flips_swap_them(tuned):
     assert world.check(p.prompt.question, right).correct
     assert not world.check(p.prompt.question, other).correct
   with pytest.raises(BadInput, match='prompts have a better and a worse'):
-    pairs.collect_pairs(params, cfg, data, config.post, lambda a: 1.0, 0, 8, 3)
+    pairs.collect_pairs(params, cfg, data, config.post,
+                        lambda answers: np.ones(len(answers)), 0, 8, 3)
 
 
 def test_rewards_are_what_the_checker_pays():
@@ -250,8 +251,8 @@ def test_rewards_are_what_the_checker_pays():
   z = (x + 1) % 3
 
   def pay(text, answer, ended=True, draw=0.6):
-    return reward.make_reward(text, [world])(reward.Answer(
-        world, q, answer, ended, 4, 8, draw))
+    return reward.make_reward(text, [world])([reward.Answer(
+        world, q, answer, ended, 4, 8, draw)])[0]
 
   assert pay('full', f' worked {x} {y}') == pay('outcome', f' short {y}') == 1
   assert pay('full', f' worked {z} {y}') == 0

@@ -31,7 +31,7 @@ from physics_lm.evals.igsm import (
   solutions,
   v_probe,
 )
-from physics_lm.evals.posttrain import policy
+from physics_lm.evals.posttrain import policy, selection
 from physics_lm.evals.records import Evaluator, Records
 from physics_lm.key_ranges import check_ranges
 
@@ -43,11 +43,11 @@ KINDS = {'answers': answers, 'best_of_n': best_of_n, 'cleaning': cleaning,
          'loss': loss, 'manipulation': manipulation, 'markov': markov,
          'p_probe': pq_probe, 'policy': policy,
          'q_probe': pq_probe, 'retry_upon_regret': retry_upon_regret,
-         'solutions': solutions, 'v_probe': v_probe}
+         'selection': selection, 'solutions': solutions, 'v_probe': v_probe}
 OF_MASKED = ('extraction', 'loss')  # possible for masked language models
 # Kinds that report separately on problems that did not occur in training.
 OF_TRAINING_SET = ('best_of_n', 'retry_upon_regret', 'solutions')
-OF_PARENT = ('policy',)  # kinds that compare with the run that it starts from
+OF_PARENT = ('policy', 'selection')  # kinds that need the run it starts from
 
 
 def check_evals(config: ConfigDict):

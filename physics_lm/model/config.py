@@ -18,6 +18,8 @@ CHOICES = {
     'positions': ('rotary', 'absolute', 'distance', 'uniform'),
 }
 BY_DISTANCE = ('distance', 'uniform')  # attention without queries and keys
+# Kinds of post-training whose model has a head that scores texts.
+REWARD_KINDS = ('reward_model', 'outcome_verifier', 'process_verifier')
 CANON_SITES = 'abcd'
 CANON_TAPS = 4  # weights of a channel: of the token itself and three before
 
@@ -53,6 +55,7 @@ class ModelConfig:
   canon_fixed: bool = False  # their weights do not train
   positions: str = 'rotary'
   max_positions: int = 0  # that the model has parameters for; 0: any number
+  reward_head: bool = False  # a vector that scores texts: posttrain/score.py
 
   @property
   def head(self) -> int:
@@ -138,7 +141,8 @@ def model_config(config: ConfigDict, vocab_size: int) -> ModelConfig:
       moe_capacity_factor=m.moe_capacity_factor,
       moe_aux_loss_weight=m.moe_aux_loss_weight, canon=m.canon,
       canon_fixed=m.canon_fixed, positions=m.positions,
-      max_positions=config.data.seq_len if has_table else 0)
+      max_positions=config.data.seq_len if has_table else 0,
+      reward_head=config.post.kind in REWARD_KINDS)
 
 
 def _canon_checks(config: ConfigDict) -> list[tuple[bool, str]]:

@@ -144,6 +144,8 @@ class EmbedUnembed(_Parts):
       self.output = self._param('output', (c.vocab, c.width), ('vocab', 'embed'), c.width**-0.5)
     if c.positions == 'absolute':
       self.positions = self._param('positions', (c.max_positions, c.width), ('length', 'embed'), c.width**-0.5)
+    if c.reward_head:  # posttrain/score.py; starts at 0
+      self.reward = self._param('reward', (c.width,), ('activation',))
 
   def embed(self, tokens_BT, positions_BT):
     """Embeddings x_BTD."""
@@ -222,10 +224,8 @@ def hidden_states(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments
   """(last hidden state [B, T, D], unembedding [V, D], residual stream or
   None, experts' balance loss): everything before the logits."""
   B, T = tokens_BT.shape
-  if segments_BT is None:
-    segments_BT = jnp.ones((B, T), jnp.int32)
-  if positions_BT is None:
-    positions_BT = jnp.broadcast_to(jnp.arange(T), (B, T))
+  segments_BT = jnp.ones((B, T), jnp.int32) if segments_BT is None else segments_BT
+  positions_BT = jnp.broadcast_to(jnp.arange(T), (B, T)) if positions_BT is None else positions_BT
   ends, block = {'params': params['ends']}, Block(cfg)
   keys = None
   if key is not None and cfg.dropout:

@@ -20,8 +20,15 @@ from ml_collections import ConfigDict
 
 from physics_lm import mixture
 from physics_lm.errors import BadInput
-from physics_lm.model.config import ModelConfig
-from physics_lm.posttrain import objectives, pairs, reward, rollout, update
+from physics_lm.model.config import REWARD_KINDS, ModelConfig
+from physics_lm.posttrain import (
+  objectives,
+  pairs,
+  reward,
+  rollout,
+  score,
+  update,
+)
 from physics_lm.posttrain.objectives import PREFERENCE
 from physics_lm.worlds.base import generator, mix_bits
 
@@ -41,12 +48,22 @@ def open_feed(recorder: 'RunRecorder', data: mixture.Mixture,
   if jax.process_count() > 1:
     raise BadInput(f'post-training over {jax.process_count()} processes, '
                    'wanted one')
+  post = recorder.config.post
+  models = score.model_scores([
+      recorder.other_run('post.reward_run', name)
+      for name in post.reward_run.split(',')]) if post.reward_run else None
+  if post.kind in REWARD_KINDS:
+    source = post.pairs_run or recorder.config.init_from
+    run = recorder.other_run('post.pairs_run', source) if source else None
+    return ScoreFeed(
+        recorder.config, data, run.cfg if run else trainer.cfg,
+        trainer.mesh.size, None, run and run.params, trainer.merged_params,
+        models)
   frozen = recorder.parent_params(trainer.abstract)
-  other = recorder.config.post.pairs_run
-  sampler = recorder.parent_params(trainer.abstract, other) if other else (
-      frozen)
+  sampler = recorder.parent_params(trainer.abstract, post.pairs_run) if (
+      post.pairs_run) else frozen
   return Feed(recorder.config, data, trainer.cfg, trainer.mesh.size, frozen,
-              sampler, trainer.merged_params)
+              sampler, trainer.merged_params, models)
 
 
 class Feed:
@@ -54,16 +71,17 @@ class Feed:
 
   def __init__(self, config: ConfigDict, data: mixture.Mixture,
                cfg: ModelConfig, devices: int, frozen: Any, sampler: Any,
-               policy: Callable):
+               policy: Callable, models: Callable | None = None):
     """`frozen`: the parameters of the run that it starts from, the reference;
     `sampler`: of the run that pairs are samples of; `policy`: from a state to
-    parameters. Raises BadInput for a reward that a world cannot pay."""
+    parameters; `models`: the scores of reward models (score.model_scores).
+    Raises BadInput for a reward that a world cannot pay."""
     self.config, self.data, self.cfg, self.post = config, data, cfg, config.post
     self.frozen, self.sampler, self.policy = frozen, sampler, policy
     self.devices = devices * config.runtime.grad_accum_steps
     self.reward = reward.make_reward(
-        self.post.reward, [t.world for t in data.tasks])
-    self.pairs = self.post.kind in PREFERENCE
+        self.post.reward, [t.world for t in data.tasks], models)
+    self.pairs = self.post.kind in PREFERENCE + REWARD_KINDS
     if self.pairs:
       pairs.source_of(self.post.pairs)
     # Steps that see each row once, and rows of them all.
@@ -84,20 +102,24 @@ class Feed:
     numbers = {f'{k}/count': 0.0 for k in ('rollout', 'reference')} | {
         f'rollout/{k}': 0.0 for k in self.names} | {'reference/kl': 0.0}
     if not at:
-      params = self.policy(state)
-      made = self._pairs if self.pairs else self._rollout
-      self._arrays, more = made(params, step)
+      self._arrays, more = self._drawn(state, step)
       numbers |= more
     elif not self._arrays:
       raise BadInput(f'step {step} lies within a rollout, wanted a multiple of '
                      f'post.every={self.post.every}')
     rows = self._rows_of(step, at)
     batch = {k: v[rows] for k, v in self._arrays.items()}
-    batch['fresh'] = np.full(len(rows), not at and (
-        not self.pairs or step == 0), np.float32)
+    if 'fresh' in update.batch_keys(self.config)[1]:
+      batch['fresh'] = np.full(len(rows), not at and (
+          not self.pairs or step == 0), np.float32)
     if not self.pairs and self.post.kl in ('none', 'k1_reward'):
       batch = self._with_signal(batch)
     return batch, {k: np.float32(v) for k, v in numbers.items()}
+
+  def _drawn(self, state: Any, step: int) -> tuple[dict, dict]:
+    """(rows of the steps from this one on, sums for the log)."""
+    made = self._pairs if self.pairs else self._rollout
+    return made(self.policy(state), step)
 
   def _rows_of(self, step: int, at: int) -> np.ndarray:
     """The rows of the rollout that a step has; pairs stay together."""
@@ -140,7 +162,7 @@ class Feed:
         params, self.cfg, self.data, post, range(
             first, first + self.count // post.samples), self._seed(step))
     rows, mask = made.rows, made.rows['mask']
-    rewards = np.array([self.reward(a) for a in made.answers], np.float32)
+    rewards = self.reward(made.answers).astype(np.float32)
     rewards += post.reward_offset
     numbers = {'rollout/reward': rewards.sum()}
     every = self.config.log.every  # the KL is logged once a row of the log
@@ -156,8 +178,8 @@ class Feed:
         self.data.seq_len, 1) * mask
     weights, count = objectives.norm_weights(
         post.norm, mask, post.samples, self.count * post.tokens)
-    arrays = self._common(made.prompts, rows, weights, count, made.logp) | {
-        'advantage': advantage.astype(np.float32)}
+    arrays = self._common(made.prompts, rows, weights, count) | {
+        'sampler': made.logp, 'advantage': advantage.astype(np.float32)}
     keys, _ = update.batch_keys(self.config)
     if 'reference' in keys:
       arrays['reference'] = reference
@@ -167,11 +189,11 @@ class Feed:
       arrays['old'] = self._log_probs(params, rows)
     return arrays, numbers | self._counted(made, advantage)
 
-  def _common(self, prompts, rows, weights, count, sampler) -> dict:
+  def _common(self, prompts, rows, weights, count) -> dict:
     """The arrays of all kinds; each row has its share of the count."""
     B, parts = len(prompts), self.parts
     return rows | {
-        'weights': weights.astype(np.float32), 'sampler': sampler,
+        'weights': weights.astype(np.float32),
         'task': np.array([p.task for p in prompts], np.int32),
         'entries': np.ones(B, np.int32),
         'count': np.full(B, count / parts / (B // parts), np.float32)}
@@ -184,7 +206,7 @@ class Feed:
                                    for a in answers)
     return more | {
         'rollout/count': len(answers),
-        'rollout/correct': sum(reward.REWARDS['full'](a) for a in answers),
+        'rollout/correct': sum(reward.EACH['full'](a) for a in answers),
         'rollout/length': sum(a.length for a in answers),
         'rollout/ended': sum(a.ended for a in answers),
         'rollout/signal': (advantage != 0).any(1).sum(),
@@ -192,13 +214,28 @@ class Feed:
 
   def _pairs(self, params: Any, step: int) -> tuple[dict, dict]:
     """(rows of pairs, no sums of a rollout)."""
-    post, count = self.post, self.count // 2
-    sampler = params if post.pairs == 'policy' else self.sampler
-    found = pairs.collect_pairs(
-        sampler, self.cfg, self.data, post, self.reward,
-        step * self.config.data.batch_size, count, self._seed(step))
+    found = self._found(
+        params if self.post.pairs == 'policy' else self.sampler, step)
     prompts = [p.prompt for p in found for _ in range(2)]
     rows = rollout.packed_answers(*pairs.interleaved(found), self.data.seq_len)
     reference = self._log_probs(self.frozen, rows) * rows['mask']
-    arrays = self._common(prompts, rows, rows['mask'], count, reference)
-    return arrays | {'reference': reference}, {}
+    arrays = self._common(prompts, rows, rows['mask'], len(found))
+    return arrays | {'sampler': reference, 'reference': reference}, {}
+
+  def _found(self, sampler: Any, step: int) -> list[pairs.Pair]:
+    return pairs.collect_pairs(
+        sampler, self.cfg, self.data, self.post, self.reward,
+        step * self.config.data.batch_size, self.count // 2, self._seed(step))
+
+
+class ScoreFeed(Feed):
+  """The pairs that a reward model or verifier is trained on; `cfg` is the model
+  of the run that they are samples of."""
+
+  def _drawn(self, state: Any, step: int) -> tuple[dict, dict]:
+    found = self._found(self.sampler, step)
+    rows = score.pair_rows(found, self.data, self.post.kind)
+    rows['targets'] = np.zeros_like(rows['tokens'])
+    count = len(found) * (1 if self.post.kind == 'reward_model' else 2)
+    return self._common([p.prompt for p in found for _ in range(2)], rows,
+                        rows['mask'], count), {}

@@ -50,7 +50,7 @@ def collect_pairs(params: Any, cfg: ModelConfig, data: mixture.Mixture,
 
   Args:
     params: of the run or the policy that samples; not used by 'corrupt'.
-    reward: of answers (reward.make_reward).
+    reward: of the answers (reward.make_reward).
     seed: of samples and flips.
 
   Raises:
@@ -82,7 +82,7 @@ def collect_pairs(params: Any, cfg: ModelConfig, data: mixture.Mixture,
 def _of_groups(made: rollout.Rollout, reward: Callable, samples: int
                ) -> list[Pair]:
   """A pair of each group whose rewards differ."""
-  rewards = np.array([reward(a) for a in made.answers])
+  rewards = reward(made.answers)
   found = []
   for at in range(0, len(rewards), samples):
     group = rewards[at:at + samples]

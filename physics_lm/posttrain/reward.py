@@ -8,6 +8,12 @@ A reward is named in `post.reward`:
   length            - tokens of the answer over the most that it may have
   random            1 with probability one half
   noisy:TPR:FPR     1 with probability TPR where `full` is 1, FPR where it is 0
+  count             z, the symbols of a Markov text that are among the first
+                    half of the alphabet, in standard deviations from the mean
+  bend:PEAK         z - z^2 / (2 PEAK): the best number of them is PEAK standard
+                    deviations above the mean
+  model, model_min  the score of post.reward_run's reward models: their mean,
+                    and their least
 
 Several, with weights, are added: 'full+0.1*process'. An answer that was cut
 off at the most tokens has none of full, outcome, process and noisy. Noise is
@@ -15,8 +21,11 @@ pure in the seed and the answer's number.
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import base
@@ -32,6 +41,8 @@ class Answer(NamedTuple):
   length: int  # tokens, the end token included
   most: int  # tokens that an answer may have
   draw: float  # uniform in [0, 1), its own
+  prompt: Sequence[int] = ()  # ids
+  ids: Sequence[int] = ()  # of the answer, the end token included
 
 
 def _full(a: Answer) -> float:
@@ -59,37 +70,69 @@ def _noisy(a: Answer, true_rate: float, false_rate: float) -> float:
   return float(a.draw < (true_rate if _full(a) else false_rate)) * a.ended
 
 
-REWARDS = {'full': _full, 'outcome': _outcome, 'process': _process,
-           'length': _length, 'random': _random, 'noisy': _noisy}
-# Methods that a reward needs of the world.
-_NEEDS = {'outcome': 'outcome', 'process': 'correct_steps'}
+def _count(a: Answer) -> float:
+  return a.world.standard_count(a.text)
 
 
-def make_reward(text: str, worlds: Sequence[base.World]
-                ) -> Callable[[Answer], float]:
-  """The reward that a text names, of answers to these worlds. Raises BadInput
-  for an unknown one, or one that a world cannot pay."""
+def _bend(a: Answer, peak: float) -> float:
+  z = a.world.standard_count(a.text)
+  return z - z * z / (2 * peak)
+
+
+# Of one answer, and of all answers together from the scores [M, B] of models.
+EACH = {'full': _full, 'outcome': _outcome, 'process': _process,
+        'length': _length, 'random': _random, 'noisy': _noisy, 'count': _count,
+        'bend': _bend}
+OF_MODELS = {'model': np.mean, 'model_min': np.min}
+# What a reward needs of the world.
+_NEEDS = {'outcome': 'outcome', 'process': 'correct_steps',
+          'count': 'class_counts', 'bend': 'class_counts'}
+_NUMBERS = {'noisy': (2, ':TPR:FPR, both in [0, 1]', 0.0, 1.0),
+            'bend': (1, ':PEAK, above 0', 1e-9, math.inf)}
+
+
+def make_reward(text: str, worlds: Sequence[base.World],
+                models: Callable | None = None
+                ) -> Callable[[Sequence[Answer]], np.ndarray]:
+  """The reward [B] that a text names, of B answers to these worlds.
+
+  Args:
+    models: from answers to the scores [M, B] of reward models.
+
+  Raises:
+    BadInput: an unknown reward, one that a world cannot pay, or one of models
+      without any.
+  """
   parts = []
   for term in text.split('+'):
     factor, star, name = term.rpartition('*')
     kind, *numbers = name.strip().split(':')
-    if kind not in REWARDS:
-      raise BadInput(f'post.reward has {kind!r}; {nearest(kind, REWARDS)}')
+    if kind not in EACH | OF_MODELS:
+      raise BadInput(f'post.reward has {kind!r}; '
+                     f'{nearest(kind, EACH | OF_MODELS)}')
+    count, wanted, low, high = _NUMBERS.get(kind, (0, '', 0.0, 0.0))
     rates = [_number(text, n) for n in numbers]
-    if len(rates) != 2 * (kind == 'noisy') or not all(
-        0 <= r <= 1 for r in rates):
-      raise BadInput(f'post.reward has {name.strip()!r}, wanted {kind}'
-                     + ':TPR:FPR, both in [0, 1]' * (kind == 'noisy'))
-    for world in worlds:
-      needed = _NEEDS.get(kind, 'check')
-      if not hasattr(world, needed):
-        raise BadInput(
-            f'post.reward is {kind!r} of a world of {type(world).__name__}, '
-            f'which has no {needed}(); wanted full, length, random or noisy, '
-            'or another world')
+    if len(rates) != count or not all(low <= r <= high for r in rates):
+      raise BadInput(f'post.reward has {name.strip()!r}, wanted {kind}{wanted}')
+    if kind in OF_MODELS and models is None:
+      raise BadInput(f"post.reward is {kind!r} and post.reward_run '', wanted "
+                     'the folder or id of a run of post.kind reward_model')
+    _check_worlds(kind, worlds)
     parts.append((_number(text, factor) if star else 1.0,
-                  functools.partial(_call, REWARDS[kind], tuple(rates))))
+                  functools.partial(_of_models, OF_MODELS[kind], models)
+                  if kind in OF_MODELS else
+                  functools.partial(_each, EACH[kind], tuple(rates))))
   return functools.partial(_total, tuple(parts))
+
+
+def _check_worlds(kind: str, worlds: Sequence[base.World]) -> None:
+  for world in worlds:
+    needed = _NEEDS.get(kind, 'check')
+    if not hasattr(world, needed):
+      raise BadInput(
+          f'post.reward is {kind!r} of a world of {type(world).__name__}, '
+          f'which has no {needed}; wanted full, length, random or noisy, '
+          'or another world')
 
 
 def _number(text: str, number: str) -> float:
@@ -100,9 +143,15 @@ def _number(text: str, number: str) -> float:
                    ) from None
 
 
-def _call(function: Callable, rates: tuple, answer: Answer) -> float:
-  return function(answer, *rates)
+def _each(function: Callable, rates: tuple, answers: Sequence[Answer]
+          ) -> np.ndarray:
+  return np.array([function(a, *rates) for a in answers])
 
 
-def _total(parts: tuple, answer: Answer) -> float:
-  return sum(factor * function(answer) for factor, function in parts)
+def _of_models(reduce: Callable, models: Callable, answers: Sequence[Answer]
+               ) -> np.ndarray:
+  return reduce(models(answers), 0)
+
+
+def _total(parts: tuple, answers: Sequence[Answer]) -> np.ndarray:
+  return sum(factor * function(answers) for factor, function in parts)

@@ -101,7 +101,7 @@ def collect(params: Any, cfg: ModelConfig, data: mixture.Mixture,
     answers.append(Answer(
         data.tasks[prompt.task].world, prompt.question,
         data.vocab.decode(ids[:-1] if ended else ids), ended, len(ids),
-        post.tokens, float(draw)))
+        post.tokens, float(draw), prompt.ids, ids))
   rows = packed_answers([p.ids for p in prompts], [ids for ids, _ in sampled],
                         data.seq_len)
   logp = np.zeros(rows['mask'].shape, np.float32)

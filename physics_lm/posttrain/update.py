@@ -23,8 +23,8 @@ from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput, nearest
 from physics_lm.model import decoder
-from physics_lm.model.config import ModelConfig
-from physics_lm.posttrain import objectives
+from physics_lm.model.config import REWARD_KINDS, ModelConfig
+from physics_lm.posttrain import objectives, score
 from physics_lm.posttrain.rollout import log_law
 
 # Of a batch, beside those of training (train_step.py): what it may hold.
@@ -40,6 +40,8 @@ def batch_keys(config: ConfigDict) -> tuple[tuple[str, ...], tuple[str, ...]]:
   """The keys [B, T] or [B, T, V], and [B], that a batch of this config has
   beside those of training."""
   p = config.post
+  if p.kind in REWARD_KINDS:
+    return score.KEYS, ('count',)
   if p.kind in objectives.PREFERENCE:
     return ('mask', 'sampler', 'reference'), ROWS_1D
   keys = ['mask', 'advantage', 'sampler']
@@ -52,18 +54,26 @@ def batch_keys(config: ConfigDict) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def check_post(config: ConfigDict, entries: int) -> None:
   """Raises BadInput for a config of post-training that cannot train."""
   p = config.post
-  kinds = objectives.POLICY + objectives.PREFERENCE
-  pairs = p.kind in objectives.PREFERENCE
+  kinds = objectives.POLICY + objectives.PREFERENCE + REWARD_KINDS
+  head = p.kind in REWARD_KINDS
+  pairs = p.kind in objectives.PREFERENCE + REWARD_KINDS
   for key, known in (('kind', kinds), ('baseline', objectives.BASELINES),
                      ('norm', objectives.NORMS), ('kl', objectives.KLS)):
     if p[key] not in known:
       raise BadInput(f'post.{key} is {p[key]!r}; {nearest(p[key], known)}')
   steps, rows = p.every // p.epochs, config.data.batch_size
   group = 2 if pairs else p.samples
-  kl = pairs or p.kl != 'none'
+  kl = p.kind in objectives.PREFERENCE or p.kl != 'none'
   checks = [
-      (config.init_from, 'init_from is None in post-training, wanted the '
-       'folder or id of a finished run to start from'),
+      (config.init_from or head, 'init_from is None in post-training, wanted '
+       'the folder or id of a finished run to start from'),
+      (config.init_from or p.pairs_run or p.pairs.startswith('corrupt'),
+       f"post.pairs is {p.pairs!r} without init_from, wanted post.pairs_run, "
+       'the folder or id of the run that answers'),
+      (not head or p.pairs != 'policy', f"post.pairs is 'policy' of post.kind "
+       f"{p.kind!r}, whose model only scores; wanted 'samples'"),
+      (not head or config.adapter.kind == 'none', f'adapter.kind is '
+       f'{config.adapter.kind!r} of post.kind {p.kind!r}, wanted none'),
       (pairs or p.baseline in ('none', 'filter') or p.samples > 1,
        f'post.samples is {p.samples} with post.baseline {p.baseline!r}, wanted '
        'at least 2 answers to a prompt, or baseline none'),
@@ -102,6 +112,8 @@ def make_sums(config: ConfigDict, entries: int) -> Callable:
   """The function of a step, called as train_step.loss_sums. Raises
   BadInput."""
   check_post(config, entries)
+  if config.post.kind in REWARD_KINDS:
+    return functools.partial(score.score_sums, post=config.post)
   of = _preference_sums if config.post.kind in objectives.PREFERENCE else (
       _policy_sums)
   return functools.partial(of, post=config.post, entries=entries)

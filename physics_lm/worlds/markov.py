@@ -124,6 +124,36 @@ class Markov(DrawnTexts):
     return CheckResult(len(words) == self.T,
                        f'{len(words)} symbols of {self.T}')
 
+  @functools.cached_property
+  def class_counts(self) -> np.ndarray:
+    """The exact law [T + 1] of how many symbols of a text of the only chain are
+    among the first half of the alphabet. Raises BadInput for other chains."""
+    if self.chains != 1:
+      raise BadInput(f'chains is {self.chains} of a Markov world whose texts '
+                     'are scored by a count, wanted 1')
+    half = self.V // 2
+    law = np.zeros((self.T + 1, self.V))  # by count and last symbol
+    law[1, :half], law[0, half:] = 1 / self.V, 1 / self.V
+    for _ in range(self.T - 1):
+      after = law @ self.matrices[0]
+      law = np.concatenate([np.concatenate([np.zeros((1, half)), after[
+          :-1, :half]]), after[:, half:]], 1)
+    return law.sum(1)
+
+  @functools.cached_property
+  def _count_scale(self) -> tuple[float, float]:
+    counts = np.arange(self.T + 1)
+    mean = self.class_counts @ counts
+    return mean, (self.class_counts @ (counts - mean)**2)**0.5
+
+  def standard_count(self, text: str | int) -> float:
+    """The count of class_counts in a text (or the count itself), in standard
+    deviations from the mean of the chain's texts."""
+    count = text if isinstance(text, int) else sum(
+        f' {w}' in self._pieces[:self.V // 2] for w in text.split())
+    mean, std = self._count_scale
+    return (count - mean) / std
+
   def predictors(self, split: str, indices: np.ndarray
                  ) -> dict[str, np.ndarray]:
     """The law of each symbol given those before it, by predictor
@@ -230,6 +260,25 @@ def _after(matrices: np.ndarray, text: np.ndarray) -> np.ndarray:
 
 def _normalised(counts: np.ndarray) -> np.ndarray:
   return counts / counts.sum(-1, keepdims=True)
+
+
+def best_mean(law: np.ndarray, values: np.ndarray, kl: float) -> float:
+  """The largest mean of values [n] under any law whose relative entropy to
+  `law` [n] is at most kl (nats): that of law * exp(b values), with the b at
+  which the relative entropy is kl. Texts whose value depends on a count have
+  the same: within a count they keep the chain's own law."""
+  def tilted(b):
+    log = np.log(np.maximum(law, 1e-300)) + b * values
+    p = np.exp(log - log.max())
+    p /= p.sum()
+    return p @ values, (p * np.log(np.maximum(p, 1e-300) / np.maximum(
+        law, 1e-300))).sum()
+
+  low, high = 0.0, 1e4
+  for _ in range(100):
+    middle = (low + high) / 2
+    low, high = (middle, high) if tilted(middle)[1] < kl else (low, middle)
+  return float(tilted(low)[0])
 
 
 def make(config: ConfigDict, seed: int) -> Markov:

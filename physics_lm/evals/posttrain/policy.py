@@ -9,7 +9,7 @@ answer's tokens of the KL of the law of the next token, mean over answers.
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from physics_lm.evals.records import Records, accuracy_row, row
 from physics_lm.model import decode
 from physics_lm.model.config import ModelConfig
 from physics_lm.posttrain import objectives, rollout
+from physics_lm.posttrain.reward import Answer, make_reward
 from physics_lm.vocab import EOS
 from physics_lm.worlds import base
 
@@ -37,8 +38,9 @@ class PolicyEval:
   """Metrics, slices split and k: accuracy (of the greedy answer), pass_at_k (k
   samples; k 1 is the accuracy of a sample), outcome (a sample's result is
   right, where the world can tell), length (tokens of a sample), ended (share),
-  worked (share, where the world has styles), and kl, kl_reverse in nats an
-  answer, of a run that started from another."""
+  worked (share, where the world has styles), gold (of a sample, where the spec
+  names a reward), and kl, kl_reverse in nats an answer, of a run that started
+  from another."""
 
   cfg: ModelConfig
   data: mixture.Mixture
@@ -46,6 +48,7 @@ class PolicyEval:
   samples: int
   problems: dict[str, list[tuple[int, rollout.Prompt]]]
   reference: Callable[[Any], Any]  # parameters, to those of the parent or None
+  gold: Callable | None = None  # the reward of answers
 
   def __call__(self, params: dict, step: int | None = None) -> Records:
     rows, raw = [], []
@@ -100,6 +103,9 @@ class PolicyEval:
     if hasattr(worlds[0], 'style'):
       values['worked'] = [w.style(t) == 'worked'
                           for w, t in zip(worlds, texts)]
+    if self.gold:
+      values['gold'] = self.gold(as_answers(self.data, asked, [
+          ids for ids, _ in sampled], self.steps))
     return [row(name, np.mean(x), len(x), split=split, k='all')
             for name, x in values.items()]
 
@@ -122,6 +128,20 @@ class PolicyEval:
             for name, a, b in (('kl', own, other), ('kl_reverse', other, own))]
 
 
+def as_answers(data: mixture.Mixture, prompts: Sequence[rollout.Prompt],
+               answers: Sequence[list[int]], most: int) -> list[Answer]:
+  """Sampled ids, with their end tokens, as rewards see them; nothing is
+  drawn."""
+  out = []
+  for prompt, ids in zip(prompts, answers):
+    ended = ids[-1] == EOS
+    out.append(Answer(
+        data.tasks[prompt.task].world, prompt.question,
+        data.vocab.decode(ids[:-1] if ended else ids), ended, len(ids), most,
+        0.0, prompt.ids, ids))
+  return out
+
+
 def _batch(samples: int, prompts: int) -> int:
   """Rows decoded at a time: samples of as many prompts as fit."""
   return samples * max(min(BATCH // samples, prompts), 1)
@@ -139,6 +159,23 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
           folder: Path | None) -> PolicyEval:
   """The first spec.num_problems problems of each of spec.splits. Raises
   BadInput."""
+  return PolicyEval(
+      teacher_forcing.evaluated_model(config, data), data, spec.max_new_tokens,
+      spec.num_samples, judged_problems(data, spec), functools.partial(
+          _parent_params, config, folder), make_gold(data, spec))
+
+
+def make_gold(data: mixture.Mixture, spec: ConfigDict) -> Callable | None:
+  """The reward that an evaluation's spec names, None for ''. Raises
+  BadInput."""
+  return make_reward(spec.reward, [data.worlds[spec.world]]) if (
+      spec.reward) else None
+
+
+def judged_problems(data: mixture.Mixture, spec: ConfigDict
+                    ) -> dict[str, list[tuple[int, rollout.Prompt]]]:
+  """{split: (index, prompt) of its first spec.num_problems problems}. Raises
+  BadInput."""
   world = data.worlds[spec.world]
   if base.is_stream(world):
     raise BadInput(f'evals: world {spec.world!r} is a stream, wanted one with '
@@ -152,10 +189,7 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
     examples = [(i, world.example(split, i)) for i in range(count)]
     problems[split] = [(i, rollout.Prompt(which, e, rollout.question_ids(
         data, data.tasks[which], e))) for i, e in examples]
-  return PolicyEval(
-      teacher_forcing.evaluated_model(config, data), data, spec.max_new_tokens,
-      spec.num_samples, problems, functools.partial(
-          _parent_params, config, folder))
+  return problems
 
 
 def _parent_params(config: ConfigDict, folder: Path | None, like: Any) -> Any:

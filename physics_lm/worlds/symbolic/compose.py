@@ -48,6 +48,7 @@ SIZE = 1 << 40  # problems of a split, each drawn from its index
 DEPTHS = 16  # the largest depth of a problem
 TEST_SHARE = 8  # one in so many words is a test word
 WORKED, SHORT = ' worked', ' short'
+NO_NUMBER = 'no number'
 _PER_DRAW = 8  # functions from one number of 64 bits
 
 
@@ -174,6 +175,14 @@ class Compose:
                   if a != b), min(len(numbers), len(values)))
     return (count if len(numbers) <= len(values) else 0), len(values)
 
+  def right_so_far(self, question: Example, text: str) -> bool:
+    """Whether an answer, which need not be complete, has no wrong step."""
+    style, numbers, bad = self._parsed(text)
+    values = self.values(question.meta['word'], question.meta['start'])
+    if self.marked and style == SHORT:
+      values = values[-1:]
+    return bad in ('', NO_NUMBER) and numbers == values[:len(numbers)]
+
   def style(self, text: str) -> str:
     """'worked', 'short' or 'none', of an answer without any number."""
     style, numbers, _ = self._parsed(text)
@@ -187,7 +196,7 @@ class Compose:
       if not words or f' {words[0]}' not in (WORKED, SHORT):
         return style, [], f'{" ".join(words[:1])!r} is no style'
       style = f' {words.pop(0)}'
-    numbers, bad = [], '' if words else 'no number'
+    numbers, bad = [], '' if words else NO_NUMBER
     for w in words:
       if not re.fullmatch(r'[0-9]+', w) or int(w) >= self.m:
         bad = f'{w[:30]!r} is no number below {self.m}'
