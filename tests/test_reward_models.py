@@ -55,7 +55,7 @@ def test_reward_model_learns_the_order_and_chooses_by_it(runs):
   log = [r for r in run_dir.read_log(folder) if r['kind'] == 'train']
   assert log[-1]['pair/accuracy'] > 0.8 and log[-1]['loss'] < 0.4
   rows = run_dir.read_evaluation(folder / 'evals/chosen/40.json')
-  assert find(rows, 'ranked', split='test', rule='score')['value'] > 0.85
+  assert find(rows, 'ranked', split='test', rule='score')['value'] > 0.75
 
   def gold(rule, k):
     return find(rows, 'gold', split='test', rule=rule, k=k)['value']
