@@ -267,6 +267,26 @@ def post_training(s: dict, trunk: dict, post: dict, arms: dict[str, dict],
       arm: post | arms[arm] | s['post'] | model | judged for arm in s['arms']}
 
 
+# Reward models and policies of configs/markov.py:scored.
+SCORED_SMOKE = {'model.width': 16, 'model.heads': 2, 'data.batch_size': 32,
+                'optim.warmup_steps': 0}
+SCORED_HEAD = {
+    'post.kind': 'reward_model', 'post.samples': 2, 'post.tokens': 16,
+    'post.every': 192, 'post.epochs': 4, 'steps': 192, 'checkpoint.every': 192,
+    'optim.learning_rate': 1e-2, 'optim.warmup_steps': 0}
+SCORED_RL = {
+    'post.kind': 'reinforce', 'post.samples': 16, 'post.tokens': 16,
+    'optim.learning_rate': 3e-4, 'optim.b2': 0.95, 'optim.warmup_steps': 0,
+    'steps': 60, 'checkpoint.every': 60}
+
+
+def scored(name: str, kind: str, gold: str, samples: int, **keys) -> dict:
+  """Overrides: an evaluation of configs/markov.py:scored's answers."""
+  return {f'evals.{name}.{k}': v for k, v in {
+      'kind': kind, 'world': 'chain', 'num_problems': 1, 'reward': gold,
+      'num_samples': samples, 'max_new_tokens': 16, **keys}.items()}
+
+
 def grammar_evals(name: str, kind: str, **keys) -> dict:
   """Overrides: an evaluation of configs/grammar.py's strings."""
   return {f'evals.{name}.{k}': v for k, v in {

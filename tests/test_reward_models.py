@@ -60,7 +60,7 @@ def test_reward_model_learns_the_order_and_chooses_by_it(runs):
   def gold(rule, k):
     return find(rows, 'gold', split='test', rule=rule, k=k)['value']
 
-  assert gold('one', 16) == gold('score', 1) == pytest.approx(
+  assert gold('one', 16) == pytest.approx(gold('score', 1)) == pytest.approx(
       gold('oracle', 1))
   assert gold('one', 16) + 1 < gold('score', 16) <= gold('oracle', 16)
   # No choice of one of k is better than the best law as far from the texts.

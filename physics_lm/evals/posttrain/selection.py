@@ -15,9 +15,10 @@ all that start from it. Each rule then chooses among k of them:
 gold is the expected gold reward of the choice among k of the n answers: over
 all subsets for what orders the answers, over disjoint ones for votes. score is
 that of the answer with the highest score; ranked the share of pairs of answers
-with different gold reward that the score orders as gold does. ideal, of Markov
-texts, is the largest mean of gold at the relative entropy that the choice of
-one of k has at most, log k - (k - 1) / k.
+with different gold reward that the score orders as gold does. kl is the
+relative entropy to the policy that a choice of one of k has at most, log k -
+(k - 1) / k nats; ideal, of Markov texts, the largest mean of gold at that
+distance.
 """
 
 import collections
@@ -49,7 +50,7 @@ RANKED = 256  # answers of a problem whose pairs are compared
 
 @dataclasses.dataclass(frozen=True)
 class SelectionEval:
-  """Metrics gold, score, ranked and ideal; slices split, rule and k."""
+  """Metrics gold, score, ranked, kl and ideal; slices split, rule and k."""
 
   cfg: ModelConfig
   data: mixture.Mixture
@@ -110,7 +111,9 @@ class SelectionEval:
               texts, weights, gold_PN)], rule, k)
       if 'score' in orders:
         add('score', best_of_k(orders['score'], orders['score'], k), 'score', k)
-      ideal = self._ideal(np.log(k) - (k - 1) / k)
+      kl = np.log(k) - (k - 1) / k
+      add('kl', kl, 'oracle', k)
+      ideal = self._ideal(kl)
       if ideal is not None:
         add('ideal', ideal, 'oracle', k)
       k *= 2
