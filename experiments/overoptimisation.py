@@ -111,7 +111,7 @@ def figure(df):
   figures.labels(axes[2], 'pairs in the order of gold, %', 'gold',
                  f'Best of {ends.k.max():,}, by seed')
   figures.legend(axes[2], loc='lower left')
-  figures.finish(fig, 'A reward model in place of the gold reward', figures.
+  figures.finish(fig, 'A reward model instead of the gold reward', figures.
                  seeds_note(s) + ';  3,072 pairs; the best text has 0.75')
   return fig
 
