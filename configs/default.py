@@ -76,6 +76,8 @@ def biod() -> ConfigDict:
   # uniform
   w.people_per_rank = 1  # with zipf_a, so many people in a row share a k; at
   # least 1, a divisor of people
+  w.incorrect = 0.0  # share of stated values that are another one, in [0, 1);
+  # below 1 - 1 / D
   return w
 
 

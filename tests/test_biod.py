@@ -61,6 +61,7 @@ def test_checker_accepts_entries_and_rejects_spoiled_ones(sizes):
 @pytest.mark.parametrize('changes', [
     {}, {'order': 'fixed'}, {'zipf_a': 0.5}, {'person_offset': 700},
     {'zipf_a': 0.5, 'people_per_rank': 4},
+    {'incorrect': 0.6, 'chunks': 2}, {'incorrect': 0.6, 'order': 'fixed'},
     {'chunks': 2, 'chunk_length': 3, 'symbols': 11, 'attributes': 20},
     {'order': 'fixed', 'people': 100_000, 'name_length': 3}])
 def test_symbols_are_the_pieces_of_examples(changes):
@@ -108,6 +109,7 @@ def test_diversity_sets_are_distinct_chunks():
     ({'diversity': 200}, '128 ** 1 chunks'), ({'chunks': 0}, 'at least 1'),
     ({'order': 'sorted'}, "'sorted', wanted one of random, fixed"),
     ({'people_per_rank': 3}, 'people_per_rank is 3, wanted a divisor of'),
+    ({'incorrect': 0.99, 'diversity': 8}, 'incorrect is 0.99 of 8 values'),
     ({'name_length': 13}, 'name_alphabet ** name_length is 64 ** 13'),
     ({'name_length': 10**9}, 'wanted below 2'),
     ({'symbols': 1 << 40, 'chunk_length': 2}, 'wanted below 2')])
@@ -211,6 +213,21 @@ def test_people_of_a_rank_are_equally_frequent():
   assert world(people=12).frequency(np.ones(2)).tolist() == [1 / 12] * 2
 
 
+def test_incorrect_values_are_uniform_over_the_others():
+  """The true one stays the most frequent, and the entropy is that of what is
+  stated; scored entries are true."""
+  true, w = (world(people=1, attributes=1, diversity=8, symbols=8, **more)
+             for more in ({}, {'incorrect': 0.6}))
+  stated = [w.example('bio', i).pieces[-1] for i in range(20_000)]
+  counts = np.array([stated.count(v) for v in w.sets[0]]) / 20_000
+  value = w.sets[0].index(*true.value(0, 0))
+  wanted = np.full(8, 0.6 / 7)
+  wanted[value] = 0.4
+  assert (abs(counts - wanted) < 4 * np.sqrt(wanted / 20_000)).all()
+  assert w.entropy() == pytest.approx(-(wanted * np.log(wanted)).sum())
+  assert w.entry(0).text == true.entry(0).text
+
+
 def test_known_share_by_rank(setup, monkeypatch):
   """Of ranks in bands of a third of an octave; worse than uniform counts as
   nothing known."""
@@ -232,6 +249,7 @@ def test_known_share_by_rank(setup, monkeypatch):
       1, 2, 3, 4, 6, 7, 8, 11, 13, 16]
   assert [found['known', k]['value'] for k in (1, 2, 3, 16)] == pytest.approx(
       [1, 0.75, 0, 0])
+  assert [found['accuracy', k]['value'] for k in (1, 2, 3)] == [1, 1, 0]
   assert found['known', 16]['n'] == 10 and found['known', 4]['n'] == 4
   assert found['frequency', 4]['value'] == pytest.approx(
       w.frequency(np.array([4, 5])).mean())

@@ -135,7 +135,7 @@ METRICS = {
     'cleaning': {'removed', 'changed', 'memorised', 'span_loss'},
 }
 MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
-    'knowledge_bits': {'known', 'frequency'},  # of bioD
+    'knowledge_bits': {'known', 'frequency', 'accuracy'},  # of bioD
     'solutions': {'retries', 'extra_parameters', 'extra_operations',
                   'extra_parameters_unplanned', 'retry_precision'},
     'best_of_n': {'auc'},

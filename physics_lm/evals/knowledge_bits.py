@@ -72,8 +72,10 @@ class KnowledgeBits:
   with negative terms counted as zero); bits_max, bits_unclipped, parameters,
   bits_per_param, bits_per_param_max, storage_bits (of the weights), and in
   nats name_nats, value_nats, first_nats (p1, p2, p3). n counts people. Of bioD
-  also, with the first rank of a band as slice: known (a share), and frequency
-  (of a person, mean over the band's: share of the world's entries)."""
+  also, with the first rank of a band as slice: known (a share), accuracy (of
+  values, each token the most likely one after the true ones before it), and
+  frequency (of a person, mean over the band's: share of the world's entries).
+  """
 
   cfg: ModelConfig
   batch_size: int
@@ -87,7 +89,7 @@ class KnowledgeBits:
   def __call__(self, params: dict, step: int | None = None) -> Records:
     params, storage = compress.compress(
         params, self.spec, self.cfg, self._calibration(), self.vocab_size)
-    nll, _ = teacher_forcing.outcomes(params, self.packed, self.cfg,
+    nll, correct = teacher_forcing.outcomes(params, self.packed, self.cfg,
                                       self.batch_size)
     name, value, first = losses(nll, self.spans, len(self.entries))
     attributes = sorted({a for _, a in value})
@@ -102,9 +104,12 @@ class KnowledgeBits:
         for i, (e, n) in enumerate(zip(self.entries, name))]
     rows = self._rows(p1, p2, p3, storage)
     if hasattr(self.world, 'sets') and self.world.D > 1:
-      rows += known_rows(self.world, [r['person'] for r in raw], [
-          np.mean([value[i, a] for a in attributes])
-          for i in range(len(self.entries))])
+      wrong = losses(1.0 - correct, self.spans, len(self.entries))[1]
+      of = [[(i, a) for a in attributes] for i in range(len(raw))]
+      rows += known_rows(
+          self.world, [r['person'] for r in raw],
+          [np.mean([value[k] for k in keys]) for keys in of],
+          [np.mean([not wrong[k] for k in keys]) for keys in of])
     return Records(rows, raw)
 
   def _calibration(self) -> dict[str, np.ndarray]:
@@ -135,10 +140,10 @@ class KnowledgeBits:
                 for k, v in by_term.items()]
 
 
-def known_rows(world: base.World, people: Sequence[int],
-               nats: Sequence[float]) -> list[dict]:
-  """Rows of known and frequency by band, from the mean loss of the values of
-  each of `people`, nats."""
+def known_rows(world: base.World, people: Sequence[int], nats: Sequence[float],
+               accuracy: Sequence[float]) -> list[dict]:
+  """Rows of known, accuracy and frequency by band, from the mean loss of the
+  values of each of `people`, nats, and the share of them that is predicted."""
   rank = world.rank(np.asarray(people))
   known = np.maximum(1 - np.asarray(nats) / (world.C * math.log(world.D)), 0)
   band = np.floor(BANDS * np.log2(rank) + 1e-9).astype(int)
@@ -146,8 +151,9 @@ def known_rows(world: base.World, people: Sequence[int],
   for b in np.unique(band).tolist():
     of = band == b
     slices = {'term': 'value', 'rank': int(rank[of].min())}
-    out += [row('known', known[of].mean(), of.sum(), **slices),
-            row('frequency', frequency[of].mean(), of.sum(), **slices)]
+    out += [row(name, x[of].mean(), of.sum(), **slices) for name, x in (
+        ('known', known), ('accuracy', np.asarray(accuracy)),
+        ('frequency', frequency))]
   return out
 
 

@@ -19,6 +19,11 @@ ranges of people (person_offset) differ only in who the people are.
 With `zipf_a` above 0 an entry is of person i with probability ~ (i // g +
 1)^-(1 + zipf_a), where g people in a row, people_per_rank, are equally
 frequent; the person of entry j follows from a hash of j (zipf.py).
+
+With `incorrect` above 0, that share of the values in entries is another one of
+the attribute's: its first chunk is uniform over the others. It follows from a
+hash of the entry's number and the attribute. The true value stays the most
+frequent one; worlds that differ in `incorrect` alone agree on it.
 """
 
 import math
@@ -113,6 +118,11 @@ class BioD:
       raise BadInput(f'people_per_rank is {self.group}, wanted a divisor of '
                      f'people={self.n}')
     self.law = zipf.zipf_law(self.n // self.group, c.zipf_a)
+    self._incorrect_key, self.incorrect = mix_bits(seed, 5), c.incorrect
+    if self.incorrect and self.incorrect >= 1 - 1 / self.D:
+      raise BadInput(f'incorrect is {self.incorrect} of {self.D} values, '
+                     f'wanted below {1 - 1 / self.D:g}, so that the true one '
+                     'is the most frequent')
     self._name_keys = tuple(mix_bits(mix_bits(seed, 1), i) for i in range(4))
     self._cache: dict[int, tuple] = {}  # of a small world's people
     codes = [distinct(generator(seed, 'chunks', a), every, self.D)
@@ -146,6 +156,24 @@ class BioD:
     chunks = self.sets[attribute]
     return tuple(chunks[mix_bits(c, state=state) % self.D]
                  for c in range(self.C))
+
+  def _shift(self, index, attribute: int):
+    """(whether entry `index` states another value, what is then added, modulo
+    D, to the number of the true one's first chunk); of an int, or of an array
+    of uint64."""
+    bits = mix_bits(index, attribute, state=self._incorrect_key)
+    other = 1 + mix_bits(0, state=bits) % max(self.D - 1, 1)
+    return (bits >> 11) * 2.0**-53 < self.incorrect, other
+
+  def _stated(self, person: int, attribute: int, index: int
+              ) -> tuple[str, ...]:
+    """The C chunks that an entry states as a value."""
+    chunks = self.value(person, attribute)
+    wrong, other = self._shift(index, attribute)
+    if not wrong:
+      return chunks
+    every = self.sets[attribute]
+    return every[(every.index(chunks[0]) + other) % self.D], *chunks[1:]
 
   def _facts(self, person: int):
     """(name, values) of a person."""
@@ -184,9 +212,12 @@ class BioD:
       return np.full(np.shape(rank), 1 / self.n)
     return self.law.share(rank) / self.group
 
-  def _entry(self, person: int, index: int) -> Example:
-    """An entry of a person; `index` decides the order."""
+  def _entry(self, person: int, index: int, true: bool = False) -> Example:
+    """An entry of a person; `index` decides the order, and which values are
+    incorrect, if any may be."""
     name, values = self._facts(person)
+    if self.incorrect and not true:
+      values = [self._stated(person, a, index) for a in range(self.K)]
     pieces, answers, order = list(name), [], range(self.K)
     if not self.fixed_order:
       order = shuffled(self.K, mix_bits(index, state=self._order_key))
@@ -213,8 +244,8 @@ class BioD:
     if self.law:
       drawn = mix_bits(bits, state=self._person_key).tolist()
       person = np.array([self._person(u) for u in drawn], np.int64)
-    if self.n > MAX_CACHED:
-      facts = self._symbols_of(person)
+    if self.n > MAX_CACHED or self.incorrect:
+      facts = self._symbols_of(person, bits)
     else:
       if self._table is None:
         self._table = self._symbols_of(np.arange(self.n))
@@ -227,8 +258,10 @@ class BioD:
     return np.concatenate([facts[:, :self.name_length],
                            values.reshape(len(indices), -1)], 1)
 
-  def _symbols_of(self, person: np.ndarray) -> np.ndarray:
-    """symbols() of people [n], attributes in order."""
+  def _symbols_of(self, person: np.ndarray, entry: np.ndarray | None = None
+                  ) -> np.ndarray:
+    """symbols() of people [n], attributes in order, in entries [n]; None: with
+    true values."""
     number = person.astype(np.uint64) + np.uint64(self.person_offset)
     n, first = len(person), self.alphabet
     parts = [digits_of(permuted(number, self.N0, self._name_keys),
@@ -239,15 +272,18 @@ class BioD:
       state = mix_bits(number, a, state=self._value_key)
       for c in range(self.C):
         chunk = mix_bits(c, state=state) % np.uint64(self.D)
+        if self.incorrect and entry is not None and not c:
+          wrong, other = self._shift(entry, a)
+          chunk = (chunk + wrong * other) % np.uint64(self.D)
         code = self._codes[a][chunk.astype(np.int64)]
         parts.append(digits_of(code, self.T, self.L) + (
             first if self.fixed_order else first + self.K))
     return np.concatenate(parts, 1, dtype=np.int32, casting='unsafe')
 
   def entry(self, person: int) -> Example:
-    """A person's entry with the name's pieces among the answers ('name'):
+    """A person's true entry with the name's pieces among the answers ('name'):
     what evals/knowledge_bits.py scores."""
-    e = self._entry(person, person)
+    e = self._entry(person, person, true=True)
     name = tuple(('name', i) for i in range(self.name_length))
     return Example(e.pieces, name + e.answers, e.loss, e.meta)
 
@@ -256,7 +292,11 @@ class BioD:
     is the least loss of a model that knows all people."""
     person = self.law.entropy + math.log(self.group) if self.law else (
         math.log(self.n))
-    return person + (0.0 if self.fixed_order else math.lgamma(self.K + 1))
+    q, value = self.incorrect, 0.0  # nats of which value is stated
+    if q:
+      value = q * math.log((self.D - 1) / q) - (1 - q) * math.log(1 - q)
+    return person + self.K * value + (
+        0.0 if self.fixed_order else math.lgamma(self.K + 1))
 
   @property
   def tokens(self) -> int:
