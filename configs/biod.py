@@ -9,6 +9,8 @@ own; one entry a row; epochs that are permutations of all people; Muon. Variants
 weights. Variant `mixing` trains on two sets of people in the compact recipe: a
 body by a power law, and groups of people, few of the rows. Variant `adapting`
 has two sets of people, `old`, which it trains on, and `new`, for a further run.
+Variant `quality` trains on one value each of the same people from a clean and a
+dirty source, and on that of others, who are rare.
 """
 
 import math
@@ -26,7 +28,7 @@ COMPRESSIONS = {  # name: keys of the evaluation
        for m in ('prune', 'wanda', 'sparsegpt', 'prune_units')
        for k in (0.9, 0.75, 0.5)}}
 VARIANTS = ('compressed', 'compact', 'compact_compressed', 'mixing',
-            'adapting')
+            'adapting', 'quality')
 COMPACT_RATES = {'muon': 8e-3, 'adamw': 4e-3}
 COMPACT_PEOPLE = 1800  # R_max 2.9 at width 32
 BODY, GROUPS, GROUP_SIZE = 8192, 60, 4  # people; groups and people of each
@@ -41,9 +43,8 @@ def get_config(variant: str = '') -> ConfigDict:
   if variant not in ('', *VARIANTS):
     raise ValueError(f'variant is {variant!r}, wanted none or one of '
                      f'{", ".join(VARIANTS)}')
-  if variant in ('mixing', 'adapting'):
-    return {'mixing': mixing, 'adapting': adapting}[variant](
-        get_config('compact'))
+  if variant in RECIPES:
+    return RECIPES[variant](get_config('compact'))
   c = default.get_config()
   c.worlds = {'bits': default.biod()}
   w = c.worlds.bits
@@ -116,6 +117,37 @@ def adapting(c: ConfigDict) -> ConfigDict:
   c.steps, c.optim.warmup_steps = 3750, 75  # 200 exposures
   c.checkpoint.every = 10_000
   return c
+
+
+def quality(c: ConfigDict) -> ConfigDict:
+  """The compact recipe `c` with three worlds and tasks of one value a person:
+  `clean` and `dirty`, which has 80 % incorrect values, of the same people, and
+  `rare`, of others, who take no part. `last` and `mean` evaluate the last
+  parameters, and their mean over the last four checkpoints, on true values."""
+  w = c.worlds.bits
+  w.people, w.attributes, w.diversity, w.symbols = 2000, 1, 32, 32
+  w.name_alphabet = 64
+  c.worlds = {k: ConfigDict(w) for k in ('clean', 'dirty', 'rare')}
+  c.worlds.dirty.incorrect = 0.8
+  c.worlds.rare.people, c.worlds.rare.person_offset = 200, 2000
+  c.data.tasks = {k: default.task(k, 'bio', share, 'answers') for k, share in (
+      ('clean', 0.5), ('dirty', 0.5), ('rare', 0.0))}
+  c.data.seq_len, c.data.batch_size = 4, 128
+  c.model.width, c.model.heads = 64, 4
+  c.optim.name, c.optim.learning_rate = 'adamw', 3e-3
+  c.optim.final_lr_fraction, c.optim.decay_fraction = 0.0, 0.2
+  c.steps, c.optim.warmup_steps, c.checkpoint.every = 800, 40, 40
+  c.evals = {k: default.evaluation('knowledge_bits')
+             for k in ('last', 'mean', 'rare_last', 'rare_mean')}
+  for name, e in c.evals.items():
+    e.world = 'rare' if name.startswith('rare') else 'clean'
+    e.people = c.worlds[e.world].people
+    e.average = 4 if name.endswith('mean') else 1
+  return c
+
+
+RECIPES = {  # made of the compact recipe
+    'mixing': mixing, 'adapting': adapting, 'quality': quality}
 
 
 def compact_people(width: int, r_max: float, attributes: int = 8,

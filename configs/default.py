@@ -356,6 +356,8 @@ def evaluation(kind: str) -> ConfigDict:
   e.kind = kind
   e.every = placeholder(int)  # steps between evaluations, at least 1; None: the
   # last only
+  e.average = 1  # checkpoints, the last ones, of which the mean parameters are
+  # evaluated, at least 1; more than one of the last step only
   e.world = 'bios'  # a key of `worlds`; not used by 'loss'
   e.people = 1000  # at most so many, of each split ('knowledge_bits': of the
   # world; 'cleaning': pages of each label); at least 1

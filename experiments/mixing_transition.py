@@ -29,11 +29,11 @@ from physics_lm.worlds.zipf import ZipfLaw
 ONE = (16, 0.5)  # width and law of the other arms
 SCALES = {  # `kept`: people of a body without a tail; `few`: of the groups
     'smoke': dict(widths=(16,), laws=(0.5,), kept=100, few=(8,), seeds=1,
-                  steps=4, body=200, common={'data.batch_size': 16}),
+                  steps=4, body=200),
     'cpu': dict(widths=(12, 16, 32), laws=(0.25, 0.5), kept=115, few=(64, 16),
-                seeds=3, steps=4000, body=8192, common={}),
+                seeds=3, steps=4000, body=8192),
     'gpu': dict(widths=(16, 24, 32, 48, 64), laws=(0.25, 0.5, 1.0), kept=115,
-                few=(64, 16), seeds=3, steps=16_000, body=32_768, common={})}
+                few=(64, 16), seeds=3, steps=16_000, body=32_768)}
 POINT = ['arm', 'width', 'a', 'people', 'body_weight', 'groups_weight']
 GROUPS = biod.GROUPS * biod.GROUP_SIZE  # people
 
@@ -41,9 +41,8 @@ GROUPS = biod.GROUPS * biod.GROUP_SIZE  # people
 def runs(scale: str) -> list[Run]:
   """Every (arm, width, a, people of the groups, seed)."""
   s = pick(SCALES, scale)
-  # Without its tail the body has so much of its weight, and all rows are fewer.
+  # A body without its tail has so much of its weight, and all rows are fewer.
   left = 0.95 * (1 - ZipfLaw(s['body'], ONE[1]).beyond(s['kept']))
-  # What decides most comes first.
   points = [('size', w, ONE[1], GROUPS, 0.95, 0.05) for w in s['widths']]
   points += [('few people', *ONE, n, 0.99, 0.01) for n in s['few']]
   points += [('size', w, a, GROUPS, 0.95, 0.05) for a in s['laws']
@@ -59,8 +58,8 @@ def _run(s: dict, point: tuple, seed: int) -> Run:
       width, a, s['kept' if arm == 'no tail' else 'body'], people,
       arm != 'few people', weights,
       round(s['steps'] * sum(weights) * (2 if arm.startswith('twice') else 1)))
-  return Run('configs/biod.py:mixing', changes | s['common'] | scales.seeds(
-      seed), dict(zip(POINT, point)) | {'seed': seed})
+  return Run('configs/biod.py:mixing', changes | scales.seeds(seed),
+             dict(zip(POINT, point)) | {'seed': seed})
 
 
 def table(records):
@@ -102,12 +101,11 @@ def figure(df):
                  f'What is known, 1 + a = {1 + ONE[1]}')
   axes[1].set(xscale='log', yscale='log')
   figures.plain_ticks(axes[1])
-  figures.legend(axes[1], title='set, 1 + a')
+  figures.legend(axes[1])
   figures.labels(axes[1], 'parameters', 'share at 50 % known', 'Threshold')
   few = s[s.set.eq('groups') & s.arm.eq('few people')].sort_values('people')
   figures.bars(axes[2], few, 'known_people', [
-      f'{n}\n({k:.0f} %)' for n, k in zip(few.people, few.known_mean)],
-               digits=1)
+      f'{n} ({k:.0f} %)' for n, k in zip(few.people, few.known_mean)], digits=1)
   figures.labels(axes[2], 'people with 1 % of all entries (bits known)', '',
                  'People known in all')
   figures.finish(fig, 'Facts in a mixture are learnt above a frequency',

@@ -13,7 +13,7 @@ import itertools
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,16 @@ def checksum(tree: Any) -> jax.Array:
   return sum((2 * i + 1) * leaf(x) for i, x in enumerate(jax.tree.leaves(tree)))
 
 
-class Checkpoints:
-  """The checkpoints of one run folder."""
+@jax.jit
+def _mean(trees: list) -> Any:
+  return jax.tree.map(lambda *x: sum(x) / len(x), *trees)
 
-  def __init__(self, folder: Path, keep: int = 2):
+
+class Checkpoints:
+  """The checkpoints of one run folder: the newest `keep`, and those of
+  `steps`."""
+
+  def __init__(self, folder: Path, keep: int = 2, steps: Sequence[int] = ()):
     self.folder = Path(folder).absolute() / 'checkpoints'
     if bad := _without_metadata(self.folder):
       if all(int(p.name) in bad for p in self.folder.iterdir()
@@ -61,7 +67,9 @@ class Checkpoints:
       self._move_aside(bad)
     self._manager = ocp.CheckpointManager(
         self.folder, options=ocp.CheckpointManagerOptions(
-            preservation_policy=preservation_policy.LatestN(keep),
+            preservation_policy=preservation_policy.AnyPreservationPolicy([
+                preservation_policy.LatestN(keep),
+                preservation_policy.CustomSteps(list(steps))]),
             cleanup_tmp_directories=True,
             # Members of a population save concurrently: a prefix of its own
             # keeps the processes of a job, which open all members in one
@@ -137,6 +145,12 @@ class Checkpoints:
     return max((s for s in self._manager.all_steps() if s < below),
                default=None)
 
+  def mean(self, params: Any, steps: Sequence[int]) -> Any:
+    """The mean of `params` and of those of the checkpoints of `steps`. Raises
+    BadInput when one is missing or damaged."""
+    self.wait()
+    return mean_params(self.folder.parent, params, steps, self._manager)
+
   def wait(self):
     """Returns once the last save is complete."""
     self._manager.wait_until_finished()
@@ -206,6 +220,28 @@ def _opened(path: Path) -> Iterator[ocp.CheckpointManager]:
                    ) from e
   with manager:
     yield manager
+
+
+def mean_params(folder: Path, params: Any, steps: Sequence[int],
+                manager: ocp.CheckpointManager | None = None) -> Any:
+  """The mean of `params` and of those of a run's checkpoints of `steps`, on
+  the shardings of `params`. `manager`: of the folder, if one is open. Raises
+  BadInput when one is missing or damaged."""
+  path = Path(folder).absolute() / 'checkpoints'
+  like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(
+      x.shape, x.dtype, sharding=x.sharding), params)
+  with contextlib.nullcontext(manager) if manager else _opened(path) as opened:
+    missing = sorted(set(steps) - set(opened.all_steps()))
+    if missing:
+      raise BadInput(f'no checkpoints of steps {missing} in {path}, wanted '
+                     'them for a mean: they were saved by another '
+                     'checkpoint.every, or before evals.*.average was set')
+    try:
+      others = [_read(opened, s, params=like).params for s in steps]
+    except Exception as e:
+      raise BadInput(f'one of the checkpoints of steps {list(steps)} in {path} '
+                     f'is damaged: {_first_line(e)}') from e
+  return _mean([params, *others])
 
 
 def _first_line(e: Exception) -> str:

@@ -73,7 +73,9 @@ class RunRecorder:
     if (folder / 'meta.json').exists():  # a library may train another tokenizer
       run_dir.check_vocab(folder, data.vocab, f'{folder}')
     self.checkpoints = resources.enter_context(contextlib.closing(
-        checkpoint.Checkpoints(folder, config.checkpoint.keep)))
+        checkpoint.Checkpoints(folder, config.checkpoint.keep, [
+            s for spec in config.evals.values() if spec.average > 1
+            for s in run_dir.averaged_steps(config, spec.average)])))
     self.failure = ''
     self.loss_band = loss_band.load_band(config.log.loss_band)
 
@@ -224,6 +226,10 @@ class RunRecorder:
     if reuse and path.exists():
       found = run_dir.read_evaluation(path)
     else:
+      count = self.config.evals[name].average
+      if count > 1:
+        params = self.checkpoints.mean(params, run_dir.averaged_steps(
+            self.config, count)[1:])
       evaluated = self.evaluators[name](params, step)
       found = evaluated.rows
       if self.writes:

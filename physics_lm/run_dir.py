@@ -32,6 +32,22 @@ if TYPE_CHECKING:
   from physics_lm.vocab import Vocab
 
 
+def averaged_steps(config: ConfigDict, count: int, last: int | None = None
+                   ) -> list[int]:
+  """The steps of the last `count` checkpoints of a run, the last step and
+  those before it that checkpoint.every divides, newest first. `last`: the step
+  that the run has come to. Raises BadInput when it has fewer, or is not
+  finished."""
+  steps, every = config.steps, config.checkpoint.every
+  found = [steps, *range((steps - 1) // every * every, 0, -every)][:count]
+  if len(found) < count or last not in (None, steps):
+    raise BadInput(f'evals.*.average is {count} of a run with '
+                   f'{len(found)} checkpoints of {steps} steps'
+                   + (f', now at step {last}' if last else '')
+                   + ', wanted a finished run with so many')
+  return found
+
+
 def stale_evals(folder: Path, evals: dict) -> dict[str, str]:
   """{name: what differs} of the plain evaluations whose specification is not
   the one with which the run in `folder` was evaluated. `every`, when they run

@@ -12,14 +12,18 @@ import jax
 import numpy as np
 import pytest
 
-from physics_lm import checkpoint, loader, run_dir, train, train_step
+from physics_lm import checkpoint, loader, restore, run_dir, train, train_step
 from physics_lm.config import override
 from physics_lm.errors import BadInput, disk_errors
+from physics_lm.evals import registry
+from physics_lm.evals.__main__ import main as evaluate
 from physics_lm.mixture import load_mixture
 from tests.conftest import ROOT, TINY
 
 MORE = {'runtime.mesh.data': 1, 'steps': 12, 'checkpoint.every': 3,
-        'evals.loss.every': 4, 'optim.name': 'muon'}  # and AdamW for the rest
+        'evals.loss.every': 4, 'optim.name': 'muon',  # and AdamW for the rest
+        'evals.mean.kind': 'loss', 'evals.mean.num_rows': 4,
+        'evals.mean.average': 3}
 
 
 def final(folder, config, devices=None):
@@ -82,6 +86,43 @@ def test_resume_is_bitwise(undisturbed, tmp_path, monkeypatch, at):
   assert not run_dir.is_done(tmp_path / 'run')
   train.run(config, tmp_path / 'run')
   assert_same_end(whole, tmp_path / 'run', config)
+
+
+def test_mean_of_the_last_checkpoints_is_evaluated(
+    undisturbed, tmp_path, capsys):
+  """Of steps 6, 9 and 12, also by the command line, as long as all are there;
+  the tests above compare its rows after a resume."""
+  config, whole = undisturbed
+  folder = shutil.copytree(whole, tmp_path / 'run')
+  run = restore.load_run(folder)
+  with checkpoint._opened(folder.absolute() / 'checkpoints') as manager:
+    assert sorted(manager.all_steps()) == [6, 9, 12]
+    trees = [checkpoint._read(manager, s, params=restore.abstract_params(
+        run.cfg)).params for s in (6, 9, 12)]
+  mean = jax.tree.map(lambda *x: sum(map(np.asarray, x)) / 3, *trees)
+  evaluator = registry.build(config, run.data, folder)['mean']
+  wanted = evaluator(mean).rows[0]['value']
+  stored = run_dir.read_evaluation(folder / 'evals/mean/12.json')
+  last = run_dir.read_evaluation(folder / 'evals/loss/12.json')
+  assert stored[0]['value'] == pytest.approx(wanted, rel=1e-5)
+  assert abs(last[0]['value'] - wanted) > 1e-3
+  (folder / 'evals/mean/12.json').unlink()
+  evaluate([str(folder), '--eval=mean'])
+  again = run_dir.read_evaluation(folder / 'evals/mean/12.json')
+  assert again[0]['value'] == pytest.approx(wanted, rel=1e-5)
+  shutil.rmtree(folder / 'checkpoints' / '9')
+  with pytest.raises(SystemExit):
+    evaluate([str(folder), '--eval=mean'])
+  assert 'no checkpoints of steps [9]' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'evals.mean.every': 3}, 'average is 3, wanted 1 with evals.mean.every'),
+    ({'evals.mean.average': 5}, 'average is 5 of a run with 4 checkpoints')])
+def test_impossible_means_of_checkpoints_are_refused(
+    undisturbed, changes, message):
+  with pytest.raises(BadInput, match=message):
+    registry.check_evals(override(undisturbed[0], changes))
 
 
 def test_restore_falls_back_when_the_newest_is_truncated(
@@ -268,7 +309,8 @@ def wait_for(condition, process, seconds=60):
 
 def test_sigterm_saves_and_exits_0(tmp_path):
   folder = tmp_path / 'run'
-  process = start(folder, {'steps': 100_000, 'checkpoint.every': 100_000})
+  process = start(folder, {'steps': 100_000, 'checkpoint.every': 100_000,
+                           'evals.mean.average': 1})
   wait_for(lambda: run_dir.step_reached(folder) > 3, process)
   second = start(folder, {'steps': 100_000})
   assert second.wait(timeout=60) == 3  # the folder is held

@@ -7,7 +7,7 @@ Takes the newest checkpoint; writes evals/<eval>/<step>.json and .jsonl.
 
 from pathlib import Path
 
-from physics_lm import restore
+from physics_lm import checkpoint, restore, run_dir
 from physics_lm.config import argument_parser
 from physics_lm.errors import BadInput, command, disk_errors, nearest
 from physics_lm.evals import records, registry
@@ -28,7 +28,11 @@ def main(argv: list[str] | None = None):
   names = [a.eval] if a.eval else list(config.evals)
   for name, evaluator in registry.build(config, run.data, a.folder,
                                         names).items():
-    found = evaluator(run.params, run.step)
+    params, count = run.params, config.evals[name].average
+    if count > 1:
+      params = checkpoint.mean_params(a.folder, params, run_dir.averaged_steps(
+          config, count, run.step)[1:])
+    found = evaluator(params, run.step)
     with disk_errors(a.folder):  # evaluations that are finished are kept
       registry.write(a.folder, name, run.step, found)
     print(f'{name}, step {run.step}:')

@@ -61,6 +61,12 @@ def check_evals(config: ConfigDict):
     if spec.kind != 'loss' and spec.world not in config.worlds:
       raise BadInput(f'evals.{name}.world is {spec.world!r}; '
                      f'{nearest(spec.world, config.worlds)}')
+    if spec.average > 1:
+      run_dir.averaged_steps(config, spec.average)
+      if spec.every or config.runtime.branch_from or (
+          config.adapter.kind != 'none'):
+        raise BadInput(f'evals.{name}.average is {spec.average}, wanted 1 with '
+                       f'evals.{name}.every, runtime.branch_from or an adapter')
     if config.data.mlm_probability and spec.kind not in OF_MASKED:
       raise BadInput(f'evals.{name}.kind is {spec.kind!r} of a masked language '
                      f'model, wanted {" or ".join(OF_MASKED)}')
