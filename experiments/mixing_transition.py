@@ -72,7 +72,7 @@ def measures(df):
   ends = df[df.arm.eq('size') & df['rank'].eq(1) & (df.threshold > 0)]
   return {f'{name} {a}': claims.exponent(rows.parameters, rows.threshold)
           for (name, a), rows in ends.groupby(['set', 'a'])
-          if rows.width.nunique() > 2}
+          if min(rows.width.nunique(), rows.seed.nunique()) > 2}
 
 
 def summary(df):
