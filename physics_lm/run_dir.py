@@ -36,7 +36,7 @@ def averaged_steps(config: ConfigDict, count: int, last: int | None = None
                    ) -> list[int]:
   """The steps of the last `count` checkpoints of a run, the last step and
   those before it that checkpoint.every divides, newest first. `last`: the step
-  that the run has come to. Raises BadInput when it has fewer, or is not
+  that the run has reached. Raises BadInput when it has fewer, or is not
   finished."""
   steps, every = config.steps, config.checkpoint.every
   found = [steps, *range((steps - 1) // every * every, 0, -every)][:count]
@@ -44,7 +44,7 @@ def averaged_steps(config: ConfigDict, count: int, last: int | None = None
     raise BadInput(f'evals.*.average is {count} of a run with '
                    f'{len(found)} checkpoints of {steps} steps'
                    + (f', now at step {last}' if last else '')
-                   + ', wanted a finished run with so many')
+                   + ', wanted a finished run with no fewer')
   return found
 
 
