@@ -208,7 +208,7 @@ def curves(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str | None, y: str,
   for k, (value, rows) in enumerate(groups):
     rows = rows.sort_values(x)
     style = {'color': colour(value, k), 'marker': 'o', 'markersize': 3.5,
-             'linewidth': 1.5, 'label': (names or {}).get(value, value)}
+             'linewidth': 1.5, 'label': (names or {}).get(value, _count(value))}
     if band:
       ax.plot(rows[x], rows[f'{y}_mean'], **style | kwargs)
       ax.fill_between(rows[x], rows[f'{y}_low'], rows[f'{y}_high'],
@@ -218,6 +218,12 @@ def curves(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str | None, y: str,
                   capsize=2, elinewidth=0.8, **style | kwargs)
     if paper and value in paper:
       paper_points(ax, *zip(*paper[value].items()), style['color'], True)
+
+
+def _count(value):
+  """A count that a table holds as a float, as a reader writes it."""
+  count = isinstance(value, float) and value >= 1000 and value.is_integer()
+  return f'{value:,.0f}' if count else value
 
 
 def accuracy_by_op(ax: 'Axes', summary: 'pd.DataFrame', hue: str,
