@@ -98,6 +98,8 @@ SLICES = {
             f'{n}_{how}' for n in ('unigram', 'bigram')
             for how in ('inference', 'retrieval')))},
     'policy': {'split': ('test', 'train'), 'k': ('all', int)},
+    'selection': {'split': ('test', 'train'), 'rule': (
+        'one', 'oracle', 'likelihood', 'vote'), 'k': ('all', int)},
     'cleaning': {'label': crawl.LABELS, 'rule': (
         'all', *rule_names(clean_recipe.get_config()))},
 }
@@ -132,6 +134,7 @@ METRICS = {
     'grammar_tree': {'accuracy', 'log_score', 'f1', 'majority_baseline'},
     'markov': {'loss', 'kl'},
     'policy': {'accuracy', 'pass_at_k', 'length', 'ended', 'outcome', 'worked'},
+    'selection': {'gold', 'kl'},
     'cleaning': {'removed', 'changed', 'memorised', 'span_loss'},
 }
 MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
@@ -158,7 +161,7 @@ def config_of(kind):
         'worlds.chain.chains': 2, 'worlds.chain.length': 12,
         'data.seq_len': 26, 'data.batch_size': 4, 'model.width': 16,
         'model.depth': 1}
-  elif kind == 'policy':
+  elif kind in ('policy', 'selection'):
     c, changes = compose_recipe.get_config(), {
         'model.width': 16, 'model.depth': 1}
   elif kind == 'cleaning':
@@ -183,6 +186,7 @@ def config_of(kind):
   e.world, e.splits, e.tasks = world, 'test,train', 'month_mod2,luck_rank'
   e.decode = 'greedy' if kind == 'solutions' else 'sample'
   e.probe, e.prefixes = 'can_next', 'none,clean,corrupted'
+  e.reward = 'full' if kind == 'selection' else ''
   if kind == 'manipulation':
     e.people = 10  # as in test_manipulation: compiled once
   c.evals = {'it': e}
