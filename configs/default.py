@@ -382,9 +382,8 @@ def evaluation(kind: str) -> ConfigDict:
   e.group = 32  # inputs that share a quantisation scale, or are pruned
   # together ('sparsegpt'); at least 1
   e.keep_fraction = 1.0  # of weights, or of units ('prune_units'); in (0, 1]
-  # 'solutions' (physics_lm/evals/igsm/solutions.py), and 'policy'
-  # and 'selection' (physics_lm/evals/posttrain/), which sample num_samples
-  # answers:
+  # 'solutions' (evals/igsm/solutions.py); 'policy' and 'selection'
+  # (evals/posttrain/), which sample num_samples answers:
   e.splits = 'test'  # of iGSM, comma-separated: 'test,test_op20'
   e.num_problems = 256  # of each split, at least 1; strings, for 'grammar'
   # and 'grammar_...'
@@ -392,8 +391,7 @@ def evaluation(kind: str) -> ConfigDict:
   e.max_new_tokens = 256  # of a solution, at least 1
   e.prefixes = 'none'  # of 'grammar_samples' (by `decode`), comma-separated:
   # 'none', 'clean', 'corrupted'
-  # 'best_of_n' (physics_lm/evals/igsm/best_of_n.py), beside those of
-  # 'solutions':
+  # 'best_of_n' (evals/igsm/best_of_n.py), beside those of 'solutions':
   e.num_samples = 16  # solutions of a problem, at least 1
   e.reward = ''  # of 'policy' and 'selection', as post.reward: the gold one
   e.verifier_split = 'train'  # split of the verifiers' training problems
