@@ -159,12 +159,8 @@ class RunRecorder:
   def other_run(self, key: str, name: str) -> restore.RestoredRun:
     """The finished run that a key names, of any model, on the first device.
     Raises BadInput when it is not finished or has another vocabulary."""
-    path = run_dir.find_run(name, self.folder)
-    if not run_dir.is_done(path):
-      raise BadInput(f'{key} is {name!r}, wanted the folder or id of a '
-                     f'finished run (no `done` in {path})')
-    run_dir.check_vocab(path, self.data.vocab, f'{key} {name!r}')
-    return restore.load_run(path)
+    return restore.load_run(run_dir.finished_run(key, name, self.folder,
+                                                 self.data.vocab))
 
   def open_logs(self, trainer: train_step.TrainProgram, num_members: int,
                 resources: contextlib.ExitStack):

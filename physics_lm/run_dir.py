@@ -262,12 +262,20 @@ def require_parent(name: str, folder: Path, vocab: 'Vocab', config: Mapping
   """The finished run that a run in `folder` with the plain `config` starts
   from: a path, or the id of a run beside it. Raises BadInput when it is not
   finished, or its model or vocabulary is another."""
+  path = finished_run('init_from', name, folder, vocab)
+  check_model_of(path, config, f'init_from {name!r}')
+  return path
+
+
+def finished_run(key: str, name: str, folder: Path, vocab: 'Vocab') -> Path:
+  """The finished run, of any model, that a key of a run in `folder` names: a
+  path, or the id of a run beside it. Raises BadInput when it is not finished or
+  has another vocabulary."""
   path = find_run(name, folder)
   if not is_done(path):
-    raise BadInput(f'init_from is {name!r}, wanted the folder or id of a '
-                   f'finished run (no `done` in {path})')
-  check_model_of(path, config, f'init_from {name!r}')
-  check_vocab(path, vocab, f'init_from {name!r}')
+    raise BadInput(f'{key} is {name!r}, wanted the folder or id of a finished '
+                   f'run (no `done` in {path})')
+  check_vocab(path, vocab, f'{key} {name!r}')
   return path
 
 

@@ -75,14 +75,11 @@ def teacher_folders(config: ConfigDict, folder: Path, data: mixture.Mixture
                     ) -> list[Path]:
   """The folders of the runs that teach a run in `folder`. Raises BadInput for
   one that is not finished, is a masked model or has another vocabulary."""
-  out = [run_dir.find_run(name, folder) for name in run_names(config)]
-  for name, path in zip(run_names(config), out):
-    if not run_dir.is_done(path):
-      raise BadInput(f'teacher.run is {name!r}, wanted the folder or id of a '
-                     f'finished run (no `done` in {path})')
-    run_dir.check_vocab(path, data.vocab, f'teacher.run {name!r}')
+  out = [run_dir.finished_run('teacher.run', name, folder, data.vocab)
+         for name in run_names(config)]
+  for path in out:
     if restore.run_config(path).data.mlm_probability:
-      raise BadInput(f'teacher.run {name!r} is a masked model, wanted a causal '
+      raise BadInput(f'teacher.run {path} is a masked model, wanted a causal '
                      'one')
   return out
 
