@@ -19,6 +19,7 @@ from ml_collections.config_dict import placeholder
 from physics_lm.configs import default
 from physics_lm.errors import BadInput, nearest
 from physics_lm.key_ranges import check_ranges
+from physics_lm.model.config import REWARD_KINDS
 
 SETS = ('worlds', 'data.tasks', 'evals')  # of members with names of their own
 KINDS = {k: getattr(default, k) for k in (
@@ -214,6 +215,9 @@ def inherited(config: ConfigDict, folder: Path) -> ConfigDict:
     config.evals = stored['evals']
     for spec in config.evals.values():
       retyped(spec, default.evaluation(''))
+      if spec.kind == 'policy' and config.post.kind in REWARD_KINDS:
+        # A head chooses among answers: it is no policy that gives them.
+        spec.kind, spec.reward = 'selection', config.post.reward
   return config.lock()
 
 

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 
 from physics_lm import run_dir, sweep, train, train_step
-from physics_lm.config import override, parse_config, plain_config, run_id
-from physics_lm.configs import compose, posttrain
+from physics_lm.config import (
+  inherited,
+  override,
+  parse_config,
+  plain_config,
+  run_id,
+)
+from physics_lm.configs import compose, default, posttrain
 from physics_lm.errors import BadInput
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
@@ -79,6 +85,18 @@ def test_recipe_takes_worlds_and_model_from_its_run(tuned, parent):
   assert config.data.seq_len == 16 and config.post.clip_high == 0.28
   assert plain_config(config.data.tasks) == stored['data']['tasks']
   assert override(config, {'data.tasks.problems.until': 9})
+
+
+@pytest.mark.parametrize('recipe,kind', [('dpo', 'policy'),
+                                         ('reward_model', 'selection')])
+def test_a_head_chooses_where_its_run_is_a_policy(parent, tmp_path, recipe,
+                                                  kind):
+  stored = run_dir.read_config(parent) | {'evals': {'it': plain_config(
+      default.evaluation('policy'))}}
+  run_dir.write_json(tmp_path / 'config.json', stored)
+  made = inherited(posttrain.get_config(recipe), tmp_path)
+  assert made.evals.it.kind == kind
+  assert made.evals.it.reward == ('full' if kind == 'selection' else '')
 
 
 def test_rows_hold_the_prompt_and_an_answer_with_its_end(tuned):

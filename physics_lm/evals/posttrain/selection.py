@@ -120,8 +120,9 @@ class SelectionEval:
     if 'score' in orders:
       ranked = [ranked_share(s[:RANKED], g[:RANKED]) for s, g in zip(
           orders['score'], gold_PN)]
-      out.append(row('ranked', np.nanmean(ranked), P, split=split,
-                     rule='score', k='all'))
+      if np.isfinite(ranked).any():  # some answers differ
+        out.append(row('ranked', np.nanmean(ranked), P, split=split,
+                       rule='score', k='all'))
     return out, [{'split': split, 'problem': i, 'gold': float(g)}
                  for (i, _), g in zip(problems, gold_PN.mean(1))]
 
