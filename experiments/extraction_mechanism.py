@@ -1,11 +1,10 @@
 """What decides whether mixed training makes knowledge extractable?
 
 Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316): mixed training extracts knowledge
-from one biography per person. No paper says when. Around one recipe (compact
-bioS single, 500 people, 17 exposures) we vary one quantity at a time. Between
-two exposures, weight decay shrinks a weight by exp(-x), x = learning rate x
-weight decay x steps ~ weight decay x people. Is a fact bound to its wording? We
-also ask in a single sentence, in the biography's wording (own) or another's.
+from one biography per person; when is open. Around one recipe (compact bioS
+single, 500 people, 17 exposures) we vary one quantity at a time. Between two
+exposures, weight decay shrinks a weight by exp(-x), x = learning rate x decay x
+steps ~ decay x people. We also ask in a sentence in own or another wording.
 
   python -m physics_lm.launch experiments/extraction_mechanism.py --scale=cpu
   python -m physics_lm.report experiments/extraction_mechanism.py --scale=cpu
@@ -73,8 +72,7 @@ def table(records):
                                        'text': 'question'}),
       'q_probe': ('q_probe', {'person_split': 'test', 'target': 'whole',
                               'position': 'all'})}
-  df = results.wide(records, 'extraction', ('majority_baseline',), where=one,
-                    percent=True)
+  df = results.wide(records, 'extraction', ['majority_baseline'], (), one, True)
   for name, (evaluation, where) in columns.items():
     df = results.beside(df, results.wide(
         records, evaluation, {name: 'accuracy'}, (), where, True), name)
@@ -85,8 +83,8 @@ def table(records):
 
 def summary(df):
   """Means by axis and value on it."""
-  return results.summarise(df, ['axis', 'value', *BASE], [
-      *TEXTS, 'trained', 'binding', 'majority_baseline'])
+  keys, metrics = ['axis', 'value', *BASE], [*TEXTS, 'trained', 'binding']
+  return results.summarise(df, keys, metrics + ['majority_baseline'])
 
 
 def figure(df):
@@ -105,8 +103,8 @@ def figure(df):
   figures.scatter(last, s, 'other_wording', 'question')
   figures.diagonal(last, 100)
   figures.labels(last, 'sentence alone, other wording, %', 'question, %')
-  key.set_axis_off()
   figures.legend(key, handles=axes[0, 0].lines, loc='center')
+  key.set_axis_off()
   figures.finish(
       fig, 'Mixed training: what makes knowledge extractable', f'P_test, '
       f'{figures.seeds_note(s)}. Elsewhere: weight decay 1, 3 templates, width '
@@ -134,13 +132,15 @@ CLAIMS = (
           '0.1', (HIGH, MID), (MID, LOW), headline=True),
     claim('decay_unbinds', 'Own minus other wording: weight decay 0.1 > 3',
           (LOW, HIGH), column='binding'),
-    *(claim(id, text, tuple((axis, n) for n in pair))
-      for id, text, axis, *pair in (
+    *(claim(id, text, tuple((axis, n) for n in p), post_hoc=axis == PRODUCT)
+      for id, text, axis, *p in (
           ('few_templates', 'One template > ten', TEMPLATES, '1', '10'),
           ('width_helps', 'Width 192 > 64', WIDTH, '192', '64'),
-          ('more_people', '1,000 people > 250', PEOPLE, '1000', '250'))),
-    claim('product_decides', 'Decay x people fixed: 1,000 within 10 of 250', (
-        (PRODUCT, '1000'), (PRODUCT, '250')), rule=claims.equal(10)),
+          ('more_people', '1,000 people > 250', PEOPLE, '1000', '250'),
+          ('people_alone', 'Decay x people fixed: 1,000 people > 250',
+           PRODUCT, '1000', '250'))),
+    claim('product_decides', 'Decay x people fixed: 1,000 within 10 of 250',
+          ((PRODUCT, '1000'), (PRODUCT, '250')), rule=claims.equal(10)),
     claim('augmentation_helps', 'Ten templates: multi5+permute > single',
           ((VARIANT, 'multi5_permute'), (VARIANT, 'single'))),
     *(claim(f'as_another_wording{known}', 'Questions correlate with sentences '
