@@ -13,9 +13,9 @@ none at 100; unique junk with a domain tag before useful texts 2 and (300) none.
 Predicted R at width 32, 100 exposures: clean 2.1; junk 1/2, 3/4, 7/8 1.1, 0.6,
 0.05; tag at 1/2, 7/8 2.0, 1.5; tag on 1/8, 1/4, 1/2, 3/4 of useful texts 0.1,
 0.4, 0.8, 1.2, on as much junk 1.0; repetitive junk (people: 1/14 of the useful)
-1.4. 7/8 junk at 300 and 1,000 exposures 0.5 and 1.0, with tag 2.0 and 2.4.
-Settings were chosen on seed 7, not reported. Deviations: bioD in the compact
-recipe (fixed order, Muon, 8e-3 for all); a row is one text.
+1.4. 7/8 junk at 300 and 1,000 exposures 0.5 and 1.0, with tag 2.0 and 2.4. Tag
+at widths 16, 24, 32 (three seeds of it known) 40, 45, 50 % of clean. Tuned on
+seed 7. Deviations: compact bioD (fixed order, Muon, 8e-3); a row is a text.
 """
 
 from physics_lm import figures, results
@@ -23,7 +23,7 @@ from physics_lm.claims import Claim, at_least, at_most, descending, greater
 from physics_lm.configs import scales, source_tags
 from physics_lm.sweep import Run, pick
 
-PEOPLE = {16: 500, 32: 1400, 64: 4700, 128: 16_500}  # width: R_max about 2.6
+PEOPLE = {16: 500, 24: 900, 32: 1400, 64: 4700, 128: 16_500}  # width: R_max 2.6
 SHARES = {'tag_eighth': '1/8', 'tag_quarter': '1/4', 'tag_half': '1/2',
           'tag_most': '3/4'}  # of useful texts that have the tag
 LABELS = {'clean': 'no junk', 'repetitive': 'repetitive junk', 'junk_half':
@@ -33,15 +33,17 @@ LABELS = {'clean': 'no junk', 'repetitive': 'repetitive junk', 'junk_half':
     'junk, tag on useful', 'tagged_junk_half': '1/2 junk, tag on useful'}
 PAPER = {'repetitive': {100: 1}, 'tagged': {100: 2, 300: 1}, 'junk': {
     100: 20, 300: 3, 600: 1.5, 1000: 1.3}}  # R of the reference over R
-MAIN, RATE = ('clean', 'junk', 'tagged'), 8e-3
-FEW = (*MAIN, 'junk_half', 'junk_3_quarters', 'repetitive', 'tag_half')
+MAIN = ('clean', 'junk', 'tagged')
+SIZES = tuple((w, 100, MAIN, 5) for w in (32, 16, 24))
 SCALES = {  # points: width, exposures, variants, seeds
-    'smoke': dict(points=((16, 4, ('clean', 'tag_on_junk'), 1),), people=20),
-    'cpu': dict(points=((32, 100, FEW, 3), (32, 300, MAIN[1:], 3))),
-    'day': dict(points=((32, 100, tuple(LABELS), 5), *((w, e, MAIN, 5) for w, e
-                        in ((16, 100), (64, 100), (32, 300), (32, 1000))))),
-    'gpu': dict(points=((128, 100, tuple(LABELS), 3), (128, 300, MAIN, 3))),
-    'paper': dict(points=[(128, e, MAIN, 1) for e in (100, 300, 600, 1000)])}
+    'smoke': dict(points=[(16, 4, ('clean', 'tag_on_junk'), 1)], people=20),
+    'cpu': dict(points=(
+        *SIZES, (32, 100, (*tuple(LABELS)[1:4], 'tag_half'), 3),
+        (32, 300, ('junk',), 3), (32, 300, ('tagged',), 5))),
+    'day': dict(points=(*SIZES[1:], (32, 100, tuple(LABELS), 5),
+                        *((32, e, MAIN[1:], 5) for e in (300, 1000)))),
+    'gpu': dict(points=((128, 100, tuple(LABELS), 3), (128, 300, MAIN[1:], 3))),
+    'paper': dict(points=[(128, e, MAIN[e > 100:], 1) for e in PAPER['junk']])}
 POINT = ['variant', 'width', 'exposures']
 
 
@@ -51,9 +53,8 @@ def runs(scale: str) -> list[Run]:
   for width, exposures, variants, seeds in s['points']:
     people = s.get('people', PEOPLE[width])
     out += [Run('configs/source_tags.py:compact', source_tags.compact_run(
-        people, exposures, width, variant) | scales.seeds(seed), dict(zip(
-            POINT, (variant, width, exposures))) | {
-                'learning_rate': RATE, 'seed': seed})
+        people, exposures, width, variant) | scales.seeds(seed), dict(
+            zip(POINT, (variant, width, exposures)), seed=seed))
             for variant in variants for seed in range(seeds)]
   return out
 
@@ -61,66 +62,62 @@ def runs(scale: str) -> list[Run]:
 def table(records):
   """A row a run: R of the useful people with the tag if training had it, and
   both ways; `of_clean`: percent of the R of 100 exposures without junk, same
-  size and seed. `best`: the learning rate with the highest mean R."""
+  size and seed. `main`: the size of most runs."""
   df, tag = (results.capacity(records, name, ('useful', 'tagged'))
              for name in ('bits', 'tagged'))
   df['width'] = [r['overrides']['model.width'] for r in records]
   df['tag_share'] = [source_tags.COMPACT[v][1] for v in df.variant]
   df[f'{R}_no_tag'], df[f'{R}_tag'] = df[R], tag[R]
   df.loc[df.tag_share > 0, list(results.CAPACITY_COLUMNS)] = tag
-  df['best'] = df.index.isin(
-      results.best_by(df, POINT, 'learning_rate', R).index)
-  clean = df[df.best & df.variant.eq('clean') & df.exposures.le(100)]
-  base = clean.set_index(['width', 'seed'])[R]
-  df['of_clean'] = 100 * df[R] / [base.get(k, float('nan')) for k in zip(
-      df.width, df.seed)]
+  df['main'] = df.width == df.width.mode().max()
+  base = df[df.variant == 'clean'].set_index(['width', 'seed'])[R]
+  df['of_clean'] = 100 * df[R] / [
+      base.get(k, float('nan')) for k in zip(df.width, df.seed)]
   return df
 
 
 def summary(df):
-  """R and R_max of the useful people, at the best learning rate."""
-  return results.summarise(df[df.best], [
-      *POINT, 'parameters', 'n_items'], [R, f'{R}_max', 'of_clean'])
+  """R and R_max of the useful people, in percent of no junk."""
+  return results.summarise(df, [*POINT, 'main', 'parameters', 'n_items'], [
+      R, f'{R}_max', 'of_clean'])
 
 
 def figure(df):
-  """R by kind of junk, tags and exposures, at the size of most points."""
+  """R by kind of junk, tags and exposures; other sizes below."""
   s = summary(df)
-  s = s[s.width == s.width.mode().max()]
-  s = s.iloc[(s.exposures + s.variant.map(list(LABELS).index) / 99).argsort()]
-  base = s[(s.variant == 'clean') & (s.exposures <= 100)][f'{R}_mean'].max()
-  cells = list(zip(s.variant, s.exposures))
+  s = s.iloc[(~s.main * s.width * 1e4 + s.exposures + s.variant.map(
+      list(LABELS).index) / 99).argsort()]
+  base = s[s.variant == 'clean'].set_index('width')[f'{R}_mean']
+  cells = list(zip(s.variant, s.exposures, s.width))
   fig, ((ax,),) = figures.grid(1, width=7.6, height=0.36 * len(s) + 1.5)
   figures.bars(
-      ax, s, R, [f'{LABELS[v]}, {e:,} exposures' for v, e in cells],
-      [figures.colour(v) for v, _ in cells],
-      [base / PAPER[v][e] if e in PAPER.get(v, ()) else None for v, e in cells],
-      horizontal=True, digits=2)
-  figures.level(ax, base, vertical=True)
+      ax, s, R, [f'{LABELS[v]}, {e:,} exposures, width {w}'
+                 for v, e, w in cells], [figures.colour(v) for v, *_ in cells],
+      [base[w] / PAPER[v][e] if e in PAPER.get(v, ()) else None
+       for v, e, w in cells], horizontal=True, digits=2)
   ax.set_xlim(0, 1.3 * s[f'{R}_mean'].max() or 1)
   figures.labels(ax, 'R of the useful people: bits stored per parameter')
   figures.finish(
       fig, 'Junk data (7 of 8 texts, unless stated) and domain tags',
-      f'{figures.seeds_note(s)}, {s.parameters.max():,} parameters;\ndiamonds: '
-      "no junk at 100 exposures (line) over the paper's factor")
+      f'{figures.seeds_note(s)}, {s.parameters.min():,} to '
+      f"{s.parameters.max():,} parameters;\ndiamonds: no junk at 100 exposures "
+      "and the same width over the paper's factor")
   return fig
 
 
-def _at(variant: str, exposures: int = 100) -> dict:
-  return dict(variant=variant, exposures=exposures, best=True)
+def _at(variant: str, exposures: int = 100, **where) -> dict:
+  return dict(variant=variant, exposures=exposures, **where or {'main': True})
 
 
-def _of_clean(id: str, statement: str, result: int, paper: str, cell: dict,
-              rule, **more) -> Claim:
-  return Claim(id, statement + ' of R after 100 exposures without junk',
-               f'Part 3.3, Result {result}', paper, (cell,), rule, 'of_clean',
-               **more)
+def _of_clean(id: str, what: str, result: int, paper: str, cell, rule, **more):
+  return Claim(id, f'{what} of R after 100 exposures without junk', 'Part 3.3, '
+               f'Result {result}', paper, (cell,), rule, 'of_clean', **more,
+               post_hoc=id == 'tag_300')
 
 
-def _grow(id: str, statement: str, *variants: str) -> Claim:
-  return Claim(id, statement, 'beyond Part 3.3', 'not in the paper',
-               descending(*({**_at(v), 'width': 32} for v in variants)),
-               greater(), **BITS)
+def _grow(id: str, what: str, *variants: str) -> Claim:
+  return Claim(id, what, 'beyond Part 3.3', 'not in the paper', descending(
+      *map(_at, variants)), greater(), **BITS)
 
 
 R, BITS = 'bits_per_param', dict(column='bits_per_param', unit='bits/param')
@@ -133,18 +130,21 @@ CLAIMS = (
     # The paper's effects in bits: its reference has R about 1.
     *(Claim(f'junk_{e}', f'7/8 junk: R at {e:,} exposures > R at {less}',
             'Part 3.3, Result 10', f'{COST[e]} instead of {COST[less]} times '
-            'less', tuple(_at('junk', n) | {'width': 32} for n in (e, less)),
-            greater(), paper_effect=1 / COST[e] - 1 / COST[less], **BITS)
+            'less', (_at('junk', e), _at('junk', less)), greater(), **BITS,
+            paper_effect=1 / COST[e] - 1 / COST[less])
       for e, less in ((300, 100), (1000, 300))),
-    _of_clean('repetitive_free', 'Repetitive junk, 100 exposures: R is at '
-              'least 90 %', 11, '100 %', _at('repetitive'), at_least(90)),
-    _of_clean('tag_restores', '7/8 junk with a tag, 100 exposures: R is at '
-              'least 60 %', 12, '50 %', _at('tagged'), at_least(60),
-              headline=True),
-    _of_clean('tag_300', '7/8 junk with a tag, 300 exposures: R is at least '
-              '90 %', 12, '100 %', _at('tagged', 300), at_least(90)),
+    _of_clean('repetitive_free', 'Repetitive junk: R is at least 90 %', 11,
+              '100 %', _at('repetitive'), at_least(90)),
+    _of_clean('tag_restores', '7/8 junk, tag, 100 exposures: R is at least 60 %'
+              , 12, '50 %', _at('tagged'), at_least(60), headline=True),
+    _of_clean('tag_300', '7/8 junk, tag, 300 exposures: R is at least 80 %',
+              12, '100 %', _at('tagged', 300), at_least(80)),
+    *(Claim(f'tag_helps_{w}', f'7/8 junk, 100 exposures, width {w}: R with tag '
+            '> without', 'Part 3.3, Result 12', '2 instead of 20 times less',
+            tuple(_at(v, width=w) for v in MAIN[:0:-1]), greater(),
+            paper_effect=0.45, **BITS) for w in (16, 24, 32)),
     _grow('tag_share', 'R by share of useful texts with the tag: all > 75 > 50 '
           '> 25 > 12.5 % > none', 'tagged', *reversed(SHARES), 'junk'),
-    _grow('tag_precision', 'R with tag on useful > on useful and as much junk '
-          '> on none', 'tagged', 'tag_on_junk', 'junk'),
+    _grow('tag_precision', 'R, tag on useful > on useful and as much junk > '
+          'on none', 'tagged', 'tag_on_junk', 'junk'),
 )
