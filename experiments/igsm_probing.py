@@ -1,19 +1,17 @@
 """Does a model know what it will need before it writes the first word?
 
-Part 2.1 (Ye, Xu, Li, Allen-Zhu, arXiv 2407.20311), sections 3 to 5, Results 3
-to 8. V-probes of a frozen model (evals/igsm/v_probe.py) predict whether a
-quantity is needed for the answer (nece, before the solution), depends on
-another (dep, before the question), and the like during the solution. Numbers of
-the paper: see the claims.
+Part 2.1 (Ye et al., arXiv 2407.20311), Results 3 to 8. V-probes (evals/igsm/
+v_probe.py) of a frozen model predict if a quantity is needed for the answer
+(nece, before the solution), depends on another (dep, before the question), ...
 
   python -m physics_lm.launch experiments/igsm_probing.py --scale=cpu
   python -m physics_lm.report experiments/igsm_probing.py --scale=cpu
 
-`cpu`: the five error-free models of error_correction.py (compact world, trained
-once), op 3 and 4, claims at op 4. But for dep, the state at the last token has
+`cpu`: error-free models of error_correction.py (compact world), op 3 and 4; no
+Canon: likewise, at its best rate. But for dep, the state at the last token has
 a head for each name (evals/igsm/linear_probe.py): nothing asks. Balanced
-accuracy. Predicted, trained (untrained): nece, op 3 93 (75), op 4 90 (76);
-can_next 85 (57), known 96 (80), nece_next 92 (60), dep 60 (60).
+accuracy. Predicted (LOG 92: with Canon) without Canon, op 4: nece 73, dep 62,
+can_next 66, known 83, value 56, nece_next 80.
 """
 
 from physics_lm import claims, figures, igsm_tables, results
@@ -28,48 +26,48 @@ TASKS = {'nece': ((99.8, 74.7), 'Result 4', 'needed for\nthe answer'),
          'known': ((100, 87.2), 'Figure 7', 'computed\nalready'),
          'value': ((100, 71.9), 'Figure 7', 'its value'), 'nece_next': (
              (99.9, 94.9), 'Figure 7', 'needed and\ncomputable next')}
-MODELS = {m: f'{m} model' for m in ('trained', 'untrained')}
+PLAIN, MODELS = 'no Canon', ('trained', 'untrained')
 PAPER = {(t, m): x for t in TASKS for m, x in zip(MODELS, TASKS[t][0])}
-ERRORS = {'not_computable': 'not computable yet', 'arithmetic': 'arithmetic',
-          'unknown_quantity': 'unknown quantity', 'duplicate': 'duplicate',
-          'end': 'too short or too long', 'unreadable': 'unreadable'}
-COMPACT = dict(recipe='compact', seeds=5, splits='test_op3,test_op4', train={},
+ERRORS = igsm_tables.FIRST_ERRORS
+ARMS = {'recipe': {}, PLAIN: {'model.canon': '', 'optim.learning_rate': 1e-2}}
+COMPACT = dict(recipe='compact', seeds=5, splits='test_op3,test_op4', arms=2,
                solutions=scales.COMPACT_SOLUTIONS)
 SCALES = {
     'smoke': dict(recipe='small', seeds=1, splits='train_op2', solutions={},
-                  train=scales.SMOKE_IGSM,
-                  probes=dict(steps=2, batch=8, num_problems=8)),
+                  probes=dict(steps=2, batch=8, num_problems=8), arms=1,
+                  train=scales.SMOKE_IGSM),
     'cpu': COMPACT | dict(probes=dict(num_problems=300)),
     'day': COMPACT | dict(probes=dict(num_problems=1000, steps=3000)),
     'gpu': dict(recipe='gpu', seeds=3, splits='test,test_op10,test_op13',
-                probes=dict(steps=3000, batch=128, num_problems=500),
-                train={}, solutions={'evals.reasoning.num_problems': 500}),
+                solutions={'evals.reasoning.num_problems': 500}, arms=1,
+                probes=dict(steps=3000, batch=128, num_problems=500)),
     'paper': dict(
         recipe='med', seeds=1, splits='test,test_op15,test_op20,test_op23',
-        train={}, solutions=scales.PAPER_SOLUTIONS, probes=dict(
-            steps=100_000, batch=256, num_problems=4096, learning_rate=2e-3)),
-}
+        arms=1, solutions=scales.PAPER_SOLUTIONS, probes=dict(
+            steps=100_000, batch=256, num_problems=4096, learning_rate=2e-3))}
 
 
 def runs(scale: str) -> list[Run]:
-  """Every seed: a run that evaluates a trained model."""
+  """Every (arm, seed): a run that evaluates a trained model."""
   s = pick(SCALES, scale)
   file, splits = f'configs/igsm.py:{s["recipe"]}', {'splits': s['splits']}
-  models = [Run(file, s['train'] | scales.seeds(seed)
+  models = [Run(file, s.get('train', {}) | scales.seeds(seed) | ARMS[arm]
                 | scales.evals(('reasoning',), **splits),
-                {'variant': 'clean', 'seed': seed})
+                {'arm': arm, 'seed': seed}) for arm in [*ARMS][:s['arms']]
             for seed in range(s['seeds'])]
   return [Run(f'{file}_probes', m.overrides | {'steps': 0} | s['solutions']
-              | scales.evals(tuple(TASKS), **splits, **s['probes']),
-              {'seed': m.tags['seed']}, m) for m in models]
+              | scales.evals(tuple(TASKS), **splits, **s['probes']), m.tags, m)
+          for m in models]
 
 
 def table(records):
   """A row a run and slice of a probe, and a run and error_type of task
-  'solutions', percent (igsm_tables). judged: the split of the claims."""
+  'solutions', percent. judged: the split of the claims; model: with arm."""
   import pandas as pd
   df = pd.concat([igsm_tables.v_probes(records, TASKS),
-                  igsm_tables.first_errors(records).assign(task='solutions')])
+                  igsm_tables.first_errors(records).assign(
+                      task='solutions', model='trained')])
+  df.loc[df.arm == PLAIN, 'model'] += f', {PLAIN}'
   df['judged'] = df.split == igsm_tables.hardest_split(df, solved=0)
   return df
 
@@ -87,25 +85,24 @@ def figure(df):
   s = summary(df)
   first, ((ax,),) = figures.grid(1, width=9.6, height=3.9)
   figures.grouped_bars(ax, s[s.needed == 'all'], 'task', 'model', 'accuracy', {
-      t: f'{t}: {TASKS[t][2]}' for t in TASKS}, MODELS, PAPER)
+      t: f'{t}: {TASKS[t][2]}' for t in TASKS}, {m: m for m in s.model}, PAPER)
   figures.level(ax, 50, 'chance')
   figures.percent_axis(ax, 122)
-  figures.legend(ax, loc='upper left', ncols=2)
+  figures.legend(ax, loc='upper left', ncols=4)
   figures.labels(ax, '', 'balanced accuracy, %')
   note = figures.seeds_note(s)
   figures.finish(first, 'V-probes: linear probes of the frozen last layer', (
-      f'{note}; {igsm_tables.split_label(s.split.iloc[0])}; diamonds: the '
-      'paper, GPT2-12-12 on iGSM-med'))
+      f'{note}; op {igsm_tables.split_op(s.split.iloc[0])}; diamonds: paper'))
   second, (axes,) = figures.grid(2, width=4.9, height=3.5)
   far = df[df.judged & (df.task == 'nece') & (df.layer != 'last') & (
-      df.distance != 'all')].pivot_table(
+      df.distance != 'all') & df.model.isin(MODELS)].pivot_table(
           'accuracy', ['model', 'distance'], 'layer')
   figures.heatmap(axes[0], far.to_numpy(), [*map(', '.join, far.index)],
                   [*far.columns])
-  figures.labels(axes[0], 'layers below the probe (0: no context)', 'model, '
+  figures.labels(axes[0], 'layers below the probe (0: no context)',
                  'steps to answer', 'nece: needed quantities found, %')
-  figures.bars(axes[1], s.set_index('error_type').loc[list(ERRORS)],
-               'first_error', list(ERRORS.values()), horizontal=True)
+  figures.bars(axes[1], s[s.model == 'trained'].set_index('error_type').loc[
+      list(ERRORS)], 'first_error', list(ERRORS.values()), horizontal=True)
   figures.labels(axes[1], '% of problems', '', 'First errors of solutions')
   figures.finish(second, 'Probes by layer, and errors', f'{note} (left: means)')
   return [first, second]
@@ -115,36 +112,39 @@ def knows(task: str, needed: str = 'all', by: int = 0, **more) -> Claim:
   """The claim that a trained model's probe is above the untrained one's (by so
   many points, at op 3 and 4); needed 'no': of unneeded quantities."""
   (high, low), source, what = TASKS[task]
-  what = f'{task} probe ({" ".join(what.split())})'
-  paper, effect = f'{high} vs {low} %', None if by else high - low
-  if needed == 'no':
-    paper, effect, source = '97 % or more', None, 'Result 7'
-    what += ' of unneeded quantities'
-  cells = [{('split' if by else 'judged'): at} | dict(
-      task=task, model='trained', layer='last', label='balanced', needed=needed,
-      distance='all') for at in (('test_op3', 'test_op4') if by else (True,))]
+  other, at = needed == 'no', {'split': ('test_op3', 'test_op4')} if by else {
+      'judged': (True,)}
+  cells = tuple({k: v, 'task': task, 'model': 'trained', 'layer': 'last',
+                 'label': 'balanced', 'needed': needed, 'distance': 'all'}
+                for k in at for v in at[k])
   return Claim(
-      f'{task}_{by or needed}', f'{what}: trained > untrained model' + (
-          f' by {by} points' * (by > 0)), f'Part 2.1, {source}', paper, tuple(
-              (c, c | {'model': 'untrained'}) for c in cells),
-      claims.greater(by), baseline=50, control=tuple(cells),
-      paper_effect=effect, decided_by=MORE, **more)
+      f'{task}_{by or needed}', f'{task} probe ({" ".join(what.split())})'
+      + ' of unneeded quantities' * other + ': trained > untrained model'
+      + f' by {by} points' * (by > 0), 'Part 2.1, Result 7' if other else (
+          f'Part 2.1, {source}'), '97 % or more' if other else (
+              f'{high} vs {low} %'), tuple(
+                  (c, c | {'model': 'untrained'}) for c in cells),
+      claims.greater(by), baseline=50, control=cells, decided_by=MORE,
+      paper_effect=None if other or by else high - low, **more)
 
 
 MORE = 'scale day: five times the training of the probes, 2 core-hours'
-SOLUTIONS = dict(task='solutions', judged=True)
-FIRST, *OTHERS = (SOLUTIONS | {'error_type': e} for e in ERRORS)
+SOLVED, FIRST, *OTHERS = (dict(task='solutions', judged=True, model='trained',
+                               error_type=e) for e in ('all', *ERRORS))
 CLAIMS = (
     knows('nece', headline=True), knows('dep'), knows('can_next'),
     *(knows(t, post_hoc=True) for t in [*TASKS][3:]),
     knows('dep', 'no'), knows('can_next', 'no'),
     Claim('shortest_solutions', 'Correct solutions compute less than 0.05 '
-          'unneeded quantities', 'Part 2.1, Result 3', '0.00', (SOLUTIONS,),
+          'unneeded quantities', 'Part 2.1, Result 3', '0.00', (SOLVED,),
           claims.at_most(0.05), 'extra_parameters', '', decided_by=MORE,
           baseline='extra_parameters_unplanned'),
     Claim('errors_not_computable', 'Most first errors cannot be computed yet',
-          'Part 2.1, Result 8', 'most frequent', tuple(
-              (FIRST, other) for other in OTHERS), claims.GreaterMean(0.0),
-          'first_error', decided_by=MORE),
+          'Part 2.1, Result 8', 'most frequent', tuple((FIRST, x) for x in
+          OTHERS), claims.GreaterMean(0.0), 'first_error', decided_by=MORE),
     knows('nece', by=15), knows('can_next', by=15),
+    *(Claim(f'canon_{c["task"]}', f'{c["task"]}: Canon at A and B > no Canon',
+            'ours', 'not in the paper', ((c, c | {'model': f'trained, {PLAIN}'}
+            ),), claims.greater(), post_hoc=c is SOLVED, decided_by='ten seeds')
+      for c in (*(knows(t).cells[0][0] for t in TASKS), SOLVED)),
 )

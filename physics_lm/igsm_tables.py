@@ -17,6 +17,10 @@ COMPACT_SPLIT = 'test_op6'
 SOLUTION_SHARES = ('accuracy', 'answer_accuracy', 'majority_baseline', 'ended')
 SOLUTION_COUNTS = ('op', 'retries', 'retries_wrong', 'extra_parameters',
                    'extra_operations')
+FIRST_ERRORS = {  # {error_type: in a figure}
+    'not_computable': 'not computable yet', 'arithmetic': 'arithmetic',
+    'unknown_quantity': 'unknown quantity', 'duplicate': 'duplicate',
+    'end': 'too short or too long', 'unreadable': 'unreadable'}
 
 
 def solutions(records: Sequence[Record], evaluation: str = 'reasoning',
