@@ -392,7 +392,7 @@ def evaluation(kind: str) -> ConfigDict:
   e.prefixes = 'none'  # of 'grammar_samples' (by `decode`), comma-separated:
   # 'none', 'clean', 'corrupted'
   # 'best_of_n' (evals/igsm/best_of_n.py), beside those of 'solutions':
-  e.num_samples = 16  # solutions of a problem, at least 1
+  e.num_samples = 16  # solutions of a problem, patches of a string; at least 1
   e.reward = ''  # of 'policy' and 'selection', as post.reward: the gold one
   e.verifier_split = 'train'  # split of the verifiers' training problems
   e.verifier_problems = 500  # training problems of the verifiers, at least 1

@@ -307,7 +307,8 @@ def structures(scale: str, arms: tuple[str, ...], seeds: int
   probed = grammar_evals('tree', 'tree', num_problems=2 * count,
                          every=every)
   probed |= grammar_evals('attention', 'attention', num_problems={
-      'smoke': 4, 'cpu': 128}.get(scale, 16))
+      'smoke': 4, 'cpu': 128}.get(scale, 16), num_samples={
+          'smoke': 1, 'cpu': 12}.get(scale, 4))
   return [('configs/grammar.py:structure', POSITION_ARMS[arm] | common | evals
            | (probed if arm in PROBED_ARMS else {})
            | {'seed.init': seed, 'seed.data': seed},

@@ -183,6 +183,18 @@ def test_patch_changes_what_follows_and_nothing_before(params):
   other = it._laws(params, at, np.roll(np.arange(16), 1))
   np.testing.assert_array_equal(other[:, :4], none[:, :4])
   assert (abs(other[:, 4:6] - none[:, 4:6]).max((1, 2)) > 1e-4).any()
+  # Patches at ends, and what they change at each later token.
+  one, two = (it._patched(params, none, 0, True, k) for k in (0, 1))
+  again = it._patched(params, none, 0, True, 0)
+  np.testing.assert_array_equal(one, again)
+  assert one[0].min() == 1 and (one[1] > 1e-6).any() and 0 < one[2].mean() < 1
+  assert one.shape != two.shape or (one != two).any()  # other tokens, donors
+  b, ends = 0, it.last[0][0]  # the first string's pairs come first
+  at = attention._pick(ends, (b, 0))
+  n = len(it.strings[b]) - at
+  np.testing.assert_array_equal(one[0, :n], np.arange(1, n + 1))
+  np.testing.assert_array_equal(one[2, :n], ends[at:])
+  assert ends[at - 1] and not ends[attention._pick(~ends, (b, 0)) - 1]
 
 
 def test_noise_of_the_best_predictor_has_no_kl(monkeypatch):

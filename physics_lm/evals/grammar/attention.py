@@ -67,6 +67,7 @@ class AttentionEval:
   last: list[np.ndarray]  # of each string: [levels, tokens] ends of subtrees
   subtree: list[np.ndarray]  # [levels, tokens] their numbers
   untrained: jax.Array  # key of its parameters
+  patches: int  # of each string, level and kind
 
   def __call__(self, params: dict, step: int | None = None) -> Records:
     made = jax.jit(lambda: decoder.init(self.cfg, self.untrained))()
@@ -154,21 +155,16 @@ class AttentionEval:
     return out
 
   def _patch_rows(self, params: dict, model: str) -> list[dict]:
-    """Rows of the causal check: a patch for each string, level and kind."""
+    """Rows of the causal check: `patches` for each string, level and kind."""
     rows, count = [], len(self.strings)
     clean = self._laws(params, np.full(count, -1), np.zeros(count, int))
     for level in range(len(self.last[0])):
       for pairs, wanted in (('end', True), ('other', False)):
-        at = np.array([_pick(last[level] == wanted, b)
-                       for b, last in enumerate(self.last)])
-        kl = relative_entropy_of_logs(clean, self._laws(
-            params, at, np.roll(np.arange(count), 1)))
-        b, i = np.nonzero((np.arange(kl.shape[1]) > at[:, None]) & (
-            at[:, None] > 0) & (np.arange(kl.shape[1]) <= np.array(
-                [[len(s)] for s in self.strings])))
-        distance, x = i - at[b], kl[b, i]
+        distance, x, target = np.concatenate([
+            self._patched(params, clean, level, wanted, k)
+            for k in range(self.patches)], 1)
+        distance, target = distance.astype(int), target.astype(bool)
         mean = np.bincount(distance, x) / np.maximum(np.bincount(distance), 1)
-        target = np.array([self.last[s][level, t - 1] for s, t in zip(b, i)])
         name = 'patch_at_end' if wanted else 'patch_elsewhere'
         rows.append(self._row(name, x.mean(), model, level=level + 1))
         expected = mean[distance[target]].sum()
@@ -176,6 +172,22 @@ class AttentionEval:
           rows.append(self._row('excess', x[target].sum() / expected - 1, model,
                                 level=level + 1, pairs='patched', at=pairs))
     return rows
+
+  def _patched(self, params: dict, clean: np.ndarray, level: int, wanted: bool,
+               k: int) -> np.ndarray:
+    """[3, pairs] of the k-th patch of every string, its donor the k + 1st
+    string before, and each later token: the distance from the patch, the
+    change of its law in nats, whether it is an end of the level."""
+    count = len(self.strings)
+    at = np.array([_pick(last[level] == wanted, (b, k))
+                   for b, last in enumerate(self.last)])
+    kl = relative_entropy_of_logs(clean, self._laws(
+        params, at, np.roll(np.arange(count), 1 + k % (count - 1))))
+    token = np.arange(kl.shape[1])
+    b, i = np.nonzero((token > at[:, None]) & (at[:, None] > 0) & (
+        token <= np.array([[len(s)] for s in self.strings])))
+    target = [self.last[s][level, t - 1] for s, t in zip(b, i)]
+    return np.stack([i - at[b], kl[b, i], target])
 
   def _laws(self, params: dict, at: np.ndarray, donor: np.ndarray
             ) -> np.ndarray:
@@ -189,7 +201,7 @@ class AttentionEval:
     return np.concatenate(out)[:len(self.strings)]
 
 
-def _pick(allowed: np.ndarray, seed: int) -> int:
+def _pick(allowed: np.ndarray, seed: tuple[int, int]) -> int:
   """The token (from 1) of one of the allowed symbols but the last one; -1 where
   there is none."""
   found = np.flatnonzero(allowed[:-1])
@@ -263,8 +275,8 @@ def patched_laws(params: dict, batch: dict, donor: dict, at_B: jax.Array,
 
 def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
           ) -> AttentionEval:
-  """Attention on the first spec.num_problems strings of the split 'test'.
-  Raises BadInput."""
+  """Attention on the first spec.num_problems strings of the split 'test', with
+  spec.num_samples patches of each. Raises BadInput."""
   world, count = grammar_of(data, spec.world), spec.num_problems
   if count < 2 or len(world.levels) < 2:
     raise BadInput(f'evals: {count} strings of a grammar of '
@@ -279,4 +291,4 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
       teacher_forcing.evaluated_model(config, data), world, strings,
       string_rows(symbol_ids(data, world), strings, world.longest + 1),
       [t.is_last[1:-1] for t in trees], [t.subtrees[1:-1] for t in trees],
-      jax.random.key(config.seed.init + 1))
+      jax.random.key(config.seed.init + 1), spec.num_samples)
