@@ -214,6 +214,34 @@ def recall() -> ConfigDict:
   return w
 
 
+def instruct() -> ConfigDict:
+  """Keys of instructions on strings
+  (physics_lm/worlds/symbolic/instruct.py)."""
+  w = ConfigDict()
+  w.kind = 'instruct'
+  w.version = 1  # at least 1
+  w.families = 'replace'  # comma-separated; a family is operations joined with
+  # '+', of replace, delete, double, reverse, count and select
+  w.held_out = ''  # families of tests alone, comma-separated
+  w.instructions = 0  # arguments of an operation that are in training, at least
+  # 0; 0: all that are not held out
+  w.zipf_a = 0.0  # a, at least 0: the k-th of them has probability ~ k^-a
+  w.symbols = 32  # of a language, in [6, 1000]
+  w.min_length = 5  # symbols of an input, at least 2
+  w.max_length = 8  # at least 2, and below symbols - 2
+  w.no_op = 0.0  # share of training inputs without the symbol that an
+  # instruction names, in [0, 1]
+  w.markers = 'user_ai'  # or 'separator', 'none'
+  w.shots = 0  # worked pairs in place of an instruction, at least 0
+  w.share_shots = 0.0  # of training examples with them, in [0, 1]
+  w.second = 0.0  # share of training examples in the second language, in [0, 1]
+  w.first_only = ''  # families that are taught in the first language alone
+  w.shared_words = False  # operations have the same words in both languages
+  w.dictionary = 0.0  # share of training examples that translate a word, in
+  # [0, 1)
+  return w
+
+
 def crawl() -> ConfigDict:
   """Keys of pages with planted dirt (physics_lm/worlds/crawl.py)."""
   w = ConfigDict()
