@@ -30,6 +30,7 @@ from physics_lm.errors import BadInput
 from physics_lm.evals.igsm import solutions
 from physics_lm.model import decode, sharding
 from physics_lm.model.config import eval_config
+from physics_lm.posttrain import update
 from physics_lm.scaling import flops
 
 # GiB that the compiler of libtpu 0.0.42 gives to a program, by the device's
@@ -170,6 +171,9 @@ def train_programs(config: ConfigDict, devices: Sequence, members: int = 1
       config, data, devices, [config] * members if members > 1 else ())
   row = {k: np.asarray(v) for k, v in mixture.packed_row(data, 0).items()}
   row['law'] = np.empty((data.seq_len, trainer.cfg.vocab), np.float32)
+  more_2d, more_1d = update.batch_keys(config) if config.post.kind else ((), ())
+  row = dict.fromkeys(more_2d, np.empty(data.seq_len, np.float32)) | (
+      dict.fromkeys(more_1d, np.float32(0))) | row
   batch = {k: jax.ShapeDtypeStruct((*trainer.batch_dims, *row[k].shape),
                                    row[k].dtype)
            for k in trainer.batch_shardings}

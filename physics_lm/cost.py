@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from physics_lm import mixture, slurm, sweep, task_rows
+from physics_lm import eval_cost, mixture, slurm, sweep, task_rows
 from physics_lm.config import override
 from physics_lm.mixture import load_mixture
 from physics_lm.model.config import (
@@ -41,7 +41,7 @@ DEVICES = {
 # backward pass of a layer needs, in layers as they are kept; bytes a logit.
 WORKING_LAYERS, LOGITS_BYTES = 2.7, 9
 FEW_PEOPLE = 1000  # that a cost is estimated with
-STARTUP = 15.0  # seconds: imports, compilation, last evaluation
+STARTUP = 15.0  # seconds: imports, compilation, of evaluations too
 
 
 class _Share(NamedTuple):
@@ -131,9 +131,10 @@ def small_mixture(config: ConfigDict) -> mixture.Mixture:
 
 
 def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
-  """Parameters, tokens, exposures of each task, FLOPs, seconds on `devices`
-  of a kind, and bytes on each. Exposures are estimated from 16 rows of each
-  task, with few_people."""
+  """Parameters, tokens, exposures of each task, FLOPs and seconds of training
+  on `devices` of a kind, seconds of its evaluations (eval_cost.py), and bytes
+  on each device. Exposures are estimated from 16 rows of each task, with
+  few_people."""
   c = run.config
   few, data = few_people(c), small_mixture(c)
   form = model_config(c, len(data.vocab))
@@ -151,11 +152,15 @@ def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
         'people', 1)
     exposures[task.name] = drawn / task.people * fewer
   work = flops.per_token(form, c.data.seq_len) * tokens
+  larger = {name: world.people / few[f'worlds.{name}.people']
+            for name, world in c.worlds.items() if 'people' in world}
+  evaluated = eval_cost.eval_flops(c, data, form, larger)
   # What it takes from a trunk is the trunk's cost.
   own = work * (1 - lr_decay_start(c) / c.steps if run.trunk and c.steps else 1)
   return {'parameters': flops.parameters(form).total,
           'tokens': tokens, 'exposures': exposures, 'flops': work,
           'seconds': STARTUP + own / DEVICES[device].speed / devices,
+          'evals': evaluated / DEVICES[device].speed / devices,
           'bytes': memory_bytes(c, form, devices, device)}
 
 
@@ -176,17 +181,18 @@ def cost_table(runs: Sequence[sweep.Run], folder: Path, device: str,
   common = {k: v for k, v in changes[0].items()
             if all(k in c and c[k] == v for c in changes)}
   lines = [['id', 'run', 'params', 'tokens', 'exposures', 'FLOPs', 'time',
-            'memory', 'state', 'overrides']]
+            'evals', 'memory', 'state', 'overrides']]
   for run, k in zip(runs, costs):
     lines.append([
         run.id, ' '.join(f'{a}={b}' for a, b in run.tags.items()),
         short_number(k['parameters']), short_number(k['tokens']),
         ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
-        f'{k["flops"]:.1e}', clock(k['seconds']),
+        f'{k["flops"]:.1e}', clock(k['seconds'] + k['evals']),
+        clock(k['evals']),
         f'{short_number(k["bytes"])}B',
         queued.get(run.id, states[run.id]).lower(),
         overrides({k: v for k, v in run.changes.items() if k not in common})])
-  left = [k['seconds'] for run, k in zip(runs, costs)
+  left = [k['seconds'] + k['evals'] for run, k in zip(runs, costs)
           if states[run.id] not in sweep.COMPLETE]
   return '\n'.join([
       *cut(aligned(lines), width), f'every run: {overrides(common)}',
@@ -197,13 +203,14 @@ def cost_table(runs: Sequence[sweep.Run], folder: Path, device: str,
 
 def _total(costs: Sequence[dict], device: str, devices: int) -> str:
   """Tokens, FLOPs and time of all runs together."""
-  tokens, work, seconds = (sum(k[key] for k in costs)
-                           for key in ('tokens', 'flops', 'seconds'))
+  tokens, work, training, evals = (sum(k[key] for k in costs) for key in (
+      'tokens', 'flops', 'seconds', 'evals'))
+  seconds = training + evals
   workers = f'{devices} x {device}' if devices > 1 else f'one {device} worker'
   return (f'{len(costs)} runs, {short_number(tokens)} tokens, {work:.1e} '
           f'FLOPs, about {clock(seconds)} of {workers} in all '
-          f'({seconds * devices / 3600:.2g} device-hours); evaluations are not '
-          'counted')
+          f'({seconds * devices / 3600:.2g} device-hours), evaluations '
+          f'{clock(evals)} of it')
 
 
 def _too_big(costs: Sequence[dict], device: str) -> list[str]:

@@ -17,9 +17,9 @@ ACCELERATED = {'jax', 'flax', 'optax', 'orbax', 'grain'}
 NO_JAX = ('worlds', 'clean', 'scaling', 'sweep', 'run_dir', 'results',
           'result_pages', 'claims', 'figures', 'igsm_tables', 'config',
           'progress', 'errors', 'mixture', 'vocab', 'model/config', 'launch',
-          'slurm', 'report', 'cost', 'host_tuning', 'loss_band', 'metrics',
-          'population', 'evals/records', 'interop/export', 'interop/spm',
-          'interop/tensorboard')
+          'slurm', 'report', 'cost', 'eval_cost', 'host_tuning', 'loss_band',
+          'metrics', 'population', 'evals/records', 'interop/export',
+          'interop/spm', 'interop/tensorboard')
 # {folder or file: what it must not import}, relative to the package.
 FORBIDDEN = {
     'clean': ('model', 'evals', 'mixture', 'loader', 'train', 'launch'),

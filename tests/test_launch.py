@@ -271,7 +271,8 @@ def test_list_shows_every_column(tmp_path):
                     tmp_path, 'cpu')
   head, first, second, common, total = text.splitlines()
   assert head.split() == ['id', 'run', 'params', 'tokens', 'exposures',
-                          'FLOPs', 'time', 'memory', 'state', 'overrides']
+                          'FLOPs', 'time', 'evals', 'memory', 'state',
+                          'overrides']
   assert f'steps=5 init_from={parent.id}' in second and 'steps=4' in first
   assert 'model.width=16' in common and ' steps=' not in common
   assert parent.id in first and 'kind=child' in second and 'new' in first
