@@ -88,8 +88,8 @@ def figure(df):
   figures.labels(axes[1], '% of problems', '', f'Solutions and errors, {op}')
   figures.finish(
       fig, 'Training on retry data (errors followed by BACK) at equal tokens',
-      f'{figures.seeds_note(at)}, problems not in training (dotted: in '
-      'training). Numbers: retry rate [accuracy: the paper, op 23]')
+      f'{figures.seeds_note(at)}, problems not in training. '
+      'Numbers: retry rate [accuracy: the paper, op 23]')
   return fig
 
 
@@ -119,7 +119,8 @@ def solves_more(a: str, b: str, result: int = 8, **more) -> Claim:
 
 
 CLAIMS = (
-    *(solves_more(f'retry {r}', 'clean', 4) for r in (0.05, 0.2, 0.5)),
+    *(solves_more(f'retry {r}', 'clean', 4, headline=r == 0.2)
+      for r in (0.05, 0.2, 0.5)),
     solves_more('retry 0.5', 'retry 0.05', 4),
     claim('masking_no_effect', 'Masking errors changes accuracy by less than 4 '
           'points (0.5)', (AT['retry_masked 0.5'], R5), equal(4), baseline=0,
@@ -135,11 +136,10 @@ CLAIMS = (
     solves_more('clean', 'retry_weak 0.5'),
     solves_more('retry 0.5', 'retry_weak 0.5', post_hoc=True),
     solves_more('retry 0.5', 'retry_miss 0.5'),
-    claim('gain_of_8', 'Harder than trained on: retry 0.2 > error-free data by '
-          '8 points', (R2, CLEAN), greater(8), paper='91.6 vs 77.7 %',
-          baseline=0, headline=True, by='ten seeds'),
+    claim('gain_of_8', 'Hardest op: retry 0.2 > error-free data by 8 points',
+          (R2, CLEAN), greater(8), paper='91.6 vs 77.7 %', baseline=0),
     claim('trained_op', 'Trained op 5: retry 0.2 > error-free by 8 points',
-          TRAINED, greater(8), baseline=0, by='ten seeds'),
+          TRAINED, greater(8), baseline=0),
     claim('retries_are_errors', 'At least 95 % of retries in correct solutions '
           '(0.2) are errors', (R2,), at_least(95), 'retry_precision'),
     claim('gain_grows', 'Gain of retry 0.2 grows with tokens', GROWTH,
