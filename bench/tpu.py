@@ -119,7 +119,7 @@ def main(argv=None):
   began, found = time.time(), {}
   if a.cache and a.cache.exists():
     found = dict(json.loads(line) for line in a.cache.open(encoding='utf-8'))
-  users, left = collections.defaultdict(list), 0
+  users, made, left = collections.defaultdict(list), 0, 0
   for path in sorted((sweep.ROOT / 'experiments').glob('*.py')):
     module = sweep.experiment(str(path))
     if (a.names and path.stem not in a.names) or a.scale not in module.SCALES:
@@ -130,9 +130,10 @@ def main(argv=None):
       users[key].append(f'{path.stem} ({len(runs)})')
       if key in found:
         continue
-      if time.time() - began > a.seconds:
+      if made and time.time() - began > a.seconds:
         left += 1
         continue
+      made += 1
       found[key] = compiled(config, a.chips)
       print(path.stem, found[key], file=sys.stderr, flush=True)
       if a.cache:

@@ -170,8 +170,10 @@ def train_programs(config: ConfigDict, devices: Sequence, members: int = 1
   trainer = train_step.build(
       config, data, devices, [config] * members if members > 1 else ())
   row = {k: np.asarray(v) for k, v in mixture.packed_row(data, 0).items()}
-  row['law'] = np.empty((data.seq_len, trainer.cfg.vocab), np.float32)
-  more_2d, more_1d = update.batch_keys(config) if config.post.kind else ((), ())
+  post = config.post.kind  # its laws are of the vocabulary without padding
+  row['law'] = np.empty((data.seq_len, len(data.vocab) if post else (
+      trainer.cfg.vocab)), np.float32)
+  more_2d, more_1d = update.batch_keys(config) if post else ((), ())
   row = dict.fromkeys(more_2d, np.empty(data.seq_len, np.float32)) | (
       dict.fromkeys(more_1d, np.float32(0))) | row
   batch = {k: jax.ShapeDtypeStruct((*trainer.batch_dims, *row[k].shape),

@@ -135,7 +135,8 @@ def _grammar_tree(e: Evaluated) -> EvalWork:
 
 
 def _grammar_attention(e: Evaluated) -> EvalWork:
-  passes = 2 + 1.5 * 2 * len(e.world.levels)  # patches read half a donor, too
+  # Patches of two kinds, which read half a donor, too.
+  passes = 2 + 3 * len(e.world.levels) * e.spec.num_samples
   return EvalWork(2 * passes * e.spec.num_problems * (e.world.longest + 1))
 
 

@@ -49,6 +49,23 @@ def test_program_key_ignores_constants_and_tells_shapes_apart(tiny):
     assert ahead_of_time.program_key(tiny(changes)) != key, changes
 
 
+@pytest.mark.parametrize('post', [
+    {'post.kind': 'reinforce', 'post.kl': 'exact', 'post.beta': 0.1},
+    {'post.kind': 'dpo', 'post.beta': 0.1}, {'post.kind': 'reward_model'}],
+    ids=lambda p: p['post.kind'])
+def test_steps_of_post_training_are_traced_with_rows_of_their_own(
+    post, monkeypatch):
+  monkeypatch.setattr(
+      ahead_of_time, 'compile_program', lambda name, traced, devices, counted:
+      ahead_of_time.matmul_flops(traced.jaxpr.jaxpr) / counted)
+  config = override(load_config('configs/compose.py'), post | {
+      'init_from': 'another', 'model.width': 32, 'model.depth': 1,
+      'optim.name': 'adamw',  # Muon multiplies matrices, too
+      'data.batch_size': 8, 'data.seq_len': 24})
+  ratio, = ahead_of_time.train_programs(config, jax.devices()[:1])
+  assert 0.85 < ratio < 1.3  # a reward model has no logits
+
+
 @pytest.mark.parametrize('text', ['fdsp=4', 'fsdp', 'fsdp=four', 'fsdp=-1'])
 def test_mesh_sizes_rejects_bad_input(text):
   with pytest.raises(BadInput, match=re.escape(f'--mesh={text}')):
