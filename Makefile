@@ -71,10 +71,12 @@ compile: .venv/.tpu
 lint: .venv/.ready
 	$(BIN)/ruff check .
 
-# Tokens/s of loader and step, start-up, checkpoints, beside the matmul peak;
-# then the step in turn with PyTorch's, where that is installed ('.[bench]').
+# Tokens/s of loader and step, start-up, checkpoints, beside the matmul peak; the
+# loop in turn with its bare step, on one core; then the step in turn with
+# PyTorch's, where that is installed ('.[bench]').
 bench: .venv/.ready
 	$(BIN)/python bench/bench.py
+	taskset -c 0 $(BIN)/python bench/loop.py
 	$(BIN)/python bench/peers.py
 
 # On a machine with a CUDA GPU: its speed, then the gpu scales of three

@@ -206,6 +206,8 @@ def main():
   text = (f'# Benchmark\n\n{raw["machine"]}\n\nMedian of {n}; written by '
           '`make bench`.\n\n| what | median | range | unit | note |\n'
           '|---|---|---|---|---|\n' + '\n'.join(lines) + '\n')
+  if a.out.exists():  # the sections of bench/loop.py
+    text += ''.join(a.out.read_text(encoding='utf-8').partition('\n## ')[1:])
   run_dir.write(a.out, text)
   if a.json:
     run_dir.write(a.json, json.dumps(raw, indent=1) + '\n')

@@ -50,16 +50,16 @@ BIOGRAPHIES = 'configs/default.py'
 SHAPES = {
     'D 64, 4 layers, T 128': (BIOGRAPHIES, {
         'model.width': 64, 'model.depth': 4, 'data.seq_len': 128,
-        'data.batch_size': 32}, 20, 0.97),
+        'data.batch_size': 32}, 60, 0.97),
     'D 128, 4 layers, T 256': (BIOGRAPHIES, {
         'model.width': 128, 'model.depth': 4, 'data.seq_len': 256,
-        'data.batch_size': 16}, 10, 0.97),
+        'data.batch_size': 16}, 30, 0.97),
     'D 16, 2 layers, T 22': (
         'configs/biod.py', TINY | {'data.seq_len': 22, 'data.batch_size': 32},
         400, 0.5),
     'D 16, 2 layers, T 64': (
-        BIOGRAPHIES, TINY | {'data.seq_len': 64, 'data.batch_size': 32}, 300,
-        0.6)}
+        'configs/biod.py', TINY | {'data.seq_len': 64, 'data.batch_size': 32},
+        300, 0.6)}
 
 
 def loop_and_step(recipe: str, overrides: dict, steps: int, turns: int
@@ -122,7 +122,8 @@ def start_up(turns: int) -> dict[str, list[float]]:
   folder = tempfile.mkdtemp()
   run = ('import tempfile; from physics_lm import train; from '
          'physics_lm.config import override; from physics_lm.configs import '
-         'default; train.run(override(default.get_config(), {"steps": 1}), '
+         'default; train.run(override(default.get_config(), {"steps": 1, '
+         '"optim.warmup_steps": 0}), '
          f'tempfile.mkdtemp(dir="{folder}"))')
   out = {'imports': processor_seconds([*python, 'import physics_lm.train'],
                                       turns),
