@@ -142,10 +142,11 @@ def sweep_gaps(folder: Path) -> dict[str, list[float]]:
     rows = [r for r in run_dir.read_log(at) if r['kind'] == 'train']
     began, gap = _started(at), _started(at) - ended
     ended = (at / 'done').stat().st_mtime
-    if 0 < gap < 5 and len(rows) > 2:  # else another worker's, or resumed
+    opened = (at / 'config.json').stat().st_mtime - began
+    # Else it is another worker's, or was resumed.
+    if 0 < gap < 5 and opened < 60 and len(rows) > 2:
       out['end of a run to the next process'].append(gap)
-      out['process to the loop'].append(
-          (at / 'config.json').stat().st_mtime - began)
+      out['process to the loop'].append(opened)
       pace = statistics.median(
           (b['time/seconds'] - a['time/seconds']) / (b['step'] - a['step'])
           for a, b in itertools.pairwise(rows))
