@@ -10,7 +10,9 @@ weights. Variant `mixing` trains on two sets of people in the compact recipe: a
 body by a power law, and groups of people, few of the rows. Variant `adapting`
 has two sets of people, `old`, which it trains on, and `new`, for a further run.
 Variant `quality` trains on one value each of the same people from a clean and a
-dirty source, and on that of others, who are rare.
+dirty source, and on that of others, who are rare. Variant `dynamics` has
+attributes in random order, and evaluations during training of known people and
+of people without entries.
 """
 
 import math
@@ -28,7 +30,7 @@ COMPRESSIONS = {  # name: keys of the evaluation
        for m in ('prune', 'wanda', 'sparsegpt', 'prune_units')
        for k in (0.9, 0.75, 0.5)}}
 VARIANTS = ('compressed', 'compact', 'compact_compressed', 'mixing',
-            'adapting', 'quality')
+            'adapting', 'quality', 'dynamics')
 COMPACT_RATES = {'muon': 8e-3, 'adamw': 4e-3}
 COMPACT_PEOPLE = 1800  # R_max 2.9 at width 32
 BODY, GROUPS, GROUP_SIZE = 8192, 60, 4  # people; groups and people of each
@@ -146,8 +148,32 @@ def quality(c: ConfigDict) -> ConfigDict:
   return c
 
 
+def dynamics(c: ConfigDict) -> ConfigDict:
+  """The compact recipe `c` in random order, with three worlds: `known`, whose
+  people all rows are of, its first quarter, `few`, none of them, and `unseen`,
+  others. Both `known` and `unseen` are evaluated during training."""
+  w = c.worlds.bits
+  w.people, w.attributes, w.order = 2000, 4, 'random'
+  c.worlds = {k: ConfigDict(w) for k in ('known', 'few', 'unseen')}
+  c.worlds.few.people = 500
+  c.worlds.unseen.people, c.worlds.unseen.person_offset = 256, 32_768
+  c.data.tasks = {'known': default.task('known', 'bio', 1.0),
+                  'few': default.task('few', 'bio', 0.0)}
+  c.data.batch_size = 128  # entries, of 11 tokens
+  c.model.width, c.model.heads = 64, 4
+  c.optim.name, c.optim.learning_rate = 'adamw', COMPACT_RATES['adamw']
+  c.optim.schedule, c.optim.warmup_steps = 'constant', 50
+  c.evals = {k: default.evaluation('knowledge_bits')
+             for k in ('known', 'unseen')}
+  for name, e in c.evals.items():
+    e.world, e.people, e.every = name, 256, 20
+  c.steps, c.checkpoint.every = 2000, 10_000
+  return c
+
+
 RECIPES = {  # made of the compact recipe
-    'mixing': mixing, 'adapting': adapting, 'quality': quality}
+    'mixing': mixing, 'adapting': adapting, 'quality': quality,
+    'dynamics': dynamics}
 
 
 def compact_people(width: int, r_max: float, attributes: int = 8,

@@ -74,6 +74,7 @@ def biod() -> ConfigDict:
   # same, and entries are without the attributes' own symbols
   w.zipf_a = 0.0  # a, at least 0: person k has probability ~ k^-(1 + a); 0:
   # uniform
+  w.skew = 0.0  # at least 0: person k has probability ~ k^-skew instead
   w.people_per_rank = 1  # with zipf_a, so many people in a row share a k; at
   # least 1, a divisor of people
   w.incorrect = 0.0  # share of stated values that are another one, in [0, 1);

@@ -46,7 +46,8 @@ INHERITED_DATA = ('tasks', 'vocab', 'seq_len', 'intra_document_mask')
 LATER = {  # {kind of world: {key: value}}
     'biographies': {'skew': 0.0, 'incorrect': 0.0},
     'manipulation': {'skew': 0.0, 'incorrect': 0.0},
-    'biod': {'order': 'random', 'people_per_rank': 1, 'incorrect': 0.0},
+    'biod': {'order': 'random', 'people_per_rank': 1, 'incorrect': 0.0,
+             'skew': 0.0},
     'text': {'content': None},
     'grammar': {'index': 0, 'roots': 1, 'corrupted': 0.0, 'noise': 0.0,
                 'noise_level': 0},

@@ -86,6 +86,13 @@ def test_skew_is_the_exponent_and_excludes_zipf_a():
   assert drawn.count(0) / drawn.count(9) == pytest.approx(10, rel=0.4)
   with pytest.raises(BadInput, match='wanted one of them'):
     world('biographies', skew=1.0, zipf_a=0.2)
+  d = world('biod', people=40, skew=0.5)
+  assert d.frequency(4) / d.frequency(16) == pytest.approx(2)
+  first = d.symbols('bio', np.arange(4000))[:, :2]
+  met = [(first == d.symbols('bio', [j])[0, :2]).all(1).sum() for j in (
+      next(i for i in range(4000) if d.example('bio', i).meta['person'] == p)
+      for p in (0, 15))]
+  assert met[0] / met[1] == pytest.approx(4, rel=0.4)
 
 
 @pytest.mark.parametrize('kind,split', [

@@ -18,7 +18,8 @@ ranges of people (person_offset) differ only in who the people are.
 
 With `zipf_a` above 0 an entry is of person i with probability ~ (i // g +
 1)^-(1 + zipf_a), where g people in a row, people_per_rank, are equally
-frequent; the person of entry j follows from a hash of j (zipf.py).
+frequent; the person of entry j follows from a hash of j (zipf.py). `skew` is
+the exponent of a flatter law, ~ (i // g + 1)^-skew.
 
 With `incorrect` above 0, that share of the values in entries is another one of
 the attribute's: its first chunk is uniform over the others. It follows from a
@@ -117,7 +118,7 @@ class BioD:
     if self.n % self.group:
       raise BadInput(f'people_per_rank is {self.group}, wanted a divisor of '
                      f'people={self.n}')
-    self.law = zipf.zipf_law(self.n // self.group, c.zipf_a)
+    self.law = zipf.zipf_law(self.n // self.group, c.zipf_a, c.skew)
     self._incorrect_key, self.incorrect = mix_bits(seed, 5), c.incorrect
     if self.incorrect and self.incorrect >= 1 - 1 / self.D:
       raise BadInput(f'incorrect is {self.incorrect} of {self.D} values, '
