@@ -1,10 +1,10 @@
 """How long does a model learn nothing of anybody, and what shortens that?
 
 Zucchet et al. (arXiv 2503.21676): a model first learns which values there are,
-then for a long time no more (plateau), then whose they are. The plateau grows almost linearly with the number of people; it is shortest
-where person k is read as often as k^-0.6 to k^-0.8; a quarter of the people
-first and then all are learnt better than all from the start. As facts form, the
-loss on people never read of rises above the baseline: hallucination.
+then for long no more (plateau), then whose they are. The plateau grows almost
+linearly with people; it is shortest where person k is read of as often as
+k^-0.6 to k^-0.8; a quarter of the people first helps. As facts form, the loss
+on people never read of rises above the baseline: hallucination.
 
 bioD, attributes in random order; `nats` per value, each person counts alike;
 baseline ln 128. `leaves`: step at 90 % of it.
