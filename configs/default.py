@@ -539,7 +539,8 @@ def _post() -> ConfigDict:
   # 'k1_reward'
   p.beta = 0.0  # weight of the KL, or of preference losses; at least 0
   p.pairs = 'samples'  # of the frozen run; 'policy': of the policy itself;
-  # 'corrupt:K': the right answer, and one with K changes
+  # 'data': the world's answer, and one of the frozen run (SPIN); 'corrupt:K':
+  # the right answer, and one with K changes
   p.pairs_run = ''  # folder or id of the run that 'samples' are of; '':
   # init_from
   p.label_noise = 0.0  # share of pairs that are flipped, in [0, 1]

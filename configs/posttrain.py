@@ -20,6 +20,7 @@ coefficients of one estimator (physics_lm/posttrain/objectives.py):
   cispo      clipped ratios as weights (2506.13585)
   rft        supervised on own correct answers
   dpo, cdpo, ipo, kto, simpo, rpo   pairs of the frozen run's own answers
+  spin       the world's answers against those of the frozen run (2401.01335)
   reward_model, outcome_verifier, process_verifier   a head that scores answers,
       on the same pairs (physics_lm/posttrain/score.py)
 """
@@ -48,6 +49,7 @@ VARIANTS = {
     'kto': {'kind': 'kto', 'beta': 0.1},
     'simpo': {'kind': 'simpo', 'beta': 2.0, 'margin': 1.0},
     'rpo': {'kind': 'dpo', 'beta': 0.1, 'nll': 1.0},
+    'spin': {'kind': 'dpo', 'beta': 0.1, 'pairs': 'data', 'samples': 1},
     **{kind: {'kind': kind} for kind in (
         'reward_model', 'outcome_verifier', 'process_verifier')},
 }

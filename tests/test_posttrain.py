@@ -257,6 +257,15 @@ def test_pairs_are_of_a_prompt_and_flips_swap_them(tuned):
     right, other = (data.vocab.decode(x[:-1]) for x in (p.better, p.worse))
     assert world.check(p.prompt.question, right).correct
     assert not world.check(p.prompt.question, other).correct
+  spin = made(pairs='data')  # 4 answers to each of two prompts
+  assert len(spin) == 8 and spin[0].prompt is spin[3].prompt
+  assert len({tuple(p.worse) for p in spin}) > 2  # samples
+  for p in spin:
+    assert p.better[-1] == EOS and world.check(
+        p.prompt.question, data.vocab.decode(p.better[:-1])).correct
+  with pytest.raises(BadInput, match='a row data.seq_len=4, wanted rows as'):
+    pairs._encoded(data._replace(seq_len=4), found[0].prompt,
+                   [' 0 0'])
   with pytest.raises(BadInput, match='prompts have a better and a worse'):
     pairs.collect_pairs(params, cfg, data, config.post,
                         lambda answers: np.ones(len(answers)), 0, 8, 3)
@@ -299,7 +308,7 @@ def test_rewards_are_what_the_checker_pays():
     ('rloo', {'model__dropout': 0.1}, 'wanted 0: the policy that trains'),
     ('rloo', {'init_from': 'gone'}, 'wanted the folder or id of a finished'),
     ('dpo', {'post__pairs_run': 'gone'}, 'wanted the folder or id of a fin'),
-    ('dpo', {'post__pairs': 'corrupt'}, "wanted 'samples', 'policy' or"),
+    ('dpo', {'post__pairs': 'corrupt'}, "'samples', 'policy', 'data' or"),
     ('rloo', {'post__tokens': 12}, 'wanted rows at least as long as both')])
 def test_wrong_settings_get_one_line(tuned, tmp_path, variant, changes,
                                      message):

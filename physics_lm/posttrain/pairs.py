@@ -3,8 +3,10 @@
 Pairs are pure in the parameters that sample, the seed and the prompts' numbers;
 there is no file of them. `samples:` answers of a frozen run, `policy`: of the
 policy itself; of a prompt's answers the one with the highest reward and the one
-with the lowest are a pair, if their rewards differ. `corrupt:K`: the world's
-right answer, and the same with K of its steps changed.
+with the lowest are a pair, if their rewards differ. `data`: the world's own
+answer, and each of the frozen run's, whatever they are: with the frozen run as
+the reference a round of SPIN (Chen et al., arXiv 2401.01335). `corrupt:K`: the
+world's right answer, and the same with K of its steps changed.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +22,7 @@ from physics_lm.model.config import ModelConfig
 from physics_lm.posttrain import rollout
 from physics_lm.worlds import base
 
-SOURCES = ('samples', 'policy', 'corrupt')
+SOURCES = ('samples', 'policy', 'data', 'corrupt')
 ATTEMPTS = 32  # rounds of prompts, to find as many pairs as are wanted
 PAIR_SALT = 'post-training pairs'
 
@@ -38,8 +40,8 @@ def source_of(text: str) -> tuple[str, int]:
   source, colon, number = text.partition(':')
   if source not in SOURCES or bool(colon) != (source == 'corrupt') or (
       colon and not (number.isdecimal() and int(number))):
-    raise BadInput(f"post.pairs is {text!r}, wanted 'samples', 'policy' or "
-                   "'corrupt:K' with K changes, at least 1")
+    raise BadInput(f"post.pairs is {text!r}, wanted 'samples', 'policy', "
+                   "'data' or 'corrupt:K' with K changes, at least 1")
   return source, int(number or 0)
 
 
@@ -61,6 +63,11 @@ def collect_pairs(params: Any, cfg: ModelConfig, data: mixture.Mixture,
   if source == 'corrupt':
     found = [_corrupted(data, rollout.draw_prompt(data, n, post.tokens),
                         changes, seed, n) for n in numbers]
+  elif source == 'data':
+    made = rollout.collect(params, cfg, data, post, range(
+        first, first + -(-count // post.samples)), seed)
+    found = [Pair(p, *_encoded(data, p, [_own_answer(p)]), _answer_ids(
+        made.rows, i)) for i, p in enumerate(made.prompts[:count])]
   else:
     found = []
     for attempt in range(ATTEMPTS):
@@ -97,6 +104,22 @@ def _answer_ids(rows: dict[str, np.ndarray], row: int) -> list[int]:
   return rows['targets'][row][rows['mask'][row] > 0].tolist()
 
 
+def _own_answer(prompt: rollout.Prompt) -> str:
+  return ''.join(base.prompt_and_answer_pieces(prompt.question)[1])
+
+
+def _encoded(data: mixture.Mixture, prompt: rollout.Prompt,
+             texts: Sequence[str]) -> list[list[int]]:
+  """Answers as ids with their end tokens. Raises BadInput for a short row."""
+  answers = [[*data.vocab.encode(t), vocabs.EOS] for t in texts]
+  longest = max(map(len, answers))
+  if len(prompt.ids) + longest - 1 > data.seq_len:
+    raise BadInput(f'an answer has {longest} tokens, its prompt '
+                   f'{len(prompt.ids)} and a row data.seq_len={data.seq_len}, '
+                   'wanted rows as long as both')
+  return answers
+
+
 def _corrupted(data: mixture.Mixture, prompt: rollout.Prompt, changes: int,
                seed: int, number: int) -> Pair:
   """The world's own answer to a prompt, and a corrupted one."""
@@ -106,15 +129,8 @@ def _corrupted(data: mixture.Mixture, prompt: rollout.Prompt, changes: int,
                    f'{type(world).__name__}, which has no corrupt(); wanted '
                    "'samples' or 'policy'")
   rng = base.generator(seed, PAIR_SALT, number)
-  _, pieces = base.prompt_and_answer_pieces(prompt.question)
-  texts = ''.join(pieces), world.corrupt(prompt.question, changes, rng)
-  answers = [[*data.vocab.encode(t), vocabs.EOS] for t in texts]
-  longest = max(map(len, answers))
-  if len(prompt.ids) + longest - 1 > data.seq_len:
-    raise BadInput(f'an answer has {longest} tokens, its prompt '
-                   f'{len(prompt.ids)} and a row data.seq_len={data.seq_len}, '
-                   'wanted rows as long as both')
-  return Pair(prompt, *answers)
+  return Pair(prompt, *_encoded(data, prompt, [
+      _own_answer(prompt), world.corrupt(prompt.question, changes, rng)]))
 
 
 def interleaved(pairs: Sequence[Pair]) -> tuple[list[list[int]],
