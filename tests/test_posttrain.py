@@ -263,9 +263,8 @@ def test_pairs_are_of_a_prompt_and_flips_swap_them(tuned):
   for p in spin:
     assert p.better[-1] == EOS and world.check(
         p.prompt.question, data.vocab.decode(p.better[:-1])).correct
-  with pytest.raises(BadInput, match='a row data.seq_len=4, wanted rows as'):
-    pairs._encoded(data._replace(seq_len=4), found[0].prompt,
-                   [' 0 0'])
+  with pytest.raises(BadInput, match='seq_len=4, wanted rows as long'):
+    pairs._encoded(data._replace(seq_len=4), found[0].prompt, [' 0 0'])
   with pytest.raises(BadInput, match='prompts have a better and a worse'):
     pairs.collect_pairs(params, cfg, data, config.post,
                         lambda answers: np.ones(len(answers)), 0, 8, 3)
