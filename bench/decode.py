@@ -3,8 +3,9 @@
   taskset -c 0 python bench/decode.py
 
 Samples of groups of 8 at three lengths: with Gumbel noise for every token of
-the vocabulary and each sample's prompt read for itself, and with one number a
-token and a prompt read once a group (physics_lm/model/decode.py). Then a step
+the vocabulary, each sample's prompt read for itself and all rows at a time, and
+with one number a token, a prompt read once a group and as many rows as the
+processor's own memory holds (physics_lm/model/decode.py). Then a step
 of reinforcement learning on compositions at depth 6: the rollout, and the
 update of all 128 rows, of half and of a quarter of them, as when the others
 have no advantage (physics_lm/posttrain/feed.py). Processor time, so that other
@@ -29,7 +30,7 @@ from physics_lm.posttrain import feed
 
 GROUP, ROWS = 8, 128
 SHAPES = ((16, 16), (16, 48), (64, 64))  # tokens of a prompt, and new ones
-NEW_WAY = decode._drawn, decode._copies
+NEW_WAY = decode._drawn, decode._copies, decode._rows_at_a_time
 
 
 def gumbel_drawn(logits_BV, u_B):
@@ -45,6 +46,11 @@ def gumbel_drawn(logits_BV, u_B):
 def each_prompt(prompts, batch):
   """Copies of a prompt that share its reading: none."""
   return 1
+
+
+def all_rows(batch, *_):
+  """Rows at a time: all of them."""
+  return batch
 
 
 def seconds(work) -> float:
@@ -67,8 +73,8 @@ def sampling(params, cfg):
     prompts = [p for p in rng.integers(2, cfg.vocab, (
         ROWS // GROUP, prompt)).tolist() for _ in range(GROUP)]
     speeds = []
-    for decode._drawn, decode._copies in (
-        (gumbel_drawn, each_prompt), NEW_WAY):
+    for decode._drawn, decode._copies, decode._rows_at_a_time in (
+        (gumbel_drawn, each_prompt, all_rows), NEW_WAY):
       jax.clear_caches()
       out = decode.sample_tokens(params, cfg, prompts, new)
       total = sum(len(ids) for ids, _ in out)  # some end before `new` tokens
