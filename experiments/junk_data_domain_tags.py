@@ -1,11 +1,10 @@
 """What do junk data cost, and what does a domain tag give back?
 
-Part 3.3 (Allen-Zhu & Li, arXiv 2404.05405), Results 10 to 12: a part of the
-biographies is useful, the others junk of the same form. R counts what is stored
-of the useful people; the reference is 100 exposures without junk. Paper (50,000
-people and more, 7/8 junk): unique junk (of 100 million people) costs a factor
-of 20, 3, 1.5, 1.3 at 100, 300, 600, 1,000 exposures; repetitive junk (of 1,000)
-none at 100; unique junk with a domain tag before useful texts 2 and (300) none.
+Part 3.3 (Allen-Zhu & Li, arXiv 2404.05405), Results 10 to 12: some biographies
+are useful, the others junk of the same form. R counts bits of the useful; the
+reference is 100 exposures without junk. Paper (7/8 junk): unique junk costs a
+factor of 20, 3, 1.5, 1.3 at 100, 300, 600, 1,000 exposures; repetitive junk
+(1,000 people) none at 100; with a domain tag before useful texts 2, (300) none.
 
   python -m physics_lm.launch experiments/junk_data_domain_tags.py --scale=cpu
   python -m physics_lm.report experiments/junk_data_domain_tags.py --scale=cpu
@@ -33,14 +32,14 @@ LABELS = {'clean': 'no junk', 'repetitive': 'repetitive junk', 'junk_half':
     'junk, tag on useful', 'tagged_junk_half': '1/2 junk, tag on useful'}
 PAPER = {'repetitive': {100: 1}, 'tagged': {100: 2, 300: 1}, 'junk': {
     100: 20, 300: 3, 600: 1.5, 1000: 1.3}}  # R of the reference over R
-MAIN = ('clean', 'junk', 'tagged')
-SIZES = tuple((w, 100, MAIN, 5) for w in (32, 16, 24))
+WIDTHS, MAIN = (16, 24, 32), ('clean', 'junk', 'tagged')
+SIZES = tuple((w, 100, MAIN, 5) for w in WIDTHS)
 SCALES = {  # points: width, exposures, variants, seeds
     'smoke': dict(points=[(16, 4, ('clean', 'tag_on_junk'), 1)], people=20),
     'cpu': dict(points=(
         *SIZES, (32, 100, (*tuple(LABELS)[1:4], 'tag_half'), 3),
         (32, 300, ('junk',), 3), (32, 300, ('tagged',), 5))),
-    'day': dict(points=(*SIZES[1:], (32, 100, tuple(LABELS), 5),
+    'day': dict(points=(*SIZES[:2], (32, 100, tuple(LABELS), 5),
                         *((32, e, MAIN[1:], 5) for e in (300, 1000)))),
     'gpu': dict(points=((128, 100, tuple(LABELS), 3), (128, 300, MAIN[1:], 3))),
     'paper': dict(points=[(128, e, MAIN[e > 100:], 1) for e in PAPER['junk']])}
@@ -49,14 +48,13 @@ POINT = ['variant', 'width', 'exposures']
 
 def runs(scale: str) -> list[Run]:
   """Every (width, exposures, variant, seed)."""
-  s, out = pick(SCALES, scale), []
-  for width, exposures, variants, seeds in s['points']:
-    people = s.get('people', PEOPLE[width])
-    out += [Run('configs/source_tags.py:compact', source_tags.compact_run(
-        people, exposures, width, variant) | scales.seeds(seed), dict(
-            zip(POINT, (variant, width, exposures)), seed=seed))
-            for variant in variants for seed in range(seeds)]
-  return out
+  s = pick(SCALES, scale)
+  return [Run('configs/source_tags.py:compact', source_tags.compact_run(
+      s.get('people', PEOPLE[width]), exposures, width, variant)
+              | scales.seeds(seed), dict(
+                  zip(POINT, (variant, width, exposures)), seed=seed))
+          for width, exposures, variants, seeds in s['points']
+          for variant in variants for seed in range(seeds)]
 
 
 def table(records):
@@ -115,9 +113,9 @@ def _of_clean(id: str, what: str, result: int, paper: str, cell, rule, **more):
                post_hoc=id == 'tag_300')
 
 
-def _grow(id: str, what: str, *variants: str) -> Claim:
-  return Claim(id, what, 'beyond Part 3.3', 'not in the paper', descending(
-      *map(_at, variants)), greater(), **BITS)
+def _grow(id: str, what: str, *cells: dict, **more) -> Claim:
+  return Claim(id, what, 'beyond Part 3.3', 'not in the paper',
+               descending(*cells), greater(), **more or BITS)
 
 
 R, BITS = 'bits_per_param', dict(column='bits_per_param', unit='bits/param')
@@ -125,8 +123,8 @@ COST = PAPER['junk']
 CLAIMS = (
     _of_clean('junk_costs', '7/8 junk, 100 exposures: R is at most 10 %', 10,
               '5 %', _at('junk'), at_most(10), headline=True),
-    _grow('junk_share', 'R: no junk > 1/2 > 3/4 > 7/8 junk', 'clean',
-          'junk_half', 'junk_3_quarters', 'junk'),
+    _grow('junk_share', 'R: no junk > 1/2 > 3/4 > 7/8 junk', _at('clean'),
+          _at('junk_half'), _at('junk_3_quarters'), _at('junk')),
     # The paper's effects in bits: its reference has R about 1.
     *(Claim(f'junk_{e}', f'7/8 junk: R at {e:,} exposures > R at {less}',
             'Part 3.3, Result 10', f'{COST[e]} instead of {COST[less]} times '
@@ -136,15 +134,17 @@ CLAIMS = (
     _of_clean('repetitive_free', 'Repetitive junk: R is at least 90 %', 11,
               '100 %', _at('repetitive'), at_least(90)),
     _of_clean('tag_restores', '7/8 junk, tag, 100 exposures: R is at least 60 %'
-              , 12, '50 %', _at('tagged'), at_least(60), headline=True),
+              , 12, '50 %', _at('tagged'), at_least(60)),
     _of_clean('tag_300', '7/8 junk, tag, 300 exposures: R is at least 80 %',
               12, '100 %', _at('tagged', 300), at_least(80)),
     *(Claim(f'tag_helps_{w}', f'7/8 junk, 100 exposures, width {w}: R with tag '
             '> without', 'Part 3.3, Result 12', '2 instead of 20 times less',
             tuple(_at(v, width=w) for v in MAIN[:0:-1]), greater(),
-            paper_effect=0.45, **BITS) for w in (16, 24, 32)),
-    _grow('tag_share', 'R by share of useful texts with the tag: all > 75 > 50 '
-          '> 25 > 12.5 % > none', 'tagged', *reversed(SHARES), 'junk'),
+            paper_effect=0.45, headline=w == 32, **BITS) for w in WIDTHS),
+    _grow('tag_share', 'R by useful texts with tag: all > 75 > 50 > 25 > 12.5 %'
+          ' > none', *map(_at, ('tagged', *reversed(SHARES), 'junk'))),
     _grow('tag_precision', 'R, tag on useful > on useful and as much junk > '
-          'on none', 'tagged', 'tag_on_junk', 'junk'),
-)
+          'on none', *map(_at, ('tagged', 'tag_on_junk', 'junk'))),
+    *(_grow(f'{v}_by_size', f'7/8 {LABELS[v]}, 100 exposures: R in % of no junk'
+            ', width 16 > 32', *(_at(v, width=w) for w in WIDTHS[::2]),
+            column='of_clean', post_hoc=True) for v in MAIN[1:]))
