@@ -20,7 +20,7 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 # Designed, without a committed result.
 NOT_RUN = {'cleaning', 'fact_dynamics', 'icl_emergence', 'lora_bits',
            'quality_late', 'repeated_data', 'replay_and_rewarming',
-           'soft_labels', 'when_mistakes_help'}
+           'self_play', 'soft_labels', 'test_time', 'when_mistakes_help'}
 # Each source beside its executed notebook; a missing one fails.
 NOTEBOOKS = [p.with_suffix('.ipynb')
              for p in sorted((ROOT / 'notebooks').glob('*.py'))]
