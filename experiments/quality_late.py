@@ -33,7 +33,7 @@ DECAYS = ('constant', 'to 0 in the last fifth')
 SCALES = {
     'smoke': dict(orders=ORDERS[:2], schedules=DECAYS[:1], seeds=1, steps=20,
                   common=scales.SMOKE_LOG | {'checkpoint.every': 4}),
-    'cpu': dict(orders=ORDERS, schedules=SCHEDULES, seeds=3, steps=800,
+    'cpu': dict(orders=ORDERS, schedules=SCHEDULES, seeds=5, steps=800,
                 common={}),
     'gpu': dict(orders=ORDERS, schedules=SCHEDULES, seeds=9, steps=800,
                 common={'model.width': 256})}
