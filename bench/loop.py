@@ -6,7 +6,7 @@
 The loop of physics_lm/train.py, with its data, logs and checkpoints at the
 defaults, and the bare train step on rows made beforehand, in turn in one
 process: tokens of each for a second of processor time. On one core that is the
-time of a quiet machine, also beside other work. Then what a run takes to start.
+time of a quiet machine, also beside other work. Then what imports take.
 Replaces the section of these figures in RESULTS.md. With --sweep, instead, the
 seconds that a sweep of one worker spent between its runs, from its folders.
 """
@@ -116,23 +116,6 @@ def processor_seconds(command: list[str], count: int) -> list[float]:
   return out[1:]
 
 
-def start_up(turns: int) -> dict[str, list[float]]:
-  """Processor seconds of the parts of a start."""
-  python = [sys.executable, '-c']
-  folder = tempfile.mkdtemp()
-  run = ('import tempfile; from physics_lm import train; from '
-         'physics_lm.config import override; from physics_lm.configs import '
-         'default; train.run(override(default.get_config(), {"steps": 1, '
-         '"optim.warmup_steps": 0}), '
-         f'tempfile.mkdtemp(dir="{folder}"))')
-  out = {'imports': processor_seconds([*python, 'import physics_lm.train'],
-                                      turns),
-         'start to end of a one-step run, with its evaluations':
-             processor_seconds([*python, run], turns)}
-  shutil.rmtree(folder)
-  return out
-
-
 def sweep_gaps(folder: Path) -> dict[str, list[float]]:
   """Seconds between the runs of a finished sweep of one worker."""
   out = {'end of a run to the next process': [],
@@ -196,9 +179,9 @@ def main():
                  f'{spread([x / y for x, y in pairs], 2)} | {predicted} |')
     print(lines[-1], flush=True)
   lines += ['', '| start | processor seconds |', '|---|---|']
-  for name, values in start_up(turns).items():
-    lines.append(f'| {name} | {spread(values)} |')
-    print(lines[-1], flush=True)
+  lines.append('| imports | ' + spread(processor_seconds(
+      [sys.executable, '-c', 'import physics_lm.train'], turns)) + ' |')
+  print(lines[-1], flush=True)
   before = a.out.read_text(encoding='utf-8').split(TITLE)[0].rstrip()
   run_dir.write(a.out, before + '\n\n' + '\n'.join(lines) + '\n')
 
