@@ -85,7 +85,7 @@ def table(records):
 
 def measures(df):
   """{'leaves': its exponent in people}."""
-  rows = df[df.arm.eq('all') & df.skew.eq(0) & df['last'] & (df.leaves > 0)]
+  rows = df[df.arm.eq('all') & df['skew'].eq(0) & df['last'] & (df.leaves > 0)]
   return {'leaves': claims.exponent(rows.people, rows.leaves)} if (
       rows.people.nunique() > 2) else {}
 
@@ -99,7 +99,7 @@ def summary(df):
 def figure(df):
   """Loss during training; when the plateau is over, by people and arm."""
   fig, (axes,) = figures.grid(3, width=3.9, height=3.5)
-  plain = df[df.arm.eq('all') & df.skew.eq(0)]
+  plain = df[df.arm.eq('all') & df['skew'].eq(0)]
   steps = results.summarise(plain, ['people', 'step'], ['nats', 'unseen'])
   for y, style in (('nats', '-'), ('unseen', ':')):
     figures.curves(axes[0], steps, 'step', 'people', y, linestyle=style,
@@ -110,14 +110,14 @@ def figure(df):
   figures.labels(axes[0], 'step', 'nats per value',
                  'Solid: people read of, dotted: others')
   s = summary(df)
-  uniform = s[s.arm.eq('all') & s.skew.eq(0)]
+  uniform = s[s.arm.eq('all') & s['skew'].eq(0)]
   figures.curves(axes[1], uniform, 'people', None, 'leaves')
   axes[1].set(xscale='log', yscale='log')
   figures.plain_ticks(axes[1])
   figures.labels(axes[1], 'people', 'step', 'When 10 % is known')
-  one = s[s.people.eq(s.people[s.skew > 0].iloc[0])].sort_values('skew')
+  one = s[s.people.eq(s.people[s['skew'] > 0].iloc[0])].sort_values('skew')
   figures.bars(axes[2], one, 'leaves', [
-      f'as k^-{a:g}' if a else arm for arm, a in zip(one.arm, one.skew)])
+      f'as k^-{a:g}' if a else arm for arm, a in zip(one.arm, one['skew'])])
   figures.labels(axes[2], f'{one.people.iloc[0]} people', 'step')
   figures.finish(fig, 'A plateau before facts', figures.seeds_note(s))
   return fig
