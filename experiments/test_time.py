@@ -117,7 +117,7 @@ def figure(df):
     ax.set_xscale('log', base=2)
     figures.percent_axis(ax)
     figures.legend(ax, loc='upper left')
-  figures.finish(fig, 'Many answers, one chosen', figures.seeds_note(s)
+  figures.finish(fig, 'Best of N answers', figures.seeds_note(s)
                  + ';  words not in training;  scoring costs as much as '
                  'sampling')
   return fig
