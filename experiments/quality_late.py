@@ -109,9 +109,9 @@ def figure(df):
     figures.grouped_bars(ax, rows, 'schedule', 'arm', 'accuracy', {
         k: v for k, v in names.items() if k in set(rows.schedule)},
                          {a: a for a in arms})
-    figures.percent_axis(ax)
+    figures.percent_axis(ax, 135)  # the legend above
     figures.labels(ax, 'learning rate', '', heading)
-    figures.legend(ax, loc='lower left', facecolor='white', frameon=True)
+    figures.legend(ax, loc='upper left', ncols=3)
   axes[0].set_ylabel('true values predicted, %', fontsize=9)
   figures.finish(fig, 'Order of clean and dirty data, and learning rate',
                  f'{figures.seeds_note(s)};  ascending: the dirty source first')
