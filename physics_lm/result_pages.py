@@ -175,7 +175,7 @@ def _not_run(found: list[Experiment]) -> list[str]:
   """A paragraph: experiments without a committed result."""
   names = ({path.stem for path in Path('experiments').glob('*.py')}
            - {x.name for x in found})
-  return ['', 'Designed, with predictions, and not run: '
+  return ['', 'Designed, not run: '
           + ', '.join(sorted(names)) + '.'] if names else []
 
 
