@@ -67,8 +67,9 @@ def seconds(work) -> float:
 def sampling(params, cfg):
   """Prints tokens/s of both ways at all shapes."""
   rng = np.random.default_rng(0)
-  print('| prompt + new tokens | noise for every entry, all rows, k tokens/s'
-        ' | one number, one reading, rows by memory | factor |\n|---|---|---|---|')
+  print('| prompt + new tokens | noise for every entry, all rows, k tokens/s | '
+        'one number, one reading, rows by memory | factor |\n'
+        '|---|---|---|---|')
   for prompt, new in SHAPES:
     prompts = [p for p in rng.integers(2, cfg.vocab, (
         ROWS // GROUP, prompt)).tolist() for _ in range(GROUP)]
