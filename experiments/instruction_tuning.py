@@ -124,8 +124,8 @@ CLAIMS = (
       for name, text, source, paper, cell, rule, main in (
           ('few', '32 instructions: at most 10 % of unseen ones are followed',
            ZHANG, 'none below 300', _at(instructions=32), at_most(10.0), False),
-          ('enough', '868 instructions: at least 90 % of unseen ones are followed'
-           , ZHANG, 'nearly all from 1,000 on', _at(), at_least(90.0), True),
+          ('enough', '868 instructions: at least 90 % of unseen are followed',
+           ZHANG, 'nearly all from 1,000 on', _at(), at_least(90.0), True),
           ('shared_words', 'Replacing, taught in one language, is followed in '
            'the other in 50 % with shared words', OURS, NONE,
            _at(SHARED, **LANGUAGE), at_least(50.0), True),
