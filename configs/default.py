@@ -507,6 +507,9 @@ def _teacher() -> ConfigDict:
   t.rest = 'renormalise'  # the other outcomes: left out; 'tail': one outcome;
   # or `top` draws: 'sampled'
   t.divergence = 'forward'  # D(teacher || student) or 'reverse'
+  # Weights of terms on the last hidden states of one run (teacher_states.py):
+  t.features = 0.0  # the same width; at least 0
+  t.relations = 0.0  # between positions, any width; at least 0
   return t
 
 

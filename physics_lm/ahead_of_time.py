@@ -173,6 +173,7 @@ def train_programs(config: ConfigDict, devices: Sequence, members: int = 1
   post = config.post.kind  # its laws are of the vocabulary without padding
   row['law'] = np.empty((data.seq_len, len(data.vocab) if post else (
       trainer.cfg.vocab)), np.float32)
+  row['states'] = np.empty((data.seq_len, trainer.cfg.width), np.float32)
   more_2d, more_1d = update.batch_keys(config) if post else ((), ())
   row = dict.fromkeys(more_2d, np.empty(data.seq_len, np.float32)) | (
       dict.fromkeys(more_1d, np.float32(0))) | row

@@ -8,6 +8,9 @@ the data, of a world that is one Markov chain (worlds/markov.py), or finished
 runs with the same vocabulary, of any size: their law is computed as a batch is
 drawn, and of several it is the mean of their probabilities.
 
+A run may also teach its last hidden states, or the relations between them
+(teacher_states.py), with weights of their own.
+
 Of all outcomes, `top` may be kept: renormalised; with the others as one outcome
 more ('tail'); or `top` draws of the teacher's instead ('sampled': unbiased).
 What a student of a truncated law learns is known (markov.taught).
@@ -23,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import mixture, restore, run_dir, vocab
+from physics_lm import mixture, restore, run_dir, teacher_states, vocab
 from physics_lm.errors import BadInput, nearest
 from physics_lm.model import decoder, kernels, sharding
 from physics_lm.model.config import ModelConfig, model_config
@@ -48,6 +51,11 @@ def make_loss(config: ConfigDict, data: mixture.Mixture) -> Callable:
   if t.rest != 'renormalise' and (not t.top or t.divergence == 'reverse'):
     raise BadInput(f'teacher.rest is {t.rest!r} with top {t.top} and '
                    f'{t.divergence} divergence, wanted top above 0 and forward')
+  states = teacher_states.wanted(t)
+  if states and len(run_names(config)) != 1:
+    raise BadInput(f'teacher.features {t.features} and relations '
+                   f'{t.relations} with teacher.run {t.run!r}; wanted one '
+                   'finished run')
   for here, what in ((config.model.num_experts > 1,
                       'experts (model.num_experts above 1)'),
                      (config.post.kind, f'post.kind {config.post.kind!r}'),
@@ -64,6 +72,12 @@ def run_names(config: ConfigDict) -> list[str]:
   """Folders or ids of the runs that teach."""
   name = config.teacher.run
   return [] if name in ('', 'law') else [n.strip() for n in name.split(',')]
+
+
+def keys_of_batch(config: ConfigDict) -> tuple[str, ...]:
+  """What runs that teach add to a batch: arrays [B, T, ...]."""
+  states = ('states',) if teacher_states.wanted(config.teacher) else ()
+  return ('law', *states) if run_names(config) else ()
 
 
 def law_of_batch(batch: Mapping, cfg: ModelConfig) -> jax.Array:
@@ -88,8 +102,9 @@ def open_teachers(config: ConfigDict, folder: Path, data: mixture.Mixture,
                   cfg: ModelConfig, where: jax.sharding.NamedSharding
                   ) -> Callable[[dict], dict]:
   """The function that adds to a batch the law of the runs that teach a student
-  `cfg` in `folder`, on the sharding `where`. Raises BadInput as
-  teacher_folders."""
+  `cfg` in `folder`, and their last hidden states where they are asked for, on
+  the sharding `where`. Raises BadInput as teacher_folders, or for features of
+  another width."""
   teachers, params = [], []
   for path in teacher_folders(config, folder, data):
     teachers.append(model_config(restore.run_config(path), len(data.vocab)))
@@ -99,21 +114,28 @@ def open_teachers(config: ConfigDict, folder: Path, data: mixture.Mixture,
             x.shape, x.dtype, sharding=sharding.named_sharding(where.mesh, a)),
         restore.abstract_params(teachers[-1]), axes)
     params.append(restore.load_parameters(path, like)[0])
+  if config.teacher.features and teachers[0].width != cfg.width:
+    raise BadInput(f'teacher.features {config.teacher.features} of a run of '
+                   f'width {teachers[0].width}, wanted {cfg.width}, the '
+                   "student's; relations take any width")
+  keys = keys_of_batch(config)
   law = jax.jit(functools.partial(
       mean_law, cfgs=tuple(teachers), entries=len(data.vocab),
-      padded=cfg.vocab), out_shardings=where)
+      padded=cfg.vocab), out_shardings=(where, where))
 
   def with_law(batch: dict) -> dict:
-    return batch | {'law': law(params, {k: batch[k] for k in READ})}
+    taught = law(params, {k: batch[k] for k in READ})
+    return batch | dict(zip(keys, taught))
 
   return with_law
 
 
 def mean_law(params: Sequence[Any], batch: Mapping,
              cfgs: Sequence[ModelConfig], entries: int, padded: int
-             ) -> jax.Array:
+             ) -> tuple[jax.Array, jax.Array]:
   """The mean over models of the law of the next token [..., T, V], V `padded`
-  entries, of tokens [..., T]; 0 for those that pad the vocabulary."""
+  entries, of tokens [..., T], 0 for those that pad the vocabulary; and the last
+  hidden states of the last model [..., T, D]."""
   shape = batch['tokens'].shape
   tokens, segments, positions = (batch[k].reshape(-1, shape[-1]) for k in READ)
   total = 0.0
@@ -125,7 +147,7 @@ def mean_law(params: Sequence[Any], batch: Mapping,
         preferred_element_type=jnp.float32), -1)
   law_BTV = jnp.pad(total / len(cfgs), (
       (0, 0), (0, 0), (0, padded - entries)))
-  return law_BTV.reshape(*shape, padded)
+  return law_BTV.reshape(*shape, padded), h_BTD.reshape(*shape, -1)
 
 
 def law_by_token(config: ConfigDict, data: mixture.Mixture) -> np.ndarray:
@@ -179,7 +201,11 @@ def soft_loss(params: dict, batch: dict, cfg: ModelConfig,
       _digest(batch['tokens']))
   soft_BT = divergence(logits_BTV, law(batch, cfg), spec, draws)
   total = (soft_BT * batch['weights']).sum()
-  return (1 - spec.weight) * hard + spec.weight * total, nll_BT
+  loss = (1 - spec.weight) * hard + spec.weight * total
+  if teacher_states.wanted(spec):
+    loss += (teacher_states.distance(h_BTD, batch['states'], batch['segments'],
+                                     spec) * batch['weights']).sum()
+  return loss, nll_BT
 
 
 def _digest(tokens_BT: jax.Array) -> jax.Array:

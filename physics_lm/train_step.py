@@ -226,7 +226,7 @@ def _sums_of(config: ConfigDict, data: mixture.Mixture
   """(keys of a batch [B, T], those [B], the function of its sums)."""
   loss = teacher.make_loss(config, data)
   if not config.post.kind:
-    more = ('law',) if teacher.run_names(config) else ()
+    more = teacher.keys_of_batch(config)
     return BATCH_2D + more, BATCH_1D, functools.partial(loss_sums, loss=loss)
   more_2d, more_1d = update.batch_keys(config)
   return (BATCH_2D + more_2d, BATCH_1D + more_1d,

@@ -5,7 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm import mixture, restore, run_dir, teacher, train
+from physics_lm import (
+  mixture,
+  restore,
+  run_dir,
+  teacher,
+  teacher_states,
+  train,
+)
 from physics_lm.config import override, plain_config, run_id
 from physics_lm.configs import default, markov
 from physics_lm.errors import BadInput
@@ -66,6 +73,29 @@ def test_draws_are_unbiased():
   made = jax.jit(jax.vmap(lambda key: gradient(flat, s, key)))(
       jax.random.split(jax.random.key(0), 2000))
   np.testing.assert_allclose(made.mean(0), flat - LAW, atol=0.03)
+
+
+def test_states_are_compared_by_cosine_and_by_resemblance():
+  """Two texts in a row, and a student of another width, by loops."""
+  rng = np.random.default_rng(0)
+  ours, theirs, same = (rng.normal(size=(1, 4, d)) for d in (2, 3, 3))
+  segments = np.array([[1, 1, 2, 2]])
+
+  def shares(h, t):
+    of = [s for s in range(t + 1) if segments[0, s] == segments[0, t]]
+    z = np.exp([h[0, t] @ h[0, s] / h.shape[-1]**.5 for s in of])
+    return z / z.sum()
+
+  wanted = [sum(p * np.log(p / q) for p, q in zip(shares(theirs, t),
+                                                  shares(ours, t)))
+            for t in range(4)]
+  made = teacher_states.distance(ours, theirs, segments, spec(relations=2.0))
+  np.testing.assert_allclose(made[0], 2 * np.array(wanted), atol=1e-5)
+  assert made[0, 1] > 1e-3 > abs(made[0, 2])  # the first of a text has one
+  cosines = teacher_states.distance(same, theirs, segments, spec(features=2.0))
+  np.testing.assert_allclose(cosines[0], [
+      2 - 2 * a @ b / np.sqrt(a @ a * (b @ b))
+      for a, b in zip(same[0], theirs[0])], atol=1e-5)
 
 
 @pytest.fixture(scope='module')
@@ -143,11 +173,12 @@ def teachers(language, tmp_path_factory):
 
 
 def test_runs_teach_the_mean_of_their_laws(language, teachers):
-  _, data, cfg, _, rows = language
+  _, data, cfg, params, rows = language
   _, folders = teachers
   runs = [restore.load_run(f) for f in folders]
-  law = teacher.mean_law([r.params for r in runs], rows, [
+  law, states = teacher.mean_law([r.params for r in runs], rows, [
       r.cfg for r in runs], len(data.vocab), cfg.vocab)
+  assert states.shape == (*rows['tokens'].shape, runs[-1].cfg.width)
   V, wanted = len(data.vocab), 0.0
   for r in runs:
     logits = decoder.forward(r.params, rows['tokens'], r.cfg, rows['segments'],
@@ -155,16 +186,30 @@ def test_runs_teach_the_mean_of_their_laws(language, teachers):
     wanted += np.asarray(jax.nn.softmax(logits[..., :V])) / 2
   np.testing.assert_allclose(law[..., :V], wanted, atol=1e-6)
   assert law.shape[-1] == cfg.vocab and not np.asarray(law[..., V:]).any()
+  taught = override(language[0], {
+      'teacher.run': str(folders[1]), 'teacher.weight': 0.0,
+      'teacher.relations': 2.0})
+  total, _ = jax.jit(teacher.make_loss(taught, data), static_argnums=2)(
+      params, rows | {'law': law, 'states': states}, cfg)
+  hard, _ = jax.jit(decoder.loss, static_argnums=2)(params, rows, cfg)
+  h, *_ = decoder.hidden_states(params, rows['tokens'], cfg, rows['segments'],
+                                rows['positions'])
+  more = (teacher_states.distance(h, states, rows['segments'], taught.teacher)
+          * rows['weights']).sum()
+  np.testing.assert_allclose(total, hard + more, rtol=1e-5)
+  assert more > 1e-3
 
 
 def test_a_student_that_is_its_teacher_does_not_learn(teachers, tmp_path):
-  """The loss has no gradient at the teacher's law, and has one elsewhere; a
-  run is named by the ids of its teachers, wherever they lie."""
+  """The loss has no gradient at the teacher's law and states, and has one
+  elsewhere; a run is named by the ids of its teachers, wherever they lie."""
   config, folders = teachers
   for name, runs in (('same', folders[:1]), ('both', folders)):
     taught = override(config, {
         'init_from': str(folders[0]), 'steps': 1, 'checkpoint.every': 1,
-        'teacher.run': ', '.join(map(str, runs))})
+        'teacher.run': ', '.join(map(str, runs))} | ({
+            'teacher.features': 2.0, 'teacher.relations': 3.0
+        } if name == 'same' else {}))
     train.run(taught, tmp_path / name)
     row = next(r for r in run_dir.read_log(tmp_path / name)
                if r['kind'] == 'train')
@@ -177,6 +222,10 @@ def test_a_student_that_is_its_teacher_does_not_learn(teachers, tmp_path):
 @pytest.mark.parametrize('changes,message', [
     ({'teacher.run': 'gone'}, "teacher.run is 'gone', wanted the folder or id"),
     ({'worlds.chain.symbols': 7}, 'teacher.run .* has another vocabulary'),
+    ({'teacher.relations': 1.0, 'teacher.run': 'law'},
+     "relations 1.0 with teacher.run 'law'; wanted one finished run"),
+    ({'teacher.features': 1.0, 'model.width': 16},
+     'features 1.0 of a run of width 8, wanted 16'),
     ({'post.kind': 'reinforce'}, "with post.kind 'reinforce', wanted one or")])
 def test_runs_that_cannot_teach_are_refused(teachers, tmp_path, changes,
                                             message):
