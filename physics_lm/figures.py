@@ -180,15 +180,17 @@ def _number(ax, text: str, end: tuple, horizontal: bool):
 def grouped_bars(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str, y: str,
                  x_names: Mapping[str, str], hue_names: Mapping[str, str],
                  paper: Mapping | None = None, digits: int = 0,
-                 numbers: bool = True) -> None:
+                 numbers: bool = True, order: Sequence = ()) -> None:
   """A group of bars for each value of x, a colour for each value of hue.
-  `paper`: {(x, hue): value}."""
+  `paper`: {(x, hue): value}; `order`: all hues of the figure, where this panel
+  shows some of them."""
   width = 0.84 / len(hue_names)
   cells = summary.set_index([x, hue])
   for k, (value, name) in enumerate(hue_names.items()):
     rows = cells.reindex([(v, value) for v in x_names])
     bars(ax, rows, y, list(x_names.values()),
-         colours=colour(value, k), label=name, width=0.92 * width,
+         colours=colour(value, list(order or hue_names).index(value)),
+         label=name, width=0.92 * width,
          offset=width * (k - (len(hue_names) - 1) / 2), digits=digits,
          numbers=numbers,
          paper=[(paper or {}).get((v, value)) for v in x_names])

@@ -26,6 +26,12 @@ DOCS = Path('docs') / 'results'
 MAX_HEADLINES = 12
 FIRST_HEADLINES = 'knowledge_extraction'  # README's figure
 EARLIER = 'earlier design'
+# Of *Physics of Language Models*, and of what the other experiments are about.
+PARTS = {'1': 'structure of language', '2.1': 'hidden reasoning',
+         '2.2': 'learning from errors', '3.1': 'knowledge extraction',
+         '3.2': 'manipulating knowledge', '3.3': 'bits per parameter',
+         '4.1': 'architecture and Canon layers'}
+OTHERS = 'scaling laws, training recipes and post-training, of other papers'
 OURS = ' †'  # after a claim whose threshold is not the paper's
 
 
@@ -162,13 +168,15 @@ def filled(text: str, mark: str, new: str, path: Path) -> str:
 
 
 def by_part(found: list[Experiment]) -> str:
-  """README's index: a line per experiment, by part; then the names of those
-  that have not run."""
-  lines = ['| part | experiment ([pages](docs/results/index.md)) | question |',
-           '|---|---|---|']
-  return '\n'.join(lines + [
-      f'| {x.part.removeprefix("Part ")} | {x.name} | {x.question} |'
-      for x in found] + _not_run(found))
+  """README's index: the experiments of each part, then those on other papers;
+  then the names of those that have not run."""
+  names = collections.defaultdict(list)
+  for x in found:
+    names[PARTS.get(x.part.removeprefix('Part '), OTHERS)].append(x.name)
+  titles = {title: part for part, title in PARTS.items()}
+  return '\n'.join(['| part | experiments |', '|---|---|'] + [
+      f'| {titles.get(title, "")} {title} | {", ".join(here)} |'.replace(
+          '|  ', '| ') for title, here in names.items()] + _not_run(found))
 
 
 def _not_run(found: list[Experiment]) -> list[str]:
@@ -228,12 +236,13 @@ def index(found: list[Experiment]) -> str:
       'Each claim at the largest scale where it was run. "Earlier design" '
       'below: the claim was judged on runs in another world or by another '
       "recipe than the experiment's set-up today, which has not run.", '',
-      '| part | experiment | ' + ' | '.join(claims.OUTCOMES) + ' |',
-      '|---|---|' + '---|' * len(claims.OUTCOMES)]
+      '| part | experiment | question | ' + ' | '.join(claims.OUTCOMES) + ' |',
+      '|---|---|---|' + '---|' * len(claims.OUTCOMES)]
   for x in found:
     outcomes = [j.outcome for _, j in x.best()]
     counts = ' | '.join(str(outcomes.count(o) or '') for o in claims.OUTCOMES)
-    lines.append(f'| {x.part} | [{x.name}]({x.name}.md) | {counts} |')
+    lines.append(f'| {x.part} | [{x.name}]({x.name}.md) | {x.question} | '
+                 f'{counts} |')
   lines += _not_run(found)
   lines += ['', '## Main claims', '',
             'Ours: mean ± standard deviation over seeds; R: bits of knowledge '
