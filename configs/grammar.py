@@ -8,7 +8,8 @@ end of a row is dropped, so training data favour shorter strings; the evaluation
 
 Variant `repeated` has a second task, whose `pool` of strings is repeated,
 `continued` one of another grammar over the same symbols, for runs that start
-from a model of the first (init_from).
+from a model of the first (init_from). Variant `proxies` has people of bioD by a
+power law as the second domain, half of the rows.
 
 Variant `structure` is the recipe of the experiments on Part 1 (arXiv
 2305.13673): 4 layers of width 48 in the form of today's models (RMS norm, no
@@ -21,11 +22,11 @@ from physics_lm.configs import default
 
 
 def get_config(variant: str = '') -> ConfigDict:
-  """Strings of the default grammar; variant: '', 'repeated', 'continued' or
-  'structure'. Raises ValueError."""
-  if variant not in ('', 'repeated', 'continued', 'structure'):
+  """Strings of the default grammar; variant: '', 'repeated', 'continued',
+  'proxies' or 'structure'. Raises ValueError."""
+  if variant not in ('', 'repeated', 'continued', 'proxies', 'structure'):
     raise ValueError(f"variant is {variant!r}, wanted none, 'repeated', "
-                     "'continued' or 'structure'")
+                     "'continued', 'proxies' or 'structure'")
   c = default.get_config()
   c.worlds = {'cfg': default.grammar()}
   c.data.seq_len, c.data.batch_size = 128, 8
@@ -46,6 +47,17 @@ def get_config(variant: str = '') -> ConfigDict:
     c.data.tasks.next_strings = default.task('next', 'train', 1.0)
     c.evals.next_law = default.evaluation('grammar')
     c.evals.next_law.world = 'next'
+  if variant == 'proxies':
+    w = c.worlds.people = default.biod()
+    w.people, w.zipf_a, w.attributes, w.order = 8192, 0.5, 8, 'fixed'
+    w.name_alphabet = 128
+    c.data.tasks.strings.weight = 0.5
+    c.data.tasks.people = default.task('people', 'bio', 0.5)
+    c.data.seq_len, c.data.batch_size = 84, 16
+    c.model.depth = 2
+    c.optim.name, c.optim.learning_rate = 'muon', 8e-3
+    c.evals = {'loss': default.evaluation('loss')}
+    c.evals.loss.num_rows = 96
   if variant == 'structure':
     c.data.batch_size = 16
     c.model.depth, c.model.width, c.model.heads = 4, 48, 4

@@ -72,3 +72,44 @@ def test_too_few_runs_are_refused(runs):
   r, L = runs
   with pytest.raises(ValueError, match=r'5 runs at 3 .* wanted more than 6'):
     choice.fitted_quadratic(r[:5], L[:5])
+
+
+def test_doremi_weights_by_hand():
+  """Weights start equal, and a constant excess of log 2 doubles the first
+  against the second at each step: 2/3, 4/5, of mean 11/15; smoothing of 0.3
+  moves 2/3 to 0.7 * 2/3 + 0.15. What is below the reference counts as 0."""
+  def constant(w, step):
+    return np.array([1 + np.log(2), 0.5])
+
+  reference = np.array([1.0, 0.7])
+  for steps, smoothing, first in (([1, 2], 0, 11 / 15), ([1], 0.3, 37 / 60)):
+    np.testing.assert_allclose(
+        choice.doremi_weights(constant, reference, steps, smoothing=smoothing),
+        [first, 1 - first])
+  # Where more of a domain lowers its loss, the excesses end equal: at 0.6.
+  balanced = choice.doremi_weights(
+      lambda w, step: np.array([1.0, 0.8]) - w, np.zeros(2), range(2000))
+  np.testing.assert_allclose(balanced, [0.6, 0.4], atol=5e-3)
+  with pytest.raises(ValueError, match='no steps'):
+    choice.doremi_weights(constant, reference, [])
+
+
+@pytest.mark.parametrize('domains', [2, 3])
+def test_losses_between_runs_and_steps(domains):
+  """Exact where they are linear in shares and steps; constant beyond."""
+  r = np.array([[0.6, 0.2, 0.2], [0.2, 0.6, 0.2], [0.2, 0.2, 0.6],
+                [0.4, 0.3, 0.3]])[:, :domains]
+  r = r / r.sum(1, keepdims=True)
+  if domains == 2:
+    r = r[[0, 3, 1]]
+  steps = np.array([0, 100])
+  start, end = 3 + 0 * r, 2 - r
+  L = np.stack([start, end], 1)
+  at = choice.interpolated_losses(r, steps, L)
+  w = r[:2].mean(0)
+  np.testing.assert_allclose(at(w, 25), 0.75 * 3 + 0.25 * (2 - w))
+  np.testing.assert_allclose(at(w, 500), 2 - w)
+  outside = np.eye(domains)[0]
+  np.testing.assert_allclose(at(outside, 100), 2 - r[0])
+  with pytest.raises(ValueError, match='same shares'):
+    choice.interpolated_losses(r[[0, 0, 1]], steps, L[[0, 0, 1]])

@@ -11,8 +11,9 @@ stay within the shares that the runs had (--extrapolate: anywhere). Both are
 judged by leaving out one run at a time: error, and rank correlation of the
 weighted means. Intervals: the same from resampled runs.
 
-Reads what `fit` reads. Prints the choices, beside equal shares and the best
-run, and writes mixture.json.
+Reads what `fit` reads. Prints the choices, beside the best run, and writes
+mixture.json. From Python there are DoReMi's weights too (doremi_weights), which
+need the runs' curves.
 """
 
 import warnings
@@ -21,7 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import scipy.interpolate
 import scipy.optimize
+import scipy.spatial
 import scipy.stats
 
 from physics_lm import run_dir
@@ -70,6 +73,65 @@ def fitted_quadratic(r: np.ndarray, L: np.ndarray) -> Callable:
 
 
 MODELS = {'mixing law': fitted_law, 'quadratic': fitted_quadratic}
+
+
+def interpolated_losses(r: np.ndarray, steps: np.ndarray, L: np.ndarray
+                        ) -> Callable:
+  """From the curves of n runs, L (n, S, M) at shares r (n, M) and increasing
+  steps (S,), a function of shares (M,) and a step to losses (M,): linear
+  between runs and between steps, constant beyond them. Shares between no runs
+  get the losses of the nearest one. Raises ValueError for two equal rows of r
+  or, of three or more domains, for runs that span no area."""
+  if len(np.unique(r, axis=0)) < len(r):
+    raise ValueError('two runs have the same shares')
+  order = np.argsort(r[:, 0])
+
+  def at_share(w):
+    if r.shape[1] == 2:
+      return np.apply_along_axis(
+          lambda y: np.interp(w[0], r[order, 0], y), 0, L[order])
+    between = inside(w[:-1])[0]
+    nearest = L[np.argmin(((r - w)**2).sum(1))]
+    return np.where(np.isnan(between), nearest, between)
+
+  if r.shape[1] > 2:
+    try:
+      inside = scipy.interpolate.LinearNDInterpolator(r[:, :-1], L)
+    except scipy.spatial.QhullError as e:
+      raise ValueError('the shares of the runs span no area') from e
+  return lambda w, step: np.array([
+      np.interp(step, steps, curve) for curve in at_share(w).T])
+
+
+def doremi_weights(losses: Callable, reference: np.ndarray, steps: Sequence,
+                   rate: float = 1.0, smoothing: float = 1e-3) -> np.ndarray:
+  """Domain weights (M,) in the manner of DoReMi (Xie et al., arXiv 2305.10429,
+  algorithm 1), from a table of runs instead of a run of its own.
+
+  At each of `steps` the excess of losses(w, step) (M,) over `reference` (M,),
+  negative ones as 0, multiplies the weights by exp(rate * excess); they are
+  normalised and mixed with equal ones by `smoothing`. The mean of the weights
+  over the steps is the result.
+
+  The original differs in four ways. It trains one proxy whose loss has the
+  weights of each step; here the proxy is read off runs of constant shares
+  (interpolated_losses), at the mean of the weights so far, as if a model knew
+  only how much it has read of each domain. It clips the excess of each token at
+  0, here that of the mean loss is clipped, which is never more. Its reference
+  is a model of its own of the original shares, here the caller's numbers (of a
+  run with equal shares, say). Its losses are of the training batch, here of
+  whatever the table has. Raises ValueError for no steps.
+  """
+  M = len(reference)
+  if not len(steps):
+    raise ValueError('no steps, wanted at least one')
+  w = mean = np.full(M, 1 / M)
+  for done, step in enumerate(steps):
+    excess = np.maximum(losses(mean, step) - reference, 0)
+    w = w * np.exp(rate * (excess - excess.max()))
+    w = (1 - smoothing) * w / w.sum() + smoothing / M
+    mean = (mean * done + w) / (done + 1)
+  return mean
 
 
 def least_loss(predict: Callable, weights: np.ndarray, low: np.ndarray,
