@@ -49,7 +49,7 @@ def get_config(variant: str = '') -> ConfigDict:
     c.evals.next_law.world = 'next'
   if variant == 'proxies':
     w = c.worlds.people = default.biod()
-    w.people, w.zipf_a, w.attributes, w.order = 8192, 0.5, 8, 'fixed'
+    w.people, w.skew, w.attributes, w.order = 512, 0.7, 8, 'fixed'
     w.name_alphabet = 128
     c.data.tasks.strings.weight = 0.5
     c.data.tasks.people = default.task('people', 'bio', 0.5)
@@ -58,6 +58,7 @@ def get_config(variant: str = '') -> ConfigDict:
     c.optim.name, c.optim.learning_rate = 'muon', 8e-3
     c.evals = {'loss': default.evaluation('loss')}
     c.evals.loss.num_rows = 96
+    c.steps, c.optim.warmup_steps = 600, 20
   if variant == 'structure':
     c.data.batch_size = 16
     c.model.depth, c.model.width, c.model.heads = 4, 48, 4

@@ -113,3 +113,16 @@ def test_losses_between_runs_and_steps(domains):
   np.testing.assert_allclose(at(outside, 100), 2 - r[0])
   with pytest.raises(ValueError, match='same shares'):
     choice.interpolated_losses(r[[0, 0, 1]], steps, L[[0, 0, 1]])
+
+
+def test_choices_of_curves(runs):
+  """Of losses that do not depend on the step: as the parts alone."""
+  r, L = runs
+  found = choice.choices_of_curves(r, np.array([0, 4]),
+                                   np.stack([np.c_[L, L[:, :1]]] * 2, 1),
+                                   np.array([0.5, 0.5, 0]))
+  np.testing.assert_array_equal(found['best proxy run'],
+                                r[np.argmin(L @ HALF)])
+  assert found.keys() == {'best proxy run', *choice.MODELS, 'DoReMi'}
+  for shares in found.values():
+    assert shares.sum() == pytest.approx(1) and (shares >= 0).all()

@@ -154,6 +154,21 @@ def least_loss(predict: Callable, weights: np.ndarray, low: np.ndarray,
   return np.clip(best.x, low, high)
 
 
+def choices_of_curves(r: np.ndarray, steps: np.ndarray, L: np.ndarray,
+                      weights: np.ndarray) -> dict[str, np.ndarray]:
+  """{method: shares (M,)} from the curves of n runs, L (n, S, M), at shares
+  r (n, M) and steps (S,): of the run with the least weighted loss at the end,
+  of each of MODELS within the runs' shares, and of DoReMi over every step, its
+  reference the end of a run with equal shares. Raises ValueError as they do."""
+  out = {'best proxy run': r[np.argmin(L[:, -1] @ weights)]}
+  for name, fit in MODELS.items():
+    out[name] = least_loss(fit(r, L[:, -1]), weights, r.min(0), r.max(0))
+  losses, equal = interpolated_losses(r, steps, L), np.full_like(r[0], 1)
+  reference = losses(equal / equal.sum(), steps[-1])
+  return out | {'DoReMi': doremi_weights(losses, reference,
+                                         range(1, int(steps[-1]) + 1))}
+
+
 def choose_mixture(r: np.ndarray, L: np.ndarray, weights: np.ndarray,
                    fit: Callable, low: np.ndarray, high: np.ndarray,
                    draws: int = 0, seed: int = 0,
