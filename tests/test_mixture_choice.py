@@ -68,6 +68,37 @@ def test_command_stays_within_the_runs(runs, tmp_path, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_command_with_steps_adds_doremi(runs, tmp_path, capsys):
+  """From curves: the models take the last step, and DoReMi's weights are what
+  the function gives."""
+  r, L = runs
+  L = np.c_[L, L[:, :1] + 0.1]
+  curves = np.stack([L + 1, L], 1)
+  rows = ['a,b,c,x,y,z,step', *(
+      ','.join(map(repr, map(float, [*w, *curves[i, k], 100 * k])))
+      for k in (1, 0) for i, w in enumerate(r))]
+  (tmp_path / 'runs.csv').write_text('\n'.join(rows))
+  flags = ['mix', f'{tmp_path}/runs.csv', '--shares=a,b,c', '--bootstrap=0',
+           '--step=step', f'--out={tmp_path}/out']
+  command.main([*flags, '--losses=x,y,z'])
+  stored = json.loads((tmp_path / 'out/mixture.json').read_text())
+  assert stored['runs'] == len(r)
+  np.testing.assert_allclose(stored['doremi'], choice.doremi_of_curves(
+      r, np.array([0, 100]), curves))
+  alone = choice.least_loss(choice.fitted_law(r, L), np.full(3, 1 / 3),
+                            r.min(0), r.max(0))
+  np.testing.assert_allclose(stored['choices']['mixing law']['shares'], alone,
+                             atol=1e-3)
+  assert 'DoReMi' in capsys.readouterr().out
+  with pytest.raises((BadInput, SystemExit)):
+    command.main([*flags, '--losses=x,y'])
+  assert 'a loss for each share' in capsys.readouterr().err
+  (tmp_path / 'runs.csv').write_text('\n'.join(rows[:-1]))
+  with pytest.raises((BadInput, SystemExit)):
+    command.main([*flags, '--losses=x,y,z'])
+  assert 'each of the 2 steps once' in capsys.readouterr().err
+
+
 def test_too_few_runs_are_refused(runs):
   r, L = runs
   with pytest.raises(ValueError, match=r'5 runs at 3 .* wanted more than 6'):
@@ -113,6 +144,10 @@ def test_losses_between_runs_and_steps(domains):
   np.testing.assert_allclose(at(outside, 100), 2 - r[0])
   with pytest.raises(ValueError, match='same shares'):
     choice.interpolated_losses(r[[0, 0, 1]], steps, L[[0, 0, 1]])
+  if domains == 3:
+    line = np.array([[0.2, 0.4, 0.4], [0.4, 0.3, 0.3], [0.6, 0.2, 0.2]])
+    with pytest.raises(ValueError, match='span no area'):
+      choice.interpolated_losses(line, steps, np.stack([line, line], 1))
 
 
 def test_choices_of_curves(runs):

@@ -1,7 +1,8 @@
 """Which shares of domains are best, from runs at several mixtures. No JAX.
 
   python -m physics_lm.scaling mix runs.csv --shares=COL,COL,... \\
-      --losses=COL,COL,... [--weights=0.5,0.5] [--bootstrap=100] --out=DIR
+      --losses=COL,COL,... [--weights=0.5,0.5] [--bootstrap=100] \\
+      [--step=COL] --out=DIR
 
 Two models of each loss, as functions of the shares: the mixing law
 c + exp(r . u) (Ye et al., arXiv 2403.16952), and a polynomial of degree two,
@@ -12,10 +13,12 @@ judged by leaving out one run at a time: error, and rank correlation of the
 weighted means. Intervals: the same from resampled runs.
 
 Reads what `fit` reads. Prints the choices, beside the best run, and writes
-mixture.json. From Python there are DoReMi's weights too (doremi_weights), which
-need the runs' curves.
+mixture.json. With --step rows are steps of runs, known by their shares: the
+models take each run's last, and weights in the manner of DoReMi
+(doremi_weights, which see) are printed too.
 """
 
+import argparse
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,6 +40,7 @@ from physics_lm.scaling.fitting import fits
 
 STARTS = 8  # of a fit of the mixing law
 FROM = 20  # starts of a minimisation
+MOST_UPDATES = 10_000  # of DoReMi's weights
 
 
 class MixtureChoice(NamedTuple):
@@ -163,10 +167,31 @@ def choices_of_curves(r: np.ndarray, steps: np.ndarray, L: np.ndarray,
   out = {'best proxy run': r[np.argmin(L[:, -1] @ weights)]}
   for name, fit in MODELS.items():
     out[name] = least_loss(fit(r, L[:, -1]), weights, r.min(0), r.max(0))
-  losses, equal = interpolated_losses(r, steps, L), np.full_like(r[0], 1)
-  reference = losses(equal / equal.sum(), steps[-1])
-  return out | {'DoReMi': doremi_weights(losses, reference,
-                                         range(1, int(steps[-1]) + 1))}
+  return out | {'DoReMi': doremi_of_curves(r, steps, L)}
+
+
+def doremi_of_curves(r: np.ndarray, steps: np.ndarray, L: np.ndarray
+                     ) -> np.ndarray:
+  """doremi_weights (M,) at each step up to the last, or at 10,000 of them,
+  from curves as in choices_of_curves. Raises ValueError."""
+  losses, M, end = interpolated_losses(r, steps, L), r.shape[1], int(steps[-1])
+  at = np.linspace(1, end, min(end, MOST_UPDATES))
+  return doremi_weights(losses, losses(np.full(M, 1 / M), end), at)
+
+
+def curves_of_rows(r: np.ndarray, steps: np.ndarray, L: np.ndarray
+                   ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """(shares (n, M), steps (S,), losses (n, S, P)) of runs from a row a run and
+  step: r (rows, M), steps (rows,), L (rows, P). A run is what has the same
+  shares. Raises ValueError where runs differ in their steps."""
+  each, which = np.unique(r, axis=0, return_inverse=True)
+  at = np.unique(steps)
+  order = np.lexsort((steps, which.ravel()))
+  wanted = np.tile(at, len(each))
+  if not np.array_equal(steps[order], wanted):
+    raise ValueError(f'{len(r)} rows of {len(each)} mixtures, wanted each of '
+                     f'the {len(at)} steps once for each mixture')
+  return each, at, L[order].reshape(len(each), len(at), -1)
 
 
 def choose_mixture(r: np.ndarray, L: np.ndarray, weights: np.ndarray,
@@ -200,6 +225,39 @@ def choose_mixture(r: np.ndarray, L: np.ndarray, weights: np.ndarray,
 
 def main(argv: Sequence[str]) -> None:
   """The command line, less the word mix."""
+  a = _parser().parse_args(argv)
+  table, _ = open_table(a.table, where=a.where, pool=True)
+  names, losses = ([n.strip() for n in flag.split(',')]
+                   for flag in (a.shares, a.losses))
+  r = np.stack([table.numbers(n, 0) for n in names], 1)
+  L = np.stack([table.numbers(n, 0, strict=True) for n in losses], 1)
+  weights, doremi = _weights(a.weights, len(losses)), None
+  if a.step:
+    if len(names) != len(losses):
+      raise BadInput(f'{len(names)} shares and {len(losses)} losses, wanted '
+                     'with --step a loss for each share, in their order')
+    try:
+      r, steps, curves = curves_of_rows(r, table.numbers(a.step, 0), L)
+      doremi, L = doremi_of_curves(r, steps, curves), curves[:, -1]
+    except ValueError as e:
+      raise BadInput(f'{a.table}: {e}') from e
+  choices = _choices(a, r, L, weights)
+  print(_text(names, choices, r, L, weights))
+  if doremi is not None:
+    print('DoReMi, of no loss weights:', *(
+        f'{n} {w:.3f}' for n, w in zip(names, doremi)))
+  with disk_errors(a.out):
+    a.out.mkdir(parents=True, exist_ok=True)
+    run_dir.write_json(a.out / 'mixture.json', {
+        'runs': len(r), 'shares': names, 'losses': losses,
+        'weights': weights.tolist(), 'choices': {
+            k: {f: np.asarray(v).tolist() for f, v in c._asdict().items()}
+            for k, c in choices.items()},
+        **({} if doremi is None else {'doremi': doremi.tolist()})})
+  print(f'written: {a.out}/mixture.json')
+
+
+def _parser() -> argparse.ArgumentParser:
   p = argument_parser('physics_lm.scaling mix', __doc__)
   p.add_argument('table', type=Path,
                  help='a CSV, JSON lines or JSON file, or runs/EXPERIMENT')
@@ -207,6 +265,7 @@ def main(argv: Sequence[str]) -> None:
                  help='columns that sum to 1, by commas')
   p.add_argument('--losses', required=True, help='columns, by commas')
   p.add_argument('--weights', help='of the losses, by commas (equal)')
+  p.add_argument('--step', metavar='COL', help='rows are steps of runs')
   p.add_argument('--where', metavar='EXPRESSION', help='as in fit --help')
   p.add_argument('--extrapolate', action='store_true',
                  help='also shares beyond those of the runs')
@@ -214,13 +273,12 @@ def main(argv: Sequence[str]) -> None:
                  help='0: none')
   p.add_argument('--seed', type=int, default=0)
   p.add_argument('--out', type=Path, required=True)
-  a = p.parse_args(argv)
-  table, _ = open_table(a.table, where=a.where, pool=True)
-  names, losses = ([n.strip() for n in flag.split(',')]
-                   for flag in (a.shares, a.losses))
-  r = np.stack([table.numbers(n, 0) for n in names], 1)
-  L = np.stack([table.numbers(n, 0, strict=True) for n in losses], 1)
-  weights = _weights(a.weights, len(losses))
+  return p
+
+
+def _choices(a: argparse.Namespace, r: np.ndarray, L: np.ndarray,
+             weights: np.ndarray) -> dict[str, MixtureChoice]:
+  """Of each of MODELS that can be fitted, with progress. Raises BadInput."""
   low, high = (np.zeros(r.shape[1]), np.ones(r.shape[1])) if (
       a.extrapolate) else (r.min(0), r.max(0))
   choices = {}
@@ -242,15 +300,7 @@ def main(argv: Sequence[str]) -> None:
           raise BadInput(f'{a.table}: {e}') from e
         print(f'{name}: none ({e})')
       bar.close()
-  print(_text(names, choices, r, L, weights))
-  with disk_errors(a.out):
-    a.out.mkdir(parents=True, exist_ok=True)
-    run_dir.write_json(a.out / 'mixture.json', {
-        'runs': len(r), 'shares': names, 'losses': losses,
-        'weights': weights.tolist(), 'choices': {
-            k: {f: np.asarray(v).tolist() for f, v in c._asdict().items()}
-            for k, c in choices.items()}})
-  print(f'written: {a.out}/mixture.json')
+  return choices
 
 
 def _weights(flag: str | None, count: int) -> np.ndarray:
