@@ -379,8 +379,9 @@ def evaluation(kind: str) -> ConfigDict:
   e = ConfigDict()
   # 'loss', 'answers', 'cleaning', 'extraction', 'grammar', 'grammar_attention',
   # 'grammar_noise', 'grammar_samples', 'grammar_tree', 'knowledge_bits',
-  # 'manipulation', 'markov', 'p_probe', 'q_probe', 'v_probe', 'linear_probe',
-  # 'solutions', 'best_of_n', 'retry_upon_regret', 'policy' or 'selection':
+  # 'manipulation', 'markov', 'metrics_of_answers', 'p_probe', 'q_probe',
+  # 'v_probe', 'linear_probe', 'solutions', 'best_of_n', 'retry_upon_regret',
+  # 'policy' or 'selection':
   # physics_lm/evals/registry.py
   e.kind = kind
   e.every = placeholder(int)  # steps between evaluations, at least 1; None: the

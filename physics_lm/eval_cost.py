@@ -152,6 +152,11 @@ def _pq_probe(e: Evaluated) -> EvalWork:
   return EvalWork(TARGETS * row * (rows + 2 * e.spec.steps * e.spec.batch))
 
 
+def _metrics_of_answers(e: Evaluated) -> EvalWork:
+  split = 'test' if 'test' in e.world.splits else e.world.splits[0]
+  return _read_once(split)(e)
+
+
 def _probed_texts(e: Evaluated) -> float:
   """Tokens of the texts that a probe of iGSM is trained and tested on."""
   trained = e.spec.steps * e.spec.batch / (0.9 * QUERIES)
@@ -218,6 +223,7 @@ COSTS: dict[str, Callable[[Evaluated], EvalWork]] = {
     'grammar_tree': _grammar_tree, 'knowledge_bits': _knowledge_bits,
     'linear_probe': _linear_probe, 'loss': _loss,
     'manipulation': _manipulation, 'markov': _read_once('test', 'new'),
+    'metrics_of_answers': _metrics_of_answers,
     'p_probe': _pq_probe, 'policy': _policy, 'q_probe': _pq_probe,
     'retry_upon_regret': _retry_upon_regret, 'selection': _selection,
     'solutions': _solutions, 'v_probe': _v_probe}

@@ -97,6 +97,7 @@ SLICES = {
         'model', 'uniform', 'chain', *(
             f'{n}_{how}' for n in ('unigram', 'bigram')
             for how in ('inference', 'retrieval')))},
+    'metrics_of_answers': {'answers': ('all', int)},
     'policy': {'split': ('test', 'train'), 'k': ('all', int)},
     'selection': {'split': ('test', 'train'), 'rule': (
         'one', 'oracle', 'likelihood', 'vote'), 'k': ('all', int)},
@@ -133,6 +134,7 @@ METRICS = {
     'grammar_samples': {'valid', 'ended'},
     'grammar_tree': {'accuracy', 'log_score', 'f1', 'majority_baseline'},
     'markov': {'loss', 'kl'},
+    'metrics_of_answers': {'nats', 'brier', 'exact'},
     'policy': {'accuracy', 'pass_at_k', 'length', 'ended', 'outcome', 'worked'},
     'selection': {'gold', 'kl'},
     'cleaning': {'removed', 'changed', 'memorised', 'span_loss'},
@@ -153,7 +155,7 @@ def config_of(kind):
         'worlds.cfg.levels': 3, 'model.width': 16, 'model.depth': 1}
     if kind in ('grammar_noise', 'grammar_samples'):
       changes |= {'worlds.cfg.noise': 0.2, 'worlds.cfg.corrupted': 0.5}
-  elif kind == 'answers':
+  elif kind in ('answers', 'metrics_of_answers'):
     c, changes = recall_recipe.get_config(), {
         'worlds.copy.max_length': 18, 'data.seq_len': 38, 'data.batch_size': 4}
   elif kind == 'markov':

@@ -21,7 +21,12 @@ from physics_lm.evals import (
   manipulation,
   pq_probe,
 )
-from physics_lm.evals.exact import answers, grammar, markov
+from physics_lm.evals.exact import (
+  answers,
+  grammar,
+  markov,
+  metrics_of_answers,
+)
 from physics_lm.evals.grammar import attention, noise, sampling, tree_probe
 from physics_lm.evals.igsm import (
   best_of_n,
@@ -41,7 +46,8 @@ KINDS = {'answers': answers, 'best_of_n': best_of_n, 'cleaning': cleaning,
          'grammar_samples': sampling, 'grammar_tree': tree_probe,
          'knowledge_bits': knowledge_bits, 'linear_probe': linear_probe,
          'loss': loss, 'manipulation': manipulation, 'markov': markov,
-         'p_probe': pq_probe, 'policy': policy,
+         'metrics_of_answers': metrics_of_answers, 'p_probe': pq_probe,
+         'policy': policy,
          'q_probe': pq_probe, 'retry_upon_regret': retry_upon_regret,
          'selection': selection, 'solutions': solutions, 'v_probe': v_probe}
 OF_MASKED = ('extraction', 'loss')  # possible for masked language models
