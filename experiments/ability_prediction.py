@@ -84,7 +84,7 @@ def table(records):
 
 def measures(df):
   """{'<ability> <quantity>': mean over seeds}, where all have it."""
-  return abilities.effects(df, SMALL)
+  return abilities.ability_effects(df, SMALL)
 
 
 def summary(df):
@@ -117,7 +117,7 @@ ROWS = (  # id, statement, source, paper, rule, unit, measures: a case each
      at_most(30), '%', 'facts gain at 10 % of exact1'),
     ('brier', 'Brier when at most 50 % are', SCHAEFFER, 'smooth', at_most(50),
      '%', 'facts gain at 10 % of score'),
-    ('delay', 'Steps to half of exact 8 over those to half of exact 1: more '
+    ('delay', 'Steps to 50 % of exact 8 over those to 50 % of exact 1: more '
      'for facts than for copying', OURS, NOT, at_least(1), 'x',
      'delay of facts / copying'),
     ('jump', 'The nats of facts take at least 1.2 times the factor in steps '
@@ -130,9 +130,9 @@ ROWS = (  # id, statement, source, paper, rule, unit, measures: a case each
      'much as two', BHAGIA, NOT, at_least(1.5), 'x', 'one step / two steps'),
     ('not_predicted', 'Two steps err by at least 20 points of exact 1 of '
      'copying', OURS, NOT, at_least(20), 'points', 'copy two steps, exact 1'),
-    ('second_step', 'With its nats given, by at most 5', DU, 'one curve',
+    ('second_step', 'With its measured nats, by at most 5', DU, 'one curve',
      at_most(5), 'points', 'copy second step, exact 1'),
-    ('chance', 'The step with half of the nats of copying gone differs by at '
+    ('chance', 'The step with 50 % of the nats of copying gone differs by at '
      'least 10 % between seeds', OURS, NOT, at_least(0.1), '', 'copy spread'),
     ('no_chance', 'That of facts by at most 10 %', OURS, NOT, at_most(0.1), '',
      'facts spread'))

@@ -91,7 +91,7 @@ def accuracy_power(share: Sequence[float], accuracy: Sequence[float]) -> float:
       options={'xatol': 1e-8}).x)
 
 
-def effects(df: 'pd.DataFrame', small: int) -> dict[str, claims.Effect]:
+def ability_effects(df: 'pd.DataFrame', small: int) -> dict[str, claims.Effect]:
   """Means over seeds of what of_seed() and spread() (of the two largest widths)
   find, where all seeds have it; nothing of a table with too few widths or
   seeds."""
