@@ -167,6 +167,16 @@ def bars_of_seeds(ax: 'Axes', rows: 'pd.DataFrame', df: 'pd.DataFrame',
       _number(ax, f'{mean:.{digits}f}', (max(mean, values.max()), i), True)
 
 
+def dots(ax: 'Axes', rows: 'pd.DataFrame', x: str, names: Sequence[str],
+         offset: float = 0.0, colour: str = COLOURS[0]) -> None:
+  """A horizontal dot for each row of a summary, with its interval, a little
+  below its name by `offset`."""
+  ax.errorbar(rows[f'{x}_mean'], [i + offset for i in range(len(rows))],
+              xerr=errors(rows, x), fmt='o', markersize=4, linewidth=0.8,
+              color=colour)
+  row_names(ax, names)
+
+
 def _number(ax, text: str, end: tuple, horizontal: bool):
   """At the end of a bar, legible on top of lines."""
   from matplotlib import patheffects
