@@ -112,10 +112,10 @@ def figure(df):
   figures.legend(axes[0][0])
   ax = axes[0][2]
   few = s[(s.tag == 'none') & (s.replay == 0) & (s.trained == 'all')]
-  for column, name in (('kl', 'A'), ('next_kl', 'B')):
-    figures.curves(ax, few.assign(arm=name), 'peak', 'arm', column)
+  for y, name, k in (('kl', 'A', 2), ('next_kl', 'B', 3)):
+    figures.curves(ax, few.assign(arm=name), 'peak', 'arm', y, color=f'C{k}')
   ax.set(xscale='log', yscale='log')
-  ax.set_xticks(PEAKS, [f'{p:g}' for p in PEAKS])
+  figures.plain_ticks(ax)
   figures.legend(ax)
   figures.labels(ax, 'second peak learning rate / first', '', 'Without replay')
   figures.finish(fig, 'Continued pretraining on another grammar',

@@ -109,6 +109,7 @@ def figure(df):
                  f'{rows.tokens.iloc[0]:,} tokens')
   figures.curves(right, s[s.arm.isin(BOTH)], 'tokens', 'arm', 'kl')
   right.set(xscale='log', yscale='log')
+  figures.plain_ticks(right)
   figures.labels(right, 'tokens', 'excess loss, nats per symbol',
                  'Labels of the data, or the law')
   figures.legend(right)

@@ -18,10 +18,18 @@ from tests.conftest import ROOT
 
 EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 # Designed, without a committed result.
-NOT_RUN = {'ability_prediction', 'distillation', 'icl_emergence',
-           'instruction_tuning', 'lora_bits', 'mixture_proxies',
-           'repeated_data', 'replay_and_rewarming', 'self_play', 'soft_labels',
-           'test_time', 'when_mistakes_help'}
+NOT_RUN = {
+    'ability_prediction',
+    'distillation',
+    'icl_emergence',
+    'instruction_tuning',
+    'lora_bits',
+    'mixture_proxies',
+    'repeated_data',
+    'self_play',
+    'test_time',
+    'when_mistakes_help',
+}
 # Each source beside its executed notebook; a missing one fails.
 NOTEBOOKS = [p.with_suffix('.ipynb')
              for p in sorted((ROOT / 'notebooks').glob('*.py'))]
