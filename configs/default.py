@@ -415,8 +415,7 @@ def evaluation(kind: str) -> ConfigDict:
   # 'solutions' (evals/igsm/solutions.py); 'policy' and 'selection'
   # (evals/posttrain/), which sample num_samples answers:
   e.splits = 'test'  # of iGSM, comma-separated: 'test,test_op20'
-  e.num_problems = 256  # of each split, at least 1; strings, for 'grammar'
-  # and 'grammar_...'
+  e.num_problems = 256  # of each split (strings of 'grammar'), at least 1
   e.decode = 'greedy'  # or 'sample:TEMPERATURE[:TOP_K]', 'beam:WIDTH'
   e.max_new_tokens = 256  # of a solution, at least 1
   e.prefixes = 'none'  # of 'grammar_samples' (by `decode`), comma-separated:

@@ -23,8 +23,7 @@ from physics_lm.claims import Claim, at_most, greater
 from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
-POOLS = (4, 16, 64, 96, 128, 256, 1024)  # chains
-LENGTHS = (32, 64, 128)
+POOLS, LENGTHS = (4, 16, 64, 96, 128, 256, 1024), (32, 64, 128)
 BASE = {'chains': 0, 'length': 64, 'depth': 2, 'concentration': 0.2,
         'optimizer': 'muon'}
 RATES = {'muon': 1e-2, 'adamw': 3e-3}
@@ -40,8 +39,7 @@ SCALES = {
         'steps': 1000, 'evals.law.num_problems': 64, 'evals.law.every': 20}),
     'gpu': dict(arms=ARMS, seeds=5, tokens=65_536, common={
         'steps': 5000, 'model.width': 256, 'evals.law.every': 25,
-        'optim.learning_rate': 1e-3}),
-}
+        'optim.learning_rate': 1e-3})}
 
 
 def runs(scale: str) -> list[Run]:
@@ -131,7 +129,7 @@ CLAIMS = (
     Claim('two_layers_infer', 'Two layers: kl to bigram inference at most 0.05',
           EDELMAN, 'two layers learn it', (_at(),), at_most(0.05),
           headline=True, **NATS),
-    Claim('unigram_first', 'On the way, kl to unigram inference is at most 0.1',
+    Claim('unigram_first', 'Before the jump, kl to unigram inference is at most 0.1',
           EDELMAN, 'unigrams first', (_at(),), at_most(0.1), 'detour',
           unit='nats/symbol', post_hoc=True),
     Claim('one_layer', 'One layer stays worse by at least 0.1', EDELMAN,
@@ -149,5 +147,4 @@ CLAIMS = (
           '128 symbols than of 32', 'Zucchet et al. 2025', 'step ~ length', (
               _at(length=128, optimizer='adamw'),
               _at(length=32, optimizer='adamw')), greater(), 'jump',
-          unit='steps'),
-)
+          unit='steps'))
