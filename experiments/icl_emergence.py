@@ -129,7 +129,7 @@ CLAIMS = (
     Claim('two_layers_infer', 'Two layers: kl to bigram inference at most 0.05',
           EDELMAN, 'two layers learn it', (_at(),), at_most(0.05),
           headline=True, **NATS),
-    Claim('unigram_first', 'Before the jump, kl to unigram inference is at most 0.1',
+    Claim('unigram_first', 'Before the jump: kl to unigrams at most 0.1',
           EDELMAN, 'unigrams first', (_at(),), at_most(0.1), 'detour',
           unit='nats/symbol', post_hoc=True),
     Claim('one_layer', 'One layer stays worse by at least 0.1', EDELMAN,
