@@ -215,6 +215,20 @@ def recall() -> ConfigDict:
   return w
 
 
+def programs() -> ConfigDict:
+  """Keys of programs with traces (physics_lm/worlds/symbolic/programs.py)."""
+  w = ConfigDict()
+  w.kind = 'programs'
+  w.version = 1  # at least 1
+  w.names = 24  # of variables, in [1, 51]
+  w.modulus = 5  # m, at least 2
+  w.min_length = 3  # statements of a program, at least 1
+  w.max_length = 7  # at least 1, and at most `names`
+  w.form = 'infix'  # or 'sentences', as solutions of compact iGSM
+  w.trace = 'computed'  # or 'copied', results at random; 'random', all values
+  return w
+
+
 def instruct() -> ConfigDict:
   """Keys of instructions on strings
   (physics_lm/worlds/symbolic/instruct.py)."""

@@ -24,7 +24,7 @@ from physics_lm.model.config import REWARD_KINDS
 SETS = ('worlds', 'data.tasks', 'evals')  # of members with names of their own
 KINDS = {k: getattr(default, k) for k in (
     'biographies', 'manipulation', 'biod', 'text', 'igsm', 'grammar', 'crawl',
-    'markov', 'compose', 'chains', 'recall', 'instruct')}
+    'markov', 'compose', 'chains', 'recall', 'instruct', 'programs')}
 SHIPPED = Path(__file__).resolve().parent  # with the recipes and experiments
 # Sections that change nothing that is computed, and so not the run's id.
 NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')

@@ -24,6 +24,7 @@ WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'instruct': 'physics_lm.worlds.symbolic.instruct',
           'manipulation': 'physics_lm.worlds.manipulation',
           'markov': 'physics_lm.worlds.markov',
+          'programs': 'physics_lm.worlds.symbolic.programs',
           'recall': 'physics_lm.worlds.symbolic.recall',
           'text': 'physics_lm.worlds.text'}
 _MASK = (1 << 64) - 1
