@@ -75,7 +75,7 @@ def table(records):
   size = (ends.tokens / ends.step).iloc[0] / 1e6  # million tokens of a step
   last = df.groupby('run').step.transform('max')
   df['million'], df['accuracy'] = df.step * size, 100 * df.accuracy
-  df['total'] = df.million + (last.max() - last) * size
+  df['total'] = (df.step + last.max() - last) * size
   df['last'] = df.step == last
   half = {run: results.crossing(rows.million[1:], rows.accuracy[1:], 50.0)
           for run, rows in df.groupby('run')}
@@ -119,9 +119,8 @@ def figure(df):
   figures.row_names(axes[2], list(names.values()))
   figures.labels(axes[2], 'million tokens until 50 % are solved', '',
                  'Problems (dark), before (light)')
-  figures.finish(fig, 'Compact iGSM after programs with the same arithmetic',
-                 f'{figures.seeds_note(summary(df))};  {before:.2f}M tokens '
-                 'first;  points: seeds')
+  figures.finish(fig, 'Compact iGSM after programs with the same arithmetic', (
+      f'{figures.seeds_note(summary(df))};  {before:.2f}M tokens first'))
   return fig
 
 
@@ -134,8 +133,8 @@ CLAIMS = (
     Claim('programs_above_biographies', 'After programs fewer tokens of '
           'problems are needed than after biographies', *CODE,
           (PEOPLE, PROGRAMS), headline=True, **LESS),
-    Claim('sentences_above_biographies', "So too in iGSM's form", *CODE,
-          (PEOPLE, SENTENCES), **LESS),
+    Claim('sentences_above_biographies', "So too after programs in iGSM's form",
+          *CODE, (PEOPLE, SENTENCES), **LESS),
     Claim('computation_counts', 'And fewer than after values at random', *OURS,
           (RANDOM, PROGRAMS), **LESS),
     Claim('programs_save_a_third', 'Programs save at least 33 %', *OURS,

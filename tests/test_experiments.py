@@ -20,6 +20,7 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 # Designed, without a committed result.
 NOT_RUN = {
     'ability_prediction',
+    'code_transfer',
     'distillation',
     'instruction_tuning',
     'lora_bits',
