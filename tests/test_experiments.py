@@ -21,7 +21,6 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 NOT_RUN = {
     'ability_prediction',
     'code_transfer',
-    'distillation',
     'instruction_tuning',
     'lora_bits',
     'mixture_proxies',
