@@ -1,4 +1,4 @@
-"""Texts of Markov chains, predicted from context or by heart.
+"""Texts of Markov chains, predicted from context or memorised.
 
   python -m physics_lm.train --config=configs/markov.py --workdir=runs/markov
   python -m physics_lm.train --config=configs/markov.py:language \\

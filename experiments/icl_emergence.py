@@ -3,9 +3,8 @@
 Texts of Markov chains: an own chain each, or one of N. Edelman et al. (arXiv
 2402.11004): two layers first predict by counts of the text's symbols (unigram
 inference), then, suddenly, by what followed the last symbol before (bigram
-inference, an induction head). Park et al. (2412.01003): few chains are learnt
-by heart (bigram retrieval), with many a model infers; near the border it infers
-first and forgets it later.
+inference, an induction head). Park et al. (2412.01003): few chains are
+memorised (bigram retrieval), many inferred; in between inference is forgotten.
 
 kl is the relative entropy of exact bigram inference to the model on new chains,
 nats per symbol; jump the first step with less than half of unigram inference's.
@@ -61,7 +60,7 @@ def runs(scale: str) -> list[Run]:
 def table(records):
   """A row a run and step with an evaluation; `last` marks the end, where also
   stand: gap, of unigram to bigram inference in loss; least kl, forgotten since;
-  jump (steps); detour, the least kl of unigram inference; retrieval's kl."""
+  jump (steps); detour, the least unigram kl before it; retrieval's kl."""
   df = results.during_training(records, 'law', {
       'kl': 'kl/new/bigram_inference', 'unigram': 'kl/new/unigram_inference'})
   loss = {law: results.wide(records, 'law', {'loss': 'loss'}, where={
@@ -70,9 +69,10 @@ def table(records):
   by = df.groupby('run', sort=False)
   df['gap'] = df.run.map(loss['unigram'] - loss['bigram'])
   df['least'] = by.kl.transform('min')
-  df['detour'] = by.unigram.transform('min')
   df['forgotten'] = df.kl - df.least
   df['jump'] = df.run.map(df[df.kl < df.gap / 2].groupby('run').step.min())
+  df['detour'] = df.run.map(df[~(df.step >= df.jump)].groupby(
+      'run').unigram.min())
   df['last'] = df.step == by.step.transform('max')
   known = results.wide(records, 'law', {'retrieval': 'kl'}, where={
       'split': 'test', 'law': 'bigram_retrieval'})

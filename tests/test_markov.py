@@ -55,6 +55,8 @@ def test_texts_follow_their_chain():
   assert np.all(abs(pairs / count - law) < 5 * error)
   share = np.bincount(text[:, -1], minlength=4) / 500
   assert np.all(abs(share - markov.stationary(law)) < 0.12)
+  np.testing.assert_allclose(markov.stationary(law) @ law,
+                             markov.stationary(law), atol=1e-12)
 
 
 def test_inference_is_the_bayes_predictor_of_a_new_chain():

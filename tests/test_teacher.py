@@ -58,8 +58,7 @@ def test_truncated_labels_teach_the_mixture_that_is_expected(top, weight):
   hard = best - LAW  # the gradient of the expected cross-entropy
   np.testing.assert_allclose(
       (1 - weight) * hard + weight * gradient(best, s), 0, atol=2e-6)
-  moved = best if top == 5 else LAW
-  assert (abs(moved - LAW).max() < 1e-6) == (top == 5) or top < 5
+  assert (abs(best - LAW).max() < 1e-6) == (top == 5)
 
 
 def test_of_equal_outcomes_the_first_are_kept():
