@@ -36,7 +36,7 @@ BASELINES = {'facts': math.log(128), 'copy': math.log(32)}  # nats an answer
 TOKENS = {'facts': 33, 'copy': 13}  # of a row that have loss, on average
 WIDTHS, SMALL = (8, 12, 16, 24, 32, 48), 3
 SCALES = {
-    'smoke': dict(widths=(8, 16), seeds=1, common=scales.SMOKE_LOG | {
+    'smoke': dict(widths=(8,), seeds=1, common=scales.SMOKE_LOG | {
         'steps': 4, 'data.batch_size': 4, 'worlds.facts.people': 20} | {
             f'evals.{k}.{key}': 2 for k in ('facts', 'copy', 'loss')
             for key in ('every', 'num_problems', 'num_rows')}),
