@@ -93,8 +93,10 @@ def accuracy_power(share: Sequence[float], accuracy: Sequence[float]) -> float:
 
 def ability_effects(df: 'pd.DataFrame', small: int) -> dict[str, claims.Effect]:
   """Means over seeds of what of_seed() and spread() (of the two largest widths)
-  find, where all seeds have it; nothing of a table with too few widths or
-  seeds."""
+  find, of '<ability> pooled ...', the errors of a ladder of all seeds, and of
+  '<ability> between seeds', how far exact 1 is from the mean of the other seeds
+  at the same width and step (root mean square, points): what all seeds have;
+  nothing of a table with too few widths or seeds."""
   widths = sorted(df.width.unique())
   if len(widths) <= small or df.seed.nunique() < claims.MIN_SEEDS:
     return {}
@@ -102,21 +104,31 @@ def ability_effects(df: 'pd.DataFrame', small: int) -> dict[str, claims.Effect]:
   apart = spread(df[df.width.isin(widths[-2:])])
   for seed, values in found.items():
     values |= {f'{name} spread': x for name, x in apart[seed].items()}
+  for name, own in df.groupby('ability'):  # a ladder of the runs of all seeds
+    at, top = small_and_largest(own, small)
+    by_seed = own.pivot_table(index=['width', 'step'], columns='seed',
+                              values='exact1')
+    for seed in by_seed:  # what no law in size and training predicts
+      off = by_seed[seed] - by_seed.drop(columns=seed).mean(axis=1)
+      found[seed][f'{name} between seeds'] = float(np.sqrt((off**2).mean()))
+    for seed, rows in top.groupby('seed'):
+      errors = ladder_errors(at, rows)
+      found[seed] |= {f'{name} pooled {k}': v for k, v in errors.items()}
+      found[seed][f'{name} pooled one step - two steps'] = (
+          errors['one step, exact 8'] - errors['two steps, exact 8'])
   names = [k for k in found[df.seed.iloc[0]]
            if all(np.isfinite(v[k]) for v in found.values())]
   return {k: claims.mean_effect(claims.sample_of({
       seed: v[k] for seed, v in found.items()})) for k in names}
 
 
-def ladder(df: 'pd.DataFrame', small: int) -> 'dict[str, dict[int, pd.Series]]':
-  """{method: {k: exact k at each row of the largest width, percent}} from the
-  `small` smallest widths of one ability's table (width, size, compute, gain,
-  exact1, exact8). 'one step': exact k from size and compute; 'two steps': gain
-  from these, exact 1 from gain, and its k-th power; 'second step': the latter
-  from the gain that the rows have."""
-  widths = sorted(df.width.unique())
-  at, top = df[df.width.isin(widths[:small])], df[df.width == widths[-1]]
-
+def ladder(at: 'pd.DataFrame', top: 'pd.DataFrame'
+           ) -> dict[str, dict[int, np.ndarray]]:
+  """{method: {k: exact k at each row of `top`, percent}} from the rows `at` of
+  small sizes; both of one ability's table (size, compute, gain, exact1,
+  exact8). 'one step': exact k from size and compute; 'two steps': gain from
+  these, exact 1 from gain, and its k-th power; 'second step': the latter from
+  the gain that the rows have."""
   def law(column):
     made = fit_saturating(at['size'], at.compute, at[column] / 100)
     return made(top['size'], top.compute)
@@ -125,8 +137,22 @@ def ladder(df: 'pd.DataFrame', small: int) -> 'dict[str, dict[int, pd.Series]]':
   gain = law('gain')
   return {'one step': {k: 100 * law(f'exact{k}') for k in (1, 8)},
           'two steps': {k: 100 * gain**(k * power) for k in (1, 8)},
-          'second step': {k: 100 * (top.gain / 100)**(k * power)
+          'second step': {k: 100 * (top.gain.to_numpy() / 100)**(k * power)
                           for k in (1, 8)}}
+
+
+def small_and_largest(df: 'pd.DataFrame', small: int
+                      ) -> 'tuple[pd.DataFrame, pd.DataFrame]':
+  """The rows of the `small` smallest widths, and of the largest."""
+  widths = sorted(df.width.unique())
+  return df[df.width.isin(widths[:small])], df[df.width == widths[-1]]
+
+
+def ladder_errors(at: 'pd.DataFrame', top: 'pd.DataFrame') -> dict[str, float]:
+  """{'<method>, exact <k>': mean of absolute differences in points}."""
+  return {f'{method}, exact {k}': float((made - top[f'exact{k}']).abs().mean())
+          for method, by_k in ladder(at, top).items()
+          for k, made in by_k.items()}
 
 
 def of_seed(rows: 'pd.DataFrame', small: int) -> dict[str, float]:
@@ -152,10 +178,7 @@ def of_seed(rows: 'pd.DataFrame', small: int) -> dict[str, float]:
       ratios = [_step(own, *a) / _step(own, *b) for own in each]
       found[key] = float(np.nanmean(ratios)) if np.isfinite(ratios).any() else (
           float('nan'))
-    for method, made in ladder(df, small).items():
-      for k, predicted in made.items():
-        found[f'{method}, exact {k}'] = (
-            predicted - top[f'exact{k}']).abs().mean()
+    found |= ladder_errors(*small_and_largest(df, small))
     out |= {f'{name} {k}': float(v) for k, v in found.items()}
   for k in ('delay', 'rise'):
     out[f'{k} of facts / copying'] = out[f'facts {k}'] / out[f'copy {k}']

@@ -2,9 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from physics_lm import figures, results
+from physics_lm import figures
 from physics_lm.scaling.fitting import abilities
 
 if TYPE_CHECKING:
@@ -42,33 +40,41 @@ def panels(df: 'pd.DataFrame', small: int) -> 'Figure':
         ('step', '%', f'{title}: width {largest}'),
         ('compute, FLOP', '1 answer correct, %', 'All widths, by compute'),
         ('nats an answer', '', 'The same runs, by loss'),
-        ('step', '8 answers correct, %', f'Predicted from {fitted}'))):
+        ('step', '8 answers correct, %', f'Predicted from widths {fitted}'))):
       figures.labels(ax, *words)
-      figures.percent_axis(ax)
-      if ax.lines and ax is not row[2]:
-        figures.legend(ax, title='width' if ax is row[1] else None, **(
-            {'markerscale': 3} if ax is row[1] else {}))
-  seeds = df.seed.nunique()
-  figures.finish(fig, 'What is sudden: of facts the metric, of copying the '
-                 'loss', f'lines: means over {seeds} seed{"s" * (seeds > 1)}, '
-                 'bands: 95 %;  points: every evaluation of every run')
+      figures.percent_axis(ax, 150 if ax is row[3] else 104)
+  for ax, more in ((axes[0, 0], {}), (axes[0, 3], {'loc': 'upper left'}), (
+      axes[0, 1], {'title': 'width', 'markerscale': 3})):
+    if ax.lines:  # of both rows
+      figures.legend(ax, **more)
+  figures.finish(
+      fig, 'What is sudden: of facts the metric, of copying the loss',
+      'left: medians over seeds; right: thin lines for each seed, dashed ones '
+      'of a fit to all seeds;  points: every evaluation of every run')
   return fig
 
 
 def _metrics(ax: 'Axes', top: 'pd.DataFrame'):
-  for k, (column, label) in enumerate(METRICS.items()):
-    means = results.summarise(top, ['step'], [column])
-    figures.curves(ax, means.assign(metric=label), 'step', 'metric', column,
-                   color=figures.COLOURS[k], markersize=0)
+  """Medians over seeds, a line for each metric."""
+  for colour, (column, label) in zip(figures.COLOURS, METRICS.items()):
+    top.groupby('step')[column].median().plot(
+        ax=ax, color=colour, linewidth=1.5, label=label)
 
 
 def _predictions(ax: 'Axes', df: 'pd.DataFrame', small: int):
-  top = df[df.width == df.width.max()]
-  means = results.summarise(top, ['step'], ['exact8'])
-  figures.curves(ax, means.assign(of='measured'), 'step', 'of', 'exact8',
-                 color=figures.INK, markersize=0)
-  found = [abilities.ladder(rows, small) for _, rows in df.groupby('seed')]
-  for k, (method, label) in enumerate(METHODS.items()):
-    line = np.mean([np.asarray(f[method][8]) for f in found], 0)
-    ax.plot(sorted(top.step.unique()), line, '--', linewidth=1.3,
-            color=figures.COLOURS[k], label=label)
+  """Exact 8 of the largest width of each seed, and what is predicted of it."""
+  at, top = abilities.small_and_largest(df, small)
+  made = abilities.ladder(at, top)
+  top = top.assign(**{method: by_k[8] for method, by_k in made.items()})
+  for i, (_, rows) in enumerate(top.groupby('seed')):
+    for y, label, style in (
+        ('exact8', f'measured, width {top.width.iloc[0]}', {
+            'color': figures.INK}),
+        ('second step', METHODS['second step'], {
+            'color': figures.COLOURS[2], 'linestyle': ':'})):
+      ax.plot(rows.step, rows[y], linewidth=0.9, label=None if i else label,
+              **style)
+    if not i:  # the same for all seeds
+      for colour, y in zip(figures.COLOURS, ('one step', 'two steps')):
+        ax.plot(rows.step, rows[y], '--', color=colour, linewidth=1.8,
+                label=METHODS[y])
