@@ -162,7 +162,7 @@ def display_path(path: Path) -> str:
 def claims_text(judged: Sequence[claims.Judged]) -> str:
   """A line a claim; those that were not run are counted."""
   lines = [f'[{j.outcome}] {j.claim.statement} ({j.claim.source}): paper '
-           f'{j.claim.paper}; ours {j.ours}; effect {j.interval}, '
+           f'{j.claim.paper}; ours {j.ours_named}; effect {j.interval}, '
            f'{j.effect.method}, n = {j.effect.n}'
            for j in judged if j.effect]
   missing = sum(j.effect is None for j in judged)

@@ -261,7 +261,8 @@ def page(x: Experiment, committed: Path, docs: Path) -> str:
   """One experiment's page."""
   lines = [f'# {x.name}', '', f'**{x.question}**', '']
   lines += [f'* **{j.outcome}** ({where(e, j)}): {j.claim.statement}. Ours: '
-            f'{j.ours}; paper: {_paper(j.claim)}.' for e, j in main_claims(x)]
+            f'{j.ours_named}; paper: {_paper(j.claim)}.'
+            for e, j in main_claims(x)]
   lines += ['', 'Ours: mean ± standard deviation over seeds; error bars in '
             'figures: 95 % intervals. Older rule: the verdict before intervals '
             '([how claims are judged](../claims.md), '
@@ -290,7 +291,8 @@ def claim_table(e: Evidence) -> list[str]:
     c, mark = j.claim, ' (post hoc)' * j.claim.post_hoc
     by = j.effect and f'{j.interval}; {_method(j.effect)}'
     held = {True: 'held', False: 'not held', None: ''}[j.held]
-    lines.append(f'| {c.statement}{mark} | {c.source} | {_paper(c)} | {j.ours} '
+    lines.append(f'| {c.statement}{mark} | {c.source} | {_paper(c)} | '
+                 f'{j.ours_named} '
                  f'| {by or ""} | **{j.outcome}** | {held} |')
   return [*lines, '']
 

@@ -389,6 +389,15 @@ def test_the_weakest_case_is_shown():
   found = judge(claim(greater(), CASES), df)
   assert found.ours == '40.0 ± 20.0 vs 11.0 ± 1.0 %'
   assert found.effect.value == pytest.approx(29)
+  assert found.ours_named == 'b: 40.0 ± 20.0 vs c: 11.0 ± 1.0 %'
+
+
+def test_cells_are_named_by_what_sets_them_apart():
+  assert claims.differences((
+      dict(arm='a', depth=1, last=True), dict(arm='b', depth=2, last=True),
+      dict(arm='b', people='64', last=True))) == (
+          'a, depth 1', 'b, depth 2', 'b, people 64')
+  assert claims.differences((dict(arm='a'),)) == ('',)
 
 
 def test_pairs_need_the_same_seeds():
