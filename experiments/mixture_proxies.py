@@ -12,7 +12,7 @@ seed has its own grammar and people; all train 600 steps at one rate.
   python -m physics_lm.launch experiments/mixture_proxies.py --scale=cpu
   python -m physics_lm.report experiments/mixture_proxies.py --scale=cpu
 
-35 core-minutes. Predicted (seed 7, not reported), widths 8, 16, 32: best runs
+30 core-minutes. Predicted (seed 7, not reported), widths 8, 16, 32: best runs
 at 0.5, 0.7, 0.7 of people, target 0.3; rank correlation 0.7, 0.4, 0.4; regret
 0.016, 0.029, 0.029, mixing law 0.017, 0.029, 0.021, quadratic 0.022, 0.029,
 0.025, DoReMi 0.029, 0.021, 0.024, equal shares 0.016: who holds some facts asks
@@ -22,7 +22,7 @@ mixture_choice.doremi_weights; weights set (seed 7) so that equal is not best.
 
 import numpy as np
 
-from physics_lm import figures, results
+from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, at_most, between, greater
 from physics_lm.configs import scales
 from physics_lm.scaling.fitting import mixture_choice
@@ -137,14 +137,14 @@ CLAIMS = (
     Claim('rank_grows', 'Width 32 ranks the mixtures better than width 16',
           OLMIX, '0.89 vs 0.73', (_at(32), _at(16)), greater(), headline=True,
           paper_effect=0.16, **RANK),
-    *(Claim(id, f'{method}, width {width}: less regret than equal shares', by,
-            'better than the default', (
-                _at(width, 'equal shares'), _at(width, method)), greater(),
-            post_hoc=width > 16, **REGRET) for id, method, width, by in (
+    Claim('rank_gain', 'Width 32 ranks better by at most 0.16', OLMIX, '0.16', (
+      _at(32), _at(16)), claims.exceeds_by_at_most(.16), post_hoc=True, **RANK),
+    *(Claim(id, f'{method}, width {w}: less regret than equal shares', by,
+            'better than the default', (_at(w, 'equal shares'), _at(w, method)),
+            greater(), post_hoc=w > 16, **REGRET) for id, method, w, by in (
                 ('law', 'mixing law', 16, 'Ye et al. 2024'),
                 ('doremi', 'DoReMi', 16, 'Xie et al. 2023'),
                 ('law_32', 'mixing law', 32, 'Ye et al. 2024'))),
     Claim('law_best', 'Mixing law: less regret than the quadratic', OLMIX,
           'log-linear best', tuple((_at(w, 'quadratic'), _at(w, 'mixing law'))
-                                   for w in (16, 32)), greater(),
-          post_hoc=True, **REGRET))
+          for w in (16, 32)), greater(), post_hoc=True, **REGRET))

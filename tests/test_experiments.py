@@ -22,7 +22,6 @@ NOT_RUN = {
     'code_transfer',
     'instruction_tuning',
     'lora_bits',
-    'mixture_proxies',
     'repeated_data',
     'self_play',
     'test_time',
