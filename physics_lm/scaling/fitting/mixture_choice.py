@@ -89,11 +89,13 @@ def interpolated_losses(r: np.ndarray, steps: np.ndarray, L: np.ndarray
   if len(np.unique(r, axis=0)) < len(r):
     raise ValueError('two runs have the same shares')
   order = np.argsort(r[:, 0])
+  first, sorted_ = r[order, 0], L[order]
 
   def at_share(w):
     if r.shape[1] == 2:
-      return np.apply_along_axis(
-          lambda y: np.interp(w[0], r[order, 0], y), 0, L[order])
+      at = np.interp(w[0], first, np.arange(len(first)))
+      low = min(int(at), len(first) - 2)
+      return sorted_[low] + (at - low) * (sorted_[low + 1] - sorted_[low])
     between = inside(w[:-1])[0]
     nearest = L[np.argmin(((r - w)**2).sum(1))]
     return np.where(np.isnan(between), nearest, between)
