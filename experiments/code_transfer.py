@@ -134,15 +134,15 @@ CLAIMS = (
     Claim('programs_above_biographies', 'After programs fewer tokens of '
           'problems are needed than after biographies', *CODE,
           (PEOPLE, PROGRAMS), headline=True, **LESS),
-    Claim('sentences_above_biographies', "So too in iGSM's form", *CODE,
-          (PEOPLE, SENTENCES), **LESS),
-    Claim('computation_counts', 'And fewer than after values at random', *OURS,
-          (RANDOM, PROGRAMS), **LESS),
-    Claim('programs_save_a_third', 'Programs save at least 33 %', *OURS,
-          (PROGRAMS,), at_least(33), 'saved', **LATE),
-    Claim('biographies_save_nothing', 'Biographies save at most 10 %', *OURS,
-          (PEOPLE,), at_most(10), 'saved', **LATE),
-    Claim('programs_do_not_pay', 'Their own tokens counted, they save nothing',
+    Claim('sentences_above_biographies', "Fewer after programs in iGSM's form "
+          'than after biographies', *CODE, (PEOPLE, SENTENCES), **LESS),
+    Claim('computation_counts', 'Fewer after programs than after programs with '
+          'values at random', *OURS, (RANDOM, PROGRAMS), **LESS),
+    Claim('programs_save_a_third', 'Programs save at least 33 % of problems',
+          *OURS, (PROGRAMS,), at_least(33), 'saved', **LATE),
+    Claim('biographies_save_nothing', 'Biographies save at most 10 % of problems',
+          *OURS, (PEOPLE,), at_most(10), 'saved', **LATE),
+    Claim('programs_do_not_pay', 'With their own tokens programs save nothing',
           *OURS, ((PROGRAMS,), (SENTENCES,)), at_most(0), 'net', **LATE),
     Claim('problems_are_better', 'At equal tokens in all, problems alone solve '
           'more than after programs', *OURS, (NONE, PROGRAMS), greater()),
