@@ -138,9 +138,9 @@ CLAIMS = (
           'than after biographies', *CODE, (PEOPLE, SENTENCES), **LESS),
     Claim('computation_counts', 'Fewer after programs than after programs with '
           'values at random', *OURS, (RANDOM, PROGRAMS), **LESS),
-    Claim('programs_save_a_third', 'Programs save at least 33 % of problems',
+    Claim('programs_save_a_third', 'Programs save at least 33 % of tokens',
           *OURS, (PROGRAMS,), at_least(33), 'saved', **LATE),
-    Claim('biographies_save_nothing', 'Biographies save at most 10 % of problems',
+    Claim('biographies_save_nothing', 'Biographies save at most 10 % of tokens',
           *OURS, (PEOPLE,), at_most(10), 'saved', **LATE),
     Claim('programs_do_not_pay', 'With their own tokens programs save nothing',
           *OURS, ((PROGRAMS,), (SENTENCES,)), at_most(0), 'net', **LATE),
