@@ -14,6 +14,7 @@ end=$(($(date +%s) + $("$python" -c "print(round(3600 * float('$hours')))")))
 if [ ! -e bench/GPU.json ]; then
   "$python" bench/gpu.py || exit
 fi
+status=0
 for name in knowledge_extraction error_correction knowledge_capacity; do
   left=$((end - $(date +%s)))
   if [ "$left" -lt 120 ]; then
@@ -21,7 +22,12 @@ for name in knowledge_extraction error_correction knowledge_capacity; do
   fi
   # The launcher stops its trainers, which save.
   timeout --signal=TERM "$left" "$python" -m physics_lm.launch \
-    "experiments/$name.py" --scale=gpu
-  "$python" -m physics_lm.report "experiments/$name.py" --scale=gpu --partial
+    "experiments/$name.py" --scale=gpu || {
+      last=$?  # 124: out of time
+      [ "$last" -eq 124 ] || status=$last
+    }
+  "$python" -m physics_lm.report "experiments/$name.py" --scale=gpu --partial ||
+    status=$?
 done
 echo "records: experiments/results/*/gpu.runs.jsonl; speed: bench/GPU.md"
+exit "$status"

@@ -70,6 +70,15 @@ def test_attention_auto_is_the_plain_formula_on_a_cpu():
   assert auto == plain and 'pallas_call' in splash
 
 
+@pytest.mark.parametrize('T', [kernels.SPLASH_FROM - 1, kernels.SPLASH_FROM])
+def test_attention_auto_is_splash_on_a_tpu_for_long_rows(monkeypatch, T):
+  monkeypatch.setattr(sharding, 'platform', lambda: 'tpu')
+  q = normal(0, 1, T, 1, 8)
+  made = jax.make_jaxpr(functools.partial(
+      kernels.attention, implementation='auto'))(q, q, q, None)
+  assert ('pallas_call' in str(made)) == (T == kernels.SPLASH_FROM)
+
+
 def test_attention_auto_prints_once_why_cudnn_is_not_used(
     monkeypatch, capsys):
   """As on a GPU without it: JAX refuses, and the plain formula takes over."""
