@@ -38,7 +38,7 @@ SCALES = {
                     *((s, n, 1.0) for s, pools in more for n in pools))
                 for w, more in ((16, ((0.1, POOLS[:-2]),)),
                                 (32, ((1.0, CORPORA),)))},
-        seeds=3, steps=4500, common={}),
+        seeds=5, steps=4500, common={}),
     'gpu': dict(
         points={w: (FRESH, HALF, *((s, n, 1.0) for s in (0.1, 0.5)
                                    for n in (*POOLS, 200_000, 2_000_000)))
