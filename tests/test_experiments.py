@@ -21,7 +21,6 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 NOT_RUN = {
     'instruction_tuning',
     'lora_bits',
-    'repeated_data',
     'self_play',
     'test_time',
     'when_mistakes_help',
