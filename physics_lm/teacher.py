@@ -119,13 +119,15 @@ def open_teachers(config: ConfigDict, folder: Path, data: mixture.Mixture,
                    f'width {teachers[0].width}, wanted {cfg.width}, the '
                    "student's; relations take any width")
   keys = keys_of_batch(config)
-  law = jax.jit(functools.partial(
-      mean_law, cfgs=tuple(teachers), entries=len(data.vocab),
-      padded=cfg.vocab), out_shardings=(where, where))
+
+  def taught(params, batch):  # what no loss reads is not computed
+    return dict(zip(keys, mean_law(params, batch, teachers, len(data.vocab),
+                                   cfg.vocab)))
+
+  taught = jax.jit(taught, out_shardings=dict.fromkeys(keys, where))
 
   def with_law(batch: dict) -> dict:
-    taught = law(params, {k: batch[k] for k in READ})
-    return batch | dict(zip(keys, taught))
+    return batch | taught(params, {k: batch[k] for k in READ})
 
   return with_law
 
