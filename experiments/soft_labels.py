@@ -103,7 +103,7 @@ def figure(df):
   rows = s[s.tokens == s.tokens.max()].sort_values('kl_mean')
   figures.bars(left, rows, 'kl', list(rows.arm), [
       figures.colour(a) for a in rows.arm], list(rows.expected_mean.where(
-          rows.expected_mean.notna(), None)), horizontal=True, digits=4)
+          rows.expected_mean.notna(), None)), horizontal=True, digits=None)
   left.set_xscale('symlog', linthresh=1e-3)
   figures.labels(left, 'excess loss, nats per symbol', '',
                  f'{rows.tokens.iloc[0]:,} tokens')

@@ -121,11 +121,11 @@ def errors(rows: 'pd.DataFrame', y: str) -> list[list[float]]:
 def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
          colours: Sequence[str] | str | None = None, paper: Sequence = (),
          offset: float = 0.0, width: float = 0.62, label: str = '',
-         horizontal: bool = False, numbers: bool = True, digits: int = 0
-         ) -> None:
+         horizontal: bool = False, numbers: bool = True,
+         digits: int | None = 0) -> None:
   """A bar for each row of a summary, at 0, 1, ... + offset, with its interval
-  and number; `paper`: the paper's values (None where it has none), as
-  diamonds."""
+  and number (`digits` after the point; None: two significant ones); `paper`:
+  the paper's values (None where it has none), as diamonds."""
   at = [i + offset for i in range(len(rows))]
   means, error = list(rows[f'{y}_mean']), errors(rows, y)
   draw, whisker = (ax.barh, 'xerr') if horizontal else (ax.bar, 'yerr')
@@ -135,7 +135,7 @@ def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
     if mean != mean:
       continue
     end = mean + error[1][i]
-    _number(ax, f'{mean:.{digits}f}',
+    _number(ax, f'{mean:.2g}' if digits is None else f'{mean:.{digits}f}',
             (end, at[i]) if horizontal else (at[i], end), horizontal)
   marks = [(x, v) for x, v in zip(at, paper) if v is not None]
   if marks:
