@@ -314,3 +314,23 @@ def structures(scale: str, arms: tuple[str, ...], seeds: int
            | {'seed.init': seed, 'seed.data': seed},
            {'arm': arm, 'seed': seed})
           for arm in arms for seed in range(1, seeds + 1)]
+
+
+CONTINUED = {  # of configs/grammar.py:continued: grammar A, then B
+    'data.seq_len': 84, 'optim.learning_rate': 5e-3, 'checkpoint.every': 10_000,
+    'evals.law.num_problems': 2000, 'evals.next_law.num_problems': 2000}
+MARKED = {'data.tasks.next_strings.tag': ' B:', 'evals.next_law.tag': ' B:'}
+
+
+def replayed(share: float) -> dict[str, float]:
+  """Overrides: the share of the rows that are grammar A's, the rest B's."""
+  return {'data.tasks.strings.weight': share,
+          'data.tasks.next_strings.weight': 1 - share}
+
+
+def continuation(steps: int, replay: float, seed: int) -> dict:
+  """Overrides of a run of B that starts from A: the learning rate rises over a
+  tenth of the steps and then falls linearly; rows are others than A's."""
+  return replayed(replay) | {
+      'steps': steps, 'optim.warmup_steps': steps // 10,
+      'optim.schedule': 'linear', 'seed.data': seed + 100}

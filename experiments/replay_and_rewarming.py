@@ -45,34 +45,26 @@ def runs(scale: str) -> list[Run]:
   """Of each seed, and with and without the tag: A, then every continuation."""
   s, out = pick(SCALES, scale), []
   first, second = s['steps']
-  common = {'data.seq_len': 84, 'model.width': s['width'],
-            'optim.learning_rate': 5e-3, 'log.every': 500,
-            'checkpoint.every': 10_000, 'evals.law.num_problems': 2000,
-            'evals.next_law.num_problems': 2000} | s['common']
+  common = scales.CONTINUED | {'model.width': s['width'], 'log.every': 500
+                               } | s['common']
   rate = common['optim.learning_rate']
   for seed in range(s['seeds']):
     for tag in NAMES:
-      marks = {} if tag == 'none' else {
-          'data.tasks.next_strings.tag': ' B:', 'evals.next_law.tag': ' B:'}
+      marks = {} if tag == 'none' else scales.MARKED
       seeded = common | marks | scales.seeds(seed)
-      base = Run(RECIPE, seeded | _shares(1.0) | {'steps': first}, dict(
+      base = Run(RECIPE, seeded | scales.replayed(1.0) | {'steps': first}, dict(
           zip(POINT, ('A', tag, 1.0, 1.0, 'all'))) | {'seed': seed})
       points = [(r, 1.0, 'all') for r in s['shares']]
       if tag == 'none':
         points += [(0.0, p, 'all') for p in s['peaks'] if p != 1.0]
         points += [(1.0, 1.0, 'all'), *((0.0, 1.0, p) for p in FEW)]
       out += [base, *(Run(
-          RECIPE, seeded | _shares(replay) | FEW.get(part, {}) | {
+          RECIPE, seeded | scales.replayed(replay) | FEW.get(part, {}) | {
               'steps': second, 'optim.learning_rate': peak * rate,
               'seed.data': seed + 100},
           dict(zip(POINT, ('B', tag, replay, peak, part))) | {'seed': seed},
           init_from=base) for replay, peak, part in points)]
   return out
-
-
-def _shares(replay: float) -> dict:
-  return {'data.tasks.strings.weight': replay,
-          'data.tasks.next_strings.weight': 1 - replay}
 
 
 def table(records):
