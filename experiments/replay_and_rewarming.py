@@ -116,8 +116,8 @@ def figure(df):
 
 
 def _at(replay: float = 0.0, tag: str = 'none', peak: float = 1.0,
-        stage: str = 'B') -> dict:
-  return dict(stage=stage, tag=tag, replay=replay, peak=peak, trained='all')
+        stage: str = 'B', trained: str = 'all') -> dict:
+  return dict(stage=stage, tag=tag, replay=replay, peak=peak, trained=trained)
 
 
 IBRAHIM = 'Ibrahim et al. 2024, table 2'
@@ -139,4 +139,10 @@ CLAIMS = (
     Claim('rewarming_harms', 'Warming up again on A alone raises its loss',
           IBRAHIM, '+0.1 nats', (_at(1.0), _at(1.0, stage='A')), greater(),
           'kl', **NATS),
-)
+    *(Claim(f'frozen_{part}', f'To train {name} alone forgets less', 'ours',
+            'not in the paper', (_at(), _at(trained=part)), greater(), 'forgot',
+            post_hoc=True, **NATS) for part, name in (
+                ('attention', 'attention'), ('mlp', 'the MLP'))),
+    Claim('frozen_learns', 'Attention alone learns less of B', 'ours',
+          'not in the paper', (_at(trained='attention'), _at()), greater(),
+          'next_kl', post_hoc=True, **NATS))

@@ -19,7 +19,9 @@ from tests.conftest import ROOT
 EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 # Designed, without a committed result.
 NOT_RUN = {
+    'continued_pretraining_law',
     'instruction_tuning',
+    'knee_start',
     'lora_bits',
     'self_play',
     'test_time',
