@@ -5,24 +5,35 @@
     --workdir=runs/marked
 
 The default (`worked`): every answer has its steps. `marked`: an answer begins
-with its style, and nine in ten are worked. Four layers of width 64 with Muon,
-about two minutes of one core.
+with its style, and nine in ten are worked. `depths`: a task of each of the
+depths 7 to 10, whose since and until make a curriculum. `judged`: half of the
+rows are verdicts on answers. Four layers of width 64 with Muon, about two
+minutes of one core.
 """
 
 from ml_collections import ConfigDict
 
 from physics_lm.configs import default
 
+VARIANTS = 'worked', 'marked', 'depths', 'judged'
+
 
 def get_config(variant: str = 'worked') -> ConfigDict:
-  """variant: 'worked' or 'marked'. Raises ValueError."""
-  if variant not in ('worked', 'marked'):
-    raise ValueError(f"variant is {variant!r}, wanted 'worked' or 'marked'")
+  """variant: a member of VARIANTS. Raises ValueError."""
+  if variant not in VARIANTS:
+    raise ValueError(f'variant is {variant!r}, wanted one of '
+                     f'{", ".join(VARIANTS)}')
   c = default.get_config()
   c.worlds = {'compose': default.compose()}
   if variant == 'marked':
     c.worlds.compose.marked, c.worlds.compose.share_worked = True, 0.9
-  c.data.tasks = {'problems': default.task('compose', 'train', 1.0, 'answers')}
+  splits = {'problems': 'train'} if variant != 'depths' else {
+      f'depth_{d}': f'train_d{d}' for d in range(7, 11)}
+  c.data.tasks = {name: default.task('compose', split, 1.0, 'answers')
+                  for name, split in splits.items()}
+  if variant == 'judged':
+    c.worlds.compose.judged = True
+    c.data.tasks.verdicts = default.task('compose', 'judge', 1.0, 'answers')
   c.data.seq_len, c.data.batch_size = 32, 192
   c.model.rope_fraction = 1.0
   o = c.optim

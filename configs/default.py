@@ -187,6 +187,7 @@ def compose() -> ConfigDict:
   w.share_worked = 1.0  # of answers with all steps, not only the result; in
   # [0, 1]
   w.marked = False  # the first token of an answer is its style
+  w.judged = False  # also has splits 'judge', 'judge_d6': verdicts on answers
   w.held_out_depth = 3  # from this depth on an eighth of the words is in 'test'
   # alone; at least 1
   return w
@@ -535,11 +536,14 @@ def _post() -> ConfigDict:
   # on pairs: 'dpo', 'ipo', 'kto', 'simpo' (two rows a pair); a head that scores
   # answers, on pairs too: 'reward_model', 'outcome_verifier',
   # 'process_verifier'
-  p.reward = 'full'  # or 'outcome', 'process', 'length', 'random',
-  # 'noisy:TPR:FPR', 'count', 'bend:PEAK', 'model', 'model_min', sums as
-  # "full+0.1*process": posttrain/reward.py
+  p.reward = 'full'  # or 'outcome', 'process', 'length', 'random', 'any',
+  # 'vote', 'likely', 'noisy:TPR:FPR', 'count', 'bend:PEAK', 'model',
+  # 'model_min', a judge's 'grade' or 'judge', sums as "full+0.1*process":
+  # posttrain/reward.py
   p.reward_run = ''  # comma-separated folders or ids of the reward models that
   # 'model' (their mean) and 'model_min' (their least) ask
+  p.judge_run = ''  # folder or id of the run that 'grade' and 'judge' ask; '':
+  # the policy itself
   p.reward_offset = 0.0  # added to every reward, any number
   p.samples = 8  # G, answers to a prompt, at least 1
   p.tokens = 16  # of an answer, at least 1

@@ -32,7 +32,8 @@ NOT_COMPUTED = ('runtime', 'log', 'checkpoint', 'evals')
 UNUSED = (('adapter', 'kind', 'none'), ('teacher', 'run', ''),
           ('post', 'kind', ''))
 # (section, key) that name other runs, separated by commas.
-OTHER_RUNS = (('post', 'pairs_run'), ('post', 'reward_run'), ('teacher', 'run'))
+OTHER_RUNS = (('post', 'pairs_run'), ('post', 'reward_run'),
+              ('post', 'judge_run'), ('teacher', 'run'))
 # Keys of `model` that do not change the function that its parameters compute,
 # only its training, its rounding, or which tokens its experts drop.
 TRAINING_ONLY = ('dropout', 'dtype', 'moe_capacity_factor',
@@ -51,13 +52,14 @@ LATER = {  # {kind of world: {key: value}}
     'text': {'content': None},
     'grammar': {'index': 0, 'roots': 1, 'corrupted': 0.0, 'noise': 0.0,
                 'noise_level': 0},
+    'compose': {'judged': False},
     'igsm': {'rendering': 'text', 'op_law': 'min2', 'parameters': 'both',
              'held_out_op': 1}}
 LATER_SECTIONS = {  # {section: ...}
     'data': {'sampling': 'replacement'},
     'optim': {'layer_decay': 1.0, 'unfreeze_every': 0},
     'model': {'positions': 'rotary', 'canon': '', 'canon_fixed': False},
-    'post': {'reward_run': ''},
+    'post': {'reward_run': '', 'judge_run': ''},
     'teacher': {'features': 0.0, 'relations': 0.0}}
 LATER_TASK = {'since': None, 'until': None, 'pool': None}
 

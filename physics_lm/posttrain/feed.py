@@ -22,6 +22,7 @@ from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.model.config import REWARD_KINDS, ModelConfig
 from physics_lm.posttrain import (
+  judge,
   objectives,
   pairs,
   reward,
@@ -52,18 +53,23 @@ def open_feed(recorder: 'RunRecorder', data: mixture.Mixture,
   models = score.model_scores([
       recorder.other_run('post.reward_run', name)
       for name in post.reward_run.split(',')]) if post.reward_run else None
+  run = recorder.other_run('post.judge_run', post.judge_run) if (
+      post.judge_run) else None
+  asked = judge.Judge(run.cfg, data.vocab, run.params) if run else (
+      judge.Judge(trainer.cfg, data.vocab)
+      if post.kind not in REWARD_KINDS else None)
   if post.kind in REWARD_KINDS:
     source = post.pairs_run or recorder.config.init_from
     run = recorder.other_run('post.pairs_run', source) if source else None
     return ScoreFeed(
         recorder.config, data, run.cfg if run else trainer.cfg,
         trainer.mesh.size, None, run and run.params, trainer.merged_params,
-        models)
+        models, asked)
   frozen = recorder.parent_params(trainer.abstract)
   sampler = recorder.parent_params(trainer.abstract, post.pairs_run) if (
       post.pairs_run) else frozen
   return Feed(recorder.config, data, trainer.cfg, trainer.mesh.size, frozen,
-              sampler, trainer.merged_params, models)
+              sampler, trainer.merged_params, models, asked)
 
 
 class Feed:
@@ -71,16 +77,19 @@ class Feed:
 
   def __init__(self, config: ConfigDict, data: mixture.Mixture,
                cfg: ModelConfig, devices: int, frozen: Any, sampler: Any,
-               policy: Callable, models: Callable | None = None):
+               policy: Callable, models: Callable | None = None,
+               asked: judge.Judge | None = None):
     """`frozen`: the parameters of the run that it starts from, the reference;
     `sampler`: of the run that pairs are samples of; `policy`: from a state to
-    parameters; `models`: the scores of reward models (score.model_scores).
-    Raises BadInput for a reward that a world cannot pay."""
+    parameters; `models`: the scores of reward models (score.model_scores);
+    `asked`: the judge, if any. Raises BadInput for a reward that a world cannot
+    pay."""
     self.config, self.data, self.cfg, self.post = config, data, cfg, config.post
     self.frozen, self.sampler, self.policy = frozen, sampler, policy
     self.devices = devices * config.runtime.grad_accum_steps
     self.reward = reward.make_reward(
-        self.post.reward, [t.world for t in data.tasks], models)
+        self.post.reward, [t.world for t in data.tasks], models, asked)
+    self.judge = asked
     self.pairs = self.post.kind in PREFERENCE + REWARD_KINDS
     if self.pairs:
       pairs.source_of(self.post.pairs)
@@ -118,8 +127,11 @@ class Feed:
 
   def _drawn(self, state: Any, step: int) -> tuple[dict, dict]:
     """(rows of the steps from this one on, sums for the log)."""
-    made = self._pairs if self.pairs else self._rollout
-    return made(self.policy(state), step)
+    made, params = self._pairs if self.pairs else self._rollout, self.policy(
+        state)
+    if self.judge:
+      self.judge.follow(params)
+    return made(params, step)
 
   def _rows_of(self, step: int, at: int) -> np.ndarray:
     """The rows of the rollout that a step has; pairs stay together."""

@@ -96,12 +96,12 @@ def collect(params: Any, cfg: ModelConfig, data: mixture.Mixture,
       entries=len(data.vocab), seed=seed, width=data.seq_len - post.tokens)
   draws = np.random.default_rng([seed, 1]).random(len(prompts))
   answers = []
-  for prompt, (ids, _), draw in zip(prompts, sampled, draws):
+  for prompt, (ids, each), draw in zip(prompts, sampled, draws):
     ended = ids[-1] == vocabs.EOS
     answers.append(Answer(
         data.tasks[prompt.task].world, prompt.question,
         data.vocab.decode(ids[:-1] if ended else ids), ended, len(ids),
-        post.tokens, float(draw), prompt.ids, ids))
+        post.tokens, float(draw), prompt.ids, ids, float(np.sum(each))))
   rows = packed_answers([p.ids for p in prompts], [ids for ids, _ in sampled],
                         data.seq_len)
   logp = np.zeros(rows['mask'].shape, np.float32)

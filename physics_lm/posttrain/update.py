@@ -77,6 +77,8 @@ def check_post(config: ConfigDict, entries: int) -> None:
       (pairs or p.baseline in ('none', 'filter') or p.samples > 1,
        f'post.samples is {p.samples} with post.baseline {p.baseline!r}, wanted '
        'at least 2 answers to a prompt, or baseline none'),
+      ('judge' not in p.reward or p.samples > 1, f'post.samples is {p.samples} '
+       f'with post.reward {p.reward!r}, wanted at least 2 answers to a prompt'),
       (not kl or p.beta > 0, f'post.beta is {p.beta} with '
        + (f'post.kind {p.kind!r}' if pairs else f'post.kl {p.kl!r}')
        + ', wanted above 0'),

@@ -23,6 +23,13 @@ of them is below 1/8, and in 'train' otherwise; of shorter words there are too
 few to hold any out. Left out: functions of two arguments, and two names for
 one function.
 
+With `judged` there are splits of verdicts beside those of problems, 'judge' and
+'judge_test', 'judge_d6' and so on. An answer is right, or from a random step on
+that of another value at that step; half of the requests show one, half two in
+random order, of which one is right:
+
+  f3 f11 4 ? 9 0 ok no          f3 f11 4 ? 9 0 or 2 5 better second
+
 The answer's full check: a worked answer has every step right, a short one the
 result. A result alone is right by chance in one of `modulus` cases
 (`chance_floor`), so the full check is what counts.
@@ -49,15 +56,22 @@ DEPTHS = 16  # the largest depth of a problem
 TEST_SHARE = 8  # one in so many words is a test word
 WORKED, SHORT = ' worked', ' short'
 NO_NUMBER = 'no number'
+# Of requests to judge an answer and two: what follows each answer, and the
+# verdicts in favour of the first and against it.
+GRADE = (' ok',), (' yes', ' no')
+CHOOSE = (' or', ' better'), (' first', ' second')
 _PER_DRAW = 8  # functions from one number of 64 bits
+
+
+def _with_depths(*names: str) -> tuple[str, ...]:
+  return *names, *(f'{n}_d{d}' for n in names for d in range(1, DEPTHS + 1))
 
 
 class Compose:
   """Problems by index, and the checker of their answers."""
 
   version = VERSION
-  splits = ('train', 'test', *(f'{name}_d{d}' for name in ('train', 'test')
-                               for d in range(1, DEPTHS + 1)))
+  splits = _with_depths('train', 'test')
   unbounded = False
 
   def __init__(self, config, seed: int):
@@ -68,6 +82,9 @@ class Compose:
     if not c.equal_depths <= c.max_depth <= DEPTHS:
       raise BadInput(f'max_depth is {c.max_depth}, wanted at least '
                      f'equal_depths={c.equal_depths}, at most {DEPTHS}')
+    if c.judged:
+      self.splits += _with_depths('judge', 'judge_test')
+      self.judging = GRADE, CHOOSE
     weights = np.ones(c.max_depth)
     weights[c.equal_depths:] = c.depth_decay ** np.arange(
         1, c.max_depth - c.equal_depths + 1)
@@ -78,7 +95,7 @@ class Compose:
     self._table = self.tables.tolist()
     self._key = {name: mix_bits(seed, i)
                  for i, name in enumerate(self.splits)}
-    self._hash = mix_bits(seed, len(self.splits))
+    self._hash = mix_bits(seed, len(Compose.splits))
 
   def size(self, split: str) -> int:
     return self.people(split)
@@ -91,7 +108,9 @@ class Compose:
   def pieces(self) -> list[str]:
     return [*(f' f{i}' for i in range(self.F)),
             *(f' {i}' for i in range(self.m)), ' ?',
-            *((WORKED, SHORT) if self.marked else ())]
+            *((WORKED, SHORT) if self.marked else ()),
+            *(w for both in getattr(self, 'judging', ()) for words in both
+              for w in words)]
 
   def problem(self, split: str, index: int) -> tuple[tuple[int, ...], int]:
     """(functions of a word, outermost first; start) of problem `index`."""
@@ -106,7 +125,8 @@ class Compose:
           draw = mix_bits(j + 1, state=bits)
         draw, f = divmod(draw, self.F)
         word.append(f)
-      if d < self.held_out_depth or self._is_test(word) == (kind == 'test'):
+      if d < self.held_out_depth or (
+          self._is_test(word) == kind.endswith('test')):
         return tuple(word), mix_bits(0, state=bits) % self.m
       attempt += 1
 
@@ -125,6 +145,8 @@ class Compose:
     if not 0 <= index < self.size(split):
       raise IndexError(f'problem {index} of {SIZE} in {split}')
     word, start = self.problem(split, index)
+    if split.startswith('judge'):
+      return self._verdict(word, start, generator(self._hash, split, index))
     worked = self.share_worked == 1 or (mix_bits(
         index, 1, state=self._hash) >> 11) * 2.0**-53 < self.share_worked
     return self.question(word, start, worked)
@@ -141,6 +163,25 @@ class Compose:
     return Example((*prompt, *answer), (('result', end - 1),),
                    tuple(range(len(prompt), end)),
                    {'word': tuple(word), 'start': start, 'depth': len(word)})
+
+  def _verdict(self, word: Sequence[int], start: int, rng: np.random.Generator
+               ) -> Example:
+    """A request to judge worked answers to a problem, and the verdict."""
+    right = self.values(word, start)
+    at = int(rng.integers(len(right)))
+    other = (right[at] + 1 + int(rng.integers(self.m - 1))) % self.m
+    wrong = [*right[:at], other, *self.values(word[:len(word) - at - 1], other)]
+    two, favour = rng.random(2) < 0.5
+    shown = [right, wrong] if favour else [wrong, right]
+    marks, verdicts = CHOOSE if two else GRADE
+    question = self.question(word, start)
+    pieces = list(question.pieces[:len(word) + 2])
+    for values, mark in zip(shown, marks):
+      pieces += [*([WORKED] if self.marked else []),
+                 *(f' {v}' for v in values), mark]
+    end = len(pieces)
+    return Example((*pieces, verdicts[not favour]), (('verdict', end),), (end,),
+                   question.meta)
 
   def check(self, question: Example, text: str) -> CheckResult:
     """Checks an answer: all steps of a worked one, the result of a short one.
