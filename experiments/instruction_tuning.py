@@ -4,17 +4,17 @@ Zhang et al. (Only-IF, arXiv 2410.10717): models trained on "replace x by y in
 z" follow no unseen instruction when trained on fewer than 300, and nearly all
 from 1,000 on; with examples in which x is absent from z, from about 400.
 Here instructions are pairs of 32 symbols (worlds/symbolic/instruct.py), an
-eighth held out; steps are equal, and all questions have new inputs. Control: are
-the instructions of training followed? A model that does not is no evidence.
+eighth held out; steps are equal, and all questions have new inputs. Control:
+are the instructions of training followed? Else unseen ones say nothing.
 
   python -m physics_lm.launch experiments/instruction_tuning.py --scale=cpu
   python -m physics_lm.report experiments/instruction_tuning.py --scale=cpu
 
-10 core-minutes. Predicted, % of unseen of 32, 64, 128, 256, 868 instructions: 1,
-20, 62, 88, 98 (seed 7, not reported, had 1, 62, 98 at 32, 128, 868); of 64 with
-examples without x 25; of training from 64 on at least 95. Left out after a look
-at seed 7: no turn markers, and worked pairs instead of an instruction (4, 2 %),
-which in 300 steps do not learn the instructions of training either.
+10 core-minutes. Predicted, % of unseen of 32, 64, 128, 256, 868 instructions:
+1, 20, 62, 88, 98 (seed 7, not reported, had 1, 62, 98 at 32, 128, 868); of 64
+with examples without x 25; of training from 64 on at least 95. Left out after a
+look at seed 7: no turn markers, and worked pairs instead of an instruction (4,
+2 %), which in 300 steps do not learn the instructions of training either.
 """
 
 from physics_lm import figures, results
