@@ -85,3 +85,28 @@ def one_device(tiny):
   """As tiny, on one device of the eight."""
   return lambda changes=None: tiny(
       {'runtime.mesh.data': 1} | (changes or {}))
+
+
+@pytest.fixture
+def thread_counts(monkeypatch):
+  """The numbers of threads that NumPy's and SciPy's linear algebra may use, as
+  found at each call that solves or minimises."""
+  import numpy as np
+  import threadpoolctl
+  from scipy import optimize
+  libraries, counts = threadpoolctl.ThreadpoolController(), []
+
+  def counted(function):
+    def call(*args, **kwargs):
+      counts.extend(found['num_threads'] for found in libraries.info()
+                    if found['user_api'] == 'blas')
+      return function(*args, **kwargs)
+    return call
+
+  for module, names in (
+      (np, ('polyfit',)),
+      (np.linalg, ('cond', 'eigh', 'inv', 'lstsq', 'pinv')),
+      (optimize, ('least_squares', 'minimize', 'minimize_scalar'))):
+    for name in names:
+      monkeypatch.setattr(module, name, counted(getattr(module, name)))
+  return counts

@@ -7,8 +7,17 @@ import pytest
 import threadpoolctl
 from scipy.optimize import check_grad
 
-from physics_lm.scaling import laws
-from physics_lm.scaling.fitting import core, diagnose, fits, simple, solve
+from physics_lm.scaling import forecast, laws
+from physics_lm.scaling.fitting import (
+  abilities,
+  approaches,
+  core,
+  diagnose,
+  fits,
+  mixture_choice,
+  simple,
+  solve,
+)
 from tests.surfaces import SURFACES, isoflop, noisy_isoflop
 
 
@@ -369,19 +378,35 @@ def test_chinchilla_fixes_E_exactly(noisy):
   check_gradient(f, f.theta + 0.05)
 
 
-def test_bootstrap_limits_the_threads_of_linear_algebra(noisy, monkeypatch):
-  counts = []
+X6 = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+SHARES = np.stack([X6 / 40, 1 - X6 / 40], 1)
+# Every function that fits; rows are C, N, D, L.
+FITTERS = {
+    'bootstrap': lambda rows: fits.bootstrap(fits.chinchilla(*rows[1:]), 1),
+    'chinchilla': lambda rows: fits.chinchilla(*rows[1:]),
+    'power': lambda rows: fits.power(X6, 1 / X6),
+    'power law': lambda rows: simple.power_law(X6, 1 + 1 / X6),
+    'downstream': lambda rows: simple.downstream(X6, 1 - 0.9 * np.exp(-X6)),
+    'diagnose': lambda rows: diagnose.diagnose(fits.chinchilla(*rows[1:])),
+    'isoFLOP': lambda rows: approaches.approach2(*rows),
+    'predicted losses': lambda rows: forecast.predict_losses(
+        *rows[1:], 1e9, 1e10, 2),
+    'accuracy curve': lambda rows: forecast.fit_accuracy_curve(
+        X6 / 40, 1 / (1 + X6)),
+    'saturating': lambda rows: abilities.fit_saturating(
+        X6, X6[::-1], 1 / (1 + X6)),
+    'accuracy power': lambda rows: abilities.accuracy_power(X6 / 40, X6 / 60),
+    'quadratic': lambda rows: mixture_choice.fitted_quadratic(
+        SHARES, 1 + SHARES**2),
+    'best shares': lambda rows: mixture_choice.least_loss(
+        np.square, np.ones(2), np.zeros(2), np.ones(2))}
 
-  def counted(self, weights):
-    counts.extend(lib['num_threads'] for lib in
-                  threadpoolctl.threadpool_info()
-                  if lib['user_api'] == 'blas')
 
-  f = fits.chinchilla(*noisy[1:])
-  monkeypatch.setattr(core.Fit, 'reweighted', counted)
+@pytest.mark.parametrize('name', FITTERS)
+def test_fits_use_one_thread_of_linear_algebra(name, noisy, thread_counts):
   with threadpoolctl.threadpool_limits(2, user_api='blas'):
-    fits.bootstrap(f, 1)
-  assert counts and set(counts) == {1}
+    FITTERS[name](noisy)
+  assert thread_counts and set(thread_counts) == {1}
 
 
 def test_kaplan_nd_recovers_table_2():

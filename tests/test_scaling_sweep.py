@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import threadpoolctl
 
 from physics_lm import claims, results, sweep
 from physics_lm.scaling import (
@@ -189,6 +190,16 @@ def test_interior_minima_interval_follows_the_noise(df):
   noisy = sweep_effects.interior_minima(df.assign(
       loss=df.loss * np.exp(0.1 * rng.normal(size=len(df)))))
   assert noisy.high - noisy.low > sure.high - sure.low
+
+
+@pytest.mark.parametrize('function', [
+    sweep_analysis.tuned_rates, sweep_analysis.isoflop_curves,
+    sweep_analysis.sensitivity, sweep_effects.interior_minima],
+    ids=lambda f: f.__name__)
+def test_analyses_use_one_thread_of_linear_algebra(df, function, thread_counts):
+  with threadpoolctl.threadpool_limits(2, user_api='blas'):
+    function(df)
+  assert thread_counts and set(thread_counts) == {1}
 
 
 def test_tuned_rates_are_those_used_when_these_are_best(df):

@@ -22,7 +22,7 @@ from physics_lm.config import argument_parser, parse_config, plain_config
 from physics_lm.errors import BadInput, disk_errors
 from physics_lm.mixture import load_mixture
 from physics_lm.scaling import laws, run_table, tables
-from physics_lm.scaling.fitting import fits
+from physics_lm.scaling.fitting import fits, solve
 
 GRID = np.geomspace(0.05, 1, 24)  # fractions of a run
 
@@ -35,6 +35,7 @@ class Forecast(NamedTuple):
   draws: np.ndarray  # [draws, m], by the bootstrap's refits
 
 
+@solve.one_thread()
 def predict_losses(N: np.ndarray, D: np.ndarray, L: np.ndarray,
                    n: float | np.ndarray, d: float | np.ndarray,
                    draws: int = 1000, seed: int = 0, level: float = 0.95,
@@ -71,6 +72,7 @@ class AccuracyCurve(NamedTuple):
     return 1 / (1 + (np.asarray(excess) / self.middle)**self.power)
 
 
+@solve.one_thread()
 def fit_accuracy_curve(excess: Sequence[float], accuracy: Sequence[float]
                        ) -> AccuracyCurve:
   """Least squares over (k,) excess losses and accuracies in [0, 1]. What is

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from physics_lm.scaling import forecast, laws
-from physics_lm.scaling.fitting import approaches, fits
+from physics_lm.scaling.fitting import approaches, fits, solve
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -80,6 +80,7 @@ def _fitted(law: str, N, D, loss, draws: int, E: float | None = None):
 # Compute-optimal allocation.
 
 
+@solve.one_thread()
 def isoflop_curves(df: 'pd.DataFrame', surface: fits.Fit | None = None
                    ) -> approaches.IsoFlop:
   """Approach 2, by parabolas. Raises ValueError when fewer than two budgets
@@ -203,6 +204,7 @@ def cooldowns(df: 'pd.DataFrame') -> 'pd.DataFrame':
   return both.assign(difference=both.loss_cooldown / both.loss - 1)
 
 
+@solve.one_thread()
 def tuned_rates(df: 'pd.DataFrame') -> 'pd.DataFrame':
   """One row a (budget, width) at which learning rates were tried.
 
@@ -261,6 +263,7 @@ def at_tuned_rates(df: 'pd.DataFrame', column: str = 'gain') -> 'pd.DataFrame':
   return own.assign(loss=own.loss - own[column])
 
 
+@solve.one_thread()
 def sensitivity(df: 'pd.DataFrame') -> dict[str, float]:
   """What schedule and learning rate change: the exponent of the excess loss in
   D by schedule; a of N* ~ C^a (parabolas) at the rates used, at the best ones,

@@ -16,7 +16,7 @@ import numpy as np
 from physics_lm import claims
 from physics_lm.claims import Effect
 from physics_lm.scaling import flops, forecast, sweep_analysis
-from physics_lm.scaling.fitting import diagnose, fits
+from physics_lm.scaling.fitting import diagnose, fits, solve
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MIN_BUDGETS, MIN_RUNS = 4, 20  # of a world, for anything to be judged
 
 
+@solve.one_thread()
 def effects(df: 'pd.DataFrame', theory: Mapping[str, tuple[float, float]]
             ) -> dict[str, Effect]:
   """{'<world> <quantity>': effect} of every world with enough isoFLOP runs.
@@ -40,6 +41,7 @@ def effects(df: 'pd.DataFrame', theory: Mapping[str, tuple[float, float]]
   return out
 
 
+@solve.one_thread()
 def budget_summary(df: 'pd.DataFrame') -> 'pd.DataFrame':
   """One row a world and budget: its best run (means over seeds), as found and
   as predicted from runs of at most a tenth of the compute."""
@@ -229,6 +231,7 @@ def design_effects(df: 'pd.DataFrame') -> dict[str, Effect]:
   return out if shape is None else out | {'range over shapes': shape}
 
 
+@solve.one_thread()
 def interior_minima(df: 'pd.DataFrame') -> Effect:
   """The number of isoFLOP curves with a minimum inside the sizes. Interval: the
   residuals of each parabola, resampled."""

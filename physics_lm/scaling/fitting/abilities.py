@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from physics_lm import claims, results
+from physics_lm.scaling.fitting import solve
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -56,6 +57,7 @@ class Saturating(NamedTuple):
                 + (self.C0 / np.asarray(C, float))**self.b)
 
 
+@solve.one_thread()
 def fit_saturating(N: Sequence[float], C: Sequence[float],
                    share: Sequence[float]) -> Saturating:
   """Least squares over runs (n,), from several starts; exponents within 0.1 and
@@ -81,6 +83,7 @@ def fit_saturating(N: Sequence[float], C: Sequence[float],
   return Saturating(*np.exp(best.x).tolist())
 
 
+@solve.one_thread()
 def accuracy_power(share: Sequence[float], accuracy: Sequence[float]) -> float:
   """c of accuracy = share^c, by least squares over (n,) shares of the nats that
   are gone and accuracies in [0, 1]; within 0.1 and 10."""

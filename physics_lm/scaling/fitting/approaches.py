@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
-from physics_lm.scaling.fitting import core, fits
+from physics_lm.scaling.fitting import core, fits, solve
 from physics_lm.scaling.fitting.fits import Column
 
 MIN_SPAN = 2.0  # of C over what a line in log C is drawn through
@@ -61,6 +61,7 @@ def _lines(C, N, D, weights=None):
   return float(a), float(b), float(n0), float(d0)
 
 
+@solve.one_thread()
 def approach1(C: Column, N: Column, D: Column, L: Column, run: Sequence,
               method: str = 'hull', points: int = 1500) -> Frontier:
   """The lower envelope of training curves, from (n,) points of labelled runs.
@@ -132,6 +133,7 @@ def _lower_hull(x, y) -> list[int]:
   return hull[:lowest + 1]
 
 
+@solve.one_thread()
 def approach2(C: Column, N: Column, D: Column, L: Column,
               method: str = 'parabola', surface: fits.Fit | None = None,
               noise: float = 0.0, draws: int = 200, seed: int = 0) -> IsoFlop:

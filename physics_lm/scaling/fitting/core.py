@@ -155,6 +155,7 @@ def log_amplitudes(columns: np.ndarray, L: np.ndarray, root: np.ndarray
   return list(np.log(np.maximum(found, 1e-8 * np.abs(L).mean())))
 
 
+@solve.one_thread()
 def fit_law(law: str, model: Callable, data: tuple, L: np.ndarray,
             seeds: Callable, unpack: Callable, *,
             essential: Sequence[str], amplitudes: Sequence[str] = (),

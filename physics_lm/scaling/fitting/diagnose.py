@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from physics_lm.scaling.fitting import core, fits
+from physics_lm.scaling.fitting import core, fits, solve
 
 
 def frontier_exponent(law: str, params: dict) -> float | np.ndarray:
@@ -35,6 +35,7 @@ def _refit(f: fits.Fit, keep: np.ndarray) -> fits.Fit:
                          **f.fixed, **options)
 
 
+@solve.one_thread()
 def diagnose(f: fits.Fit) -> dict[str, float]:
   """Residuals (mean, sd, median absolute deviation, largest, share inside
   delta), R2 of log and raw loss, and the condition number of J'WJ in the

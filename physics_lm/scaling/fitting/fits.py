@@ -422,6 +422,7 @@ class PowerLawFit(NamedTuple):
   covariance: np.ndarray  # of (exponent, log coefficient[, offset])
 
 
+@solve.one_thread()
 def power(x: Column, y: Column, offset: bool | float = False,
           weights: Column | None = None) -> PowerLawFit:
   """y = offset + coefficient x^exponent by weighted least squares in log y,

@@ -36,7 +36,7 @@ from physics_lm.errors import BadInput, disk_errors
 from physics_lm.progress import Progress, Stop
 from physics_lm.scaling import laws
 from physics_lm.scaling.columns import open_table
-from physics_lm.scaling.fitting import fits
+from physics_lm.scaling.fitting import fits, solve
 
 STARTS = 8  # of a fit of the mixing law
 FROM = 20  # starts of a minimisation
@@ -61,6 +61,7 @@ def fitted_law(r: np.ndarray, L: np.ndarray) -> Callable:
   return lambda at: np.stack([laws.mixing(at, **p) for p in each], -1)
 
 
+@solve.one_thread()
 def fitted_quadratic(r: np.ndarray, L: np.ndarray) -> Callable:
   """As fitted_law, of degree two, by least squares. Raises ValueError."""
   M = r.shape[1]
@@ -140,6 +141,7 @@ def doremi_weights(losses: Callable, reference: np.ndarray, steps: Sequence,
   return mean
 
 
+@solve.one_thread()
 def least_loss(predict: Callable, weights: np.ndarray, low: np.ndarray,
                high: np.ndarray) -> np.ndarray:
   """The shares (M,), between `low` and `high` and of sum 1, at which the
@@ -196,6 +198,7 @@ def curves_of_rows(r: np.ndarray, steps: np.ndarray, L: np.ndarray
   return each, at, L[order].reshape(len(each), len(at), -1)
 
 
+@solve.one_thread()
 def choose_mixture(r: np.ndarray, L: np.ndarray, weights: np.ndarray,
                    fit: Callable, low: np.ndarray, high: np.ndarray,
                    draws: int = 0, seed: int = 0,

@@ -7,6 +7,7 @@ from physics_lm.scaling.fitting import core, solve
 from physics_lm.scaling.fitting.core import Fit
 
 
+@solve.one_thread()
 def power_law(x: np.ndarray, y: np.ndarray, asymptote: bool = True,
               seed: int = 0, **options) -> Fit:
   """Fits y = c + k x_1^p_1 x_2^p_2 ... to x (n,) or (n, variables) and y (n,),
@@ -52,6 +53,7 @@ def power_law(x: np.ndarray, y: np.ndarray, asymptote: bool = True,
       fixed={} if asymptote else {'c': 0.0}, **options)
 
 
+@solve.one_thread()
 def downstream(L: np.ndarray, error: np.ndarray, objective: str = 'squared',
                seed: int = 0, **options) -> Fit:
   """Fits error = eps - k exp(-gamma L) to losses and errors, (n,) each, on the

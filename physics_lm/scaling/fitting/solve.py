@@ -7,8 +7,8 @@ far from a minimum of 1e-3. Float64, NumPy, SciPy; no law is known here.
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -25,11 +25,14 @@ def _blas() -> threadpoolctl.ThreadpoolController:
   return threadpoolctl.ThreadpoolController()
 
 
-def one_thread() -> AbstractContextManager:
-  """A context in which NumPy's linear algebra uses one thread. A fit
-  multiplies tiny matrices thousands of times: more threads do not help, and on
-  a busy machine they wait for one another (10 to 100 times slower)."""
-  return _blas().limit(limits=1, user_api='blas')
+@contextmanager
+def one_thread() -> Iterator[None]:
+  """A context, or by @one_thread() a function, in which NumPy's linear algebra
+  uses one thread. A fit multiplies tiny matrices thousands of times: more
+  threads do not help, and on a busy machine they wait for one another (10 to
+  100 times slower)."""
+  with _blas().limit(limits=1, user_api='blas'):
+    yield
 
 
 def penalty(r: np.ndarray, objective: str, delta: float,
