@@ -15,6 +15,7 @@ from physics_lm.model.config import (
   LOGITS_CHUNK,
   SPLASH_FROM,
   ModelConfig,
+  logits_chunks,
   lr_decay_start,
   model_config,
 )
@@ -37,9 +38,13 @@ DEVICES = {
     'a100': Device(0.3 * 312e12, 80e9), 'h200': Device(0.3 * 989e12, 141e9),
     'tpu-v5e': Device(0.3 * 197e12, 16e9),
     'tpu-v5p': Device(0.3 * 459e12, 95e9)}
-# Fitted to programs compiled for v5e (tests/test_ahead_of_time.py): what the
-# backward pass of a layer needs, in layers as they are kept; bytes a logit.
-WORKING_LAYERS, LOGITS_BYTES = 2.7, 9
+# Fitted to programs compiled for v5e (tests/test_ahead_of_time.py): arrays that
+# the backward pass of a layer needs beside what is kept, as (those of stream
+# and MLP, of heads padded to 128 numbers, of heads with T padded to 128); those
+# of heads are fewer where nothing that is kept has to be copied.
+SPLASH_ARRAYS, PLAIN_ARRAYS, REMAT_ARRAYS = (1.5, 20, 0), (4, 5, 4.5), (
+    1.5, 10, 0)
+LOGITS_BYTES = 6.5  # a logit of one chunk
 FEW_PEOPLE = 1000  # that a cost is estimated with
 STARTUP = 15.0  # seconds: imports, compilation, of evaluations too
 
@@ -91,25 +96,37 @@ def memory_bytes(config: ConfigDict, form: ModelConfig, devices: int = 1,
 
 def _tpu_memory(config: ConfigDict, form: ModelConfig, own: _Share) -> float:
   """memory_bytes of the program that model/kernels.py makes for TPUs, where
-  the results of linear maps and of splash attention are kept. It pads the
-  dimensions of a head to 128. Factors are fitted to compiled programs."""
+  the results of linear maps and of splash attention are kept. The last two axes
+  of a TPU's arrays are padded to tiles of 8 x 128: arrays of heads, of 16 to 64
+  numbers or by tokens, need up to eight times what they hold. Factors are
+  fitted to compiled programs."""
   size = 4 if form.dtype == 'float32' else 2
   D, F, T = form.width, form.mlp_width, config.data.seq_len
   splash = form.attention == 'splash' or (
       form.attention == 'auto' and T >= SPLASH_FROM)
-  head = -(-form.head // 128) * 128 if splash else form.head
-  attention = (form.heads * (2 if splash else 1) + 2 * form.kv_heads) * head
-  wide = F * (2 if form.gated else 1)
+  F *= 2 if form.gated else 1
   if form.num_experts > 1:  # in slots, more than tokens, of a device's experts
-    wide *= form.moe_capacity_factor / max(config.runtime.mesh.expert, 1)
-  layer = 2 * D + (attention + wide) / own.parts
-  kept = form.depth * (D if form.remat else layer) + WORKING_LAYERS * layer
+    F *= form.moe_capacity_factor / max(config.runtime.mesh.expert, 1)
+  N, H = form.heads / own.parts, form.head
+  wide = 2 * D + F / own.parts
+  head = _padded(H, 128) * _padded(T, 128 if splash else 8) / T
+  layer = wide + (N + 2 * form.kv_heads / own.parts) * H + N * head * splash
+  of_wide, of_heads, of_lanes = PLAIN_ARRAYS if not splash else (
+      REMAT_ARRAYS if form.remat else SPLASH_ARRAYS)
+  kept = form.depth * (D if form.remat else layer) + of_wide * wide + N * (
+      of_heads * head + of_lanes * _padded(H, 8) * _padded(T, 128) / T)
   if not splash:  # weights of one layer, in float32 and in `size`
-    kept += form.heads / own.parts * T * (4 + size) / size
-  logits = min(own.tokens * form.vocab / own.parts, LOGITS_CHUNK)
+    kept += N * T * (4 + size) / size
+  logits = own.tokens * form.vocab / own.parts
+  logits /= logits_chunks(T, logits)
   table = form.vocab * D / own.parts  # its gradient, beside the others
   return (16.0 * own.parameters + own.tokens * kept * size
           + LOGITS_BYTES * logits + 4 * table)
+
+
+def _padded(n: int, tile: int) -> int:
+  """The least multiple of `tile` that is not below n."""
+  return -(-n // tile) * tile
 
 
 def few_people(config: ConfigDict) -> dict[str, int]:

@@ -89,6 +89,17 @@ def test_compile_command_names_the_extra_without_libtpu(monkeypatch, capsys):
 # GiB).
 GPT2 = size('gpt2') | {'model.dtype': 'bfloat16'}
 MIDDLE = size('d512') | {'model.dtype': 'bfloat16', 'data.seq_len': 512}
+
+
+def small(width: int, depth: int, heads: int, T: int, batch: int,
+          dtype: str = 'float32', **changes) -> dict:
+  """Overrides of a model smaller than those of configs/sizes.py."""
+  return size('d256') | {
+      'model.width': width, 'model.depth': depth, 'model.heads': heads,
+      'data.seq_len': T, 'data.batch_size': batch, 'model.dtype': dtype} | {
+          k.replace('_', '.', 1): v for k, v in changes.items()}
+
+
 MEASURED = {
     '124M, T 1,024': (
         GPT2 | {'data.seq_len': 1024, 'data.batch_size': 64}, 50_257, 8, 4.64),
@@ -111,7 +122,31 @@ MEASURED = {
     'experts': (MIDDLE | {
         'data.batch_size': 64, 'model.num_experts': 8,
         'runtime.mesh.expert': 8}, 3256, 8, 4.43),
-    # Compiled after the prediction's factors were fitted:
+    # Of the `gpu` scales: icl_emergence, policy_gradients, distillation,
+    # capacity_biod, capacity_exposures, junk_data_domain_tags, fact_dynamics,
+    # knowledge_capacity, grammar_learning.
+    'T 129': (small(256, 2, 4, 129, 512), 16, 1, 4.97),
+    'T 24': (small(256, 4, 4, 24, 1024), 40, 1, 2.37),
+    'T 128, heads of 32': (small(256, 4, 8, 128, 128), 8, 1, 1.62),
+    'T 163': (small(128, 2, 4, 163, 256, 'bfloat16'), 392, 1, 0.896),
+    'T 19': (small(128, 2, 4, 19, 256), 400, 1, 0.276),
+    'T 13': (small(128, 2, 4, 13, 256), 392, 1, 0.214),
+    'T 11': (small(256, 2, 4, 11, 128), 392, 1, 0.150),
+    'mostly logits': (small(128, 2, 2, 512, 20, 'bfloat16'), 3256, 1, 0.342),
+    'T 768, heads of 32': (
+        small(256, 8, 8, 768, 64, 'bfloat16'), 8, 1, 4.86),
+    'T 100': (small(512, 4, 8, 100, 64), 3256, 1, 1.605),
+    'T 128, gates': (small(
+        256, 4, 4, 128, 256, 'bfloat16', model_mlp='gated_silu',
+        model_norm='rmsnorm'), 3256, 1, 1.80),
+    'T 16, heads of 16': (small(64, 2, 4, 16, 1024), 392, 1, 0.443),
+    'T 320': (small(512, 6, 16, 320, 32, 'bfloat16'), 3256, 1, 2.604),
+    # scaling_sweep at its `gpu` and `paper` scales.
+    '227M, recomputed, heads of 16': (small(
+        1536, 8, 96, 512, 64, 'bfloat16', runtime_remat=True), 8, 1, 14.7),
+    '3.7G, recomputed, heads of 16': (small(
+        3584, 24, 224, 512, 1024, 'bfloat16', runtime_remat=True) | {
+            'runtime.mesh.fsdp': 16}, 8, 16, 24.0),
     '124M, recomputed': (GPT2 | {
         'data.seq_len': 1024, 'data.batch_size': 64, 'runtime.remat': True},
         50_257, 8, 2.72),
@@ -119,7 +154,12 @@ MEASURED = {
         'data.seq_len': 1024, 'data.batch_size': 32, 'runtime.mesh.fsdp': 4,
         'runtime.mesh.tensor': 2}, 50_257, 8, 1.69),
     '25M, float32': (size('d512') | {
-        'data.seq_len': 512, 'data.batch_size': 32}, 3256, 1, 5.29)}
+        'data.seq_len': 512, 'data.batch_size': 32}, 3256, 1, 5.29),
+    # Compiled after the factors had been fitted:
+    'T 160, absolute positions': (small(
+        384, 3, 6, 160, 96, 'bfloat16', model_positions='absolute'), 3256, 1,
+        1.165),
+    'T 224': (small(192, 6, 3, 224, 64), 3256, 1, 1.218)}
 
 
 @pytest.mark.parametrize('name', MEASURED)

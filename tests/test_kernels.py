@@ -10,8 +10,9 @@ import optax
 import pytest
 
 from physics_lm import train_step
+from physics_lm.model import config as model_settings
 from physics_lm.model import decoder, kernels, sharding
-from physics_lm.model.config import model_config
+from physics_lm.model.config import LOGITS_CHUNK, logits_chunks, model_config
 from tests.compiled import init
 
 
@@ -99,9 +100,9 @@ def test_attention_auto_prints_once_why_cudnn_is_not_used(
 def test_cross_entropy_equals_the_formula_with_its_gradient(
     chunk, monkeypatch):
   """In one piece, and in as many pieces as there are positions."""
-  monkeypatch.setattr(kernels, 'LOGITS_CHUNK', chunk)
+  monkeypatch.setattr(model_settings, 'LOGITS_CHUNK', chunk)
   B, T, D, V = 2, 6, 5, 11
-  assert kernels._chunks(B, T, V) == (1 if chunk > 40 else 6)
+  assert logits_chunks(T, B * T * V) == (1 if chunk > 40 else 6)
   h, table = normal(0, B, T, D), normal(1, V, D)
   targets = jax.random.randint(jax.random.key(2), (B, T), 0, V)
   weights = jnp.asarray([[1., 0, 1, 1, 0, 2], [0, 0, 0, 1, 1, 1]])
@@ -125,9 +126,9 @@ def test_cross_entropy_equals_the_formula_with_its_gradient(
 
 def test_chunks_divide_the_row_and_respect_the_limit():
   for B, T, V in ((16, 1024, 50_304), (8, 160, 1771), (1, 7, 10**9)):
-    count = kernels._chunks(B, T, V)
+    count = logits_chunks(T, B * T * V)
     assert T % count == 0
-    assert B * T * V // count <= kernels.LOGITS_CHUNK or count == T
+    assert B * T * V // count <= LOGITS_CHUNK or count == T
 
 
 def test_loss_holds_no_full_logits(tiny):

@@ -73,6 +73,14 @@ class ModelConfig:
     return self.mlp.removeprefix('gated_')
 
 
+def logits_chunks(T: int, logits: float) -> int:
+  """Into how many chunks of at most LOGITS_CHUNK the logits of rows of T tokens
+  are cut, by the least divisor of T. T is cut, not the batch: its rows are
+  sharded over devices."""
+  return next(c for c in range(1, T + 1)
+              if T % c == 0 and (logits // c <= LOGITS_CHUNK or c == T))
+
+
 def check_model(config: ConfigDict):
   """Raises BadInput for choices that no run can have. A run that starts from
   another may take no step: then it is only evaluated."""

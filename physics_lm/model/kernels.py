@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from physics_lm.model import sharding
-from physics_lm.model.config import LOGITS_CHUNK, SPLASH_FROM
+from physics_lm.model.config import SPLASH_FROM, logits_chunks
 
 # What a TPU keeps of a layer for the backward pass: results of linear maps and
 # of attention, which have this name. It computes the rest again, norms and
@@ -286,18 +286,12 @@ def cross_entropy(h_BTD: jax.Array, table_VD: jax.Array, targets_BT: jax.Array,
   return _cross_entropy(h_BTD, table_VD, targets_BT, weights_BT, False)[0]
 
 
-def _chunks(B: int, T: int, V: int) -> int:
-  """The least divisor of T that makes chunks small enough. T is cut, not B:
-  rows are sharded over devices."""
-  return next(c for c in range(1, T + 1)
-              if T % c == 0 and (B * T * V // c <= LOGITS_CHUNK or c == T))
-
-
 def _cross_entropy(h_BTD, table_VD, targets_BT, weights_BT, gradients: bool):
   B, T, D = h_BTD.shape
   V = table_VD.shape[0]
   # A device's own logits are what its memory must hold.
-  count = _chunks(B, T, -(-V // sharding.shards('batch', 'vocab')))
+  count = logits_chunks(
+      T, B * T * -(-V // sharding.shards('batch', 'vocab')))
 
   def cut(x):
     return x.reshape(B, count, T // count, *x.shape[2:]).swapaxes(0, 1)
