@@ -6,9 +6,9 @@
 
 The default (`worked`): every answer has its steps. `marked`: an answer begins
 with its style, and nine in ten are worked. `depths`: a task of each of the
-depths 7 to 10, whose since and until make a curriculum. `judged`: half of the
-rows are verdicts on answers. Four layers of width 64 with Muon, about two
-minutes of one core.
+depths 6 to 9, whose since and until make a curriculum. `judged`: half of the
+rows are verdicts on answers (still at chance after 600 steps). Four layers of
+width 64 with Muon, about two minutes of one core.
 """
 
 from ml_collections import ConfigDict
@@ -28,7 +28,7 @@ def get_config(variant: str = 'worked') -> ConfigDict:
   if variant == 'marked':
     c.worlds.compose.marked, c.worlds.compose.share_worked = True, 0.9
   splits = {'problems': 'train'} if variant != 'depths' else {
-      f'depth_{d}': f'train_d{d}' for d in range(7, 11)}
+      f'depth_{d}': f'train_d{d}' for d in range(6, 10)}
   c.data.tasks = {name: default.task('compose', split, 1.0, 'answers')
                   for name, split in splits.items()}
   if variant == 'judged':

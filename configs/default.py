@@ -169,6 +169,8 @@ def markov() -> ConfigDict:
   w.length = 64  # symbols of a text, at least 2
   w.zipf_a = 0.0  # exponent of the masses of a row, at least 0; 0: Dirichlet
   w.deterministic = 0.0  # share of rows with one successor, in [0, 1]
+  w.judged = 0.0  # the best standardised count of verdicts on texts, at least
+  # 0; 0: texts, no verdicts
   return w
 
 

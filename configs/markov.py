@@ -9,19 +9,21 @@ infer its transitions from the text; two layers of width 64, half a minute of
 one core. `language`: one chain of 64 symbols whose rows have the masses of a
 power law, for learning a known law exactly. `scored`: 16 symbols of one chain,
 texts whose count of symbols is rewarded (physics_lm/posttrain/reward.py), with
-no evaluation.
+no evaluation. `judged`: half of the rows are verdicts on such texts.
 """
 
 from ml_collections import ConfigDict
 
 from physics_lm.configs import default
 
+VARIANTS = 'icl', 'language', 'scored', 'judged'
+
 
 def get_config(variant: str = 'icl') -> ConfigDict:
-  """variant: 'icl', 'language' or 'scored'. Raises ValueError."""
-  if variant not in ('icl', 'language', 'scored'):
-    raise ValueError(f"variant is {variant!r}, wanted 'icl', 'language' or "
-                     "'scored'")
+  """variant: a member of VARIANTS. Raises ValueError."""
+  if variant not in VARIANTS:
+    raise ValueError(f'variant is {variant!r}, wanted one of '
+                     f'{", ".join(VARIANTS)}')
   c = default.get_config()
   c.worlds = {'chain': default.markov()}
   c.data.tasks = {'texts': default.task('chain', 'train', 1.0)}
@@ -38,10 +40,16 @@ def get_config(variant: str = 'icl') -> ConfigDict:
     o.schedule, o.final_lr_fraction, o.learning_rate = 'linear', 0.0, 1e-2
   c.evals = {'law': default.evaluation('markov')}
   c.evals.law.world, c.evals.law.num_problems = 'chain', 256
-  if variant == 'scored':
+  if variant in ('scored', 'judged'):
     w = c.worlds.chain
     w.symbols, w.chains, w.length, w.concentration = 16, 1, 16, 0.4
     c.data.seq_len, c.data.batch_size, m.width = 17, 128, 32
     c.steps, o.learning_rate, c.evals = 400, 5e-3, {}
+  if variant == 'judged':
+    c.worlds.verdicts = default.markov()
+    c.worlds.verdicts.update(w)
+    c.worlds.verdicts.judged = 1.5
+    c.data.tasks.verdicts = default.task('verdicts', 'train', 1.0, 'answers')
+    c.data.seq_len = 38  # two texts and a verdict
   c.checkpoint.every = c.steps
   return c

@@ -121,6 +121,10 @@ def _read_once(*splits: str) -> Callable[[Evaluated], EvalWork]:
   return work
 
 
+def _answers(e: Evaluated) -> EvalWork:
+  return EvalWork(e.lengths(*e.splits)[0] * e.spec.num_problems)
+
+
 def _cleaning(e: Evaluated) -> EvalWork:
   return EvalWork(e.spec.people * e.data.seq_len)
 
@@ -216,7 +220,7 @@ def _selection(e: Evaluated) -> EvalWork:
 
 
 COSTS: dict[str, Callable[[Evaluated], EvalWork]] = {
-    'answers': _read_once('test'), 'best_of_n': _best_of_n,
+    'answers': _answers, 'best_of_n': _best_of_n,
     'cleaning': _cleaning, 'extraction': _extraction,
     'grammar': _read_once('test'), 'grammar_attention': _grammar_attention,
     'grammar_noise': _read_once('test'), 'grammar_samples': _grammar_samples,

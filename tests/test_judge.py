@@ -6,7 +6,7 @@ import pytest
 
 from physics_lm import train, train_step
 from physics_lm.config import override, parse_config
-from physics_lm.configs import compose
+from physics_lm.configs import compose, markov
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
 from physics_lm.model import decoder
@@ -135,6 +135,27 @@ def test_verdicts_in_training_are_right(parts):
                      'second': [False, True]}[verdict]
 
 
+def test_verdicts_on_markov_texts_follow_the_gold_reward():
+  config = markov.get_config('judged')
+  data = load_mixture(config)
+  world, chain = data.worlds['verdicts'], data.worlds['chain']
+  gold = reward.make_reward('bend:1.5', [chain])
+  seen = set()
+  for i in range(60):
+    asks, verdict = world.example('train', i).text.rsplit(' ', 1)
+    shown = asks.removesuffix(' better').split(' or')
+    if len(shown) == 2:
+      a, b = gold([reward.Answer(chain, None, t, True, 17, 17, 0.0)
+                   for t in shown])
+      assert a == b or (a > b) == (verdict == 'first')
+    seen.add((len(shown), verdict))
+    assert world.check(world.example('train', i), f' {verdict}').correct
+  assert seen == {(2, 'first'), (2, 'second'), (1, 'yes'), (1, 'no')}
+  judge.Judge(None, data.vocab)  # has all words of verdicts
+  with pytest.raises(BadInput, match='unknown split'):
+    world.example('new', 0)
+
+
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory):
   """Of a run that knows of verdicts."""
@@ -178,5 +199,6 @@ def test_wrong_judges_get_one_line(folder, tmp_path):
       train.run(tuned(folder, variant, {'post.reward': 'judge'} | changes),
                 tmp_path / f'run{at}')
     assert '\n' not in str(e.value)
-  with pytest.raises(BadInput, match='has no judging'):
-    reward.make_reward('grade', [load_mixture(config).worlds['compose']])
+  data = load_mixture(config)
+  with pytest.raises(BadInput, match="' ok' has 0 tokens"):
+    judge.Judge(None, data.vocab)

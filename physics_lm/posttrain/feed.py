@@ -31,6 +31,7 @@ from physics_lm.posttrain import (
   update,
 )
 from physics_lm.posttrain.objectives import PREFERENCE
+from physics_lm.vocab import EOS
 from physics_lm.worlds.base import generator, mix_bits
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
 SAMPLE_SALT, ORDER_SALT = 0x5A17, 'order of a rollout'
 SIZES = (4, 2, 1)  # a batch's rows over those of an update: few compilations
+SUMS = ('rollout/count', 'reference/count', 'reference/kl', 'kept/count',
+        'kept/correct', 'label/count', 'label/correct')
 ROLLOUT = ('reward', 'correct', 'length', 'ended', 'signal', 'nll')
 
 
@@ -53,11 +56,12 @@ def open_feed(recorder: 'RunRecorder', data: mixture.Mixture,
   models = score.model_scores([
       recorder.other_run('post.reward_run', name)
       for name in post.reward_run.split(',')]) if post.reward_run else None
-  run = recorder.other_run('post.judge_run', post.judge_run) if (
-      post.judge_run) else None
-  asked = judge.Judge(run.cfg, data.vocab, run.params) if run else (
-      judge.Judge(trainer.cfg, data.vocab)
-      if post.kind not in REWARD_KINDS else None)
+  asked = None
+  if post.judge_run:
+    run = recorder.other_run('post.judge_run', post.judge_run)
+    asked = judge.Judge(run.cfg, data.vocab, run.params)
+  elif reward.asks_judge(post.reward) and post.kind not in REWARD_KINDS:
+    asked = judge.Judge(trainer.cfg, data.vocab)
   if post.kind in REWARD_KINDS:
     source = post.pairs_run or recorder.config.init_from
     run = recorder.other_run('post.pairs_run', source) if source else None
@@ -108,8 +112,8 @@ class Feed:
   def batch(self, step: int, state: Any) -> tuple[dict, dict]:
     """(arrays of the update of this step, sums for the log)."""
     at = step % self.post.every
-    numbers = {f'{k}/count': 0.0 for k in ('rollout', 'reference')} | {
-        f'rollout/{k}': 0.0 for k in self.names} | {'reference/kl': 0.0}
+    numbers = dict.fromkeys(SUMS, 0.0) | {
+        f'rollout/{k}': 0.0 for k in self.names}
     if not at:
       self._arrays, more = self._drawn(state, step)
       numbers |= more
@@ -216,7 +220,10 @@ class Feed:
     if 'worked' in self.names:
       more['rollout/worked'] = sum(a.world.style(a.text) == 'worked'
                                    for a in answers)
+    kept = [a for a, pull in zip(answers, advantage.max(1)) if pull > 0]
     return more | {
+        'kept/count': len(kept),
+        'kept/correct': sum(reward.EACH['full'](a) for a in kept),
         'rollout/count': len(answers),
         'rollout/correct': sum(reward.EACH['full'](a) for a in answers),
         'rollout/length': sum(a.length for a in answers),
@@ -225,14 +232,27 @@ class Feed:
         'rollout/nll': -made.logp.sum()}
 
   def _pairs(self, params: Any, step: int) -> tuple[dict, dict]:
-    """(rows of pairs, no sums of a rollout)."""
+    """(rows of pairs, sums for the log)."""
     found = self._found(
         params if self.post.pairs == 'policy' else self.sampler, step)
     prompts = [p.prompt for p in found for _ in range(2)]
     rows = rollout.packed_answers(*pairs.interleaved(found), self.data.seq_len)
     reference = self._log_probs(self.frozen, rows) * rows['mask']
     arrays = self._common(prompts, rows, rows['mask'], len(found))
-    return arrays | {'sampler': reference, 'reference': reference}, {}
+    return arrays | {'sampler': reference, 'reference': reference}, (
+        self._labels(found))
+
+  def _labels(self, found: list[pairs.Pair]) -> dict[str, float]:
+    """Of pairs whose answers differ by the world's check, how many are in its
+    order."""
+    right = [self._right(p.prompt, p.better) for p in found]
+    told = [b for p, b in zip(found, right)
+            if b != self._right(p.prompt, p.worse)]
+    return {'label/count': len(told), 'label/correct': sum(told)}
+
+  def _right(self, prompt: rollout.Prompt, answer: list[int]) -> bool:
+    return answer[-1] == EOS and self.data.tasks[prompt.task].world.check(
+        prompt.question, self.data.vocab.decode(answer[:-1])).correct
 
   def _found(self, sampler: Any, step: int) -> list[pairs.Pair]:
     return pairs.collect_pairs(
@@ -250,4 +270,4 @@ class ScoreFeed(Feed):
     rows['targets'] = np.zeros_like(rows['tokens'])
     count = len(found) * (1 if self.post.kind == 'reward_model' else 2)
     return self._common([p.prompt for p in found for _ in range(2)], rows,
-                        rows['mask'], count), {}
+                        rows['mask'], count), self._labels(found)

@@ -1,7 +1,7 @@
 """A language model that judges answers, asked for the symbols of its verdict.
 
-The world has requests and verdicts (`judging`, worlds/symbolic/compose.py), so
-any model that was trained on them is a judge: another run, or the policy itself
+Some worlds have requests and verdicts (worlds/base.py: GRADE, CHOOSE), so any
+model that was trained on them is a judge: another run, or the policy itself
 (self-rewarding: Yuan et al., arXiv 2401.10020). What it says is read from the
 logits of the two verdicts after the request; nothing is sampled.
 
@@ -25,22 +25,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from physics_lm.errors import BadInput
 from physics_lm.model import decoder
 from physics_lm.model.config import ModelConfig
 from physics_lm.posttrain.reward import Answer, by_prompt
 from physics_lm.posttrain.score import full_rows
 from physics_lm.vocab import Vocab
+from physics_lm.worlds.base import CHOOSE, GRADE
 
 CHUNK = 512  # requests at a time, at most
 
 
 class Judge:
   """Verdicts of a run, or, without `params`, of the policy that `follow` was
-  told of last."""
+  told of last. Raises BadInput for a vocabulary without verdicts."""
 
   def __init__(self, cfg: ModelConfig, vocab: Vocab, params: Any = None):
-    self.cfg, self.vocab, self.params = cfg, vocab, params
-    self.follows = params is None
+    self.cfg, self.params, self.follows = cfg, params, params is None
+    self._forms = [[[_one_id(vocab, piece) for piece in part] for part in form]
+                   for form in (GRADE, CHOOSE)]
 
   def follow(self, params: Any):
     """The policy has these parameters now."""
@@ -88,10 +91,22 @@ class Judge:
   def _request(self, *shown: Answer) -> tuple[list[int], list[int]]:
     """(ids of a request to judge these answers to a prompt, of the verdicts)"""
     ids = list(shown[0].prompt)
-    marks, verdicts = shown[0].world.judging[len(shown) - 1]
+    marks, verdicts = self._forms[len(shown) - 1]
     for answer, mark in zip(shown, marks):
-      ids += [*answer.ids[:-1], *self.vocab.encode(mark)]
-    return ids, [self.vocab.encode(v)[0] for v in verdicts]
+      ids += [*answer.ids[:-1], mark]
+    return ids, verdicts
+
+
+def _one_id(vocab: Vocab, piece: str) -> int:
+  try:
+    ids = vocab.encode(piece)
+  except BadInput:
+    ids = ()
+  if len(ids) != 1:
+    raise BadInput(f'post.reward asks a judge and {piece!r} has {len(ids)} '
+                   'tokens in the vocabulary, wanted 1: a world with verdicts, '
+                   "as configs/compose.py:judged, and a vocabulary of pieces")
+  return ids[0]
 
 
 @functools.partial(jax.jit, static_argnames='cfg')

@@ -114,8 +114,7 @@ OF_MODELS = {'model': np.mean, 'model_min': np.min}
 OF_JUDGE = ('grade', 'judge')
 # What a reward needs of the world.
 _NEEDS = {'outcome': 'outcome', 'process': 'correct_steps',
-          'count': 'class_counts', 'bend': 'class_counts', 'grade': 'judging',
-          'judge': 'judging'}
+          'count': 'class_counts', 'bend': 'class_counts'}
 _NUMBERS = {'noisy': (2, ':TPR:FPR, both in [0, 1]', 0.0, 1.0),
             'bend': (1, ':PEAK, above 0', 1e-9, math.inf)}
 
@@ -159,6 +158,12 @@ def make_reward(text: str, worlds: Sequence[base.World],
             functools.partial(_each, EACH[kind], tuple(rates)))
     parts.append((_number(text, factor) if star else 1.0, paid))
   return functools.partial(_total, tuple(parts))
+
+
+def asks_judge(text: str) -> bool:
+  """Whether a reward is, or has among its terms, one of a judge."""
+  return any(term.rpartition('*')[2].strip() in OF_JUDGE
+             for term in text.split('+'))
 
 
 def _check_worlds(kind: str, worlds: Sequence[base.World]) -> None:

@@ -27,6 +27,13 @@ WORLDS = {'biographies': 'physics_lm.worlds.biographies',
           'programs': 'physics_lm.worlds.symbolic.programs',
           'recall': 'physics_lm.worlds.symbolic.recall',
           'text': 'physics_lm.worlds.text'}
+# Requests to judge one answer, and two: the pieces after each answer, and the
+# verdicts for the (first) one and against it. A model that was trained on such
+# texts is a judge (posttrain/judge.py).
+GRADE = (' ok',), (' yes', ' no')
+CHOOSE = (' or', ' better'), (' first', ' second')
+JUDGED_PIECES = tuple(w for form in (GRADE, CHOOSE) for part in form
+                      for w in part)
 _MASK = (1 << 64) - 1
 DRAWN_TEXTS = 1 << 40  # of a split of DrawnTexts
 

@@ -13,6 +13,12 @@ With `zipf_a` above 0 the V masses of a row are instead those of a power law,
 (rank + 1) ** -zipf_a, in an order of its own, and a share `deterministic` of
 the rows has one successor for each symbol.
 
+With `judged` above 0 examples are verdicts instead, of texts of the only chain:
+half of them on one text, ' ok yes' with the probability that a random text is
+worse; half on two, ' or' between them, ' better first' of the one that is. Of
+two texts the better one has the higher z - z^2 / (2 judged), where z is its
+standardised count (class_counts).
+
 What is exact (`predictors`), for every position of a text:
   uniform             log V;
   unigram_inference   counts of the text's symbols so far, smoothed by the
@@ -33,16 +39,21 @@ from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput
 from physics_lm.worlds.base import (
+  CHOOSE,
   DRAWN_TEXTS,
+  GRADE,
+  JUDGED_PIECES,
   CheckResult,
   DrawnTexts,
   Example,
+  check_split,
   generator,
   mix_bits,
 )
 from physics_lm.worlds.grammar import letter
 
 VERSION = 1
+_OTHER = 1 << 39  # texts of verdicts: two numbers of each, this far apart
 SMOOTHING = np.geomspace(0.01, 10, 31)
 
 
@@ -180,6 +191,43 @@ class Markov(DrawnTexts):
     return float(SMOOTHING[int(np.argmin(losses))])
 
 
+class Verdicts(DrawnTexts):
+  """Requests to judge texts of a chain, and verdicts, by index."""
+
+  version, splits = VERSION, ('train', 'test')
+
+  def __init__(self, texts: Markov, peak: float):
+    self.texts, self.peak = texts, peak
+
+  def worth(self, text: str) -> float:
+    """Of two texts the better one has more."""
+    z = self.texts.standard_count(text)
+    return z - z * z / (2 * self.peak)
+
+  def pieces(self) -> Sequence[str]:
+    return (*self.texts.pieces(), *JUDGED_PIECES)
+
+  def example(self, split: str, index: int) -> Example:
+    check_split(self, split)
+    pair = self.texts.symbols(split, np.array([index, index + _OTHER]))
+    first, second = ([self.texts.pieces()[a] for a in row] for row in pair)
+    bits = mix_bits(index, len(split))
+    worth = [self.worth(''.join(t)) for t in (first, second)]
+    favour = worth[0] > worth[1] or (
+        worth[0] == worth[1] and bits % 4 < 2)
+    marks, verdicts = CHOOSE if bits % 2 else GRADE
+    pieces = [*first, marks[0], *((*second, marks[1]) if bits % 2 else ()),
+              verdicts[not favour]]
+    end = len(pieces) - 1
+    return Example(tuple(pieces), (('choose' if bits % 2 else 'grade', end),),
+                   (end,), {})
+
+  def check(self, question: Example, text: str) -> CheckResult:
+    """Checks a verdict."""
+    wanted = question.pieces[-1]
+    return CheckResult(text == wanted, f'{text!r}, wanted {wanted!r}')
+
+
 def _successors(rng: np.random.Generator, rows: np.ndarray, V: int
                 ) -> np.ndarray:
   """A successor for each of rows, all different and outside of them where that
@@ -281,6 +329,7 @@ def best_mean(law: np.ndarray, values: np.ndarray, kl: float) -> float:
   return float(tilted(low)[0])
 
 
-def make(config: ConfigDict, seed: int) -> Markov:
+def make(config: ConfigDict, seed: int) -> Markov | Verdicts:
   """The world of a config's keys (configs/default.py). Raises BadInput."""
-  return Markov(config, seed)
+  texts = Markov(config, seed)
+  return Verdicts(texts, config.judged) if config.judged else texts

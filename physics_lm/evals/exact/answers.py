@@ -2,8 +2,9 @@
 
 For worlds whose examples hold their answers (worlds/symbolic/): chains, by the
 number of hops k; recall, of the copy; instruct, by the kind of question, where
-all pieces of an example are one answer. Answers are judged with the true tokens
-before them (evals/teacher_forcing.py), each alone.
+all pieces of an example are one answer; verdicts, by the kind of request.
+Answers are judged with the true tokens before them (evals/teacher_forcing.py),
+each alone.
 """
 
 import collections
@@ -69,14 +70,15 @@ class AnswersEval:
 
 def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
           ) -> AnswersEval:
-  """The first spec.num_problems examples of the split 'test'. Raises
+  """The first spec.num_problems examples of the split spec.splits. Raises
   BadInput."""
-  world = data.worlds[spec.world]
-  if base.is_stream(world) or 'test' not in world.splits or (
-      not world.example('test', 0).answers):
+  world, split = data.worlds[spec.world], spec.splits
+  if base.is_stream(world) or split not in world.splits or (
+      not world.example(split, 0).answers):
     raise BadInput(f'evals: world {spec.world!r} has no examples with answers '
-                   "in a split 'test', wanted chains, recall or instruct, say")
-  examples = [world.example('test', i) for i in range(spec.num_problems)]
+                   f'in a split {split!r}, wanted chains, recall or instruct, '
+                   'say')
+  examples = [world.example(split, i) for i in range(spec.num_problems)]
   return AnswersEval(teacher_forcing.evaluated_model(config, data),
                      config.data.batch_size,
                      *teacher_forcing.pack(data, examples, spec.tag),

@@ -43,6 +43,9 @@ from ml_collections import ConfigDict
 
 from physics_lm.errors import BadInput
 from physics_lm.worlds.base import (
+  CHOOSE,
+  GRADE,
+  JUDGED_PIECES,
   CheckResult,
   Example,
   check_split,
@@ -56,10 +59,6 @@ DEPTHS = 16  # the largest depth of a problem
 TEST_SHARE = 8  # one in so many words is a test word
 WORKED, SHORT = ' worked', ' short'
 NO_NUMBER = 'no number'
-# Of requests to judge an answer and two: what follows each answer, and the
-# verdicts in favour of the first and against it.
-GRADE = (' ok',), (' yes', ' no')
-CHOOSE = (' or', ' better'), (' first', ' second')
 _PER_DRAW = 8  # functions from one number of 64 bits
 
 
@@ -82,9 +81,9 @@ class Compose:
     if not c.equal_depths <= c.max_depth <= DEPTHS:
       raise BadInput(f'max_depth is {c.max_depth}, wanted at least '
                      f'equal_depths={c.equal_depths}, at most {DEPTHS}')
+    self.judged = c.judged
     if c.judged:
       self.splits += _with_depths('judge', 'judge_test')
-      self.judging = GRADE, CHOOSE
     weights = np.ones(c.max_depth)
     weights[c.equal_depths:] = c.depth_decay ** np.arange(
         1, c.max_depth - c.equal_depths + 1)
@@ -109,8 +108,7 @@ class Compose:
     return [*(f' f{i}' for i in range(self.F)),
             *(f' {i}' for i in range(self.m)), ' ?',
             *((WORKED, SHORT) if self.marked else ()),
-            *(w for both in getattr(self, 'judging', ()) for words in both
-              for w in words)]
+            *(JUDGED_PIECES if self.judged else ())]
 
   def problem(self, split: str, index: int) -> tuple[tuple[int, ...], int]:
     """(functions of a word, outermost first; start) of problem `index`."""
@@ -180,8 +178,8 @@ class Compose:
       pieces += [*([WORKED] if self.marked else []),
                  *(f' {v}' for v in values), mark]
     end = len(pieces)
-    return Example((*pieces, verdicts[not favour]), (('verdict', end),), (end,),
-                   question.meta)
+    return Example((*pieces, verdicts[not favour]), (
+        ('choose' if two else 'grade', end),), (end,), question.meta)
 
   def check(self, question: Example, text: str) -> CheckResult:
     """Checks an answer: all steps of a worked one, the result of a short one.
