@@ -552,8 +552,12 @@ def _post() -> ConfigDict:
   p.temperature = 1.0  # of sampling, and of the policy that trains; above 0
   p.every = 1  # steps that use one rollout, at least 1
   p.epochs = 1  # passes over a rollout, at least 1; must divide `every`
-  p.baseline = 'loo'  # 'none', 'mean', 'loo', 'group_std', 'batch_std'; or
-  # 'filter': own correct answers alone, supervised (RFT)
+  p.baseline = 'loo'  # 'none', 'mean', 'loo', 'group_std', 'batch_std';
+  # 'value': a critic, by token; 'filter': own correct answers alone, supervised
+  # (RFT)
+  p.discount = 1.0  # gamma of 'value', in [0, 1]
+  p.trace = 1.0  # lambda of 'value' (GAE), in [0, 1]
+  p.value_weight = 0.1  # of the critic's loss, at least 0
   p.norm = 'constant'  # 'token', 'sequence' or 'prompt': what is averaged
   p.clip_low = 0.2  # in [0, 1]: ratios of 'ppo', 'gspo' and 'cispo' are clipped
   # below 1 - clip_low

@@ -16,6 +16,7 @@ coefficients of one estimator (physics_lm/posttrain/objectives.py):
   dr_grpo    less the group's mean, over a constant (2503.20783)
   dapo       as grpo over tokens, clip .2/.28, four steps a rollout (2503.14476)
   ppo        as rloo, clip .2, four steps a rollout; no critic (1707.06347)
+  ppo_critic the same with a critic, lambda .95: a head on the policy's trunk
   gspo       ratio and clip of answers (2507.18071)
   cispo      clipped ratios as weights (2506.13585)
   rft        supervised on own correct answers
@@ -38,6 +39,7 @@ VARIANTS = {
     'dapo': PERIOD | {'kind': 'ppo', 'baseline': 'group_std', 'norm': 'token',
                       'clip_high': 0.28},
     'ppo': PERIOD | {'kind': 'ppo'},
+    'ppo_critic': PERIOD | {'kind': 'ppo', 'baseline': 'value', 'trace': 0.95},
     'gspo': PERIOD | {'kind': 'gspo', 'baseline': 'group_std',
                       'norm': 'sequence', 'clip_low': 3e-4,
                       'clip_high': 4e-4},

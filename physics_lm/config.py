@@ -59,7 +59,8 @@ LATER_SECTIONS = {  # {section: ...}
     'data': {'sampling': 'replacement'},
     'optim': {'layer_decay': 1.0, 'unfreeze_every': 0},
     'model': {'positions': 'rotary', 'canon': '', 'canon_fixed': False},
-    'post': {'reward_run': '', 'judge_run': ''},
+    'post': {'reward_run': '', 'judge_run': '', 'discount': 1.0, 'trace': 1.0,
+             'value_weight': 0.1},
     'teacher': {'features': 0.0, 'relations': 0.0}}
 LATER_TASK = {'since': None, 'until': None, 'pool': None}
 

@@ -13,7 +13,7 @@ from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
 from physics_lm.model import adapters, decoder
-from physics_lm.model.config import ModelConfig, model_config
+from physics_lm.model.config import ModelConfig, has_head, model_config
 
 
 class RestoredRun(NamedTuple):
@@ -64,7 +64,8 @@ def load_parameters(folder: Path, like: Any) -> tuple[dict, int]:
   if not c.steps:  # only evaluated: the parameters are those it started from
     return load_parameters(_parent_of(folder, c), like)[0], 0
   if c.adapter.kind == 'none':
-    return checkpoint.load_params(folder, like)
+    return _without_head(folder, like) if has_head(c) and (
+        'reward' not in like['ends']) else checkpoint.load_params(folder, like)
   vocab = run_dir.read_vocab(folder)
   cfg = model_config(c, vocab['size'])
   base, _ = load_parameters(_parent_of(folder, c), like)
@@ -73,6 +74,17 @@ def load_parameters(folder: Path, like: Any) -> tuple[dict, int]:
   merged = jax.jit(lambda p, a: adapters.merge_adapter(p, a, c.adapter, cfg))(
       base, jax.device_get(adapter))
   return put_on_shardings(merged, like), step
+
+
+def _without_head(folder: Path, like: Any) -> tuple[dict, int]:
+  """What a run with a head has of an abstract tree that has none."""
+  table = like['ends']['embedding']
+  params, step = checkpoint.load_params(folder, like | {
+      'ends': like['ends'] | {'reward': jax.ShapeDtypeStruct(
+          table.shape[-1:], table.dtype,
+          sharding=jax.sharding.SingleDeviceSharding(jax.local_devices()[0]))}})
+  del params['ends']['reward']
+  return params, step
 
 
 def _parent_of(folder: Path, config: ConfigDict) -> Path:

@@ -64,6 +64,38 @@ def test_expected_update_is_the_gradient_of_the_expected_reward(
   same(expected_gradient(got), exact, factor)
 
 
+@pytest.mark.parametrize('trace,exact', [(1.0, False), (0.95, True),
+                                         (0.0, True)])
+def test_a_critic_leaves_the_expected_update_alone(trace, exact):
+  """With lambda 1 whatever the values are; with any lambda if they are the
+  expected rewards, which the returns then are on average."""
+  p, first = np.asarray(probability(THETA)), STRINGS[:, 0]
+  before = np.array([(p * REWARD)[first == a].sum() / p[first == a].sum()
+                     for a in range(V)])
+  values = np.stack([np.full(len(p), p @ REWARD), before[first]], 1)
+  if not exact:
+    values = np.stack([np.full(len(p), 3.0), rng.normal(size=V)[first]], 1)
+  c = objectives.value_advantages(REWARD, values, ONES, 1.0, trace)
+  wanted = jax.grad(lambda x: (probability(x) * REWARD).sum())(THETA)
+  same(expected_gradient(c), wanted)
+  if exact:
+    same((p[:, None] * c).sum(0), [0, 0])
+
+
+def test_advantages_of_a_critic_are_sums_of_differences():
+  mask = np.array([[0, 1, 1, 1, 0], [0, 1, 1, 0, 0]], np.float32)
+  values, reward = rng.normal(size=(2, 5)), np.array([2.0, -1.0])
+  got = objectives.value_advantages(reward, values, mask, 0.9, 0.8)
+  for b, (start, stop) in enumerate([(1, 4), (1, 3)]):
+    v = [*values[b, start:stop], 0]
+    n = stop - start
+    delta = [(reward[b] if t == n - 1 else 0) + 0.9 * v[t + 1] - v[t]
+             for t in range(n)]
+    np.testing.assert_allclose(got[b, start:stop], [
+        sum(0.72**k * delta[t + k] for k in range(n - t)) for t in range(n)])
+  assert not got[mask == 0].any()
+
+
 def test_standardised_advantages_have_known_values():
   one_of_8 = np.eye(1, 8)
   found = {k: np.asarray(objectives.advantages(k, one_of_8))[0, :2]

@@ -186,6 +186,18 @@ def test_resume_is_bitwise_also_within_a_rollout(
   assert_same_end(folder, tmp_path / 'run', config)
 
 
+def test_a_critic_learns_the_reward_and_its_run_can_be_a_parent(
+    tuned, tmp_path):
+  rows = trained(tuned('ppo_critic', steps=12, post__value_weight=10.0,
+                       post__reward='any', checkpoint__every=4,
+                       post__samples=1), tmp_path / 'a')
+  assert rows[-1]['token/value_loss'] < 0.5 * rows[0]['token/value_loss']
+  train.run(override(tuned('rloo', steps=2), {
+      'init_from': str(tmp_path / 'a')}), tmp_path / 'b')
+  with pytest.raises(BadInput, match="which has no rewards; wanted 'loo'"):
+    train.run(tuned('dpo', post__baseline='value'), tmp_path / 'c')
+
+
 def test_minibatches_hold_each_answer_once_an_epoch(tuned):
   config = tuned('ppo', post__every=4, post__epochs=2, steps=4,
                  checkpoint__every=4)

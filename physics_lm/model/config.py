@@ -150,7 +150,13 @@ def model_config(config: ConfigDict, vocab_size: int) -> ModelConfig:
       moe_aux_loss_weight=m.moe_aux_loss_weight, canon=m.canon,
       canon_fixed=m.canon_fixed, positions=m.positions,
       max_positions=config.data.seq_len if has_table else 0,
-      reward_head=config.post.kind in REWARD_KINDS)
+      reward_head=has_head(config))
+
+
+def has_head(config: ConfigDict) -> bool:
+  """Whether the model has a head: it scores answers, or is its own critic."""
+  p = config.post
+  return p.kind in REWARD_KINDS or (bool(p.kind) and p.baseline == 'value')
 
 
 def _canon_checks(config: ConfigDict) -> list[tuple[bool, str]]:

@@ -125,7 +125,8 @@ class Feed:
     if 'fresh' in update.batch_keys(self.config)[1]:
       batch['fresh'] = np.full(len(rows), not at and (
           not self.pairs or step == 0), np.float32)
-    if not self.pairs and self.post.kl in ('none', 'k1_reward'):
+    if not self.pairs and self.post.kl in ('none', 'k1_reward') and (
+        self.post.baseline != 'value'):
       batch = self._with_signal(batch)
     return batch, {k: np.float32(v) for k, v in numbers.items()}
 
@@ -189,14 +190,14 @@ class Feed:
       numbers |= {'reference/kl': kl.sum(), 'reference/count': len(kl)}
       if post.kl == 'k1_reward':
         rewards -= post.beta * kl
-    advantage = np.repeat(np.asarray(objectives.advantages(
-        post.baseline, rewards.reshape(-1, post.samples))).reshape(-1, 1),
-        self.data.seq_len, 1) * mask
+    advantage, returns = self._advantages(params, rows, rewards)
     weights, count = objectives.norm_weights(
         post.norm, mask, post.samples, self.count * post.tokens)
     arrays = self._common(made.prompts, rows, weights, count) | {
         'sampler': made.logp, 'advantage': advantage.astype(np.float32)}
     keys, _ = update.batch_keys(self.config)
+    if 'returns' in keys:
+      arrays['returns'] = returns
     if 'reference' in keys:
       arrays['reference'] = reference
     if 'law' in keys:
@@ -204,6 +205,20 @@ class Feed:
     if 'old' in keys:
       arrays['old'] = self._log_probs(params, rows)
     return arrays, numbers | self._counted(made, advantage)
+
+  def _advantages(self, params: Any, rows: dict, rewards: np.ndarray
+                  ) -> tuple[np.ndarray, np.ndarray | None]:
+    """(of each token [B, T]; of a critic what it should have said)."""
+    post, mask = self.post, rows['mask']
+    if post.baseline == 'value':
+      values = np.asarray(score.row_scores(params, {k: rows[k] for k in (
+          'tokens', 'segments', 'positions')}, cfg=self.cfg))
+      out = objectives.value_advantages(rewards, values, mask, post.discount,
+                                        post.trace)
+      return out, ((out + values) * mask).astype(np.float32)
+    return np.repeat(np.asarray(objectives.advantages(
+        post.baseline, rewards.reshape(-1, post.samples))).reshape(-1, 1),
+        self.data.seq_len, 1) * mask, None
 
   def _common(self, prompts, rows, weights, count) -> dict:
     """The arrays of all kinds; each row has its share of the count."""

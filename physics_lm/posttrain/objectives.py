@@ -24,8 +24,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-BASELINES = ('none', 'mean', 'loo', 'group_std', 'batch_std', 'filter')
+BASELINES = ('none', 'mean', 'loo', 'group_std', 'batch_std', 'filter', 'value')
 POLICY = ('reinforce', 'ppo', 'gspo', 'cispo')
 PREFERENCE = ('dpo', 'ipo', 'kto', 'simpo')
 NORMS = ('constant', 'token', 'sequence', 'prompt')
@@ -40,7 +41,8 @@ def advantages(baseline: str, rewards_PG: Any) -> Any:
   of the others (RLOO), G / (G - 1) times `mean`. group_std: `mean` over the
   group's standard deviation (GRPO). batch_std: over that of all rewards (Lite
   PPO). filter: 1 for a reward above 0, else 0, which is rejection sampling:
-  supervised training on own correct answers (RFT, STaR).
+  supervised training on own correct answers (RFT, STaR). Not here: value, which
+  is by token (value_advantages).
   """
   if baseline == 'none':
     return rewards_PG
@@ -55,6 +57,31 @@ def advantages(baseline: str, rewards_PG: Any) -> Any:
   if baseline == 'batch_std':
     return centred / (rewards_PG.std() + STD_EPS)
   return centred
+
+
+def value_advantages(rewards_B: np.ndarray, values_BT: np.ndarray,
+                     mask_BT: np.ndarray, discount: float, trace: float
+                     ) -> np.ndarray:
+  """Generalised advantage estimates [B, T] of a critic (arXiv 1506.02438): of
+  each token the sum over those from it on of (discount trace)^k delta, where
+  delta is the reward, paid at the last token, + discount V after it - V before
+  it. V after the last token is 0: to be cut off is part of the task. What the
+  critic should have said is this + values_BT.
+
+  Args:
+    values_BT: V before each token.
+    trace: lambda; 1: the return less V; 0: delta alone.
+  """
+  out, after = np.zeros_like(mask_BT), np.zeros(len(mask_BT))
+  value, last = np.zeros(len(mask_BT)), np.asarray(rewards_B)
+  for t in reversed(range(mask_BT.shape[1])):
+    own = mask_BT[:, t] > 0
+    made = last + discount * value - values_BT[:, t] + discount * trace * after
+    out[:, t] = np.where(own, made, 0)
+    after, value = np.where(own, made, after), np.where(
+        own, values_BT[:, t], value)
+    last = np.where(own, 0, last)
+  return out
 
 
 def norm_weights(norm: str, mask_BT: Any, samples: int, budget: int

@@ -58,11 +58,16 @@ def scores(params: dict, rows: dict, cfg: ModelConfig) -> jax.Array:
   stream = decoder.hidden_states(
       params, rows['tokens'], cfg, rows['segments'], rows['positions'],
       taps=True)[2]
+  return of_stream(params, stream)
+
+
+def of_stream(params: dict, stream) -> jax.Array:
+  """The score [B, T] from what hidden_states gives with taps."""
   return jnp.einsum('BTD,D->BT', stream[-1].astype(jnp.float32),
                     params['ends']['reward'])
 
 
-_scores = jax.jit(scores, static_argnames='cfg')
+row_scores = jax.jit(scores, static_argnames='cfg')
 
 
 def last_of(mask_BT: jax.Array) -> jax.Array:
@@ -79,7 +84,7 @@ def score_answers(params: dict, cfg: ModelConfig,
   for at in range(0, len(texts), size):
     part = list(texts[at:at + size])
     rows = full_rows(part + part[-1:] * (size - len(part)), length)
-    made = np.asarray(_scores(params, {k: rows[k] for k in (
+    made = np.asarray(row_scores(params, {k: rows[k] for k in (
         'tokens', 'segments', 'positions')}, cfg=cfg))
     out.append(np.where(rows['mask'] > 0, made, np.nan)[:len(part)])
   return np.concatenate(out)

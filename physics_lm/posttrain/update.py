@@ -28,7 +28,7 @@ from physics_lm.posttrain import objectives, score
 from physics_lm.posttrain.rollout import log_law
 
 # Of a batch, beside those of training (train_step.py): what it may hold.
-ROWS_2D = ('mask', 'advantage', 'sampler', 'old', 'reference', 'law')
+ROWS_2D = ('mask', 'advantage', 'sampler', 'old', 'reference', 'law', 'returns')
 ROWS_1D = ('fresh', 'count')
 LARGEST_VOCAB = 4096  # entries whose logits are kept for a batch
 # The largest difference of log-probabilities that rounding makes.
@@ -46,6 +46,7 @@ def batch_keys(config: ConfigDict) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return ('mask', 'sampler', 'reference'), ROWS_1D
   keys = ['mask', 'advantage', 'sampler']
   keys += ['old'] if p.every > 1 else []
+  keys += ['returns'] if p.baseline == 'value' else []
   if p.kl in ('k1', 'k2', 'k3'):
     keys.append('reference')
   return (*keys, *(('law',) if p.kl == 'exact' else ())), ROWS_1D
@@ -74,7 +75,9 @@ def check_post(config: ConfigDict, entries: int) -> None:
        f"{p.kind!r}, whose model only scores; wanted 'samples'"),
       (not head or config.adapter.kind == 'none', f'adapter.kind is '
        f'{config.adapter.kind!r} of post.kind {p.kind!r}, wanted none'),
-      (pairs or p.baseline in ('none', 'filter') or p.samples > 1,
+      (not pairs or p.baseline != 'value', f"post.baseline is 'value' of "
+       f"post.kind {p.kind!r}, which has no rewards; wanted 'loo'"),
+      (pairs or p.baseline in ('none', 'filter', 'value') or p.samples > 1,
        f'post.samples is {p.samples} with post.baseline {p.baseline!r}, wanted '
        'at least 2 answers to a prompt, or baseline none'),
       ('judge' not in p.reward or p.samples > 1, f'post.samples is {p.samples} '
@@ -122,12 +125,16 @@ def make_sums(config: ConfigDict, entries: int) -> Callable:
 
 
 def _policy(params, batch, cfg: ModelConfig, post, entries: int):
-  """(law [B, T, V], log-probability of the targets [B, T], both logs)."""
-  law_BTV = log_law(decoder.hidden_states(
-      params, batch['tokens'], cfg, batch['segments'], batch['positions'])[:2],
-      post.temperature, entries)
+  """(law [B, T, V], log-probability of the targets [B, T], both logs; of a
+  critic, V [B, T]: else None)."""
+  critic = cfg.reward_head
+  states = decoder.hidden_states(
+      params, batch['tokens'], cfg, batch['segments'], batch['positions'],
+      **({'taps': True} if critic else {}))
+  law_BTV = log_law(states[:2], post.temperature, entries)
   return law_BTV, jnp.take_along_axis(
-      law_BTV, batch['targets'][..., None], -1)[..., 0]
+      law_BTV, batch['targets'][..., None], -1)[..., 0], (
+          score.of_stream(params, states[2]) if critic else None)
 
 
 def _sums(batch, law_BTV, logp_BT, tasks: int) -> dict:
@@ -150,7 +157,7 @@ def _sums(batch, law_BTV, logp_BT, tasks: int) -> dict:
 def _policy_sums(params, batch, cfg: ModelConfig, tasks: int, key=None, *, post,
                  entries: int) -> tuple[jax.Array, dict]:
   """(loss, sums) of a policy gradient."""
-  law_BTV, logp_BT = _policy(params, batch, cfg, post, entries)
+  law_BTV, logp_BT, value_BT = _policy(params, batch, cfg, post, entries)
   c_BT, numbers = objectives.coefficients(
       post.kind, logp_BT, batch.get('old', logp_BT), batch['advantage'],
       batch['mask'], post.clip_low, post.clip_high)
@@ -164,13 +171,17 @@ def _policy_sums(params, batch, cfg: ModelConfig, tasks: int, key=None, *, post,
     kl_BT = objectives.exact_kl(law_BTV, batch['law'])
     total = post.beta * (kl_BT * batch['weights']).sum()
     sums['token/kl'] = (kl_BT * batch['mask']).sum()
+  if value_BT is not None:
+    off_BT = (value_BT - batch['returns'])**2 / 2
+    total += post.value_weight * (off_BT * batch['weights']).sum()
+    sums['token/value_loss'] = (off_BT * batch['mask']).sum()
   return total - (c_BT * batch['weights'] * logp_BT).sum(), sums
 
 
 def _preference_sums(params, batch, cfg: ModelConfig, tasks: int, key=None, *,
                      post, entries: int) -> tuple[jax.Array, dict]:
   """(loss, sums) of pairs: of two rows in succession, the first is better."""
-  law_BTV, logp_BT = _policy(params, batch, cfg, post, entries)
+  law_BTV, logp_BT, _ = _policy(params, batch, cfg, post, entries)
   mask_BT = batch['mask']
   length_B = jnp.maximum(mask_BT.sum(-1), 1)
   change_B = ((logp_BT - batch['reference']) * mask_BT).sum(-1)

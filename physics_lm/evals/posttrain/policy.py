@@ -201,5 +201,6 @@ def _parent_params(config: ConfigDict, folder: Path | None, like: Any) -> Any:
   if not run_dir.is_done(parent):
     parent = run_dir.find_parent(folder)
   abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(
-      x.shape, x.dtype, sharding=x.sharding), like)
+      x.shape, x.dtype, sharding=x.sharding), like | {'ends': {
+          k: v for k, v in like['ends'].items() if k != 'reward'}})
   return restore.load_parameters(parent, abstract)[0]
