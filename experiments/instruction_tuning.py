@@ -15,6 +15,10 @@ are the instructions of training followed? Else unseen ones say nothing.
 with examples without x 25; of training from 64 on at least 95. Left out after a
 look at seed 7: no turn markers, and worked pairs instead of an instruction (4,
 2 %), which in 300 steps do not learn the instructions of training either.
+
+At 256 and 868 some seeds do not either (53 to 73 %), so claims about 64, 256
+and 868 are judged on runs of 600 steps. Predicted after that look:
+99 % of training's, 15, 92, 98 % of unseen ones; 12 core-minutes.
 """
 
 from physics_lm import figures, results
@@ -24,9 +28,11 @@ from physics_lm.sweep import Run, pick
 
 FILE, W, ALL = 'configs/instruct.py', 'worlds.instruct.', 868
 COUNTS = (32, 64, 128, 256, ALL)
-BASE, NO_OP = 'instruction', 'a third without x'
-ARMS = {BASE: {}, NO_OP: {W + 'no_op': 0.33}}
-POINTS = [(BASE, n) for n in COUNTS] + [(NO_OP, 64)]
+BASE, NO_OP, LONG = 'instruction', 'a third without x', '600 steps'
+ARMS = {BASE: {}, NO_OP: {W + 'no_op': 0.33}, LONG: {'steps': 600}}
+JUDGED = (ALL, 256, 64)
+POINTS = [*((BASE, n) for n in COUNTS), (NO_OP, 64), *(
+    (LONG, n) for n in JUDGED)]
 SCALES = {
     'smoke': dict(points=[(BASE, 64), (BASE, ALL)], seeds=1,
                   common=scales.SMOKE_LOG | scales.TINY_MODEL | {
@@ -64,23 +70,27 @@ def figure(df):
   """Followed over the number of instructions; with examples without x."""
   fig, ((left, right),) = figures.grid(2, width=4.6, height=3.6)
   s = summary(df)
-  for k, (split, name) in enumerate((
-      ('known', 'instructions of training'), ('new', 'unseen instructions'))):
-    figures.curves(left, s[(s.arm == BASE) & (s.split == split)].assign(
-        arm=name), 'instructions', 'arm', 'exact', color=figures.COLOURS[k])
+  for k, (split, name) in enumerate((('known', 'of training'),
+                                     ('new', 'unseen'))):
+    for arm, steps, style in ((BASE, '300', ':'), (LONG, '600', '-')):
+      figures.curves(
+          left, s[(s.arm == arm) & (s.split == split)].assign(
+              arm=f'{name}, {steps} steps'), 'instructions', 'arm', 'exact',
+          color=figures.COLOURS[k], linestyle=style)
   left.set_xscale('log')
   figures.plain_ticks(left)
   figures.percent_axis(left)
   figures.labels(left, 'instructions in training', 'exact match, %',
                  'Replace x by y in z')
   figures.legend(left, loc='lower right')
-  rows = df[(df.instructions == 64) & (df.split == 'new')].replace(
+  rows = df[(df.instructions == 64) & (df.split == 'new') & (
+      df.arm != LONG)].replace(
       {'arm': {BASE: 'x in every input'}})
   figures.bars_of_seeds(right, results.summarise(rows, ['arm'], ['exact']),
                         rows, 'arm', 'exact')
   right.set_xlim(0, 112)
   figures.labels(right, 'unseen instructions: exact match, %', '',
-                 '64 instructions: examples')
+                 '64 instructions, 300 steps')
   figures.finish(fig, 'Following instructions that were not in training',
                  f'{figures.seeds_note(s)};  inputs new in all questions')
   return fig
@@ -95,13 +105,14 @@ CLAIMS = (
     Claim('few', '32 instructions: at most 10 % of unseen ones are followed',
           ZHANG, 'none below 300', (_at(32),), at_most(10.0), 'exact'),
     Claim('enough', '868 instructions: at least 90 % of unseen are followed',
-          ZHANG, PAPER, (_at(),), at_least(90.0), 'exact', headline=True),
-    Claim('control', 'Of 64 to 868 instructions of training at least 90 % are '
-          'followed', 'ours', 'not in the paper', tuple(
-              (_at(n, split='known'),) for n in COUNTS[1:]), at_least(90.0),
+          ZHANG, PAPER, (_at(arm=LONG),), at_least(90.0), 'exact',
+          headline=True),
+    Claim('control', 'Of 64, 256 and 868 instructions of training at least 90 '
+          '% are followed', 'ours', 'not in the paper', tuple(
+              (_at(n, LONG, 'known'),) for n in JUDGED), at_least(90.0),
           'exact'),
     above('step', '256 against 64 instructions: at least 50 points more', ZHANG,
-          _at(256), _at(64), rule=greater(50.0), column='exact'),
+          _at(256, LONG), _at(64, LONG), rule=greater(50.0), column='exact'),
     above('no_op', '64 instructions: a third of examples without x help', ZHANG,
           _at(64, NO_OP), _at(64), column='exact'),
 )
