@@ -63,6 +63,23 @@ def test_near_duplicates_are_those_of_datasketch():
   assert len(found.items() ^ wanted.items()) <= 0.05 * len(wanted)
 
 
+@pytest.mark.parametrize('spoil', [
+    lambda p: p.write_text('no table'), lambda p: p.write_bytes(
+        p.read_bytes()[:-6]), lambda p: pyarrow.parquet.write_table(
+            pyarrow.table({'body': ['a']}), p)],
+    ids=['other bytes', 'truncated', 'no column of text'])
+def test_bad_parquet_ends_in_one_line(tmp_path, capsys, spoil):
+  path = tmp_path / 'a.parquet'
+  pyarrow.parquet.write_table(pyarrow.table({'text': ['a page']}), path)
+  spoil(path)
+  with pytest.raises(SystemExit) as e:
+    command.main([str(path), f'--out={tmp_path}/out'])
+  assert e.value.code == 2
+  err = capsys.readouterr().err
+  assert err.count('\n') == 1 and 'a.parquet' in err
+  assert not (tmp_path / 'out').exists()
+
+
 def test_parquet_is_cleaned_with_its_other_columns(tmp_path):
   table = pyarrow.table({
       'text': ['same text', 'same text', None], 'id': [1, 2, 3],

@@ -13,8 +13,15 @@ from tests.conftest import ROOT
 
 pytestmark = pytest.mark.interop
 STORIES = [ROOT / f'docs/{name}.md'
-           for name in ('export', 'posttraining', 'seqio', 'text',
+           for name in ('export', 'posttraining', 'seqio', 'text', 'training',
                         'transformers')]
+# Flags that make a document's trainings small, in place of its own steps.
+SMOKE = {
+    'posttraining': '--config.steps=2 --config.optim.warmup_steps=0 '
+                    '--config.checkpoint.every=2 --config.data.batch_size=16 '
+                    '--config.evals.policy.num_problems=2',
+    'training': '--config.steps=8 --config.optim.warmup_steps=0 '
+                '--config.checkpoint.every=2 --config.data.batch_size=4'}
 _BLOCK = re.compile(r'^```(\w+)\n(.*?)^```$', re.M | re.S)
 
 
@@ -51,11 +58,9 @@ def test_story_works_by_copy_and_paste(path, tmp_path):
              HF_HUB_OFFLINE='1', HF_HOME=str(tmp_path / 'cache'))
   session = ''
   for language, text in blocks(path):
-    if path.stem == 'posttraining':  # at smoke size
-      text = re.sub(r'--config.steps=\d+', '--config.steps=2 '
-                    '--config.optim.warmup_steps=0 --config.checkpoint.every=2 '
-                    '--config.evals.policy.num_problems=2 '
-                    '--config.data.batch_size=16', text)
+    if flags := SMOKE.get(path.stem):
+      text = re.sub(r'--config.steps=\d+', flags, text)
+      text = text.replace('since=900', 'since=4')
     if language == 'bash':
       command = ['bash', '-euo', 'pipefail', '-c', text]
     else:  # the session so far again: what it prints is not compared
