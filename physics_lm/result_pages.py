@@ -8,6 +8,7 @@ are those of the experiment's docstring and CLAIMS, the numbers its records'.
 import collections
 import csv
 import io
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ SCALES = ('paper', 'gpu', 'day', 'cpu', 'smoke')  # largest first
 HEADLINES, EXPERIMENTS = 'headline results', 'experiments'  # README's marks
 DOCS = Path('docs') / 'results'
 MAX_HEADLINES = 12
+MOST_SEEDS = 200  # that are proposed to decide a claim
 FIRST_HEADLINES = 'knowledge_extraction'  # README's figure
 EARLIER = 'earlier design'
 # Of *Physics of Language Models*, and of what the other experiments are about.
@@ -309,13 +311,39 @@ def _method(e: claims.Effect) -> str:
               e.method, f'{e.method}, ') + f'n = {e.n}'
 
 
+def seeds_to_decide(j: claims.Judged) -> int | None:
+  """The least number of seeds with which the interval of the claim's weakest
+  case would lie on one side of each bound, at the present effect and spread;
+  None where it is no mean over seeds, or MOST_SEEDS would not do."""
+  e, rule = j.effect, j.claim.rule
+  if e is None or not j.samples or e.method.split()[-1] != 't' or (
+      not math.isfinite(e.high - e.low)):
+    return None
+  spread = (e.high - e.low) / 2 / claims.quantile(e.n - 1) * e.n**0.5
+  room = min(abs(e.value - bound) for bound in (rule.low, rule.high))
+  return next((n for n in range(e.n + 1, MOST_SEEDS + 1)
+               if claims.quantile(n - 1) * spread / n**0.5 < room), None)
+
+
+def _seeds_wanted(j: claims.Judged, e: Evidence) -> str:
+  """'12 seeds (5 ran; all runs of a seed take 4 min of a core), at the present
+  effect and spread'; '' where seeds would not decide."""
+  n = seeds_to_decide(j) if j.outcome == 'inconclusive' else None
+  if n is None:
+    return ''
+  minutes = e.made_by['run_seconds'] / j.effect.n / 60
+  return f'{n} seeds ({j.effect.n} ran' + (
+      f'; all runs of a seed take {max(1, round(minutes))} min of a core)'
+      if minutes else ')') + ', at the present effect and spread'
+
+
 def undecided(e: Evidence) -> list[str]:
-  """What would decide the claims that say so."""
+  """What would decide the claims that are open."""
   wanted = {}
   for j in e.judged:
-    if j.claim.decided_by and j.outcome in (
-        'inconclusive', 'at floor', 'not run'):
-      wanted.setdefault(j.claim.decided_by, []).append(j)
+    what = j.claim.decided_by or _seeds_wanted(j, e)
+    if what and j.outcome in ('inconclusive', 'at floor', 'not run'):
+      wanted.setdefault(what, []).append(j)
   if not wanted:
     return []
   return ['What would decide the open claims:', '', *(

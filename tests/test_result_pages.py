@@ -94,3 +94,19 @@ def test_headlines_mark_thresholds_of_ours(evidence):
   table = result_pages.headlines([x])
   assert '| claim main † | 9 vs 1 % | 91.0 ± 1.0 % | **contradicted**' in table
   assert 'claim first' not in table
+
+
+def test_seeds_that_would_decide_are_those_of_the_interval(evidence):
+  judged, = claims.judge_all([claim('x')], pd.DataFrame([
+      {'variant': v, 'seed': s, 'accuracy': a} for v, values in (
+          ('a', (4.0, 1.0, 7.0)), ('b', (1.0, 2.0, 3.0)))
+      for s, a in enumerate(values)]))
+  assert judged.outcome == 'inconclusive'
+  n = result_pages.seeds_to_decide(judged)
+  e = judged.effect  # paired: 3, -1, 4: mean 2, deviation sqrt(7)
+  assert e.value == pytest.approx(2)
+  half = [claims.quantile(k - 1) * 7**0.5 / k**0.5 for k in (n - 1, n)]
+  assert half[1] < 2 <= half[0]
+  page = '\n'.join(result_pages.undecided(evidence._replace(judged=[judged])))
+  assert (f'* {n} seeds (3 ran), at the present effect and spread: for "claim '
+          'x" (inconclusive).') in page
