@@ -119,8 +119,8 @@ CLAIMS = (
     Claim('knee_equal', 'The losses on B differ by at most 0.02 nats', 'ours',
           'not in the paper', (_at('knee'), _at('end')), equal(0.02), 'next_kl',
           unit=NATS, headline=True),
-    Claim('knee_forgets', 'From the knee the loss on A is higher after B', 'ours',
-          'not in the paper', (_at('knee'), _at('end')), greater(), 'kl',
+    Claim('knee_forgets', 'From the knee the loss on A is higher after B',
+          'ours', 'not in the paper', (_at('knee'), _at('end')), greater(), 'kl',
           unit=NATS),
     Claim('state', "Keeping the optimizer's state changes the loss on B by at "
           'most 0.02 nats', 'ours', 'not in the paper', (
