@@ -60,7 +60,7 @@ def table(records):
   import pandas as pd
   curves = results.during_training(records, 'loss', {d: d for d in DOMAINS})
   curves = curves.sort_values(['share', 'step'])
-  curves['loss'] = curves[DOMAINS] @ WEIGHTS
+  curves['loss'] = sum(w * curves[d] for d, w in zip(DOMAINS, WEIGHTS))
   ends = curves[curves.step.eq(curves.step.max())]
   least = ends.groupby(['width', 'seed'])['loss'].transform('min')
   ends = ends.assign(excess=ends['loss'] - least)

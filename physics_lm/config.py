@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import pickle
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -115,12 +116,20 @@ def load_config(path: str) -> ConfigDict:
   return config.lock()
 
 
+def _copy(config: ConfigDict) -> ConfigDict:
+  """Placeholders keep their types."""
+  try:  # ten times faster than deepcopy: experiments have hundreds of configs
+    return pickle.loads(pickle.dumps(config))
+  except (pickle.PicklingError, AttributeError, TypeError):  # a local function
+    return copy.deepcopy(config)
+
+
 def override(config: ConfigDict, changes: dict) -> ConfigDict:
   """A locked copy with {'dotted.path': value} applied, strictly: an unknown
   key or a value of another type or out of its key's range raises BadInput.
   'evals.NAME.kind' of a new name adds an evaluation, whose other keys may be
   set as well."""
-  config = copy.deepcopy(config)  # placeholders keep their types
+  config = _copy(config)
   for path, kind in changes.items():
     keys = path.split('.')
     if keys[0] == 'evals' and keys[2:] == ['kind'] and (

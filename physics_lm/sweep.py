@@ -17,11 +17,12 @@ from typing import Any
 
 from physics_lm import run_dir
 from physics_lm.config import (
-  load_config,
-  load_module,
-  override,
-  plain_config,
-  run_id,
+    find_file,
+    load_config,
+    load_module,
+    override,
+    plain_config,
+    run_id,
 )
 from physics_lm.errors import BadInput, nearest
 
@@ -117,7 +118,10 @@ class Run:
   @functools.cached_property
   def config(self):
     """The locked config. Raises BadInput for an unknown key or wrong type."""
-    return override(load_config(self.config_file), self.changes)
+    file = find_file(self.config_file.partition(':')[0])
+    changed = file.stat().st_mtime_ns if file.is_file() else 0
+    return override(_loaded(self.config_file, str(file.resolve()), changed),
+                    self.changes)
 
   @functools.cached_property
   def id(self) -> str:
@@ -128,6 +132,14 @@ class Run:
     """Arguments of physics_lm.train, less --workdir."""
     return [f'--config={self.config_file}'] + [
         f'--config.{k}={v}' for k, v in self.changes.items()]
+
+
+@functools.lru_cache(maxsize=64)  # most of an experiment's runs share a file
+def _loaded(path: str, file: str, changed: int):
+  """The config of a path, as long as its file is the same; not to be changed.
+  """
+  del file, changed
+  return load_config(path)
 
 
 def _runs(value: Run | tuple[Run, ...]) -> tuple[Run, ...]:
