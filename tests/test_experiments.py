@@ -23,7 +23,6 @@ NOT_RUN = {
     'instruction_tuning',
     'knee_start',
     'lora_bits',
-    'self_play',
     'test_time',
     'when_mistakes_help',
 }
