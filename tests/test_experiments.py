@@ -22,7 +22,6 @@ NOT_RUN = {
     'continued_pretraining_law',
     'instruction_tuning',
     'knee_start',
-    'lora_bits',
     'test_time',
     'when_mistakes_help',
 }
