@@ -94,7 +94,7 @@ def figure(df):
   figures.bars_of_seeds(ax, rows, df, 'arm', 'per_parameter', 2)
   for k, arm in enumerate(rows.index):
     if arm in PAPER:
-      ax.plot(PAPER[arm], k - 0.38, 'D', color=figures.COLOURS[1], zorder=3, label=(
+      ax.plot(PAPER[arm], k - 0.38, 'D', color=figures.COLOURS[1], label=(
           'arXiv 2607.21351' if arm == 'LoRA, MLP' else None))
   ax.set_xlim(0, 2.8)
   figures.labels(ax, 'bits of new people a trainable parameter', '', '')
