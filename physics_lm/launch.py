@@ -23,7 +23,9 @@ with --partial also those of a sweep that was stopped.
 import contextlib
 import ctypes
 import itertools
+import json
 import os
+import select
 import shlex
 import shutil
 import signal
@@ -68,16 +70,61 @@ def trainer_environment(cores: set[int] | None) -> dict[str, str]:
   return env
 
 
+class Trainer:
+  """A process that trains one command after the other (train.serve), on cores
+  of its own when there are some to pin to. What fails ends it."""
+
+  def __init__(self, cores: set[int] | None):
+    self.cores = cores
+    self._process: subprocess.Popen | None = None
+
+  def start(self, arguments: Sequence[str], log: Path) -> None:
+    """Trains; stdout and stderr go to the end of the log."""
+    if self._process is None or self._process.poll() is not None:
+      with log.open('a', encoding='utf-8') as f:  # for what ends it at once
+        # A process group of its own: Ctrl-C reaches the launcher only, which
+        # then stops the trainers.
+        self._process = subprocess.Popen(
+            [sys.executable, '-m', 'physics_lm.train', '--serve'],
+            env=trainer_environment(self.cores), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=f,
+            preexec_fn=lambda: _in_trainer(self.cores), start_new_session=True)
+    with contextlib.suppress(BrokenPipeError):  # it has died: exit_status()
+      self._process.stdin.write(
+          json.dumps([str(log.absolute()), *arguments]).encode() + b'\n')
+      self._process.stdin.flush()
+
+  def exit_status(self) -> int | None:
+    """Of the command; None while it runs. 0: for another one it lives on."""
+    ended = self._process.poll()
+    if select.select([self._process.stdout], [], [], 0)[0] and os.read(
+        self._process.stdout.fileno(), 1):
+      return 0
+    return ended
+
+  def terminate(self) -> None:
+    """Sends SIGTERM: it saves and stops."""
+    self._process.send_signal(signal.SIGTERM)
+
+  def close(self) -> None:
+    """Ends the process, which has no command."""
+    if self._process is not None:
+      for pipe in (self._process.stdin, self._process.stdout):
+        with contextlib.suppress(BrokenPipeError):
+          pipe.close()
+      self._process.wait()
+      self._process = None
+
+
 class Worker:
-  """A trainer's process, of one run or of several in one program, on cores of
-  its own when there are some to pin to."""
+  """A trainer with one run, or with several in one program."""
 
   def __init__(self, runs: Sequence[sweep.Run], folder: Path,
-               cores: set[int] | None):
-    self.runs, self.cores = list(runs), cores
+               trainer: Trainer):
+    self.runs, self.trainer = list(runs), trainer
     self.folders = [folder / r.id for r in runs]
-    self._stopping = False
-    arguments = [sys.executable, '-m', 'physics_lm.train']
+    self._stopping, self._status = False, None
+    arguments = []
     for run, at in zip(runs, self.folders):
       at.mkdir(parents=True, exist_ok=True)
       arguments += ['--and'] * (run is not runs[0]) + [
@@ -86,15 +133,10 @@ class Worker:
       with (at / 'log.txt').open('a', encoding='utf-8') as f:
         f.write(f'in a population of {len(runs)}: see '
                 f'../{runs[0].id}/log.txt\n')
-    self._log = (self.folders[0] / 'log.txt').open('a', encoding='utf-8')
-    self._log.write('$ ' + shlex.join(arguments) + '\n')
-    self._log.flush()
-    # A process group of its own: Ctrl-C reaches the launcher only, which then
-    # stops the trainers.
-    self.process = subprocess.Popen(
-        arguments, env=trainer_environment(cores),
-        stdout=self._log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-        preexec_fn=lambda: _in_trainer(cores), start_new_session=True)
+    with self.log.open('a', encoding='utf-8') as f:
+      f.write('$ ' + shlex.join([sys.executable, '-m', 'physics_lm.train',
+                                 *arguments]) + '\n')
+    trainer.start(arguments, self.log)
 
   @property
   def label(self) -> str:
@@ -109,16 +151,15 @@ class Worker:
 
   def stop(self) -> None:
     """Asks the trainer to save and exit, once: a second SIGTERM kills it."""
-    if not self._stopping and self.process.poll() is None:
-      self.process.send_signal(signal.SIGTERM)
+    if not self._stopping and self.exit_status() is None:
+      self.trainer.terminate()
       self._stopping = True
 
   def exit_status(self) -> int | None:
     """None while it runs."""
-    status = self.process.poll()
-    if status is not None:
-      self._log.close()
-    return status
+    if self._status is None:
+      self._status = self.trainer.exit_status()
+    return self._status
 
   @property
   def log(self) -> Path:
@@ -276,7 +317,7 @@ class Scheduler:
     self.workers: list[Worker] = []
     self.display = Display([r for r in everything if states[r.id] not in (
         'recorded', 'not needed')], folder)
-    self._free = cpu_slices(jobs)  # of workers that could start
+    self._free = [Trainer(cores) for cores in cpu_slices(jobs)]
     self._vmap_runs = vmap_runs
     self._accelerated = host_tuning.on_accelerator()
     self._most: dict[str, int] = {}  # by run id: in one program with it
@@ -284,18 +325,27 @@ class Scheduler:
     self._busy_until: dict[str, float] = {}  # another launcher has them
 
   def step(self, stopping: bool) -> None:
-    """Starts what can start, then looks which workers have ended."""
-    self._start(self._ready(stopping))
-    if stopping:
-      for w in self.workers:
-        w.stop()
+    """Looks which workers have ended, then starts what can start."""
     for w in list(self.workers):
       if (status := w.exit_status()) is not None:
         self.workers.remove(w)
-        self._free.append(w.cores)
+        self._free.append(w.trainer)
         self._ended(w, status, stopping)
+    self._start(self._ready(stopping))
+    if not self.waiting:  # their memory is of use to the others
+      for trainer in self._free:
+        trainer.close()
+    if stopping:
+      for w in self.workers:
+        w.stop()
     count = list(self.outcomes.values()).count
     self.display.show(self.workers, count('done'), count('failed'))
+
+  def close(self) -> None:
+    """Ends the trainers and the display."""
+    for trainer in self._free:
+      trainer.close()
+    self.display.close()
 
   def _finished(self, run: sweep.Run) -> bool:
     return sweep.is_finished(run, self.folder, self._own)
@@ -390,11 +440,11 @@ def launch(runs: Sequence[sweep.Run], folder: Path, jobs: int | None = None,
   states = prepare(runs, folder, recorded)
   print(f'{counted(states.values())}; in {folder}', flush=True)
   scheduler = Scheduler(runs, folder, states, jobs, vmap_runs)
-  with contextlib.closing(scheduler.display), Stop(
+  with contextlib.closing(scheduler), Stop(
       'the trainers save and stop') as stop:
     while scheduler.waiting or scheduler.workers:
       scheduler.step(bool(stop.signal))
-      time.sleep(0.3)
+      time.sleep(0.1)
   return {r: o for r, o in scheduler.outcomes.items() if o != 'not needed'}
 
 

@@ -7,13 +7,17 @@ The loop itself is in loop.py.
   python -m physics_lm.train --config=... --workdir=/tmp/a \
       --and --config=... --workdir=/tmp/b --config.seed.init=1
   python -m physics_lm.train --config=... --compile=v5e:2x4
+  python -m physics_lm.train --serve
 
-The last trains nothing: it prints what the TPU compiler says of the program on
-that topology (ahead_of_time.py).
+--compile trains nothing: it prints what the TPU compiler says of the program on
+that topology (ahead_of_time.py). --serve is for the launcher: see serve().
 """
 
 import contextlib
 import functools
+import gc
+import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -51,6 +55,9 @@ class Job(NamedTuple):
 def main(argv: list[str] | None = None):
   """Trains, or resumes, the runs that the command line describes."""
   argv = sys.argv if argv is None else argv
+  if argv[1:] == ['--serve']:
+    serve(argv[0])
+    return
   if jax.config.jax_compilation_cache_dir is None:  # else the user has one
     for key, value in host_tuning.PROGRAM_CACHE.items():
       jax.config.update(key, value)
@@ -70,6 +77,25 @@ def main(argv: list[str] | None = None):
     compile_for(jobs, topology)
   else:
     run_all(jobs)
+
+
+def serve(program: str):
+  """Trains what lines of stdin name, one after the other: a JSON list of the
+  file of its output and its arguments. Answers each with a byte on what was
+  stdout. A command that fails, as `program` would, ends this process with its
+  exit status: the next one starts in a new process."""
+  train_step.keep_programs()
+  answers = os.dup(1)
+  for line in sys.stdin:
+    log, *arguments = json.loads(line)
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    for stream in (1, 2):
+      os.dup2(file, stream)
+    os.close(file)
+    main([program, *arguments])
+    gc.collect()  # the run's arrays
+    sys.stdout.flush()
+    os.write(answers, b'.')
 
 
 def compile_for(jobs: list[Job], topology: str):

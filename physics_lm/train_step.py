@@ -6,6 +6,7 @@ are one program: their states have a leading axis of members.
 
 import dataclasses
 import functools
+import json
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from physics_lm import mixture, optim, teacher
+from physics_lm import mixture, optim, population, teacher
 from physics_lm.errors import BadInput
 from physics_lm.model import adapters, decoder, sharding
 from physics_lm.model.config import ModelConfig, check_model, model_config
@@ -162,6 +163,15 @@ class TrainProgram(NamedTuple):
   merged_params: Callable  # TrainState of one run -> parameters of its model
 
 
+_kept: dict[str, TrainProgram] | None = None  # None: build() keeps nothing
+
+
+def keep_programs():
+  """Makes build() keep what it made last, for configs of one program."""
+  global _kept
+  _kept = {}
+
+
 def build(config: ConfigDict, data: mixture.Mixture,
           devices: Sequence | None = None, members: Sequence[ConfigDict] = (),
           shared: bool = False) -> TrainProgram:
@@ -179,19 +189,45 @@ def build(config: ConfigDict, data: mixture.Mixture,
   if config.adapter.kind != 'none' and not config.init_from:
     raise BadInput(f'adapter.kind is {config.adapter.kind!r} and init_from '
                    'None, wanted the finished run that it adapts')
+  hparams = run_hparams(config) if not members else jax.tree.map(
+      lambda *x: np.stack(x), *map(run_hparams, members))
+  if _kept is None or devices is not None or (
+      config.teacher.run == 'law'):  # the program has a world's law
+    made = _build(config, data, devices, len(members), shared)
+  else:
+    key = _program_key(config, data, len(members), shared)
+    if key not in _kept:
+      _kept.clear()
+      _kept[key] = _build(config, data, devices, len(members), shared)
+    made = _kept[key]
+  return made._replace(init=functools.partial(made.init, hparams),
+                       step=functools.partial(made.step, hparams))
+
+
+def _program_key(config: ConfigDict, data: mixture.Mixture, members: int,
+                 shared: bool) -> str:
+  """A string that is equal for configs with one program."""
+  keys = {k: v for k, v in population.shared_keys(config).items()
+          if k.split('.')[0] not in ('worlds', 'evals', 'log', 'checkpoint')}
+  return json.dumps([keys, len(data.vocab), [t.name for t in data.tasks],
+                     members, shared and members > 0], sort_keys=True)
+
+
+def _build(config: ConfigDict, data: mixture.Mixture, devices: Sequence | None,
+           members: int, shared: bool) -> TrainProgram:
+  """As build, of a TrainProgram whose init and step take RunHparams first."""
   cfg = model_config(config, len(data.vocab))
-  mesh = sharding.make_mesh(config, devices, max(len(members), 1))
+  mesh = sharding.make_mesh(config, devices, max(members, 1))
   if mesh.devices.flat[0].platform == 'cpu' and not cfg.remat:
     # A loop copies each layer's residuals for the backward pass, a sixth of a
     # step. (Unrolled, recomputed layers would save no memory.)
     cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
-  sharding.check_mesh(config, cfg, mesh, max(len(members), 1))
+  sharding.check_mesh(config, cfg, mesh, max(members, 1))
   new_state = functools.partial(_new_state, config, cfg)
   keys_2d, keys_1d, sums_of = _sums_of(config, data)
   train_step = functools.partial(_step, config, cfg, len(data.tasks), sums_of)
 
-  hparams = run_hparams(config)
-  shapes = jax.eval_shape(new_state, hparams)
+  shapes = jax.eval_shape(new_state, run_hparams(config))
   lone = where = _state_shardings(config, cfg, mesh, shapes)
   abstract = jax.tree.map(
       lambda s, w: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=w),
@@ -199,14 +235,13 @@ def build(config: ConfigDict, data: mixture.Mixture,
   batch = sharding.batch_shardings(mesh, keys_2d, keys_1d)
   batch_dims = (config.data.batch_size,)
   if members:
-    hparams = jax.tree.map(lambda *x: np.stack(x), *map(run_hparams, members))
     where = sharding.population_sharding(lone)
     new_state = sharding.vmap_members(new_state)
     train_step = sharding.vmap_members(
         train_step, (0, 0, None if shared else 0))
     if not shared:
       batch = sharding.batch_shardings(mesh, keys_2d, keys_1d, members=True)
-      batch_dims = (len(members), *batch_dims)
+      batch_dims = (members, *batch_dims)
   # Hyperparameters and sums are small: every process holds them all.
   everywhere = sharding.named_sharding(mesh, ())
   step = jax.jit(train_step, donate_argnums=1, in_shardings=(
@@ -215,8 +250,7 @@ def build(config: ConfigDict, data: mixture.Mixture,
   init = jax.jit(new_state, out_shardings=where)
   merged = functools.partial(merged_params, cfg=cfg, adapter=config.adapter)
   return TrainProgram(
-      cfg, mesh, abstract, functools.partial(init, hparams),
-      functools.partial(step, hparams), batch, batch_dims,
+      cfg, mesh, abstract, init, step, batch, batch_dims,
       *_member_functions(bool(members), where, lone),
       merged if config.adapter.kind == 'none' else jax.jit(merged))
 

@@ -457,6 +457,38 @@ def test_a_crashed_run_is_tried_a_second_time(tmp_path, monkeypatch):
   assert (tmp_path / r.id / 'tries').read_text() == 'xx'
 
 
+def test_a_trainer_lives_on_and_one_that_is_killed_loses_one_try(
+    tmp_path, monkeypatch):
+  """Three runs and one process; the second run's first try kills it."""
+  script, popen, started = tmp_path / 'serve.py', subprocess.Popen, []
+  script.write_text("""
+import json, os, pathlib, sys
+for line in sys.stdin:
+  log, *arguments = json.loads(line)
+  at = pathlib.Path(arguments[-1].removeprefix('--workdir='))
+  with open(log, 'a') as f:
+    f.write(f'process {os.getpid()}\\n')
+  if '--config.steps=5' in arguments and not (at / 'tried').exists():
+    (at / 'tried').write_text('')
+    os.kill(os.getpid(), 9)
+  (at / 'config.json').write_bytes((at / 'wanted').read_bytes())
+  (at / 'done').write_text('{}')
+  os.write(1, b'.')
+""")
+  monkeypatch.setattr(launch.subprocess, 'Popen', lambda arguments, **k:
+                      started.append(1) or popen([sys.executable, str(script)],
+                                                 **k))
+  runs = [run({'n': n}, **{'steps': n}) for n in (4, 5, 6, 7)]
+  for r in runs:
+    run_dir.write_json(tmp_path / r.id / 'wanted', plain_config(r.config))
+  assert set(launch.launch(runs, tmp_path, 1).values()) == {'done'}
+  logs = [(tmp_path / r.id / 'log.txt').read_text().split('process ')[1:]
+          for r in runs]
+  assert len(started) == 2 and [len(log) for log in logs] == [1, 2, 1, 1]
+  assert logs[0][0].split()[0] == logs[1][0].split()[0]
+  assert logs[1][1].split()[0] == logs[2][0].strip() == logs[3][0].strip()
+
+
 def test_a_stopped_trainer_leaves_its_child(
     tmp_path, monkeypatch):
   popen = subprocess.Popen

@@ -1,5 +1,6 @@
 """What a run must survive. The end is bitwise that of an undisturbed run."""
 
+import json
 import os
 import random
 import shutil
@@ -288,6 +289,43 @@ def test_metrics_writer_drops_a_torn_line(undisturbed, tmp_path, monkeypatch):
     f.write('{"kind": "train", "st')
   train.run(config, folder)
   assert_same_end(whole, folder, config)
+
+
+def test_a_kept_program_trains_the_next_run_alike(
+    undisturbed, tmp_path, monkeypatch):
+  config, whole = undisturbed
+  monkeypatch.setattr(train_step, '_kept', {})
+  built, build = [], train_step._build
+  monkeypatch.setattr(train_step, '_build', lambda *a: built.append(
+      1) or build(*a))
+  other = override(config, {'seed.init': 1, 'seed.data': 1,
+                            'optim.learning_rate': 0.01})
+  train.run(other, tmp_path / 'first')
+  train.run(config, tmp_path / 'second')
+  assert len(built) == 1
+  assert_same_end(whole, tmp_path / 'second', config)
+  train_step.build(override(config, {'model.width': 32}), load_mixture(config))
+  assert len(built) == 2
+
+
+def test_serve_trains_commands_until_one_fails(tmp_path):
+  process = subprocess.Popen(
+      [sys.executable, '-m', 'physics_lm.train', '--serve'], cwd=ROOT,
+      stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+      env=os.environ | {'JAX_PLATFORMS': 'cpu'})
+  answers = []
+  for i, changes in enumerate(({}, {'seed.init': 1}, {'model.heads': 3})):
+    flags = [f'--config.{k}={v}' for k, v in (TINY | changes).items()]
+    process.stdin.write(json.dumps([
+        f'{tmp_path}/{i}.txt', '--config=configs/default.py',
+        f'--workdir={tmp_path}/{i}', *flags]).encode() + b'\n')
+    process.stdin.flush()
+    answers.append(process.stdout.read(1))
+  assert answers == [b'.', b'.', b''] and process.wait() == 2
+  for i in range(2):
+    assert (tmp_path / f'{i}.txt').read_text().count('done: ') == 1
+    assert run_dir.is_done(tmp_path / f'{i}')
+  assert (tmp_path / '2.txt').read_text().startswith('error: model.width is 16')
 
 
 def start(folder, changes):
