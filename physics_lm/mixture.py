@@ -101,6 +101,12 @@ def _world(text: str, seed: int) -> base.World:
   return base.make_world(ConfigDict(json.loads(text)), seed)
 
 
+def forget_worlds() -> None:
+  """Lets go of the worlds and mixtures that this process has made."""
+  _world.cache_clear()
+  _load.cache_clear()
+
+
 @functools.lru_cache(64)
 def _load(text: str) -> Mixture:
   c = ConfigDict(json.loads(text))

@@ -93,6 +93,7 @@ def serve(program: str):
       os.dup2(file, stream)
     os.close(file)
     main([program, *arguments])
+    mixture.forget_worlds()
     gc.collect()  # the run's arrays
     sys.stdout.flush()
     os.write(answers, b'.')
