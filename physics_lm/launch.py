@@ -11,7 +11,8 @@ resumes those that were stopped, leaves alone those that another launcher is
 training, and tries a crashed run a second time. On a CPU the default is one
 run a core, each pinned to its own: two such runs do 1.5 times the work of one
 run on two cores. On an accelerator, runs of one shape train together in one
-program (vmap).
+program (vmap). A trainer's process goes on with the next run; what fails or is
+killed ends it, and no other run.
 
 --compile runs nothing: it compiles each distinct program for a TPU topology, by
 libtpu on this machine, and prints what it needs on a device.

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -217,13 +218,9 @@ def test_launch_resumes_populations_after_a_kill(tmp_path):
   end = time.time() + 200
   while time.time() < end and run_dir.step_reached(folders[0]) < 60:
     time.sleep(0.05)
-  trainers = subprocess.run(
-      ['pgrep', '-f', f'workdir={folders[0]}'], capture_output=True,
-      text=True).stdout.split()
-  own = [int(p) for p in trainers if int(p) != process.pid and b'--and' in
-         open(f'/proc/{p}/cmdline', 'rb').read()]
-  assert len(own) == 1
-  os.kill(own[0], signal.SIGKILL)
+  trainer, = Path(f'/proc/{process.pid}/task/{process.pid}/children'
+                  ).read_text().split()
+  os.kill(int(trainer), signal.SIGKILL)
   out, _ = process.communicate(timeout=200)
   assert '4 runs in one program' in out and 'trying 2 at a time' in out
   assert out.count('2 runs in one program') == 2
