@@ -76,7 +76,7 @@ def figure(df):
       figures.curves(
           left, s[(s.arm == arm) & (s.split == split)].assign(
               arm=f'{name}, {steps} steps'), 'instructions', 'arm', 'exact',
-          color=figures.COLOURS[k], linestyle=style)
+          color=figures.COLOURS[k], linestyle=style, band=arm == LONG)
   left.set_xscale('log')
   figures.plain_ticks(left)
   figures.percent_axis(left)
@@ -115,4 +115,10 @@ CLAIMS = (
           _at(256, LONG), _at(64, LONG), rule=greater(50.0), column='exact'),
     above('no_op', '64 instructions: a third of examples without x help', ZHANG,
           _at(64, NO_OP), _at(64), column='exact'),
+    above('step_up', '256 instructions: more of the unseen ones are followed '
+          'than of 64', ZHANG, _at(256, LONG), _at(64, LONG), column='exact',
+          post_hoc=True),
+    above('longer', '64 instructions: 600 steps of training are better than '
+          '300', 'ours', _at(64, LONG), _at(64), column='exact',
+          post_hoc=True),
 )
