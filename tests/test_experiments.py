@@ -20,7 +20,6 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 # Designed, without a committed result.
 NOT_RUN = {
     'continued_pretraining_law',
-    'instruction_tuning',
     'knee_start',
     'test_time',
     'when_mistakes_help',
