@@ -21,6 +21,8 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 NOT_RUN = {
     'continued_pretraining_law',
     'knee_start',
+    'rlhf_pipeline',
+    'self_improvement',
     'test_time',
     'when_mistakes_help',
 }

@@ -248,6 +248,7 @@ def test_preferences_start_at_no_margin(tuned, tmp_path):
   assert last['pair/loss'] < first['pair/loss']
   assert last['pair/better'] > last['pair/worse']
   assert first['entries/problems'] == 16
+  assert first['label/correct'] == 1  # the checker agrees with the pairs
 
 
 def test_pairs_are_of_a_prompt_and_flips_swap_them(tuned):

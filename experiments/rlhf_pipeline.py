@@ -1,0 +1,147 @@
+"""At equal labels: a reward model, a judge, preferences, or gold itself?
+
+RLHF trains a reward model on labels and a policy on it; RLAIF takes the labels
+from a model, direct RLAIF the rewards (Lee et al., arXiv 2309.00267: as good as
+human labels, and direct better still); DPO (2305.18290) needs no reward model;
+RLVR asks for gold in every rollout. Here gold is exact: texts are 16 symbols of
+a Markov chain, z is how many are of one half of the alphabet, in standard
+deviations from the mean; gold is z - z^2 / 3, best (0.75) at 1.5. The start has
+learned the chain, and to judge texts from about 32,000 verdicts. 512 pairs of
+its texts are ordered by gold or by the start as a judge, asked in both orders;
+RLVR at equal labels ends after 512 texts, 4 steps of 40. Policies: RLOO.
+
+  python -m physics_lm.launch experiments/rlhf_pipeline.py --scale=cpu
+  python -m physics_lm.report experiments/rlhf_pipeline.py --scale=cpu
+
+PREDICTED
+"""
+
+from physics_lm import figures, results
+from physics_lm.claims import Claim, above, equal, greater
+from physics_lm.configs import scales
+from physics_lm.sweep import Run, pick
+
+FILE, GOLD, LENGTH, STEPS = 'configs/markov.py:judged', 'bend:1.5', 16, 40
+ROW = 38  # two texts and a verdict
+POST = {
+    'data.seq_len': LENGTH + 2, 'post.tokens': LENGTH + 1,
+    'data.tasks.verdicts.weight': 0.0, 'optim.b2': 0.95,
+    'optim.warmup_steps': 0, 'optim.schedule': 'constant',
+    'optim.final_lr_fraction': 1.0, 'optim.learning_rate': 3e-4}
+
+
+def _steps(n: int) -> dict:
+  return {'steps': n, 'checkpoint.every': n, 'log.every': n}
+
+
+RL = _steps(STEPS) | {'post.kind': 'reinforce', 'post.samples': 16}
+HEAD = _steps(64) | {
+    'post.kind': 'reward_model', 'post.samples': 2, 'post.every': 64,
+    'post.epochs': 8, 'optim.learning_rate': 3e-3}
+DPO = _steps(64) | HEAD | {
+    'post.kind': 'dpo', 'post.beta': 0.1, 'optim.learning_rate': 3e-4}
+# {arm: (overrides of the policy, what orders the pairs of its reward model)}
+ARMS = {
+    'RLHF': (RL | {'post.reward': 'model'}, GOLD),
+    'RLAIF': (RL | {'post.reward': 'model'}, 'judge'),
+    'direct RLAIF': (RL | {'post.reward': 'grade'}, ''),
+    'self-rewarding': (RL | {'post.reward': 'grade'}, ''),
+    'DPO, gold labels': (DPO | {'post.reward': GOLD}, ''),
+    'DPO, judge labels': (DPO | {'post.reward': 'judge'}, ''),
+    'RLVR, 512 labels': (RL | _steps(4) | {'post.reward': GOLD}, ''),
+    'RLVR, 5,120 labels': (RL | {'post.reward': GOLD}, '')}
+FROZEN = ('direct RLAIF', 'DPO, judge labels')  # judges are the start
+SHORT = {'steps': 2, 'checkpoint.every': 2, 'post.every': 1, 'post.epochs': 1}
+SCALES = {
+    'smoke': dict(seeds=1, arms=('RLAIF',), start=scales.SCORED_SMOKE | {
+        'steps': 4}, post=scales.SCORED_SMOKE | SHORT, samples=16),
+    'cpu': dict(seeds=5, arms=tuple(ARMS), start={}, post={}, samples=1024)}
+
+
+def runs(scale: str) -> list[Run]:
+  """Of each seed the start, the reward models and the policies."""
+  s, out = pick(SCALES, scale), []
+  judged = {kind: scales.scored('gold', kind, GOLD, s['samples']) | {
+      'evals.gold.max_new_tokens': LENGTH + 1} for kind in (
+          'policy', 'selection')}
+  verdicts = {'data.seq_len': ROW} | {f'evals.verdicts.{k}': v for k, v in {
+      'kind': 'answers', 'world': 'verdicts', 'num_problems': s['samples']
+      }.items()}
+  for seed in range(s['seeds']):
+    keys = scales.seeds(seed)
+    start = Run(FILE, s['start'] | keys | judged['policy'] | verdicts, {
+        'arm': 'start', 'part': 'policy', 'seed': seed})
+    asked = {'post.judge_run': start}
+    out.append(start)
+    for arm in s['arms']:
+      changes, order = ARMS[arm]
+      needs = asked if arm in FROZEN else {}
+      if order:
+        head = Run(FILE, POST | HEAD | s['post'] | keys | judged['selection']
+                   | {'post.reward': order}, {
+                       'arm': arm, 'part': 'reward model', 'seed': seed}, start,
+                   needs=asked if order == 'judge' else {})
+        out.append(head)
+        needs = {'post.reward_run': head}
+      out.append(Run(FILE, POST | changes | s['post'] | keys | judged['policy']
+                     | (verdicts if arm == 'self-rewarding' else {}),
+                     {'arm': arm, 'part': 'policy', 'seed': seed}, start,
+                     needs=needs))
+  return out
+
+
+def table(records):
+  """A row a run: gold, kl to the start in nats a text, verdicts, the % of two
+  texts that a policy puts in gold's order; ranked, that a reward model does."""
+  text = {'split': 'test'}
+  df = results.wide(records, 'gold', {'gold': 'gold'}, where=text)
+  df = df[df.part == 'policy']
+  df = results.beside(df, results.wide(records, 'gold', {'kl': 'kl'}), 'kl')
+  df = results.beside(df, results.wide(
+      records, 'verdicts', {'verdicts': 'accuracy'}, where={
+          'attribute': 'choose'}, percent=True), 'verdicts')
+  ranked = results.wide(records, 'gold', {'ranked': 'ranked'}, percent=True)
+  return results.beside(df, ranked.drop(columns=['run', 'part']), 'ranked')
+
+
+def summary(df):
+  """Means by arm."""
+  return results.summarise(df, ['arm'], ['gold', 'kl', 'verdicts', 'ranked'])
+
+
+def figure(df):
+  """Gold and the distance from the start, by arm."""
+  s = summary(df).set_index('arm', drop=False)
+  rows = s.reindex(['start', *(a for a in ARMS if a in s.index)])
+  fig, ((left, right),) = figures.grid(2, width=4.8, height=3.8)
+  for ax, column, label in ((left, 'gold', 'gold of a text'), (
+      right, 'kl', 'KL to the start, nats a text')):
+    figures.bars_of_seeds(ax, rows, df, 'arm', column, 2)
+    ax.tick_params(labelleft=ax is left)
+    figures.labels(ax, label, '', '')
+  left.axvline(0.75, color=figures.INK, linewidth=0.8, linestyle='--')
+  figures.finish(fig, 'Feedback of five kinds, 512 labels',
+                 f'bars, numbers: means; points: {s.n_seeds.max()} seeds;  '
+                 'dashed: the best text')
+  return fig
+
+
+LEE, SAME = 'Lee et al. 2309.00267', {'column': 'gold', 'unit': ''}
+
+
+def _at(arm: str) -> dict:
+  return {'arm': arm}
+
+
+CLAIMS = (
+    Claim('rlaif_is_rlhf', 'RLAIF has within 0.1 of the gold of RLHF', LEE,
+          'as good', (_at('RLAIF'), _at('RLHF')), equal(0.1), **SAME),
+    above('direct_is_better', 'Direct RLAIF has more gold than RLAIF', LEE,
+          _at('direct RLAIF'), _at('RLAIF'), **SAME),
+    above('reward_model_beats_dpo', 'RLHF has more gold than DPO on the same '
+          'labels', 'Xu et al. 2404.10719', _at('RLHF'),
+          _at('DPO, gold labels'), **SAME),
+    above('labels_generalise', 'RLHF has at least 0.1 more gold than RLVR with '
+          'as many labels', 'ours', _at('RLHF'), _at('RLVR, 512 labels'),
+          rule=greater(0.1), headline=True, **SAME),
+)

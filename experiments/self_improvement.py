@@ -1,0 +1,150 @@
+"""Do a model's own answers improve it: a ratchet, or a collapse?
+
+Lee et al. (arXiv 2502.01612) climbed from 10 digits of addition to over 100 by
+training on own answers to ever longer sums, filtered by length or by a vote;
+without a filter multiplication collapsed. Models trained on their own data are
+said to collapse (Shumailov et al., 2305.17493). Here the checker knows every
+answer (worlds/symbolic/compose.py). In each of four rounds a model answers 320
+problems eight times and is trained on what a filter keeps, 20 steps: all; vote,
+the answer that most of the eight agree on; checker. The problems are of 6, 7, 8
+and 9 functions (deeper), or all of 6 (same).
+
+  python -m physics_lm.launch experiments/self_improvement.py --scale=cpu
+  python -m physics_lm.report experiments/self_improvement.py --scale=cpu
+
+PREDICTED
+"""
+
+from physics_lm import figures, results
+from physics_lm.claims import Claim, above, equal, greater
+from physics_lm.configs import scales
+from physics_lm.sweep import Run, pick
+
+DEPTHS, STEPS = (6, 7, 8, 9), 20  # of the rounds; steps of a round
+WORLD = {'worlds.compose.functions': 8}
+TRUNK = {'steps': 400, 'data.batch_size': 96}
+POST = {
+    'post.kind': 'reinforce', 'post.baseline': 'filter', 'post.norm': 'token',
+    'data.batch_size': 128, 'data.seq_len': 26, 'post.tokens': 12,
+    'optim.name': 'adamw', 'optim.learning_rate': 1e-3, 'optim.b2': 0.95,
+    'optim.warmup_steps': 0}
+REWARDS = {'no filter': 'any', 'vote': 'vote', 'checker': 'full'}
+ARMS = [(f, 'deeper') for f in REWARDS] + [('no filter', 'same')]
+SCALES = {
+    'smoke': dict(seeds=1, steps=1, arms=ARMS[1:2], trunk={
+        'steps': 4, 'optim.warmup_steps': 0, 'model.width': 16,
+        'model.depth': 1}, post={'data.batch_size': 16},
+                  evals={'num_problems': 2, 'num_samples': 8}),
+    'cpu': dict(seeds=5, steps=STEPS, arms=ARMS, trunk={}, post={},
+                evals={'num_problems': 64, 'num_samples': 8})}
+
+
+def windows(problems: str, steps: int) -> dict:
+  """Overrides: the rounds of each depth."""
+  if problems == 'same':
+    return {f'data.tasks.depth_{d}.weight': float(d == DEPTHS[0])
+            for d in DEPTHS}
+  last = len(DEPTHS) - 1
+  return {f'data.tasks.depth_{d}.{key}': steps * (n + more)
+          for n, d in enumerate(DEPTHS) for key, more, end in (
+              ('since', 0, 0), ('until', 1, last)) if n != end}
+
+
+def runs(scale: str) -> list[Run]:
+  """Of each seed the start, and every arm from it."""
+  s, out = pick(SCALES, scale), []
+  steps = s['steps'] * len(DEPTHS)
+  post = POST | {'steps': steps, 'checkpoint.every': steps,
+                 'post.every': s['steps'], 'log.every': s['steps']}
+  start, arms = scales.post_training(
+      s, WORLD | TRUNK, WORLD | post, {a: windows(a[1], s['steps']) | {
+          'post.reward': REWARDS[a[0]]} for a in s['arms']},
+      ','.join(f'test_d{d}' for d in DEPTHS))
+  for seed in range(s['seeds']):
+    keys = scales.seeds(seed)
+    first = Run('configs/compose.py', start | keys, {
+        'arm': 'start', 'problems': 'none', 'seed': seed})
+    out += [first, *(Run('configs/compose.py:depths', own | keys | {
+        'evals.policy.every': s['steps']}, {
+            'arm': arm, 'problems': problems, 'seed': seed}, first)
+                     for (arm, problems), own in arms.items())]
+  return out
+
+
+def table(records):
+  """A row a run, round and depth: accuracy of a sample in %, and of a round's
+  kept answers in the last round."""
+  import pandas as pd
+  columns = {d: f'pass_at_k/test_d{d}/1' for d in DEPTHS}
+  df = results.during_training(records, 'policy', columns)
+  start = results.wide(records, 'policy', {'accuracy': 'pass_at_k'}, ('split',),
+                       {'k': 1})
+  start = start[start.arm == 'start']
+  df = df.melt([c for c in df if c not in columns], DEPTHS, 'depth', 'accuracy')
+  df['round'] = df.step / df.step.max() * len(DEPTHS)
+  start = start.assign(round=0.0, depth=[
+      int(t.removeprefix('test_d')) for t in start.split])
+  df = pd.concat([start.drop(columns='split'), df.drop(columns='step')])
+  df = results.beside(df, results.train_columns(
+      records, {'kept': 'kept/correct'}), 'kept').reset_index(drop=True)
+  df[['accuracy', 'kept']] *= 100
+  return df
+
+
+def summary(df):
+  """Means by arm, problems, round and depth."""
+  return results.summarise(df, ['arm', 'problems', 'round', 'depth'],
+                           ['accuracy', 'kept'])
+
+
+def figure(df):
+  """Accuracy over rounds, a panel for each depth."""
+  fig, (axes,) = figures.grid(len(DEPTHS), width=2.9, height=3.4)
+  s = summary(df)
+  start = s[s.arm == 'start']
+  s = results.below(s[s.arm != 'start'], *(
+      start.assign(arm=a, problems=p) for a, p in ARMS)).sort_values('round')
+  s['line'] = s.arm + ', ' + s.problems.replace('same', f'depth {DEPTHS[0]}')
+  for ax, depth in zip(axes, DEPTHS):
+    figures.curves(ax, s[s.depth == depth], 'round', 'line', 'accuracy',
+                   band=False)
+    ax.set_xticks(range(len(DEPTHS) + 1))
+    figures.percent_axis(ax)
+    figures.labels(ax, 'round', 'samples correct, %' if ax is axes[0] else '',
+                   f'Depth {depth}')
+    ax.set_ylim(-3, 103)
+  figures.legend(axes[-1])
+  figures.finish(fig, 'Four rounds of training on own answers',
+                 figures.seeds_note(s) + ';  words not in training')
+  return fig
+
+
+def _at(arm: str, depth: int, problems: str = 'deeper', n: int = 4) -> dict:
+  return {'arm': arm, 'problems': problems, 'round': n, 'depth': depth}
+
+
+def _start(depth: int) -> dict:
+  return _at('start', depth, 'none', 0)
+
+
+LEE, SAME = 'Lee et al. 2502.01612', {'column': 'accuracy'}
+CLAIMS = (
+    above('checker_climbs', 'With the checker and deeper problems, depth 8 '
+          'rises by at least 30 points in four rounds', LEE,
+          _at('checker', 8), _start(8), rule=greater(30.0), headline=True,
+          **SAME),
+    above('vote_climbs', 'With the vote it rises by at least 15 points', LEE,
+          _at('vote', 8), _start(8), rule=greater(15.0), headline=True, **SAME),
+    above('checker_beats_vote', 'The checker beats the vote at depth 8', 'ours',
+          _at('checker', 8), _at('vote', 8), **SAME),
+    Claim('no_filter_no_gain', 'Without a filter depth 7 stays within 10 '
+          'points of the start', 'ours', 'not in the papers',
+          (_at('no filter', 7), _start(7)), equal(10.0), 'accuracy'),
+    Claim('no_collapse', 'Without a filter on problems of depth 6, depth 6 '
+          'stays within 10 points of the start', 'Shumailov et al. 2305.17493',
+          'collapses', (_at('no filter', 6, 'same'), _start(6)), equal(10.0),
+          'accuracy'),
+    above('vote_raises_the_first', 'With the vote depth 6 rises by at least 10 '
+          'points', 'ours', _at('vote', 6), _start(6), rule=greater(10.0),
+          **SAME),
+)
