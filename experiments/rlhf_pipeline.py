@@ -142,8 +142,8 @@ CLAIMS = (
     above('reward_model_beats_dpo', 'RLHF has more gold than DPO on the same '
           'labels', 'Xu et al. 2404.10719', {'arm': 'RLHF'},
           {'arm': 'DPO, gold labels'}, **SAME),
-    above('labels_generalise', 'RLHF has at least 0.1 more gold than RLVR with '
-          'as many labels', 'ours', {'arm': 'RLHF'}, {
+    above('labels_generalise', 'RLHF has at least 0.1 more gold than RLVR at '
+          'equal labels', 'ours', {'arm': 'RLHF'}, {
               'arm': 'RLVR, 512 labels'}, rule=greater(0.1), headline=True,
           **SAME),
 )
