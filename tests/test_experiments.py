@@ -20,7 +20,6 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 # Designed, without a committed result.
 NOT_RUN = {
     'rlhf_pipeline',
-    'self_improvement',
     'test_time',
     'when_mistakes_help',
 }
