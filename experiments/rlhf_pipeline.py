@@ -123,7 +123,7 @@ def figure(df):
       right, 'kl', 'KL to the start, nats a text')):
     figures.bars_of_seeds(ax, rows, df, 'arm', column, 2)
     ax.tick_params(labelleft=ax is left)
-    figures.labels(ax, label, '', '')
+    figures.labels(ax, label)
   left.axvline(0.75, color=figures.INK, linewidth=0.8, linestyle='--')
   figures.finish(fig, 'Feedback of five kinds, 512 labels', 'bars, numbers: '
                  f'means; points: {s.n_seeds.max()} seeds;  dashed: best text')
@@ -143,7 +143,8 @@ CLAIMS = (
           'labels', 'Xu et al. 2404.10719', {'arm': 'RLHF'},
           {'arm': 'DPO, gold labels'}, **SAME),
     above('labels_generalise', 'RLHF has at least 0.1 more gold than RLVR at '
-          'equal labels', 'ours', {'arm': 'RLHF'}, {
-              'arm': 'RLVR, 512 labels'}, rule=greater(0.1), headline=True,
-          **SAME),
-)
+          'equal labels', 'ours', {'arm': 'RLHF'}, {'arm': 'RLVR, 512 labels'},
+          rule=greater(0.1), **SAME),
+    *(above(name, f'RLHF has more gold than {b}', 'ours', {'arm': 'RLHF'}, {
+        'arm': b}, post_hoc=True, headline=True, **SAME) for name, b in (
+            ('above_rlvr', 'RLVR, 512 labels'), ('above_d', 'direct RLAIF'))))
