@@ -431,7 +431,7 @@ def evaluation(kind: str) -> ConfigDict:
   e.keep_fraction = 1.0  # of weights, or of units ('prune_units'); in (0, 1]
   # 'solutions' (evals/igsm/solutions.py); 'policy' and 'selection'
   # (evals/posttrain/), which sample num_samples answers:
-  e.splits = 'test'  # of iGSM, comma-separated: 'test,test_op20'
+  e.splits = 'test'  # comma-separated: 'test,test_op20'; of 'answers' one
   e.num_problems = 256  # of each split (strings of 'grammar'), at least 1
   e.decode = 'greedy'  # or 'sample:TEMPERATURE[:TOP_K]', 'beam:WIDTH'
   e.max_new_tokens = 256  # of a solution, at least 1

@@ -185,7 +185,8 @@ def config_of(kind):
   world = 'crawl' if kind == 'cleaning' else next(iter(c.worlds))
   e = default.evaluation(kind)
   e.update(FEW)
-  e.world, e.splits, e.tasks = world, 'test,train', 'month_mod2,luck_rank'
+  e.world, e.tasks = world, 'month_mod2,luck_rank'
+  e.splits = 'test' if kind == 'answers' else 'test,train'
   e.decode = 'greedy' if kind == 'solutions' else 'sample'
   e.probe, e.prefixes = 'can_next', 'none,clean,corrupted'
   e.reward = 'full' if kind == 'selection' else ''
