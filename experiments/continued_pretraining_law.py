@@ -81,10 +81,10 @@ def table(records):
       laws = {DCPT: fits.dcpt(g.n, g.d, own, g[column], starts=4),
               OWN: fits.chinchilla(g.n, own * g.d, g[column])}
       df.loc[g.index, f'fit_{loss}'] = laws[DCPT].predict(
-          g.n, g.d, own) - g[column] + g[EXCESS[loss]]
+          g.n, g.d, own).round(3) - g[column] + g[EXCESS[loss]]
       rows += [dict(stage='fit', seed=seed, loss=loss, left_out=what, law=name,
-                    r2=100 * diagnose.explained_variance(
-                        f, g[by].where(g[by] > g[by].min()) if by else None))
+                    r2=round(100 * diagnose.explained_variance(  # known to 0.1
+                        f, g[by].where(g[by] > min(g[by])) if by else None), 0))
                for name, f in laws.items() for what, by in LEFT_OUT.items()]
   return pd.concat([df, pd.DataFrame(rows)], ignore_index=True)
 
