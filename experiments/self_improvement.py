@@ -116,7 +116,7 @@ def figure(df):
     ax.set_ylim(-3, 103)
   figures.legend(axes[-1])
   figures.finish(fig, 'Four rounds of training on own answers',
-                 f'{figures.seeds_note(s)};  deeper: 6, 7, 8, 9 in turn')
+                 f'{figures.seeds_note(s)};  deeper: depths 6 to 9 by round')
   return fig
 
 

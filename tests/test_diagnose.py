@@ -40,6 +40,20 @@ def test_holdout_predicts_what_follows_the_law_and_not_what_breaks_it():
   assert 'at least 5' in few[0]['reason'] and 'no rows' in few[1]['reason']
 
 
+def test_explained_variance_is_of_rows_that_were_left_out():
+  N, D, L = runs(0.002)
+  f = fits.chinchilla(N, D, L)
+  assert diagnose.explained_variance(f) == diagnose.diagnose(f)['r2']
+  held = diagnose.explained_variance(f, np.arange(75) % 5)
+  assert 0.99 < held < diagnose.explained_variance(f)
+  group = np.where(np.arange(75) % 5, np.nan, 1.0)  # a fifth is left out
+  odd = fits.chinchilla(N, D, np.where(group == 1, 2 * L, L))
+  assert diagnose.explained_variance(odd, group) < -1  # it cannot know of 2
+  assert np.isnan(diagnose.explained_variance(f, np.zeros(75)))
+  with pytest.raises(ValueError, match='3 group labels for 75 points'):
+    diagnose.explained_variance(f, [1, 2, 3])
+
+
 def test_leaving_out_the_odd_run_restores_the_law():
   N, D, L = runs(0.0)
   run = np.arange(75) // 5

@@ -93,23 +93,23 @@ def holdout(f: fits.Fit, cuts: Sequence[float] = (0.25, 0.5, 0.75),
 
 
 def explained_variance(f: fits.Fit, groups: Sequence | None = None) -> float:
-  """Share of the variance of the losses that a law explains: with groups (n,),
-  of runs it was not fitted to, those of each label predicted from the others,
-  from the optimum (as in Que et al. 2024, arXiv 2406.01375). Rows of label nan
-  are in every fit and are not predicted. nan where the others cannot be fitted.
-  Raises ValueError for labels of another length."""
+  """R2 of a law: with groups (n,), of runs it was not fitted to, those of each
+  label predicted from the others, from the optimum (as in Que et al. 2024,
+  arXiv 2406.01375). Rows of label nan are in every fit and are not predicted.
+  nan where the others cannot be fitted. Raises ValueError for labels of another
+  length."""
   *x, L = f.data
-  groups = np.zeros(f.n) if groups is None else np.asarray(groups, float)
+  if groups is None:
+    return _r2(f.predict(*x), L)
+  groups, predicted = np.asarray(groups, float), np.full(f.n, np.nan)
   if len(groups) != f.n:
     raise ValueError(f'{len(groups)} group labels for {f.n} points')
-  labels, judged = np.unique(groups[~np.isnan(groups)]), ~np.isnan(groups)
-  predicted = f.predict(*x) if len(labels) == 1 else np.full(f.n, np.nan)
-  for label in labels if len(labels) > 1 else ():
+  judged = ~np.isnan(groups)
+  for label in np.unique(groups[judged]):
     out = groups == label
     if params := f.reweighted((~out).astype(float)):
       predicted[out] = core.LAWS[f.law](*(v[out] for v in x), **params)
-  error = (L - predicted)[judged]
-  return float(1 - np.mean(error**2) / np.var(L[judged]))
+  return _r2(predicted[judged], L[judged])
 
 
 def leave_one_out(f: fits.Fit, groups: Sequence) -> list[dict]:
