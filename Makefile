@@ -29,13 +29,15 @@ test test-experiments test-devices test-interop: export OPENBLAS_NUM_THREADS = 1
 test: .venv/.ready
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# Every experiment at smoke scale to its report, and the notebooks.
+# Every experiment at smoke scale to its report, committed records to their
+# tables, and the notebooks: nearly all in one file, so by test.
 test-experiments: .venv/.ready
-	$(BIN)/python -m pytest -m experiment
+	$(BIN)/python -m pytest -m experiment $(PARALLEL) --dist=load
 
-# Slow failure drills: random kill -9, of one process and of two.
+# Slow failure drills: random kill -9, of one process and of two. -rP: what
+# each printed, its seed first.
 drills: .venv/.ready
-	$(BIN)/python -m pytest -m drill -s
+	$(BIN)/python -m pytest -m drill $(PARALLEL) --dist=load -rP
 
 # The same computation on many devices, and in populations of runs.
 test-devices: .venv/.ready

@@ -87,6 +87,7 @@ def test_experiments_on_grammars_share_the_runs_of_grammar_learning(name):
     assert results.recorded_ids(known, runs) == {r.id for r in runs}
 
 
+@pytest.mark.experiment
 @pytest.mark.parametrize('path', EXPERIMENTS, ids=lambda p: p.stem)
 def test_committed_records_give_the_committed_table(path, monkeypatch):
   module = sweep.experiment(str(path))

@@ -92,6 +92,7 @@ def test_members_equal_lone_runs(tiny, tmp_path, mesh, base, lone):
   assert len(seen) == 4  # each its own run
 
 
+@pytest.mark.devices
 def test_members_that_share_rows_get_one_batch(one_device, tmp_path):
   rates = [{'optim.learning_rate': r, 'optim.weight_decay': 20 * r,
             'optim.name': 'muon'} for r in (1e-3, 1e-2)]

@@ -318,6 +318,7 @@ def test_runs_of_a_sweep_have_their_roles(exp):
                  for r in runs}) == [1.0]
 
 
+@pytest.mark.experiment
 def test_claims_keep_the_verdicts_of_the_older_rule(exp):
   """Those of the two experiments that are one now, on the committed runs."""
   golden = json.loads((ROOT / 'tests/goldens/verdicts.json').read_text())
