@@ -503,11 +503,13 @@ def _adapter() -> ConfigDict:
   """Trains an adapter of init_from's model, whose parameters stay fixed."""
   a = ConfigDict()
   a.kind = 'none'  # all parameters train; or 'lora', 'whole', 'bias', 'ia3',
-  # 'prefix', 'prompt', 'bottleneck': physics_lm/model/adapters.py
-  a.target_modules = 'query,value'  # comma-separated; 'lora' and 'whole'
-  a.rank = 8  # of 'lora', at least 0; units of 'bottleneck'
+  # 'prefix', 'prompt', 'bottleneck', 'lora_moe': physics_lm/model/adapters.py
+  a.target_modules = 'query,value'  # comma-separated; 'lora', 'lora_moe' and
+  # 'whole'
+  a.rank = 8  # of 'lora', at least 0, and of an expert; units of 'bottleneck'
+  a.experts = 4  # of 'lora_moe', at least 1
   a.embedding_rank = 128  # of 'lora', at least 0; 0: the embedding stays fixed
-  a.scale = 4.0  # of 'lora': W + scale * A B; any number
+  a.scale = 4.0  # of 'lora' and 'lora_moe': W + scale * A B; any number
   a.num_virtual_tokens = 16  # vectors of 'prefix' and 'prompt', at least 1
   return a
 

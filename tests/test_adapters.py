@@ -13,7 +13,7 @@ from physics_lm import restore, run_dir, sweep, train
 from physics_lm.config import override, plain_config, run_id
 from physics_lm.configs import biod, default
 from physics_lm.errors import BadInput
-from physics_lm.model import adapters, compress, decoder, kernels
+from physics_lm.model import adapters, compress, decoder, kernels, moe
 from physics_lm.model.config import model_config
 from tests.compiled import forward, init
 from tests.conftest import ROOT, TINY
@@ -51,7 +51,8 @@ def noisy(tree, seed):
 
 @pytest.mark.parametrize('kind,changes', [
     ('lora', {'target_modules': ALL, 'embedding_rank': 3}), ('bottleneck', {}),
-    ('whole', {'target_modules': 'embedding,query'}), ('ia3', {})])
+    ('whole', {'target_modules': 'embedding,query'}), ('ia3', {}),
+    ('lora_moe', {'target_modules': ALL})])
 def test_adapter_leaves_outputs_unchanged_before_training(made, kind, changes):
   cfg, params, tokens = made
   s = spec(kind, **changes)
@@ -87,6 +88,33 @@ def test_merge_adapter_equals_unmerged_forward(made, monkeypatch):
   np.testing.assert_allclose(merged, found, atol=2e-4)
   monkeypatch.undo()
   assert np.abs(forward(params, tokens, cfg) - found).max() > 0.1
+
+
+def test_routed_experts_are_one_low_rank_update_where_all_are_alike(made):
+  """LoRAMoE by its formula, on random routers, of a matrix; and in the model,
+  with equal experts: their weights add up to one, so it is LoRA."""
+  cfg, params, tokens = made
+  k = jax.random.split(jax.random.key(3), 4)
+  x, router, into, out = (jax.random.normal(key, shape) for key, shape in zip(
+      k, ((5, 6), (2, 3, 4), (2, 3, 4, 2), (4, 2, 3, 5))))
+  gate = jax.nn.softmax(x @ router.reshape(6, 4))
+  wanted = sum(gate[:, e, None] * (x @ into.reshape(6, 4, 2)[:, e])
+               @ out[e].reshape(2, 15) for e in range(4))
+  np.testing.assert_allclose(
+      moe.low_rank_experts(x, router, into, out), wanted, atol=1e-4)
+  one = spec('lora', target_modules=ALL, embedding_rank=0, rank=2, scale=0.7)
+  low = noisy(adapters.init_adapter(one, cfg, jax.random.key(0)), 5)
+  s = spec('lora_moe', target_modules=ALL, rank=2, scale=0.7, experts=3)
+  adapter = noisy(adapters.init_adapter(s, cfg, jax.random.key(0)), 5)
+  for name, c in low['layers'].items():
+    before = c['in'].ndim - 1
+    adapter['layers'][f'experts_in_{name}']['new'] = jnp.stack(
+        [c['in']] * 3, before)
+    adapter['layers'][f'experts_out_{name}']['scaled'] = jnp.stack(
+        [c['out']] * 3, 1)
+  np.testing.assert_allclose(*(
+      forward(adapters.merge_adapter(params, a, of, cfg), tokens, cfg)
+      for a, of in ((low, one), (adapter, s))), atol=3e-4)
 
 
 def test_ia3_scales_keys_values_and_units(monkeypatch):

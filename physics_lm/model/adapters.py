@@ -21,6 +21,11 @@ only `adapter` has a gradient. Kinds (config.adapter):
                keys and values are a prefix too, and packed examples share it.
   bottleneck   x + gelu(x D) U of `rank` units, after attention and after MLP
                (Houlsby et al. 2019, arXiv 1902.00751, without biases)
+  lora_moe     x W + scale sum_e g_e x A_e B_e, of `target_modules`: `experts`
+               low-rank updates, of which a router of each matrix takes a mean
+               for each token, g = softmax(x R) (Dou et al. 2023, LoRAMoE, arXiv
+               2312.09979, without the loss that gives experts kinds of tasks).
+               R and B start at zero
 
 A tied embedding is one matrix: its update serves input and output. Of the kinds
 in MERGEABLE the merged parameters are an ordinary model's; the others add names
@@ -41,7 +46,7 @@ from physics_lm.model.compress import INPUTS
 from physics_lm.model.config import BY_DISTANCE, ModelConfig
 
 KINDS = ('none', 'lora', 'whole', 'bias', 'ia3', 'prefix', 'prompt',
-         'bottleneck')
+         'bottleneck', 'lora_moe')
 MERGEABLE = KINDS[:5]  # merged, the tree is a plain model's
 
 
@@ -56,7 +61,8 @@ class Leaf(NamedTuple):
 def adapter_leaves(spec: ConfigDict, cfg: ModelConfig) -> dict:
   """{part: {name: {role: Leaf}}} of an adapter: roles `in` and `out` are
   multiplied and added to the parameter of that name, `difference` is added,
-  one plus `rescale` multiplies it, `new` is a parameter that the model lacks.
+  one plus `rescale` multiplies it, `new` is a parameter that the model lacks,
+  and `scaled` one that is multiplied by the scale.
   Raises BadInput."""
   if spec.kind not in KINDS:
     raise BadInput(f'adapter.kind is {spec.kind!r}; '
@@ -64,7 +70,8 @@ def adapter_leaves(spec: ConfigDict, cfg: ModelConfig) -> dict:
   wanted = {'lora': ('rank',) if spec.target_modules else ('embedding_rank',),
             'prefix': ('num_virtual_tokens',),
             'prompt': ('num_virtual_tokens',),
-            'bottleneck': ('rank',)}.get(spec.kind, ())
+            'bottleneck': ('rank',), 'lora_moe': ('rank', 'experts')}.get(
+                spec.kind, ())
   for key in wanted:
     if spec[key] < 1:
       raise BadInput(f'adapter.{key} is {spec[key]}, wanted at least 1')
@@ -75,6 +82,8 @@ def adapter_leaves(spec: ConfigDict, cfg: ModelConfig) -> dict:
   L, D, P, r = cfg.depth, cfg.width, spec.num_virtual_tokens, spec.rank
   if spec.kind == 'lora':
     return _low_rank(spec, cfg)
+  if spec.kind == 'lora_moe':
+    return {'layers': _routed(spec, cfg)}
   if spec.kind in ('whole', 'bias'):
     out = {}
     for name in _names(spec) if spec.kind == 'whole' else _biases(cfg):
@@ -141,20 +150,41 @@ def _rescaled(cfg: ModelConfig) -> dict:
   return out
 
 
-def _low_rank(spec, cfg: ModelConfig) -> dict:
-  out, r = {}, spec.rank
+def _matrices(spec, cfg: ModelConfig):
+  """(name, shape and axes of its inputs, with the layers; of its outputs) of
+  every matrix that spec.target_modules names. Raises BadInput."""
   for name in _names(spec):
-    part, shape, axes = _parameter(name, cfg)
+    _, shape, axes = _parameter(name, cfg)
     # Experts' matrices have an axis more.
     if name not in INPUTS or len(shape) - 1 <= INPUTS[name] or (
         'experts' in axes):
       raise BadInput(f'adapter.target_modules names {name!r}, wanted matrices '
                      f'of the layers: {", ".join(INPUTS)} (no experts)')
     cut = 1 + INPUTS[name]
-    std = math.prod(shape[1:cut])**-0.5
-    out.setdefault(part, {})[name] = {
-        'in': Leaf((*shape[:cut], r), (*axes[:cut], None), std),
-        'out': Leaf((shape[0], r, *shape[cut:]), ('layers', None, *axes[cut:]))}
+    yield name, (shape[:cut], axes[:cut]), (shape[cut:], axes[cut:])
+
+
+def _routed(spec, cfg: ModelConfig) -> dict:
+  """Parameters of each matrix that decoder._Parts._linear reads."""
+  out, E, r = {}, spec.experts, spec.rank
+  for name, (shape, axes), (outputs, out_axes) in _matrices(spec, cfg):
+    std = math.prod(shape[1:])**-0.5
+    out |= {
+        f'route_{name}': {'new': Leaf((*shape, E), (*axes, None))},
+        f'experts_in_{name}': {'new': Leaf(
+            (*shape, E, r), (*axes, None, None), std)},
+        f'experts_out_{name}': {'scaled': Leaf(
+            (shape[0], E, r, *outputs), ('layers', None, None, *out_axes))}}
+  return out
+
+
+def _low_rank(spec, cfg: ModelConfig) -> dict:
+  out, r = {}, spec.rank
+  for name, (shape, axes), (outputs, out_axes) in _matrices(spec, cfg):
+    std = math.prod(shape[1:])**-0.5
+    out.setdefault('layers', {})[name] = {
+        'in': Leaf((*shape, r), (*axes, None), std),
+        'out': Leaf((shape[0], r, *outputs), ('layers', None, *out_axes))}
   if spec.embedding_rank > 0:
     r, V, D = spec.embedding_rank, cfg.vocab, cfg.width
     out['ends'] = {'embedding': {
@@ -198,6 +228,8 @@ def merge_adapter(params: dict, adapter: dict, spec: ConfigDict,
     for name, c in changes.items():
       if 'new' in c:
         out[part][name] = c['new']
+      elif 'scaled' in c:
+        out[part][name] = spec.scale * c['scaled']
       elif 'difference' in c:
         out[part][name] = params[part][name] + c['difference']
       elif 'rescale' in c:

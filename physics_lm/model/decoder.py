@@ -52,14 +52,14 @@ class _Parts(nn.Module):
   def _linear(self, name, x, shape, axes, std, inputs=1):
     """x @ w + b over the last `inputs` axes of x, the first of w's shape."""
     w = self._param(name, shape, axes, std)
-    outside, outputs = x.shape[:-inputs], shape[inputs:]
-    I, O = math.prod(shape[:inputs]), math.prod(outputs)
-    self.sow('inputs', name, x.reshape(-1, I))  # kept only where mutable
-    y = kernels.linear(x.reshape(-1, I), w.reshape(I, O))
+    outside, outputs, I = x.shape[:-inputs], shape[inputs:], math.prod(shape[:inputs])
+    x_MI, routed = x.reshape(-1, I), self._adapter(f'route_{name}', f'experts_in_{name}', f'experts_out_{name}')
+    self.sow('inputs', name, x_MI)  # kept only where mutable
+    y = kernels.linear(x_MI, w.reshape(I, -1))
+    if routed:
+      y = y + moe.low_rank_experts(x_MI, *routed)
     y = y.reshape(*outside, *outputs)
-    if self.cfg.bias:
-      y = y + self._param(f'bias_{name}', outputs, axes[inputs:])
-    return y
+    return y + self._param(f'bias_{name}', outputs, axes[inputs:]) if self.cfg.bias else y
 
   def _adapter(self, *names):
     """Parameters that an adapter adds (model/adapters.py); None without."""
@@ -89,8 +89,7 @@ class Block(_Parts):
         h_BTD, balance = moe.moe_mlp(self, h_BTD, segments_BT, ACTIVATIONS[c.activation])
       else:
         h_BTD = self._mlp(h_BTD, segments_BT)
-      h_BTD = self._bottleneck('mlp', h_BTD)
-      x_BTD = x_BTD + dropout(h_BTD, c.dropout, keys[1])
+      x_BTD = x_BTD + dropout(self._bottleneck('mlp', h_BTD), c.dropout, keys[1])
     return sharding.constrain(x_BTD, 'batch', 'length', 'activation'), balance
 
   def _canon_linear(self, site, name, x_BTD, shape, axes, segments_BT):

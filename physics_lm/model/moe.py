@@ -1,4 +1,4 @@
-"""Mixture of experts: routing tokens to experts and back.
+"""Mixture of experts: routing tokens to experts and back; experts of adapters.
 
 Top-1 routing with a capacity (Switch transformer, Fedus et al. 2021,
 arXiv 2101.03961): of each row an expert takes capacity x T / E tokens; later
@@ -17,6 +17,18 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 
 from physics_lm.model import kernels, sharding
+
+
+def low_rank_experts(x_MI: jax.Array, router: jax.Array, into: jax.Array,
+                     out: jax.Array) -> jax.Array:
+  """sum_e softmax(x R)_e x A_e B_e, [M, O]: all experts of an adapter, weighted
+  by a router (model/adapters.py, 'lora_moe'). router [..., E], into [..., E, r]
+  with the axes of x's I before, out [E, r, ...]."""
+  E, r = out.shape[:2]
+  gate_ME = jax.nn.softmax((x_MI @ router.reshape(-1, E)).astype(jnp.float32))
+  low_MER = (x_MI @ into.reshape(-1, E * r)).reshape(-1, E, r)
+  low_MER = low_MER * gate_ME[..., None].astype(x_MI.dtype)
+  return low_MER.reshape(-1, E * r) @ out.reshape(E * r, -1)
 
 
 def route(x_BTD: jax.Array, router_DE: jax.Array, real_BT: jax.Array,
