@@ -143,8 +143,8 @@ CLAIMS = (
           'Brown et al. 2407.21787', _at('oracle'), _at('one sample'),
           rule=greater(20.0), **SAME),
     above('big_wins', 'At equal cost the big model beats the small one', 'ours',
-          _at('process, votes', 16), _at('process, votes', size='small'), **SAME),
+          _at('process, votes', 16), _at('process, votes', 64, 'small'),
+          **SAME),
     Claim('ranked', 'A process verifier orders at least 60 % of pairs', 'ours',
           'not in the paper', ({'head': 'process', 'size': 'big'},),
-          at_least(60), 'ranked', unit='%'),
-)
+          at_least(60), 'ranked', unit='%'))
