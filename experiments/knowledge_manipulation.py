@@ -13,8 +13,9 @@ other people. Paper (GPT-2 124M, 100,000 people, LoRA), no CoT: luck mod 5 23.6
 
 Predicted at `cpu`: h 68, 65, 58 (LABELS' order), CoT 82, 68, 62, no CoT 55, 28,
 26 (majority 49, 13, 18); two people: h 40, CoT 68, 45, 65, 40, no CoT 57, 13,
-53, 5. Deviations there: world and recipe of knowledge_extraction.py, dates of
-four tokens; biographies and QA kept in finetuning (10, 40 % of rows; LOG.md).
+53, 5; without QA (CoT 93, 90, 83 before this was written) no CoT as with it, 60,
+42, 27. Deviations there: dates of four tokens; biographies and QA kept in
+finetuning (10, 40 % of rows; LOG.md).
 """
 
 from physics_lm import claims, figures, results
@@ -38,7 +39,7 @@ COLUMNS = ('acc_no_cot', 'acc_cot', 'cot_fact_acc', GUESS, 'predicted_acc')
 SCALES = {  # condition, tasks trained together, CoT, changes of base, tasks
     'smoke': dict(seeds=1, arms=(('main', ((ONE[0], TWO[2]),), BOTH, {}, {}),)),
     'cpu': dict(seeds=3, arms=(('main', (ONE, TWO), BOTH, {}, {}), (
-        'QA toggled', (ONE,), (True,), scales.BIO_QA['pretrain'], NO_QA))),
+        'QA toggled', (ONE,), BOTH, scales.BIO_QA['pretrain'], NO_QA))),
     'gpu': dict(seeds=3, arms=(('main', EACH, BOTH, {}, {}),
                                ('QA toggled', EACH[:3], (True,), NO_QA, {}))),
     'paper': dict(seeds=1, arms=(
