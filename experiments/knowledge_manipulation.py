@@ -1,21 +1,18 @@
 """Can a model classify and compare by the knowledge that it stores?
 
-Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402), Results 3 to 5. A model that
-answers questions about people learns tasks of one step more (luck: a number of
-each major), with the facts written out first (CoT) or without; it is tested on
-other people. Paper (GPT-2 124M, 100,000 people, LoRA), no CoT: luck mod 5 23.6
-(chance 20), even month 75 % with 10,000 training people, later month 85 with
-50,000, luckier major near 50. CoT: h + (1 - h) chance, h the accuracy of facts:
-86.4; in training only: 24.1. QA finetuning before makes no difference.
+Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402), Results 3 to 5. A model that knows
+people learns tasks of one step more (luck: a number of each major), with facts
+written out first (CoT) or without; tested on other people. Paper (GPT-2 124M,
+100,000 people, LoRA), no CoT: luck mod 5 23.6 (chance 20), even month 75 % with
+10,000 training people, later month 85 with 50,000, luckier major near 50. CoT:
+h + (1 - h) chance, h the accuracy of facts: 86.4; in training only 24.1.
 
   python -m physics_lm.launch experiments/knowledge_manipulation.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_manipulation.py --scale=cpu
 
-Predicted at `cpu`: h 68, 65, 58 (LABELS' order), CoT 82, 68, 62, no CoT 55, 28,
-26 (majority 49, 13, 18); two people: h 40, CoT 68, 45, 65, 40, no CoT 57, 13,
-53, 5; without QA (CoT 93, 90, 83 before this was written) no CoT as with it, 60,
-42, 27. Deviations there: dates of four tokens; biographies and QA kept in
-finetuning (10, 40 % of rows; LOG.md).
+Predicted at `cpu`: h 68, 65, 58, CoT 82, 68, 62, no CoT 55, 28, 26 (majority
+49, 13, 18); two people: h 40, CoT 68, 45, 65, 40, no CoT 57, 13, 53, 5; without
+QA (CoT 93, 90, 83 known) no CoT 60, 42, 27. Other: QA kept, dates of 4 tokens.
 """
 
 from physics_lm import claims, figures, results
@@ -33,18 +30,18 @@ BARS = (  # CoT in training, column, the paper's numbers in that order
     ('CoT', True, 'acc_cot', (94.2, None, 86.4, None, 61.5)))
 ONE, TWO, BOTH = tuple(LABELS)[:3], tuple(LABELS)[3:], (False, True)
 EACH = tuple((t,) for t in (*LABELS, 'luck_mod20', 'day_rank', 'day_minus'))
-NO_QA, FEW = {'data.tasks.qa.weight': 0.0}, {'worlds.bios.train_people': 10_000}
+NO_QA, QA = ({'data.tasks.qa.weight': w} for w in (0.0, 1.0))
+ALL, FEW = ('main', EACH, BOTH, {}, {}), {'worlds.bios.train_people': 10_000}
 GUESS, SEEDS = 'majority_baseline', 'ten seeds, eight core-minutes each'
 COLUMNS = ('acc_no_cot', 'acc_cot', 'cot_fact_acc', GUESS, 'predicted_acc')
 SCALES = {  # condition, tasks trained together, CoT, changes of base, tasks
     'smoke': dict(seeds=1, arms=(('main', ((ONE[0], TWO[2]),), BOTH, {}, {}),)),
     'cpu': dict(seeds=3, arms=(('main', (ONE, TWO), BOTH, {}, {}), (
         'QA toggled', (ONE,), BOTH, scales.BIO_QA['pretrain'], NO_QA))),
-    'gpu': dict(seeds=3, arms=(('main', EACH, BOTH, {}, {}),
-                               ('QA toggled', EACH[:3], (True,), NO_QA, {}))),
+    'gpu': dict(seeds=3, arms=(ALL, ('QA toggled', EACH[:3], (True,), NO_QA,
+                                     {}))),
     'paper': dict(seeds=1, arms=(
-        ('main', EACH, BOTH, {}, {}),
-        ('QA toggled', EACH[:3], (True,), {'data.tasks.qa.weight': 1.0}, {}),
+        ALL, ('QA toggled', EACH[:3], (True,), QA, {}),
         ('few people', EACH[:1], (False,), {}, FEW)))}
 
 
@@ -68,14 +65,14 @@ def table(records):
   """A row a run, task and person_split, percent."""
   df = results.wide(records, 'tasks', COLUMNS, ('person_split', 'task'),
                     percent=True)
-  predicted = df.cot_fact_acc + (100 - df.cot_fact_acc) * df[GUESS] / 100
-  return df.assign(predicted_acc=df.predicted_acc.fillna(predicted))
+  return df.assign(predicted_acc=df.predicted_acc.fillna(
+      df.cot_fact_acc + (100 - df.cot_fact_acc) * df[GUESS] / 100))
 
 
 def summary(df):
   """Accuracies on P_test by task and CoT in training."""
-  return results.summarise(df[df.person_split == 'test'],
-                           ['condition', 'task', 'cot'], COLUMNS)
+  return results.summarise(df[df.person_split == 'test'], [
+      'condition', 'task', 'cot'], COLUMNS)
 
 
 def figure(df):
@@ -89,8 +86,7 @@ def figure(df):
   figures.group_levels(ax, s, 'task', LABELS)
   figures.group_levels(ax, s[s.cot], 'task', LABELS, 'predicted_acc', 0.14,
                        0.28, '-', 'CoT, predicted: h + (1 - h) baseline')
-  figures.percent_axis(ax, 118)
-  figures.legend(ax, loc='upper left', ncols=3)
+  figures.percent_axis(ax, 118), figures.legend(ax, loc='upper left', ncols=3)
   figures.labels(ax, 'task', 'accuracy on people of P_test, %')
   figures.finish(fig, 'Knowledge manipulation: classification and comparison',
                  f'{figures.seeds_note(s)};  h: accuracy of the facts in CoT;\n'
@@ -107,8 +103,8 @@ def _fails(id: str, what: str, paper: str, *tasks) -> Claim:
   return Claim(id, f'{what}, no CoT: at most 5 points above the majority',
                'Part 3.2, Result 3', paper,
                tuple((_at(t), _at(t, column=GUESS)) for t in tasks),
-               exceeds_by_at_most(5), baseline=GUESS,
-               control=tuple(_at(t, True, 'acc_cot') for t in tasks))
+               exceeds_by_at_most(5), baseline=GUESS, control=tuple(
+                   _at(t, True, 'acc_cot') for t in tasks))
 
 
 def _about(about: str, tasks: tuple, decided: str, *papers: str) -> tuple:
@@ -131,6 +127,7 @@ def _about(about: str, tasks: tuple, decided: str, *papers: str) -> tuple:
 
 
 COT, MORE = _at(ONE, True, 'acc_cot'), dict(baseline=GUESS, decided_by=SEEDS)
+OTHER, NO_COT = (c | {'condition': 'QA toggled'} for c in (COT, _at(ONE)))
 CLAIMS = (
     *_about('one person', ONE, SEEDS, '23.6 % (chance 20)',
             '86.4 % (predicted 87.6)', '86.4 vs 24.1 %', '24.1 vs 23.6 %'),
@@ -145,7 +142,9 @@ CLAIMS = (
       for t, what, n, v in (('month_mod2', 'Even month', 10_000, 75),
                             ('month_rank', 'Later month', 50_000, 85))),
     Claim('qa_toggled', 'CoT, tasks on one person: QA changes < 5 points',
-          'Part 3.2, Result 5', 'no change', (COT, COT | {
-              'condition': 'QA toggled'}), equal(5), **MORE),
+          'Part 3.2, Result 5', 'no change', (COT, OTHER), equal(5), **MORE),
     Claim('cot_70', 'CoT, mean of tasks on one person: at least 70 %',
-          'Part 3.2, Result 4', '86.4 %', (COT,), claims.at_least(70), **MORE))
+          'Part 3.2, Result 4', '86.4 %', (COT,), claims.at_least(70), **MORE),
+    claims.above('cot_helps_toggled', 'QA toggled, one person: CoT > no CoT by '
+                 '30 points', 'Part 3.2, Result 4', OTHER, NO_COT, (86.4, 24.1),
+                 rule=greater(30), post_hoc=True))
