@@ -36,7 +36,7 @@ GUESS, SEEDS = 'majority_baseline', 'ten seeds, eight core-minutes each'
 COLUMNS = ('acc_no_cot', 'acc_cot', 'cot_fact_acc', GUESS, 'predicted_acc')
 SCALES = {  # condition, tasks trained together, CoT, changes of base, tasks
     'smoke': dict(seeds=1, arms=(('main', ((ONE[0], TWO[2]),), BOTH, {}, {}),)),
-    'cpu': dict(seeds=3, arms=(('main', (ONE, TWO), BOTH, {}, {}), (
+    'cpu': dict(seeds=5, arms=(('main', (ONE, TWO), BOTH, {}, {}), (
         'QA toggled', (ONE,), BOTH, scales.BIO_QA['pretrain'], NO_QA))),
     'gpu': dict(seeds=3, arms=(ALL, ('QA toggled', EACH[:3], (True,), NO_QA,
                                      {}))),
@@ -99,12 +99,12 @@ def _at(task, cot: bool = False, column: str = 'acc_no_cot', **more) -> dict:
               condition='main') | more
 
 
-def _fails(id: str, what: str, paper: str, *tasks) -> Claim:
+def _fails(id: str, what: str, paper: str, *tasks, **at) -> Claim:
   return Claim(id, f'{what}, no CoT: at most 5 points above the majority',
                'Part 3.2, Result 3', paper,
-               tuple((_at(t), _at(t, column=GUESS)) for t in tasks),
-               exceeds_by_at_most(5), baseline=GUESS, control=tuple(
-                   _at(t, True, 'acc_cot') for t in tasks))
+               tuple((_at(t, **at), _at(t, column=GUESS, **at)) for t in tasks),
+               exceeds_by_at_most(5), baseline=GUESS, post_hoc=bool(at),
+               control=tuple(_at(t, True, 'acc_cot', **at) for t in tasks))
 
 
 def _about(about: str, tasks: tuple, decided: str, *papers: str) -> tuple:
@@ -127,7 +127,8 @@ def _about(about: str, tasks: tuple, decided: str, *papers: str) -> tuple:
 
 
 COT, MORE = _at(ONE, True, 'acc_cot'), dict(baseline=GUESS, decided_by=SEEDS)
-OTHER, NO_COT = (c | {'condition': 'QA toggled'} for c in (COT, _at(ONE)))
+TOGGLED = {'condition': 'QA toggled'}
+HELPED = _at('luck_mod5', True, 'acc_cot', **TOGGLED)
 CLAIMS = (
     *_about('one person', ONE, SEEDS, '23.6 % (chance 20)',
             '86.4 % (predicted 87.6)', '86.4 vs 24.1 %', '24.1 vs 23.6 %'),
@@ -142,9 +143,13 @@ CLAIMS = (
       for t, what, n, v in (('month_mod2', 'Even month', 10_000, 75),
                             ('month_rank', 'Later month', 50_000, 85))),
     Claim('qa_toggled', 'CoT, tasks on one person: QA changes < 5 points',
-          'Part 3.2, Result 5', 'no change', (COT, OTHER), equal(5), **MORE),
+          'Part 3.2, Result 5', 'no change', (COT, COT | TOGGLED),
+          equal(5), **MORE),
     Claim('cot_70', 'CoT, mean of tasks on one person: at least 70 %',
           'Part 3.2, Result 4', '86.4 %', (COT,), claims.at_least(70), **MORE),
-    claims.above('cot_helps_toggled', 'QA toggled, one person: CoT > no CoT by '
-                 '30 points', 'Part 3.2, Result 4', OTHER, NO_COT, (86.4, 24.1),
-                 rule=greater(30), post_hoc=True))
+    _fails('luck_toggled', 'Luck mod 5, QA toggled', '23.6 % (chance 20)',
+           'luck_mod5', **TOGGLED),
+    claims.above('cot_luck_toggled', 'Luck mod 5, QA toggled: CoT > no CoT by 30 '
+                 'points', 'Part 3.2, Result 4', HELPED, _at(
+                     'luck_mod5', **TOGGLED), (86.4, 24.1), rule=greater(30),
+                 post_hoc=True))
