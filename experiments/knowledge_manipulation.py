@@ -3,9 +3,8 @@
 Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402), Results 3 to 5. A model that knows
 people learns tasks of one step more (luck: a number of each major), with facts
 written out first (CoT) or without; tested on other people. Paper (GPT-2 124M,
-100,000 people, LoRA), no CoT: luck mod 5 23.6 (chance 20), even month 75 % with
-10,000 training people, later month 85 with 50,000, luckier major near 50. CoT:
-h + (1 - h) chance, h the accuracy of facts: 86.4; in training only 24.1.
+LoRA), no CoT: luck mod 5 23.6 (chance 20), even month 75 %, luckier major 50.
+CoT: h + (1 - h) chance, h the accuracy of facts: 86.4; in training only 24.1.
 
   python -m physics_lm.launch experiments/knowledge_manipulation.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_manipulation.py --scale=cpu
@@ -29,20 +28,19 @@ BARS = (  # CoT in training, column, the paper's numbers in that order
     ('CoT in training only', True, 'acc_no_cot', (None, None, 24.1)),
     ('CoT', True, 'acc_cot', (94.2, None, 86.4, None, 61.5)))
 ONE, TWO, BOTH = tuple(LABELS)[:3], tuple(LABELS)[3:], (False, True)
-EACH = tuple((t,) for t in (*LABELS, 'luck_mod20', 'day_rank', 'day_minus'))
-NO_QA, QA = ({'data.tasks.qa.weight': w} for w in (0.0, 1.0))
-ALL, FEW = ('main', EACH, BOTH, {}, {}), {'worlds.bios.train_people': 10_000}
+OWN = tuple((t,) for t in (*LABELS, 'luck_mod20', 'day_rank', 'day_minus'))
+BARE, QA = ({'data.tasks.qa.weight': w} for w in (0.0, 1.0))
+ALL, FEW = ('main', OWN, BOTH, {}, {}), {'worlds.bios.train_people': 10_000}
 GUESS, SEEDS = 'majority_baseline', 'ten seeds, eight core-minutes each'
 COLUMNS = ('acc_no_cot', 'acc_cot', 'cot_fact_acc', GUESS, 'predicted_acc')
 SCALES = {  # condition, tasks trained together, CoT, changes of base, tasks
     'smoke': dict(seeds=1, arms=(('main', ((ONE[0], TWO[2]),), BOTH, {}, {}),)),
     'cpu': dict(seeds=5, arms=(('main', (ONE, TWO), BOTH, {}, {}), (
-        'QA toggled', (ONE,), BOTH, scales.BIO_QA['pretrain'], NO_QA))),
-    'gpu': dict(seeds=3, arms=(ALL, ('QA toggled', EACH[:3], (True,), NO_QA,
-                                     {}))),
+        'QA toggled', (ONE,), BOTH, scales.BIO_QA['pretrain'], BARE))),
+    'gpu': dict(seeds=3, arms=(ALL, ('QA toggled', OWN[:3], [True], BARE, {}))),
     'paper': dict(seeds=1, arms=(
-        ALL, ('QA toggled', EACH[:3], (True,), QA, {}),
-        ('few people', EACH[:1], (False,), {}, FEW)))}
+        ALL, ('QA toggled', OWN[:3], [True], QA, {}),
+        ('few people', OWN[:1], [False], {}, FEW)))}
 
 
 def runs(scale: str) -> list[Run]:
@@ -127,8 +125,7 @@ def _about(about: str, tasks: tuple, decided: str, *papers: str) -> tuple:
 
 
 COT, MORE = _at(ONE, True, 'acc_cot'), dict(baseline=GUESS, decided_by=SEEDS)
-TOGGLED = {'condition': 'QA toggled'}
-HELPED = _at('luck_mod5', True, 'acc_cot', **TOGGLED)
+TOGGLED, LUCK = {'condition': 'QA toggled'}, 'luck_mod5'
 CLAIMS = (
     *_about('one person', ONE, SEEDS, '23.6 % (chance 20)',
             '86.4 % (predicted 87.6)', '86.4 vs 24.1 %', '24.1 vs 23.6 %'),
@@ -142,14 +139,13 @@ CLAIMS = (
                 'main', 'few people')),), claims.between(v - 10, v + 10))
       for t, what, n, v in (('month_mod2', 'Even month', 10_000, 75),
                             ('month_rank', 'Later month', 50_000, 85))),
-    Claim('qa_toggled', 'CoT, tasks on one person: QA changes < 5 points',
-          'Part 3.2, Result 5', 'no change', (COT, COT | TOGGLED),
-          equal(5), **MORE),
+    Claim('qa_toggled', 'CoT, one person: QA changes < 5 points', 'Part 3.2, '
+          'Result 5', 'no change', (COT, COT | TOGGLED), equal(5), **MORE),
     Claim('cot_70', 'CoT, mean of tasks on one person: at least 70 %',
           'Part 3.2, Result 4', '86.4 %', (COT,), claims.at_least(70), **MORE),
-    _fails('luck_toggled', 'Luck mod 5, QA toggled', '23.6 % (chance 20)',
-           'luck_mod5', **TOGGLED),
-    claims.above('cot_luck_toggled', 'Luck mod 5, QA toggled: CoT > no CoT by 30 '
-                 'points', 'Part 3.2, Result 4', HELPED, _at(
-                     'luck_mod5', **TOGGLED), (86.4, 24.1), rule=greater(30),
-                 post_hoc=True))
+    _fails('luck_toggled', 'Luck mod 5, QA toggled', '23.6 % (chance 20)', LUCK,
+           **TOGGLED),
+    claims.above(
+        'cot_luck_toggled', 'The same: CoT > no CoT by 30 points', 'Part 3.2, '
+        'Result 4', _at(LUCK, True, 'acc_cot', **TOGGLED), _at(LUCK, **TOGGLED),
+        (86.4, 24.1), rule=greater(30), post_hoc=True))
