@@ -1,10 +1,10 @@
 """Can a model classify and compare by the knowledge that it stores?
 
-Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402), Results 3 to 5. A model that knows
-people learns tasks of one step more (luck: a number of each major), with facts
-written out first (CoT) or without; tested on other people. Paper (GPT-2 124M,
-LoRA), no CoT: luck mod 5 23.6 (chance 20), even month 75 %, luckier major 50.
-CoT: h + (1 - h) chance, h the accuracy of facts: 86.4; in training only 24.1.
+Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402): a model that knows people learns
+tasks of one step more (luck: a number of each major), with facts written out
+first (CoT) or not. Paper (GPT-2, LoRA), no CoT: luck mod 5 23.6 (chance 20),
+even month 75 %, luckier major 50. CoT: h + (1 - h) chance, h the accuracy of
+facts: 86.4.
 
   python -m physics_lm.launch experiments/knowledge_manipulation.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_manipulation.py --scale=cpu
