@@ -86,9 +86,8 @@ def figure(df):
                        0.28, '-', 'CoT, predicted: h + (1 - h) baseline')
   figures.percent_axis(ax, 118), figures.legend(ax, loc='upper left', ncols=3)
   figures.labels(ax, 'task', 'accuracy on people of P_test, %')
-  figures.finish(fig, 'Knowledge manipulation: classification and comparison',
-                 f'{figures.seeds_note(s)};  h: accuracy of the facts in CoT;\n'
-                 'diamonds: the paper, GPT-2 124M, 10,000 to 50,000 people')
+  figures.finish(fig, 'Classification and comparison', figures.seeds_note(s) +
+                 ';  h: accuracy of facts in CoT;\ndiamonds: the paper, GPT-2')
   return fig
 
 
