@@ -28,7 +28,7 @@ from physics_lm.sweep import Run, pick
 
 FILE, DEPTH = 'configs/compose.py', 6
 SIZES = {'big': {'steps': 400}, 'small': {'model.width': 32, 'steps': 800}}
-COST = {'big': 4, 'small': 1}  # of a sample
+COST, POINT = {'big': 4, 'small': 1}, ['size', 'seed']  # of a sample
 HEAD = {
     'post.samples': 8, 'post.tokens': 10, 'data.batch_size': 128,
     'data.seq_len': 24, 'optim.learning_rate': 5e-3, 'optim.warmup_steps': 0,
@@ -85,7 +85,7 @@ def table(records):
                     percent=True)
   names = {v: k for k, v in CHOICES.items()}
   df['choice'] = [names.get(x) for x in zip(df['head'], df.rule)]
-  df = df[df.choice.notna()].drop(columns='rule')
+  df = df[df.choice.notna()].drop(columns='rule').assign(ranked=float('nan'))
   scored = ~df.choice.isin(FREE)
   df['cost'] = df['size'].map(COST) * df.k.where(
       df.choice != 'one sample', 1) * (1 + scored)
@@ -103,19 +103,20 @@ def figure(df):
   """Correct over samples, by choice; over cost, of both sizes."""
   s = summary(df)
   fig, (axes,) = figures.grid(2, width=5, height=4)
-  big = s[s['size'] == 'big']
-  figures.curves(axes[0], big, 'k', 'choice', 'correct', band=False)
+  big = s[(s['size'] == 'big') & (s.choice != 'one sample')]
+  for k, choice in enumerate([c for c in CHOICES if c in set(big.choice)]):
+    figures.curves(axes[0], big[big.choice == choice], 'k', 'choice', 'correct',
+                   color=f'C{k}', linestyle=':' if choice in HEADS else '-')
   figures.labels(axes[0], 'samples', f'correct at depth {DEPTH}, %',
                  'Width 64: which one to choose')
-  for choice, style in (('process, votes', '-'), ('votes', ':')):
-    rows = s[s.choice == choice]
-    figures.curves(axes[1], rows.assign(line=rows['size'] + f', {choice}'),
-                   'cost', 'line', 'correct', linestyle=style)
+  for (size, seed), rows in df[df.choice == 'process, votes'].groupby(POINT):
+    axes[1].plot(rows.cost, rows.correct, color=figures.COLOURS[size == 'big'],
+                 label=f'{size}, one seed a line' if seed == 0 else None)
   figures.labels(axes[1], 'cost, in samples of the small model', '',
-                 'Width 64 and 32 at equal cost')
-  for ax in axes:
+                 'Votes weighted by steps: width 64 and 32')
+  for ax, where in zip(axes, ('lower left', 'center left')):
     ax.set_xscale('log', base=2)
-    figures.percent_axis(ax), figures.legend(ax)
+    figures.percent_axis(ax), figures.legend(ax, loc=where)
   figures.finish(fig, 'Best of N answers', figures.seeds_note(s))
   return fig
 
@@ -124,8 +125,7 @@ def _at(choice: str, k: int = 64, size: str = 'big') -> dict:
   return {'choice': choice, 'k': k, 'size': size}
 
 
-COBBE, LIGHTMAN = 'Cobbe et al. 2110.14168', 'Lightman et al. 2305.20050'
-SAME = dict(column='correct')
+LIGHTMAN, SAME = 'Lightman et al. 2305.20050', dict(column='correct')
 CLAIMS = (
     above('votes_help', 'Votes of 64 beat one sample', 'Wang et al. 2203.11171',
           _at('votes'), _at('one sample'), **SAME),
@@ -137,8 +137,8 @@ CLAIMS = (
           (78, 70), **SAME),
     above('process_above_outcome', "It beats an outcome verifier's", LIGHTMAN,
           _at('process'), _at('outcome'), (78, 72), **SAME),
-    above('falls', 'A verifier chooses better among 4 than among 64', COBBE,
-          _at('process', 4), _at('process'), **SAME),
+    above('falls', 'A verifier chooses better among 4 than among 64',
+          'Cobbe et al. 2110.14168', _at('process', 4), _at('process'), **SAME),
     above('coverage', 'One of 64 is right, above a sample by 20 points',
           'Brown et al. 2407.21787', _at('oracle'), _at('one sample'),
           rule=greater(20.0), **SAME),
@@ -146,5 +146,5 @@ CLAIMS = (
           _at('process, votes', 16), _at('process, votes', 64, 'small'),
           **SAME),
     Claim('ranked', 'A process verifier orders at least 60 % of pairs', 'ours',
-          'not in the paper', ({'head': 'process', 'size': 'big'},),
-          at_least(60), 'ranked', unit='%'))
+          'not in the paper', (dict(head='process', size='big'),), at_least(60),
+          'ranked', unit='%'))

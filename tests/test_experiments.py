@@ -19,7 +19,6 @@ from tests.conftest import ROOT
 EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 # Designed, without a committed result.
 NOT_RUN = {
-    'test_time',
     'when_mistakes_help',
 }
 # Each source beside its executed notebook; a missing one fails.
