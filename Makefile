@@ -23,7 +23,7 @@ quickstart: .venv/.ready
 PARALLEL := -n logical --maxprocesses=8 --dist=loadfile
 # A worker a core: threads of NumPy's linear algebra beside them only wait for
 # one another (ten times slower).
-test test-experiments test-devices test-interop: export OPENBLAS_NUM_THREADS = 1
+test test-experiments test-devices test-interop drills: export OPENBLAS_NUM_THREADS = 1
 
 # Every test but those that take long, which have the targets below.
 test: .venv/.ready

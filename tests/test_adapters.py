@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm import restore, run_dir, sweep, train
+from physics_lm import optim, restore, run_dir, sweep, train
 from physics_lm.config import override, plain_config, run_id
 from physics_lm.configs import biod, default
 from physics_lm.errors import BadInput
@@ -110,8 +110,9 @@ def test_routed_experts_are_one_low_rank_update_where_all_are_alike(made):
     before = c['in'].ndim - 1
     adapter['layers'][f'experts_in_{name}']['new'] = jnp.stack(
         [c['in']] * 3, before)
-    adapter['layers'][f'experts_out_{name}']['scaled'] = jnp.stack(
+    adapter['layers'][f'experts_out_{name}']['times'] = jnp.stack(
         [c['out']] * 3, 1)
+  assert all(jax.tree.leaves(optim.decays(adapter)))
   np.testing.assert_allclose(*(
       forward(adapters.merge_adapter(params, a, of, cfg), tokens, cfg)
       for a, of in ((low, one), (adapter, s))), atol=3e-4)

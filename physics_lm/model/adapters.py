@@ -62,7 +62,7 @@ def adapter_leaves(spec: ConfigDict, cfg: ModelConfig) -> dict:
   """{part: {name: {role: Leaf}}} of an adapter: roles `in` and `out` are
   multiplied and added to the parameter of that name, `difference` is added,
   one plus `rescale` multiplies it, `new` is a parameter that the model lacks,
-  and `scaled` one that is multiplied by the scale.
+  and `times` one that is multiplied by the scale.
   Raises BadInput."""
   if spec.kind not in KINDS:
     raise BadInput(f'adapter.kind is {spec.kind!r}; '
@@ -173,7 +173,7 @@ def _routed(spec, cfg: ModelConfig) -> dict:
         f'route_{name}': {'new': Leaf((*shape, E), (*axes, None))},
         f'experts_in_{name}': {'new': Leaf(
             (*shape, E, r), (*axes, None, None), std)},
-        f'experts_out_{name}': {'scaled': Leaf(
+        f'experts_out_{name}': {'times': Leaf(
             (shape[0], E, r, *outputs), ('layers', None, None, *out_axes))}}
   return out
 
@@ -228,8 +228,8 @@ def merge_adapter(params: dict, adapter: dict, spec: ConfigDict,
     for name, c in changes.items():
       if 'new' in c:
         out[part][name] = c['new']
-      elif 'scaled' in c:
-        out[part][name] = spec.scale * c['scaled']
+      elif 'times' in c:  # no 'scale...': optim.decays
+        out[part][name] = spec.scale * c['times']
       elif 'difference' in c:
         out[part][name] = params[part][name] + c['difference']
       elif 'rescale' in c:
