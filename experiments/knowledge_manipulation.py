@@ -11,7 +11,7 @@ facts: 86.4.
 
 Predicted at `cpu`: h 68, 65, 58, CoT 82, 68, 62, no CoT 55, 28, 26 (majority
 49, 13, 18); two people: h 40, CoT 68, 45, 65, 40, no CoT 57, 13, 53, 5; without
-QA (CoT 93, 90, 83 known) no CoT 60, 42, 27. Other: QA kept, dates of 4 tokens.
+QA (CoT 93, 90, 83 known) no CoT 60, 42, 27: there tasks have 1.67 x the rows.
 """
 
 from physics_lm import claims, figures, results

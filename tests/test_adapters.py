@@ -339,6 +339,10 @@ def test_run_id_is_unchanged_without_an_adapter():
   assert run_id(plain) == run_id(older)
   other = plain | {'adapter': plain['adapter'] | {'kind': 'lora'}}
   assert run_id(other) != run_id(plain)
+  before = other | {'adapter': {k: v for k, v in other['adapter'].items()
+                                if k != 'experts'}}
+  assert run_id(before) == run_id(other) != run_id(
+      other | {'adapter': other['adapter'] | {'experts': 8}})
   assert restore.config_from_plain(older).adapter.kind == 'none'
 
 
@@ -347,6 +351,8 @@ def test_run_id_is_unchanged_without_an_adapter():
     ({'target_modules': 'query,vlaue'}, 'value'),
     ({'target_modules': 'bias_query'}, 'matrices of the layers'),
     ({'target_modules': '', 'embedding_rank': 0}, 'embedding_rank is 0'),
+    ({'kind': 'lora_moe', 'experts': 0}, 'experts is 0'),
+    ({'kind': 'lora_moe', 'target_modules': ''}, "target_modules is ''"),
     ({'kind': 'prompt', 'num_virtual_tokens': 0}, 'num_virtual_tokens is 0')])
 def test_adapter_leaves_reject_bad_input(changes, message, made):
   cfg, _, _ = made

@@ -124,13 +124,14 @@ def test_muon_moves_only_differences_of_adapters():
   cfg = shape_of()
   moved = {}
   for kind, changes in (('lora', {'target_modules': 'query,out'}),
-                        ('bottleneck', {}),
+                        ('bottleneck', {}), ('lora_moe', {}),
                         ('whole', {'target_modules': 'query,embedding'})):
     spec = config_of({f'adapter.{k}': v
                       for k, v in {'kind': kind, **changes}.items()}).adapter
     moved[kind] = optim._of_muon(jax.eval_shape(
         lambda spec=spec: adapters.init_adapter(spec, cfg, jax.random.key(0))))
-  assert not any(jax.tree.leaves((moved['lora'], moved['bottleneck'])))
+  assert not any(jax.tree.leaves([
+      moved[kind] for kind in ('lora', 'bottleneck', 'lora_moe')]))
   assert moved['whole'] == {'layers': {'query': {'difference': True}},
                             'ends': {'embedding': {'difference': False}}}
 

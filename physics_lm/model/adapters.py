@@ -72,6 +72,9 @@ def adapter_leaves(spec: ConfigDict, cfg: ModelConfig) -> dict:
             'prompt': ('num_virtual_tokens',),
             'bottleneck': ('rank',), 'lora_moe': ('rank', 'experts')}.get(
                 spec.kind, ())
+  if spec.kind in ('lora_moe', 'whole') and not _names(spec):
+    raise BadInput(f"adapter.target_modules is '' and adapter.kind "
+                   f'{spec.kind!r}, wanted at least one matrix')
   for key in wanted:
     if spec[key] < 1:
       raise BadInput(f'adapter.{key} is {spec[key]}, wanted at least 1')
