@@ -3,15 +3,18 @@
   taskset -c 0 python bench/decode.py
 
 Samples of groups of 8 at three lengths: with Gumbel noise for every token of
-the vocabulary, each sample's prompt read for itself and all rows at a time, and
-with one number a token, a prompt read once a group and as many rows as the
-processor's own memory holds (physics_lm/model/decode.py). Then a step
+the vocabulary, each sample's prompt read for itself, all rows at a time and
+cosines of positions computed at every token, and with one number a token, a
+prompt read once a group, as many rows as the processor's own memory holds and a
+table of cosines (physics_lm/model/decode.py, positions.py). Then a step
 of reinforcement learning on compositions at depth 6: the rollout, and the
 update of all 128 rows, of half and of a quarter of them, as when the others
 have no advantage (physics_lm/posttrain/feed.py). Processor time, so that other
 programs do not count; median of five.
 """
 
+import dataclasses
+import functools
 import sys
 import time
 from pathlib import Path
@@ -25,12 +28,13 @@ from physics_lm import train_step
 from physics_lm.config import override
 from physics_lm.configs import compose
 from physics_lm.mixture import load_mixture
-from physics_lm.model import decode, decoder
+from physics_lm.model import decode, decoder, positions
 from physics_lm.posttrain import feed
 
 GROUP, ROWS = 8, 128
 SHAPES = ((16, 16), (16, 48), (64, 64))  # tokens of a prompt, and new ones
-NEW_WAY = decode._drawn, decode._copies, decode._rows_at_a_time
+NEW_WAY = (decode._drawn, decode._copies, decode._rows_at_a_time,
+           decoder.rotate)
 
 
 def gumbel_drawn(logits_BV, u_B):
@@ -53,15 +57,22 @@ def all_rows(batch, *_):
   return batch
 
 
-def seconds(work) -> float:
-  """Processor time of a call, the median of five, after one that compiles."""
-  work()
+def computed(x_BTNH, positions_BT, cfg, columns=0):
+  """Rotary positions whose cosines are computed where they are used."""
+  return positions.rotate(x_BTNH, positions_BT, cfg)
+
+
+def seconds(*works) -> list[float]:
+  """Processor time of a call of each, the median of five taken in turn, after
+  one that compiles."""
   out = []
-  for _ in range(5):
-    began = time.process_time()
-    work()
-    out.append(time.process_time() - began)
-  return float(np.median(out))
+  for _ in range(6):
+    out.append([])
+    for work in works:
+      began = time.process_time()
+      work()
+      out[-1].append(time.process_time() - began)
+  return np.median(out[1:], 0).tolist()
 
 
 def sampling(params, cfg):
@@ -70,20 +81,24 @@ def sampling(params, cfg):
   print('| prompt + new tokens | noise for every entry, all rows, k tokens/s | '
         'one number, one reading, rows by memory | factor |\n'
         '|---|---|---|---|')
+  # A config of its own keeps the program of each: `unroll` is not read.
+  ways = ((gumbel_drawn, each_prompt, all_rows, computed),
+          dataclasses.replace(cfg, unroll=1)), (NEW_WAY, cfg)
   for prompt, new in SHAPES:
     prompts = [p for p in rng.integers(2, cfg.vocab, (
         ROWS // GROUP, prompt)).tolist() for _ in range(GROUP)]
-    speeds = []
-    for decode._drawn, decode._copies, decode._rows_at_a_time in (
-        (gumbel_drawn, each_prompt, all_rows), NEW_WAY):
-      jax.clear_caches()
-      out = decode.sample_tokens(params, cfg, prompts, new)
-      total = sum(len(ids) for ids, _ in out)  # some end before `new` tokens
-      took = seconds(lambda p=prompts, n=new: decode.sample_tokens(
-          params, cfg, p, n))
-      speeds.append(total / took / 1e3)
-    print(f'| {prompt} + {new} | {speeds[0]:.0f} | {speeds[1]:.0f} | '
-          f'{speeds[1] / speeds[0]:.2f} |', flush=True)
+    counts = [0, 0]
+
+    def sample(k, prompts=prompts, new=new, counts=counts):
+      (decode._drawn, decode._copies, decode._rows_at_a_time,
+       decoder.rotate), own = ways[k]
+      out = decode.sample_tokens(params, own, prompts, new)
+      counts[k] = sum(len(ids) for ids, _ in out)  # some end early
+
+    took = seconds(*(functools.partial(sample, k) for k in (0, 1)))
+    old, now = (n / t / 1e3 for n, t in zip(counts, took))
+    print(f'| {prompt} + {new} | {old:.0f} | {now:.0f} | {now / old:.2f} |',
+          flush=True)
 
 
 def without_ends(params):
@@ -106,7 +121,7 @@ def reinforcement(config):
                    lambda state: state.params)
   with jax.set_mesh(trainer.mesh):
     took = {'rollout of 128 answers': seconds(
-        lambda: made._rollout(state.params, 1))}
+        lambda: made._rollout(state.params, 1))[0]}
     batch, _ = made.batch(0, state)
     for share in (1, 2, 4):
       part = {k: v[:ROWS // share] for k, v in batch.items()}
@@ -116,7 +131,7 @@ def reinforcement(config):
         state, sums = trainer.step(state, part)
         jax.block_until_ready(sums)
 
-      took[f'update of {ROWS // share} rows'] = seconds(work)
+      took[f'update of {ROWS // share} rows'], = seconds(work)
   print('\n| part of a step | ms |\n|---|---|')
   for name, value in took.items():
     print(f'| {name} | {1e3 * value:.0f} |')

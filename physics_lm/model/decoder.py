@@ -113,10 +113,11 @@ class Block(_Parts):
     if c.qk_norm:
       q_BTNH = self._norm('query_norm', q_BTNH, 'head')
       k_BSKH = self._norm('key_norm', k_BSKH, 'head')
-    q_BTNH, k_BSKH = (rotate(y, positions_BT, c) for y in (q_BTNH, k_BSKH))
+    past, prefix = self.get_variable('cache', 'past'), self._adapter('prefix_key', 'prefix_value')
+    columns = 0 if past is None else past.k_BKSH.shape[2]
+    q_BTNH, k_BSKH = (rotate(y, positions_BT, c, columns) for y in (q_BTNH, k_BSKH))
     for name, y in (('query', q_BTNH), ('key', k_BSKH), ('value', v_BSKH)):
       self.sow('states', name, y)  # kept only where mutable
-    past, prefix = self.get_variable('cache', 'past'), self._adapter('prefix_key', 'prefix_value')
     if past is None:
       return kernels.attention(q_BTNH, k_BSKH, v_BSKH, segments_BT if c.intra_document_mask or not c.causal else None, c.attention, prefix, c.causal)
     # Text is being generated: model/decode.py.

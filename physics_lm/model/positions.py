@@ -14,21 +14,32 @@ what of attention depends on distance alone. Letters as in model/decoder.py.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from physics_lm.model.config import ModelConfig
 
 
-def rotate(x_BTNH: jax.Array, positions_BT: jax.Array, cfg: ModelConfig
-           ) -> jax.Array:
+def rotate(x_BTNH: jax.Array, positions_BT: jax.Array, cfg: ModelConfig,
+           columns: int = 0) -> jax.Array:
   """Rotary positions (GPT-NeoX pairing) on the first rope_fraction of H. The
-  product of a rotated query and key depends on their distance only."""
+  product of a rotated query and key depends on their distance only.
+
+  `columns`: positions are below it, as where text is generated. Cosines of
+  all of them are then a table: XLA for CPUs computes those of a position again
+  for every element, a fourth of the time of a token (bench/DECODE.md)."""
   half = int(x_BTNH.shape[-1] * cfg.rope_fraction) // 2
   if not half:
     return x_BTNH
-  freq = cfg.rope_theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
-  angle_BT1R = positions_BT[..., None, None].astype(jnp.float32) * freq
-  cos, sin = (f(angle_BT1R).astype(x_BTNH.dtype) for f in (jnp.cos, jnp.sin))
+  if columns:
+    freq_R = cfg.rope_theta ** (-np.arange(half, dtype=np.float32) / half)
+    angle_SR = np.arange(columns, dtype=np.float32)[:, None] * freq_R
+    cos, sin = (jnp.asarray(f(angle_SR), x_BTNH.dtype)[positions_BT][:, :, None]
+                for f in (np.cos, np.sin))
+  else:
+    freq_R = cfg.rope_theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle_BT1R = positions_BT[..., None, None].astype(jnp.float32) * freq_R
+    cos, sin = (f(angle_BT1R).astype(x_BTNH.dtype) for f in (jnp.cos, jnp.sin))
   a, b, rest = jnp.split(x_BTNH, (half, 2 * half), -1)
   return jnp.concatenate([a * cos - b * sin, b * cos + a * sin, rest], -1)
 
