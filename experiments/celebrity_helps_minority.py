@@ -26,6 +26,7 @@ from physics_lm.claims import Claim, above, greater
 from physics_lm.configs import scales
 from physics_lm.configs.sizes import size
 from physics_lm.sweep import Run, pick
+from physics_lm.worlds.biographies import ATTRIBUTES
 
 GROUPS = {'minority': 'minority', 'celebrity': 'celebrities'}
 # condition: biographies, questions trained on
@@ -113,13 +114,14 @@ def figure(df):
   figures.legend(ax, title='QA accuracy on')
   figures.labels(ax, '', 'QA accuracy, %', 'by training data')
   attributes = {a: a.replace('_', '\n') for a in dict.fromkeys(s.attribute)
-                if a != 'mean'}
+                if a in ATTRIBUTES}
   figures.grouped_bars(
-      side, minority, 'attribute', 'condition', 'accuracy', attributes,
+      side, minority[minority.attribute.isin(attributes)], 'attribute',
+      'condition', 'accuracy', attributes,
       {c: name.replace('\n', ', ') for c, name in names.items()})
   figures.group_levels(side, minority, 'attribute', attributes)
-  side.set_ylim(0)
-  figures.legend(side)
+  side.set_ylim(0, 80 if minority.accuracy_high.max() < 50 else 130)
+  figures.legend(side, loc='upper left')
   figures.labels(side, '', '', 'minority, by attribute')
   figures.finish(
       fig, 'A minority with one biography each, beside celebrities with five',
