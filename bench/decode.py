@@ -78,10 +78,11 @@ def seconds(*works) -> list[float]:
 def sampling(params, cfg):
   """Prints tokens/s of both ways at all shapes."""
   rng = np.random.default_rng(0)
-  print('| prompt + new tokens | noise for every entry, all rows, k tokens/s | '
-        'one number, one reading, rows by memory | factor |\n'
+  print('| prompt + new tokens | noise for every entry, a reading a sample, '
+        'cosines a token, all rows: k tokens/s | one number, a reading a '
+        'prompt, a table of cosines, rows by memory: k tokens/s | factor |\n'
         '|---|---|---|---|')
-  # A config of its own keeps the program of each: `unroll` is not read.
+  # A config of its own keeps the program of each: decoding reads no `unroll`.
   ways = ((gumbel_drawn, each_prompt, all_rows, computed),
           dataclasses.replace(cfg, unroll=1)), (NEW_WAY, cfg)
   for prompt, new in SHAPES:

@@ -29,8 +29,7 @@ from physics_lm.sweep import Run, pick
 from physics_lm.worlds.biographies import ATTRIBUTES
 
 GROUPS = {'minority': 'minority', 'celebrity': 'celebrities'}
-# condition: biographies, questions trained on
-CONDITIONS = {'minority_alone': ('minority', 'minority'),
+CONDITIONS = {'minority_alone': ('minority', 'minority'),  # texts, questions
               'celebrity_qa': ('both', 'celebrity'),
               'minority_qa': ('both', 'minority')}
 LABELS = {c: f'bio: {bio}\nQA: {GROUPS[qa]}'
@@ -104,7 +103,8 @@ def summary(df):
 def figure(df):
   """Both groups by condition; the minority by attribute."""
   s = summary(df)
-  mean, minority = s[s.attribute == 'mean'], s[s.group == 'minority']
+  mean, minority = s[s.attribute == 'mean'], s[
+      (s.group == 'minority') & s.attribute.isin(ATTRIBUTES)]
   names = {c: LABELS[c] for c in CONDITIONS if c in set(s.condition)}
   fig, ((ax, side),) = figures.grid(2, width=5.2)
   figures.grouped_bars(ax, mean, 'condition', 'group', 'accuracy', names,
@@ -113,14 +113,12 @@ def figure(df):
   figures.percent_axis(ax)
   figures.legend(ax, title='QA accuracy on')
   figures.labels(ax, '', 'QA accuracy, %', 'by training data')
-  attributes = {a: a.replace('_', '\n') for a in dict.fromkeys(s.attribute)
-                if a in ATTRIBUTES}
+  attributes = {a: a.replace('_', '\n') for a in ATTRIBUTES}
   figures.grouped_bars(
-      side, minority[minority.attribute.isin(attributes)], 'attribute',
-      'condition', 'accuracy', attributes,
-      {c: name.replace('\n', ', ') for c, name in names.items()})
+      side, minority, 'attribute', 'condition', 'accuracy', attributes, {
+          c: name.replace('\n', ', ') for c, name in names.items()})
   figures.group_levels(side, minority, 'attribute', attributes)
-  side.set_ylim(0, 80 if minority.accuracy_high.max() < 50 else 130)
+  side.set_ylim(0, 1.7 * minority.accuracy_high.max() or 1)  # for the legend
   figures.legend(side, loc='upper left')
   figures.labels(side, '', '', 'minority, by attribute')
   figures.finish(

@@ -3,10 +3,10 @@
 "Adapters store 1.3 (attention) to 2.4 (MLP) bits a trainable parameter"
 (arXiv 2607.21351); "LoRA learns less and forgets less" (Biderman et al., arXiv
 2405.09673). Here: a model stores 600 people of bioD; then an adapter trains on
-others, of 3 bits a trainable parameter: more than it can hold. Where it ends
-with few bits or none, since false confidence about the rest costs more, there
-are 1.5 (LoRAMoE) or 1 (biases, prompt). Learnt: bits of the new people; kept:
-of the old ones', %, with the adapter on.
+others, of 3 bits a trainable parameter: more than it can hold. LoRAMoE (1.5),
+biases and prompt (1) have fewer people, of more they store less: false
+confidence about the rest costs more (LOG 130). Learnt: bits of the new people;
+kept: of the old ones', %, with the adapter on.
 
   python -m physics_lm.launch experiments/lora_bits.py --scale=cpu
   python -m physics_lm.report experiments/lora_bits.py --scale=cpu

@@ -97,6 +97,14 @@ def test_rotary_depends_on_distance_only(tiny):
   assert (rotate(q, jnp.full((1, 1), 9), still) == q).all()
 
 
+def test_rotary_by_table_is_rotary(tiny):
+  cfg = model_config(tiny({'model.rope_fraction': 0.5}), V)
+  x = jax.random.normal(jax.random.key(0), (2, 600, 1, 16))
+  at = jnp.stack([jnp.arange(600), jnp.arange(600)[::-1]])
+  np.testing.assert_allclose(rotate(x, at, cfg, 600), rotate(x, at, cfg),
+                             atol=1e-5)
+
+
 def test_parameter_count_equals_the_formula(styled):
   cfg, params = styled
   count = sum(x.size for x in jax.tree.leaves(params))

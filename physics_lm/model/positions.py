@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
+from physics_lm.model import sharding
 from physics_lm.model.config import ModelConfig
 
 
@@ -25,13 +26,13 @@ def rotate(x_BTNH: jax.Array, positions_BT: jax.Array, cfg: ModelConfig,
   """Rotary positions (GPT-NeoX pairing) on the first rope_fraction of H. The
   product of a rotated query and key depends on their distance only.
 
-  `columns`: positions are below it, as where text is generated. Cosines of
-  all of them are then a table: XLA for CPUs computes those of a position again
-  for every element, a fourth of the time of a token (bench/DECODE.md)."""
+  `columns`: positions are below it, as where text is generated. On a CPU their
+  cosines are then a table: XLA computes those of a position again for every
+  element of all heads, a fifth of the time of a token (bench/DECODE.md)."""
   half = int(x_BTNH.shape[-1] * cfg.rope_fraction) // 2
   if not half:
     return x_BTNH
-  if columns:
+  if columns and sharding.platform() == 'cpu':
     freq_R = cfg.rope_theta ** (-np.arange(half, dtype=np.float32) / half)
     angle_SR = np.arange(columns, dtype=np.float32)[:, None] * freq_R
     cos, sin = (jnp.asarray(f(angle_SR), x_BTNH.dtype)[positions_BT][:, :, None]
