@@ -118,7 +118,7 @@ def figure(df):
       side, minority, 'attribute', 'condition', 'accuracy', attributes, {
           c: name.replace('\n', ', ') for c, name in names.items()})
   figures.group_levels(side, minority, 'attribute', attributes)
-  side.set_ylim(0, 1.7 * minority.accuracy_high.max() or 1)  # for the legend
+  side.set_ylim(0, 2.2 * minority.accuracy_mean.max() or 1)  # for the legend
   figures.legend(side, loc='upper left')
   figures.labels(side, '', '', 'minority, by attribute')
   figures.finish(
