@@ -153,7 +153,7 @@ def test_sizes_of_lora_bits_are_those_of_the_trees():
   config = biod.get_config('adapting')
   cfg = model_config(config, 384)
   for arm, (size, *_) in module.ARMS.items():
-    c = override(config, module.PLAIN | module.overrides(arm))
+    c = override(config, module.NEW | module.overrides(arm))
     if c.adapter.kind != 'none':
       leaves = jax.tree.leaves(adapters.adapter_leaves(c.adapter, cfg),
                                is_leaf=lambda x: isinstance(x, adapters.Leaf))
