@@ -114,9 +114,9 @@ def figure(df):
   figures.legend(ax, title='QA accuracy on')
   figures.labels(ax, '', 'QA accuracy, %', 'by training data')
   attributes = {a: a.replace('_', '\n') for a in ATTRIBUTES}
-  figures.grouped_bars(
-      side, minority, 'attribute', 'condition', 'accuracy', attributes, {
-          c: name.replace('\n', ', ') for c, name in names.items()})
+  short = {c: name.replace('\n', ', ') for c, name in names.items()}
+  figures.grouped_bars(side, minority, 'attribute', 'condition', 'accuracy',
+                       attributes, short)
   figures.group_levels(side, minority, 'attribute', attributes)
   side.set_ylim(0, 2.2 * minority.accuracy_mean.max() or 1)  # for the legend
   figures.legend(side, loc='upper left')
@@ -131,9 +131,8 @@ def figure(df):
 ALONE, CELEBRITY, OWN = (
     {'condition': c, 'group': 'minority', 'person_split': 'test',
      'attribute': 'mean'} for c in CONDITIONS)
-R6, FLOOR = 'Part 3.1, Result 6', {
-    'baseline': 'majority_baseline', 'decided_by':
-    '10 seeds at `cpu` scale: 50 core-minutes'}
+R6, FLOOR = 'Part 3.1, Result 6', dict(
+    baseline='majority_baseline', decided_by='10 seeds: 160 core-minutes')
 CLAIMS = (
     Claim('celebrity_helps', "Minority: celebrities' biographies and questions "
           'raise QA accuracy', R6, '86.8 vs 4.4 %', (CELEBRITY, ALONE),
@@ -147,4 +146,5 @@ CLAIMS = (
           decided_by='bioR (biographies that a language model rewrote), text '
           'from Wikipedia, and then three runs at `gpu` scale'),
     above('celebrity_30_points', 'Minority: celebrities add at least 30 points',
-          R6, CELEBRITY, ALONE, (86.8, 4.4), rule=greater(30), **FLOOR))
+          R6, CELEBRITY, ALONE, (86.8, 4.4), rule=greater(30),
+          headline=True, **FLOOR))

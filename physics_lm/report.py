@@ -195,6 +195,10 @@ def main(argv: Sequence[str] | None = None) -> None:
   if not a.experiment:
     raise BadInput('no experiment file; wanted experiments/NAME.py or --all')
   module = sweep.experiment(a.experiment)
+  # The default need not be there: committed records make a report too.
+  if a.runs_dir != sweep.RUNS and not a.runs_dir.is_dir():
+    raise BadInput(f'--runs-dir is {str(a.runs_dir)!r}, wanted a folder of '
+                   'runs')
   with disk_errors(a.out):
     print(report(module, a.scale, a.runs_dir / module.name, a.out, a.wandb,
                  a.partial))

@@ -175,7 +175,9 @@ def test_only_sharding_names_mesh_axes():
 @pytest.mark.parametrize('module,arguments,text', [
     ('launch', ['experiments/knowledge_extraction.py', '--list'], '60 runs'),
     ('report', ['experiments/knowledge_extraction.py', '--scale=smoke',
-                '--runs-dir=/nonexistent'], 'are not done')])
+                '--runs-dir=tests'], 'are not done'),
+    ('report', ['experiments/knowledge_extraction.py', '--scale=smoke',
+                '--runs-dir=/nonexistent'], 'wanted a folder of runs')])
 def test_commands_load_no_accelerator(module, arguments, text):
   code = f'''
 import runpy, sys
