@@ -553,7 +553,7 @@ print(sorted(ends.values()))
     (['launch', 'experiments/knowledge_extraction.py', '--scale=smoke',
       '--runs-dir=README.md'], 'wanted a writable folder'),
     (['report', 'experiments/knowledge_extraction.py', '--scale=smoke',
-      '--runs-dir=/nonexistent'], 'not done'),
+      '--runs-dir=/nonexistent'], 'wanted a folder of runs'),
     (['report'], 'wanted experiments/NAME.py or --all'),
     (['worlds', 'biografies'], 'nearest: biographies'),
     (['worlds', 'biographies', '--shw=1'], 'shw'),
