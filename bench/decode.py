@@ -9,8 +9,9 @@ prompt read once a group, as many rows as the processor's own memory holds and a
 table of cosines (physics_lm/model/decode.py, positions.py). Then a step
 of reinforcement learning on compositions at depth 6: the rollout, and the
 update of all 128 rows, of half and of a quarter of them, as when the others
-have no advantage (physics_lm/posttrain/feed.py). Processor time, so that other
-programs do not count; median of five.
+have no advantage (physics_lm/posttrain/feed.py), and both together in tokens
+sampled a second. Processor time, so that other programs do not count; median of
+five.
 """
 
 import dataclasses
@@ -32,6 +33,7 @@ from physics_lm.model import decode, decoder, positions
 from physics_lm.posttrain import feed
 
 GROUP, ROWS = 8, 128
+SHARES = (1, 2, 4)  # rows of a rollout over those with an advantage
 SHAPES = ((16, 16), (16, 48), (64, 64))  # tokens of a prompt, and new ones
 NEW_WAY = (decode._drawn, decode._copies, decode._rows_at_a_time,
            decoder.rotate)
@@ -124,7 +126,8 @@ def reinforcement(config):
     took = {'rollout of 128 answers': seconds(
         lambda: made._rollout(state.params, 1))[0]}
     batch, _ = made.batch(0, state)
-    for share in (1, 2, 4):
+    new = batch['mask'].sum()  # tokens of the answers, their ends included
+    for share in SHARES:
       part = {k: v[:ROWS // share] for k, v in batch.items()}
 
       def work(part=part):
@@ -136,6 +139,13 @@ def reinforcement(config):
   print('\n| part of a step | ms |\n|---|---|')
   for name, value in took.items():
     print(f'| {name} | {1e3 * value:.0f} |')
+  print('\n| a step of rollout and update | ms | k new tokens/s |\n'
+        '|---|---|---|')
+  rollout, *updates = took.values()
+  for share, update in zip(SHARES, updates):
+    step = rollout + update
+    print(f'| {ROWS // share} of {ROWS} rows have an advantage | '
+          f'{1e3 * step:.0f} | {new / step / 1e3:.1f} |')
 
 
 def main():

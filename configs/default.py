@@ -190,6 +190,8 @@ def compose() -> ConfigDict:
   # [0, 1]
   w.marked = False  # the first token of an answer is its style
   w.judged = False  # also has splits 'judge', 'judge_d6': verdicts on answers
+  w.second_names = False  # of the functions, and splits 'second', 'second_d6'
+  w.exposure = 0.0  # of 'train': one function in its second name; in [0, 1]
   w.held_out_depth = 3  # from this depth on an eighth of the words is in 'test'
   # alone; at least 1
   return w
@@ -398,7 +400,7 @@ def evaluation(kind: str) -> ConfigDict:
   # 'grammar_noise', 'grammar_samples', 'grammar_tree', 'knowledge_bits',
   # 'manipulation', 'markov', 'metrics_of_answers', 'p_probe', 'q_probe',
   # 'v_probe', 'linear_probe', 'solutions', 'best_of_n', 'retry_upon_regret',
-  # 'policy' or 'selection':
+  # 'policy', 'score_norms' or 'selection':
   # physics_lm/evals/registry.py
   e.kind = kind
   e.every = placeholder(int)  # steps between evaluations, at least 1; None: the
@@ -429,8 +431,8 @@ def evaluation(kind: str) -> ConfigDict:
   e.group = 32  # inputs that share a quantisation scale, or are pruned
   # together ('sparsegpt'); at least 1
   e.keep_fraction = 1.0  # of weights, or of units ('prune_units'); in (0, 1]
-  # 'solutions' (evals/igsm/solutions.py); 'policy' and 'selection'
-  # (evals/posttrain/), which sample num_samples answers:
+  # 'solutions' (evals/igsm/solutions.py), and those in evals/posttrain/, which
+  # sample num_samples answers:
   e.splits = 'test'  # comma-separated: 'test,test_op20'; of 'answers' one
   e.num_problems = 256  # of each split (strings of 'grammar'), at least 1
   e.decode = 'greedy'  # or 'sample:TEMPERATURE[:TOP_K]', 'beam:WIDTH'
@@ -439,7 +441,7 @@ def evaluation(kind: str) -> ConfigDict:
   # 'none', 'clean', 'corrupted'
   # 'best_of_n' (evals/igsm/best_of_n.py), beside those of 'solutions':
   e.num_samples = 16  # solutions of a problem, patches of a string; at least 1
-  e.reward = ''  # of 'policy' and 'selection', as post.reward: the gold one
+  e.reward = ''  # the gold one, as post.reward, of kinds in evals/posttrain/
   e.verifier_split = 'train'  # split of the verifiers' training problems
   e.verifier_problems = 500  # training problems of the verifiers, at least 1
   e.verifier_samples = 4  # solutions of each of them, at least 1

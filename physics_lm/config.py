@@ -53,7 +53,8 @@ LATER = {  # {kind of world: {key: value}}
     'text': {'content': None},
     'grammar': {'index': 0, 'roots': 1, 'corrupted': 0.0, 'noise': 0.0,
                 'noise_level': 0},
-    'compose': {'judged': False}, 'markov': {'judged': 0.0},
+    'compose': {'judged': False, 'second_names': False, 'exposure': 0.0},
+    'markov': {'judged': 0.0},
     'igsm': {'rendering': 'text', 'op_law': 'min2', 'parameters': 'both',
              'held_out_op': 1}}
 LATER_SECTIONS = {  # {section: ...}

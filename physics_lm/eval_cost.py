@@ -215,6 +215,12 @@ def _policy(e: Evaluated) -> EvalWork:
   return made._replace(read=made.read + bool(e.config.post.kind) * kl)
 
 
+def _score_norms(e: Evaluated) -> EvalWork:
+  answers = e.problems * e.spec.num_samples
+  return _answered(e, answers, *e.splits)._replace(
+      learnt=answers * e.lengths(*e.splits)[0])
+
+
 def _selection(e: Evaluated) -> EvalWork:
   return _answered(e, e.problems * e.spec.num_samples, *e.splits)
 
@@ -229,8 +235,8 @@ COSTS: dict[str, Callable[[Evaluated], EvalWork]] = {
     'manipulation': _manipulation, 'markov': _read_once('test', 'new'),
     'metrics_of_answers': _metrics_of_answers,
     'p_probe': _pq_probe, 'policy': _policy, 'q_probe': _pq_probe,
-    'retry_upon_regret': _retry_upon_regret, 'selection': _selection,
-    'solutions': _solutions, 'v_probe': _v_probe}
+    'retry_upon_regret': _retry_upon_regret, 'score_norms': _score_norms,
+    'selection': _selection, 'solutions': _solutions, 'v_probe': _v_probe}
 
 
 def eval_times(config: ConfigDict, spec: ConfigDict) -> int:

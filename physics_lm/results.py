@@ -74,7 +74,7 @@ def _curve(log: Sequence[Mapping], name: str) -> dict[str, list]:
       rows.setdefault(r['step'], {}).update(own)
   steps = sorted(rows)
   out: dict[str, list] = {'step': steps}
-  for key in (rows[steps[0]] if steps else ()):
+  for key in dict.fromkeys(k for step in steps for k in rows[step]):
     values = [rows[step].get(key, math.nan) for step in steps]
     if not all(isinstance(v, (int, float)) for v in values):
       raise BadInput(f'{prefix}{key} is {values[:3]} in a log, wanted numbers')

@@ -113,6 +113,31 @@ def test_share_of_worked_answers_is_the_key():
     assert ids == [world().example('train', i).meta for i in range(5)]
 
 
+def test_second_names_occur_alone_in_training_and_compose_in_their_splits():
+  plain, n = world(3), 3000
+  w = world(3, second_names=True, exposure=0.1)
+  assert [w.pieces()[len(plain.pieces()):][i] for i in (0, 23)] == [
+      ' g0', ' g23']
+  examples = [w.example('train', i) for i in range(n)]
+  second = [e for e in examples if e.pieces[0].startswith(' g')]
+  assert abs(len(second) / n - 0.1) < 5 * np.sqrt(0.1 * 0.9 / n)
+  assert {e.meta['depth'] for e in second} == {1}
+  assert all(e.meta == plain.example('train', i).meta
+             for i, e in enumerate(examples) if e not in second)
+  for split, test in ('second_d4', False), ('second_test_d4', True):
+    for i in range(50):
+      e = w.example(split, i)
+      assert all(x.startswith(' g') for x in e.pieces[:4])
+      assert w._is_test(e.meta['word']) == test
+      assert w.check(e, answer_of(e)).correct
+      assert w.values(e.meta['word'], e.meta['start']) == plain.values(
+          e.meta['word'], e.meta['start'])
+  with pytest.raises(BadInput, match='wanted second_names=True'):
+    world(exposure=0.1)
+  with pytest.raises(BadInput, match='unknown split'):
+    plain.size('second_d4')
+
+
 def test_chance_floor_is_that_of_uniform_steps():
   rng = np.random.default_rng(0)
   lucky = (rng.integers(0, 4, (20_000, 3, 2)) == 0).all(-1).any(-1).mean()

@@ -99,6 +99,7 @@ SLICES = {
             for how in ('inference', 'retrieval')))},
     'metrics_of_answers': {'answers': ('all', int)},
     'policy': {'split': ('test', 'train'), 'k': ('all', int)},
+    'score_norms': {'split': ('test', 'train')},
     'selection': {'split': ('test', 'train'), 'rule': (
         'one', 'oracle', 'likelihood', 'vote'), 'k': ('all', int)},
     'cleaning': {'label': crawl.LABELS, 'rule': (
@@ -136,6 +137,7 @@ METRICS = {
     'markov': {'loss', 'kl'},
     'metrics_of_answers': {'nats', 'brier', 'exact'},
     'policy': {'accuracy', 'pass_at_k', 'length', 'ended', 'outcome', 'worked'},
+    'score_norms': {'reward'},
     'selection': {'gold', 'kl'},
     'cleaning': {'removed', 'changed', 'memorised', 'span_loss'},
 }
@@ -145,6 +147,10 @@ MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
                   'extra_parameters_unplanned', 'retry_precision'},
     'best_of_n': {'auc'},
     'grammar_samples': {'distinct', 'surprisal', 'reverse_kl'},
+    'score_norms': {
+        'baseline', 'baseline_logits', 'baseline_measured', 'norm_ratio',
+        'norm_ratio_logits', 'variance_mean', 'variance_best', 'variance_one',
+        'variance_others'},
     'retry_upon_regret': {'false_alarm_rate', 'detected', 'detected_early'}}
 
 
@@ -163,7 +169,7 @@ def config_of(kind):
         'worlds.chain.chains': 2, 'worlds.chain.length': 12,
         'data.seq_len': 26, 'data.batch_size': 4, 'model.width': 16,
         'model.depth': 1}
-  elif kind in ('policy', 'selection'):
+  elif kind in ('policy', 'score_norms', 'selection'):
     c, changes = compose_recipe.get_config(), {
         'model.width': 16, 'model.depth': 1}
   elif kind == 'cleaning':
@@ -189,7 +195,7 @@ def config_of(kind):
   e.splits = 'test' if kind == 'answers' else 'test,train'
   e.decode = 'greedy' if kind == 'solutions' else 'sample'
   e.probe, e.prefixes = 'can_next', 'none,clean,corrupted'
-  e.reward = 'full' if kind == 'selection' else ''
+  e.reward = 'full' if kind in ('score_norms', 'selection') else ''
   if kind == 'manipulation':
     e.people = 10  # as in test_manipulation: compiled once
   c.evals = {'it': e}

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from physics_lm.evals.posttrain import score_norms
 from physics_lm.evals.posttrain.policy import pass_at_k
 from physics_lm.posttrain import objectives
 
@@ -259,6 +260,45 @@ def test_pass_at_k_is_the_mean_over_all_choices():
     brute = np.mean([any(right[list(chosen)])
                      for chosen in itertools.combinations(range(n), k)])
     np.testing.assert_allclose(pass_at_k(n, np.array([c]), k), brute)
+
+
+def test_the_best_constant_baseline_has_the_least_variance():
+  """Over groups of 4 answers of a softmax policy with exact scores: b* is the
+  least point of the measured variance, and its law in q holds."""
+  rng, law = np.random.default_rng(0), np.array([0.6, 0.2, 0.1, 0.1])
+  drawn = rng.choice(4, (20_000, 4), p=law)
+  score_PGV, R = np.eye(4)[drawn] - law, (drawn == 0) * 1.0
+  gram = np.einsum('piv,pjv->pij', score_PGV, score_PGV)
+  norms = np.diagonal(gram, axis1=1, axis2=2)
+
+  def variance(b):
+    return ((R - b)[..., None] * score_PGV).mean(1).var(0).sum()
+
+  mean = (R[..., None] * score_PGV).mean((0, 1))
+  found = score_norms.baselines(R, gram, norms, mean @ mean)
+  squares = (softmax_scores(law)**2).sum(1)
+  best = law[0] * squares[0] / (law @ squares)
+  q = squares[0] / (law[1:] @ squares[1:] / law[1:].sum())
+  assert abs(best - 0.6 * q / (0.6 * q + 0.4)) < 1e-12 and best < 0.3
+  assert abs(found['reward'] - 0.6) < 0.01
+  assert abs(found['baseline'] - best) < 0.01
+  assert abs(found['norm_ratio'] - q) < 0.02
+  assert found['baseline_logits'] == found['baseline']
+  assert abs(found['baseline_measured'] - best) < 0.01
+  plain = variance(0)
+  for name, b in ('mean', R.mean()), ('best', found['baseline']), ('one', 1):
+    assert abs(found[f'variance_{name}'] - variance(b) / plain) < 0.02, name
+  assert all(variance(found['baseline']) < variance(found['baseline'] + d)
+             for d in (-0.1, 0.1))
+  assert found['variance_others'] > found['variance_best']
+  # All alike: nothing to divide by.
+  assert score_norms.baselines(0 * R[:2], gram[:2], norms[:2], 0) == {
+      'reward': 0}
+
+
+def softmax_scores(law):
+  """The score of each answer [V, V] of a softmax over V answers."""
+  return np.eye(len(law)) - law
 
 
 def test_enumeration_would_find_a_sign_error():

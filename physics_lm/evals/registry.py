@@ -36,7 +36,7 @@ from physics_lm.evals.igsm import (
   solutions,
   v_probe,
 )
-from physics_lm.evals.posttrain import policy, selection
+from physics_lm.evals.posttrain import policy, score_norms, selection
 from physics_lm.evals.records import Evaluator, Records
 from physics_lm.key_ranges import check_ranges
 
@@ -49,7 +49,8 @@ KINDS = {'answers': answers, 'best_of_n': best_of_n, 'cleaning': cleaning,
          'metrics_of_answers': metrics_of_answers, 'p_probe': pq_probe,
          'policy': policy,
          'q_probe': pq_probe, 'retry_upon_regret': retry_upon_regret,
-         'selection': selection, 'solutions': solutions, 'v_probe': v_probe}
+         'score_norms': score_norms, 'selection': selection,
+         'solutions': solutions, 'v_probe': v_probe}
 OF_MASKED = ('extraction', 'loss')  # possible for masked language models
 # Kinds that report separately on problems that did not occur in training.
 OF_TRAINING_SET = ('best_of_n', 'retry_upon_regret', 'solutions')

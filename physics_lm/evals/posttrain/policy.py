@@ -38,9 +38,10 @@ class PolicyEval:
   """Metrics, slices split and k: accuracy (of the greedy answer), pass_at_k (k
   samples; k 1 is the accuracy of a sample), outcome (a sample's result is
   right, where the world can tell), length (tokens of a sample), ended (share),
-  worked (share, where the world has styles), gold (of a sample, where the spec
-  names a reward), and kl, kl_reverse in nats an answer, of a run that started
-  from another."""
+  worked (share, where the world has styles; outcome_worked and outcome_short:
+  of the samples of a style, where it marks them), gold (of a sample, where the
+  spec names a reward), and kl, kl_reverse in nats an answer, of a run that
+  started from another."""
 
   cfg: ModelConfig
   data: mixture.Mixture
@@ -67,7 +68,8 @@ class PolicyEval:
     n = self.samples
     sampled = decode.sample_tokens(
         params, self.cfg, [p for p in prompts for _ in range(n)], self.steps,
-        entries=len(self.data.vocab), batch=_batch(n, len(prompts)), seed=SEED)
+        entries=len(self.data.vocab), seed=SEED,
+        batch=batch_of(n, len(prompts)))
     asked = [p for _, p in problems for _ in range(n)]
     ended = np.array([ids[-1] == EOS for ids, _ in sampled])
     right = np.array([
@@ -101,13 +103,16 @@ class PolicyEval:
       values['outcome'] = [e and w.outcome(p.question, t) for p, w, t, e in zip(
           asked, worlds, texts, ended)]
     if hasattr(worlds[0], 'style'):
-      values['worked'] = [w.style(t) == 'worked'
-                          for w, t in zip(worlds, texts)]
+      styles = [w.style(t) for w, t in zip(worlds, texts)]
+      values['worked'] = [s == 'worked' for s in styles]
+      for style in ('worked', 'short') * worlds[0].marked:
+        values[f'outcome_{style}'] = [
+            o for o, s in zip(values['outcome'], styles) if s == style]
     if self.gold:
       values['gold'] = self.gold(as_answers(self.data, asked, [
           ids for ids, _ in sampled], self.steps))
     return [row(name, np.mean(x), len(x), split=split, k='all')
-            for name, x in values.items()]
+            for name, x in values.items() if len(x)]
 
   def _kl(self, params, split: str, asked, answers) -> list[dict]:
     """Rows of the exact KL to the parent, on samples of this policy ('kl') and
@@ -142,7 +147,7 @@ def as_answers(data: mixture.Mixture, prompts: Sequence[rollout.Prompt],
   return out
 
 
-def _batch(samples: int, prompts: int) -> int:
+def batch_of(samples: int, prompts: int) -> int:
   """Rows decoded at a time: samples of as many prompts as fit."""
   return samples * max(min(BATCH // samples, prompts), 1)
 

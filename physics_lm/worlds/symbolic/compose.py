@@ -20,8 +20,13 @@ model is sometimes right, and reinforcement learning has nothing to begin with.
 Splits: 'train' and 'test' by that law, 'train_d6' and 'test_d6' of depth 6
 alone. Words of at least `held_out_depth` functions are in 'test' when a hash
 of them is below 1/8, and in 'train' otherwise; of shorter words there are too
-few to hold any out. Left out: functions of two arguments, and two names for
-one function.
+few to hold any out. Left out: functions of two arguments.
+
+With `second_names` every function has a second name, g3 beside f3, and there
+are splits of problems in second names, 'second', 'second_test', 'second_d6' and
+so on. 'train' has none of them, but a share `exposure` of its problems are of
+one function in its second name: what was learnt of f3 in long words has to be
+carried over to g3.
 
 With `judged` there are splits of verdicts beside those of problems, 'judge' and
 'judge_test', 'judge_d6' and so on. An answer is right, or from a random step on
@@ -81,9 +86,15 @@ class Compose:
     if not c.equal_depths <= c.max_depth <= DEPTHS:
       raise BadInput(f'max_depth is {c.max_depth}, wanted at least '
                      f'equal_depths={c.equal_depths}, at most {DEPTHS}')
-    self.judged = c.judged
+    self.judged, self.second_names = c.judged, c.second_names
+    self.exposure = c.exposure
+    if c.exposure and not c.second_names:
+      raise BadInput(f'exposure is {c.exposure} and second_names is False, '
+                     'wanted second_names=True')
     if c.judged:
       self.splits += _with_depths('judge', 'judge_test')
+    if c.second_names:
+      self.splits += _with_depths('second', 'second_test')
     weights = np.ones(c.max_depth)
     weights[c.equal_depths:] = c.depth_decay ** np.arange(
         1, c.max_depth - c.equal_depths + 1)
@@ -108,7 +119,8 @@ class Compose:
     return [*(f' f{i}' for i in range(self.F)),
             *(f' {i}' for i in range(self.m)), ' ?',
             *((WORKED, SHORT) if self.marked else ()),
-            *(JUDGED_PIECES if self.judged else ())]
+            *(JUDGED_PIECES if self.judged else ()),
+            *((f' g{i}' for i in range(self.F)) if self.second_names else ())]
 
   def problem(self, split: str, index: int) -> tuple[tuple[int, ...], int]:
     """(functions of a word, outermost first; start) of problem `index`."""
@@ -142,18 +154,25 @@ class Compose:
   def example(self, split: str, index: int) -> Example:
     if not 0 <= index < self.size(split):
       raise IndexError(f'problem {index} of {SIZE} in {split}')
+    if split == 'train' and self._chance(index, 2) < self.exposure:
+      split = 'second_d1'
     word, start = self.problem(split, index)
     if split.startswith('judge'):
       return self._verdict(word, start, generator(self._hash, split, index))
-    worked = self.share_worked == 1 or (mix_bits(
-        index, 1, state=self._hash) >> 11) * 2.0**-53 < self.share_worked
-    return self.question(word, start, worked)
+    worked = self.share_worked == 1 or self._chance(
+        index, 1) < self.share_worked
+    return self.question(word, start, worked, split.startswith('second'))
 
-  def question(self, word: Sequence[int], start: int, worked: bool = True
-               ) -> Example:
-    """The problem of a word and a start, with its answer."""
-    values = self.values(word, start)
-    prompt = [*(f' f{f}' for f in word), f' {start}', ' ?']
+  def _chance(self, index: int, draw: int) -> float:
+    """A number in [0, 1) of an example."""
+    return (mix_bits(index, draw, state=self._hash) >> 11) * 2.0**-53
+
+  def question(self, word: Sequence[int], start: int, worked: bool = True,
+               second: bool = False) -> Example:
+    """The problem of a word and a start, with its answer; `second`: in second
+    names."""
+    values, letter = self.values(word, start), 'g' if second else 'f'
+    prompt = [*(f' {letter}{f}' for f in word), f' {start}', ' ?']
     answer = [f' {v}' for v in (values if worked else values[-1:])]
     if self.marked:
       answer = [WORKED if worked else SHORT, *answer]
