@@ -103,7 +103,7 @@ def summary(df):
 
 
 def figure(df):
-  """Bits a trainable parameter, with the paper's; of what is kept the mean."""
+  """Bits a changed parameter, with the paper's; of what is kept the mean."""
   s = summary(df).set_index('arm', drop=False)
   rows = s.reindex([a for a in ARMS if a in s.index])
   fig, ((ax,),) = figures.grid(1, width=7, height=5)
