@@ -59,7 +59,7 @@ LATER = {  # {kind of world: {key: value}}
              'held_out_op': 1}}
 LATER_SECTIONS = {  # {section: ...}
     'data': {'sampling': 'replacement'},
-    'adapter': {'experts': 4},
+    'adapter': {'experts': 4, 'penalty': 0.0},
     'optim': {'layer_decay': 1.0, 'unfreeze_every': 0},
     'model': {'positions': 'rotary', 'canon': '', 'canon_fixed': False},
     'post': {'reward_run': '', 'judge_run': '', 'discount': 1.0, 'trace': 1.0,

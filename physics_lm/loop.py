@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -178,11 +179,25 @@ def log_if_due(group: Group, step: int, progress: Progress):
     loss = recorder.log_step(step, {
         'learning_rate': float(group.lr_schedules[i](step - 1)),
         'tokens': step * group.tokens_per_step,
-        'flops': step * group.flops_per_step}, {
+        'flops': step * group.flops_per_step, **count_changed(group, i)}, {
         'time/seconds': recorder.meta['seconds'] + seconds_per_run(group),
         'time/tokens_per_second': speed})
   group.logged_step, group.logged_at = step, now
   progress.update(step, f'loss {loss:.3f}')
+
+
+def count_changed(group: Group, index: int) -> dict[str, int]:
+  """{'changed': how many parameters of a run's penalised adapter are not zero}
+  for the log; nothing without adapter.penalty."""
+  if not group.config.adapter.penalty:
+    return {}
+  params = group.trainer.unstack_member(group.state, index).params
+  return {'changed': int(_not_zero(params))}
+
+
+@jax.jit
+def _not_zero(tree) -> jax.Array:
+  return sum(jnp.count_nonzero(x) for x in jax.tree.leaves(tree))
 
 
 def read_sums(group: Group):

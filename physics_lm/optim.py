@@ -5,7 +5,8 @@ embeddings, unembedding, norms, biases, routers, Canon layers, low-rank
 adapters. Muon (Jordan 2024) moves a matrix by its momentum with all singular
 values set to about 1. Times 0.2 sqrt(larger side), such an update has the root
 mean square of Adam's (Liu et al. 2025, arXiv 2502.16982), so that one learning
-rate, one weight decay and one schedule serve both.
+rate, one weight decay and one schedule serve both. After either,
+adapter.penalty keeps most parameters of an adapter at zero.
 """
 
 import math
@@ -18,6 +19,7 @@ from ml_collections import ConfigDict
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
 from physics_lm.errors import BadInput
+from physics_lm.model.adapters import AT_ZERO
 from physics_lm.model.config import lr_decay_start
 
 SCHEDULES = ('cosine', 'linear', 'constant', 'wsd', 'wsd_sqrt')
@@ -139,17 +141,53 @@ def _direction(config) -> optax.GradientTransformation:
 def make_optimizer(config: ConfigDict, learning_rate: Any = None,
                    weight_decay: Any = None) -> optax.GradientTransformation:
   """The optimizer of config.optim with decoupled weight decay, after
-  global-norm clipping. Peak learning rate and weight decay: config's, or
-  traced scalars. Raises BadInput."""
+  global-norm clipping; then the step of adapter.penalty. Peak learning rate
+  and weight decay: config's, or traced scalars. Raises BadInput."""
   o = config.optim
   decay = o.weight_decay if weight_decay is None else weight_decay
   clip = optax.clip_by_global_norm(o.grad_clip_norm) if (
       o.grad_clip_norm) else optax.identity()
+  rate = lr_schedule(config, learning_rate)
   return optax.chain(
       clip,
       _direction(config), optax.add_decayed_weights(decay, decays),
       *_by_layer(config),
-      optax.scale_by_learning_rate(lr_schedule(config, learning_rate)))
+      optax.scale_by_learning_rate(rate), *_penalised(config, rate))
+
+
+def _penalised(config: ConfigDict, rate: optax.Schedule
+               ) -> list[optax.GradientTransformation]:
+  """Nothing, or the step of adapter.penalty. Raises BadInput."""
+  a = config.adapter
+  if not a.penalty:
+    return []  # and no state: older checkpoints have none
+  if a.kind not in AT_ZERO:
+    raise BadInput(f'adapter.penalty is {a.penalty} with adapter.kind '
+                   f'{a.kind!r}, wanted one of {", ".join(AT_ZERO)}, which '
+                   'start at zero')
+  return [selective(a.penalty, rate)]
+
+
+def selective(penalty: float, rate: optax.Schedule
+              ) -> optax.GradientTransformation:
+  """The proximal step of the L1 norm times `penalty`, after the optimizer's:
+  parameter w becomes sign(w) max(|w| - rate(step) penalty, 0), which is exactly
+  zero for most (soft threshold; Beck & Teboulle 2009, SIAM J. Imaging Sci. 2).
+  Adam's updates are at most some `rate`: from a penalty of 1 on, almost nothing
+  leaves zero; below it, what has gradients of mostly one sign does."""
+
+  def update(updates, state, params):
+    threshold = rate(state.count) * penalty
+
+    def shrunk(u, w):
+      moved = w + u
+      return jnp.sign(moved) * jnp.maximum(jnp.abs(moved) - threshold, 0) - w
+
+    return (jax.tree.map(shrunk, updates, params),
+            optax.ScaleByScheduleState(state.count + 1))
+
+  return optax.GradientTransformation(
+      lambda _: optax.ScaleByScheduleState(jnp.zeros([], jnp.int32)), update)
 
 
 def _by_layer(config: ConfigDict) -> list[optax.GradientTransformation]:

@@ -160,6 +160,15 @@ def test_sizes_of_lora_bits_are_those_of_the_trees():
       assert size == sum(math.prod(leaf.shape) for leaf in leaves), arm
 
 
+def test_kinds_at_zero_are_those_whose_leaves_are(made):
+  cfg = dataclasses.replace(made[0], bias=True)
+  zero = [kind for kind in adapters.KINDS[1:] if all(
+      leaf.std == 0 for leaf in jax.tree.leaves(
+          adapters.adapter_leaves(spec(kind), cfg),
+          is_leaf=lambda x: isinstance(x, adapters.Leaf)))]
+  assert tuple(zero) == adapters.AT_ZERO
+
+
 def test_merge_adapter_updates_both_uses_of_a_tied_embedding(made):
   cfg, params, tokens = made
   cfg = dataclasses.replace(cfg, tie_embeddings=True)
@@ -297,6 +306,28 @@ def test_adapter_run_resumes_bitwise(lora, tmp_path, monkeypatch):
   assert last(folder) == last(tmp_path / 'cut')
 
 
+def test_penalised_runs_log_what_changed_and_resume_bitwise(
+    base, tmp_path, monkeypatch):
+  """Alone, in a population of two rates, and resumed."""
+  changes = QA | {'init_from': str(base), 'adapter.kind': 'whole',
+                  'adapter.target_modules': 'up', 'adapter.penalty': 0.7}
+  train.run(config(changes), tmp_path / 'alone')
+  interrupted(config(changes), tmp_path / 'cut', 3, monkeypatch)
+  train.run(config(changes), tmp_path / 'cut')
+  assert last(tmp_path / 'alone') == last(tmp_path / 'cut')
+  train.run_all([
+      train.Job(config(changes | {'optim.learning_rate': rate}), tmp_path / to)
+      for rate, to in ((1e-2, 'member'), (1e-3, 'other'))])
+  found, plain = (restore.load_run(f).params['layers']['up']
+                  for f in (tmp_path / 'alone', base))
+  changed = last(tmp_path / 'alone')[1]['changed']
+  assert 0 < changed < plain.size
+  # A difference may round to nothing beside its parameter.
+  assert changed == pytest.approx(np.count_nonzero(found != plain), rel=0.02)
+  for to in ('member', 'other'):
+    assert last(tmp_path / to)[1]['changed'] == pytest.approx(changed, rel=0.3)
+
+
 def test_load_run_finds_the_base_of_an_adapter(base, lora, tmp_path):
   (tmp_path / 'runs').mkdir()
   moved = shutil.copytree(lora[0], tmp_path / 'runs' / 'lora')
@@ -340,9 +371,11 @@ def test_run_id_is_unchanged_without_an_adapter():
   other = plain | {'adapter': plain['adapter'] | {'kind': 'lora'}}
   assert run_id(other) != run_id(plain)
   before = other | {'adapter': {k: v for k, v in other['adapter'].items()
-                                if k != 'experts'}}
+                                if k not in ('experts', 'penalty')}}
   assert run_id(before) == run_id(other) != run_id(
       other | {'adapter': other['adapter'] | {'experts': 8}})
+  assert run_id(other) != run_id(
+      other | {'adapter': other['adapter'] | {'penalty': 0.5}})
   assert restore.config_from_plain(older).adapter.kind == 'none'
 
 

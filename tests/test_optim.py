@@ -174,3 +174,68 @@ def test_rates_by_layer_go_with_muon_and_the_schedule():
   assert jax.tree.leaves(like).count('everywhere') == 5  # counts
   with pytest.raises(BadInput, match="'lora', wanted none"):
     optim.make_optimizer(config_of(changes | {'adapter.kind': 'lora'}))
+
+
+PENALISED = {'adapter.kind': 'whole', 'adapter.penalty': 0.5,
+             'adapter.target_modules': 'query,up'}
+
+
+@pytest.mark.parametrize('name', optim.OPTIMIZERS)
+def test_penalty_is_the_soft_threshold_after_the_optimizers_step(name):
+  """For each penalty exact zeros, the more the higher it is; the rate is that
+  of the step, traced or not."""
+  changes = PENALISED | {'optim.name': name, 'optim.warmup_steps': 4}
+  config = config_of(changes)
+  shapes = jax.eval_shape(lambda: adapters.init_adapter(
+      config.adapter, shape_of(), jax.random.key(0)))
+  params, grads = spread((shapes, shapes))
+  params = jax.tree.map(lambda x: 1e-2 * x, params)
+  kept = []
+  for penalty in (0.0, 0.5, 1.0):
+    c = config_of(changes | {'adapter.penalty': penalty})
+
+    @jax.jit
+    def stepped(rate, c=c):
+      tx = optim.make_optimizer(c, rate)
+      w, state, free = params, tx.init(params), []
+      for _ in range(3):
+        u, state = tx.update(grads, state, w)
+        w = optax.apply_updates(w, u)
+        free.append(w)
+      return free
+
+    got = stepped(jnp.float32(3e-2))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7), got,
+                 jax.jit(lambda stepped=stepped: stepped(3e-2))())
+    kept.append(int(sum(jnp.count_nonzero(x)
+                        for x in jax.tree.leaves(got[-1]))))
+    if not penalty:
+      free = got[0]
+      continue
+    threshold = 3e-2 / 4 * penalty  # the first of four steps of warmup
+    for x, y in zip(jax.tree.leaves(free), jax.tree.leaves(got[0])):
+      want = np.sign(x) * np.maximum(np.abs(x) - threshold, 0)
+      np.testing.assert_allclose(y, want, atol=1e-7)
+      near = np.abs(np.abs(x) - threshold) > 1e-6
+      np.testing.assert_array_equal((y == 0)[near], (want == 0)[near])
+  total = sum(x.size for x in jax.tree.leaves(params))
+  assert total == kept[0] > kept[1] > kept[2] > 0
+
+
+def test_penalty_adds_one_count_to_the_state_and_none_without():
+  params = jax.eval_shape(lambda: adapters.init_adapter(
+      config_of(PENALISED).adapter, shape_of(), jax.random.key(0)))
+  without, state = (jax.eval_shape(optim.make_optimizer(config_of(
+      PENALISED | {'adapter.penalty': p})).init, params) for p in (0.0, 0.5))
+  assert state[:-1] == without
+  assert [x.shape for x in jax.tree.leaves(state[-1])] == [()]
+  like = optim.state_like(config_of(PENALISED), state, params, 'everywhere')
+  assert jax.tree.leaves(like[-1]) == ['everywhere']
+
+
+@pytest.mark.parametrize('kind', ['none', 'lora', 'prefix', 'bottleneck'])
+def test_penalty_is_refused_where_not_all_starts_at_zero(kind):
+  with pytest.raises(BadInput, match=f'penalty is 0.5 with adapter.kind '
+                     f"'{kind}', wanted one of whole, bias, ia3, which start"):
+    optim.make_optimizer(config_of({'adapter.kind': kind,
+                                    'adapter.penalty': 0.5}))
