@@ -273,10 +273,12 @@ def matches(row: Mapping, where: Mapping) -> bool:
 def during_training(records: Sequence[Record], evaluation: str,
            columns: Mapping[str, str]) -> 'pd.DataFrame':
   """A table with one row a record and step of an evaluation during training:
-  run, the tags, step and {column: flat name of a metric, 'kl/test/chain'}."""
+  run, the tags, step and {column: flat name of a metric, 'kl/test/chain'}; NaN
+  of a metric that a run never had."""
   import pandas as pd
   return pd.DataFrame([
-      about(r) | {'step': step} | {c: made[k][i] for c, k in columns.items()}
+      about(r) | {'step': step} | {
+          c: made[k][i] if k in made else math.nan for c, k in columns.items()}
       for r in records for made in [r.get('curves', {}).get(evaluation, {})]
       for i, step in enumerate(made.get('step', ()))])
 

@@ -78,7 +78,7 @@ class ScoreNormsEval:
     groups = {k: v.reshape(*R.shape, -1) for k, v in rows.items()}
     gram_PGG, logits_PG, mean = [], [], 0.0
     for i, own in enumerate(R):
-      gram, logits, gradient = scores(
+      gram, logits, gradient = answer_scores(
           params, {k: v[i] for k, v in groups.items()}, own, self.cfg,
           len(self.data.vocab))
       gram_PGG.append(np.asarray(gram, np.float64))
@@ -93,8 +93,9 @@ class ScoreNormsEval:
 
 
 @functools.partial(jax.jit, static_argnames=('cfg', 'entries'))
-def scores(params: dict, rows: dict, rewards_G: jax.Array, cfg: ModelConfig,
-           entries: int) -> tuple[jax.Array, jax.Array, dict]:
+def answer_scores(params: dict, rows: dict, rewards_G: jax.Array,
+                  cfg: ModelConfig, entries: int
+                  ) -> tuple[jax.Array, jax.Array, dict]:
   """Of the G answers to a prompt (rows [G, T], as of rollout.packed_answers):
   inner products of their scores [G, G]; squared norms of their logits' scores
   [G]; the mean of reward times score, as a tree of parameters."""
