@@ -27,12 +27,12 @@ from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 DEPTH, ROUNDS, STEPS = 5, 6, 16  # steps of a round, 2,048 answers
-FLOOR = 0.5 / 8192  # of shares: so many answers are judged after a round
+FLOOR = 0.5 / 8192  # of shares; so many answers are judged after a round
 FILE, SPLIT = 'configs/compose.py:marked', f'test_d{DEPTH}'
 SHARES = 0.01, 0.03
 MADE = {c: f'{m}/{SPLIT}' for c, m in dict(
-    worked='worked', outcome='outcome', right='outcome_worked',
-    lucky='outcome_short').items()}
+    right='outcome_worked', lucky='outcome_short', worked='worked',
+    outcome='outcome').items()}
 WORLD = {'worlds.compose.functions': 8}
 TRUNK = WORLD | {'steps': 600, 'data.batch_size': 96}
 STARTS = {'kept': 1e-3, 'forgotten': 1e-2}  # learning rates
@@ -61,18 +61,17 @@ def runs(scale: str) -> list[Run]:
   steps = s['steps'] * ROUNDS
   period = {'steps': steps, 'checkpoint.every': steps, 'log.every': s['steps']}
   trunk, arms = scales.post_training(s, TRUNK, POST | period, {
-      'RFT': ARMS['RFT'] | {'post.every': s['steps']}, 'RLOO': ARMS['RLOO']},
-                                     SPLIT)
+      **ARMS, 'RFT': ARMS['RFT'] | {'post.every': s['steps']}}, SPLIT)
   for seed in range(s['seeds']):
-    keys, tags = scales.seeds(seed), {'seed': seed}
+    keys, tags = scales.seeds(seed), dict(seed=seed)
     out.append(first := Run(FILE, trunk | keys, tags | {
         'arm': 'trunk', 'share': 90.0, 'start': ''}))
     for start, share in itertools.product(s['starts'], s['shares']):
       own = keys | {'worlds.compose.share_worked': share}
       tags |= {'share': 100 * share, 'start': start}
       base = Run(FILE, trunk | own | {
-          'steps': 100, 'optim.warmup_steps': 10, 'optim.learning_rate': STARTS[
-              start]}, tags | {'arm': 'base'}, first)
+          'optim.learning_rate': STARTS[start], 'steps': min(
+              100, trunk['steps'])}, tags | {'arm': 'base'}, first)
       out += [base, *(Run(FILE, changes | own | {
           'evals.policy.every': s['steps']}, tags | {'arm': arm}, base)
                       for arm, changes in arms.items())]
@@ -97,6 +96,7 @@ def table(records):
 
 
 def log_odds(share):
+  """Of shares."""
   share = share.clip(FLOOR, 1 - FLOOR)
   return np.log(share / (1 - share))
 
@@ -124,8 +124,8 @@ def figure(df):
     figures.curves(ax, own, 'round', 'line', column, band=False)
     figures.percent_axis(ax)
     figures.labels(ax, 'rounds of 2,048 answers', label, 'pretrained on 1 %')
-  for ax in axes[:2]:
-    figures.legend(ax, loc='upper left')
+  figures.legend(axes[0], loc='upper left')
+  figures.legend(axes[1], loc='upper left')
   figures.finish(fig, 'Worked answers, by a reward on the result alone',
                  f'line: gain = ln(a / c); {df.seed.nunique()} seeds')
   return fig
