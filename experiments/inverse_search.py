@@ -15,7 +15,8 @@ reverse2: in sentence 2, 3) or after all (reverse6).
 Seen on seed 7, first and full name: multi5+permute+reverse6, all attributes 84
 and 84 %, birth date 46 and 40, three attributes 17 and 11. Predicted at `cpu`:
 so, too; multi5+permute+fullname at most 1 % for first and 0 for full names;
-multi5+reverse1, birth date to first name 50 %.
+multi5+reverse1, birth date to first name 50 %. Then, as with fullname the date
+names 17 % (the next sentence's name follows it): multi5+permute as predicted.
 Deviations: at `cpu` scale 500 people, world and recipe of
 knowledge_extraction.py (480 birth dates, so that most tell one person);
 biographies and six of the ten tasks mixed, 1 : 4 by rows. `paper` scale lacks
@@ -34,12 +35,14 @@ QUERIES = {'bdate': 'birth date', 'birth': 'birth date and city',
          'four': 'those and birth city', 'all': 'all attributes'}
 NAMES = ('first', 'full')
 TASKS = tuple(f'{q}_{n}' for n in NAMES for q in QUERIES)
-VARIANTS = {'multi5_permute_fullname': 'multi5+permute\n+fullname',
+VARIANTS = {'multi5_permute': 'multi5+permute',
+            'multi5_permute_fullname': 'multi5+permute\n+fullname',
             'multi5_reverse1': 'multi5\n+reverse1',
             'multi5_reverse2': 'multi5\n+reverse2',
             'multi5_reverse6': 'multi5\n+reverse6',
             'multi5_permute_reverse6': 'multi5+permute\n+reverse6'}
-ORDINARY, LAST = 'multi5_permute_fullname', 'multi5_permute_reverse6'
+ONCE, ORDINARY, LAST = (f'multi5_permute{more}' for more in (
+    '', '_fullname', '_reverse6'))
 MIXED = {'data.tasks.bio.weight': 1.0, 'optim.warmup_steps': 100}
 LARGE = MIXED | scales.ROWS_512 | scales.PAPER_POOLS
 SCALES = {
@@ -47,7 +50,7 @@ SCALES = {
         variants=(ORDINARY, LAST), tasks=('all_first',), seeds=1,
         common=MIXED | scales.SMOKE_TINY | {'evals.tasks.people': 10}),
     'cpu': dict(
-        variants=(ORDINARY, 'multi5_reverse1', LAST), tasks=(
+        variants=(ONCE, ORDINARY, 'multi5_reverse1', LAST), tasks=(
             'bdate_first', 'bdate_full', 'three_first', 'three_full',
             'all_first', 'all_full'), seeds=5,
         common=scales.compact(500) | {
@@ -108,10 +111,9 @@ def figure(df):
   figures.labels(axes[0][0], '', 'accuracy, %', 'first name')
   figures.legend(axes[0][0], title='attributes in the question')
   figures.finish(
-      fig, 'Inverse search: naming people of P_test, by where '
-      'biographies have the name', f'{figures.seeds_note(s)};  reverse1: name '
-      'first in sentence 2;  reverse6: in the last one\nThe paper (GPT-2): '
-      'about 0 on multi5+permute+fullname')
+      fig, 'Inverse search: naming people of P_test, by where biographies have '
+      'the name', f'{figures.seeds_note(s)};  reverse1: name first in sentence '
+      '2;  reverse6: in the last one\nThe paper: about 0 on the first two')
   return fig
 
 
@@ -122,14 +124,15 @@ R7, MORE = 'Part 3.2, Result 7', {
     'baseline': 'majority_baseline',
     'decided_by': '10 seeds at `cpu` scale: 75 core-minutes'}
 CLAIMS = (
-    Claim('inverse_search_fails', 'Biographies that start with the name: naming'
-          ' the person is at most 2 points above the majority baseline, in all '
-          'six tasks', R7, 'about 0 %',
-          tuple((CELLS[ORDINARY, t], CELLS[ORDINARY, t] | {
-              'column': 'majority_baseline'}) for t in SCALES['cpu']['tasks']),
-          claims.exceeds_by_at_most(2), control=(CELLS[LAST, 'all_first'],
-                                                 CELLS[LAST, 'all_full']),
-          headline=True, **MORE),
+    *(Claim(id, f'Biographies {what}: naming the person is at most 2 points '
+            'above the majority baseline, in all six tasks', R7, 'about 0 %',
+            tuple((CELLS[v, t], CELLS[v, t] | {'column': 'majority_baseline'})
+                  for t in SCALES['cpu']['tasks']),
+            claims.exceeds_by_at_most(2), headline=True, control=(
+                CELLS[LAST, 'all_first'], CELLS[LAST, 'all_full']), **MORE)
+      for id, v, what in (
+          ('inverse_search_fails', ORDINARY, 'with the name in each sentence'),
+          ('named_once_fails', ONCE, 'with the name at the start alone'))),
     *(Claim(f'reverse6_{name}', f'All attributes to {name} name: '
             'multi5+permute+reverse6 > multi5+permute+fullname', R7,
             'not trivial vs 0 %', tuple(
@@ -139,8 +142,8 @@ CLAIMS = (
           'multi5+permute+fullname', R7, 'not trivial vs 0 %',
           (CELLS['multi5_reverse1', 'bdate_first'],
            CELLS[ORDINARY, 'bdate_first']), greater(), **MORE),
-    Claim('full_name_never', 'Biographies that start with the name: full names '
-          'at most 1 %, in all three tasks', R7, '0.0 %', tuple(
+    Claim('full_name_never', 'The name in each sentence: full names at most 1 '
+          '%, in all three tasks', R7, '0.0 %', tuple(
               (CELLS[ORDINARY, t],) for t in SCALES['cpu']['tasks']
               if t.endswith('full')), claims.at_most(1),
           control=(CELLS[LAST, 'all_full'],), decided_by=MORE['decided_by']),
