@@ -513,7 +513,7 @@ def _adapter() -> ConfigDict:
   a.embedding_rank = 128  # of 'lora', at least 0; 0: the embedding stays fixed
   a.scale = 4.0  # of 'lora' and 'lora_moe': W + scale * A B; any number
   a.num_virtual_tokens = 16  # vectors of 'prefix' and 'prompt', at least 1
-  a.penalty = 0.0  # weight of the adapter's L1 norm, at least 0: most of a
+  a.penalty = 0.0  # decoupled L1, in learning rates, at least 0: most of a
   # 'whole', 'bias' or 'ia3' stays exactly zero (physics_lm/optim.py: selective)
   return a
 

@@ -14,9 +14,9 @@ reverse2: in sentence 2, 3) or after all (reverse6).
 
 Seen on seed 7, first and full name: multi5+permute+reverse6, all attributes 84
 and 84 %, birth date 46 and 40, three attributes 17 and 11. Predicted at `cpu`:
-so, too; multi5+permute+fullname at most 1 % for first and 0 for full names;
-multi5+reverse1, birth date to first name 50 %. Then, as with fullname the date
-names 17 % (the next sentence's name follows it): multi5+permute as predicted.
+the same; multi5+permute+fullname at most 1 % for first and 0 for full names;
+multi5+reverse1, birth date to first name 50 %. Added, as fullname found 17 % by
+the birth date: multi5+permute at most 1 % for first and 0 for full names.
 Deviations: at `cpu` scale 500 people, world and recipe of
 knowledge_extraction.py (480 birth dates, so that most tell one person);
 biographies and six of the ten tasks mixed, 1 : 4 by rows. `paper` scale lacks

@@ -5,16 +5,16 @@ contexts only where pretraining has shown their parts, about 1 % of the data.
 Here the context is a name (worlds/symbolic/compose.py): pretraining composes 24
 functions f0 .. f23 to depth 8; of their second names g0 .. g23 it sees problems
 of one function, a share `exposure` of all. Then RLOO (60 steps of 16 prompts x
-8) on depth 4 in second names; judged on words that are in no training, first
-names beside. At exposure 0 a second name is a new symbol.
+8) on depth 4 in second names; judged at depth 4 on words that are in no
+training, first names beside. At exposure 0 a second name is a new symbol.
 
   python -m physics_lm.launch experiments/rl_exposure.py --scale=cpu
   python -m physics_lm.report experiments/rl_exposure.py --scale=cpu
 
 Predicted (seed 7, not reported, in brackets), pass@1 in second names before and
 after RL: no exposure 0 (0), 0 % (0); 0.03 %, 1 (1), 1 (0); 0.1 %, 14 (14), 70
-(72); 1 %, 32 (32), 95 (97). First names fall from 99 to 55 % (99 to 53). One in
-a thousand is about one problem of each name and start.
+(72); 1 %, 32 (32), 95 (97), and in first names 99 (99), 55 (53). One in a
+thousand is about one problem of each name and start.
 """
 
 from physics_lm import figures, results
@@ -95,7 +95,8 @@ def figure(df):
   figures.finish(
       fig, 'Reinforcement learning on words of second names, by how often '
       'pretraining shows each name alone',
-      f'mean and 95 % interval over {df.seed.nunique()} seeds; new words')
+      f'mean and 95 % interval over {df.seed.nunique()} seeds; words of depth '
+      f'{DEPTH} are new')
   return fig
 
 
@@ -121,7 +122,9 @@ CLAIMS = (
     above('adds', 'RL raises pass@64 by at least 20 points where 0.1 % of '
           'pretraining shows the names', ZHANG, _at('RL', 0.001, 64),
           _at('base', 0.001, 64), rule=greater(20.0), column='pass_at_k'),
-    above('forgets', 'RL in second names lowers pass@1 in first names by at '
-          'least 20 points (1 %)', 'ours', _at('base', 0.01, 1, FIRST),
-          _at('RL', 0.01, 1, FIRST), rule=greater(20.0), column='pass_at_k'),
+    *(above(f'forgets{more}', 'RL in second names lowers pass@1 in first names '
+            f'by at least 20 points ({100 * x:g} %)', 'ours',
+            _at('base', x, 1, FIRST), _at('RL', x, 1, FIRST),
+            rule=greater(20.0), column='pass_at_k', post_hoc=bool(more))
+      for more, x in (('', 0.01), ('_after_few', 0.001))),
 )

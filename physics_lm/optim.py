@@ -170,11 +170,13 @@ def _penalised(config: ConfigDict, rate: optax.Schedule
 
 def selective(penalty: float, rate: optax.Schedule
               ) -> optax.GradientTransformation:
-  """The proximal step of the L1 norm times `penalty`, after the optimizer's:
-  parameter w becomes sign(w) max(|w| - rate(step) penalty, 0), which is exactly
-  zero for most (soft threshold; Beck & Teboulle 2009, SIAM J. Imaging Sci. 2).
-  Adam's updates are at most some `rate`: from a penalty of 1 on, almost nothing
-  leaves zero; below it, what has gradients of mostly one sign does."""
+  """A decoupled L1 penalty: after the optimizer's step parameter w becomes
+  sign(w) max(|w| - rate(step) penalty, 0), exactly zero for most (the soft
+  threshold of Beck & Teboulle 2009, SIAM J. Imaging Sci. 2). As with decoupled
+  weight decay, this is not the optimum of a loss plus an L1 norm, since the
+  optimizer rescales the loss's gradients and not the threshold. Adam's updates
+  are at most some `rate`: from a penalty of 1 on, almost nothing leaves zero;
+  below it, what has gradients of mostly one sign does."""
 
   def update(updates, state, params):
     threshold = rate(state.count) * penalty

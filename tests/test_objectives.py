@@ -290,7 +290,15 @@ def test_the_best_constant_baseline_has_the_least_variance():
     assert abs(found[f'variance_{name}'] - variance(b) / plain) < 0.02, name
   assert all(variance(found['baseline']) < variance(found['baseline'] + d)
              for d in (-0.1, 0.1))
-  assert found['variance_others'] > found['variance_best']
+  others = (R.sum(1, keepdims=True) - R) / 3
+  loo = ((R - others)[..., None] * score_PGV).mean(1).var(0).sum()
+  assert abs(found['variance_others'] - loo / plain) < 0.02
+  # Of 4 prompts, the squared mean less its own noise is right on average.
+  groups = (R[..., None] * score_PGV).mean(1).reshape(-1, 4, 4)
+  squares = np.square(groups.mean(1)).sum(-1)
+  least = np.mean([score_norms.square_of_mean(m, s, 4) for m, s in zip(
+      squares, np.square(groups).sum(-1).mean(1))])
+  assert abs(least - mean @ mean) < 0.02 * mean @ mean < squares.mean() - least
   # All alike: nothing to divide by.
   assert score_norms.baselines(0 * R[:2], gram[:2], norms[:2], 0) == {
       'reward': 0}

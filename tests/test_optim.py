@@ -194,8 +194,7 @@ def test_penalty_is_the_soft_threshold_after_the_optimizers_step(name):
   for penalty in (0.0, 0.5, 1.0):
     c = config_of(changes | {'adapter.penalty': penalty})
 
-    @jax.jit
-    def stepped(rate, c=c):
+    def stepped(rate=None, c=c):
       tx = optim.make_optimizer(c, rate)
       w, state, free = params, tx.init(params), []
       for _ in range(3):
@@ -204,15 +203,15 @@ def test_penalty_is_the_soft_threshold_after_the_optimizers_step(name):
         free.append(w)
       return free
 
-    got = stepped(jnp.float32(3e-2))
+    got = jax.jit(stepped)(jnp.float32(c.optim.learning_rate))  # traced
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7), got,
-                 jax.jit(lambda stepped=stepped: stepped(3e-2))())
+                 stepped())
     kept.append(int(sum(jnp.count_nonzero(x)
                         for x in jax.tree.leaves(got[-1]))))
     if not penalty:
       free = got[0]
       continue
-    threshold = 3e-2 / 4 * penalty  # the first of four steps of warmup
+    threshold = c.optim.learning_rate / 4 * penalty  # of four steps' warmup
     for x, y in zip(jax.tree.leaves(free), jax.tree.leaves(got[0])):
       want = np.sign(x) * np.maximum(np.abs(x) - threshold, 0)
       np.testing.assert_allclose(y, want, atol=1e-7)
@@ -220,6 +219,17 @@ def test_penalty_is_the_soft_threshold_after_the_optimizers_step(name):
       np.testing.assert_array_equal((y == 0)[near], (want == 0)[near])
   total = sum(x.size for x in jax.tree.leaves(params))
   assert total == kept[0] > kept[1] > kept[2] > 0
+
+
+def test_the_threshold_follows_the_schedule():
+  """At count k it is the rate of that step times the penalty."""
+  tx = optim.selective(0.5, lambda count: 0.1 * (1 + count))
+  w, state = {'w': jnp.array([1.0, -1.0, 0.01])}, tx.init(None)
+  for step in range(3):
+    found, state = tx.update({'w': jnp.zeros(3)}, state, w)
+    least = 0.05 * (1 + step)
+    np.testing.assert_allclose(w['w'] + found['w'], [
+        1 - least, least - 1, 0], atol=1e-6)
 
 
 def test_penalty_adds_one_count_to_the_state_and_none_without():

@@ -3,6 +3,7 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,6 +17,7 @@ from physics_lm.config import (
 )
 from physics_lm.configs import compose, default, posttrain
 from physics_lm.errors import BadInput
+from physics_lm.evals.posttrain import score_norms
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
 from physics_lm.model import decode, decoder
@@ -361,16 +363,21 @@ def test_needed_runs_decide_the_id_and_the_order(parent):
 
 def test_policy_evaluation_judges_samples_and_the_kl(tuned, parent, tmp_path):
   config = tuned(
-      evals__it__kind='policy', steps=2, post__reward='length',
+      evals__it__kind='policy', steps=2, post__reward='outcome',
       evals__it__world='compose', evals__it__splits='test,train_d1',
       evals__it__num_problems=4, evals__it__num_samples=8,
-      evals__it__max_new_tokens=5, optim__learning_rate=3e-2)
+      evals__it__max_new_tokens=5, optim__learning_rate=3e-3)
   train.run(config, tmp_path / 'run')
   rows = run_dir.read_evaluation(tmp_path / 'run/evals/it/2.json')
   assert {r['split'] for r in rows} == {'test', 'train_d1'}
   assert {r['metric'] for r in rows} == {
-      'accuracy', 'pass_at_k', 'length', 'ended', 'outcome', 'worked', 'kl',
-      'kl_reverse'}
+      'accuracy', 'pass_at_k', 'length', 'ended', 'outcome', 'worked',
+      'outcome_worked', 'outcome_short', 'kl', 'kl_reverse'}
+  for split in 'test', 'train_d1':  # an answer without a number is not right
+    each = [r for r in rows if r['split'] == split and r['metric'] in (
+        'outcome_worked', 'outcome_short')]
+    assert sum(r['value'] * r['n'] for r in each) == pytest.approx(
+        32 * find(rows, 'outcome', split=split)['value'])
   assert find(rows, 'pass_at_k', split='test', k=4)['value'] >= find(
       rows, 'pass_at_k', split='test', k=1)['value']
   assert find(rows, 'kl', split='test')['value'] > 0
@@ -380,3 +387,44 @@ def test_policy_evaluation_judges_samples_and_the_kl(tuned, parent, tmp_path):
                    if r['split'] == 'test'])
   assert share == pytest.approx(find(rows, 'pass_at_k', split='test', k=1)[
       'value'])
+
+
+def test_scores_of_answers_are_gradients_of_their_log_probabilities(tuned):
+  """Their inner products, the mean of reward times score, and the logits'."""
+  data, cfg, params = init_params(tuned())
+  prompts = [rollout.draw_prompt(data, 0, 5)] * 3
+  answers = [[5, 6, EOS], [6, EOS], [7, 5, 6, 5, EOS]]
+  rows = rollout.packed_answers([p.ids for p in prompts], answers, 16)
+  rewards = jnp.array([1.0, 0.0, 0.5])
+  gram, logits, mean = score_norms.answer_scores(
+      params, rows, rewards, cfg, len(data.vocab))
+
+  @jax.jit
+  def each(params):
+    law = rollout.answer_log_probs(params, {k: rows[k] for k in (
+        'tokens', 'targets', 'segments', 'positions')}, 1.0, cfg=cfg,
+        entries=len(data.vocab), full_law=True)
+    took = jnp.take_along_axis(law, rows['targets'][..., None], -1)[..., 0]
+    return (took * rows['mask']).sum(1), law
+
+  grads = jax.jacrev(lambda p: each(p)[0])(params)
+  flat = np.concatenate([g.reshape(3, -1) for g in jax.tree.leaves(grads)], 1)
+  np.testing.assert_allclose(gram, flat @ flat.T, rtol=1e-4, atol=1e-4)
+  np.testing.assert_allclose(np.concatenate([
+      g.ravel() for g in jax.tree.leaves(mean)]), rewards @ flat / 3, rtol=1e-3,
+      atol=1e-5)
+  law = np.exp(each(params)[1])
+  off = np.square(np.eye(law.shape[-1])[rows['targets']] - law).sum(-1)
+  np.testing.assert_allclose(logits, (off * rows['mask']).sum(1), rtol=1e-4)
+
+
+@pytest.mark.parametrize('changes,message', [
+    ({'reward': 'random+full'}, "wanted one without random: evaluations"),
+    ({'reward': ''}, 'wanted a reward as of post.reward'),
+    ({'num_problems': 1}, 'num_problems is 1 of score_norms, wanted at least')])
+def test_score_norms_refuse_what_they_cannot_measure(tuned, changes, message):
+  config = tuned(**{f'evals__it__{k}': v for k, v in ({
+      'kind': 'score_norms', 'world': 'compose', 'reward': 'full'}
+                                                      | changes).items()})
+  with pytest.raises(BadInput, match=message):
+    score_norms.build(config, load_mixture(config), config.evals.it)

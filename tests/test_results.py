@@ -370,7 +370,12 @@ def test_record_keeps_the_curves_of_evaluations_during_training(tmp_path):
                           'p_probe/accuracy': 0.5}) + '\n')
   found = results.record(run, tmp_path / run.id)
   assert found['curves'] == {'loss': {'step': [2, 4], 'bio': [3.142, 2.5]}}
-  df = results.during_training([found], 'loss', {'nats': 'bio'})
+  with open(log, 'a', encoding='utf-8') as f:  # a metric from step 4 on
+    f.write(json.dumps({'kind': 'eval', 'step': 4, 'loss/late': 1.0}) + '\n')
+  late = results.record(run, tmp_path / run.id)['curves']['loss']['late']
+  assert math.isnan(late[0]) and late[1] == 1
+  df = results.during_training([found], 'loss', {'nats': 'bio', 'no': 'never'})
+  assert df.pop('no').isna().all()
   assert df.step.tolist() == [2, 4] and df.nats.tolist() == [3.142, 2.5]
   assert set(df.run) == {run.id} and len(df.columns) == 3 + len(run.tags)
   with open(log, 'a', encoding='utf-8') as f:

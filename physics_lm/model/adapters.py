@@ -27,10 +27,11 @@ only `adapter` has a gradient. Kinds (config.adapter):
                2312.09979, without the loss that gives experts kinds of tasks).
                R and B start at zero
 
-`penalty` is the weight of the L1 norm of an adapter that starts at zero
-(AT_ZERO): those of its parameters that matter least stay exactly zero, so that
-`whole` changes few of the parameters that it may change (diff pruning, Guo et
-al. 2020, arXiv 2012.07463, which relaxes L0; here optim.selective).
+`penalty` is a decoupled L1 penalty, in units of the learning rate, on an
+adapter that starts at zero (AT_ZERO): those of its parameters that matter least
+stay exactly zero, so that `whole` changes few of the parameters that it may
+change (diff pruning, Guo et al. 2020, arXiv 2012.07463, which relaxes L0; here
+optim.selective).
 
 A tied embedding is one matrix: its update serves input and output. Of the kinds
 in MERGEABLE the merged parameters are an ordinary model's; the others add names

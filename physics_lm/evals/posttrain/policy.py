@@ -173,6 +173,11 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
 def make_gold(data: mixture.Mixture, spec: ConfigDict) -> Callable | None:
   """The reward that an evaluation's spec names, None for ''. Raises
   BadInput."""
+  drawn = {term.rpartition('*')[2].split(':')[0].strip()
+           for term in spec.reward.split('+')} & {'random', 'noisy', 'likely'}
+  if drawn:
+    raise BadInput(f'evals: reward is {spec.reward!r}, wanted one without '
+                   f'{", ".join(sorted(drawn))}: evaluations draw nothing')
   return make_reward(spec.reward, [data.worlds[spec.world]]) if (
       spec.reward) else None
 

@@ -12,11 +12,11 @@ mean squared norm of correct answers' scores over that of incorrect ones'. The
 norms are those of all parameters' gradients, or predicted without a backward
 pass from the logits alone: the sum over an answer's tokens of |onehot - law|^2.
 
-The variance is that of the estimate from a prompt's `num_samples` answers: the
-mean squared distance of the gradient from its mean over prompts, without a
-baseline, with constants p, b* and 1, and with the mean of the other answers
-(RLOO, arXiv 2402.14740), over the one without a baseline. The constant with
-which the measured one is least is b* up to the noise of its cross terms.
+An estimate of the gradient is the mean over a prompt's `num_samples` answers,
+and its variance the mean squared distance of such estimates from their mean
+over prompts. It is measured with b = p, b*, 1 and the mean of the other answers
+(RLOO, arXiv 2402.14740), each divided by that with b = 0. The constant with
+which it is least differs from b* only by the noise of products of two answers.
 """
 
 import dataclasses
@@ -147,8 +147,7 @@ def baselines(rewards_PG: np.ndarray, gram_PGG: np.ndarray,
 
   ones, plain = np.ones_like(R), product(R, R)
   out['baseline_measured'] = product(R, ones) / product(ones, ones)
-  # The squared norm of a mean over P prompts has a P-th of the variance in it.
-  true = max((P * mean_square - plain) / (P - 1), 0.0) if P > 1 else 0.0
+  true = max(square_of_mean(mean_square, plain, P), 0.0)
   for name, advantage in (
       ('mean', R - R.mean()), ('best', R - out['baseline']), ('one', R - 1),
       ('others', objectives.advantages('loo', R))):
@@ -157,13 +156,22 @@ def baselines(rewards_PG: np.ndarray, gram_PGG: np.ndarray,
   return out
 
 
+def square_of_mean(mean_square: float, second_moment: float, count: int
+                   ) -> float:
+  """The squared norm of an expectation, without bias, from that of the mean of
+  `count` draws, which has a count-th of their variance in it, and the mean of
+  the draws' squared norms."""
+  return (count * mean_square - second_moment) / (count - 1)
+
+
 def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
           ) -> ScoreNormsEval:
   """The first spec.num_problems problems of each of spec.splits, with
   spec.num_samples answers each. Raises BadInput."""
-  if spec.num_samples < 2:
-    raise BadInput(f'evals: num_samples is {spec.num_samples} of score_norms, '
-                   'wanted at least 2')
+  for key in 'num_samples', 'num_problems':  # of both there is a variance
+    if spec[key] < 2:
+      raise BadInput(f'evals: {key} is {spec[key]} of score_norms, wanted at '
+                     'least 2')
   reward = policy.make_gold(data, spec)
   if reward is None:
     raise BadInput("evals: reward is '' of score_norms, wanted a reward as of "
