@@ -117,22 +117,21 @@ def figure(df):
   return fig
 
 
-TEST = {'person_split': 'test'}
+NAMED = {ORDINARY: 'in each sentence', ONCE: 'at the start alone'}
+TEST, ASKED = {'person_split': 'test'}, SCALES['cpu']['tasks']
 CELLS = {(v, t): TEST | {'variant': v, 'task': t} for v in VARIANTS
          for t in TASKS}
 R7, MORE = 'Part 3.2, Result 7', {
     'baseline': 'majority_baseline',
     'decided_by': '10 seeds at `cpu` scale: 75 core-minutes'}
 CLAIMS = (
-    *(Claim(id, f'Biographies {what}: naming the person is at most 2 points '
-            'above the majority baseline, in all six tasks', R7, 'about 0 %',
-            tuple((CELLS[v, t], CELLS[v, t] | {'column': 'majority_baseline'})
-                  for t in SCALES['cpu']['tasks']),
-            claims.exceeds_by_at_most(2), headline=True, control=(
-                CELLS[LAST, 'all_first'], CELLS[LAST, 'all_full']), **MORE)
-      for id, v, what in (
-          ('inverse_search_fails', ORDINARY, 'with the name in each sentence'),
-          ('named_once_fails', ONCE, 'with the name at the start alone'))),
+    *(Claim(id, f'The name {NAMED[v]}: naming people is at most 2 points above '
+            'the majority baseline, in all six tasks', R7, 'about 0 %', tuple(
+                (CELLS[v, t], CELLS[v, t] | {'column': 'majority_baseline'})
+                for t in ASKED), claims.exceeds_by_at_most(2), control=(
+                    CELLS[LAST, 'all_first'], CELLS[LAST, 'all_full']),
+            headline=True, **MORE)
+      for v, id in ((ORDINARY, 'inverse_search_fails'), (ONCE, 'named_once'))),
     *(Claim(f'reverse6_{name}', f'All attributes to {name} name: '
             'multi5+permute+reverse6 > multi5+permute+fullname', R7,
             'not trivial vs 0 %', tuple(
@@ -142,9 +141,10 @@ CLAIMS = (
           'multi5+permute+fullname', R7, 'not trivial vs 0 %',
           (CELLS['multi5_reverse1', 'bdate_first'],
            CELLS[ORDINARY, 'bdate_first']), greater(), **MORE),
-    Claim('full_name_never', 'The name in each sentence: full names at most 1 '
-          '%, in all three tasks', R7, '0.0 %', tuple(
-              (CELLS[ORDINARY, t],) for t in SCALES['cpu']['tasks']
-              if t.endswith('full')), claims.at_most(1),
-          control=(CELLS[LAST, 'all_full'],), decided_by=MORE['decided_by']),
+    *(Claim(id, f'The name {NAMED[v]}: full names at most 1 %, in all three '
+            'tasks', R7, '0.0 %', tuple((CELLS[v, t],) for t in ASKED
+                                        if t.endswith('full')),
+            claims.at_most(1), control=(CELLS[LAST, 'all_full'],),
+            decided_by=MORE['decided_by'], post_hoc=v == ONCE)
+      for v, id in ((ORDINARY, 'full_name_never'), (ONCE, 'named_once_full'))),
 )
