@@ -1,4 +1,4 @@
-r"""Do augmented biographies of celebrities make others' knowledge extractable?
+"""Do augmented biographies of celebrities make others' knowledge extractable?
 
 Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Result 6. A minority has one
 biography each (single+permute1); celebrities, other people, have five
@@ -10,16 +10,16 @@ percent): 4.4 without celebrities, 86.8 with them; questions about half of the
 minority instead: a negligible difference. bioR: 10.0 without, 76.3 with
 celebrities, 7.3 with text from Wikipedia instead (not run here).
 
-  python -m physics_lm.launch experiments/celebrity_helps_minority.py \
-      --scale=cpu
-  python -m physics_lm.report experiments/celebrity_helps_minority.py \
-      --scale=cpu
+  python -m physics_lm.launch experiments/celebrity_helps_minority.py --scale=cpu
+  python -m physics_lm.report experiments/celebrity_helps_minority.py --scale=cpu
 
 Seen on seed 7: with celebrities 24 % (they 68); decay 3: 19. Predicted, `cpu`:
-minority alone 8, with celebrities 24, own questions 25. Deviations: there 500
-people of each, world and recipe of knowledge_extraction.py; alone, half of the
-steps. `paper` lacks GPT-2's tokenizer, other data sets, one of two LoRA ranks.
-"""
+minority alone 8, with celebrities 24, own questions 25. Added later: celebrities'
+questions in 5 or 20 % of the rows from the start instead (three seeds; seed 7:
+20 % 60): 45, 58. Deviations: there 500 people of each, world and recipe of
+knowledge_extraction.py; alone, half of the steps. `paper` lacks GPT-2's
+tokenizer, other data sets, one of two LoRA ranks.
+"""  # noqa: E501
 
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, above, greater
@@ -32,8 +32,11 @@ GROUPS = {'minority': 'minority', 'celebrity': 'celebrities'}
 CONDITIONS = {'minority_alone': ('minority', 'minority'),  # texts, questions
               'celebrity_qa': ('both', 'celebrity'),
               'minority_qa': ('both', 'minority')}
+EARLY = {0.05: 'mixed_5', 0.2: 'mixed_20'}  # share of rows: questions
 LABELS = {c: f'bio: {bio}\nQA: {GROUPS[qa]}'
-          for c, (bio, qa) in CONDITIONS.items()}
+          for c, (bio, qa) in CONDITIONS.items()} | {
+    c: f'bio: both\nQA: celebrities,\n{share:.0%} from start'
+    for share, c in EARLY.items()}
 PAPER = {(c, 'minority'): x for c, x in zip(CONDITIONS, (4.4, 86.8))}
 LARGE = scales.ROWS_512 | {
     k.replace('bios', g): v for k, v in scales.PAPER_POOLS.items()
@@ -45,7 +48,7 @@ SCALES = {
     'cpu': dict(
         conditions=tuple(CONDITIONS), people=500, seeds=5, steps=1000,
         common=scales.compact(500, *GROUPS),
-        pretrain={'optim.weight_decay': 1.5},
+        pretrain={'optim.weight_decay': 1.5}, early_seeds=3,
         finetune=scales.COMPACT_FINETUNE),
     'gpu': dict(
         conditions=tuple(CONDITIONS), people=10_000, seeds=3, steps=6000,
@@ -82,6 +85,13 @@ def runs(scale: str) -> list[Run]:
         out.append(bases[bio])
       out.append(Run(f'{file}:ask_{qa}', point | s['finetune'], tags,
                      bases[bio]))
+    for share, condition in EARLY.items():
+      if seed < s.get('early_seeds', 0):  # as many biographies
+        both = bases['both']
+        out.append(Run(f'{file}:both', both.overrides | {
+            'steps': round(s['steps'] / (1 - share)),
+            'data.tasks.qa_celebrity.weight': share / (1 - share)},
+                       {'condition': condition, 'seed': seed}))
   return out
 
 
@@ -95,7 +105,7 @@ def table(records):
 def summary(df):
   """QA accuracy on P_test of each group, by condition and attribute."""
   return results.summarise(
-      df[(df.person_split == 'test') & df.condition.isin(CONDITIONS)],
+      df[(df.person_split == 'test') & df.condition.isin(LABELS)],
       ['condition', 'group', 'attribute'],
       ['accuracy', 'bio_accuracy', 'majority_baseline'])
 
@@ -105,7 +115,7 @@ def figure(df):
   s = summary(df)
   mean, minority = s[s.attribute == 'mean'], s[
       (s.group == 'minority') & s.attribute.isin(ATTRIBUTES)]
-  names = {c: LABELS[c] for c in CONDITIONS if c in set(s.condition)}
+  names = {c: n for c, n in LABELS.items() if c in set(s.condition)}
   fig, ((ax, side),) = figures.grid(2, width=5.2)
   figures.grouped_bars(ax, mean, 'condition', 'group', 'accuracy', names,
                        GROUPS, PAPER)
@@ -128,9 +138,9 @@ def figure(df):
   return fig
 
 
-ALONE, CELEBRITY, OWN = (
+ALONE, CELEBRITY, OWN, _, EARLY_20 = (
     {'condition': c, 'group': 'minority', 'person_split': 'test',
-     'attribute': 'mean'} for c in CONDITIONS)
+     'attribute': 'mean'} for c in LABELS)
 R6, FLOOR = 'Part 3.1, Result 6', dict(
     baseline='majority_baseline', decided_by='10 seeds: 160 core-minutes')
 CLAIMS = (
@@ -147,4 +157,7 @@ CLAIMS = (
           'from Wikipedia, and then three runs at `gpu` scale'),
     above('celebrity_30_points', 'Minority: celebrities add at least 30 points',
           R6, CELEBRITY, ALONE, (86.8, 4.4), rule=greater(30),
-          headline=True, **FLOOR))
+          headline=True, **FLOOR),
+    above('early_30_points', "The same, with celebrities' questions in 20 % of "
+          'the rows from the start', R6, EARLY_20, ALONE, (86.8, 4.4),
+          rule=greater(30), headline=True, **FLOOR))
