@@ -1,24 +1,21 @@
 """Do augmented biographies of celebrities make others' knowledge extractable?
 
 Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Result 6. A minority has one
-biography each (single+permute1); celebrities, other people, have five
-(multi5+permute). The model is trained on both, then finetuned on questions
-about celebrities, and tested on questions about the minority.
-
-Paper (GPT-2 124M, 100,000 people of each; QA accuracy on the minority,
-percent): 4.4 without celebrities, 86.8 with them; questions about half of the
-minority instead: a negligible difference. bioR: 10.0 without, 76.3 with
-celebrities, 7.3 with text from Wikipedia instead (not run here).
+biography each (single+permute1), celebrities, other people, five
+(multi5+permute). A model trained on both is finetuned on questions about
+celebrities and tested on the minority. Paper (GPT-2 124M, 100,000 people of
+each; QA accuracy on the minority): 4.4 % without celebrities, 86.8 with them;
+questions about half of the minority instead: a negligible difference. bioR:
+10.0, 76.3, with text from Wikipedia instead of celebrities 7.3 (not run here).
 
   python -m physics_lm.launch experiments/celebrity_helps_minority.py --scale=cpu
   python -m physics_lm.report experiments/celebrity_helps_minority.py --scale=cpu
 
-Seen on seed 7: with celebrities 24 % (they 68); decay 3: 19. Predicted, `cpu`:
-minority alone 8, with celebrities 24, own questions 25. Added later: celebrities'
-questions in 5 or 20 % of the rows from the start instead (three seeds; seed 7:
-20 % 60): 45, 58. Deviations: there 500 people of each, world and recipe of
-knowledge_extraction.py; alone, half of the steps. `paper` lacks GPT-2's
-tokenizer, other data sets, one of two LoRA ranks.
+Predicted, `cpu` (seed 7: with celebrities 24): minority alone 8, with them 24,
+own questions 25; added later, celebrities' questions in 5 or 20 % of rows from
+the start (seed 7, 20 %: 60): 45, 58. Deviations: there 500 people of each,
+world and recipe of knowledge_extraction.py; alone, half of the steps. `paper` lacks
+GPT-2's tokenizer, other data sets, one of two LoRA ranks.
 """  # noqa: E501
 
 from physics_lm import claims, figures, results
@@ -32,34 +29,29 @@ GROUPS = {'minority': 'minority', 'celebrity': 'celebrities'}
 CONDITIONS = {'minority_alone': ('minority', 'minority'),  # texts, questions
               'celebrity_qa': ('both', 'celebrity'),
               'minority_qa': ('both', 'minority')}
-EARLY = {0.05: 'mixed_5', 0.2: 'mixed_20'}  # share of rows: questions
+EARLY = {0.05: 'mixed_5', 0.2: 'mixed_20'}  # share of questions beside texts
 LABELS = {c: f'bio: {bio}\nQA: {GROUPS[qa]}'
           for c, (bio, qa) in CONDITIONS.items()} | {
-    c: f'bio: both\nQA: celebrities,\n{share:.0%} from start'
-    for share, c in EARLY.items()}
+              c: f'bio: both\nQA: celebrities,\n{x:.0%} from start'
+              for x, c in EARLY.items()}
 PAPER = {(c, 'minority'): x for c, x in zip(CONDITIONS, (4.4, 86.8))}
-LARGE = scales.ROWS_512 | {
-    k.replace('bios', g): v for k, v in scales.PAPER_POOLS.items()
-    for g in GROUPS}
+LARGE = scales.ROWS_512 | {k.replace('bios', g): v for g in GROUPS
+                           for k, v in scales.PAPER_POOLS.items()}
 SCALES = {
-    'smoke': dict(conditions=('minority_alone', 'celebrity_qa'), people=20,
-                  seeds=1, steps=12, common=scales.TINY_MODEL | {
-                      'optim.warmup_steps': 1}),
+    'smoke': dict(
+        conditions=('minority_alone', 'celebrity_qa'), people=20, seeds=1,
+        steps=12, common=scales.TINY_MODEL | {'optim.warmup_steps': 1}),
     'cpu': dict(
-        conditions=tuple(CONDITIONS), people=500, seeds=5, steps=1000,
-        common=scales.compact(500, *GROUPS),
-        pretrain={'optim.weight_decay': 1.5}, early_seeds=3,
-        finetune=scales.COMPACT_FINETUNE),
-    'gpu': dict(
-        conditions=tuple(CONDITIONS), people=10_000, seeds=3, steps=6000,
-        common=size('d512') | LARGE, pretrain={'optim.warmup_steps': 200},
-        finetune=scales.GPU_FINETUNE),
+        people=500, seeds=5, early_seeds=3, steps=1000,
+        common=scales.compact(500, *GROUPS), finetune=scales.COMPACT_FINETUNE,
+        pretrain={'optim.weight_decay': 1.5}),
+    'gpu': dict(people=10_000, seeds=3, steps=6000, common=size('d512') | LARGE,
+                pretrain={'optim.warmup_steps': 200},
+                finetune=scales.GPU_FINETUNE),
     'paper': dict(
-        conditions=tuple(CONDITIONS), people=100_000, seeds=1, steps=160_000,
-        common=size('gpt2') | LARGE | {
+        people=100_000, seeds=1, steps=160_000, common=size('gpt2') | LARGE | {
             'model.dropout': 0.1, 'data.intra_document_mask': False},
-        pretrain={'optim.warmup_steps': 1000}, finetune=scales.PAPER_LORA),
-}
+        pretrain={'optim.warmup_steps': 1000}, finetune=scales.PAPER_LORA)}
 
 
 def runs(scale: str) -> list[Run]:
@@ -67,7 +59,7 @@ def runs(scale: str) -> list[Run]:
   s, out, file = pick(SCALES, scale), [], 'configs/celebrities.py'
   for seed in range(s['seeds']):
     bases = {}
-    for condition in s['conditions']:
+    for condition in s.get('conditions', CONDITIONS):
       bio, qa = CONDITIONS[condition]
       point = s['common'] | scales.seeds(seed) | {
           'worlds.minority.people': s['people'],
@@ -76,8 +68,8 @@ def runs(scale: str) -> list[Run]:
           'steps': s['steps'] if bio == 'both' else s['steps'] // 2}
       tags = {'condition': condition, 'seed': seed}
       if 'finetune' not in s:  # two rows of questions for five of biographies
-        point[f'data.tasks.qa_{qa}.weight'] = 0.4 if bio == 'both' else 0.4 / 6
-        out.append(Run(f'{file}:{bio}', point, tags))
+        out.append(Run(f'{file}:{bio}', point | {f'data.tasks.qa_{qa}.weight': (
+            0.4 if bio == 'both' else 0.4 / 6)}, tags))
         continue
       if bio not in bases:
         bases[bio] = Run(f'{file}:{bio}', point | s['pretrain'],
@@ -85,13 +77,11 @@ def runs(scale: str) -> list[Run]:
         out.append(bases[bio])
       out.append(Run(f'{file}:ask_{qa}', point | s['finetune'], tags,
                      bases[bio]))
-    for share, condition in EARLY.items():
-      if seed < s.get('early_seeds', 0):  # as many biographies
-        both = bases['both']
-        out.append(Run(f'{file}:both', both.overrides | {
-            'steps': round(s['steps'] / (1 - share)),
-            'data.tasks.qa_celebrity.weight': share / (1 - share)},
-                       {'condition': condition, 'seed': seed}))
+    out += [Run(f'{file}:both', bases['both'].overrides | {
+        'steps': round(s['steps'] / (1 - x)),
+        'data.tasks.qa_celebrity.weight': x / (1 - x)}, {
+            'condition': c, 'seed': seed}) for x, c in EARLY.items()
+            if seed < s.get('early_seeds', 0)]
   return out
 
 
@@ -113,20 +103,18 @@ def summary(df):
 def figure(df):
   """Both groups by condition; the minority by attribute."""
   s = summary(df)
-  mean, minority = s[s.attribute == 'mean'], s[
-      (s.group == 'minority') & s.attribute.isin(ATTRIBUTES)]
+  mean, minority = s[s.attribute == 'mean'], s[(s.group == 'minority') &
+      s.attribute.isin(ATTRIBUTES) & s.condition.isin(CONDITIONS)]
   names = {c: n for c, n in LABELS.items() if c in set(s.condition)}
-  fig, ((ax, side),) = figures.grid(2, width=5.2)
-  figures.grouped_bars(ax, mean, 'condition', 'group', 'accuracy', names,
-                       GROUPS, PAPER)
+  fig, ((ax, side),) = figures.grid(2, width=6)
+  bars = figures.grouped_bars
+  bars(ax, mean, 'condition', 'group', 'accuracy', names, GROUPS, PAPER)
   figures.level(ax, mean.majority_baseline_mean.mean(), 'majority baseline')
-  figures.percent_axis(ax)
-  figures.legend(ax, title='QA accuracy on')
+  figures.percent_axis(ax), figures.legend(ax, title='QA accuracy on')
   figures.labels(ax, '', 'QA accuracy, %', 'by training data')
   attributes = {a: a.replace('_', '\n') for a in ATTRIBUTES}
-  short = {c: name.replace('\n', ', ') for c, name in names.items()}
-  figures.grouped_bars(side, minority, 'attribute', 'condition', 'accuracy',
-                       attributes, short)
+  short = {c: LABELS[c].replace('\n', ', ') for c in CONDITIONS}
+  bars(side, minority, 'attribute', 'condition', 'accuracy', attributes, short)
   figures.group_levels(side, minority, 'attribute', attributes)
   side.set_ylim(0, 2.2 * minority.accuracy_mean.max() or 1)  # for the legend
   figures.legend(side, loc='upper left')
@@ -141,8 +129,8 @@ def figure(df):
 ALONE, CELEBRITY, OWN, _, EARLY_20 = (
     {'condition': c, 'group': 'minority', 'person_split': 'test',
      'attribute': 'mean'} for c in LABELS)
-R6, FLOOR = 'Part 3.1, Result 6', dict(
-    baseline='majority_baseline', decided_by='10 seeds: 160 core-minutes')
+R6, FLOOR = 'Part 3.1, Result 6', dict(baseline='majority_baseline',
+                                       decided_by='10 seeds: 160 core-minutes')
 CLAIMS = (
     Claim('celebrity_helps', "Minority: celebrities' biographies and questions "
           'raise QA accuracy', R6, '86.8 vs 4.4 %', (CELEBRITY, ALONE),
@@ -155,9 +143,8 @@ CLAIMS = (
           ({'condition': 'wikipedia'}, ALONE), claims.exceeds_by_at_most(5),
           decided_by='bioR (biographies that a language model rewrote), text '
           'from Wikipedia, and then three runs at `gpu` scale'),
-    above('celebrity_30_points', 'Minority: celebrities add at least 30 points',
-          R6, CELEBRITY, ALONE, (86.8, 4.4), rule=greater(30),
-          headline=True, **FLOOR),
-    above('early_30_points', "The same, with celebrities' questions in 20 % of "
-          'the rows from the start', R6, EARLY_20, ALONE, (86.8, 4.4),
-          rule=greater(30), headline=True, **FLOOR))
+    *(above(f'{id}_30_points', 'Minority: celebrities add at least 30 points'
+            + when, R6, a, ALONE, (86.8, 4.4), rule=greater(30), headline=True,
+            **FLOOR) for id, when, a in (('celebrity', '', CELEBRITY), (
+                'early', ', asked about in 20 % of rows from the start',
+                EARLY_20))))
