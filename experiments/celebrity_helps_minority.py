@@ -146,5 +146,5 @@ CLAIMS = (
     *(above(f'{id}_30_points', 'Minority: celebrities add at least 30 points'
             + when, R6, a, ALONE, (86.8, 4.4), rule=greater(30), headline=True,
             **FLOOR) for id, when, a in (('celebrity', '', CELEBRITY), (
-                'early', ', asked about in 20 % of rows from the start',
+                'early', ', with questions in 20 % of rows from the start',
                 EARLY_20))))
