@@ -13,9 +13,9 @@ questions about half of the minority instead: a negligible difference. bioR:
 
 Predicted, `cpu` (seed 7: with celebrities 24): minority alone 8, with them 24,
 own questions 25; added later, celebrities' questions in 5 or 20 % of rows from
-the start (seed 7, 20 %: 60): 45, 58. Deviations: there 500 people of each,
-world and recipe of knowledge_extraction.py; alone, half of the steps. `paper` lacks
-GPT-2's tokenizer, other data sets, one of two LoRA ranks.
+the start (seed 7, 20 %: 60): 45, 58. Deviations: 500 people of each, world and
+recipe of knowledge_extraction.py (mixed on single, no celebrities: 62 %); alone,
+half of the steps. `paper` lacks GPT-2's tokenizer, data sets, a LoRA rank.
 """  # noqa: E501
 
 from physics_lm import claims, figures, results
@@ -144,7 +144,7 @@ CLAIMS = (
           decided_by='bioR (biographies that a language model rewrote), text '
           'from Wikipedia, and then three runs at `gpu` scale'),
     *(above(f'{id}_30_points', 'Minority: celebrities add at least 30 points'
-            + when, R6, a, ALONE, (86.8, 4.4), rule=greater(30), headline=True,
-            **FLOOR) for id, when, a in (('celebrity', '', CELEBRITY), (
-                'early', ', with questions in 20 % of rows from the start',
-                EARLY_20))))
+            + when, R6, a, ALONE, (86.8, 4.4), rule=greater(30),
+            headline=not when, **FLOOR) for id, when, a in (
+                ('celebrity', '', CELEBRITY), ('early', ', with questions in '
+                 '20 % of rows from the start', EARLY_20))))
