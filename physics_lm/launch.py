@@ -549,7 +549,10 @@ def _run_here(module: ModuleType, runs: Sequence[sweep.Run], folder: Path,
   arguments of this command."""
   outcomes = launch(runs, folder, a.jobs, a.vmap_runs, recorded)
   print(f'{counted(outcomes.values())}; in {folder}')
-  report_line = sweep.command_line('report', a.experiment, a.scale, a.runs_dir)
+  # Where every run is recorded there may be no folder, which report refuses.
+  report_line = sweep.command_line(
+      'report', a.experiment, a.scale,
+      a.runs_dir if a.runs_dir.is_dir() else sweep.RUNS)
   if set(outcomes.values()) <= set(sweep.COMPLETE):
     print(f'next: {report_line}')
     return

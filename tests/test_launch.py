@@ -238,7 +238,17 @@ def test_launch_runs_only_what_is_neither_done_nor_recorded(
   launch.main(command)  # nothing is trained: it would take seconds
   out = capsys.readouterr().out
   assert '3 runs: 1 done, 2 recorded; in' in out
-  assert f'next: python -m physics_lm.report {file} --scale=cpu' in out
+  report_line = f'next: python -m physics_lm.report {file} --scale=cpu'
+  assert f'{report_line} --runs-dir={tmp_path}/runs\n' in out
+  results.write_records(  # all of them: there need be no folder of runs
+      results.records_path(tmp_path / 'results', 'tiny', 'cpu'),
+      [{**records[0], 'id': runs[0].id, 'overrides': runs[0].changes},
+       *records])
+  launch.main([str(file), f'--runs-dir={tmp_path}/none'])
+  out = capsys.readouterr().out
+  assert '3 recorded; in' in out and out.endswith(f'{report_line}\n')
+  results.write_records(
+      results.records_path(tmp_path / 'results', 'tiny', 'cpu'), records)
   launch.main([*command, '--list', '--again'])
   again = capsys.readouterr().out
   assert 'recorded' not in again and '; 3 left, about' in again
