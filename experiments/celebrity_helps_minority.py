@@ -29,7 +29,7 @@ GROUPS = {'minority': 'minority', 'celebrity': 'celebrities'}
 CONDITIONS = {'minority_alone': ('minority', 'minority'),  # texts, questions
               'celebrity_qa': ('both', 'celebrity'),
               'minority_qa': ('both', 'minority')}
-EARLY = {0.05: 'mixed_5', 0.2: 'mixed_20'}  # share of questions beside texts
+EARLY = {0.05: 'mixed_5', 0.2: 'mixed_20'}  # rows of questions on celebrities
 LABELS = {c: f'bio: {bio}\nQA: {GROUPS[qa]}'
           for c, (bio, qa) in CONDITIONS.items()} | {
               c: f'bio: both\nQA: celebrities,\n{x:.0%} from start'
@@ -45,9 +45,9 @@ SCALES = {
         people=500, seeds=5, early_seeds=3, steps=1000,
         common=scales.compact(500, *GROUPS), finetune=scales.COMPACT_FINETUNE,
         pretrain={'optim.weight_decay': 1.5}),
-    'gpu': dict(people=10_000, seeds=3, steps=6000, common=size('d512') | LARGE,
-                pretrain={'optim.warmup_steps': 200},
-                finetune=scales.GPU_FINETUNE),
+    'gpu': dict(
+        people=10_000, seeds=3, steps=6000, common=size('d512') | LARGE,
+        pretrain={'optim.warmup_steps': 200}, finetune=scales.GPU_FINETUNE),
     'paper': dict(
         people=100_000, seeds=1, steps=160_000, common=size('gpt2') | LARGE | {
             'model.dropout': 0.1, 'data.intra_document_mask': False},
@@ -106,8 +106,7 @@ def figure(df):
   mean, minority = s[s.attribute == 'mean'], s[(s.group == 'minority') &
       s.attribute.isin(ATTRIBUTES) & s.condition.isin(CONDITIONS)]
   names = {c: n for c, n in LABELS.items() if c in set(s.condition)}
-  fig, ((ax, side),) = figures.grid(2, width=6)
-  bars = figures.grouped_bars
+  (fig, ((ax, side),)), bars = figures.grid(2, width=6), figures.grouped_bars
   bars(ax, mean, 'condition', 'group', 'accuracy', names, GROUPS, PAPER)
   figures.level(ax, mean.majority_baseline_mean.mean(), 'majority baseline')
   figures.percent_axis(ax), figures.legend(ax, title='QA accuracy on')
@@ -143,8 +142,9 @@ CLAIMS = (
           ({'condition': 'wikipedia'}, ALONE), claims.exceeds_by_at_most(5),
           decided_by='bioR (biographies that a language model rewrote), text '
           'from Wikipedia, and then three runs at `gpu` scale'),
-    *(above(f'{id}_30_points', 'Minority: celebrities add at least 30 points'
-            + when, R6, a, ALONE, (86.8, 4.4), rule=greater(30),
-            headline=not when, **FLOOR) for id, when, a in (
-                ('celebrity', '', CELEBRITY), ('early', ', with questions in '
-                 '20 % of rows from the start', EARLY_20))))
+    above('celebrity_30_points', 'Minority: celebrities add at least 30 points',
+          R6, CELEBRITY, ALONE, (86.8, 4.4), headline=True, rule=greater(30),
+          **FLOOR),
+    Claim('early_30_points', 'Celebrities, with questions in 20 % of rows from '
+          'the start > the minority alone, finetuned, by 30 points', 'ours',
+          'not in the paper', (EARLY_20, ALONE), greater(30), **FLOOR))

@@ -33,14 +33,14 @@ LABELS = {'clean': 'no junk', 'repetitive': 'repetitive junk', 'junk_half':
 PAPER = {'repetitive': {100: 1}, 'tagged': {100: 2, 300: 1}, 'junk': {
     100: 20, 300: 3, 600: 1.5, 1000: 1.3}}  # R of the reference over R
 WIDTHS, MAIN = (16, 24, 32), ('clean', 'junk', 'tagged')
-MORE = (*SHARES, 'tag_on_junk', 'tagged_junk_half')
-CPU = (*((w, 100, MAIN, 5) for w in WIDTHS), (32, 300, MAIN[2:], 5), (
-    32, 100, (*tuple(LABELS)[1:4], 'tag_half'), 3), (32, 300, MAIN[1:2], 3))
+CPU = (*((w, 100, MAIN, 5) for w in WIDTHS), (32, 300, ('tagged',), 5), (
+    32, 300, ('junk',), 3), (32, 100, (*tuple(LABELS)[1:4], 'tag_half'), 3))
 SCALES = {  # points: width, exposures, variants, seeds
     'smoke': dict(points=[(16, 4, ('clean', 'tag_on_junk'), 1)], people=20),
     'cpu': dict(points=CPU),
-    'day': dict(points=[*CPU[:-2], (32, 100, tuple(LABELS)[1:4] + MORE, 3),
-                        CPU[-1], (32, 1000, MAIN[1:], 3)]),
+    'day': dict(points=(*CPU, (32, 100, (
+        'tag_eighth', 'tag_quarter', 'tag_most', 'tag_on_junk',
+        'tagged_junk_half'), 3), (32, 1000, MAIN[1:], 3))),
     'gpu': dict(points=((128, 100, tuple(LABELS), 3), (128, 300, MAIN[1:], 3))),
     'paper': dict(points=[(128, e, MAIN[e > 100:], 1) for e in PAPER['junk']])}
 POINT = ['variant', 'width', 'exposures']
