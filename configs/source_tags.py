@@ -8,8 +8,12 @@ people, repeated very often), `tagged` (as `junk`, with a domain tag before
 every useful entry), `tag_half` and `tag_quarter` (before 50 or 25 % of the
 useful entries), `tag_on_junk` (before all useful entries and as many of junk).
 Variant `compact` is `clean` in the compact recipe of configs/biod.py;
-compact_run makes the others of it.
+compact_run makes the others of it. Variant `domains` is that recipe with five
+tags, one before every entry: four domains with useful people of their own, of
+different purity (share of useful entries), and one of junk alone.
 """
+
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
@@ -32,13 +36,16 @@ COMPACT = {k: (0.0 if k == 'clean' else JUNK, *v)
     'tag_eighth': (JUNK, 0.125, 1.0), 'tag_most': (JUNK, 0.75, 1.0),
     'junk_half': (0.5, 0.0, 1.0), 'junk_3_quarters': (0.75, 0.0, 1.0),
     'tagged_junk_half': (0.5, 1.0, 1.0)}
+DOMAINS = 'abcd'  # with useful people
 
 
 def get_config(variant: str = 'tagged') -> ConfigDict:
-  """One of VARIANTS, or 'compact'. Raises ValueError."""
-  if variant not in (*VARIANTS, 'compact'):
+  """One of VARIANTS, 'compact', or 'domains'. Raises ValueError."""
+  if variant not in (*VARIANTS, 'compact', 'domains'):
     raise ValueError(f'variant is {variant!r}, wanted one of '
-                     f'{", ".join((*VARIANTS, "compact"))}')
+                     f'{", ".join((*VARIANTS, "compact", "domains"))}')
+  if variant == 'domains':
+    return domains(get_config('compact'))
   is_compact = variant == 'compact'
   variant = 'clean' if is_compact else variant
   c = default.get_config()
@@ -76,20 +83,63 @@ def get_config(variant: str = 'tagged') -> ConfigDict:
   return c
 
 
-def compact_run(people: int, exposures: int, width: int, variant: str) -> dict:
-  """Overrides of the compact recipe: useful people, exposures of each, width
-  of the model, and one of COMPACT. Junk people are all other names, so that
-  hardly any occurs twice; of `repetitive` they are few."""
-  junk, tagged, precision = COMPACT[variant]
-  useful = 1 - junk
-  tagged_junk = useful * tagged * (1 - precision) / precision
+def domains(c: ConfigDict) -> ConfigDict:
+  """The compact recipe `c` with a world, a task and an evaluation of the people
+  of each domain, a task of its junk, and one of the fifth's."""
+  c.worlds = {d: ConfigDict(c.worlds.useful) for d in DOMAINS} | {
+      'junk': c.worlds.junk}
+  c.data.tasks = {d: default.task(d, 'bio', 0.0) for d in DOMAINS} | {
+      f'junk_{d}': default.task('junk', 'bio', 0.0) for d in (*DOMAINS, 'e')}
+  for name, t in c.data.tasks.items():
+    t.tag = f' {name[-1]}'
+  c.evals = {d: default.evaluation('knowledge_bits') for d in DOMAINS}
+  for d, e in c.evals.items():
+    e.world, e.tag = d, f' {d}'
+  c.update_from_flattened_dict(domains_run(PEOPLE, 100, 16))
+  return c
+
+
+def _recipe(people: int, exposures: int, width: int, junk: float) -> dict:
+  """Overrides of steps, batch and model for a share of junk."""
   c = biod.compact_run(people, exposures, width)
   batch = max(c['data.batch_size'], 32 if junk else 0)  # few are useful
-  steps = round(people * exposures / useful / batch)
+  steps = round(people * exposures / (1 - junk) / batch)
   own = {k: v for k, v in c.items() if not k.startswith(('worlds', 'evals'))}
-  return own | {
-      'data.seq_len': 13, 'data.batch_size': batch, 'steps': steps,
-      'optim.warmup_steps': steps // 50,
+  return own | {'data.seq_len': 13, 'data.batch_size': batch, 'steps': steps,
+                'optim.warmup_steps': steps // 50}
+
+
+def domains_run(people: int, exposures: int, width: int,
+                purities: Sequence[float] = (1.0, 0.5, 0.25, 0.125)) -> dict:
+  """Overrides of variant `domains`: useful people of all domains together,
+  exposures of each, width of the model, and the share of useful entries in each
+  domain. An eighth of all entries is useful. Raises ValueError for purities
+  that need more junk than there is."""
+  useful, each = USEFUL / len(DOMAINS), people // len(DOMAINS)
+  junk = [useful * (1 - p) / p for p in purities]
+  if sum(junk) > JUNK:
+    raise ValueError(f'purities {purities} need {sum(junk):.3f} of the entries '
+                     f'for junk, wanted at most {JUNK}')
+  out = _recipe(people, exposures, width, JUNK) | {
+      'worlds.junk.person_offset': people, 'worlds.junk.people': NAMES - people,
+      'data.tasks.junk_e.weight': JUNK - sum(junk)}
+  for i, (d, share) in enumerate(zip(DOMAINS, junk)):
+    out |= {f'worlds.{d}.people': each, f'worlds.{d}.person_offset': each * i,
+            f'evals.{d}.people': each, f'data.tasks.{d}.weight': useful,
+            f'data.tasks.junk_{d}.weight': share}
+  return out
+
+
+def compact_run(people: int, exposures: int, width: int,
+                variant: str | tuple[float, float, float]) -> dict:
+  """Overrides of the compact recipe: useful people, exposures of each, width
+  of the model, and one of COMPACT, or its three shares. Junk people are all
+  other names, so that hardly any occurs twice; of `repetitive` they are few.
+  """
+  junk, tagged, precision = COMPACT.get(variant, variant)
+  useful = 1 - junk
+  tagged_junk = useful * tagged * (1 - precision) / precision
+  return _recipe(people, exposures, width, junk) | {
       'worlds.useful.people': people, 'worlds.junk.person_offset': people,
       'worlds.junk.people': people // REPETITIVE if variant == 'repetitive'
                             else NAMES - people,

@@ -105,13 +105,13 @@ def figure(df):
   figures.percent_axis(ax, 112), figures.legend(ax, loc='upper left', ncols=2)
   ax.tick_params(axis='x', labelsize=6.5)
   figures.labels(ax, '', 'accuracy, luck mod 5, %')
-  whole = s[(s.people == 500) & (s.train_people == 250)]
-  figures.curves(side, whole, 'per_major', None, 'share', band=False,
-                 label='10 to 80 majors, 250 people trained on')
-  for k, r in enumerate((s[s.train_people == 75], s[s.people == 1000]), 1):
-    figures.scatter(side, r, 'per_major', 'share', position=k, name=(
-        '10 majors, 75 people trained on', '80 majors, 500 people trained on'
-        )[k - 1])
+  for k, (rows, label) in enumerate((
+      (s[(s.people == 500) & (s.train_people != 75)],
+       '10 to 80 majors, 250 people trained on'),
+      (s[s.train_people == 75], '10 majors, 75 people trained on'),
+      (s[s.people == 1000], '80 majors, 500 people trained on'))):
+    figures.curves(side, rows, 'per_major', None, 'share', band=False,
+                   label=label, color=figures.COLOURS[k + 2])
   side.set_xscale('log')
   figures.plain_ticks(side), figures.legend(side, loc='upper left')
   figures.labels(side, 'people trained on per major',
