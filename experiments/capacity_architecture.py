@@ -109,8 +109,8 @@ def figure(df):
   figures.finish(
       fig, 'Capacity ratio R by architecture, at equal numbers of parameters',
       f'{figures.seeds_note(s)};  {s.parameters.min():,} to '
-      f'{s.parameters.max():,} parameters;  no bar: not run;\ndiamonds: GPT-2 '
-      "here times the paper's ratio to GPT-2 (no MLP, 100 exposures: at most)")
+      f'{s.parameters.max():,} parameters;  no bar: not run; dotted: GPT-2;\n'
+      "diamonds: that times the paper's ratio (no MLP, 100 exposures: at most)")
   return fig
 
 

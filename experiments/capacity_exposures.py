@@ -3,8 +3,8 @@
 Part 3.3 (Allen-Zhu & Li, arXiv 2404.05405), Results 1 and 4: peak R is at least
 2 bits per parameter at 1,000 exposures and 1 at 100. The paper has these two
 numbers of exposures, one optimizer (AdamW) and sentences in random order. Here
-one model reads 10 to 1,000 exposures by order of attributes and optimizer: what
-can be stored at 1,000 is the same, how fast it is learnt is not.
+one model reads 10 to 1,000 exposures by order of attributes and optimizer. At
+1,000 the arms lie between 2.0 and 2.5; at 100 only the slowest is near 1.
 
   python -m physics_lm.launch experiments/capacity_exposures.py --scale=cpu
   python -m physics_lm.report experiments/capacity_exposures.py --scale=cpu

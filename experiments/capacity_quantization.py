@@ -12,12 +12,11 @@ magnitude, Wanda and SparseGPT, and of units (MLP units and heads).
 Predicted at `cpu` (seen on seed 7, not reported): GPTQ int8 keeps 99.5 % of R
 in all models; int4 20 % of the largest's and nothing of the smaller ones';
 rounding to nearest half as much; nothing is left without half of the weights.
-Before the evaluations of Wanda and SparseGPT: with 75 % of the weights the
-largest keeps 4 % of R by magnitude, 10 and 40 by these; with 50 % at most 5.
-Deviations at `cpu`: the compact bioD of knowledge_capacity, saturated models
-(R_max 3.2) of 13 and 38 thousand parameters after 1,000 exposures, of 125
-thousand after 100; one scale for 32 inputs of an output. The embedding, up to
-half of a model, is compressed too. Storage counts the choice of weights.
+Wanda, SparseGPT: the largest keeps, with 75 % of the weights, 10 and 40 % of R
+(by magnitude 4), with 50 % at most 5. Deviations at `cpu`: the compact bioD of
+knowledge_capacity, saturated models (R_max 3.2) of 13 and 38 thousand
+parameters after 1,000 exposures, of 125 thousand after 100: size is not varied
+alone. One scale for 32 inputs of an output. The embedding is compressed too.
 """
 
 from physics_lm import figures, results
@@ -77,12 +76,13 @@ def table(records):
         R, f'{R}_max', 'parameters', 'storage_bits'), where={'term': 'all'})
     part['method'], part['weight_bits'] = keys['compress'], keys.get('bits')
     parts.append(part.assign(keep=keys.get('keep_fraction')))
-  df = pd.concat(parts).astype({
-      'parameters': int, 'weight_bits': float, 'keep': float})
+  df = pd.concat(parts).astype({'parameters': int, 'keep': float})
   df['storage_bits'] /= df.parameters
   full = df[df.method == 'none'].set_index('run')[R]
   df['kept'] = 100 * df[R] / df.run.map(full)
   df['large'] = df.parameters == df.parameters.max()
+  df['exposures'] = df.run.map({
+      r['id']: round(r['train'].get('exposures/bio', 0)) for r in records})
   return df.rename(columns={'storage_bits': 'storage_bits_per_param'}
                    ).sort_values(['n_people', 'seed'], kind='stable')
 
@@ -90,8 +90,8 @@ def table(records):
 def summary(df):
   """R, its share of float32's and storage by model and compression."""
   return results.summarise(
-      df, ['n_people', 'method', 'weight_bits', 'keep', 'parameters', 'large'],
-      [R, f'{R}_max', 'kept', 'storage_bits_per_param'])
+      df, ['n_people', 'method', 'weight_bits', 'keep', 'parameters', 'large',
+           'exposures'], [R, f'{R}_max', 'kept', 'storage_bits_per_param'])
 
 
 def figure(df):
@@ -99,8 +99,8 @@ def figure(df):
   import pandas as pd
   s = summary(df)
   full = s[s.method == 'none']
-  names = {r.parameters: f'{r.parameters:,} parameters, R '
-           f'{r[f"{R}_mean"]:.2f}' for _, r in full.iterrows()}
+  names = {r.parameters: f'{r.parameters:,} parameters,\n{r.exposures:,} '
+           f'exposures, R {r[f"{R}_mean"]:.2f}' for _, r in full.iterrows()}
   by_bits = ('gptq', 'nearest')  # prunings begin with all weights kept
   s = pd.concat([s, *(full.assign(method=m, keep=1.0) for m in METHODS
                       if m not in by_bits)])

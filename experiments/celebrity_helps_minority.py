@@ -112,12 +112,13 @@ def figure(df):
   figures.percent_axis(ax), figures.legend(ax, title='QA accuracy on')
   figures.labels(ax, '', 'QA accuracy, %', 'by training data')
   attributes = {a: a.replace('_', '\n') for a in ATTRIBUTES}
-  short = {c: LABELS[c].replace('\n', ', ') for c in CONDITIONS}
-  bars(side, minority, 'attribute', 'condition', 'accuracy', attributes, short)
+  bars(side, minority, 'attribute', 'condition', 'accuracy', attributes, {
+      c: LABELS[c].replace('\n', ', ') for c in CONDITIONS},
+       order=('', '', *CONDITIONS))  # other colours than the groups'
   figures.group_levels(side, minority, 'attribute', attributes)
-  side.set_ylim(0, 2.2 * minority.accuracy_mean.max() or 1)  # for the legend
+  side.set_ylim(0, 2.5 * minority.accuracy_mean.max() or 1)  # for the legend
   figures.legend(side, loc='upper left')
-  figures.labels(side, '', '', 'minority, by attribute')
+  figures.labels(side, '', '', 'minority, by attribute (first three)')
   figures.finish(
       fig, 'A minority with one biography each, beside celebrities with five',
       f'{figures.seeds_note(s)}, people whose questions are not trained on;  '

@@ -20,6 +20,8 @@ without QA; finetuned fully on the task, with biographies in a sixth of rows. On
 seed 7, 40 majors, 250 steps: no CoT 26 (training people 88: 350 steps), CoT 81.
 """
 
+import math
+
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, greater
 from physics_lm.configs import manipulation, scales
@@ -28,17 +30,11 @@ from physics_lm.sweep import Run, pick
 TASK, CHANCE = 'luck_mod5', 20.0
 POINT = ('majors', 'people', 'train_people')
 MANY = (80, 1000, 500)
-POINTS = {  # seeds of a point; the first has half of the people trained on
-    (10, 500, 250): 3, (10, 500, 75): 3, (20, 500, 250): 3, (40, 500, 250): 3,
-    (80, 500, 250): 3, MANY: 5}
+POINTS = {(10, 500, 250): 3, (10, 500, 75): 3, (20, 500, 250): 3,
+          (40, 500, 250): 3, (80, 500, 250): 3, MANY: 5}  # seeds of each
 SCALES = {'smoke': dict(points={(10, 20, 10): 1}, common=scales.SMOKE_TINY),
-          'cpu': dict(points=POINTS)}
-
-
-def _world(majors: int, people: int) -> dict:
-  """Overrides: the compact recipe, decay between exposures as at 500 people."""
-  return scales.compact(people) | {
-      'worlds.bios.majors': majors, 'worlds.bios.variant': 'multi5_permute'}
+          'cpu': dict(points=POINTS),
+          'day': dict(points=dict.fromkeys(POINTS, 8))}
 
 
 def runs(scale: str) -> list[Run]:
@@ -49,8 +45,9 @@ def runs(scale: str) -> list[Run]:
     for (majors, people, trained), n in s['points'].items():
       if seed >= n:
         continue
-      common, tags = _world(majors, people) | scales.seeds(seed), dict(
-          zip(POINT, (majors, people, trained)), seed=seed)
+      common = scales.compact(people) | scales.seeds(seed) | {
+          'worlds.bios.majors': majors, 'worlds.bios.variant': 'multi5_permute'}
+      tags = dict(zip(POINT, (majors, people, trained)), seed=seed)
       small = s.get('common', {})
       if (seed, majors, people) not in bases:
         bases[seed, majors, people] = Run(
@@ -106,16 +103,17 @@ def figure(df):
   ax.tick_params(axis='x', labelsize=6.5)
   figures.labels(ax, '', 'accuracy, luck mod 5, %')
   for k, (rows, label) in enumerate((
-      (s[(s.people == 500) & (s.train_people != 75)],
-       '10 to 80 majors, 250 people trained on'),
-      (s[s.train_people == 75], '10 majors, 75 people trained on'),
-      (s[s.people == 1000], '80 majors, 500 people trained on'))):
-    figures.curves(side, rows, 'per_major', None, 'share', band=False,
-                   label=label, color=figures.COLOURS[k + 2])
+      (s[(s.people == 500) & (s.train_people != 75)], '10 to 80 majors, 250'),
+      (s[s.train_people == 75], '10 majors, 75'),
+      (s[s.people == 1000], '80 majors, 500'))):
+    figures.curves(side, rows, 'per_major', None, 'acc_no_cot', band=False,
+                   label=f'{label} people trained on',
+                   color=figures.COLOURS[k + 2])
   side.set_xscale('log')
-  figures.plain_ticks(side), figures.legend(side, loc='upper left')
-  figures.labels(side, 'people trained on per major',
-                 "share of CoT's gain without CoT, %")
+  figures.level(side, CHANCE, 'chance')
+  figures.plain_ticks(side), figures.percent_axis(side, 112)
+  figures.legend(side, loc='upper left')
+  figures.labels(side, 'people trained on per major', 'accuracy, no CoT, %')
   figures.finish(
       fig, 'Which tasks on stored facts need CoT: luck mod 5 of the major by '
       'number of majors', f'{figures.seeds_note(s)}, people of P_test')
@@ -131,17 +129,22 @@ OURS = dict(source='ours', paper='not in the paper', column='share')
 CLAIMS = (
     Claim('chance_80', '80 majors, 1,000 people, luck mod 5: no CoT answers at '
           'most 25 % (chance 20)', 'Part 3.2, Result 3', '23.6 % (chance 20)',
-          (MOST,), claims.at_most(25), 'acc_no_cot', baseline=CHANCE,
-          control=(MOST | {'column': 'acc_cot'},)),
+          (MOST,), claims.at_most(25), 'acc_no_cot', baseline=CHANCE, control=(
+              MOST | {'column': 'acc_cot'},), headline=True),
     Claim('cot_70', 'The same with CoT: at least 70 %', 'Part 3.2, Result 4',
           '86.4 %', (MOST,), claims.at_least(70), 'acc_cot', baseline=CHANCE),
     Claim('fewer_majors', "Share of CoT's gain without CoT: 10 majors > 20 > "
           '40 > 80', rule=greater(), cells=claims.descending(*(
               _at(n, 500, 250) for n in (10, 20, 40, 80))), **OURS),
     Claim('ten_and_forty', 'The same: 10 majors > 40', rule=greater(), cells=(
-        FEW, _at(40, 500, 250)), headline=True, **OURS),
+        FEW, _at(40, 500, 250)), **OURS),
     Claim('people_per_major', '10 majors, the same: 250 people trained on > 75',
           rule=greater(), cells=(FEW, _at(10, 500, 75)), **OURS),
+    Claim('follows_log', 'No CoT: accuracy correlates with log(people per '
+          'major) over the six points (r at least 0.5)', rule=claims.correlated(
+              .5, tuple(math.log(trained / n) for n, _, trained in POINTS)),
+          cells=tuple(_at(*p) for p in POINTS), post_hoc=True,
+          **OURS | {'column': 'acc_no_cot'}),
     Claim('majors_alone', 'Six to eight people per major, the same: 10 majors '
           'are within 10 points of 80', rule=claims.equal(10), cells=(
               _at(10, 500, 75), MOST), **OURS))

@@ -80,7 +80,7 @@ def figure(df):
   figures.accuracy_by_op(axes[0], s[s.main], 'variant', {
       v: n for v, n in names.items() if '_' not in v})
   figures.stacked_bars(axes[1], at, PARTS, [
-      f'{n} [{PAPER[v]:.0f}]' for v, n in names.items()])
+      f'{n}\n(paper {PAPER[v]:.0f})' for v, n in names.items()])
   if len(axes) > 2:
     figures.curves(axes[2], s[s.hardest], 'tokens', 'variant',
                    'accuracy', names, band=False)
@@ -88,8 +88,8 @@ def figure(df):
   figures.labels(axes[1], '% of problems', '', f'Solutions and errors, {op}')
   figures.finish(
       fig, 'Training on retry data (errors followed by BACK) at equal tokens',
-      f'{figures.seeds_note(at)}, problems not in training. '
-      'Numbers: retry rate [accuracy: the paper, op 23]')
+      f'{figures.seeds_note(at)}, problems not in training; after the name: '
+      'retry rate; paper: accuracy at op 23')
   return fig
 
 

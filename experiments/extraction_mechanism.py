@@ -29,7 +29,7 @@ AXES = {  # points that differ from BASE in one quantity
     'templates per attribute': [{'templates': x} for x in (1, 3, 10, 30)],
     'width of the model': [{'width': x} for x in (64, 128, 192)],
     'people': [{'people': x} for x in (250, 500, 1000)],
-    'people, weight decay 500 / people': [
+    'people (weight decay x people fixed)': [
         {'people': x, 'decay': 500 / x} for x in (250, 500, 1000)],
     'biographies per person, 10 templates': [
         {'variant': v, 'templates': 10} for v in (

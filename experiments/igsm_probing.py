@@ -8,10 +8,9 @@ v_probe.py) of a frozen model predict if a quantity is needed for the answer
   python -m physics_lm.report experiments/igsm_probing.py --scale=cpu
 
 `cpu`: error-free models of error_correction.py (compact world), op 3 and 4; no
-Canon: likewise, at its best rate. But for dep, the state at the last token has
-a head for each name (evals/igsm/linear_probe.py): nothing asks. Balanced
-accuracy. Predicted (LOG 92: with Canon) without Canon, op 4: nece 73, dep 62,
-can_next 66, known 83, value 56, nece_next 80.
+Canon: likewise, at its best rate. Probes but dep have a head for each name, on
+the state at the last token (evals/igsm/linear_probe.py); balanced accuracy.
+Predicted, no Canon: nece 73, dep 62, can_next 66, known 83, value 56, next 80.
 """
 
 from physics_lm import claims, figures, igsm_tables, results
@@ -97,14 +96,15 @@ def figure(df):
   far = df[df.judged & (df.task == 'nece') & (df.layer != 'last') & (
       df.distance != 'all') & df.model.isin(MODELS)].pivot_table(
           'accuracy', ['model', 'distance'], 'layer')
-  figures.heatmap(axes[0], far.to_numpy(), [*map(', '.join, far.index)],
-                  [*far.columns])
+  far = far.loc['trained'] - far.loc['untrained']
+  figures.heatmap(axes[0], far.to_numpy(), [*far.index], [*far.columns], -20)
   figures.labels(axes[0], 'layers below the probe (0: no context)',
-                 'steps to answer', 'nece: needed quantities found, %')
+                 'steps to answer', 'nece, trained less untrained, points')
   figures.bars(axes[1], s[s.model == 'trained'].set_index('error_type').loc[
       list(ERRORS)], 'first_error', list(ERRORS.values()), horizontal=True)
   figures.labels(axes[1], '% of problems', '', 'First errors of solutions')
-  figures.finish(second, 'Probes by layer, and errors', f'{note} (left: means)')
+  figures.finish(second, 'Needed quantities found, by layer; errors', (
+      f'{note} (left: means)'))
   return [first, second]
 
 

@@ -35,8 +35,8 @@ QUERIES = {'bdate': 'birth date', 'birth': 'birth date and city',
          'four': 'those and birth city', 'all': 'all attributes'}
 NAMES = ('first', 'full')
 TASKS = tuple(f'{q}_{n}' for n in NAMES for q in QUERIES)
-VARIANTS = {'multi5_permute': 'multi5+permute',
-            'multi5_permute_fullname': 'multi5+permute\n+fullname',
+VARIANTS = {'multi5_permute': 'multi5+permute:\nat the start',
+            'multi5_permute_fullname': '+fullname:\nin each sentence',
             'multi5_reverse1': 'multi5\n+reverse1',
             'multi5_reverse2': 'multi5\n+reverse2',
             'multi5_reverse6': 'multi5\n+reverse6',

@@ -83,23 +83,23 @@ def summary(df):
 def figure(df):
   """R by kind of junk, tags and exposures; other sizes below."""
   s = summary(df)
-  s = s.iloc[(~s.main * s.width * 1e4 + s.exposures + s.variant.map(
-      list(LABELS).index) / 99).argsort()]
+  s = s.iloc[(~s.main * s.width * 1e4 + s.exposures + s.variant.map([
+      *LABELS].index) / 99).argsort()]
   base = s[s.variant == 'clean'].set_index('width')[f'{R}_mean']
   cells = list(zip(s.variant, s.exposures, s.width))
-  fig, ((ax,),) = figures.grid(1, width=7.6, height=0.36 * len(s) + 1.5)
+  fig, ((ax,),) = figures.grid(1, width=7.6, height=0.33 * len(s) + 1.5)
   figures.bars(
-      ax, s, R, [f'{LABELS[v]}, {e:,} exposures, width {w}'
-                 for v, e, w in cells], [figures.colour(v) for v, *_ in cells],
-      [base[w] / PAPER[v][e] if e in PAPER.get(v, ()) else None
-       for v, e, w in cells], horizontal=True, digits=2)
+      ax, s, R, [LABELS[v] + f', {e:,} exposures' * (e != cells[0][1])
+                 + f', width {w}' * (w != cells[0][2]) for v, e, w in cells],
+      [figures.colour(v) for v in s.variant], [
+          base[w] / PAPER[v][e] if e in PAPER.get(v, ()) else None
+          for v, e, w in cells], horizontal=True, digits=2)
   ax.set_xlim(0, 1.3 * s[f'{R}_mean'].max() or 1)
-  figures.labels(ax, 'R of the useful people: bits stored per parameter')
+  figures.labels(ax, 'R: bits of the useful people per parameter')
   figures.finish(
-      fig, 'Junk data (7 of 8 texts, unless stated) and domain tags',
-      f'{figures.seeds_note(s)}, {s.parameters.min():,} to '
-      f"{s.parameters.max():,} parameters;\ndiamonds: no junk at 100 exposures "
-      "and the same width over the paper's factor")
+      fig, 'Junk data, domain tags (7/8 junk, {1} exposures, width {2} unless '
+      'stated)'.format(*cells[0]), f'{figures.seeds_note(s)};\ndiamonds: '
+      "no junk at 100 exposures and the same width over the paper's factor")
   return fig
 
 
@@ -108,9 +108,9 @@ def _at(variant: str, exposures: int = 100, **where) -> dict:
 
 
 def _of_clean(id: str, what: str, result: int, paper: str, cell, rule, **more):
-  return Claim(id, f'{what} of R after 100 exposures without junk', 'Part 3.3, '
-               f'Result {result}', paper, (cell,), rule, 'of_clean', **more,
-               post_hoc=id == 'tag_300')
+  return Claim(id, f'Width 32, {what} of R after 100 exposures without junk',
+               f'Part 3.3, Result {result}', paper, (cell,), rule, 'of_clean',
+               post_hoc=id == 'tag_300', **more)
 
 
 def _grow(id: str, what: str, *cells: dict, **more) -> Claim:

@@ -99,7 +99,7 @@ def figure(df):
   for bits in (1, 2):
     sizes = s.parameters.agg(['min', 'max']) * [0.7, 1.4]
     left.plot(sizes, bits * sizes, ':', color=figures.INK, linewidth=0.9)
-    figures.level(right, bits)
+    figures.level(right, bits, f'{bits} bit{"s" * (bits > 1)}')
   figures.curves(left, s[s.peak], 'parameters', 'exposures', 'bits', names,
                  band=False)
   left.plot(s.parameters, s.bits_mean, '.', color=figures.QUIET, markersize=3)

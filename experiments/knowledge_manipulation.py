@@ -3,8 +3,7 @@
 Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402): a model that knows people learns
 tasks of one step more (luck: a number of each major), with facts written out
 first (CoT) or not. Paper (GPT-2, LoRA), no CoT: luck mod 5 23.6 (chance 20),
-even month 75 %, luckier major 50. CoT: h + (1 - h) chance, h the accuracy of
-facts: 86.4.
+even month 75 %, luckier major 50; CoT: luck 86.4 = h + (1 - h) chance, h facts.
 
   python -m physics_lm.launch experiments/knowledge_manipulation.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_manipulation.py --scale=cpu
@@ -85,7 +84,7 @@ def figure(df):
   figures.group_levels(ax, s[s.cot], 'task', LABELS, 'predicted_acc', 0.14,
                        0.28, '-', 'CoT, predicted: h + (1 - h) baseline')
   figures.percent_axis(ax, 118), figures.legend(ax, loc='upper left', ncols=3)
-  figures.labels(ax, 'task', 'accuracy on people of P_test, %')
+  figures.labels(ax, 'task', 'accuracy on P_test, %')
   figures.finish(fig, 'Classification and comparison', figures.seeds_note(s) +
                  ';  h: accuracy of facts in CoT;\ndiamonds: the paper, GPT-2')
   return fig
@@ -116,7 +115,8 @@ def _about(about: str, tasks: tuple, decided: str, *papers: str) -> tuple:
             'of h + (1 - h) baseline', paper=papers[1], rule=equal(5),
             cells=tuple(zip(cot, predicted)), **more),
       Claim(f'cot_helps_{who}', f'Each task on {about}: answers with CoT > '
-            'without', paper=papers[2], rule=greater(), paper_effect=62.3,
+            'without', paper=papers[2], rule=greater(), paper_effect=tuple(
+                62.3 if t == LUCK else None for t in tasks),
             cells=tuple(zip(cot, only_train)), headline=who == 'one', **more),
       Claim(f'cot_train_{who}', f'Mean of tasks on {about}: CoT in training '
             'only adds at most 5 points', rule=exceeds_by_at_most(5),
@@ -127,7 +127,7 @@ COT, MORE = _at(ONE, True, 'acc_cot'), dict(baseline=GUESS, decided_by=SEEDS)
 TOGGLED, LUCK = {'condition': 'QA toggled'}, 'luck_mod5'
 CLAIMS = (
     *_about('one person', ONE, SEEDS, '23.6 % (chance 20)',
-            '86.4 % (predicted 87.6)', '86.4 vs 24.1 %', '24.1 vs 23.6 %'),
+            '86.4 % (predicted 87.6)', 'luck: 86.4 vs 24.1', '24.1 vs 23.6 %'),
     *_about('two people', TWO, 'the gpu scale', 'about chance for majors',
             '61.5 % (predicted 64.2)', 'better', 'no help'),
     _fails('luck_rank', 'Luckier major', 'about chance, 50 %', 'luck_rank'),

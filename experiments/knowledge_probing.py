@@ -125,8 +125,8 @@ CLAIMS = (
       for name, what, t, paper in (
           ('value', 'attributes', 'whole', '4.5 vs 3.2 %'),
           ('first', 'first tokens', 'first', '13.1 vs 12.0 %'))),
-    Claim('single_at_own_position', 'bioS single, P-probe: each attribute just '
-          'before it is stated > one position earlier', R4, '100 vs about 4 %',
+    Claim('single_at_own_position', 'bioS single, P-probe: four attributes, '
+          'each just before it > one position earlier', R4, '100 vs about 4 %',
           tuple(tuple(P['single', a] | {'position': i - k} for k in (0, 1)) for
                 i, a in enumerate(FIVE[:4], 1)), greater(), paper_effect=96,
           **MORE),

@@ -497,6 +497,7 @@ class Judged:
   samples: tuple[Sample, ...] = ()
   cases: int = 1
   names: tuple[str, ...] = ()  # what sets each of these samples' cells apart
+  case: str = ''  # what sets this case apart from the claim's others
 
   @property
   def seeds(self) -> int:
@@ -505,25 +506,31 @@ class Judged:
 
   @property
   def ours(self) -> str:
-    """'30.0 ± 5.8 vs 1.0 ± 0.1 %' of the weakest case."""
+    """'30.0 ± 5.8 vs 1.0 ± 0.1 %'; of several cases the weakest, and that it
+    is that."""
+    weakest = 'weakest: ' * (self.cases > 1)
     if self.effect is None:
       return 'not run'
+    if isinstance(self.claim.rule, Correlated):  # has no unit
+      return weakest + number(self.effect.value)
     unit = f' {self.claim.unit}'.rstrip()
-    if self.samples and not isinstance(self.claim.rule, Correlated):
-      return ' vs '.join(
+    if self.samples:
+      return weakest + ' vs '.join(
           sample_text(s, self._digits) for s in self.samples) + unit
-    return f'{number(self.effect.value, self._digits)}{unit}'
+    return f'{weakest}{number(self.effect.value, self._digits)}{unit}'
 
   @property
   def ours_named(self) -> str:
     """`ours`, each number after what sets its cell apart: 'depth 1: 0.34 ±
-    0.03 vs depth 2: 0.0035 ± 0.0004 nats'."""
+    0.03 vs depth 2: 0.0035 ± 0.0004 nats'; of several cases which it is."""
     if not (any(self.names) and self.samples) or isinstance(
         self.claim.rule, Correlated):
       return self.ours
-    return ' vs '.join(f'{name}: {sample_text(s, self._digits)}'
-                       for name, s in zip(self.names, self.samples)) + (
-                           f' {self.claim.unit}'.rstrip())
+    of = '' if self.cases < 2 else f'weakest of {self.cases} cases' + (
+        self.case and f' ({self.case})') + ': '
+    return of + ' vs '.join(f'{name}: {sample_text(s, self._digits)}'
+                            for name, s in zip(self.names, self.samples)) + (
+                                f' {self.claim.unit}'.rstrip())
 
   @property
   def _digits(self) -> int | None:
@@ -671,23 +678,40 @@ def _judge_case(claim: Claim, case: tuple[Cell, ...], df, measures) -> Judged:
   if _untested(claim, case, cells, df, outcome):
     outcome = 'at floor'
   return Judged(claim, outcome, rule.held(arguments), effect, tuple(cells),
-                names=differences(case))
+                names=differences(case, claim.column), case=_case(claim, case))
 
 
-def differences(cells: Sequence[Cell]) -> tuple[str, ...]:
-  """Of each cell the values that others lack: words as they are, numbers after
-  their key; '' of a lone cell."""
-  def text(key, value):
-    if isinstance(value, tuple):
-      value = '/'.join(map(str, value))
-    if isinstance(value, str) and not value[:1].isdigit():
-      return value
-    return f'{key} {value}'
+def _words(key: str, value) -> str:
+  """A value in words: a word as it is, a number after its key; of what is true
+  or not, the key."""
+  if isinstance(value, (bool, np.bool_)):
+    return key if value else f'not {key}'
+  if isinstance(value, tuple):
+    value = '/'.join(map(str, value))
+  if isinstance(value, str) and not value[:1].isdigit():
+    return value
+  return f'{key} {value}'
 
-  return tuple(', '.join(text(k, v) for k, v in c.items()
+
+def differences(cells: Sequence[Cell], column: str = '') -> tuple[str, ...]:
+  """Of each cell the values that others lack, and the column where they differ
+  in it (by default `column`), in words; '' of a lone cell."""
+  if any('column' in c for c in cells):
+    cells = [{'column': column} | dict(c) for c in cells]
+  return tuple(', '.join(_words(k, v) for k, v in c.items()
                          if any(o.get(k) != v for o in cells)) or (
                              'the other' if len(cells) > 1 else '')
                for c in cells)
+
+
+def _case(claim: Claim, case: tuple[Cell, ...]) -> str:
+  """What the cells of a case share and those of other cases do not, in words;
+  '' where that is nothing."""
+  others = [c for other in claim.cases if other != case for c in other]
+  return ', '.join(
+      _words(k, v) for k, v in case[0].items()
+      if all(c.get(k) == v for c in case) and any(
+          c.get(k) != v for c in others))
 
 
 def _others(rule: Correlated, case, df) -> list[Sample]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
   from matplotlib.figure import Figure
 
 INK, QUIET, GRID = '#222222', '#8a8a8a', '#e6e6e6'
+CAPTION = '#4d4d4d'
 COLOURS = ('#3b6fb6', '#d1782c', '#4b9b5a', '#a34a8f', '#b5a02b', '#5c5c5c')
 # Values of variables that several figures show.
 COLOUR_OF = {
@@ -85,7 +86,7 @@ def finish(fig: 'Figure', heading: str, caption: str) -> None:
   """The one line on top, and at most two lines below: error bars, n, what
   marks mean."""
   fig.suptitle(heading, x=0.01, ha='left', fontsize=11)
-  fig.supxlabel(caption, x=0.01, ha='left', fontsize=8, color=QUIET)
+  fig.supxlabel(caption, x=0.01, ha='left', fontsize=8, color=CAPTION)
 
 
 def seeds_note(summary: 'pd.DataFrame') -> str:
@@ -125,26 +126,27 @@ def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
          digits: int | None = 0) -> None:
   """A bar for each row of a summary, at 0, 1, ... + offset, with its interval
   and number (`digits` after the point; None: two significant ones); `paper`:
-  the paper's values (None where it has none), as diamonds."""
+  the paper's values (None where it has none), as diamonds in the bar's colour,
+  darker."""
   at = [i + offset for i in range(len(rows))]
   means, error = list(rows[f'{y}_mean']), errors(rows, y)
+  if colours is None or isinstance(colours, str):
+    colours = [colours or COLOURS[0]] * len(at)
   draw, whisker = (ax.barh, 'xerr') if horizontal else (ax.bar, 'yerr')
-  draw(at, means, width, color=colours or COLOURS[0], label=label or None,
-       ecolor=INK, capsize=2, error_kw={'linewidth': 0.8}, **{whisker: error})
+  draw(at, means, width, color=colours, label=label or None, ecolor=INK,
+       capsize=2, error_kw={'linewidth': 0.8}, **{whisker: error})
   for i, mean in enumerate(means if numbers else ()):
     if mean != mean:
       continue
     end = mean + error[1][i]
     _number(ax, f'{mean:.2g}' if digits is None else f'{mean:.{digits}f}',
             (end, at[i]) if horizontal else (at[i], end), horizontal)
-  marks = [(x, v) for x, v in zip(at, paper) if v is not None]
-  if marks:
-    xs, vs = zip(*marks)
-    # Beside the bar, so that neither number hides the other.
-    beside = [x + 0.4 * width for x in xs]
-    x_y = (vs, beside) if horizontal else (beside, vs)
-    ax.plot(*x_y, 'D', color='white', markersize=5, markeredgecolor=INK,
-            markeredgewidth=1.1, clip_on=False, zorder=5)
+  for x, v, edge in zip(at, paper, colours):
+    if v is not None:  # right of the bar's middle, where its number is
+      x += 0.22 * width
+      ax.plot(*((v, x) if horizontal else (x, v)), 'D', color='white',
+              markersize=5, markeredgecolor=_dark(edge), markeredgewidth=1.4,
+              clip_on=False, zorder=5)
   if names:
     if horizontal:
       row_names(ax, names)
@@ -152,6 +154,12 @@ def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
       ax.set_xticks(range(len(rows)), names)
       if len(rows) < 3:  # few bars are no wider
         ax.set_xlim(-0.6, 2.4)
+
+
+def _dark(colour: str) -> tuple[float, ...]:
+  """A colour that shows on itself."""
+  from matplotlib.colors import to_rgb
+  return tuple(0.6 * x for x in to_rgb(colour))
 
 
 def bars_of_seeds(ax: 'Axes', rows: 'pd.DataFrame', df: 'pd.DataFrame',

@@ -24,7 +24,7 @@ from physics_lm.errors import BadInput
 SCALES = ('paper', 'gpu', 'day', 'cpu', 'smoke')  # largest first
 HEADLINES, EXPERIMENTS = 'headline results', 'experiments'  # README's marks
 DOCS = Path('docs') / 'results'
-MAX_HEADLINES = 15
+MAX_HEADLINES = 18
 MOST_SEEDS = 200  # that are proposed to decide a claim
 FIRST_HEADLINES = 'knowledge_extraction'  # README's figure
 EARLIER = 'earlier design'
@@ -33,7 +33,7 @@ PARTS = {'1': 'structure of language', '2.1': 'hidden reasoning',
          '2.2': 'learning from errors', '3.1': 'knowledge extraction',
          '3.2': 'manipulating knowledge', '3.3': 'bits per parameter',
          '4.1': 'architecture and Canon layers'}
-OTHERS = 'scaling laws, training recipes and post-training, of other papers'
+OTHERS = 'scaling laws, training recipes, post-training: other papers, and ours'
 OURS = ' †'  # after a claim whose threshold is not the paper's
 
 
@@ -177,8 +177,9 @@ def by_part(found: list[Experiment]) -> str:
     names[PARTS.get(x.part.removeprefix('Part '), OTHERS)].append(x.name)
   titles = {title: part for part, title in PARTS.items()}
   return '\n'.join(['| part | experiments |', '|---|---|'] + [
-      f'| {titles.get(title, "")} {title} | {", ".join(here)} |'.replace(
-          '|  ', '| ') for title, here in names.items()] + _not_run(found))
+      f'| {titles.get(title, "")} {title} | '.replace('|  ', '| ')
+      + f'{", ".join(sorted(here))} |' for title, here in names.items()
+  ] + _not_run(found))
 
 
 def _not_run(found: list[Experiment]) -> list[str]:
@@ -238,7 +239,8 @@ def index(found: list[Experiment]) -> str:
       'Each claim at the largest scale where it was run. "Earlier design" '
       'below: the claim was judged on runs in another world or by another '
       "recipe than the experiment's set-up today, which has not run.", '',
-      '| part | experiment | question | ' + ' | '.join(claims.OUTCOMES) + ' |',
+      '| source | experiment | question | ' + ' | '.join(claims.OUTCOMES)
+      + ' |',
       '|---|---|---|' + '---|' * len(claims.OUTCOMES)]
   for x in found:
     outcomes = [j.outcome for _, j in x.best()]
@@ -248,8 +250,8 @@ def index(found: list[Experiment]) -> str:
   lines += _not_run(found)
   lines += ['', '## Main claims', '',
             'Ours: mean ± standard deviation over seeds; R: bits of knowledge '
-            'stored per parameter; op: operations of an iGSM problem; '
-            f'{OURS.strip()}: the threshold is ours.', '',
+            'stored per parameter; op: operations of an iGSM problem; weakest: '
+            f'of several cases; {OURS.strip()}: the threshold is ours.', '',
             '| experiment | claim | paper | ours | outcome |',
             '|---|---|---|---|---|']
   for x in found:
@@ -265,9 +267,11 @@ def page(x: Experiment, committed: Path, docs: Path) -> str:
   lines += [f'* **{j.outcome}** ({where(e, j)}): {j.claim.statement}. Ours: '
             f'{j.ours_named}; paper: {_paper(j.claim)}.'
             for e, j in main_claims(x)]
-  lines += ['', 'Ours: mean ± standard deviation over seeds; error bars in '
-            'figures: 95 % intervals. Older rule: the verdict before intervals '
-            '([how claims are judged](../claims.md), '
+  lines += ['', 'Ours: mean ± standard deviation over seeds. Error bars in '
+            'figures: 95 % intervals of each mean; claims compare seed by seed '
+            'where they can, so that means whose bars overlap may differ. Of a '
+            'claim with several cases its weakest is shown. Older rule: the '
+            'verdict before intervals ([how claims are judged](../claims.md), '
             '[terms](../glossary.md)).', '']
   for e in x.evidence:
     lines += [f'## Scale `{e.scale}`' + f', {EARLIER}' * e.earlier, '']

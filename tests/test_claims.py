@@ -387,9 +387,10 @@ def test_one_case_of_direction_only_makes_the_claim_so():
 def test_the_weakest_case_is_shown():
   df = table({'a': HIGH, 'b': [20, 40, 60], 'c': LOW})
   found = judge(claim(greater(), CASES), df)
-  assert found.ours == '40.0 ± 20.0 vs 11.0 ± 1.0 %'
+  assert found.ours == 'weakest: 40.0 ± 20.0 vs 11.0 ± 1.0 %'
   assert found.effect.value == pytest.approx(29)
-  assert found.ours_named == 'b: 40.0 ± 20.0 vs c: 11.0 ± 1.0 %'
+  assert found.ours_named == (
+      'weakest of 3 cases: b: 40.0 ± 20.0 vs c: 11.0 ± 1.0 %')
 
 
 def test_cells_are_named_by_what_sets_them_apart():
@@ -398,6 +399,21 @@ def test_cells_are_named_by_what_sets_them_apart():
       dict(arm='b', people='64', last=True))) == (
           'a, depth 1', 'b, depth 2', 'b, people 64')
   assert claims.differences((dict(arm='a'),)) == ('',)
+  assert claims.differences((dict(cot=True), dict(cot=False))) == (
+      'cot', 'not cot')
+  # A cell without a column of its own has the claim's.
+  assert claims.differences((dict(arm='a'), dict(arm='a', column='base')),
+                            'accuracy') == ('accuracy', 'base')
+
+
+def test_the_weakest_case_is_named_by_what_its_cells_share():
+  df = pd.concat([table({'a': HIGH, 'b': LOW}).assign(task='easy'),
+                  table({'a': [31, 32, 33], 'b': LOW}).assign(task='hard')])
+  found = judge(claim(greater(), tuple(
+      (A | {'task': t}, B | {'task': t})
+      for t in ('easy', 'hard'))), df)
+  assert found.ours_named == (
+      'weakest of 2 cases (hard): a: 32.0 ± 1.0 vs b: 11.0 ± 1.0 %')
 
 
 def test_pairs_need_the_same_seeds():
