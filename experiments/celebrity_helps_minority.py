@@ -113,8 +113,7 @@ def figure(df):
   figures.labels(ax, '', 'QA accuracy, %', 'by training data')
   attributes = {a: a.replace('_', '\n') for a in ATTRIBUTES}
   bars(side, minority, 'attribute', 'condition', 'accuracy', attributes, {
-      c: LABELS[c].replace('\n', ', ') for c in CONDITIONS},
-       order=('', '', *CONDITIONS))  # other colours than the groups'
+    c: LABELS[c].replace('\n', ' ') for c in CONDITIONS}, order=(0, 1, *LABELS))
   figures.group_levels(side, minority, 'attribute', attributes)
   side.set_ylim(0, 2.5 * minority.accuracy_mean.max() or 1)  # for the legend
   figures.legend(side, loc='upper left')

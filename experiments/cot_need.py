@@ -29,9 +29,9 @@ from physics_lm.sweep import Run, pick
 
 TASK, CHANCE = 'luck_mod5', 20.0
 POINT = ('majors', 'people', 'train_people')
-MANY = (80, 1000, 500)
+LARGEST = (80, 1000, 500)
 POINTS = {(10, 500, 250): 3, (10, 500, 75): 3, (20, 500, 250): 3,
-          (40, 500, 250): 3, (80, 500, 250): 3, MANY: 5}  # seeds of each
+          (40, 500, 250): 3, (80, 500, 250): 3, LARGEST: 5}  # seeds of each
 SCALES = {'smoke': dict(points={(10, 20, 10): 1}, common=scales.SMOKE_TINY),
           'cpu': dict(points=POINTS),
           'day': dict(points=dict.fromkeys(POINTS, 8))}
@@ -124,7 +124,7 @@ def _at(*point) -> dict:
   return dict(zip(POINT, point))
 
 
-FEW, MOST = _at(10, 500, 250), _at(*MANY)
+FEW, MOST = _at(10, 500, 250), _at(*LARGEST)
 OURS = dict(source='ours', paper='not in the paper', column='share')
 CLAIMS = (
     Claim('chance_80', '80 majors, 1,000 people, luck mod 5: no CoT answers at '

@@ -100,8 +100,8 @@ def figure(df):
   figures.labels(ax, 'purity: useful share of the texts that look alike',
                  "known: bits of the useful people's values, %")
   figures.finish(
-      fig, 'Useful texts among 7/8 junk, told by a tag or by names, or in five '
-      'domains', f'{figures.seeds_note(s)};  100 exposures, some 13,000 '
+      fig, 'Useful texts among 7/8 junk, known by a tag, by names, or by five '
+      'tags', f'{figures.seeds_note(s)};  100 exposures, some 13,000 '
       'parameters')
   return fig
 
