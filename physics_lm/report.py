@@ -45,8 +45,8 @@ def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
   missing = [r for r in sweep.ordered(runs)
              if states[r.id] not in sweep.COMPLETE]
   without_seeds = any(r['id'] is None for r in old)
-  if missing and without_seeds and not any(
-      states[r.id] == 'done' for r in runs):
+  done = any(states[r.id] == 'done' for r in runs)
+  if missing and without_seeds and not done:
     return old  # seeds were not kept: such a table is never added to
   launch_line = sweep.command_line('launch', os.path.relpath(module.__file__),
                                    scale, folder.parent)
@@ -55,6 +55,12 @@ def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
   if missing and without_seeds:
     raise BadInput(f'{path} holds records of all seeds together, which a part '
                    'of the runs would replace; wanted another --out')
+  own = results.read_records(path)
+  if missing and not done and own and all(
+      r.get('earlier_design') for r in own):
+    raise BadInput(f'{path} holds records of an earlier design, which those of '
+                   'other experiments alone would replace; wanted a run done '
+                   f'in {folder}, or another --out')
   new = [_record(r, folder, launch_line) for r in runs
          if states[r.id] == 'done']
   merged = {r['id']: r for r in results.merge(old, new)}

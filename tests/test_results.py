@@ -444,6 +444,24 @@ def test_gather_reads_shared_records_and_none_of_earlier_designs(
   assert found == records[:2]  # its own record, where it has one
 
 
+def test_shared_records_alone_replace_none_of_an_earlier_design(
+    module, tmp_path):
+  first, second, *_ = runs('smoke')
+  finish(tmp_path / 'there', first)
+  module.SHARED = ('other',)
+  results.write_records(
+      results.records_path(tmp_path / 'out', 'other', 'smoke'),
+      [results.record(first, tmp_path / 'there' / first.id)])
+  committed(tmp_path / 'out', [record(7, 0.5) | {'earlier_design': True}])
+  with pytest.raises(BadInput, match='holds records of an earlier design'):
+    report.gather(module, 'smoke', tmp_path / 'none', tmp_path / 'out',
+                  partial=True)
+  finish(tmp_path / 'here', second)
+  found = report.gather(module, 'smoke', tmp_path / 'here', tmp_path / 'out',
+                        partial=True)
+  assert [r['id'] for r in found] == [first.id, second.id]
+
+
 def one_line(error):
   text = str(error.value)
   assert '\n' not in text
