@@ -136,7 +136,8 @@ def compact_run(people: int, exposures: int, width: int,
   of the model, and one of COMPACT, or its three shares. Junk people are all
   other names, so that hardly any occurs twice; of `repetitive` they are few.
   """
-  junk, tagged, precision = COMPACT.get(variant, variant)
+  junk, tagged, precision = (
+      COMPACT[variant] if isinstance(variant, str) else variant)
   useful = 1 - junk
   tagged_junk = useful * tagged * (1 - precision) / precision
   return _recipe(people, exposures, width, junk) | {
