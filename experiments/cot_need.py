@@ -31,7 +31,7 @@ TASK, CHANCE = 'luck_mod5', 20.0
 POINT = ('majors', 'people', 'train_people')
 LARGEST = (80, 1000, 500)
 POINTS = {(10, 500, 250): 3, (10, 500, 75): 3, (20, 500, 250): 3,
-          (40, 500, 250): 3, (80, 500, 250): 3, LARGEST: 5}  # seeds of each
+          (40, 500, 250): 3, (80, 500, 250): 3, LARGEST: 11}  # seeds of each
 SCALES = {'smoke': dict(points={(10, 20, 10): 1}, common=scales.SMOKE_TINY),
           'cpu': dict(points=POINTS),
           'day': dict(points=dict.fromkeys(POINTS, 8))}
