@@ -106,14 +106,23 @@ def write_records(path: Path, records: Sequence[Record]) -> None:
 
 
 def committed(out: Path, module: ModuleType, scale: str) -> list[Record]:
-  """The records below `out` that runs of an experiment's scale may have: its
-  own, less those of earlier designs, and those of the experiments that it
-  names as SHARED, which have some of the same runs."""
-  own, *shared = ([r for r in read_records(records_path(out, name, scale))
-                   if not r.get('earlier_design')]
-                  for name in (module.name, *getattr(module, 'SHARED', ())))
-  known = {r['id'] for r in own}
-  return own + [r for part in shared for r in part if r['id'] not in known]
+  """The records below `out` that runs of an experiment's scale may have, less
+  those of earlier designs: the scale's, those of the experiment's other scales
+  and, at this scale, of the experiments that it names as SHARED, which have
+  some of the same runs. Of a run that several have, the first."""
+  own = _todays(records_path(out, module.name, scale))
+  others = [(module.name, s) for s in module.SCALES if s != scale] + [
+      (name, scale) for name in getattr(module, 'SHARED', ())]
+  known = {r['id']: r for at in reversed(others)
+           for r in _todays(records_path(out, *at)) if r['id']}
+  for r in own:
+    known.pop(r['id'], None)
+  return own + list(known.values())
+
+
+def _todays(path: Path) -> list[Record]:
+  """The records of a file that are not of an earlier design."""
+  return [r for r in read_records(path) if not r.get('earlier_design')]
 
 
 def recorded_ids(records: Sequence[Record], runs: Sequence[sweep.Run]

@@ -314,7 +314,8 @@ def figure(df):
 @pytest.fixture
 def module():
   return SimpleNamespace(
-      name='tiny', __file__='experiments/tiny.py', runs=runs, table=table,
+      name='tiny', __file__='experiments/tiny.py', SCALES={'smoke': {}},
+      runs=runs, table=table,
       figure=figure, CLAIMS=(claims.Claim(
           'low', 'At most 50 %', 'Part 1', '7 %', ({'attribute': 'mean'},),
           claims.at_most(50)),),
@@ -442,6 +443,15 @@ def test_gather_reads_shared_records_and_none_of_earlier_designs(
   found = report.gather(module, 'smoke', tmp_path / 'none', tmp_path / 'out',
                         partial=True)
   assert found == records[:2]  # its own record, where it has one
+  module.SCALES = {'smoke': {}, 'cpu': {}}
+  results.write_records(
+      results.records_path(tmp_path / 'out', 'tiny', 'cpu'),
+      [records[0] | {'seconds': 7.0}, records[1] | {'seconds': 8.0}])
+  path.unlink()
+  first_of_all = report.gather(module, 'smoke', tmp_path / 'none',
+                               tmp_path / 'out', partial=True)
+  assert [r['seconds'] for r in first_of_all] == [
+      7.0, records[1]['seconds']]  # of another scale; its own
 
 
 def test_shared_records_alone_replace_none_of_an_earlier_design(
