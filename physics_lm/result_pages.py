@@ -46,6 +46,7 @@ class Evidence(NamedTuple):
   notes: list[str]  # of records: say, that seeds were not kept
   shares: list[str]  # 'bio 0.1, qa 0.9 (15 runs)': see _shares
   earlier: bool  # all runs are of an earlier design
+  part_of: str  # a larger scale that has all of these runs, or ''
 
 
 class Experiment(NamedTuple):
@@ -92,15 +93,19 @@ def _position(x: Experiment) -> tuple:
 def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
   module = sweep.experiment(str(path))
   question, _, rest = module.__doc__.strip().partition('\n')
-  evidence = []
+  evidence, larger = [], {}
   for scale in scales:
     records = results.read_records(
         results.records_path(committed, module.name, scale))
+    ids = {r['id'] or object() for r in records}  # seeds not kept: its own
+    part_of = next((s for s, has in larger.items() if ids <= has), '')
+    larger[scale] = ids
     evidence.append(Evidence(
         scale, claims.judge_experiment(module, module.table(records)),
         results.provenance(records, module.name, scale),
         list(dict.fromkeys(r['note'] for r in records if r.get('note'))),
-        _shares(records), all(r.get('earlier_design') for r in records)))
+        _shares(records), all(r.get('earlier_design') for r in records),
+        part_of))
   return Experiment(module.name, question, rest.strip(), evidence)
 
 
@@ -279,6 +284,10 @@ def page(x: Experiment, committed: Path, docs: Path) -> str:
       lines += ['These runs are of an earlier design, in another world or by '
                 'another recipe than the set-up below, which has not run at '
                 'this scale. Figure and outcomes are theirs.', '']
+    if e.part_of:
+      lines += [f'The {e.made_by["runs"]} runs of this scale are all part of '
+                f'`{e.part_of}` above.', '']
+      continue
     for path in results.figure_paths(committed / x.name, e.scale):
       lines += [f'![{x.name}, {e.scale}]({os.path.relpath(path, docs)})', '']
     lines += [*claim_table(e), *undecided(e), *_trained_on(e), _provenance(e),

@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from physics_lm import claims, result_pages
+from physics_lm import claims, result_pages, results
 from physics_lm.result_pages import Evidence, Experiment
+from tests.conftest import ROOT
 
 A, B = {'variant': 'a'}, {'variant': 'b'}
 ABOVE = claims.greater()
@@ -30,7 +31,7 @@ def evidence():
       'runs': 6, 'run_seconds': 0, 'device': ['cpu'], 'cores': ['1'],
       'seeds': {'init': [0, 1], 'data': [0, 1], 'world': [0, 1]},
       'versions': {'jax': '0.7'}, 'git': ['abcdefghij'],
-      'finished': '2025-01-01'}, [], ['bio 0.5, qa 0.5 (6 runs)'], False)
+      'finished': '2025-01-01'}, [], ['bio 0.5, qa 0.5 (6 runs)'], False, '')
 
 
 def test_page_shows_thresholds_seeds_shares_and_what_is_open(
@@ -66,6 +67,27 @@ def test_runs_of_an_earlier_design_are_named_and_come_last(evidence, tmp_path):
   assert [e.scale for e, j in both.best() if j.outcome != 'not run'] == [
       'cpu'] * 3
   assert 'earlier' not in result_pages.headlines([both])
+
+
+def test_runs_that_a_larger_scale_has_are_not_shown_again(evidence, tmp_path):
+  day = evidence._replace(scale='day')
+  x = Experiment('tiny', 'Is it so?', 'A set-up.', [
+      day, evidence._replace(part_of='day')])
+  text = result_pages.page(x, tmp_path, tmp_path)
+  assert text.count('| claim first |') == 1
+  assert '6 runs of this scale are all part of `day` above' in text
+
+
+def test_a_scale_is_part_of_another_by_the_ids_of_its_runs(tmp_path):
+  path = ROOT / 'experiments' / 'knowledge_capacity.py'
+  rows = results.read_records(results.records_path(
+      ROOT / results.RESULTS, path.stem, 'cpu'))
+  for part, day in (('day', rows), ('', rows[1:])):
+    for scale, found in (('cpu', rows), ('day', day)):
+      results.write_records(
+          results.records_path(tmp_path, path.stem, scale), found)
+    x = result_pages._read(path, ['day', 'cpu'], tmp_path)
+    assert [e.part_of for e in x.evidence] == ['', part]
 
 
 def test_seeds_that_differ_by_key_are_listed_by_key():
