@@ -99,14 +99,16 @@ def domains(c: ConfigDict) -> ConfigDict:
   return c
 
 
-def _recipe(people: int, exposures: int, width: int, junk: float) -> dict:
-  """Overrides of steps, batch and model for a share of junk."""
-  c = biod.compact_run(people, exposures, width)
+def _recipe(people: int, exposures: int, width: int, junk: float,
+            order: str = 'fixed', optimizer: str = 'muon') -> dict:
+  """Overrides of steps, batch, model and optimizer for a share of junk."""
+  c = biod.compact_run(people, exposures, width, order, optimizer)
   batch = max(c['data.batch_size'], 32 if junk else 0)  # few are useful
   steps = round(people * exposures / (1 - junk) / batch)
   own = {k: v for k, v in c.items() if not k.startswith(('worlds', 'evals'))}
-  return own | {'data.seq_len': 13, 'data.batch_size': batch, 'steps': steps,
-                'optim.warmup_steps': steps // 50}
+  tokens = biod.COMPACT_TOKENS[order] + 2  # a name of three symbols, a tag
+  return own | {'data.seq_len': tokens, 'data.batch_size': batch,
+                'steps': steps, 'optim.warmup_steps': steps // 50}
 
 
 def domains_run(people: int, exposures: int, width: int,
@@ -131,16 +133,19 @@ def domains_run(people: int, exposures: int, width: int,
 
 
 def compact_run(people: int, exposures: int, width: int,
-                variant: str | tuple[float, float, float]) -> dict:
+                variant: str | tuple[float, float, float],
+                order: str = 'fixed', optimizer: str = 'muon') -> dict:
   """Overrides of the compact recipe: useful people, exposures of each, width
-  of the model, and one of COMPACT, or its three shares. Junk people are all
-  other names, so that hardly any occurs twice; of `repetitive` they are few.
-  """
+  of the model, one of COMPACT, or its three shares, the order of attributes
+  and the optimizer. Junk people are all other names, so that hardly any occurs
+  twice; of `repetitive` they are few."""
   junk, tagged, precision = (
       COMPACT[variant] if isinstance(variant, str) else variant)
   useful = 1 - junk
   tagged_junk = useful * tagged * (1 - precision) / precision
-  return _recipe(people, exposures, width, junk) | {
+  orders = {f'worlds.{w}.order': order for w in ('useful', 'junk')
+            if order != 'fixed'}
+  return _recipe(people, exposures, width, junk, order, optimizer) | orders | {
       'worlds.useful.people': people, 'worlds.junk.person_offset': people,
       'worlds.junk.people': people // REPETITIVE if variant == 'repetitive'
                             else NAMES - people,
