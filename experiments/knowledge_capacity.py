@@ -25,7 +25,7 @@ from physics_lm.configs import biod, bios_bits, scales
 from physics_lm.sweep import Run, pick
 
 R, R_MAX = 'bits_per_param', (1.5, 2.2, 3.2)  # of the people of a size
-ONLY = {(1000, 96): 2.2, (100, 96): 3.2, (100, 192): 3.2}  # R_max of these
+ONLY = {(1000, 48): 3.2, (1000, 96): 2.2, (100, 96): 3.2, (100, 192): 3.2}
 POINT = ['world', 'n_people', 'width', 'exposures']
 BIOS = {100: (5e-4, 1e-3, 2e-3), 1000: (1e-3,)}  # exposures: learning rates
 SCALES = {  # bioD: {exposures: {width: seeds}}; bioS: people, widths, seeds
