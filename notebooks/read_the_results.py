@@ -68,7 +68,7 @@ experiment.figure(table)
 # ## Claims
 #
 # `outcome` follows from the 95 % interval of the effect over seeds
-# (`physics_lm/claims.py`); `held` is what the rule that was fixed before the
+# (`physics_lm/claims/`); `held` is what the rule that was fixed before the
 # runs says; claims added after the runs were seen are post hoc.
 
 # %%
