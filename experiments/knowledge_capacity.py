@@ -9,12 +9,11 @@ where R_max is at most 1.8; the same in bioD. 100 exposures: peak R at least 1.
   python -m physics_lm.launch experiments/knowledge_capacity.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_capacity.py --scale=cpu
 
-Predicted (settings: seed 7, not reported): peak R at 1,000 exposures 2.1 with 8
-thousand parameters (six seeds: three gave 1.97 to 2.31), 2.5 to 2.7 from 13 on,
-2.85 with 75, with 262 2.17 of an R_max of 2.2, the only one run (an hour of a
-core); exponent of bits in parameters 1.05; at 100 1.5 with 8, 1.9 with 13, 2.4
-from 125 on, exponent 1.1. Deviations: bioD, eight values of one symbol in a
-fixed order, and Muon; terms below 0 count as 0.
+Predicted (settings: seed 7, not reported), peak R at 1,000 exposures: 2.1 with
+8 thousand parameters (six seeds: three gave 1.97 to 2.31), 2.5 to 2.7 from 13
+on, 2.85 with 75, 2.17 of 2.2 with 262 (an hour of a core); exponent of bits in
+parameters 1.05; at 100 1.5, 1.9 with 13, 2.4 from 125 on, exponent 1.1. bioD,
+eight values of one symbol in a fixed order, and Muon; terms below 0 count as 0.
 """
 
 import itertools
@@ -93,9 +92,11 @@ def summary(df):
 
 def figure(df):
   """Bits against parameters; R against R_max."""
-  s = summary(df)
+  s, fits = summary(df), measures(df)
   fig, ((left, right),) = figures.grid(2, height=4.2)
   names = {e: f'{e:,} exposures' for e in sorted(set(s.exposures))}
+  names |= {e: f'{n}, exponent {fits[f"exponent_{e}"].value:.2f}'
+            for e, n in names.items() if f'exponent_{e}' in fits}
   for bits in (1, 2):
     sizes = s.parameters.agg(['min', 'max']) * [0.7, 1.4]
     left.plot(sizes, bits * sizes, ':', color=figures.INK, linewidth=0.9)
@@ -104,8 +105,7 @@ def figure(df):
                  band=False)
   left.plot(s.parameters, s.bits_mean, '.', color=figures.QUIET, markersize=3)
   left.set(xscale='log', yscale='log')
-  figures.legend(left)
-  figures.labels(left, 'parameters', 'bits stored')
+  figures.legend(left), figures.labels(left, 'parameters', 'bits stored')
   figures.diagonal(right, s[f'{R}_max_mean'].max(), 'R_max')
   for i, e in enumerate(names):
     figures.scatter(right, s[s.exposures == e], f'{R}_max', R, '', i)

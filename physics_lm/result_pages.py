@@ -355,14 +355,25 @@ def undecided(e: Evidence) -> list[str]:
   wanted = {}
   for j in e.judged:
     what = j.claim.decided_by or _seeds_wanted(j, e)
+    what = f'scale `{what}`' if what in SCALES else what
     if what and j.outcome in ('inconclusive', 'at floor', 'not run'):
       wanted.setdefault(what, []).append(j)
   if not wanted:
     return []
   return ['What would decide the open claims:', '', *(
-      f'* {what[0].upper() + what[1:]}: for '
-      + '; '.join(f'"{j.claim.statement}" ({j.outcome})' for j in open_) + '.'
+      f'* {what[0].upper() + what[1:]}: for {_open_claims(open_)}.'
       for what, open_ in wanted.items()), '']
+
+
+def _open_claims(judged: list[claims.Judged]) -> str:
+  """Their statements and outcomes; of many that have not run, the number."""
+  waiting = [j for j in judged if j.outcome == 'not run']
+  if len(waiting) <= 3:
+    waiting = []
+  texts = [f'"{j.claim.statement}" ({j.outcome})'
+           for j in judged if j not in waiting]
+  return '; '.join(texts + [f'{len(waiting)} claims that have not run']
+                   * bool(waiting))
 
 
 def _trained_on(e: Evidence) -> list[str]:

@@ -1,5 +1,7 @@
 """Pages of results: what their generator says about seeds, shares, claims."""
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
@@ -47,6 +49,10 @@ def test_page_shows_thresholds_seeds_shares_and_what_is_open(
   assert ('* More seeds: for "claim open" (inconclusive); "claim rest" (not '
           'run).') in text
   assert text.count('More seeds: for') == 1
+  waiting = dataclasses.replace(evidence.judged[-1], claim=claim(
+      'scale', decided_by='day'))
+  lines = result_pages.undecided(evidence._replace(judged=[waiting] * 4))
+  assert '* Scale `day`: for 4 claims that have not run.' in lines
   assert 'task: bio 0.5, qa 0.5 (6 runs).' in text
   assert '1 core, seeds 0, 1 (data = init = world), jax 0.7' in text
   assert text.count('](tiny/cpu') == 2 and '(tiny/cpu_2.png)' in text
