@@ -93,10 +93,9 @@ def figure(df):
   fig, axes = figures.grid(4, 2, width=3.1, height=2.9, sharey=True)
   *_, last, key = axes.flat
   for ax, axis in zip(axes.flat, AXES):
-    rows = s[s.axis == axis]
-    for text, name, colour in zip(TEXTS, TEXTS.values(), figures.COLOURS):
-      figures.curves(ax, rows.assign(at=range(len(rows))), 'at', None, text,
-                     color=colour, label=name)
+    rows = s[s.axis == axis].assign(at=lambda r: range(len(r)))
+    for (text, name), colour in zip(TEXTS.items(), figures.COLOURS):
+      figures.curves(ax, rows, 'at', None, text, color=colour, label=name)
     ax.set_xticks(range(len(rows)), rows.value.str.replace('_', '\n+'))
     figures.percent_axis(ax)
     figures.labels(ax, axis, 'correct, %')
@@ -107,8 +106,9 @@ def figure(df):
   key.set_axis_off()
   figures.finish(
       fig, 'Mixed training: what makes knowledge extractable', f'P_test, '
-      f'{figures.seeds_note(s)}. Elsewhere: weight decay 1, 3 templates, width '
-      '128, 500 people, one biography per person. Mean of six attributes.')
+      f'{figures.seeds_note(s)}; elsewhere weight decay 1, 3 templates, width '
+      '128, 500 people, single.\nSentence: the name and one sentence, up to the'
+      " value, by the template of that person's biography (own) or another.")
   return fig
 
 
