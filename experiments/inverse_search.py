@@ -112,8 +112,8 @@ def figure(df):
   figures.legend(axes[0][0], title='attributes in the question')
   figures.finish(
       fig, 'Inverse search: naming people of P_test, by where biographies have '
-      'the name', f'{figures.seeds_note(s)};  reverse1: name first in sentence '
-      '2;  reverse6: in the last one\nThe paper: about 0 on the first two')
+      'the name', f'{figures.seeds_note(s)};  the paper: about 0 on the first '
+      'two\nreverse1: birth date before the name; reverse6: all attributes')
   return fig
 
 
