@@ -1,30 +1,28 @@
 """What decides whether a task on stored knowledge needs CoT?
 
-Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402), Results 3 and 4: a model of 100,000
-people answers whether someone's birth month is even in 75 % without CoT, but
-the luck mod 5 of someone's major in 23.6 % (chance 20; with CoT, the major
-first, 86.4). There are 12 months and 100 majors. Here one task, luck mod 5,
-over the number of majors at the same number of people; with fewer people whose
-answers are trained on; and with as many people per major and more majors.
+Part 3.2 (Allen-Zhu & Li, arXiv 2309.14402), Results 3 and 4: no CoT answers if
+a birth month is even for 75 % of people, but the luck mod 5 of a major (one of
+100) for 23.6 % (chance 20; with CoT, the major first, 86.4). Here luck mod 5
+over the number of majors, of people trained on, and of people.
 
   python -m physics_lm.launch experiments/cot_need.py --scale=cpu
   python -m physics_lm.report experiments/cot_need.py --scale=cpu
 
-Known (knowledge_manipulation, no QA): the months reach 35 % of what CoT gains
-over chance without CoT, luck with 40 majors 7. Predicted, 10, 20, 40, 80
-majors: no CoT 48, 33, 25, 22 %, CoT 90, 88, 82, 65, so 40, 20, 8, 4 % of the
-gain: it follows the people per major (25 to 3). So 10 majors with 75 people
-trained on (7.5) 10 %, not 40; 80 majors, 1,000 people (6.25) 8 %, CoT 80.
-Deviations: world and pretraining of knowledge_extraction.py, multi5+permute,
-without QA; finetuned fully on the task, with biographies in a sixth of rows. On
-seed 7, 40 majors, 250 steps: no CoT 26 (training people 88: 350 steps), CoT 81.
+Known (knowledge_manipulation): of what CoT gains over chance, no CoT reaches 35
+% for months, 7 for luck with 40 majors. Predicted, 10, 20, 40, 80 majors: no
+CoT 48, 33, 25, 22 %, CoT 90, 88, 82, 65, so 40, 20, 8, 4 % of the gain, by
+people per major (25 to 3). So 10 majors, 75 people trained on 10 %; 80 majors,
+1,000 people 8, CoT 80. As in the paper half of the rows have CoT: four of
+eleven seeds state the major and do not read it. CoT in all rows, seeds 5 to 10
+(9 seen: 87, with half 39): 85. As knowledge_extraction, without QA; finetuned
+fully, biographies in a sixth of rows; seed 7, 40 majors set the steps.
 """
 
 import math
 
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, greater
-from physics_lm.configs import manipulation, scales
+from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 TASK, CHANCE = 'luck_mod5', 20.0
@@ -32,85 +30,81 @@ POINT = ('majors', 'people', 'train_people')
 LARGEST = (80, 1000, 500)
 POINTS = {(10, 500, 250): 3, (10, 500, 75): 3, (20, 500, 250): 3,
           (40, 500, 250): 3, (80, 500, 250): 3, LARGEST: 11}  # seeds of each
+SHARES = {0: TASK, 0.5: f'{TASK}+{TASK}_hint', 1: f'{TASK}_hint'}  # with CoT
 SCALES = {'smoke': dict(points={(10, 20, 10): 1}, common=scales.SMOKE_TINY),
-          'cpu': dict(points=POINTS),
-          'day': dict(points=dict.fromkeys(POINTS, 8))}
+          'cpu': dict(points=POINTS, all_rows=range(5, 11)),
+          'day': dict(points=POINTS, all_rows=range(11))}
 
 
 def runs(scale: str) -> list[Run]:
   """Of each seed and world a base model, and from it for each number of people
-  trained on the task without and with CoT in training."""
-  s, out, bases = pick(SCALES, scale), [], {}
-  for seed in range(max(s['points'].values())):
-    for (majors, people, trained), n in s['points'].items():
-      if seed >= n:
-        continue
+  trained on the task without CoT and with, in half of its rows or in all."""
+  s, bases, out = pick(SCALES, scale), {}, []
+  small = s.get('common', {})
+  for (majors, people, trained), n in s['points'].items():
+    for seed in range(n):
       common = scales.compact(people) | scales.seeds(seed) | {
           'worlds.bios.majors': majors, 'worlds.bios.variant': 'multi5_permute'}
-      tags = dict(zip(POINT, (majors, people, trained)), seed=seed)
-      small = s.get('common', {})
-      if (seed, majors, people) not in bases:
-        bases[seed, majors, people] = Run(
-            'configs/manipulation.py:base', common | scales.BIO_QA['pretrain']
-            | {'optim.weight_decay': 1500 / people, 'steps': people} | small,
-            tags | {'cot': False, 'training': 'base'})
-        out.append(bases[seed, majors, people])
-      out += [Run(manipulation.variant((TASK,), cot),
-                  common | scales.COMPACT_FINETUNE | {
-                      'worlds.bios.train_people': trained,
-                      'data.tasks.bio.weight': 0.2, 'steps': 7 * people // 10,
-                      'evals.tasks.people': people // 2} | small,
-                  tags | {'cot': cot, 'training': TASK},
-                  bases[seed, majors, people]) for cot in (False, True)]
-  return out
+      tags = _at(majors, people, trained) | dict(seed=seed, training=TASK)
+      base = bases.setdefault((seed, majors, people), Run(
+          'configs/manipulation.py:base', common | scales.BIO_QA['pretrain']
+          | {'optim.weight_decay': 1500 / people, 'steps': people} | small,
+          tags | {'cot': 0, 'training': 'base'}))
+      tuned = common | scales.COMPACT_FINETUNE | {
+          'worlds.bios.train_people': trained, 'data.tasks.bio.weight': 0.2,
+          'steps': 7 * people // 10, 'evals.tasks.people': people // 2} | small
+      out += [Run(f'configs/manipulation.py:{tasks}', tuned,
+                  tags | {'cot': share}, base)
+              for share, tasks in SHARES.items()
+              if share < 1 or (people == 1000 and seed in s['all_rows'])]
+  return [*bases.values(), *out]
 
 
 def table(records):
   """A row a point and seed, percent of P_test: acc_no_cot of the model trained
   without CoT, acc_cot, cot_fact_acc (majors stated rightly) and cot_train
-  (asked for the answer alone) of that trained with; `share` of CoT's gain over
-  chance that no CoT reaches; people trained on `per_major`."""
+  (asked for the answer alone) of that trained with CoT in half of its rows,
+  acc_all of that in all; `share` of CoT's gain over chance that no CoT reaches;
+  people trained on `per_major`; `all_rows`: whether there is an acc_all."""
   df = results.wide(records, 'tasks', ('acc_no_cot', 'acc_cot', 'cot_fact_acc'),
                     (), {'person_split': 'test'}, percent=True)
-  keys = [*POINT, 'seed']
-  none, cot = (df[df.cot.astype(bool) == c] for c in (False, True))
-  df = none[['run', *keys, 'n_items', 'acc_no_cot']].merge(
-      cot[[*keys, 'acc_cot', 'cot_fact_acc', 'acc_no_cot']].rename(
-          columns={'acc_no_cot': 'cot_train'}), on=keys)
+  none, cot, every = (df[df.cot == share].set_index([*POINT, 'seed'])
+                      for share in SHARES)
+  df = none[['run', 'n_items', 'acc_no_cot']].assign(
+      acc_cot=cot.acc_cot, cot_fact_acc=cot.cot_fact_acc,
+      cot_train=cot.acc_no_cot, acc_all=every.acc_cot).reset_index()
   return df.assign(
-      per_major=df.train_people / df.majors, share=100 * (
-          df.acc_no_cot - CHANCE) / (df.acc_cot - CHANCE))
+      per_major=df.train_people / df.majors, all_rows=df.acc_all.notna(),
+      share=100 * (df.acc_no_cot - CHANCE) / (df.acc_cot - CHANCE))
 
 
 def summary(df):
   """Means by point."""
   return results.summarise(df, [*POINT, 'per_major'], [
-      'acc_no_cot', 'acc_cot', 'cot_fact_acc', 'cot_train', 'share'])
+      'acc_no_cot', 'acc_cot', 'acc_all', 'cot_fact_acc', 'cot_train', 'share'])
 
 
 def figure(df):
   """Accuracies at every point; the share over people per major."""
   s = summary(df)
-  fig, ((ax, side),) = figures.grid(2, width=5.2, height=3.8)
-  names = [f'{r.majors} majors\n{r.people:,.0f} people\n'
-           f'{r.train_people} trained' for r in s.itertuples()]
+  fig, ((ax, side),) = figures.grid(2, width=5.4, height=3.9)
+  names = [f'{r.majors} majors\n{r.people:,} people\n{r.train_people} trained'
+           for r in s.itertuples()]
   for k, (column, label) in enumerate((
-      ('acc_no_cot', 'no CoT'), ('acc_cot', 'CoT'))):
-    figures.bars(ax, s, column, names, figures.COLOURS[k], (), 0.4 * k - 0.2,
-                 0.38, label)
-  figures.level(ax, CHANCE, 'chance')
-  figures.percent_axis(ax, 112), figures.legend(ax, loc='upper left', ncols=2)
-  ax.tick_params(axis='x', labelsize=6.5)
+      ('acc_no_cot', 'no CoT'), ('acc_cot', 'CoT in half of the rows'),
+      ('acc_all', 'in all'))):
+    figures.bars(ax, s, column, names, figures.COLOURS[k], (), 0.3 * k - 0.3,
+                 0.28, label)
+  figures.level(ax, CHANCE, 'chance'), ax.tick_params(axis='x', labelsize=6.5)
+  figures.percent_axis(ax, 124), figures.legend(ax, loc='upper left', ncols=3)
   figures.labels(ax, '', 'accuracy, luck mod 5, %')
-  for k, (rows, label) in enumerate((
-      (s[(s.people == 500) & (s.train_people != 75)], '10 to 80 majors, 250'),
-      (s[s.train_people == 75], '10 majors, 75'),
-      (s[s.people == 1000], '80 majors, 500'))):
-    figures.curves(side, rows, 'per_major', None, 'acc_no_cot', band=False,
-                   label=f'{label} people trained on',
-                   color=figures.COLOURS[k + 2])
-  side.set_xscale('log')
-  figures.level(side, CHANCE, 'chance')
+  for k, (trained, label) in enumerate((
+      (250, '10 to 80 majors, 250'), (75, '10 majors, 75'),
+      (500, '80 majors, 500'))):
+    figures.curves(side, s[s.train_people == trained], 'per_major', None,
+                   'acc_no_cot', band=False, color=figures.COLOURS[k + 3],
+                   label=f'{label} people trained on')
+  side.set_xscale('log'), figures.level(side, CHANCE, 'chance')
   figures.plain_ticks(side), figures.percent_axis(side, 112)
   figures.legend(side, loc='upper left')
   figures.labels(side, 'people trained on per major', 'accuracy, no CoT, %')
@@ -131,15 +125,21 @@ CLAIMS = (
           'most 25 % (chance 20)', 'Part 3.2, Result 3', '23.6 % (chance 20)',
           (MOST,), claims.at_most(25), 'acc_no_cot', baseline=CHANCE, control=(
               MOST | {'column': 'acc_cot'},), headline=True),
-    Claim('cot_70', 'The same with CoT: at least 70 %', 'Part 3.2, Result 4',
-          '86.4 %', (MOST,), claims.at_least(70), 'acc_cot', baseline=CHANCE),
+    *(Claim(f'cot_70{id}', f'The same with CoT in {rows} of the rows: at least '
+            '70 %', 'Part 3.2, Result 4', '86.4 %', (MOST,),
+            claims.at_least(70), column, baseline=CHANCE)
+      for id, rows, column in (('', 'half', 'acc_cot'),
+                               ('_all', 'all', 'acc_all'))),
+    Claim('read', 'The same: CoT in all rows > in half of them', rule=greater(),
+          cells=(MOST | {'column': 'acc_all'}, MOST | {
+              'column': 'acc_cot', 'all_rows': True}), **OURS),
     Claim('fewer_majors', "Share of CoT's gain without CoT: 10 majors > 20 > "
           '40 > 80', rule=greater(), cells=claims.descending(*(
               _at(n, 500, 250) for n in (10, 20, 40, 80))), **OURS),
-    Claim('ten_and_forty', 'The same: 10 majors > 40', rule=greater(), cells=(
-        FEW, _at(40, 500, 250)), **OURS),
-    Claim('people_per_major', '10 majors, the same: 250 people trained on > 75',
-          rule=greater(), cells=(FEW, _at(10, 500, 75)), **OURS),
+    *(Claim(id, f'The same, 10 majors{what}', rule=greater(), cells=(
+        FEW, _at(*less)), **OURS) for id, what, less in (
+            ('ten_and_forty', ' > 40', (40, 500, 250)), ('people_per_major',
+             ': 250 people trained on > 75', (10, 500, 75)))),
     Claim('follows_log', 'No CoT: accuracy correlates with log(people per '
           'major) over the six points (r at least 0.5)', rule=claims.correlated(
               .5, tuple(math.log(trained / n) for n, _, trained in POINTS)),
