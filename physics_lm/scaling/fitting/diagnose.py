@@ -96,8 +96,8 @@ def explained_variance(f: fits.Fit, groups: Sequence | None = None) -> float:
   """R2 of a law: with groups (n,), of runs it was not fitted to, those of each
   label predicted from the others, from the optimum (as in Que et al. 2024,
   arXiv 2406.01375). Rows of label nan are in every fit and are not predicted.
-  nan where the others cannot be fitted. Raises ValueError for labels of another
-  length."""
+  nan where the others cannot be fitted, or their fit predicts no number. Raises
+  ValueError for labels of another length."""
   *x, L = f.data
   if groups is None:
     return _r2(f.predict(*x), L)
@@ -107,8 +107,9 @@ def explained_variance(f: fits.Fit, groups: Sequence | None = None) -> float:
   judged = ~np.isnan(groups)
   for label in np.unique(groups[judged]):
     out = groups == label
-    if params := f.reweighted((~out).astype(float)):
-      predicted[out] = core.LAWS[f.law](*(v[out] for v in x), **params)
+    with np.errstate(over='ignore', invalid='ignore'):  # far off: no number
+      if params := f.reweighted((~out).astype(float)):
+        predicted[out] = core.LAWS[f.law](*(v[out] for v in x), **params)
   return _r2(predicted[judged], L[judged])
 
 
