@@ -99,9 +99,13 @@ def seeds_note(summary: 'pd.DataFrame') -> str:
 
 
 def percent_axis(ax: 'Axes', top: float = 104) -> None:
-  """A y axis of percent; room above 100 for marks."""
+  """A y axis of percent; room above 100 for marks. The number of a bar whose
+  interval leaves the panel is on the interval."""
   ax.set_ylim(0, top)
   ax.set_yticks(range(0, 101, 20))
+  for text in ax.texts:
+    if text.get_transform() != ax.transAxes and text.xy[1] > top:
+      text.xy = (text.xy[0], 0.85 * top)
 
 
 def legend(ax: 'Axes', **kwargs) -> None:
