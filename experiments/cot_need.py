@@ -91,8 +91,8 @@ def figure(df):
   names = [f'{r.majors} majors\n{r.people:,} people\n{r.train_people} trained'
            for r in s.itertuples()]
   for k, (column, label) in enumerate((
-      ('acc_no_cot', 'no CoT'), ('acc_cot', 'CoT in half of the rows'),
-      ('acc_all', 'CoT in all'))):
+      ('acc_no_cot', 'no CoT'), ('acc_cot', 'CoT in 50 % of rows'),
+      ('acc_all', 'in 100 %'))):
     figures.bars(ax, s, column, names, figures.COLOURS[k], (), 0.3 * k - 0.3,
                  0.28, label)
   figures.level(ax, CHANCE, 'chance'), ax.tick_params(axis='x', labelsize=6.5)
@@ -125,12 +125,12 @@ CLAIMS = (
           'most 25 % (chance 20)', 'Part 3.2, Result 3', '23.6 % (chance 20)',
           (MOST,), claims.at_most(25), 'acc_no_cot', baseline=CHANCE, control=(
               MOST | {'column': 'acc_cot'},), headline=True),
-    *(Claim(f'cot_70{id}', f'The same with CoT in {rows} of the rows: at least '
-            '70 %', 'Part 3.2, Result 4', '86.4 %', (MOST,),
+    *(Claim(f'cot_70{id}', f'The same, CoT in {rows} % of rows: at least 70 %',
+            'Part 3.2, Result 4', '86.4 %', (MOST,),
             claims.at_least(70), column, baseline=CHANCE)
-      for id, rows, column in (('', 'half', 'acc_cot'),
-                               ('_all', 'all', 'acc_all'))),
-    Claim('read', 'The same: CoT in all rows > in half of them', rule=greater(),
+      for id, rows, column in (('', 50, 'acc_cot'),
+                               ('_all', 100, 'acc_all'))),
+    Claim('read', 'The same: CoT in 100 % of rows > in 50 %', rule=greater(),
           cells=tuple(MOST | {'column': c, 'all_rows': True} for c in (
               'acc_all', 'acc_cot')), **OURS),
     Claim('fewer_majors', "Share of CoT's gain without CoT: 10 majors > 20 > "

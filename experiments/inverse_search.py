@@ -130,7 +130,7 @@ CLAIMS = (
                 (CELLS[v, t], CELLS[v, t] | {'column': 'majority_baseline'})
                 for t in ASKED), claims.exceeds_by_at_most(2), control=(
                     CELLS[LAST, 'all_first'], CELLS[LAST, 'all_full']),
-            headline=True, **MORE)
+            headline=v == ORDINARY, **MORE)
       for v, id in ((ORDINARY, 'inverse_search_fails'), (ONCE, 'named_once'))),
     *(Claim(f'reverse6_{name}', f'All attributes to {name} name: '
             'multi5+permute+reverse6 > multi5+permute+fullname', R7,

@@ -113,8 +113,8 @@ def figure(df):
                  'R: bits stored per parameter')
   figures.finish(
       fig, f'Knowledge capacity, {" and ".join(sorted(set(s.world)))}',
-      f'{figures.seeds_note(s)};  dotted: 1 and 2 bits per parameter, which the '
-      "paper's peak R reaches at 100 and 1,000;\nlines: the best number of "
+      f'{figures.seeds_note(s)};  dotted: 1 and 2 bits per parameter, the peak '
+      "R of the paper's models at 100 and 1,000;\nlines: the best number of "
       'people of each size, or the only one; exponents: of R_max 3.2')
   return fig
 
