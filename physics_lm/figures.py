@@ -98,13 +98,16 @@ def seeds_note(summary: 'pd.DataFrame') -> str:
           + (f'{low}' if low == high else f'{low} to {high}') + ' seeds')
 
 
+NUMBER = 'number'  # the gid of a bar's number
+
+
 def percent_axis(ax: 'Axes', top: float = 104) -> None:
   """A y axis of percent; room above 100 for marks. The number of a bar whose
   interval leaves the panel is on the interval."""
   ax.set_ylim(0, top)
   ax.set_yticks(range(0, 101, 20))
   for text in ax.texts:
-    if text.get_transform() != ax.transAxes and text.xy[1] > top:
+    if text.get_gid() == NUMBER and text.xy[1] > top:
       text.xy = (text.xy[0], 0.85 * top)
 
 
@@ -194,7 +197,7 @@ def _number(ax, text: str, end: tuple, horizontal: bool):
   from matplotlib import patheffects
   ax.annotate(text, end, xytext=(3, 0) if horizontal else (0, 2),
               textcoords='offset points', fontsize=8, color=INK, zorder=6,
-              ha='left' if horizontal else 'center',
+              gid=NUMBER, ha='left' if horizontal else 'center',
               va='center' if horizontal else 'bottom', path_effects=[
                   patheffects.withStroke(linewidth=2.5, foreground='white')])
 
