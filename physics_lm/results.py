@@ -111,7 +111,8 @@ def committed(out: Path, module: ModuleType, scale: str) -> list[Record]:
   and, at this scale, of the experiments that it names as SHARED, which have
   some of the same runs. Of a run that several have, the first."""
   own = _todays(records_path(out, module.name, scale))
-  others = [(module.name, s) for s in module.SCALES if s != scale] + [
+  others = [(module.name, s) for s in getattr(module, 'SCALES', ())
+            if s != scale] + [
       (name, scale) for name in getattr(module, 'SHARED', ())]
   known = {r['id']: r for at in reversed(others)
            for r in _todays(records_path(out, *at)) if r['id']}

@@ -314,8 +314,7 @@ def figure(df):
 @pytest.fixture
 def module():
   return SimpleNamespace(
-      name='tiny', __file__='experiments/tiny.py', SCALES={'smoke': {}},
-      runs=runs, table=table,
+      name='tiny', __file__='experiments/tiny.py', runs=runs, table=table,
       figure=figure, CLAIMS=(claims.Claim(
           'low', 'At most 50 %', 'Part 1', '7 %', ({'attribute': 'mean'},),
           claims.at_most(50)),),
