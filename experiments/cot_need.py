@@ -33,7 +33,7 @@ POINTS = {(10, 500, 250): 3, (10, 500, 75): 3, (20, 500, 250): 3,
 SHARES = {0: TASK, 0.5: f'{TASK}+{TASK}_hint', 1: f'{TASK}_hint'}  # with CoT
 SCALES = {'smoke': dict(points={(10, 20, 10): 1}, common=scales.SMOKE_TINY),
           'cpu': dict(points=POINTS, all_rows=range(5, 11)),
-          'day': dict(points=POINTS, all_rows=range(11))}
+          'day': dict(points=dict.fromkeys(POINTS, 11), all_rows=range(11))}
 
 
 def runs(scale: str) -> list[Run]:
@@ -92,7 +92,7 @@ def figure(df):
            for r in s.itertuples()]
   for k, (column, label) in enumerate((
       ('acc_no_cot', 'no CoT'), ('acc_cot', 'CoT in 50 % of rows'),
-      ('acc_all', 'in 100 %'))):
+      ('acc_all', 'CoT in 100 %'))):
     figures.bars(ax, s, column, names, figures.COLOURS[k], (), 0.3 * k - 0.3,
                  0.28, label)
   figures.level(ax, CHANCE, 'chance'), ax.tick_params(axis='x', labelsize=6.5)
@@ -130,9 +130,9 @@ CLAIMS = (
             claims.at_least(70), column, baseline=CHANCE)
       for id, rows, column in (('', 50, 'acc_cot'),
                                ('_all', 100, 'acc_all'))),
-    Claim('read', 'The same: CoT in 100 % of rows > in 50 %', rule=greater(),
+    Claim('read', 'Seeds 5 to 10: CoT in 100 % of rows > 50 %', rule=greater(),
           cells=tuple(MOST | {'column': c, 'all_rows': True} for c in (
-              'acc_all', 'acc_cot')), **OURS),
+              'acc_all', 'acc_cot')), post_hoc=True, **OURS),
     Claim('fewer_majors', "Share of CoT's gain without CoT: 10 majors > 20 > "
           '40 > 80', rule=greater(), cells=claims.descending(*(
               _at(n, 500, 250) for n in (10, 20, 40, 80))), **OURS),

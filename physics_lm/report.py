@@ -47,7 +47,8 @@ def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
   without_seeds = any(r['id'] is None for r in old)
   done = any(states[r.id] == 'done' for r in runs)
   if missing and without_seeds and not done:
-    return old  # seeds were not kept: such a table is never added to
+    # Seeds were not kept: such a table is never added to.
+    return [r for r in old if r['id'] is None or r['id'] in states]
   launch_line = sweep.command_line('launch', os.path.relpath(module.__file__),
                                    scale, folder.parent)
   if missing and not (partial and len(missing) < len(states)):

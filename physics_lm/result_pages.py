@@ -98,14 +98,15 @@ def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
     records = results.read_records(
         results.records_path(committed, module.name, scale))
     ids = {r['id'] or object() for r in records}  # seeds not kept: its own
-    part_of = next((s for s, has in larger.items() if ids <= has), '')
+    earlier = all(r.get('earlier_design') for r in records)
+    part_of = next((s for s, has in larger.items()
+                    if ids <= has and not earlier), '')
     larger[scale] = ids
     evidence.append(Evidence(
         scale, claims.judge_experiment(module, module.table(records)),
         results.provenance(records, module.name, scale),
         list(dict.fromkeys(r['note'] for r in records if r.get('note'))),
-        _shares(records), all(r.get('earlier_design') for r in records),
-        part_of))
+        _shares(records), earlier, part_of))
   return Experiment(module.name, question, rest.strip(), evidence)
 
 
