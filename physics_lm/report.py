@@ -57,11 +57,10 @@ def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
     raise BadInput(f'{path} holds records of all seeds together, which a part '
                    'of the runs would replace; wanted another --out')
   own = results.read_records(path)
-  if missing and not done and own and all(
-      r.get('earlier_design') for r in own):
-    raise BadInput(f'{path} holds records of an earlier design, which those of '
-                   'other experiments alone would replace; wanted a run done '
-                   f'in {folder}, or another --out')
+  if missing and not done and all(r.get('earlier_design') for r in own):
+    raise BadInput(f'{path} holds no record of today\'s design, and no run is '
+                   f'done in {folder}: what other experiments or scales share '
+                   'is no report; wanted a run')
   new = [_record(r, folder, launch_line) for r in runs
          if states[r.id] == 'done']
   merged = {r['id']: r for r in results.merge(old, new)}

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
@@ -47,6 +48,7 @@ class Evidence(NamedTuple):
   shares: list[str]  # 'bio 0.1, qa 0.9 (15 runs)': see _shares
   earlier: bool  # all runs are of an earlier design
   part_of: str  # a larger scale that has all of these runs, or ''
+  missing: int = 0  # runs of the scale that have no record
 
 
 class Experiment(NamedTuple):
@@ -106,8 +108,20 @@ def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
         scale, claims.judge_experiment(module, module.table(records)),
         results.provenance(records, module.name, scale),
         list(dict.fromkeys(r['note'] for r in records if r.get('note'))),
-        _shares(records), earlier, part_of))
+        _shares(records), earlier, part_of,
+        0 if earlier else _missing(module, scale, records)))
   return Experiment(module.name, question, rest.strip(), evidence)
+
+
+def _missing(module: ModuleType, scale: str, records: list[results.Record]
+             ) -> int:
+  """How many runs of a scale lack a record; 0 where seeds were not kept."""
+  if any(r['id'] is None for r in records):
+    return 0
+  runs = module.runs(scale)
+  states = sweep.states(runs, sweep.RUNS / '.none',
+                        results.recorded_ids(records, runs))
+  return sum(state not in sweep.COMPLETE for state in states.values())
 
 
 def _shares(records: list[results.Record]) -> list[str]:
@@ -388,7 +402,8 @@ def _provenance(e: Evidence) -> str:
   versions = ', '.join(f'{k} {v}' for k, v in m['versions'].items())
   seconds = f'{m["run_seconds"]:,} s, ' if m['run_seconds'] else ''
   cores = '/'.join(m['cores'])
-  return (f'Provenance: {m["runs"]} records, {seconds}device '
+  without = f' ({e.missing} runs of this scale have not run)' * (e.missing > 0)
+  return (f'Provenance: {m["runs"]} records{without}, {seconds}device '
           f'{"/".join(m["device"])}, {cores} core{"s" * (cores != "1")}, '
           f'{_seeds(m["seeds"])}{versions}, '
           f'commit {"/".join(g[:8] for g in m["git"])}, finished '

@@ -462,7 +462,11 @@ def test_shared_records_alone_replace_none_of_an_earlier_design(
       results.records_path(tmp_path / 'out', 'other', 'smoke'),
       [results.record(first, tmp_path / 'there' / first.id)])
   committed(tmp_path / 'out', [record(7, 0.5) | {'earlier_design': True}])
-  with pytest.raises(BadInput, match='holds records of an earlier design'):
+  with pytest.raises(BadInput, match="no record of today's design"):
+    report.gather(module, 'smoke', tmp_path / 'none', tmp_path / 'out',
+                  partial=True)
+  results.records_path(tmp_path / 'out', 'tiny', 'smoke').unlink()
+  with pytest.raises(BadInput, match="no record of today's design"):
     report.gather(module, 'smoke', tmp_path / 'none', tmp_path / 'out',
                   partial=True)
   finish(tmp_path / 'here', second)
