@@ -435,8 +435,8 @@ def launch(runs: Sequence[sweep.Run], folder: Path, jobs: int | None = None,
     vmap_runs: the most runs of one program; None: see limit().
     recorded: ids of runs whose record is committed, which are not run.
   Returns:
-    {run id: 'done', 'recorded', 'failed', 'blocked' or 'stopped'}. Blocked:
-    the run it starts from failed.
+    {run id: 'done', 'recorded', 'failed', 'blocked', 'stopped' or, of a run
+    that has not begun, 'new'}. Blocked: the run it starts from failed.
   """
   states = prepare(runs, folder, recorded)
   print(f'{counted(states.values())}; in {folder}', flush=True)
@@ -446,7 +446,8 @@ def launch(runs: Sequence[sweep.Run], folder: Path, jobs: int | None = None,
     while scheduler.waiting or scheduler.workers:
       scheduler.step(bool(stop.signal))
       time.sleep(0.1)
-  return {r: o for r, o in scheduler.outcomes.items() if o != 'not needed'}
+  return {r: run_dir.state(folder / r) if o == 'stopped' else o
+          for r, o in scheduler.outcomes.items() if o != 'not needed'}
 
 
 def counted(states: Iterable[str]) -> str:

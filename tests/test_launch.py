@@ -255,7 +255,7 @@ def test_launch_runs_only_what_is_neither_done_nor_recorded(
 
 
 @pytest.mark.parametrize('status,wanted,code', [
-    (0, '3 stopped', 0), (2, '1 failed', 1)])
+    (0, '3 new', 0), (2, '1 failed', 1)])
 def test_launch_ends_with_the_line_that_resumes(
     tmp_path, monkeypatch, capsys, status, wanted, code):
   file = tmp_path / 'tiny.py'
@@ -507,7 +507,7 @@ def test_a_stopped_trainer_leaves_its_child(
   parent = run({'n': 0})
   child = run({'n': 1}, parent)
   assert launch.launch([child], tmp_path / 'sweep', 1) == {
-      parent.id: 'stopped', child.id: 'stopped'}
+      parent.id: 'new', child.id: 'new'}  # neither began to train
 
 
 @pytest.mark.timeout(120)
