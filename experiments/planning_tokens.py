@@ -1,0 +1,126 @@
+"""Does a model plan before its first word once it has trained for longer?
+
+Part 2.1 (Ye, Xu, Li, Allen-Zhu, arXiv 2407.20311), Result 4: before a solution
+begins a V-probe reads off which quantities are needed for the answer, 99.8 %
+(of an untrained model 74.7). igsm_probing.py reads 76 % (72) from models of 0.8
+million parameters after 8.4 million tokens, though they solve 75 % of the
+problems and know what comes next (92 %). Here the same models and probes over
+the tokens of training: does the plan come late, or not at this size?
+
+  python -m physics_lm.launch experiments/planning_tokens.py --scale=cpu
+  python -m physics_lm.report experiments/planning_tokens.py --scale=cpu
+
+Error-free compact world of error_correction.py, models train to op 5, probes
+and solutions at op 4, on new problems; the runs at 8.4 million tokens are
+igsm_probing's, whose records are read. Predicted at 4, 8 (known), 17 million:
+nece 72, 76, 83 %, nece_next 84, 92, 96, solved 30, 75, 93: the plan comes late,
+and 17 million tokens are not enough for 15 points above an untrained model.
+"""
+
+from physics_lm import figures, igsm_tables, results
+from physics_lm.claims import Claim, at_least, greater
+from physics_lm.configs import scales
+from physics_lm.sweep import Run, pick
+
+SHARED = ('igsm_probing',)
+TASKS = ('nece', 'dep', 'can_next', 'known', 'value', 'nece_next')
+LABELS = {'solved': 'solutions correct',
+          'nece_next': 'nece_next: needed and computable next',
+          'nece': 'nece: needed for the answer'}
+COMPACT = dict(recipe='compact', splits='test_op3,test_op4',
+               probes=dict(num_problems=300),
+               solutions=scales.COMPACT_SOLUTIONS)
+SCALES = {
+    'smoke': dict(recipe='small', seeds=1, splits='train_op2', steps=(3, 6),
+                  probes=dict(steps=2, batch=8, num_problems=8), solutions={},
+                  train=scales.SMOKE_IGSM),
+    'cpu': COMPACT | dict(seeds=3, steps=(2750, 5500, 11_000)),
+    'day': COMPACT | dict(seeds=5, steps=(1375, 2750, 5500, 11_000, 22_000))}
+
+
+def runs(scale: str) -> list[Run]:
+  """Every (seed, steps): a run that evaluates a trained model."""
+  s, out = pick(SCALES, scale), []
+  file, splits = f'configs/igsm.py:{s["recipe"]}', {'splits': s['splits']}
+  for seed in range(s['seeds']):
+    for steps in s['steps']:
+      trained = Run(file, s.get('train', {}) | scales.seeds(seed) | {
+          'steps': steps} | scales.evals(('reasoning',), **splits),
+                    {'seed': seed, 'steps': steps})
+      data = trained.config.data
+      tags = trained.tags | {'tokens': steps * data.seq_len * data.batch_size}
+      out.append(Run(f'{file}_probes', trained.overrides | {'steps': 0}
+                     | s['solutions'] | scales.evals(TASKS, **splits, **s[
+                         'probes']), tags, trained))
+  return out
+
+
+def table(records):
+  """A row a run and split, percent: nece and nece_next, balanced accuracy of
+  V-probes of the last layer (before the solution; at its steps), _untrained of
+  the same model untrained; solved; tokens in millions."""
+  df = igsm_tables.solutions(records)[[
+      'run', 'seed', 'steps', 'tokens', 'split', 'accuracy', 'n_items']].rename(
+          columns={'accuracy': 'solved'})
+  probes = igsm_tables.v_probes(records, LABELS.keys() - {'solved'})
+  probes = probes[probes.label.eq('balanced') & probes.layer.eq('last')
+                  & probes.needed.eq('all') & probes.distance.eq('all')]
+  for (task, model), rows in probes.groupby(['task', 'model']):
+    name = task if model == 'trained' else f'{task}_untrained'
+    df = df.merge(rows[['run', 'split', 'accuracy']].rename(
+        columns={'accuracy': name}), how='left')
+  return df.assign(tokens=df.tokens / 1e6,
+                   judged=df.split == igsm_tables.hardest_split(
+                       df.assign(accuracy=df.solved), solved=0))
+
+
+def summary(df):
+  """Means at the judged split, by tokens."""
+  return results.summarise(df[df.judged], ['steps', 'tokens', 'split'], [
+      *LABELS, 'nece_untrained', 'nece_next_untrained'])
+
+
+def figure(df):
+  """Solutions and probes over the tokens of training."""
+  s = summary(df)
+  fig, ((ax,),) = figures.grid(1, width=6.6, height=3.9)
+  for column, label in LABELS.items():
+    figures.curves(ax, s, 'tokens', None, column, band=False, label=label,
+                   color=figures.COLOURS[[*LABELS].index(column)])
+  figures.level(ax, s.nece_untrained_mean.mean(), 'nece,\nuntrained')
+  ax.set(xscale='log')
+  ax.set_xticks(s.tokens, [f'{t:.2g}' for t in s.tokens])
+  ax.minorticks_off()
+  figures.percent_axis(ax), figures.legend(ax, loc='lower right')
+  figures.labels(ax, 'tokens of training, millions', '%')
+  figures.finish(
+      fig, 'Is what is needed known before the first word? V-probes',
+      f'{figures.seeds_note(s)}; problems of op '
+      f'{igsm_tables.split_op(s.split.iloc[0])}')
+  return fig
+
+
+def _at(steps: int, column: str) -> dict:
+  return dict(steps=steps, judged=True, column=column)
+
+
+LESS, KNOWN, MOST = SCALES['cpu']['steps']
+FOUR = 'Part 2.1, Result 4'
+OURS = dict(source='beyond Part 2.1', paper='not in the paper')
+CLAIMS = (
+    *(Claim(f'nece_15_{steps}', f'{tokens} million tokens: nece probe (needed '
+            'for the answer) of the trained model > untrained by 15 points',
+            FOUR, '99.8 vs 74.7 %', (_at(steps, 'nece'), _at(
+                steps, 'nece_untrained')), greater(15), baseline=50,
+            headline=steps == MOST)
+      for steps, tokens in ((KNOWN, 8), (MOST, 17))),
+    Claim('nece_grows', 'nece probe: 17 > 4 million tokens by 5 points',
+          cells=(_at(MOST, 'nece'), _at(LESS, 'nece')), rule=greater(5),
+          baseline=50, **OURS),
+    Claim('next_first', '8 million tokens: what is needed and computable next '
+          'is known better than what is needed at all, by 10 points', cells=(
+              _at(KNOWN, 'nece_next'), _at(KNOWN, 'nece')), rule=greater(10),
+          baseline=50, post_hoc=True, **OURS),
+    Claim('solves', '17 million tokens: at least 85 % of problems are solved',
+          FOUR, '99 %', (_at(MOST, 'solved'),), at_least(85)),
+)
