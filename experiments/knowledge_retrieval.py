@@ -19,7 +19,8 @@ Predicted at `cpu`: company and its city 68 %, date 50 (seen on seed 7); month
 sentences 50 and 30; month as a number 60, number of the major 55. Deviations:
 there 500 people, world and recipe of knowledge_extraction.py, dates of four
 tokens (28 days, 20 years); finetuned fully, on all retrieval tasks together,
-with biographies and QA (10, 40 % of rows). `paper` lacks GPT-2's tokenizer.
+with biographies and QA (10, 40 % of rows). Three seeds left order, date and
+year open: two more, not of the numbers. `paper` lacks GPT-2's tokenizer.
 """
 
 from physics_lm import figures, results
@@ -32,7 +33,8 @@ RETRIEVAL = (*PARTS, *BOTH)
 CITY_COMPANY, COMPANY_CITY = BOTH[-2:]
 NUMBERS = {'month_mod12': 'birth_month', 'luck_mod100': 'major'}
 SCALES = {'smoke': dict(seeds=1),
-          'cpu': dict(seeds=3, numbers=tuple(NUMBERS), cot=(False,)),
+          'cpu': dict(seeds=5, numbers=tuple(NUMBERS), cot=(False,),
+                      seeds_of_numbers=3),
           'gpu': dict(seeds=3, numbers=tuple(NUMBERS)),
           'paper': dict(seeds=1, numbers=tuple(NUMBERS))}
 CONDITIONS = {'permute': 'sentences permuted', 'fixed_order': 'in fixed order'}
@@ -57,7 +59,8 @@ def runs(scale: str) -> list[Run]:
         common |= {'worlds.bios.variant': 'multi5_fullname'}
       else:
         groups += [(t, (t,), cot) for t in s.get('numbers', ())
-                   for cot in s.get('cot', (False, True))]
+                   for cot in s.get('cot', (False, True))
+                   if seed < s.get('seeds_of_numbers', s['seeds'])]
       tags = {'condition': condition, 'training': 'base', 'cot': False,
               'seed': seed}
       if 'base' in s:
@@ -119,7 +122,7 @@ def _cell(task, condition: str = 'permute') -> dict:
 
 SINGLE, DATE = _cell(('employer', 'company_city')), _cell('birth_date')
 GUESS = dict(baseline='majority_baseline',
-             decided_by='10 seeds, six core-minutes each')
+             decided_by='10 seeds, eight core-minutes each')
 CLAIMS = (
     Claim('dual_retrieval', 'Dual retrieval (city and company, both orders) is '
           'within 10 points of single retrieval', 'Part 3.2, Result 1',
