@@ -32,11 +32,10 @@ from physics_lm.worlds.manipulation import BOTH, PAIRS, PARTS, WORDS
 RETRIEVAL = (*PARTS, *BOTH)
 CITY_COMPANY, COMPANY_CITY = BOTH[-2:]
 NUMBERS = {'month_mod12': 'birth_month', 'luck_mod100': 'major'}
-SCALES = {'smoke': dict(seeds=1),
-          'cpu': dict(seeds=5, numbers=tuple(NUMBERS), cot=(False,),
-                      seeds_of_numbers=3),
-          'gpu': dict(seeds=3, numbers=tuple(NUMBERS)),
-          'paper': dict(seeds=1, numbers=tuple(NUMBERS))}
+SCALES = {'smoke': dict(seeds=1),  # numbers: seeds with those
+          'cpu': dict(seeds=5, numbers=3, cot=(False,)),
+          'gpu': dict(seeds=3, numbers=3),
+          'paper': dict(seeds=1, numbers=1)}
 CONDITIONS = {'permute': 'sentences permuted', 'fixed_order': 'in fixed order'}
 LABELS = {
     'birth_date': 'date', 'birth_month': 'month', 'birth_day': 'day',
@@ -57,10 +56,9 @@ def runs(scale: str) -> list[Run]:
       groups = [('retrieval', RETRIEVAL, False)]
       if condition == 'fixed_order':
         common |= {'worlds.bios.variant': 'multi5_fullname'}
-      else:
-        groups += [(t, (t,), cot) for t in s.get('numbers', ())
-                   for cot in s.get('cot', (False, True))
-                   if seed < s.get('seeds_of_numbers', s['seeds'])]
+      elif seed < s.get('numbers', 0):
+        groups += [(t, (t,), cot) for t in NUMBERS
+                   for cot in s.get('cot', (False, True))]
       tags = {'condition': condition, 'training': 'base', 'cot': False,
               'seed': seed}
       if 'base' in s:
