@@ -112,7 +112,8 @@ def figure(df):
     figures.percent_axis(ax, 126)
     figures.labels(ax, '', 'accuracy, %', heading)
   figures.group_levels(axes[0][1], after, 'attribute', ATTRIBUTES)
-  figures.legend(axes[0][1], loc='upper center', ncols=3)
+  figures.legend(axes[1][1], loc='upper left', fontsize=10,
+                 handles=axes[0][1].get_legend_handles_labels()[0])
   figures.finish(fig, 'Knowledge extraction from a masked language model', (
       f'{figures.seeds_note(s)}, people without training questions;  first: '
       'one value masked\n(causal: what precedes it is there);  diamonds: the '
@@ -142,9 +143,8 @@ CLAIMS = (
           'bio_accuracy', **SEEDS),
     Claim('mlm_mixed', 'MLM, mixed training (16 sets, QA_r 0.2 and 0.8): at '
           'most 50 %', R7, 'at most 43.6 %',
-          (MLM | MEAN | {'training': 'mixed'},),
-          claims.at_most(50), decided_by='96 mixed runs (three seeds) at `cpu` '
-          'scale: 10 core-hours'),
+          (MLM | MEAN | {'training': 'mixed'},), claims.at_most(50),
+          decided_by='96 mixed runs (three seeds), 10 core-hours'),
     Claim('mlm_one_token', 'MLM, QA finetuning: all values one token > words',
           R7, 'not in the paper', (PIECE | MEAN, MLM | MEAN), greater(),
           **FLOOR))
