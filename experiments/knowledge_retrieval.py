@@ -20,7 +20,7 @@ sentences 50 and 30; month as a number 60, number of the major 55. Deviations:
 there 500 people, world and recipe of knowledge_extraction.py, dates of four
 tokens (28 days, 20 years); finetuned fully, on all retrieval tasks together,
 with biographies and QA (10, 40 % of rows). Three seeds left order, date and
-year open: two more, not of the numbers. `paper` lacks GPT-2's tokenizer.
+year open: two more, not of numbers. `paper` lacks GPT-2's tokenizer.
 """
 
 from physics_lm import figures, results
@@ -118,9 +118,9 @@ def _cell(task, condition: str = 'permute') -> dict:
           'cot': False}
 
 
+PAIRED = {'seed': (0, 1, 2)}  # those of the numbers
 SINGLE, DATE = _cell(('employer', 'company_city')), _cell('birth_date')
-GUESS = dict(baseline='majority_baseline',
-             decided_by='10 seeds, eight core-minutes each')
+GUESS = dict(baseline='majority_baseline', decided_by='10 seeds, 40 minutes')
 CLAIMS = (
     Claim('dual_retrieval', 'Dual retrieval (city and company, both orders) is '
           'within 10 points of single retrieval', 'Part 3.2, Result 1',
@@ -138,13 +138,13 @@ CLAIMS = (
           paper_effect=17.7, post_hoc=True, **GUESS),
     *(Claim(task, f'The number of the {fact} (mod {n}) is retrieved within 10 '
             'points of its name', 'Part 3.2, Result 3', 'works',
-            (_cell(task), _cell(name)), greater(-10), **GUESS)
+            (_cell(task), _cell(name) | PAIRED), greater(-10), **GUESS)
       for (task, name), fact, n in zip(NUMBERS.items(), ('month', 'major'),
                                        (12, 100))),
     Claim('dual_six', 'Each of six dual retrievals is within 10 points of the '
           'mean of the two alone', 'Part 3.2, Result 1', 'near 100 %', tuple(
               (_cell(t), _cell(pair)) for t, pair in zip(BOTH, PAIRS)),
           greater(-10), **GUESS),
-    Claim('year_below_month', 'Birth month alone > birth year alone',
-          'Part 3.2, Result 2', 'near 100 % vs poor', (_cell('birth_month'),
-          _cell('birth_year')), greater(), **GUESS))
+    Claim('year_below_month', 'Birth month > birth year', 'Part 3.2, Result 2',
+          'near 100 % vs poor', (_cell('birth_month'), _cell('birth_year')),
+          greater(), **GUESS))
