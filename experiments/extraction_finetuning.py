@@ -14,9 +14,10 @@ LoRA on queries and values, r': on the embedding; figures 2, 11): single: full
 Predicted at `cpu`, single, multi5+permute: full 14, 80 % (known); LoRA with r'
 128 8, 30; with r' 0 3, 5 and bottleneck 5, 10, which do not fit the questions.
 Deviations: there 500 people, world and recipe of knowledge_extraction.py, whose
-full finetuning is read; rates of adapters from seed 7 (LOG.md, 62). Added (r' 0
-59, r' 128 21 %): r' 4, 16 as r' 0; 45, 30 if rows of names learn by rote. Paper
-scale: not GPT-2's tokenizer, one of six settings of full, no larger models.
+full finetuning is read; rates of adapters from seed 7 (LOG.md, 62). With r 8 r'
+0 then gave 59 %, r' 128 (another rate) 21; added at the rate of r' 0: r' 4, 16,
+64, predicted 45, 30, 20, as the embedding can learn by rote. `paper` lacks
+GPT-2's tokenizer, five settings of full, larger models.
 """
 
 import itertools
@@ -39,17 +40,19 @@ LABELS = dict(zip(OTHERS, OTHERS), full='full finetuning') | {
     f'lora_{r}_{e}': f"LoRA r {r}, r' {e}"
     for r in RANKS[0] for e in (4, *RANKS[1])}
 SHARED = ('knowledge_extraction',)  # has full finetuning: its records count
+LONG = {'optim.learning_rate': 1e-3, 'steps': 450}
 SCALES = {
     'smoke': dict(
         variants=('single',), seeds=1, ranks=((2,), (16,)), others=(),
         common=scales.BIOS_200 | scales.SMOKE_TINY, pretrain={}, finetune={}),
     'cpu': dict(
         variants=tuple(VARIANTS), seeds=3, ranks=((2, 8, 256), (0, 128)),
-        multi5_permute=((8, 4), (8, 16)), others=('full', 'bottleneck'), own={
-            'bottleneck': {'optim.learning_rate': 1e-2, 'steps': 450}} | {
-                f'lora_{r}_{e}': {'optim.learning_rate': rate, 'steps': steps}
-                for r in (2, 8, 256) for e, rate, steps in (
-                    *((n, 1e-3, 450) for n in (0, 4, 16)), (128, 3e-4, 150))},
+        multi5_permute=((8, 4), (8, 16), (8, 64)), others=(
+            'full', 'bottleneck'), own={'bottleneck': LONG | {
+                'optim.learning_rate': 1e-2}} | {
+                f'lora_{r}_{e}': {'optim.learning_rate': 3e-4}
+                if e == 128 else LONG for r in (2, 8, 256)
+                for e in (0, 4, 16, 64, 128)},
         **scales.compact_bios(500)),
     'gpu': dict(
         variants=tuple(VARIANTS), seeds=3, ranks=((2, 8, 256), (0, 16, 128)),
@@ -126,21 +129,19 @@ CLAIMS = (
           control=(BEST['full'],), **MORE),
     Claim('adapters_fail', 'bioS single: none of 7 adapters extracts more than '
           '11 %', R2, 'at most 10.5 %', tuple((SINGLE[c],) for c in ADAPTERS),
-          claims.at_most(11), control=tuple(BEST[c] for c in ADAPTERS), **MORE
-          | {'decided_by': 'ten seeds of bottleneck adapters, 40 minutes'}),
+          claims.at_most(11), control=tuple(BEST[c] for c in ADAPTERS),
+          **MORE),
     Claim('lora_augmentation', "LoRA (r 8, r' 128): multi5+permute > single",
-          'Part 3.1, Result 3', '96.6 vs at most 10.5 %',
-          (BEST['lora_8_128'], SINGLE['lora_8_128']), greater(), **MORE,
-          paper_effect=86.1),
+          'Part 3.1, Result 3', '96.6 vs at most 10.5 %', (BEST['lora_8_128'],
+          SINGLE['lora_8_128']), greater(), **MORE, paper_effect=86.1),
     Claim('lora_over_full', "multi5+permute: LoRA (r 8, r' 128) > full "
           'finetuning', D, '96.6 vs 94.6 %', (BEST['lora_8_128'], BEST['full']),
           greater(), paper_effect=2.0, **MORE),
     Claim('embedding_update_helps', "multi5+permute, LoRA r 2: r' 128 > "
-          'embedding frozen', D, '96 vs 71.6 %',
-          (BEST['lora_2_128'], BEST['lora_2_0']), greater(), **MORE,
-          paper_effect=24.4),
-    Claim('embedding_rank', "multi5+permute, LoRA r 8: r' 0 > 16", 'ours',
-          'none', (BEST['lora_8_0'], BEST['lora_8_16']), greater(), **MORE),
+          'embedding frozen', D, '96 vs 71.6 %', (BEST['lora_2_128'],
+          BEST['lora_2_0']), greater(), **MORE, paper_effect=24.4),
+    Claim('embedding_rank', "multi5+permute, LoRA r 8: r' 16 > 0", D, '96.1 vs '
+          '94.9 %', (BEST['lora_8_16'], BEST['lora_8_0']), greater(), **MORE),
     Claim('rank_no_effect', "multi5+permute, LoRA r' 128: r 2 has 0.8 to 1.25 "
           'times the accuracy of r 256', D, 'within 0.5 points', (BEST[
               'lora_2_128'], BEST['lora_256_128']), claims.ratio_between(

@@ -71,7 +71,7 @@ def measures(df):
   """Points of `of_clean` at 100 exposures for each bit of R without junk at 30:
   a line over the arms for each seed, then mean and interval over seeds."""
   fast, left = (df[(df.variant == v) & (df.exposures == e)].pivot_table(
-      column, 'seed', 'arm') for v, e, column in (
+      column, 'seed', 'arm').dropna() for v, e, column in (
           ('clean', 30, R), ('junk', 100, 'of_clean')))
   both = fast.index.intersection(left.index)
   if len(both) < 2 or fast.shape[1] < len(ARMS) or list(fast) != list(left):

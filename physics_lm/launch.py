@@ -435,8 +435,9 @@ def launch(runs: Sequence[sweep.Run], folder: Path, jobs: int | None = None,
     vmap_runs: the most runs of one program; None: see limit().
     recorded: ids of runs whose record is committed, which are not run.
   Returns:
-    {run id: 'done', 'recorded', 'failed', 'blocked', 'stopped' or, of a run
-    that has not begun, 'new'}. Blocked: the run it starts from failed.
+    {run id: 'done', 'recorded', 'failed', 'blocked' (the run it starts from
+    failed), 'stopped', 'new' (has not begun) or 'running' (by another
+    launcher)}.
   """
   states = prepare(runs, folder, recorded)
   print(f'{counted(states.values())}; in {folder}', flush=True)
