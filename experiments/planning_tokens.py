@@ -2,19 +2,20 @@
 
 Part 2.1 (Ye, Xu, Li, Allen-Zhu, arXiv 2407.20311), Result 4: before a solution
 begins a V-probe reads off which quantities are needed for the answer, 99.8 %
-(of an untrained model 74.7). igsm_probing.py reads 76 % (72) from models of 0.8
-million parameters after 8.4 million tokens, though they solve 75 % of the
-problems and know what comes next (92 %). Here the same models and probes over
-the tokens of training: does the plan come late, or not at this size?
+(74.7 of an untrained model). igsm_probing.py, with models of 0.8 million
+parameters after 8.4 million tokens, has a balanced accuracy of 76 % (untrained
+72: a name compared with the question tells much), though they solve 75 % of the
+problems and know what comes next (92 %). Does the plan come with more tokens?
 
   python -m physics_lm.launch experiments/planning_tokens.py --scale=cpu
   python -m physics_lm.report experiments/planning_tokens.py --scale=cpu
 
 Error-free compact world of error_correction.py, models train to op 5, probes
 and solutions at op 4, on new problems; the runs at 8.4 million tokens are
-igsm_probing's, whose records are read. Predicted at 4, 8 (known), 17 million:
-nece 72, 76, 83 %, nece_next 84, 92, 96, solved 30, 75, 93: the plan comes late,
-and 17 million tokens are not enough for 15 points above an untrained model.
+igsm_probing's, whose records are read. Known of these three seeds there: nece
+72, nece_next 89, solved 68 % (of the other two 78 and 85, 96, 87). Predicted at
+4 and 17 million tokens: nece 71, 82, nece_next 82, 96, solved 30, 92: the plan
+comes late, and 15 points above untrained are not reached. `day`: 34 million.
 """
 
 from physics_lm import figures, igsm_tables, results
@@ -104,23 +105,16 @@ def _at(steps: int, column: str) -> dict:
   return dict(steps=steps, judged=True, column=column)
 
 
-LESS, KNOWN, MOST = SCALES['cpu']['steps']
-FOUR = 'Part 2.1, Result 4'
+LESS, _, MOST = SCALES['cpu']['steps']
 OURS = dict(source='beyond Part 2.1', paper='not in the paper')
 CLAIMS = (
-    *(Claim(f'nece_15_{steps}', f'{tokens} million tokens: nece probe (needed '
-            'for the answer) of the trained model > untrained by 15 points',
-            FOUR, '99.8 vs 74.7 %', (_at(steps, 'nece'), _at(
-                steps, 'nece_untrained')), greater(15), baseline=50,
-            headline=steps == MOST)
-      for steps, tokens in ((KNOWN, 8), (MOST, 17))),
+    Claim('nece_15', '17 million tokens: nece probe (needed for the answer) of '
+          'the trained model > untrained by 15 points', 'Part 2.1, Result 4',
+          '99.8 vs 74.7 % (not balanced)', (_at(MOST, 'nece'), _at(
+              MOST, 'nece_untrained')), greater(15), baseline=50),
     Claim('nece_grows', 'nece probe: 17 > 4 million tokens by 5 points',
           cells=(_at(MOST, 'nece'), _at(LESS, 'nece')), rule=greater(5),
           baseline=50, **OURS),
-    Claim('next_first', '8 million tokens: what is needed and computable next '
-          'is known better than what is needed at all, by 10 points', cells=(
-              _at(KNOWN, 'nece_next'), _at(KNOWN, 'nece')), rule=greater(10),
-          baseline=50, post_hoc=True, **OURS),
     Claim('solves', '17 million tokens: at least 85 % of problems are solved',
-          FOUR, '99 %', (_at(MOST, 'solved'),), at_least(85)),
+          cells=(_at(MOST, 'solved'),), rule=at_least(85), **OURS),
 )
