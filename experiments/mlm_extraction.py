@@ -30,7 +30,7 @@ from physics_lm.worlds.biographies import ATTRIBUTES
 VARIANT = 'multi5_permute_fullname'
 MASKED = {'data.mlm_probability': 0.15}
 PIECES = {'data.vocab': 'piece', 'data.seq_len': 112}
-OBJECTIVES = dict(causal='causal', mlm='MLM', mlm_piece='MLM, a token a value')
+OBJECTIVES = dict(causal='causal', mlm='MLM', mlm_piece='MLM, one-token values')
 TOKENS = {'one': 'one word', 'more': 'more words'}
 PAPER = {(a, o): x for o, values in {
     'causal': (100, 98.7, 90.6, 97.9, 93.7, 99.0),
@@ -116,7 +116,7 @@ def figure(df):
                  handles=axes[0][1].get_legend_handles_labels()[0])
   figures.finish(fig, 'Knowledge extraction from a masked language model', (
       f'{figures.seeds_note(s)}, people without training questions;  top left: '
-      'the words of one value are masked\n(causal: given all before it);  '
+      'the words of one value are masked\n(causal: from what precedes);  '
       'diamonds: the paper, GPT-2 124M, MLM on the best of sixteen data sets'))
   return fig
 
