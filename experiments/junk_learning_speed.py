@@ -109,7 +109,7 @@ def figure(df):
       fig, 'What junk costs, by order of attributes and optimizer',
       f'{figures.seeds_note(s)};  {s.parameters.min():,} to '
       f'{s.parameters.max():,} parameters, {s.n_items.max():,.0f} useful '
-      'people')
+      'people;  diamonds: paper (random order, AdamW)')
   return fig
 
 

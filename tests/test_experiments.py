@@ -19,7 +19,6 @@ from tests.conftest import ROOT
 EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 # Designed, without a committed result.
 NOT_RUN = {
-    'junk_learning_speed',
     'planning_tokens',
     'when_mistakes_help',
 }
