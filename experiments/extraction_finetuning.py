@@ -38,7 +38,7 @@ LORA = 'adapter.kind', 'adapter.rank', 'adapter.embedding_rank'
 RANKS = (2, 4, 8, 16, 32, 64, 256), (0, 16, 32, 64, 128, 256)  # r, r'
 LABELS = dict(zip(OTHERS, OTHERS), full='full finetuning') | {
     f'lora_{r}_{e}': f"LoRA r {r}, r' {e}"
-    for r in RANKS[0] for e in (4, *RANKS[1])}
+    for r in RANKS[0] for e in sorted((4, *RANKS[1]))}
 SHARED = ('knowledge_extraction',)  # has full finetuning: its records count
 LONG = {'optim.learning_rate': 1e-3, 'steps': 450}
 SCALES = {
@@ -98,20 +98,20 @@ def figure(df):
   s = summary(df[df.condition != 'pretrained'])
   shown = [v for v in VARIANTS if v in set(s.variant)]
   fig, axes = figures.grid(len(shown), width=5, height=3.6, sharey=True)
+  cells = s.set_index(['variant', 'person_split', 'condition']).sort_index()
+  rows = {c: name for c, name in LABELS.items() if c in set(s.condition)}
   for ax, variant in zip(axes[0], shown):
-    train, test = (s[(s.variant == variant) & (s.person_split == p)]
+    train, test = (cells.loc[variant, p].reindex(list(rows))
                    for p in ('train', 'test'))
-    ax.barh(range(len(train)), train.accuracy_mean, 0.62, color=figures.GRID)
-    figures.bars(ax, test, 'accuracy', [LABELS[c] for c in test.condition],
-                 figures.COLOURS[0], [PAPER[variant].get(c)
-                                      for c in test.condition], horizontal=True)
+    ax.barh(range(len(rows)), train.accuracy_mean, 0.62, color=figures.GRID)
+    figures.bars(ax, test, 'accuracy', list(rows.values()), figures.COLOURS[0],
+                 [PAPER[variant].get(c) for c in rows], horizontal=True)
     figures.level(ax, test.majority_baseline_mean.mean(), vertical=True)
     figures.labels(ax, 'QA accuracy, %', '', VARIANTS[variant])
-  figures.finish(
-      fig, 'Knowledge extraction by finetuning method',
+  figures.finish(fig, 'Knowledge extraction by finetuning method', (
       f'{figures.seeds_note(s)};  blue: people of P_test;  grey: people whose '
-      'questions are trained on;  dotted line: majority baseline\nr: rank on '
-      "queries and values, r': on the embedding (0: frozen);  diamonds: paper")
+      'questions are trained on;  dotted: majority baseline;  no bar: not run;'
+      "\nr: rank on queries and values, r': embedding;  diamonds: the paper"))
   return fig
 
 

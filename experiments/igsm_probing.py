@@ -54,9 +54,9 @@ def runs(scale: str) -> list[Run]:
                 | scales.evals(('reasoning',), **splits),
                 {'arm': arm, 'seed': seed}) for arm in [*ARMS][:s['arms']]
             for seed in range(s['seeds'])]
+  probes = scales.evals(tuple(TASKS), **splits, **s['probes'])
   return [Run(f'{file}_probes', m.overrides | {'steps': 0} | s['solutions']
-              | scales.evals(tuple(TASKS), **splits, **s['probes']), m.tags, m)
-          for m in models]
+              | probes, m.tags, m) for m in models]
 
 
 def table(records):
@@ -89,9 +89,9 @@ def figure(df):
   figures.percent_axis(ax, 122)
   figures.legend(ax, loc='upper left', ncols=4)
   figures.labels(ax, '', 'balanced accuracy, %')
-  note = figures.seeds_note(s)
+  note = f'{figures.seeds_note(s)}; op {igsm_tables.split_op(s.split.iloc[0])}'
   figures.finish(first, 'V-probes: linear probes of the frozen last layer', (
-      f'{note}; op {igsm_tables.split_op(s.split.iloc[0])}; diamonds: paper'))
+      f'{note}; diamonds: the paper (plain accuracy)'))
   second, (axes,) = figures.grid(2, width=4.9, height=3.5)
   far = df[df.judged & (df.task == 'nece') & (df.layer != 'last') & (
       df.distance != 'all') & df.model.isin(MODELS)].pivot_table(
@@ -119,12 +119,12 @@ def knows(task: str, needed: str = 'all', by: int = 0, **more) -> Claim:
                 for k in at for v in at[k])
   return Claim(
       f'{task}_{by or needed}', f'{task} probe ({" ".join(what.split())})'
-      + ' of unneeded quantities' * other + ': trained > untrained model'
-      + f' by {by} points' * (by > 0), 'Part 2.1, Result 7' if other else (
-          f'Part 2.1, {source}'), '97 % or more' if other else (
-              f'{high} vs {low} %'), tuple(
-                  (c, c | {'model': 'untrained'}) for c in cells),
-      claims.greater(by), baseline=50, control=cells, decided_by=MORE,
+      + ' of unneeded quantities' * other + ', balanced accuracy: trained > '
+      'untrained model' + f' by {by} points' * (by > 0),
+      'Part 2.1, ' + ('Result 7' if other else source), '97 % or more' if other
+      else f'{high} vs {low} % (plain)', tuple(
+          (c, c | {'model': 'untrained'}) for c in cells), claims.greater(by),
+      baseline=50, control=cells, decided_by=MORE,
       paper_effect=None if other or by else high - low, **more)
 
 

@@ -107,15 +107,15 @@ def figure(df):
   left.loglog(s.parameters, s.bits_mean, '.', color=figures.QUIET, markersize=5)
   figures.legend(left), figures.labels(left, 'parameters', 'bits stored')
   figures.diagonal(right, s[f'{R}_max_mean'].max(), 'R_max')
-  for i, e in enumerate(names):
-    figures.scatter(right, s[s.exposures == e], f'{R}_max', R, '', i)
+  for (e, n), rows in s.groupby(['exposures', 'parameters']):
+    figures.scatter(right, rows, f'{R}_max', R, '', [*names].index(e),
+                    markersize=2 + n ** 0.5 / 60)
   figures.labels(right, 'R_max: bits in the data per parameter',
                  'R: bits stored per parameter')
-  figures.finish(
-      fig, f'Knowledge capacity, {" and ".join(sorted(set(s.world)))}',
-      f'{figures.seeds_note(s)};  dotted: 1 and 2 bits per parameter, the peak '
-      "R of the paper's models at 100 and 1,000;\nlines and exponents: the "
-      'best number of people, sizes that ran with R_max 3.2; dots: others')
+  figures.finish(fig, f'Knowledge capacity, {", ".join(sorted({*s.world}))}', (
+      f'{figures.seeds_note(s)};  dotted: 1 and 2 bits per parameter (paper: '
+      'peaks at 100 and 1,000);\nlines: best number of people, sizes that ran '
+      'with R_max 3.2;  grey: others;  right: larger dots, larger models'))
   return fig
 
 

@@ -306,8 +306,9 @@ def scatter(ax: 'Axes', rows: 'pd.DataFrame', x: str, y: str, name: str = '',
             position: int = 0, value: Any = None, **kwargs) -> None:
   """Means of two columns against each other, with both intervals."""
   ax.errorbar(rows[f'{x}_mean'], rows[f'{y}_mean'], xerr=errors(rows, x),
-              yerr=errors(rows, y), fmt='o', markersize=4, linewidth=0.8,
-              color=colour(value, position), label=name or None, **kwargs)
+              yerr=errors(rows, y), fmt='o', label=name or None,
+              **{'markersize': 4, 'linewidth': 0.8,
+                 'color': colour(value, position)} | kwargs)
 
 
 def heatmap(ax: 'Axes', matrix: 'np.ndarray', row_names: Sequence[str],
