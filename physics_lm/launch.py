@@ -443,7 +443,7 @@ def launch(runs: Sequence[sweep.Run], folder: Path, jobs: int | None = None,
   print(f'{counted(states.values())}; in {folder}', flush=True)
   scheduler = Scheduler(runs, folder, states, jobs, vmap_runs)
   with contextlib.closing(scheduler), Stop(
-      'the trainers save and stop') as stop:
+      'trainers save and stop, evaluations finish first') as stop:
     while scheduler.waiting or scheduler.workers:
       scheduler.step(bool(stop.signal))
       time.sleep(0.1)
