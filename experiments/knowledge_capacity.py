@@ -104,18 +104,18 @@ def figure(df):
   most = s.groupby(['width', 'exposures'])[f'{R}_max_mean'].transform('max')
   figures.curves(left, s[s.peak & (most > 0.8 * most.max())], 'parameters',
                  'exposures', 'bits', names, False)
-  left.loglog(s.parameters, s.bits_mean, '.', color=figures.QUIET, markersize=5)
   figures.legend(left), figures.labels(left, 'parameters', 'bits stored')
   figures.diagonal(right, s[f'{R}_max_mean'].max(), 'R_max')
   for (e, n), rows in s.groupby(['exposures', 'parameters']):
-    figures.scatter(right, rows, f'{R}_max', R, '', [*names].index(e),
-                    markersize=2 + n ** 0.5 / 60)
+    k = [*names].index(e)
+    left.loglog(rows.parameters, rows.bits_mean, '.', color=figures.COLOURS[k])
+    figures.scatter(right, rows, f'{R}_max', R, '', k, markersize=2 + n**.5/60)
   figures.labels(right, 'R_max: bits in the data per parameter',
                  'R: bits stored per parameter')
   figures.finish(fig, f'Knowledge capacity, {", ".join(sorted({*s.world}))}', (
       f'{figures.seeds_note(s)};  dotted: 1 and 2 bits per parameter (paper: '
       'peaks at 100 and 1,000);\nlines: best number of people, sizes that ran '
-      'with R_max 3.2;  grey: others;  right: larger dots, larger models'))
+      'with R_max 3.2;  dots: others;  right: larger dots, larger models'))
   return fig
 
 

@@ -99,37 +99,37 @@ def _fails(id: str, what: str, paper: str, *tasks, **at) -> Claim:
   return Claim(id, f'{what}, no CoT: at most 5 points above the majority',
                'Part 3.2, Result 3', paper,
                tuple((_at(t, **at), _at(t, column=GUESS, **at)) for t in tasks),
-               exceeds_by_at_most(5), baseline=GUESS, post_hoc=bool(at),
+               exceeds_by_at_most(5), baseline=GUESS, post_hoc=tasks == (LUCK,),
                control=tuple(_at(t, True, 'acc_cot', **at) for t in tasks))
 
 
-def _about(about: str, tasks: tuple, decided: str, *papers: str) -> tuple:
-  who = about.split()[0]
+def _about(who: str, tasks: tuple, decided: str, *papers: str) -> tuple:
   cot, predicted, only_train = ([_at(t, True, c) for t in tasks] for c in (
       'acc_cot', 'predicted_acc', 'acc_no_cot'))
   more = dict(source='Part 3.2, Result 4', baseline=GUESS, decided_by=decided,
               control=(_at(tasks, True, 'acc_cot'),))
   return (
-      _fails(f'no_cot_{who}', f'Mean of tasks on {about}', papers[0], tasks),
-      Claim(f'predicted_{who}', f'Each task on {about}, CoT: within 5 points '
-            'of h + (1 - h) baseline', paper=papers[1], rule=equal(5),
+      Claim(f'predicted_{who[:3]}', f'Each task on {who}, CoT: within 5 points '
+            'of h + (1 - h) baseline', paper=papers[0], rule=equal(5),
             cells=tuple(zip(cot, predicted)), **more),
-      Claim(f'cot_helps_{who}', f'Each task on {about}: answers with CoT > '
-            'without', paper=papers[2], rule=greater(), paper_effect=tuple(
-                62.3 if t == LUCK else None for t in tasks),
-            cells=tuple(zip(cot, only_train)), headline=who == 'one', **more),
-      Claim(f'cot_train_{who}', f'Mean of tasks on {about}: CoT in training '
+      Claim(f'cot_helps_{who[:3]}', f'Each task on {who}: with CoT > the same '
+            'model without', paper=papers[1], rule=greater(),
+            cells=tuple(zip(cot, only_train)), **more),
+      Claim(f'cot_train_{who[:3]}', f'Mean of tasks on {who}: CoT in training '
             'only adds at most 5 points', rule=exceeds_by_at_most(5),
-            paper=papers[3], cells=(_at(tasks, True), _at(tasks)), **more))
+            paper=papers[2], cells=(_at(tasks, True), _at(tasks)), **more))
 
 
 COT, MORE = _at(ONE, True, 'acc_cot'), dict(baseline=GUESS, decided_by=SEEDS)
 TOGGLED, LUCK = {'condition': 'QA toggled'}, 'luck_mod5'
 CLAIMS = (
-    *_about('one person', ONE, SEEDS, '23.6 % (chance 20)',
-            '86.4 % (predicted 87.6)', 'luck: 86.4 vs 24.1', '24.1 vs 23.6 %'),
-    *_about('two people', TWO, 'the gpu scale', 'about chance for majors',
-            '61.5 % (predicted 64.2)', 'better', 'no help'),
+    *_about('one person', ONE, SEEDS, 'luck mod 5: 86.4 % (predicted 87.6)',
+            'luck mod 5: 86.4 vs 24.1 %', 'luck mod 5: 24.1 vs 23.6 %'),
+    *_about('two people', TWO, 'the gpu scale', 'majors: 61.5 % (predicted '
+            '64.2)', 'better', 'no help'),
+    claims.above('cot_luck', 'Luck mod 5: with CoT > the same model without',
+                 'Part 3.2, Result 4', _at(LUCK, True, 'acc_cot'),
+                 _at(LUCK, True), (86.4, 24.1), headline=True, **MORE),
     _fails('luck_rank', 'Luckier major', 'about chance, 50 %', 'luck_rank'),
     _fails('luck_mod20', 'Luck mod 20', 'in a figure only', 'luck_mod20'),
     _fails('day', 'Later day', 'in a figure only', 'day_rank', 'day_minus'),
@@ -140,10 +140,10 @@ CLAIMS = (
                             ('month_rank', 'Later month', 50_000, 85))),
     Claim('qa_toggled', 'CoT, one person: QA changes < 5 points', 'Part 3.2, '
           'Result 5', 'no change', (COT, COT | TOGGLED), equal(5), **MORE),
-    Claim('cot_70', 'CoT, mean of tasks on one person: at least 70 %',
-          'Part 3.2, Result 4', '86.4 %', (COT,), claims.at_least(70), **MORE),
-    _fails('luck_toggled', 'Luck mod 5, QA toggled', '23.6 % (chance 20)', LUCK,
-           **TOGGLED),
+    Claim('cot_70', 'CoT, mean of one-person tasks: at least 70 %', 'Part 3.2, '
+          'Result 4', 'luck: 86.4 %', (COT,), claims.at_least(70), **MORE),
+    *(_fails(f'luck{k}', f'Luck mod 5{what}', '23.6 % (chance 20)', LUCK, **at)
+      for k, what, at in (('', '', {}), ('_toggled', ', QA toggled', TOGGLED))),
     claims.above(
         'cot_luck_toggled', 'The same: CoT > no CoT by 30 points', 'Part 3.2, '
         'Result 4', _at(LUCK, True, 'acc_cot', **TOGGLED), _at(LUCK, **TOGGLED),

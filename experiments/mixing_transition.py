@@ -121,11 +121,11 @@ GU, OURS = 'Gu et al. 2025', ('ours', 'not in the paper')
 TIMES = dict(column='threshold', unit='')
 BASE, SLOPES = _at('body', width=ONE[0]), '-1.15 where -1.28 is expected'
 CLAIMS = (
-    Claim('exponent_0.25', 'a = 0.25: threshold ~ size^-1.25, within 0.25', GU,
+    Claim('exponent_0.25', 'Groups, a 0.25: threshold ~ size^-1.25 ± 0.25', GU,
           SLOPES, ({'measure': 'groups 0.25'},), between(-1.5, -1), unit=''),
-    Claim('exponent_0.5', 'a = 0.5: threshold ~ size^-1.5, within 0.25', GU,
+    Claim('exponent_0.5', 'Groups, a 0.5: threshold ~ size^-1.5 ± 0.25', GU,
           SLOPES, ({'measure': 'groups 0.5'},), between(-1.75, -1.25), unit=''),
-    Claim('steeper', 'The threshold falls faster than 1 / size', GU, '-1.15',
+    Claim('steeper', 'Body: threshold falls faster than 1 / size', GU, '-1.15',
           (({'measure': 'body 0.25'},), ({'measure': 'body 0.5'},)),
           at_most(-1), unit='', headline=True),
     Claim('one_threshold', 'Groups have the threshold of the body within 25 %',

@@ -7,7 +7,7 @@ tested on P_test.
 
 Paper (GPT-2 124M, 100,000 people; QA accuracy on P_test, percent): causal 96.2
 (multi5+permute+fullname); MLM 39.7 (multi2+permute+fullname, best of sixteen
-sets); mixed training at most 43.6. By attribute see PAPER. The stated reason:
+sets); mixed training at most 43.6. By attribute: the figure. The stated reason:
 words that depend on each other (of a city, of a university) are predicted from
 one another; those that stand alone (month, year, most majors) need the name.
 
@@ -16,7 +16,7 @@ one another; those that stand alone (month, year, most majors) need the name.
 
 Predicted at `cpu`, finetuned: causal 55 %, MLM 15, MLM with values of one token
 (a test of that reason) 30; MLM, dates and majors 25, the others 10. Deviations:
-there 250 people, pools and recipe of knowledge_extraction.py, words for tokens;
+bioS multi5+permute+fullname of 250 people, recipe of knowledge_extraction.py;
 an MLM predicts one word in seven: three times the steps. `paper` lacks GPT-2's
 tokenizer, three of four LoRA settings, 15 data sets, mixed training.
 """

@@ -112,7 +112,7 @@ def figure(df):
   figures.finish(
       fig, 'Retry upon regret: sentences detected as errors are resampled',
       f'{figures.seeds_note(at)}; claims compare seed by seed\ndiamonds: the '
-      'paper, op 23; random quantities: computable next? (chance: 50)')
+      'paper, op 23 (right: plain accuracy);  random: computable next?')
   return fig
 
 

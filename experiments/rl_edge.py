@@ -120,10 +120,10 @@ CLAIMS = (
     above('narrows_beyond', 'Training at the edge lowers pass@64 one depth '
           'beyond', 'ours', _at('base', 8, 64), _at(EDGE, 8, 64),
           column='pass_at_k'),
-    Claim('beyond_nothing', 'Beyond the edge the full check lifts pass@1 at '
-          'depth 9 to at most 5 %', ZHANG, 'stalls', (
+    Claim('beyond_nothing', 'Beyond the edge the full check leaves pass@1 at '
+          'depth 9 at 5 % or less', ZHANG, 'stalls', (
               _at('beyond (depth 9), full check', 9, 1),), at_most(5.0),
-          'pass_at_k'),
+          'pass_at_k', baseline=0),
     above('process_beyond', 'Beyond the edge, process beats outcome at depth 9',
           ZHANG, _at('beyond, process', 9, 1), _at('beyond, outcome', 9, 1),
           column='pass_at_k'),

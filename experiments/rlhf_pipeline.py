@@ -125,7 +125,7 @@ def figure(df):
     ax.tick_params(labelleft=ax is left)
     figures.labels(ax, label)
   left.axvline(0.75, color=figures.INK, linewidth=0.8, linestyle='--')
-  figures.finish(fig, 'Feedback of five kinds, 512 labels', 'bars, numbers: '
+  figures.finish(fig, 'Feedback of five kinds', 'bars and numbers: '
                  f'means; points: {s.n_seeds.max()} seeds;  dashed: best text')
   return fig
 

@@ -122,8 +122,7 @@ LAWS = (
     ('biod', 'a', 'exponent a of N* ~ C^a is within 25 % of theory', NEAR,
      'Michaud et al. 2023', 'theory', 'x theory', LATE),
     *(('', f'R2 in {k}', f'the excess loss is a power law in {k} (R2 at least '
-       '0.98)', at_least(0.98), K, f'exponent {x}', '', R2) for k, x in (
-           ('C', '0.050'), ('N', '0.076'), ('D', '0.095'))),
+       '0.98)', at_least(0.98), K, 'R2 not stated', '', R2) for k in 'CND'),
     ('', 'range of a over conventions', 'FLOP conventions change a by 0.05 or '
      'more', at_least(0.05), 'McLeish et al. 2025', '0.50 to 0.63', '', LATE),
     ('grammar', 'cooldown difference', 'WSD cooldowns off one trunk equal '

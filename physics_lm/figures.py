@@ -172,14 +172,15 @@ def _dark(colour: str) -> tuple[float, ...]:
 def bars_of_seeds(ax: 'Axes', rows: 'pd.DataFrame', df: 'pd.DataFrame',
                   group: str, y: str, digits: int = 0) -> None:
   """A horizontal bar for each row of a summary by `group`, with a point for
-  each of its rows in `df`, and the mean beside the last of them."""
+  each of its rows in `df`, and the mean at the right edge of the panel."""
   bars(ax, rows.assign(**{f'{y}_{k}': float('nan') for k in ('low', 'high')}),
        y, list(rows[group]), horizontal=True, numbers=False)
   for i, (name, mean) in enumerate(zip(rows[group], rows[f'{y}_mean'])):
     if mean == mean:
       values = df[df[group] == name][y]
       ax.plot(values, [i] * len(values), 'o', color=INK, markersize=2.5)
-      _number(ax, f'{mean:.{digits}f}', (max(mean, values.max()), i), True)
+      ax.text(1.01, i, f'{mean:.{digits}f}', va='center', color=INK, fontsize=8,
+              transform=ax.get_yaxis_transform())
 
 
 def dots(ax: 'Axes', rows: 'pd.DataFrame', x: str, names: Sequence[str],
