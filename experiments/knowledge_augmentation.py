@@ -147,4 +147,4 @@ CLAIMS = (
           TRANSLATED, SINGLE, (40, 9.7), **MORE),
     Claim('bilingual_as_multi2', 'QA finetuning: single+bilingual is within 10 '
           'points of multi2', R3, 'about 40 vs 41.1 %',
-          (TRANSLATED, FT['multi2']), claims.equal(10), **MORE))
+          (TRANSLATED, FT['multi2']), claims.equal(10), post_hoc=True, **MORE))
