@@ -602,14 +602,14 @@ def committed(experiment):
 
 
 @pytest.mark.parametrize('experiment,id', [
-    # 57 against 28 %, which the paper has equal.
-    ('knowledge_augmentation', 'augmented_needs_little_qa'),
-    # 8 against 5 %, guessing 5.
-    ('knowledge_augmentation', 'mixed_single'),
-    # 8.8 %, where 11 % counts as nothing.
-    ('extraction_finetuning', 'lora_augmentation')])
+    # 53.4 %, where 50 is chance and seeds differ by 3.
+    ('retry_upon_regret', 'states_show_errors'),
+    # 4.2 points more, of at most 5, and up to 5.7 by its interval.
+    ('knowledge_manipulation', 'cot_train_one'),
+    # 67 against 44 %, where seeds differ by 17.
+    ('knowledge_retrieval', 'year_below_month')])
 def test_what_a_point_rule_let_pass_is_not_supported(experiment, id):
-  """The older rules held for these, and they reproduce nothing."""
+  """The older rules held for these, which their intervals leave open."""
   judged = committed(experiment)[id]
   assert judged.held and judged.outcome not in ('supported', 'not run')
 
