@@ -9,6 +9,7 @@ It writes <scale>.runs.jsonl (a line a run), .csv, .png and .json (provenance)
 to experiments/results/<experiment>/.
 """
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,7 +38,8 @@ def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
   done in `folder`, else as committed in `out` (results.committed).
 
   Raises BadInput when a run is missing or was evaluated by another
-  specification; with `partial` only when all are missing.
+  specification; with `partial` only when all are missing. Its own records
+  of runs of today are then kept, also of one that is to be evaluated again.
   """
   runs, path = module.runs(scale), records_path(out, module.name, scale)
   old = results.committed(out, module, scale)
@@ -56,8 +58,9 @@ def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
   if missing and without_seeds:
     raise BadInput(f'{path} holds records of all seeds together, which a part '
                    'of the runs would replace; wanted another --out')
-  own = results.read_records(path)
-  if missing and not done and all(r.get('earlier_design') for r in own):
+  own = {r['id'] for r in results.read_records(path)
+         if not r.get('earlier_design')}
+  if missing and not done and not own:
     raise BadInput(f'{path} holds no record of today\'s design, and no run is '
                    f'done in {folder}: what other experiments or scales share '
                    'is no report; wanted a run')
@@ -65,7 +68,7 @@ def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
          if states[r.id] == 'done']
   merged = {r['id']: r for r in results.merge(old, new)}
   return [merged[r.id] | {'tags': r.tags} for r in runs
-          if states[r.id] in ('done', 'recorded')]
+          if states[r.id] in ('done', 'recorded') or r.id in own]
 
 
 def _missing(missing: Sequence[sweep.Run], total: int, states: Mapping,
@@ -105,32 +108,45 @@ def report(module: ModuleType, scale: str, folder: Path, out: Path,
   path = records_path(out, module.name, scale)
   results.write_records(path, records)
   lines = [f'records: {display_path(path)}']
-  missing = 0
-  if all(r['id'] for r in records):
-    missing = len(module.runs(scale)) - len(records)
+  missing, at = _lacking(module.runs(scale), records), out / module.name
   if missing:
-    lines.append(f'missing: {missing} of {missing + len(records)} runs')
+    lines.append(f'missing: {missing[0]} of {missing[1]} runs')
   try:
-    drawn = _draw(module, scale, records, folder, out, wandb)
+    df = write_results(module, scale, records, out)
   except Exception as e:  # an experiment's functions may need all of its runs
     if not missing:
       raise
-    return '\n'.join([*lines, 'no table and figure: these runs are too few '
-                      f'({type(e).__name__}: {e})'])
-  at = out / module.name
-  return '\n'.join([
-      drawn, '', *lines, f'table:   {display_path(at / f"{scale}.csv")}',
-      f'figure:  {display_path(at / f"{scale}.png")}'])
-
-
-def _draw(module: ModuleType, scale: str, records: Sequence[results.Record],
-          folder: Path, out: Path, wandb: str) -> str:
-  """Writes table, figure and provenance; returns summary and claims."""
-  df, at = write_results(module, scale, records, out), out / module.name
+    kept = '; those there are of earlier records' * (
+        at / f'{scale}.csv').exists()
+    return '\n'.join([*lines, f'no table and figure: {_too_few(e)}{kept}'])
   metrics.mirror_report(folder, wandb, run_dir.read_json(at / f'{scale}.json'),
                         df, at / f'{scale}.png')
-  return '\n'.join([results.text_table(module.summary(df)), '',
-                    claims_text(claims.judge_experiment(module, df))])
+  lines += [f'table:   {display_path(at / f"{scale}.csv")}',
+            f'figure:  {display_path(at / f"{scale}.png")}']
+  try:
+    drawn = [results.text_table(module.summary(df)), '',
+             claims_text(claims.judge_experiment(module, df)), '']
+  except Exception as e:
+    if not missing:
+      raise
+    return '\n'.join([*lines, f'no summary and claims: {_too_few(e)}'])
+  return '\n'.join(drawn + lines)
+
+
+def _lacking(runs: Sequence[sweep.Run], records: Sequence[results.Record]
+             ) -> tuple[int, int] | None:
+  """How many runs have no record with today's evaluations, and of how many;
+  None where none lacks one, or seeds were not kept."""
+  ids = {r.id for r in runs}
+  lacking = ids - results.recorded_ids(records, runs)
+  if not lacking or any(r['id'] is None for r in records):
+    return None
+  return len(lacking), len(ids)
+
+
+def _too_few(e: Exception) -> str:
+  """Of an experiment's function that failed while runs are missing."""
+  return f'these runs are too few ({type(e).__name__}: {e})'
 
 
 def write_results(module: ModuleType, scale: str,
@@ -142,19 +158,22 @@ def write_results(module: ModuleType, scale: str,
   import matplotlib
   matplotlib.use('agg')
   at, df = out / module.name, module.table(records)
-  drawn = module.figure(df)  # before anything is written
-  drawn = drawn if isinstance(drawn, list) else [drawn]
+  drawn = module.figure(df)
+  pictures = []  # before anything is written
+  for figure in drawn if isinstance(drawn, list) else [drawn]:
+    pictures.append(io.BytesIO())
+    # Fixed metadata: the same table gives the same file.
+    figure.savefig(pictures[-1], format='png', dpi=150,
+                   metadata={'Software': None})
   run_dir.write(at / f'{scale}.csv',
                 df.to_csv(index=False, float_format='%.4g'))
   run_dir.write_json(at / f'{scale}.json',
                      results.provenance(records, module.name, scale))
-  for path in results.figure_paths(at, scale)[len(drawn):]:
+  for path in results.figure_paths(at, scale)[len(pictures):]:
     path.unlink()  # of a report that had more
-  for number, figure in enumerate(drawn, 1):
+  for number, picture in enumerate(pictures, 1):
     end = f'_{number}' if number > 1 else ''
-    # Fixed metadata: the same table gives the same file.
-    figure.savefig(at / f'{scale}{end}.png', dpi=150,
-                   metadata={'Software': None})
+    (at / f'{scale}{end}.png').write_bytes(picture.getvalue())
   return df
 
 

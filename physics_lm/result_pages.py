@@ -49,6 +49,8 @@ class Evidence(NamedTuple):
   earlier: bool  # all runs are of an earlier design
   part_of: str  # a larger scale that has all of these runs, or ''
   missing: int = 0  # runs of the scale that have no record
+  seeds: int = 0  # that ran; 0 where they were not kept
+  failed: str = ''  # why no table or claims could be made
 
 
 class Experiment(NamedTuple):
@@ -61,8 +63,10 @@ class Experiment(NamedTuple):
 
   @property
   def part(self) -> str:
-    """'Part 3.1' or what else its first claim is a claim of."""
-    return self.evidence[0].judged[0].claim.source.split(',')[0]
+    """'Part 3.1' or what else its first claim is a claim of; 'ours' where
+    nothing is claimed."""
+    judged = self.evidence[0].judged
+    return judged[0].claim.source.split(',')[0] if judged else 'ours'
 
   def best(self) -> list[tuple[Evidence, claims.Judged]]:
     """Each claim at the largest scale where it was run, of today's design
@@ -104,13 +108,28 @@ def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
     part_of = next((s for s, has in larger.items()
                     if ids <= has and not earlier), '')
     larger[scale] = ids
+    missing = 0 if earlier else _missing(module, scale, records)
+    judged, failed = _judged(module, records, earlier or missing > 0)
     evidence.append(Evidence(
-        scale, claims.judge_experiment(module, module.table(records)),
-        results.provenance(records, module.name, scale),
+        scale, judged, results.provenance(records, module.name, scale),
         list(dict.fromkeys(r['note'] for r in records if r.get('note'))),
-        _shares(records), earlier, part_of,
-        0 if earlier else _missing(module, scale, records)))
+        _shares(records), earlier, part_of, missing,
+        len({r['tags'].get('seed') for r in records} - {None}), failed))
   return Experiment(module.name, question, rest.strip(), evidence)
+
+
+def _judged(module: ModuleType, records: list[results.Record], others: bool
+            ) -> tuple[list[claims.Judged], str]:
+  """An experiment's claims on its records. Its functions may need all runs of
+  today: where records are `others` than these, an exception of theirs is
+  returned in words, and no claim is run."""
+  try:
+    return claims.judge_experiment(module, module.table(records)), ''
+  except Exception as e:
+    if not others:
+      raise
+    return ([claims.Judged(c, 'not run', cases=len(c.cases))
+             for c in module.CLAIMS], f'{type(e).__name__}: {e}')
 
 
 def _missing(module: ModuleType, scale: str, records: list[results.Record]
@@ -225,8 +244,14 @@ def headlines(found: list[Experiment]) -> str:
 
 
 def statement(j: claims.Judged) -> str:
-  """The claim's words, with a mark where its threshold is ours."""
-  return j.claim.statement + OURS * (j.claim.threshold == 'ours')
+  """The claim's words, with marks where it is post hoc or its threshold ours.
+  """
+  return _words(j.claim) + OURS * (j.claim.threshold == 'ours')
+
+
+def _words(c: claims.Claim) -> str:
+  """A claim's words, and whether they were written after looking at runs."""
+  return c.statement + ' (post hoc)' * c.post_hoc
 
 
 def where(e: Evidence, j: claims.Judged) -> str:
@@ -284,7 +309,7 @@ def index(found: list[Experiment]) -> str:
 def page(x: Experiment, committed: Path, docs: Path) -> str:
   """One experiment's page."""
   lines = [f'# {x.name}', '', f'**{x.question}**', '']
-  lines += [f'* **{j.outcome}** ({where(e, j)}): {j.claim.statement}. Ours: '
+  lines += [f'* **{j.outcome}** ({where(e, j)}): {_words(j.claim)}. Ours: '
             f'{j.ours_named}; paper: {_paper(j.claim)}.'
             for e, j in main_claims(x)]
   lines += ['', 'Ours: mean ± standard deviation over seeds. Error bars in '
@@ -303,6 +328,11 @@ def page(x: Experiment, committed: Path, docs: Path) -> str:
       lines += [f'The {e.made_by["runs"]} runs of this scale are all part of '
                 f'`{e.part_of}` above.', '']
       continue
+    if e.failed:
+      lines += [f'Table and claims cannot be made of the {e.made_by["runs"]} '
+                f'records that there are ({e.failed}).', '',
+                _provenance(e), '']
+      continue
     for path in results.figure_paths(committed / x.name, e.scale):
       lines += [f'![{x.name}, {e.scale}]({os.path.relpath(path, docs)})', '']
     lines += [*claim_table(e), *undecided(e), *_trained_on(e), _provenance(e),
@@ -318,10 +348,10 @@ def claim_table(e: Evidence) -> list[str]:
       '| claim | source | paper | ours | effect [95 % interval] | outcome | '
       'older rule |', '|---|---|---|---|---|---|---|']
   for j in sorted(e.judged, key=lambda j: j.outcome == 'not run'):
-    c, mark = j.claim, ' (post hoc)' * j.claim.post_hoc
+    c = j.claim
     by = j.effect and f'{j.interval}; {_method(j.effect)}'
     held = {True: 'held', False: 'not held', None: ''}[j.held]
-    lines.append(f'| {c.statement}{mark} | {c.source} | {_paper(c)} | '
+    lines.append(f'| {_words(c)} | {c.source} | {_paper(c)} | '
                  f'{j.ours_named} '
                  f'| {by or ""} | **{j.outcome}** | {held} |')
   return [*lines, '']
@@ -355,12 +385,16 @@ def seeds_to_decide(j: claims.Judged) -> int | None:
 
 def _seeds_wanted(j: claims.Judged, e: Evidence) -> str:
   """'12 seeds (5 ran; all runs of a seed take 4 min of a core), at the present
-  effect and spread'; '' where seeds would not decide."""
+  effect and spread'; '' where seeds would not decide. A cell may have fewer
+  than ran: other cells have more, or some seeds have no value."""
   n = seeds_to_decide(j) if j.outcome == 'inconclusive' else None
   if n is None:
     return ''
-  minutes = e.made_by['run_seconds'] / j.effect.n / 60
-  return f'{n} seeds ({j.effect.n} ran' + (
+  used, ran = j.effect.n, e.seeds or j.effect.n
+  text = f'{n} seeds ({ran} ran' if used == ran else (
+      f'{n} seeds with values ({used} of the {ran} that ran have them')
+  minutes = e.made_by['run_seconds'] / ran / 60
+  return text + (
       f'; all runs of a seed take {max(1, round(minutes))} min of a core)'
       if minutes else ')') + ', at the present effect and spread'
 
@@ -423,15 +457,16 @@ def _seeds(seeds: dict[str, list[int]]) -> str:
 
 
 def _markdown(text: str) -> str:
-  """A docstring as Markdown: indented blocks become code blocks."""
-  out, code = [], False
+  """A docstring as Markdown: indented blocks after an empty line become code
+  blocks; other indented lines go on with a list's item."""
+  out, code, before = [], False, ''
   for line in text.splitlines():
-    indented = bool(re.match(r' {2,}\S', line))
+    indented = bool(re.match(r' {2,}\S', line)) and (code or not before)
     if code and not indented:
       out.append('```')
     if indented and not code:
       out.append('```')
-    code = indented
+    code, before = indented, line.strip()
     out.append(line[2:] if code else line)
   return '\n'.join(out + ['```'] * code)
 

@@ -328,15 +328,18 @@ def summarise(df: 'pd.DataFrame', by: Sequence[str], columns: Sequence[str]
 def best_by(df: 'pd.DataFrame', by: Sequence[str], over: str | list[str],
             column: str, lowest: bool = False) -> 'pd.DataFrame':
   """The rows whose `over` (a learning rate, say, or several columns) has the
-  highest (or lowest) mean of `column` over seeds within its group. A mark in a
-  table: df.index.isin(best_by(df, ...).index)."""
+  highest (or lowest) mean of `column` over seeds within its group; none of a
+  group without values. A mark in a table:
+  df.index.isin(best_by(df, ...).index)."""
   import pandas as pd
   kept = []
   for _, rows in df.groupby(list(by), sort=False, dropna=False):
     choice = rows.groupby(over, sort=False).ngroup()
-    means = rows[column].groupby(choice).mean()
-    kept.append(rows[choice == (means.idxmin() if lowest else means.idxmax())])
-  return pd.concat(kept) if kept else df
+    means = rows[column].groupby(choice).mean().dropna()
+    if len(means):
+      best = means.idxmin() if lowest else means.idxmax()
+      kept.append(rows[choice == best])
+  return pd.concat(kept) if kept else df[:0]
 
 
 def capacity(records: Sequence[Record], evaluation: str = 'bits',

@@ -190,6 +190,41 @@ def test_no_right_answer_in_any_seed_leaves_the_rate_open():
     assert judge(c, df).outcome == outcome
 
 
+@pytest.mark.parametrize('solved,low,high', [
+    (7, 47.3, 99.7), (6, 34.9, 96.8), (8, 63.1, 100)])
+def test_a_share_of_seeds_has_an_interval_for_shares(solved, low, high):
+  """Each seed is one yes or no: t would leave 0 to 100 %."""
+  cell = sample([100] * solved + [0] * (8 - solved))
+  for items in (1.0, *[math.nan] * (solved < 8)):  # all 100: of many items?
+    e = claims.same_for_all(cell._replace(items=items))
+    assert (e.method, e.n) == ('Clopper-Pearson', 8)
+    assert (e.low, e.high) == pytest.approx((low, high), abs=0.05)
+  for known in (cell._replace(items=64.0), sample([100, 0, 50, 100])):
+    assert claims.same_for_all(known._replace(std=30.0)).method == 't'
+  df = table({'a': list(cell.by_seed.values())}).assign(n_items=1)
+  assert judge(claim(at_least(50), (A,)), df).outcome == (
+      'supported' if solved == 8 else 'inconclusive')
+
+
+def test_without_spread_over_seeds_items_decide():
+  df = table({'a': [75] * 3, 'b': [50] * 3})
+  one, both = claim(at_least(74), (A,)), claim(greater(24))
+  assert judge(one, df).effect[1:3] == judge(one, df).effect[:1] * 2  # unknown
+  df = df.assign(n_items=100)
+  e = judge(one, df).effect
+  assert e.method == 'Clopper-Pearson' and judge(
+      one, df).outcome == 'inconclusive'
+  from scipy import stats
+  wanted = stats.binomtest(225, 300).proportion_ci(0.95, 'exact')
+  assert (e.low, e.high) == pytest.approx((100 * wanted.low, 100 * wanted.high))
+  other = stats.binomtest(150, 300).proportion_ci(0.95, 'exact')
+  found = judge(both, df)
+  assert (found.outcome, found.effect.method) == ('inconclusive', 'Newcombe')
+  assert found.effect.low == pytest.approx(25 - 100 * math.hypot(
+      0.75 - wanted.low, other.high - 0.5))
+  assert judge(dataclasses.replace(both, unit=''), df).effect.low == 25
+
+
 def test_correlation_interval_covers_in_95_percent():
   rng, hits = np.random.default_rng(7), 0
   for _ in range(2000):
@@ -393,6 +428,21 @@ def test_the_weakest_case_is_shown():
       'weakest of 3 cases: b: 40.0 ± 20.0 vs c: 11.0 ± 1.0 %')
 
 
+def test_the_weakest_case_is_farthest_outside_in_the_effects_unit():
+  """Not the one whose distance is the most certain."""
+  df = table({'a': [50, 51, 52], 'b': [60, 61, 62.1], 'c': [80, 95, 101]})
+  found = judge(claim(greater(), ((A, B), (A, C))), df)
+  assert found.outcome == 'contradicted'
+  assert found.effect.value == pytest.approx(-41)
+
+
+def test_an_open_claim_shows_a_case_that_is_open():
+  df = table({'a': HIGH, 'b': NOISY, 'c': [50, 51, 52]})
+  found = judge(claim(greater(), ((B, C), (C, A)), quorum=1), df)
+  assert found.outcome == 'inconclusive'
+  assert found.effect.value == pytest.approx(4)  # not -40, which is certain
+
+
 def test_cells_are_named_by_what_sets_them_apart():
   assert claims.differences((
       dict(arm='a', depth=1, last=True), dict(arm='b', depth=2, last=True),
@@ -439,6 +489,45 @@ def test_tables_without_seeds_give_what_welch_gives_with_them():
                  kept.assign(seed=kept.seed + 9 * (kept.variant == 'b'))).effect
   assert e.method == 'Welch t' and e == pytest.approx(wanted)
   assert judge(claim(greater()), lost.assign(n_seeds=2)).outcome == 'not run'
+
+
+def test_paired_cells_are_compared_over_their_common_seeds():
+  rule = claims.GreaterPaired()
+  df = table({'a': [10, 30, 50, 99], 'b': [9, 28, 47]})
+  found = judge(claim(rule), df)
+  assert (found.outcome, found.effect.n) == ('inconclusive', 3)
+  assert found.effect.method == 'paired t' and found.held
+  assert found.ours == '30.0 ± 20.0 vs 28.0 ± 19.0 %'
+  few = df[(df.variant == 'a') | (df.seed > 0)]
+  assert judge(claim(rule), few).outcome == 'not run'
+  lost = pd.DataFrame([{'variant': v, 'accuracy': 5.0, 'accuracy_std': 1.0,
+                        'n_seeds': 3} for v in 'ab'])
+  assert judge(claim(rule), lost).outcome == 'not run'
+
+
+def test_a_baseline_of_one_seed_or_no_other_column_is_not_run():
+  df = table({'a': HIGH, 'b': LOW, 'c': NOISY})
+  once = df.assign(majority_baseline=df.accuracy.where(df.seed == 0))
+  c = claim(greater(), baseline='majority_baseline')
+  assert judge(c, once).outcome == 'not run'
+  bound = claim(at_most(20), (B,), baseline='majority_baseline', control=(A,))
+  assert judge(bound, df.assign(majority_baseline=df.accuracy.where(
+      df.variant != 'a'))).outcome == 'not run'
+  part = df.assign(size=df.accuracy.where(df.variant != 'c'))
+  for other in ('size', 'no_such_column'):
+    c = claim(correlated(0.5, other), (A, B, C))
+    assert judge(c, part).outcome == 'not run'
+
+
+def test_a_seed_that_lacks_a_run_of_a_cell_is_left_out():
+  """A mean over sizes 1 and 2 is not compared with one of size 1 alone."""
+  df = pd.concat([table({'a': HIGH}).assign(size=1),
+                  table({'a': LOW[:2]}).assign(size=2)])
+  cell = A | {'size': (1, 2)}
+  assert claims.sample(df, cell, 'accuracy').by_seed == {0: 50.0, 1: 51.5}
+  assert claims.sample(df, A, 'accuracy').n == 3  # uneven by design, perhaps
+  none = df.assign(accuracy=df.accuracy.where(df['size'] == 1))
+  assert claims.sample(none, cell, 'accuracy').by_seed == {0: 90, 1: 91}
 
 
 def test_rows_of_one_seed_are_averaged():

@@ -1,6 +1,7 @@
 """Pages of results: what their generator says about seeds, shares, claims."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -99,6 +100,49 @@ def test_a_scale_is_part_of_another_by_the_ids_of_its_runs(tmp_path):
         result_pages._provenance(x.evidence[0]))
 
 
+def test_an_experiment_without_enough_runs_has_a_line(evidence, tmp_path):
+  """Its own functions fail: where runs are missing the others are written."""
+  path = ROOT / 'experiments' / 'error_correction_finetuning.py'  # earlier
+  rows = results.read_records(results.records_path(
+      ROOT / results.RESULTS, path.stem, 'cpu'))
+  results.write_records(
+      results.records_path(tmp_path, path.stem, 'cpu'), rows[:1])
+  x = result_pages._read(path, ['cpu'], tmp_path)
+  assert {j.outcome for _, j in x.best()} == {'not run'}
+  assert ('of the 1 records that there are (IndexError: ' in
+          result_pages.page(x, tmp_path, tmp_path))
+  assert f'| [{x.name}]({x.name}.md) |' in result_pages.index([x])
+  module = SimpleNamespace(CLAIMS=[], table=lambda records: records[0]['no'])
+  with pytest.raises(KeyError):
+    result_pages._judged(module, rows, False)
+  assert result_pages._judged(module, rows, True) == ([], "KeyError: 'no'")
+
+
+def test_an_experiment_may_claim_nothing(evidence, tmp_path):
+  x = Experiment('tiny', 'Is it so?', '', [evidence._replace(judged=[])])
+  assert '## Scale `cpu`' in result_pages.page(x, tmp_path, tmp_path)
+  assert '| ours | [tiny](tiny.md) |' in result_pages.index([x])
+  assert 'tiny' in result_pages.by_part([x])
+
+
+def test_claims_written_after_the_runs_are_marked_everywhere(
+    evidence, tmp_path):
+  late = dataclasses.replace(evidence.judged[1], claim=claim(
+      'late', claims.at_most(20), (A,), headline=True, post_hoc=True))
+  x = Experiment('tiny', 'Is it so?', '', [evidence._replace(judged=[late])])
+  for text in (result_pages.index([x]), result_pages.headlines([x])):
+    assert '| claim late (post hoc) † |' in text
+  text = result_pages.page(x, tmp_path, tmp_path)
+  assert ': claim late (post hoc). Ours' in text
+  assert '| claim late (post hoc) |' in text
+
+
+def test_lines_that_go_on_with_a_lists_item_are_no_code():
+  text = 'Both:\n\n- one\n  goes on\n- two\n\n  command\n  another\n\nEnd'
+  assert result_pages._markdown(text) == (
+      'Both:\n\n- one\n  goes on\n- two\n\n```\ncommand\nanother\n```\n\nEnd')
+
+
 def test_seeds_that_differ_by_key_are_listed_by_key():
   assert result_pages._seeds({'init': [0, 1], 'world': [0]}) == (
       'seeds (init 0, 1; world 0), ')
@@ -141,3 +185,8 @@ def test_seeds_that_would_decide_are_those_of_the_interval(evidence):
   page = '\n'.join(result_pages.undecided(evidence._replace(judged=[judged])))
   assert (f'* {n} seeds (3 ran), at the present effect and spread: for "claim '
           'x" (inconclusive).') in page
+  evidence.made_by['run_seconds'] = 1200  # of all five seeds
+  page = '\n'.join(result_pages.undecided(evidence._replace(
+      judged=[judged], seeds=5)))
+  assert (f'* {n} seeds with values (3 of the 5 that ran have them; all runs '
+          'of a seed take 4 min of a core), at') in page

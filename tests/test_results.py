@@ -254,6 +254,14 @@ def test_best_by_of_two_columns_takes_one_pair():
   assert best[['people', 'width']].values.tolist() == [[5, 24]]
 
 
+def test_best_by_takes_nothing_of_a_group_without_values():
+  df = pd.DataFrame({'variant': ['a', 'a', 'b'], 'rate': [1, 2, 1],
+                     'bits': [3.0, 4.0, math.nan]})
+  best = results.best_by(df, ['variant'], 'rate', 'bits')
+  assert best.index.tolist() == [1]
+  assert results.best_by(df[2:], ['variant'], 'rate', 'bits').empty
+
+
 def test_capacity_adds_exposures_of_all_tasks_to_their_run():
   def run(seed, bits, exposures):
     metrics = {c: bits for c in results.CAPACITY_COLUMNS} | {
@@ -568,7 +576,7 @@ def test_a_partial_report_keeps_what_is_done(module, tmp_path):
   assert 'missing: 2 of 3 runs' in text
   assert "too few (KeyError: 'seed 1')" in text
   assert [p.name for p in (out / 'tiny').iterdir()] == ['smoke.runs.jsonl']
-  # A record with other evaluations is not what is wanted.
+  # A record with other evaluations is kept, but not what is wanted.
   stale, *_ = results.read_records(results.records_path(out, 'tiny', 'smoke'))
   stale |= {'id': others[1].id, 'overrides': {'evals.loss.rows': 99}}
   committed(out, [results.record(first, here / first.id), stale])
@@ -576,10 +584,49 @@ def test_a_partial_report_keeps_what_is_done(module, tmp_path):
   finish(tmp_path / 'there', others[0])
   text = report.report(module, 'smoke', tmp_path / 'there', out, partial=True)
   assert 'missing: 1 of 3 runs' in text and 'figure: ' in text
-  assert '1 of 1 claims are not run at this scale' in text
+  kept = results.read_records(results.records_path(out, 'tiny', 'smoke'))
+  assert [r['id'] for r in kept] == [r.id for r in runs('smoke')]
+  assert kept[2]['overrides'] == stale['overrides']
   finish(tmp_path / 'there', others[1])
   text = report.report(module, 'smoke', tmp_path / 'there', out)
   assert 'missing' not in text and '[supported]' in text
+
+
+def test_a_partial_report_takes_no_other_evaluations_of_others(
+    module, tmp_path):
+  """An experiment that shares runs may evaluate them otherwise."""
+  first, second, _ = runs('smoke')
+  finish(tmp_path, first)
+  module.SHARED = ('other',)
+  shared = results.record(first, tmp_path / first.id) | {
+      'id': second.id, 'overrides': {'evals.loss.rows': 99}}
+  results.write_records(
+      results.records_path(tmp_path / 'out', 'other', 'smoke'), [shared])
+  found = report.gather(module, 'smoke', tmp_path, tmp_path / 'out', True)
+  assert [r['id'] for r in found] == [first.id]
+
+
+def no_measures(df):
+  raise KeyError('variant')
+
+
+def test_a_partial_report_names_what_could_not_be_made(module, tmp_path):
+  """Table and figure are of the records, or are said to be of earlier ones."""
+  for r in runs('smoke')[:2]:
+    finish(tmp_path, r)
+  at, module.measures = tmp_path / 'out' / 'tiny', no_measures
+  text = report.report(module, 'smoke', tmp_path, tmp_path / 'out',
+                       partial=True)
+  assert text.endswith("no summary and claims: these runs are too few "
+                       "(KeyError: 'variant')") and 'table:   ' in text
+  assert run_dir.read_json(at / 'smoke.json')['runs'] == 2
+  before = (at / 'smoke.csv').read_text()
+  module.table = lambda records: table(records[:1])
+  text = report.report(module, 'smoke', tmp_path, tmp_path / 'out',
+                       partial=True)
+  assert text.endswith("no table and figure: these runs are too few (KeyError: "
+                       "'seed 1'); those there are of earlier records")
+  assert (at / 'smoke.csv').read_text() == before
 
 
 def test_an_error_in_a_complete_report_is_shown(module, tmp_path):

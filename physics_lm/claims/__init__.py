@@ -15,7 +15,8 @@ seed. From the cells follows an effect (a difference, a ratio, a mean) with its
 
 Intervals are Student's t: of differences paired by seed where both cells have
 the same seeds, else Welch's. Seeds draw their own test items, so the spread
-over seeds contains that over items. Two cells are equal when the whole
+over seeds contains that over items; where there is none in percent, intervals
+are over items. Two cells are equal when the whole
 interval of their difference lies inside a margin, never because a difference
 was not found.
 

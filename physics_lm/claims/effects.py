@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+NO_SPREAD = 1e-9  # equal but for rounding
+
 
 class Sample(NamedTuple):
   """One cell of a table.
@@ -28,7 +30,7 @@ class Effect(NamedTuple):
   low: float
   high: float
   n: int
-  method: str  # 'paired t', 'Welch t', 't', 'Fisher z', 'bootstrap'
+  method: str  # 'paired t', 'Welch t', 't', 'Fisher z', 'bootstrap', ...
 
 
 def sample_of(values: Mapping, items: float = math.nan) -> Sample:
@@ -50,6 +52,16 @@ def paired(a: Sample, b: Sample) -> bool:
           and a.by_seed.keys() == b.by_seed.keys())
 
 
+def of_common_seeds(cells: Sequence[Sample]) -> list[Sample]:
+  """The cells, each over the seeds that all of them have; of no seed (n = 0,
+  nan) where these were not kept."""
+  seeds = set.intersection(*(set(c.by_seed or ()) for c in cells))
+  if not seeds:
+    return [Sample(math.nan, math.nan, 0, {}, c.items) for c in cells]
+  return [sample_of({s: v for s, v in c.by_seed.items() if s in seeds}, c.items)
+          for c in cells]
+
+
 def mean_effect(a: Sample) -> Effect:
   """The mean of a cell with its t interval."""
   half = quantile(a.n - 1) * a.std / a.n**0.5
@@ -57,15 +69,43 @@ def mean_effect(a: Sample) -> Effect:
 
 
 def same_for_all(a: Sample) -> Effect:
-  """As mean_effect, for a cell in percent in which all test items of all seeds
-  have the same outcome (0 or 100 %). There is then no spread over seeds; the
-  interval is Clopper and Pearson's for 0 of n items."""
+  """As mean_effect, for a cell in percent, of which the spread over seeds says
+  nothing: all seeds have the same value, or some 0 and the others 100 %, of one
+  item or no known number. The interval is then Clopper and Pearson's over the
+  items of all seeds."""
   e = mean_effect(a)
-  if a.std or a.mean not in (0, 100) or math.isnan(a.items):
+  if a.by_seed and set(a.by_seed.values()) == {0, 100} and not a.items > 1:
+    a = a._replace(items=1.0)
+  elif not a.std <= NO_SPREAD:
     return e
-  most = 100 * (1 - 0.025**(1 / (a.n * a.items)))
-  return e._replace(low=max(a.mean - most, 0.0), high=min(a.mean + most, 100.0),
-                    method='Clopper-Pearson')
+  limits = _item_limits(a)
+  return e._replace(low=limits[0], high=limits[1],
+                    method='Clopper-Pearson') if limits else e
+
+
+def same_difference(e: Effect, a: Sample, b: Sample) -> Effect:
+  """The effect a - b of cells in percent; where it has no spread over seeds,
+  with Newcombe's interval, from those of both cells over their items."""
+  limits = [_item_limits(s) for s in (a, b)]
+  if not (e.high - e.low <= NO_SPREAD and all(limits)):
+    return e
+  (a_low, a_high), (b_low, b_high) = limits
+  return e._replace(
+      low=e.value - math.hypot(a.mean - a_low, b_high - b.mean),
+      high=e.value + math.hypot(a_high - a.mean, b.mean - b_low),
+      method='Newcombe')
+
+
+def _item_limits(a: Sample) -> tuple[float, float] | None:
+  """Clopper and Pearson's limits of a cell in percent, over the items of all
+  seeds; None where their number is not known, or it is no share of them."""
+  from scipy.special import betaincinv
+  n = a.n * a.items
+  if math.isnan(n) or not 0 <= a.mean <= 100:
+    return None
+  k = n * a.mean / 100
+  return (100 * float(betaincinv(k, n - k + 1, 0.025)) if k > 0 else 0.0,
+          100 * float(betaincinv(k + 1, n - k, 0.975)) if k < n else 100.0)
 
 
 def contrast(a: Sample, b: Sample, factor: float = 1.0) -> Effect:

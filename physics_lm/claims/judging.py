@@ -15,11 +15,20 @@ from physics_lm.claims.effects import (
     contrast,
     mean_effect,
     number,
+    same_difference,
     same_for_all,
     sample_of,
     sample_text,
 )
-from physics_lm.claims.rules import Bound, Correlated, Greater, Ratio, Rule
+from physics_lm.claims.rules import (
+    Bound,
+    Correlated,
+    Equal,
+    Excess,
+    Greater,
+    Ratio,
+    Rule,
+)
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -176,11 +185,13 @@ def select(df: 'pd.DataFrame', cell: Cell) -> 'pd.DataFrame':
 
 def sample(df: 'pd.DataFrame', cell: Cell, column: str) -> Sample | None:
   """A cell's values by seed: means over the rows of a seed. None when there
-  is no such row. Where the table keeps no seeds, `column` is a mean, with
-  `<column>_std` and `n_seeds` beside it; of a mean over several rows the
-  deviation is then bounded from above by the mean deviation."""
+  is no such row. Of a cell with a tuple of values, a seed that lacks one that
+  others have (its run is missing) is left out. Where the table keeps no seeds,
+  `column` is a mean, with `<column>_std` and `n_seeds` beside it; of a mean
+  over several rows the deviation is then bounded from above by the mean
+  deviation."""
   column = cell.get('column', column)
-  rows = select(df, _rows_of(cell))
+  rows = _balanced(select(df, _rows_of(cell)), cell)
   if column not in rows:
     return None
   rows = rows[rows[column].notna()]
@@ -192,6 +203,17 @@ def sample(df: 'pd.DataFrame', cell: Cell, column: str) -> Sample | None:
     return sample_of(dict(values), items)
   return Sample(float(rows[column].mean()), float(rows[f'{column}_std'].mean()),
                 int(rows['n_seeds'].min()), None, items)
+
+
+def _balanced(rows: 'pd.DataFrame', cell: Cell) -> 'pd.DataFrame':
+  """The rows of the seeds that have the most of the values that a cell names
+  in tuples: means over unlike sets are not compared."""
+  keys = [k for k, v in cell.items()
+          if isinstance(v, (tuple, list)) and k not in ('seed', 'column')]
+  if not keys or rows.empty or 'seed' not in rows:
+    return rows
+  found = rows.drop_duplicates(['seed', *keys]).groupby('seed').size()
+  return rows[~rows['seed'].isin(found.index[found < found.max()])]
 
 
 def _rows_of(cell: Cell) -> Cell:
@@ -215,7 +237,10 @@ def judge(claim: Claim, df: 'pd.DataFrame',
     outcome = 'contradicted'
   elif count['at floor'] == len(judged):
     outcome = 'at floor'
-  weakest = min(judged, key=lambda j: _margin(claim.rule, j))
+  # One that the claim fails by, where it fails.
+  shown = [j for j in judged if j.outcome == outcome and outcome in (
+      'inconclusive', 'contradicted')] or judged
+  weakest = min(shown, key=lambda j: _margin(claim.rule, j))
   return dataclasses.replace(
       weakest, claim=claim, outcome=outcome, cases=len(judged),
       held=sum(bool(j.held) for j in judged) >= need)
@@ -234,11 +259,13 @@ def judge_experiment(module: ModuleType, df: 'pd.DataFrame') -> list[Judged]:
   return judge_all(module.CLAIMS, df, measures)
 
 
-def _margin(rule: Rule, j: Judged) -> float:
-  """How far the effect is inside the rule's region, in its half intervals."""
+def _margin(rule: Rule, j: Judged) -> tuple[float, float]:
+  """How far the effect is inside the rule's region (below 0: outside), in its
+  own unit, 0 where its interval is unbounded; of as far ones the least certain
+  comes first."""
   e = j.effect
   inside = min(e.value - rule.low, rule.high - e.value)
-  return inside / max(e.high - e.low, 1e-12)
+  return (0.0 if math.isinf(e.high - e.low) else inside), e.low - e.high
 
 
 def _judge_case(claim: Claim, case: tuple[Cell, ...], df, measures) -> Judged:
@@ -252,20 +279,35 @@ def _judge_case(claim: Claim, case: tuple[Cell, ...], df, measures) -> Judged:
                   rule.held_effect(e), e)
   cells, controls = ([sample(df, c, claim.column) for c in part]
                      for part in (case, claim.control))
+  if None not in cells:
+    cells = rule.comparable(cells)
   if any(c is None or c.n < MIN_SEEDS for c in (*cells, *controls)) or (
       _lacks_baseline(claim, case, df)):
     return Judged(claim, 'not run')
   arguments = cells
   if isinstance(rule, Correlated):
-    arguments = list(zip(cells, _others(rule, case, df)))
+    others = _others(rule, case, df)
+    if None in others:
+      return Judged(claim, 'not run')
+    arguments = list(zip(cells, others))
   effect = rule.effect(arguments)
-  if isinstance(rule, Bound) and claim.unit == '%':
-    effect = same_for_all(*cells)
+  if claim.unit == '%':
+    effect = _over_items(rule, effect, cells)
   outcome = _with_size(claim, rule.outcome(effect), effect)
   if _untested(claim, case, cells, df, outcome):
     outcome = 'at floor'
   return Judged(claim, outcome, rule.held(arguments), effect, tuple(cells),
                 names=differences(case, claim.column), case=_case(claim, case))
+
+
+def _over_items(rule: Rule, e: Effect, cells: list[Sample]) -> Effect:
+  """An effect in percent, with an interval over items where that over seeds
+  says nothing."""
+  if isinstance(rule, Bound):
+    return same_for_all(*cells)
+  if isinstance(rule, (Greater, Equal, Excess)):
+    return same_difference(e, *cells)
+  return e
 
 
 def _words(key: str, value) -> str:
@@ -301,7 +343,8 @@ def _case(claim: Claim, case: tuple[Cell, ...]) -> str:
           c.get(k) != v for c in others))
 
 
-def _others(rule: Correlated, case, df) -> list[Sample]:
+def _others(rule: Correlated, case, df) -> list[Sample | None]:
+  """What each cell is correlated with; None where the column has no value."""
   if isinstance(rule.other, str):
     return [sample(df, c, rule.other) for c in case]
   return [Sample(v, 0.0, MIN_SEEDS) for v in rule.other]
@@ -338,10 +381,13 @@ def _untested(claim: Claim, case, cells: list[Sample], df, outcome: str
 
 
 def _lacks_baseline(claim: Claim, case, df) -> bool:
-  """Whether the baseline's column has no values at a cell: it is of a metric
-  that older evaluations did not have."""
-  return isinstance(claim.baseline, str) and claim.baseline in df and any(
-      sample(df, _rows_of(c), claim.baseline) is None for c in case)
+  """Whether the baseline's column has values of fewer than three seeds at a
+  cell or control: it is of a metric that older evaluations did not have."""
+  if not (isinstance(claim.baseline, str) and claim.baseline in df):
+    return False
+  bases = [sample(df, _rows_of(c), claim.baseline)
+           for c in (*case, *claim.control)]
+  return any(b is None or b.n < MIN_SEEDS for b in bases)
 
 
 def _baseline(claim: Claim, cell: Cell, df) -> Sample:

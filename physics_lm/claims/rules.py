@@ -12,6 +12,7 @@ from physics_lm.claims.effects import (
   Sample,
   contrast,
   mean_effect,
+  of_common_seeds,
   ratio,
   sample_of,
   standard_error,
@@ -28,6 +29,10 @@ class Rule:
   strict = False  # whether the effect must lie above `low`, not at it
   trivial = 0.0  # the bound of a mere order of cells
   compares = True  # cells with one another, not with a number
+
+  def comparable(self, cells: Sequence[Sample]) -> list[Sample]:
+    """The cells over the seeds that the rule takes of each."""
+    return list(cells)
 
   def effect(self, cells: Sequence[Sample]) -> Effect:
     """The effect that a claim is about, of its cells."""
@@ -83,12 +88,17 @@ class GreaterMean(Greater):
 
 
 class GreaterPaired(Greater):
-  """As Greater; held by twice the standard error of paired differences."""
+  """As Greater, over the seeds that both cells have; held by twice the standard
+  error of paired differences."""
+
+  def comparable(self, cells):
+    """Both cells over their common seeds."""
+    return of_common_seeds(cells)
 
   def held(self, cells):
     """By the mean difference of equal seeds and its standard error."""
-    d = sample_of({s: v - cells[1].by_seed[s]
-                   for s, v in cells[0].by_seed.items()})
+    a, b = of_common_seeds(cells)
+    d = sample_of({s: v - b.by_seed[s] for s, v in a.by_seed.items()})
     return d.mean > 2 * d.std / d.n**0.5
 
 
