@@ -12,11 +12,12 @@ copies by distance alone) in one layer of width 16, two heads.
   python -m physics_lm.launch experiments/canon_copy.py --scale=cpu
   python -m physics_lm.report experiments/canon_copy.py --scale=cpu
 
-Measured, `cpu`: 80 runs, 26 minutes of one busy core; rates: LOG 103.
+Measured, `cpu`: 140 runs, 46 minutes of one busy core; rates: LOG 103.
 Predicted (an earlier program, three rates, seeds 0 and 1): one layer never
 above 30 %, nor of width 32; A, B, ABCD 7 or 8 of 8 seeds in 180 to 460 steps;
 fixed weights most seeds, but after 1,000; two layers 6 of 8 in 270 to 410. Of
-NoPE A in 220 to 380, two layers without Canon never.
+NoPE A in 220 to 380, two layers without Canon never. Eight seeds left shares
+open (A 6, fixed 6, NoPE A 7 of 8): twelve more, predicted alike.
 """
 
 from physics_lm import figures, results
@@ -33,12 +34,13 @@ ARMS = {  # {arm: overrides}
     'NoPE, two layers': NOPE | {'model.depth': 2},
     'parameters matched': {'model.mlp_ratio': 5.125},
     'width 32': {'model.width': 32}}
+MORE = ('A', 'B', 'ABCD, fixed', 'two layers', 'NoPE, A')  # 12 seeds more
 SCALES = {
     'smoke': dict(arms=('no Canon', 'B'), rates=(2e-2,), seeds=1,
                   common=scales.SMOKE_LOG | {
                       'steps': 4, 'evals.copy.every': 2,
                       'evals.copy.num_problems': 8, 'data.batch_size': 4}),
-    'cpu': dict(arms=tuple(ARMS), rates=(2e-2,), seeds=8, common={
+    'cpu': dict(arms=tuple(ARMS), rates=(2e-2,), seeds=8, more=MORE, common={
         'steps': 1500, 'evals.copy.every': 25, 'evals.copy.num_problems': 64,
         'log.every': 500, 'runtime.max_vmapped_runs': 8}),
     'paper': dict(arms=tuple(ARMS), rates=(5e-4, 1e-3, 2e-3, 5e-3), seeds=1,
@@ -58,7 +60,7 @@ def runs(scale: str) -> list[Run]:
               | scales.seeds(seed + 1),
               {'arm': arm, 'learning_rate': rate, 'seed': seed + 1})
           for arm in s['arms'] for rate in s['rates']
-          for seed in range(s['seeds'])]
+          for seed in range(s['seeds'] + 12 * (arm in s.get('more', ())))]
 
 
 def table(records):
@@ -107,9 +109,8 @@ def figure(df):
   axes[2].set_xlim(0, 1.25 * df.step.max())
   figures.labels(axes[2], 'steps to 90 %')
   figures.title(axes[2], 'Seeds that learn to copy')
-  figures.finish(fig, 'Copying 16 to 32 different tokens, width 16',
-                 'a line and a point for each seed;  one layer unless stated;'
-                 '  Canon at sites A to D')
+  figures.finish(fig, 'Copying 16 to 32 different tokens, width 16', 'a line, '
+                 'a point: a seed;  one layer unless stated;  Canon at A to D')
   return fig
 
 
@@ -131,9 +132,8 @@ CLAIMS = (
           'with matched parameters and with width 32 too', COPY, '0 %',
           tuple((c,) for c in _cell('no Canon', 'parameters matched',
                                     'width 32')), at_most(50)),
-    Claim('fixed_copies', 'With fixed random weights more than 50 % of the '
-          'seeds copy', BOTH, '100 %', _cell('ABCD, fixed'), at_least(50),
-          **SOLVED),
+    Claim('fixed_copies', 'With fixed random weights more than 50 % of seeds '
+          'copy', BOTH, '100 %', _cell('ABCD, fixed'), at_least(50), **SOLVED),
     Claim('fixed_is_slower', 'Fixed weights need more steps than trained ones',
           'ours', 'not in the paper', _cell('ABCD, fixed', 'ABCD'), greater(),
           **STEPS),
@@ -142,8 +142,7 @@ CLAIMS = (
           _cell('B', 'two layers'), ratio_between(high=1.0), **STEPS),
     Claim('nope_with_canon', 'Without positions, Canon at A copies in more '
           'than 50 % of the seeds', 'Part 4.1, Result 3',
-          'NoPE + Canon about RoPE + Canon', _cell('NoPE, A'), at_least(50),
-          **SOLVED),
+          'about as with RoPE', _cell('NoPE, A'), at_least(50), **SOLVED),
     Claim('nope_two_layers_fail', 'Without positions, two layers without Canon '
           'stay at or below 50 %', 'ours', 'not in the paper',
           _cell('NoPE, two layers'), at_most(50)),
