@@ -52,7 +52,8 @@ def stale_evals(folder: Path, evals: dict) -> dict[str, str]:
   """{name: what differs} of the plain evaluations whose specification is not
   the one with which the run in `folder` was evaluated. `every`, when they run
   during training, does not count."""
-  before = with_defaults(read_config(folder)).get('evals', {})
+  file = folder / 'config.json'
+  before = with_defaults(read_json(file), file).get('evals', {})
   changes = {name: config_changes(_specification(before.get(name, {})),
                             _specification(spec))
              for name, spec in evals.items()}
@@ -101,6 +102,12 @@ def read_config(folder: Path) -> dict:
   stored = read_json(folder / 'config.json')
   with_defaults(stored, folder / 'config.json')
   return stored
+
+
+def computed_id(folder: Path) -> str:
+  """The id of what the run in `folder` computes, by its config.json. Raises
+  BadInput."""
+  return run_id(read_config(folder))
 
 
 def read_meta(folder: Path) -> dict:
@@ -206,7 +213,7 @@ def _named_by_id(name: str, folder: Path) -> str:
   such run."""
   for path in (Path(name), folder.parent / name):
     if (path / 'config.json').exists():
-      return run_id(read_config(path))
+      return computed_id(path)
   return name
 
 
@@ -303,7 +310,7 @@ def find_parent(folder: Path) -> Path:
     raise BadInput(f'{folder} needs the parameters of another run and names '
                    'none: init_from in config.json')
   for path in (folder / recorded, folder.parent / wanted):
-    if is_done(path) and run_id(read_config(path)) == wanted:
+    if is_done(path) and computed_id(path) == wanted:
       return path
   raise BadInput(f'{folder} needs the parameters of run {wanted}, which is '
                  f'neither in {folder / recorded} nor beside it')

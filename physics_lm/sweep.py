@@ -129,8 +129,9 @@ class Run:
     return run_id(run_dir.with_content(plain_config(self.config)))
 
   def arguments(self) -> list[str]:
-    """Arguments of physics_lm.train, less --workdir."""
-    return [f'--config={self.config_file}'] + [
+    """Arguments of physics_lm.train, less --workdir. --id: the config file may
+    have been edited when they are read."""
+    return [f'--config={self.config_file}', f'--id={self.id}'] + [
         f'--config.{k}={v}' for k, v in self.changes.items()]
 
 
@@ -170,7 +171,21 @@ def is_finished(run: Run, folder: Path, own: Collection[str]) -> bool:
   ids of the experiment's runs; the evaluations of one that others only start
   from do not matter."""
   return run_dir.is_done(folder / run.id) and (
-      run.id not in own or not stale_evals_text(run, folder))
+      not other_run_text(run, folder)) and _is_evaluated(run, folder, own)
+
+
+def _is_evaluated(run: Run, folder: Path, own: Collection[str]) -> bool:
+  return run.id not in own or not stale_evals_text(run, folder)
+
+
+def other_run_text(run: Run, folder: Path) -> str:
+  """Says that the folder of a run holds another computation, '' when it does
+  not."""
+  at = folder / run.id
+  found = run_dir.computed_id(at)
+  return '' if found == run.id else (
+      f'{at} holds another computation, of run id {found}, and does not count; '
+      'wanted another name of that folder')
 
 
 def stale_evals_text(run: Run, folder: Path) -> str:
@@ -186,7 +201,7 @@ def states(runs: Sequence[Run], folder: Path,
 
   'done', 'running', 'stopped' or 'new' is the state of the run's folder;
   'stale-evals' of one that is done, but evaluated otherwise than its config
-  says. 'recorded': its record is committed (`recorded`: ids of such runs), and
+  says; 'other-run' of one in which another computation is done. 'recorded': its record is committed (`recorded`: ids of such runs), and
   no run that is left needs its parameters. 'not needed': others only start
   from it, and all of these are complete.
   """
@@ -194,8 +209,10 @@ def states(runs: Sequence[Run], folder: Path,
   out, needed = {}, set()  # ids of runs whose parameters are needed
   for run in reversed(everything):
     state = run_dir.state(folder / run.id)
+    if state == 'done' and other_run_text(run, folder):
+      state = 'other-run'
     done = state == 'done'
-    if done and is_finished(run, folder, own):
+    if done and _is_evaluated(run, folder, own):
       out[run.id] = 'done'
     elif run.id in recorded and (done or run.id not in needed):
       out[run.id] = 'recorded'

@@ -634,6 +634,42 @@ def test_trainer_errors_are_one_line_and_exit_2(tmp_path):
     assert done.stderr.count('\n') == 1 and message in done.stderr
 
 
+def test_a_trainer_refuses_a_config_file_that_was_edited(tmp_path, capsys):
+  from physics_lm import train
+  file = tmp_path / 'mine.py'
+  recipe = ('from physics_lm.configs import default\n'
+            'def get_config():\n  c = default.get_config()\n')
+  file.write_text(recipe + '  return c\n')
+  base = sweep.Run(str(file), {'steps': 4}, {'kind': 'base'})
+  child = sweep.Run(str(file), {'steps': 4}, {'kind': 'child'}, base)
+  finish(tmp_path, base, child)
+  wanted = [base.id, child.id]
+  commands = [[*r.arguments(), f'--workdir={tmp_path}/{r.id}']
+              for r in (base, child)]
+  train.main(['train', *commands[0], '--and', *commands[1]])
+  assert capsys.readouterr().out.count('already done') == 2
+  file.write_text(recipe + '  c.optim.learning_rate = 0.5\n  return c\n')
+  edited = sweep.Run(str(file), {'steps': 4}, {'kind': 'base'})
+  for command, run_id_ in zip(commands, wanted):
+    with pytest.raises(SystemExit) as e:
+      train.main(['train', *command])
+    error = capsys.readouterr().err
+    assert e.value.code == 2 and error.count('\n') == 1
+    assert 'changed since the launcher started: found' in error
+    assert error.endswith(f'wanted {run_id_}\n')
+  # What was trained under an old id is not done under it, nor its child.
+  run_dir.write_json(tmp_path / base.id / 'config.json',
+                     plain_config(edited.config))
+  assert sweep.is_finished(child, tmp_path, {child.id})
+  assert not sweep.is_finished(base, tmp_path, ())
+  assert launch.prepare([child, base], tmp_path) == {
+      base.id: 'other-run', child.id: 'done'}
+  out = capsys.readouterr().out
+  assert out.count('\n') == 1 and f'of run id {edited.id}, and does' in out
+  launch.link_finished_runs([base], tmp_path.parent / 'other')
+  assert not (tmp_path.parent / 'other').exists()
+
+
 def test_list_is_cut_to_the_width_of_the_terminal():
   lines = ['id  run', 'a   ' + 'x' * 30]
   assert cost.cut(lines, None) == cost.cut(lines, 34) == lines
