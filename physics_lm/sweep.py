@@ -151,19 +151,20 @@ def ordered(runs: Sequence[Run]) -> list[Run]:
   """The runs and those they start from, parents before children. Raises
   BadInput when two are the same computation with other tags."""
   out: dict[str, Run] = {}
+  own: dict[str, Run] = {}  # its tags and evaluations count, not a parent's
 
-  def visit(run: Run, wanted: bool) -> None:
+  def visit(run: Run) -> None:
     for parent in run.parents:
-      visit(parent, False)
-    known = out.get(run.id)
-    if wanted and known is not None and known.tags != run.tags:
-      raise BadInput(f'two runs are one computation ({run.id}): {known.tags} '
-                     f'and {run.tags}; wanted each computation once')
+      visit(parent)
     out.setdefault(run.id, run)
 
   for run in runs:
-    visit(run, True)
-  return list(out.values())
+    visit(run)
+    known = own.setdefault(run.id, run)
+    if known.tags != run.tags:
+      raise BadInput(f'two runs are one computation ({run.id}): {known.tags} '
+                     f'and {run.tags}; wanted each computation once')
+  return [own.get(i, r) for i, r in out.items()]
 
 
 def is_finished(run: Run, folder: Path, own: Collection[str]) -> bool:

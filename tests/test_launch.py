@@ -83,6 +83,11 @@ def test_ordered_puts_parents_first_and_refuses_doubles():
       {'kind': 'parent'}, {'kind': 'child'}]
   with pytest.raises(BadInput, match='one computation'):
     sweep.ordered([parent, run({'kind': 'again'})])
+  # A parent's tags are nothing to a run of the sweep, whichever comes first.
+  same = run({'kind': 'own'})
+  for runs in ([same, child], [child, same]):
+    assert [r.tags for r in sweep.ordered(runs)] == [
+        {'kind': 'own'}, {'kind': 'child'}]
 
 
 def finish(folder, *runs):
