@@ -164,10 +164,14 @@ class RunRecorder:
 
   def open_logs(self, trainer: train_step.TrainProgram, num_members: int,
                 resources: contextlib.ExitStack):
-    """Writes config.json and meta.json, and opens metrics.jsonl."""
+    """Writes config.json and meta.json, and opens metrics.jsonl. Where only
+    evaluations are left, meta.json stays that of the training."""
     self.writes = distributed.is_first_process()
+    trained = 0 < self.config.steps == self.meta['step'] and (
+        self.folder / 'meta.json').exists()
     if self.writes:
       run_dir.write_json(self.folder / 'config.json', self.plain)
+    if self.writes and not trained:
       run_dir.write_json(self.folder / 'meta.json', run_dir.run_metadata(
           self.config, self.data.vocab, self.command,
           trainer.mesh.devices.flat[0], trainer.mesh.size, num_members,
@@ -263,6 +267,6 @@ class RunRecorder:
     self.checkpoints.wait()
     if self.writes:
       run_dir.write_json(self.folder / 'done', {
-          'steps': self.config.steps,
+          'steps': self.config.steps, 'time': run_dir.utc_time(),
           'seconds': round(self.meta['seconds'] + seconds, 1)})
       print(f'done: {self.folder} (config.json, metrics.jsonl, evals/)')

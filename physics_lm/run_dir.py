@@ -236,7 +236,7 @@ def run_metadata(config: ConfigDict, vocab: 'Vocab', command: str, device: Any,
       'git': _git('rev-parse', 'HEAD'),
       'git_dirty': None if changed is None else bool(changed),
       'command': command,
-      'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
+      'time': utc_time(),
       'device': getattr(device, 'device_kind', str(device)),
       'devices': devices,
       'population': members,  # runs in the same program
@@ -248,6 +248,11 @@ def run_metadata(config: ConfigDict, vocab: 'Vocab', command: str, device: Any,
       'worlds': {k: w.version for k, w in config.worlds.items()},
       'vocab': {'kind': vocab.kind, 'size': len(vocab), 'sha256': vocab.hash},
   }
+
+
+def utc_time() -> str:
+  """Now, as 2025-01-31T12:00:00Z."""
+  return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
 
 
 def _git(*arguments: str) -> str | None:

@@ -353,6 +353,11 @@ def test_record_holds_what_a_run_measured(tmp_path):
   assert (found['device'], found['seconds'], found['git']) == (
       'cpu', 12.5, 'abc')
   assert json.loads(json.dumps(found)) == found
+  assert found['finished'] == '2025-01-01T00:00:00Z'  # as of older runs
+  run_dir.write_json(tmp_path / run.id / 'done', {
+      'steps': 4, 'seconds': 12.5, 'time': '2025-01-02T00:00:00Z'})
+  assert results.record(run, tmp_path / run.id) == found | {
+      'finished': '2025-01-02T00:00:00Z'}
 
 
 def test_record_keeps_the_curves_of_evaluations_during_training(tmp_path):

@@ -153,7 +153,8 @@ def test_stale_evals_alone_are_run_again(
       name: functools.partial(watched, name, e)
       for name, e in build(*given).items()})
   config = one_device({'steps': 4, 'evals.loss.num_rows': 2})
-  train.run(config, folder)
+  train.run(config, folder, 'the training')
+  meta = (folder / 'meta.json').read_text()
   # A signal during the first leaves out the second.
   assert len(evaluated) == 1 and not run_dir.is_done(folder)
   assert 'holds step 4' in capsys.readouterr().out
@@ -175,6 +176,9 @@ def test_stale_evals_alone_are_run_again(
   assert {'loss/bio', 'extraction/accuracy/test/question/mean'} <= set(logged)
   assert trained == [r for r in run_dir.read_rows(folder / 'metrics.jsonl')
                      if r['kind'] == 'train']
+  # It stays the run that the first process trained, and was done now.
+  assert 'the training' in meta and (folder / 'meta.json').read_text() == meta
+  assert run_dir.read_json(folder / 'done')['time'] >= json.loads(meta)['time']
 
 
 def test_nan_stops_with_the_step_and_the_last_good_checkpoint(
