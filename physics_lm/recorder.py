@@ -4,7 +4,6 @@ The loop (train.py) trains one run or a group of runs; each has a recorder.
 """
 
 import contextlib
-import json
 import math
 import os
 from collections.abc import Callable
@@ -127,9 +126,8 @@ class RunRecorder:
     self.meta = meta | {'run': own_id, 'seconds': 0.0}
     print(f'branching off {trunk} at step {meta["step"]}', flush=True)
     if distributed.is_first_process():
-      run_dir.write(self.folder / 'metrics.jsonl', ''.join(
-          json.dumps(r) + '\n'
-          for r in run_dir.read_log(trunk)
+      run_dir.write_log(self.folder, (
+          r for r in run_dir.read_log(trunk)
           if r['kind'] == 'train' and r['step'] <= meta['step']))
     return train_step.TrainState(step, params, opt, self._base(abstract))
 

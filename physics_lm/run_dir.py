@@ -12,7 +12,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,6 +169,11 @@ def read_log(folder: Path) -> list[dict]:
       raise BadInput(f'{folder / "metrics.jsonl"} has {str(row)[:60]} in row '
                      f'{i}, wanted a kind, a step and numbers')
   return rows
+
+
+def write_log(folder: Path, rows: Iterable[Mapping]) -> None:
+  """Writes metrics.jsonl of the run in `folder`, completely or not at all."""
+  write(folder / 'metrics.jsonl', ''.join(json.dumps(r) + '\n' for r in rows))
 
 
 def read_evaluation(path: Path) -> list[dict]:

@@ -186,13 +186,20 @@ def finished(job: Job) -> bool:
 
 
 def invalidate_stale_evals(job: Job):
-  """Removes the results of evaluations whose spec has changed; the run is then
-  no longer done."""
+  """Removes the results of evaluations whose spec has changed, those during
+  training too: a curve is of one spec. The run is then no longer done."""
   stale = run_dir.stale_evals(job.folder, plain_config(job.config)['evals'])
+  if not stale:
+    return
   for name in stale:
-    (job.folder / f'evals/{name}/{job.config.steps}.json').unlink(
-        missing_ok=True)
-  if stale and run_dir.is_done(job.folder):
+    for file in (job.folder / 'evals' / name).glob('*.json*'):
+      file.unlink(missing_ok=True)
+  of_stale, log = tuple(f'{n}/' for n in stale), run_dir.read_log(job.folder)
+  kept = [r for r in log if r['kind'] != 'eval' or not any(
+      k.startswith(of_stale) for k in r)]
+  if len(kept) < len(log) and distributed.is_first_process():
+    run_dir.write_log(job.folder, kept)
+  if run_dir.is_done(job.folder):
     print('re-running evals (spec changed): ' + '; '.join(stale.values()))
     (job.folder / 'done').unlink(missing_ok=True)
 
