@@ -1,9 +1,9 @@
 """Runs of an experiment as jobs of a Slurm cluster, through submitit. No JAX.
 
-Runs that start from nothing are one array; a run that starts from another
-waits for it (afterok), and is cancelled when that one fails. A job that is preempted or runs out of time saves, and
-is queued again; the trainer resumes. With several tasks a job (--slurm
-nodes=2) JAX joins them through srun's environment.
+Runs that start from nothing are one array; a run that starts from another waits
+for it (afterok), and is cancelled when that one fails. A job that is preempted
+or runs out of time saves, and is queued again; the trainer resumes. With
+several tasks a job (--slurm nodes=2) JAX joins them through srun's environment.
 """
 
 import contextlib

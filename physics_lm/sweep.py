@@ -202,9 +202,10 @@ def states(runs: Sequence[Run], folder: Path,
 
   'done', 'running', 'stopped' or 'new' is the state of the run's folder;
   'stale-evals' of one that is done, but evaluated otherwise than its config
-  says; 'other-run' of one in which another computation is done. 'recorded': its record is committed (`recorded`: ids of such runs), and
-  no run that is left needs its parameters. 'not needed': others only start
-  from it, and all of these are complete.
+  says; 'other-run' of one in which another computation is done. 'recorded': its
+  record is committed (`recorded`: ids of such runs), and no run that is left
+  needs its parameters. 'not needed': others only start from it, and all of
+  these are complete.
   """
   own, everything = {r.id for r in runs}, ordered(runs)
   out, needed = {}, set()  # ids of runs whose parameters are needed

@@ -390,9 +390,9 @@ def test_what_sbatch_refuses_is_one_line(tmp_path, monkeypatch, capsys):
   program(tmp_path, 'srun', '')
   program(tmp_path, 'sbatch', f'cat "$1" >> {tmp_path}/job\n'
                               'echo "invalid partition: nope" >&2; exit 1')
-  parent, child, other, alone = family()
+  _, child, _, alone = family()
   for runs in [alone], [child, alone]:
-    with pytest.raises(BadInput, match='refused a job .*partition: nope'):
+    with pytest.raises(BadInput, match=r'refused a job .*partition: nope'):
       slurm.submit(runs, tmp_path, launch.prepare(runs, tmp_path), None,
                    ['partition=nope'])
   assert capsys.readouterr().err == ''
