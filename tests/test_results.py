@@ -409,6 +409,20 @@ def test_gather_takes_done_runs_and_committed_records(module, tmp_path):
       0.3, 0.4, 0.1]
 
 
+def test_gather_refuses_a_folder_of_another_computation(module, tmp_path):
+  first, second, third = runs('smoke')
+  for r in (first, second, third):
+    finish(tmp_path, r)
+  run_dir.write_json(tmp_path / first.id / 'config.json',
+                     plain_config(second.config) | {'steps': 5})
+  finish(tmp_path, first.init_from)
+  with pytest.raises(BadInput, match=f'{first.id} holds another computation'):
+    report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
+  found = report.gather(module, 'smoke', tmp_path, tmp_path / 'out',
+                        partial=True)
+  assert [r['id'] for r in found] == [second.id, third.id]
+
+
 def test_gather_leaves_out_records_of_runs_of_another_sweep(module, tmp_path):
   for r in runs('smoke'):
     finish(tmp_path, r)
