@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from physics_lm import eval_cost, mixture, slurm, sweep, task_rows
 from physics_lm.config import override
+from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
 from physics_lm.model.config import (
   LOGITS_CHUNK,
@@ -192,7 +193,11 @@ def cost_table(runs: Sequence[sweep.Run], folder: Path, device: str,
     width: of the terminal, in characters; longer lines of the table are cut.
   """
   states = sweep.states(runs, folder, recorded)
-  queued, runs = slurm.queue_states(runs, folder), sweep.ordered(runs)
+  try:
+    queued = slurm.queue_states(runs, folder)
+  except BadInput:  # no Slurm here, or it does not answer
+    queued = {}
+  runs = sweep.ordered(runs)
   costs = [run_cost(run, device, devices) for run in runs]
   changes = [run.changes for run in runs]
   common = {k: v for k, v in changes[0].items()

@@ -282,9 +282,10 @@ def link_finished_runs(runs: Iterable[sweep.Run], folder: Path) -> None:
   for run in runs:
     at = folder / run.id
     if at.is_symlink() and not at.exists():  # its target has been deleted
-      at.unlink()
+      at.unlink(missing_ok=True)  # another launcher may have
     done = [p for p in sorted(folder.parent.glob(f'*/{run.id}'))
-            if run_dir.is_done(p) and not p.is_symlink()]
+            if not p.is_symlink()
+            and sweep.is_finished(run, p.parent, ())]
     if done and not at.exists():
       folder.mkdir(parents=True, exist_ok=True)
       with contextlib.suppress(FileExistsError):  # another launcher's link
@@ -300,7 +301,11 @@ def prepare(runs: Sequence[sweep.Run], folder: Path,
   own, states = {r.id for r in runs}, sweep.states(runs, folder, recorded)
   link_finished_runs([r for r in sweep.ordered(runs) if r.id not in own
                       and states[r.id] not in sweep.COMPLETE], folder)
-  return sweep.states(runs, folder, recorded)
+  states = sweep.states(runs, folder, recorded)
+  for run in sweep.ordered(runs):
+    if states[run.id] == 'other-run':
+      print(sweep.other_run_text(run, folder))
+  return states
 
 
 class Scheduler:

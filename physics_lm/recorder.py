@@ -4,7 +4,6 @@ The loop (train.py) trains one run or a group of runs; each has a recorder.
 """
 
 import contextlib
-import json
 import math
 import os
 from collections.abc import Callable
@@ -127,9 +126,8 @@ class RunRecorder:
     self.meta = meta | {'run': own_id, 'seconds': 0.0}
     print(f'branching off {trunk} at step {meta["step"]}', flush=True)
     if distributed.is_first_process():
-      run_dir.write(self.folder / 'metrics.jsonl', ''.join(
-          json.dumps(r) + '\n'
-          for r in run_dir.read_log(trunk)
+      run_dir.write_log(self.folder, (
+          r for r in run_dir.read_log(trunk)
           if r['kind'] == 'train' and r['step'] <= meta['step']))
     return train_step.TrainState(step, params, opt, self._base(abstract))
 
@@ -164,10 +162,14 @@ class RunRecorder:
 
   def open_logs(self, trainer: train_step.TrainProgram, num_members: int,
                 resources: contextlib.ExitStack):
-    """Writes config.json and meta.json, and opens metrics.jsonl."""
+    """Writes config.json and meta.json, and opens metrics.jsonl. Where only
+    evaluations are left, meta.json stays that of the training."""
     self.writes = distributed.is_first_process()
+    trained = 0 < self.config.steps == self.meta['step'] and (
+        self.folder / 'meta.json').exists()
     if self.writes:
       run_dir.write_json(self.folder / 'config.json', self.plain)
+    if self.writes and not trained:
       run_dir.write_json(self.folder / 'meta.json', run_dir.run_metadata(
           self.config, self.data.vocab, self.command,
           trainer.mesh.devices.flat[0], trainer.mesh.size, num_members,
@@ -263,6 +265,6 @@ class RunRecorder:
     self.checkpoints.wait()
     if self.writes:
       run_dir.write_json(self.folder / 'done', {
-          'steps': self.config.steps,
+          'steps': self.config.steps, 'time': run_dir.utc_time(),
           'seconds': round(self.meta['seconds'] + seconds, 1)})
       print(f'done: {self.folder} (config.json, metrics.jsonl, evals/)')

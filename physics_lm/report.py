@@ -78,6 +78,8 @@ def _missing(missing: Sequence[sweep.Run], total: int, states: Mapping,
   if states[first.id] == 'stale-evals':
     return (f'run {first.id} was evaluated by another specification: '
             f'{sweep.stale_evals_text(first, folder)}; run {launch_line}')
+  if states[first.id] == 'other-run':
+    return sweep.other_run_text(first, folder)
   part = '' if len(missing) == total else (
       ', or report what is done with --partial')
   return (f'{len(missing)} of {total} runs are not done (first: {first.label}, '

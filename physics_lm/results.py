@@ -59,7 +59,7 @@ def record(run: sweep.Run, folder: Path) -> Record:
                 for name in run.config.evals},
       **({'curves': curves} if curves else {}),
       'seconds': done['seconds'], **{k: meta[k] for k in keys[:-1]},
-      'finished': meta['time']}
+      'finished': done.get('time', meta['time'])}  # older ones: when it began
 
 
 def _curve(log: Sequence[Mapping], name: str) -> dict[str, list]:

@@ -12,7 +12,7 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,8 @@ def stale_evals(folder: Path, evals: dict) -> dict[str, str]:
   """{name: what differs} of the plain evaluations whose specification is not
   the one with which the run in `folder` was evaluated. `every`, when they run
   during training, does not count."""
-  before = with_defaults(read_config(folder)).get('evals', {})
+  file = folder / 'config.json'
+  before = with_defaults(read_json(file), file).get('evals', {})
   changes = {name: config_changes(_specification(before.get(name, {})),
                             _specification(spec))
              for name, spec in evals.items()}
@@ -101,6 +102,12 @@ def read_config(folder: Path) -> dict:
   stored = read_json(folder / 'config.json')
   with_defaults(stored, folder / 'config.json')
   return stored
+
+
+def computed_id(folder: Path) -> str:
+  """The id of what the run in `folder` computes, by its config.json. Raises
+  BadInput."""
+  return run_id(read_config(folder))
 
 
 def read_meta(folder: Path) -> dict:
@@ -164,6 +171,11 @@ def read_log(folder: Path) -> list[dict]:
   return rows
 
 
+def write_log(folder: Path, rows: Iterable[Mapping]) -> None:
+  """Writes metrics.jsonl of the run in `folder`, completely or not at all."""
+  write(folder / 'metrics.jsonl', ''.join(json.dumps(r) + '\n' for r in rows))
+
+
 def read_evaluation(path: Path) -> list[dict]:
   """The rows of an evaluation's file. Raises BadInput for what is none."""
   stored = read_json(path)
@@ -206,7 +218,7 @@ def _named_by_id(name: str, folder: Path) -> str:
   such run."""
   for path in (Path(name), folder.parent / name):
     if (path / 'config.json').exists():
-      return run_id(read_config(path))
+      return computed_id(path)
   return name
 
 
@@ -229,7 +241,7 @@ def run_metadata(config: ConfigDict, vocab: 'Vocab', command: str, device: Any,
       'git': _git('rev-parse', 'HEAD'),
       'git_dirty': None if changed is None else bool(changed),
       'command': command,
-      'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
+      'time': utc_time(),
       'device': getattr(device, 'device_kind', str(device)),
       'devices': devices,
       'population': members,  # runs in the same program
@@ -241,6 +253,11 @@ def run_metadata(config: ConfigDict, vocab: 'Vocab', command: str, device: Any,
       'worlds': {k: w.version for k, w in config.worlds.items()},
       'vocab': {'kind': vocab.kind, 'size': len(vocab), 'sha256': vocab.hash},
   }
+
+
+def utc_time() -> str:
+  """Now, as 2025-01-31T12:00:00Z."""
+  return time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
 
 
 def _git(*arguments: str) -> str | None:
@@ -303,7 +320,7 @@ def find_parent(folder: Path) -> Path:
     raise BadInput(f'{folder} needs the parameters of another run and names '
                    'none: init_from in config.json')
   for path in (folder / recorded, folder.parent / wanted):
-    if is_done(path) and run_id(read_config(path)) == wanted:
+    if is_done(path) and computed_id(path) == wanted:
       return path
   raise BadInput(f'{folder} needs the parameters of run {wanted}, which is '
                  f'neither in {folder / recorded} nor beside it')

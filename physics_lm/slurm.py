@@ -1,24 +1,25 @@
 """Runs of an experiment as jobs of a Slurm cluster, through submitit. No JAX.
 
-Runs that start from nothing are one array; a run that starts from another
-waits for it (afterok). A job that is preempted or runs out of time saves, and
-is queued again; the trainer resumes. With several tasks a job (--slurm
-nodes=2) JAX joins them through srun's environment.
+Runs that start from nothing are one array; a run that starts from another waits
+for it (afterok), and is cancelled when that one fails. A job that is preempted
+or runs out of time saves, and is queued again; the trainer resumes. With
+several tasks a job (--slurm nodes=2) JAX joins them through srun's environment.
 """
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from physics_lm import run_dir, sweep
 from physics_lm.config import parse_value
-from physics_lm.errors import BadInput
+from physics_lm.errors import BadInput, one_line
 
 NOTE = 'slurm.json'  # in a run's folder: its job
 
@@ -84,21 +85,26 @@ def submit(runs: Sequence[sweep.Run], folder: Path, states: Mapping[str, str],
   Returns:
     {run id: 'done', 'recorded', 'not needed', 'queued' or the job's id}.
   Raises:
-    BadInput: without Slurm, or for a bad option.
+    BadInput: without Slurm, where it does not answer or refuses a job, or for
+      a bad option.
   """
   executor = _executor(folder, jobs, options)
   queued, out, ids, waiting = queue_states(runs, folder), {}, {}, []
   for run in sweep.ordered(runs):
     if states[run.id] in sweep.COMPLETE:
       out[run.id] = states[run.id]
-    elif run.id in queued:
-      out[run.id] = 'queued'
+      continue
+    if run.id in queued:
       ids[run.id] = run_dir.read_json(folder / run.id / NOTE)['job']
-    else:
-      waiting.append(run)
+      if queued[run.id] != 'PENDING' or all(
+          p.id in out for p in run.waits_for):
+        out[run.id] = 'queued'
+        continue
+      _answer('scancel', ids[run.id])  # it waits for a job that has failed
+    waiting.append(run)
   later = [r for r in waiting if _missing(r, out)]
   first = [r for r in waiting if r not in later]
-  with contextlib.ExitStack() as stack:
+  with _refusals(), contextlib.ExitStack() as stack:
     if len(first) > 1:
       stack.enter_context(executor.batch())
     made = [(r, executor.submit(_job(r, folder))) for r in first]
@@ -107,13 +113,27 @@ def submit(runs: Sequence[sweep.Run], folder: Path, states: Mapping[str, str],
   for run in later:
     executor.update_parameters(dependency=':'.join(
         ['afterok', *(ids[p.id] for p in _missing(run, out))]))
-    ids[run.id] = _note(run, folder, executor.submit(_job(run, folder)))
+    with _refusals():
+      job = executor.submit(_job(run, folder))
+    ids[run.id] = _note(run, folder, job)
   return {r.id: out.get(r.id) or ids[r.id] for r in sweep.ordered(runs)}
 
 
 def _missing(run: sweep.Run, states: dict[str, str]) -> list[sweep.Run]:
   """The runs that must be done before `run`, and are not."""
   return [p for p in run.waits_for if states.get(p.id) not in sweep.COMPLETE]
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+  """A context in which a job that sbatch refuses raises BadInput."""
+  from submitit.core import utils
+  try:
+    with contextlib.redirect_stderr(io.StringIO()):  # which has it as well
+      yield
+  except (utils.FailedJobError, utils.FailedSubmissionError) as e:
+    raise BadInput(f'sbatch refused a job ({one_line(e)}), wanted --slurm '
+                   'options that this cluster takes') from None
 
 
 def _executor(folder: Path, jobs: int | None, options: Sequence[str]):
@@ -127,7 +147,9 @@ def _executor(folder: Path, jobs: int | None, options: Sequence[str]):
   settings = sbatch_options(options, executor._valid_parameters())
   if jobs:
     settings['array_parallelism'] = jobs
-  executor.update_parameters(**{'job_name': 'physics_lm'} | settings)
+  executor.update_parameters(**{
+      'job_name': 'physics_lm',
+      'additional_parameters': {'kill-on-invalid-dep': 'yes'}} | settings)
   return executor
 
 
@@ -144,7 +166,8 @@ def _note(run: sweep.Run, folder: Path, job) -> str:
 
 
 def queue_states(runs: Sequence[sweep.Run], folder: Path) -> dict[str, str]:
-  """{run id: 'PENDING', 'RUNNING', ...} of the runs in Slurm's queue."""
+  """{run id: 'PENDING', 'RUNNING', ...} of the runs in Slurm's queue. Raises
+  BadInput where runs have been queued and Slurm does not answer."""
   jobs = {}
   for run in sweep.ordered(runs):
     note = folder / run.id / NOTE
@@ -152,11 +175,17 @@ def queue_states(runs: Sequence[sweep.Run], folder: Path) -> dict[str, str]:
       jobs[run_dir.read_json(note)['job']] = run.id
   if not jobs:
     return {}
-  try:
-    out = subprocess.run(['squeue', '--noheader', '--array', '--me',
-                          '--format=%i %T'], capture_output=True, text=True,
-                         check=True, timeout=60).stdout
-  except (OSError, subprocess.SubprocessError):
-    return {}  # no Slurm here, or it does not answer
+  out = _answer('squeue', '--noheader', '--array', '--me', '--format=%i %T')
   found = dict(line.split() for line in out.splitlines() if line.strip())
   return {run_id: found[job] for job, run_id in jobs.items() if job in found}
+
+
+def _answer(*command: str) -> str:
+  """What a command of Slurm prints. Raises BadInput when it fails."""
+  try:
+    return subprocess.run(command, capture_output=True, text=True, check=True,
+                          timeout=60).stdout
+  except (OSError, subprocess.SubprocessError) as e:
+    reason = one_line(getattr(e, 'stderr', None) or e)
+    raise BadInput(f'{command[0]} failed ({reason}), wanted a Slurm that '
+                   'answers') from None

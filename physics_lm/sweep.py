@@ -129,8 +129,9 @@ class Run:
     return run_id(run_dir.with_content(plain_config(self.config)))
 
   def arguments(self) -> list[str]:
-    """Arguments of physics_lm.train, less --workdir."""
-    return [f'--config={self.config_file}'] + [
+    """Arguments of physics_lm.train, less --workdir. --id: the config file may
+    have been edited when they are read."""
+    return [f'--config={self.config_file}', f'--id={self.id}'] + [
         f'--config.{k}={v}' for k, v in self.changes.items()]
 
 
@@ -150,19 +151,20 @@ def ordered(runs: Sequence[Run]) -> list[Run]:
   """The runs and those they start from, parents before children. Raises
   BadInput when two are the same computation with other tags."""
   out: dict[str, Run] = {}
+  own: dict[str, Run] = {}  # its tags and evaluations count, not a parent's
 
-  def visit(run: Run, wanted: bool) -> None:
+  def visit(run: Run) -> None:
     for parent in run.parents:
-      visit(parent, False)
-    known = out.get(run.id)
-    if wanted and known is not None and known.tags != run.tags:
-      raise BadInput(f'two runs are one computation ({run.id}): {known.tags} '
-                     f'and {run.tags}; wanted each computation once')
+      visit(parent)
     out.setdefault(run.id, run)
 
   for run in runs:
-    visit(run, True)
-  return list(out.values())
+    visit(run)
+    known = own.setdefault(run.id, run)
+    if known.tags != run.tags:
+      raise BadInput(f'two runs are one computation ({run.id}): {known.tags} '
+                     f'and {run.tags}; wanted each computation once')
+  return [own.get(i, r) for i, r in out.items()]
 
 
 def is_finished(run: Run, folder: Path, own: Collection[str]) -> bool:
@@ -170,7 +172,21 @@ def is_finished(run: Run, folder: Path, own: Collection[str]) -> bool:
   ids of the experiment's runs; the evaluations of one that others only start
   from do not matter."""
   return run_dir.is_done(folder / run.id) and (
-      run.id not in own or not stale_evals_text(run, folder))
+      not other_run_text(run, folder)) and _is_evaluated(run, folder, own)
+
+
+def _is_evaluated(run: Run, folder: Path, own: Collection[str]) -> bool:
+  return run.id not in own or not stale_evals_text(run, folder)
+
+
+def other_run_text(run: Run, folder: Path) -> str:
+  """Says that the folder of a run holds another computation, '' when it does
+  not."""
+  at = folder / run.id
+  found = run_dir.computed_id(at)
+  return '' if found == run.id else (
+      f'{at} holds another computation, of run id {found}, and does not count; '
+      'wanted another name of that folder')
 
 
 def stale_evals_text(run: Run, folder: Path) -> str:
@@ -186,16 +202,19 @@ def states(runs: Sequence[Run], folder: Path,
 
   'done', 'running', 'stopped' or 'new' is the state of the run's folder;
   'stale-evals' of one that is done, but evaluated otherwise than its config
-  says. 'recorded': its record is committed (`recorded`: ids of such runs), and
-  no run that is left needs its parameters. 'not needed': others only start
-  from it, and all of these are complete.
+  says; 'other-run' of one in which another computation is done. 'recorded': its
+  record is committed (`recorded`: ids of such runs), and no run that is left
+  needs its parameters. 'not needed': others only start from it, and all of
+  these are complete.
   """
   own, everything = {r.id for r in runs}, ordered(runs)
   out, needed = {}, set()  # ids of runs whose parameters are needed
   for run in reversed(everything):
     state = run_dir.state(folder / run.id)
+    if state == 'done' and other_run_text(run, folder):
+      state = 'other-run'
     done = state == 'done'
-    if done and is_finished(run, folder, own):
+    if done and _is_evaluated(run, folder, own):
       out[run.id] = 'done'
     elif run.id in recorded and (done or run.id not in needed):
       out[run.id] = 'recorded'

@@ -9,6 +9,7 @@ The loop itself is in loop.py.
   python -m physics_lm.train --config=... --compile=v5e:2x4
   python -m physics_lm.train --serve
 
+--id=RUN_ID, of the launcher, refuses a run that has another id by now.
 --compile trains nothing: it prints what the TPU compiler says of the program on
 that topology (ahead_of_time.py). --serve is for the launcher: see serve().
 """
@@ -35,7 +36,12 @@ from physics_lm import (
   run_dir,
   train_step,
 )
-from physics_lm.config import config_difference, parse_config, plain_config
+from physics_lm.config import (
+  config_difference,
+  parse_config,
+  plain_config,
+  run_id,
+)
 from physics_lm.errors import BadInput, command, disk_errors
 from physics_lm.key_ranges import check_ranges
 from physics_lm.mixture import load_mixture
@@ -70,13 +76,27 @@ def main(argv: list[str] | None = None):
     else:
       parts[-1].append(argument)
   for part in parts:
+    wanted = [a for a in part if a.startswith('--id=')]
+    part = [a for a in part if a not in wanted]
     config, workdir = parse_config([argv[0], *['--workdir=.'] * bool(topology),
                                     *part])
     jobs.append(Job(config, Path(workdir), ' '.join([argv[0], *part])))
+    if wanted:
+      check_id(jobs[-1], wanted[-1].removeprefix('--id='))
   if topology:
     compile_for(jobs, topology)
   else:
     run_all(jobs)
+
+
+def check_id(job: Job, wanted: str):
+  """Raises BadInput when a job is not the run `wanted`: its launcher has read
+  other files."""
+  found = run_id(run_dir.canonical_config(job.config, job.folder))
+  if found != wanted:
+    raise BadInput('the config file, or a text or run that it names, has '
+                   f'changed since the launcher started: found run id {found}, '
+                   f'wanted {wanted}')
 
 
 def serve(program: str):
@@ -166,13 +186,20 @@ def finished(job: Job) -> bool:
 
 
 def invalidate_stale_evals(job: Job):
-  """Removes the results of evaluations whose spec has changed; the run is then
-  no longer done."""
+  """Removes the results of evaluations whose spec has changed, those during
+  training too: a curve is of one spec. The run is then no longer done."""
   stale = run_dir.stale_evals(job.folder, plain_config(job.config)['evals'])
+  if not stale:
+    return
   for name in stale:
-    (job.folder / f'evals/{name}/{job.config.steps}.json').unlink(
-        missing_ok=True)
-  if stale and run_dir.is_done(job.folder):
+    for file in (job.folder / 'evals' / name).glob('*.json*'):
+      file.unlink(missing_ok=True)
+  of_stale, log = tuple(f'{n}/' for n in stale), run_dir.read_log(job.folder)
+  kept = [r for r in log if r['kind'] != 'eval' or not any(
+      k.startswith(of_stale) for k in r)]
+  if len(kept) < len(log) and distributed.is_first_process():
+    run_dir.write_log(job.folder, kept)
+  if run_dir.is_done(job.folder):
     print('re-running evals (spec changed): ' + '; '.join(stale.values()))
     (job.folder / 'done').unlink(missing_ok=True)
 

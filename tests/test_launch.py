@@ -83,6 +83,11 @@ def test_ordered_puts_parents_first_and_refuses_doubles():
       {'kind': 'parent'}, {'kind': 'child'}]
   with pytest.raises(BadInput, match='one computation'):
     sweep.ordered([parent, run({'kind': 'again'})])
+  # A parent's tags are nothing to a run of the sweep, whichever comes first.
+  same = run({'kind': 'own'})
+  for runs in ([same, child], [child, same]):
+    assert [r.tags for r in sweep.ordered(runs)] == [
+        {'kind': 'own'}, {'kind': 'child'}]
 
 
 def finish(folder, *runs):
@@ -335,6 +340,64 @@ def test_submit_queues_what_is_left_and_children_after_parents(
   assert queue.jobs == [(two.id, None, 'afterok:1')]
   assert [out[r.id] for r in (parent, one, alone)] == [
       'queued', 'queued', 'done']
+
+
+def program(folder, name, script):
+  """A shell script in the place of a program of Slurm."""
+  file = folder / name
+  file.write_text(f'#!/bin/sh\n{script}\n')
+  file.chmod(0o755)
+
+
+def test_submit_needs_the_queue_and_list_does_not(tmp_path, monkeypatch):
+  """Without it every run would be queued a second time."""
+  queue, at = Queue(), tmp_path / 'sweep'
+  monkeypatch.setattr(slurm, '_executor', lambda *_: queue)
+  monkeypatch.setenv('PATH', f'{tmp_path}:/usr/bin:/bin')
+  program(tmp_path, 'squeue', 'echo no answer >&2; exit 1')
+  alone = run({'n': 'alone'})
+  states = launch.prepare([alone], at)
+  slurm.submit([alone], at, states, None, ())  # nothing was queued before
+  with pytest.raises(BadInput, match=r'squeue failed \(no answer\)'):
+    slurm.submit([alone], at, states, None, ())
+  assert len(queue.jobs) == 1 and state_in_list(alone, at) == 'new'
+
+
+def test_submit_replaces_a_job_that_waits_for_one_that_failed(
+    tmp_path, monkeypatch):
+  queues, at = [Queue(), Queue()], tmp_path / 'sweep'
+  monkeypatch.setattr(slurm, '_executor', lambda *_: queues[-1])
+  monkeypatch.setenv('PATH', f'{tmp_path}:/usr/bin:/bin')
+  parent, one, two, alone = family()
+  runs = [one, two, alone]
+  states = launch.prepare(runs, at)
+  slurm.submit(runs, at, states, None, ())
+  jobs = queues.pop().jobs
+  program(tmp_path, 'squeue', 'echo 2 RUNNING; echo 3 PENDING')  # not 1, 4
+  program(tmp_path, 'scancel', f'echo "$@" >> {tmp_path}/cancelled')
+  out = slurm.submit(runs, at, states, None, ())
+  assert (tmp_path / 'cancelled').read_text() == '3\n'
+  assert [j[0] for j in jobs] == [parent.id, alone.id, one.id, two.id]
+  assert queues[0].jobs == [(parent.id, None, None),
+                            (one.id, None, 'afterok:1'),
+                            (two.id, None, 'afterok:1')]
+  assert out[alone.id] == 'queued' and out[one.id] == '2'
+
+
+def test_what_sbatch_refuses_is_one_line(tmp_path, monkeypatch, capsys):
+  pytest.importorskip('submitit')
+  monkeypatch.setenv('PATH', f'{tmp_path}:/usr/bin:/bin')
+  program(tmp_path, 'srun', '')
+  program(tmp_path, 'sbatch', f'cat "$1" >> {tmp_path}/job\n'
+                              'echo "invalid partition: nope" >&2; exit 1')
+  _, child, _, alone = family()
+  for runs in [alone], [child, alone]:
+    with pytest.raises(BadInput, match=r'refused a job .*partition: nope'):
+      slurm.submit(runs, tmp_path, launch.prepare(runs, tmp_path), None,
+                   ['partition=nope'])
+  assert capsys.readouterr().err == ''
+  # A job whose parent fails does not wait for ever.
+  assert '--kill-on-invalid-dep=yes' in (tmp_path / 'job').read_text()
 
 
 def test_cost_of_a_branch_leaves_out_its_trunk():
@@ -632,6 +695,42 @@ def test_trainer_errors_are_one_line_and_exit_2(tmp_path):
         capture_output=True, check=False)
     assert done.returncode == 2, done
     assert done.stderr.count('\n') == 1 and message in done.stderr
+
+
+def test_a_trainer_refuses_a_config_file_that_was_edited(tmp_path, capsys):
+  from physics_lm import train
+  file = tmp_path / 'mine.py'
+  recipe = ('from physics_lm.configs import default\n'
+            'def get_config():\n  c = default.get_config()\n')
+  file.write_text(recipe + '  return c\n')
+  base = sweep.Run(str(file), {'steps': 4}, {'kind': 'base'})
+  child = sweep.Run(str(file), {'steps': 4}, {'kind': 'child'}, base)
+  finish(tmp_path, base, child)
+  wanted = [base.id, child.id]
+  commands = [[*r.arguments(), f'--workdir={tmp_path}/{r.id}']
+              for r in (base, child)]
+  train.main(['train', *commands[0], '--and', *commands[1]])
+  assert capsys.readouterr().out.count('already done') == 2
+  file.write_text(recipe + '  c.optim.learning_rate = 0.5\n  return c\n')
+  edited = sweep.Run(str(file), {'steps': 4}, {'kind': 'base'})
+  for command, run_id_ in zip(commands, wanted):
+    with pytest.raises(SystemExit) as e:
+      train.main(['train', *command])
+    error = capsys.readouterr().err
+    assert e.value.code == 2 and error.count('\n') == 1
+    assert 'changed since the launcher started: found' in error
+    assert error.endswith(f'wanted {run_id_}\n')
+  # What was trained under an old id is not done under it, nor its child.
+  run_dir.write_json(tmp_path / base.id / 'config.json',
+                     plain_config(edited.config))
+  assert sweep.is_finished(child, tmp_path, {child.id})
+  assert not sweep.is_finished(base, tmp_path, ())
+  assert launch.prepare([child, base], tmp_path) == {
+      base.id: 'other-run', child.id: 'done'}
+  out = capsys.readouterr().out
+  assert out.count('\n') == 1 and f'of run id {edited.id}, and does' in out
+  launch.link_finished_runs([base], tmp_path.parent / 'other')
+  assert not (tmp_path.parent / 'other').exists()
 
 
 def test_list_is_cut_to_the_width_of_the_terminal():

@@ -361,6 +361,11 @@ def test_record_holds_what_a_run_measured(tmp_path):
   assert (found['device'], found['seconds'], found['git']) == (
       'cpu', 12.5, 'abc')
   assert json.loads(json.dumps(found)) == found
+  assert found['finished'] == '2025-01-01T00:00:00Z'  # as of older runs
+  run_dir.write_json(tmp_path / run.id / 'done', {
+      'steps': 4, 'seconds': 12.5, 'time': '2025-01-02T00:00:00Z'})
+  assert results.record(run, tmp_path / run.id) == found | {
+      'finished': '2025-01-02T00:00:00Z'}
 
 
 def test_record_keeps_the_curves_of_evaluations_during_training(tmp_path):
@@ -410,6 +415,20 @@ def test_gather_takes_done_runs_and_committed_records(module, tmp_path):
   assert [r['id'] for r in found] == [first.id, second.id, third.id]
   assert [r['evals']['extraction'][0]['value'] for r in found] == [
       0.3, 0.4, 0.1]
+
+
+def test_gather_refuses_a_folder_of_another_computation(module, tmp_path):
+  first, second, third = runs('smoke')
+  for r in (first, second, third):
+    finish(tmp_path, r)
+  run_dir.write_json(tmp_path / first.id / 'config.json',
+                     plain_config(second.config) | {'steps': 5})
+  finish(tmp_path, first.init_from)
+  with pytest.raises(BadInput, match=f'{first.id} holds another computation'):
+    report.gather(module, 'smoke', tmp_path, tmp_path / 'out')
+  found = report.gather(module, 'smoke', tmp_path, tmp_path / 'out',
+                        partial=True)
+  assert [r['id'] for r in found] == [second.id, third.id]
 
 
 def test_gather_leaves_out_records_of_runs_of_another_sweep(module, tmp_path):

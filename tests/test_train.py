@@ -153,7 +153,8 @@ def test_stale_evals_alone_are_run_again(
       name: functools.partial(watched, name, e)
       for name, e in build(*given).items()})
   config = one_device({'steps': 4, 'evals.loss.num_rows': 2})
-  train.run(config, folder)
+  train.run(config, folder, 'the training')
+  meta = (folder / 'meta.json').read_text()
   # A signal during the first leaves out the second.
   assert len(evaluated) == 1 and not run_dir.is_done(folder)
   assert 'holds step 4' in capsys.readouterr().out
@@ -162,6 +163,11 @@ def test_stale_evals_alone_are_run_again(
   trained = [r for r in run_dir.read_rows(folder / 'metrics.jsonl')
              if r['kind'] == 'train']
   _, before = run_dir.results(folder)
+  rows = run_dir.read_log(folder)
+  run_dir.write_log(folder, [  # as with `every`
+      r | {'step': 2} for r in rows if r['kind'] == 'eval'] + rows)
+  for name in before:
+    run_dir.write(folder / f'evals/{name}/2.json', '')
   evaluated[:] = [None]
   train.run(one_device({'steps': 4, 'evals.loss.num_rows': 3}), folder)
   assert evaluated == [None, 'loss'] and run_dir.is_done(folder)
@@ -173,8 +179,18 @@ def test_stale_evals_alone_are_run_again(
   logged = [k for r in run_dir.read_rows(folder / 'metrics.jsonl')
             if r['kind'] == 'eval' and r['step'] == 4 for k in r]
   assert {'loss/bio', 'extraction/accuracy/test/question/mean'} <= set(logged)
+  # Of steps before, what was evaluated by the old spec is gone.
+  early = [k for r in run_dir.read_log(folder)
+           if r['kind'] == 'eval' and r['step'] == 2 for k in r]
+  assert 'extraction/accuracy/test/question/mean' in early
+  assert 'loss/bio' not in early
+  assert [len(list((folder / 'evals' / name).glob('*.json')))
+          for name in ('loss', 'extraction')] == [1, 2]
   assert trained == [r for r in run_dir.read_rows(folder / 'metrics.jsonl')
                      if r['kind'] == 'train']
+  # It stays the run that the first process trained, and was done now.
+  assert 'the training' in meta and (folder / 'meta.json').read_text() == meta
+  assert run_dir.read_json(folder / 'done')['time'] >= json.loads(meta)['time']
 
 
 def test_nan_stops_with_the_step_and_the_last_good_checkpoint(
