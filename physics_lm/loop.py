@@ -69,7 +69,7 @@ class Group:
     self.batches = loader.host_batches(
         self.data, config.data.batch_size, self.local_rows, self.first_step,
         config.runtime.workers, config.runtime.prefetch,
-        self.leader.meta.get('streams'))
+        self.leader.meta.get('streams'), config.steps)
 
   @property
   def leader(self) -> RunRecorder:
