@@ -25,25 +25,29 @@ from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput
 
 BULK_ROWS = 1024  # made at once, where rows can be made in bulk
+ENDLESS = 1 << 48  # steps, where the number is not told
 
 
 class LocalBatches:
   """A source for grain (len and getitem): this host's rows of each step, in
   order, [len(local), ...]. A step has `len(data)` times `batch` rows, members
   of a population one after the other; `local` are the indices of this host's
-  among them. `ahead`: steps whose rows are made at once."""
+  among them. `ahead`: steps whose rows are made at once; `steps`: the run's;
+  later ones, which are read ahead and not used, have the last one's rows, since
+  data.tasks need have none there."""
 
   def __init__(self, data: Sequence[mixture.Mixture], batch: int,
-               local: Sequence[int], first_step: int = 0, ahead: int = 1):
+               local: Sequence[int], first_step: int = 0, ahead: int = 1,
+               steps: int = ENDLESS):
     self.data, self.batch, self.first_step = data, batch, first_step
-    self.ahead, self._made, self._rows = ahead, -1, {}
+    self.ahead, self.steps, self._made, self._rows = ahead, steps, -1, {}
     member, row = np.divmod(np.asarray(local, np.int64), batch)
     # Rows of one member are together, as local_rows sorts them.
     self._members = [(m, row[member == m]) for m in np.unique(member).tolist()]
     self._count = len(member)
 
   def __len__(self) -> int:
-    return 1 << 48
+    return ENDLESS
 
   def __getitem__(self, i: int) -> dict[str, np.ndarray]:
     block, position = divmod(self.first_step + int(i), self.ahead)
@@ -54,6 +58,7 @@ class LocalBatches:
   def _block(self, block: int) -> dict[str, np.ndarray]:
     """The rows of `ahead` steps, [ahead, len(local), ...]."""
     steps = block * self.ahead + np.arange(self.ahead)[:, None]
+    steps = np.minimum(steps, max(self.steps - 1, 0))
     parts = [mixture.packed_rows(
         self.data[m], (steps * self.batch + row).ravel())
         for m, row in self._members]
@@ -217,8 +222,8 @@ def stream_state(batches: grain.DatasetIterator) -> dict:
 
 def host_batches(data: Sequence[mixture.Mixture], batch: int,
                  local: Sequence[int], first_step: int, workers: int = 0,
-                 prefetch: int = 4, streams: dict | None = None
-                 ) -> Iterator[dict[str, np.ndarray]]:
+                 prefetch: int = 4, streams: dict | None = None,
+                 steps: int = ENDLESS) -> Iterator[dict[str, np.ndarray]]:
   """Batches of this host's rows, [len(local), ...], from `first_step` on.
 
   Args:
@@ -229,6 +234,7 @@ def host_batches(data: Sequence[mixture.Mixture], batch: int,
     workers: processes that make rows; 0: a thread.
     prefetch: batches made ahead.
     streams: stream_state() at `first_step`.
+    steps: of the run; later batches repeat the last one.
 
   Raises:
     BadInput: streams with workers or a population, or a state of other streams.
@@ -246,7 +252,7 @@ def host_batches(data: Sequence[mixture.Mixture], batch: int,
   ahead = max(BULK_ROWS // len(local), 1) if not workers and all(
       map(mixture.is_bulk, data)) else 1
   ds = grain.MapDataset.source(
-      LocalBatches(data, batch, local, first_step, ahead))
+      LocalBatches(data, batch, local, first_step, ahead, steps))
   # One reader thread: Python makes rows no faster in more.
   ds = ds.to_iter_dataset(
       grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))

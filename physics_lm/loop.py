@@ -69,7 +69,7 @@ class Group:
     self.batches = loader.host_batches(
         self.data, config.data.batch_size, self.local_rows, self.first_step,
         config.runtime.workers, config.runtime.prefetch,
-        self.leader.meta.get('streams'))
+        self.leader.meta.get('streams'), config.steps)
 
   @property
   def leader(self) -> RunRecorder:
@@ -108,11 +108,16 @@ def run_group(group: Group):
 
 
 def stop_requested(group: Group, step: int) -> bool:
-  """Whether a signal, or the cluster, asks the runs to stop at this step. In
-  post-training they stop between rollouts."""
-  if step % group.config.post.every and group.config.post.kind:
-    return False
-  return bool(group.stop.signal) or group.leader.checkpoints.preempted(step)
+  """Whether a signal, or the cluster, asks the runs to stop at this step, and
+  they can."""
+  return may_stop(group, step) and (
+      bool(group.stop.signal) or group.leader.checkpoints.preempted(step))
+
+
+def may_stop(group: Group, step: int) -> bool:
+  """Whether runs can resume from this step: in post-training they stop between
+  rollouts."""
+  return not group.config.post.kind or step % group.config.post.every == 0
 
 
 def evaluate_if_due(group: Group, step: int, stopping: bool) -> bool:
@@ -128,7 +133,7 @@ def evaluate_if_due(group: Group, step: int, stopping: bool) -> bool:
     params = group.trainer.merged_params(
         group.trainer.unstack_member(group.state, i))
     for name in due:
-      if group.stop.signal:
+      if group.stop.signal and may_stop(group, step):
         return True
       recorder.evaluate(name, step, params,
                         reuse=last and step == group.first_step)

@@ -73,7 +73,7 @@ def loss_sums(params: dict, batch: dict, cfg: ModelConfig, tasks: int,
 def make_step(cfg: ModelConfig, tx: optax.GradientTransformation, tasks: int,
               accumulate: int = 1, seed: int = 0,
               adapter: ConfigDict | None = None,
-              sums_of: Callable = loss_sums) -> Callable:
+              sums_of: Callable = loss_sums, together: int = 1) -> Callable:
   """train_step(state, batch) -> (state, sums): pure, jit- and vmap-able.
 
   Args:
@@ -84,6 +84,7 @@ def make_step(cfg: ModelConfig, tx: optax.GradientTransformation, tasks: int,
     adapter: config.adapter.
     sums_of: as loss_sums. Where its sums have a `count`, gradients are divided
       by that, else by the sum of the loss weights.
+    together: rows in succession that no cut may part: 2 of pairs.
   """
 
   def train_step(state: TrainState, batch):
@@ -95,7 +96,8 @@ def make_step(cfg: ModelConfig, tx: optax.GradientTransformation, tasks: int,
     if accumulate == 1:
       grads, sums = gradients(batch, key)
     else:
-      grads, sums = _accumulated(gradients, batch, key, accumulate)
+      grads, sums = _accumulated(gradients, batch, key, accumulate,
+                                 together)
     # Sums were added up; the mean is taken once, over all loss weights.
     count = sums.pop('count', None)
     if count is None:
@@ -120,16 +122,23 @@ def _gradients(state: TrainState, cfg: ModelConfig, tasks: int, adapter,
   return jax.grad(of_batch, has_aux=True)(state.params)
 
 
-def _accumulated(gradients: Callable, batch, key, count: int):
+def _accumulated(gradients: Callable, batch, key, count: int, together: int):
   """The sum of gradients(micro_batch, key) over `count` micro-batches. Each
-  device keeps its rows: micro-batch j takes every count-th row from j on."""
+  device keeps its rows: of units of `together` rows, micro-batch j takes every
+  count-th from j on."""
   micro = jax.tree.map(lambda x: jnp.moveaxis(
-      x.reshape(-1, count, *x.shape[1:]), 1, 0), batch)
+      x.reshape(-1, count, together, *x.shape[1:]), 1, 0).reshape(
+          count, -1, *x.shape[1:]), batch)
 
   def add(total, numbered):
     j, part = numbered
     own = None if key is None else jax.random.fold_in(key, j)
-    return jax.tree.map(jnp.add, total, gradients(part, own)), None
+    made = gradients(part, own)
+    out = jax.tree.map(jnp.add, total, made)
+    if 'identity' in out[1]:  # a largest difference, not a sum
+      out[1]['identity'] = jnp.maximum(total[1]['identity'],
+                                       made[1]['identity'])
+    return out, None
 
   shapes = jax.eval_shape(
       gradients, jax.tree.map(lambda x: x[0], micro), key)
@@ -284,7 +293,8 @@ def _step(config: ConfigDict, cfg: ModelConfig, tasks: int, sums_of: Callable,
   tx = optim.make_optimizer(config, hparams.learning_rate,
                             hparams.weight_decay)
   return make_step(cfg, tx, tasks, config.runtime.grad_accum_steps,
-                   hparams.seed, config.adapter, sums_of)(state, batch)
+                   hparams.seed, config.adapter, sums_of,
+                   2 if config.post.kind in update.PAIRED else 1)(state, batch)
 
 
 def _state_shardings(config: ConfigDict, cfg: ModelConfig, mesh, shapes

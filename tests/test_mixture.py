@@ -246,6 +246,19 @@ def test_bulk_batches_are_independent_of_hosts_workers_and_start():
       assert all(np.array_equal(a[k], b[k]) for k in a)
 
 
+def test_no_task_needs_rows_after_the_last_step():
+  config, made = override(load_config(COMPACT), {'worlds.bits.people': 40}), []
+  for until in (None, 3):
+    for task in config.data.tasks.values():
+      task.until = until
+    it = loader.host_batches([load_mixture(config)], 4, range(4), 1, steps=3)
+    made.append([next(it) for _ in range(2)])
+  for a, b in zip(*made):
+    assert all(np.array_equal(a[k], b[k]) for k in a)
+  with pytest.raises(BadInput, match='takes part in step 3'):
+    next(loader.host_batches([load_mixture(config)], 4, range(4), 1))
+
+
 def test_members_of_a_population_have_their_own_rows_in_bulk():
   data = [load_mixture(override(load_config(COMPACT), {
       'worlds.bits.people': 40, 'seed.data': s})) for s in (0, 1)]

@@ -1,6 +1,8 @@
 """Post-training end to end: rollouts, updates, resuming, wrong settings."""
 
 import json
+import os
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ from physics_lm.mixture import load_mixture
 from physics_lm.model import decode, decoder
 from physics_lm.posttrain import feed, pairs, reward, rollout, update
 from physics_lm.vocab import EOS
-from tests.test_resume import assert_same_end
+from tests.test_resume import assert_same_end, final
 
 WORLD = {'functions': 2, 'modulus': 3, 'max_depth': 2, 'equal_depths': 2,
          'marked': True, 'share_worked': 0.5}
@@ -186,6 +188,31 @@ def test_resume_is_bitwise_also_within_a_rollout(
       train.run(config, tmp_path / 'run')
   train.run(config, tmp_path / 'run')
   assert_same_end(folder, tmp_path / 'run', config)
+
+
+def test_a_signal_waits_for_the_end_of_a_rollout(
+    undisturbed, tmp_path, monkeypatch):
+  config = override(undisturbed[0], {
+      'evals.loss.kind': 'loss', 'evals.loss.every': 1,
+      'evals.loss.num_rows': 1})
+  monkeypatch.setattr(train_step, '_kept', {})  # both runs share a program
+  own, calls = feed.Feed.batch, []
+
+  def signalled(self, step, state):
+    calls.append(step)
+    if step == 2:  # evaluations are due at step 3, within the rollout
+      os.kill(os.getpid(), signal.SIGTERM)
+    return own(self, step, state)
+
+  with monkeypatch.context() as m:
+    m.setattr(feed.Feed, 'batch', signalled)
+    train.run(config, tmp_path / 'run')
+  assert calls == [0, 1, 2, 3]
+  train.run(config, tmp_path / 'run')
+  for one, two in zip(final(undisturbed[1], config)[0],
+                      final(tmp_path / 'run', config)[0], strict=True):
+    np.testing.assert_array_equal(one, two)
+  assert len(list((tmp_path / 'run/evals/loss').glob('*.json'))) == 7
 
 
 def test_a_critic_learns_the_reward_and_its_run_can_be_a_parent(

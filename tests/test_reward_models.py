@@ -1,6 +1,7 @@
 """Heads that score answers: their losses, as rewards, and choosing by them."""
 
 import dataclasses
+import functools
 import itertools
 
 import jax
@@ -8,14 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm import restore, run_dir, sweep, train
+from physics_lm import optim, restore, run_dir, sweep, train, train_step
 from physics_lm.config import override
 from physics_lm.configs import compose, markov, posttrain
 from physics_lm.errors import BadInput
 from physics_lm.evals.posttrain import policy, selection
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
-from physics_lm.posttrain import pairs, reward, score
+from physics_lm.model.config import model_config
+from physics_lm.posttrain import objectives, pairs, reward, score, update
 from physics_lm.worlds.markov import best_mean
 
 SMALL = {
@@ -134,6 +136,37 @@ def test_loss_is_log_2_at_step_0_and_its_gradient_orders_the_pair(kind):
     nll = -np.log(np.where(rows['label'] > 0, p, 1 - p)) * rows['mask']
     wanted = (nll.sum(1) / rows['mask'].sum(1)).sum()
   assert float(of(1.0)[0]) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize('kind', ['dpo', 'reward_model'])
+def test_accumulation_keeps_pairs_together(kind):
+  config = override(markov.get_config(), SMALL | {
+      'init_from': 'x', 'post.kind': kind, 'data.batch_size': 8} | (
+          {'post.beta': 0.5} if kind == 'dpo' else {}))
+
+  def sums_of(params, batch, cfg, tasks, key):  # pairs of scores of a row
+    score_B = batch['tokens'] @ params['w']
+    loss_N, *_ = objectives.preference(
+        'dpo', score_B[::2], score_B[1::2], 1.0, 0.0, 0.0)
+    return loss_N.sum(), {'count': jnp.float32(len(loss_N)),
+                          'weight': jnp.float32(len(loss_N)),
+                          'identity': jnp.abs(score_B).max()}
+
+  params = {'w': jnp.arange(4) / 4}
+  rows = {'tokens': np.random.default_rng(0).normal(size=(8, 4))}
+  made = []
+  for accumulate in (1, 2):
+    config.runtime.grad_accum_steps = accumulate
+    state = train_step.TrainState(
+        jnp.int32(0), params, optim.make_optimizer(config).init(params))
+    made.append(jax.tree.leaves(jax.jit(functools.partial(
+        train_step._step, config, model_config(config, 8), 1, sums_of))(
+            train_step.run_hparams(config), state, rows)))
+  for one, two in zip(*made):
+    np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-7)
+  config.runtime.grad_accum_steps = 8
+  with pytest.raises(BadInput, match='wanted a multiple of 16: two rows a pa'):
+    update.make_sums(config, 8)
 
 
 def test_policy_trains_on_the_mean_or_least_of_reward_models(runs, tmp_path):

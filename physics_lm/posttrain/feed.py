@@ -30,7 +30,6 @@ from physics_lm.posttrain import (
   score,
   update,
 )
-from physics_lm.posttrain.objectives import PREFERENCE
 from physics_lm.vocab import EOS
 from physics_lm.worlds.base import generator, mix_bits
 
@@ -94,7 +93,7 @@ class Feed:
     self.reward = reward.make_reward(
         self.post.reward, [t.world for t in data.tasks], models, asked)
     self.judge = asked
-    self.pairs = self.post.kind in PREFERENCE + REWARD_KINDS
+    self.pairs = self.post.kind in update.PAIRED
     if self.pairs:
       pairs.source_of(self.post.pairs)
     # Steps that see each row once, and rows of them all.

@@ -30,6 +30,8 @@ from physics_lm.posttrain.rollout import log_law
 # Of a batch, beside those of training (train_step.py): what it may hold.
 ROWS_2D = ('mask', 'advantage', 'sampler', 'old', 'reference', 'law', 'returns')
 ROWS_1D = ('fresh', 'count')
+# Kinds whose rows 2i and 2i + 1 are a pair.
+PAIRED = objectives.PREFERENCE + REWARD_KINDS
 LARGEST_VOCAB = 4096  # entries whose logits are kept for a batch
 # The largest difference of log-probabilities that rounding makes.
 IDENTITY = {'float32': 2e-3}
@@ -55,15 +57,15 @@ def batch_keys(config: ConfigDict) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def check_post(config: ConfigDict, entries: int) -> None:
   """Raises BadInput for a config of post-training that cannot train."""
   p = config.post
-  kinds = objectives.POLICY + objectives.PREFERENCE + REWARD_KINDS
+  kinds = objectives.POLICY + PAIRED
   head = p.kind in REWARD_KINDS
-  pairs = p.kind in objectives.PREFERENCE + REWARD_KINDS
+  pairs, cuts = p.kind in PAIRED, config.runtime.grad_accum_steps
   for key, known in (('kind', kinds), ('baseline', objectives.BASELINES),
                      ('norm', objectives.NORMS), ('kl', objectives.KLS)):
     if p[key] not in known:
       raise BadInput(f'post.{key} is {p[key]!r}; {nearest(p[key], known)}')
   steps, rows = p.every // p.epochs, config.data.batch_size
-  group = 2 if pairs else p.samples
+  group = 2 * cuts if pairs else p.samples
   kl = p.kind in objectives.PREFERENCE or p.kl != 'none'
   checks = [
       (config.init_from or head, 'init_from is None in post-training, wanted '
@@ -91,7 +93,8 @@ def check_post(config: ConfigDict, entries: int) -> None:
        f'of post.epochs={p.epochs}'),
       (rows % group == 0 and rows * steps % group == 0,
        f'data.batch_size is {rows}, wanted a multiple of '
-       + ('2: two rows a pair' if pairs else f'post.samples={p.samples}')),
+       + (f'{group}: two rows a pair, runtime.grad_accum_steps={cuts}' if pairs
+          else f'post.samples={p.samples}')),
       (config.checkpoint.every % p.every == 0 and config.steps % p.every == 0,
        f'checkpoint.every is {config.checkpoint.every} and steps '
        f'{config.steps}, wanted multiples of post.every={p.every}: a run can '
