@@ -54,7 +54,7 @@ class MetricsWriter:
     path = folder / 'metrics.jsonl'
     kept = [r for r in run_dir.read_log(folder)
             if r['step'] < resume_at
-            or (r['step'] == resume_at and r['kind'] == 'train')]
+            or (r['step'] == resume_at and r['kind'] != 'eval')]
     run_dir.write(path, ''.join(json.dumps(r) + '\n' for r in kept))
     self._file = path.open('a', encoding='utf-8')
     self._mirror = _wandb(folder, config)

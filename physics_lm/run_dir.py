@@ -378,18 +378,23 @@ def state(folder: Path) -> str:
 
 
 def step_reached(folder: Path) -> int:
-  """The last step in the metrics, 0 when there is none. Reads the tail."""
+  """The last step in the metrics, 0 when there is none. Reads the tail, as much
+  of it as the last row needs."""
   path = folder / 'metrics.jsonl'
   if not path.exists():
     return 0
-  with path.open('rb') as f:
-    f.seek(max(path.stat().st_size - 4096, 0))
-    lines = f.read().decode(errors='replace').splitlines()
-  for line in reversed(lines):
-    with contextlib.suppress(ValueError, LookupError, TypeError,
-                             RecursionError):
-      return int(json.loads(line)['step'])
-  return 0
+  size, tail = path.stat().st_size, 4096
+  while True:
+    with path.open('rb') as f:
+      f.seek(max(size - tail, 0))
+      lines = f.read().decode(errors='replace').splitlines()
+    for line in reversed(lines):
+      with contextlib.suppress(ValueError, LookupError, TypeError,
+                               RecursionError):
+        return int(json.loads(line)['step'])
+    if tail >= size:
+      return 0
+    tail *= 16
 
 
 def results(folder: Path) -> tuple[dict, dict[str, list[dict]]]:

@@ -1,5 +1,7 @@
 """A model as a judge of answers, and rewards of a prompt's answers together."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -94,6 +96,16 @@ def test_answers_that_were_cut_off_lose(parts):
   group = [done, *(a._replace(question=done.question) for a in cut)]
   np.testing.assert_allclose(it.judge(group), [1, 0.25, 0.25])
   assert it.grade(group)[0] > 0 and not it.grade(cut).any()
+
+
+def test_requests_longer_than_the_positions_are_refused(parts):
+  data, cfg, params = parts
+  answers = answers_of(data, [[' 1 2 0']])
+  most = len(answers[0].prompt) + 4  # the answer and ' ok'
+  cfg = dataclasses.replace(cfg, positions='absolute', max_positions=most - 1)
+  with pytest.raises(BadInput, match=f'{most} tokens of a text, wanted at most '
+                     f'{most - 1}'):
+    judge.Judge(cfg, data.vocab, params).grade(answers)
 
 
 def test_a_judge_without_parameters_follows_the_policy(parts):

@@ -138,6 +138,26 @@ def test_loss_is_log_2_at_step_0_and_its_gradient_orders_the_pair(kind):
   assert float(of(1.0)[0]) == pytest.approx(wanted, rel=1e-5)
 
 
+def test_texts_that_do_not_fit_get_one_line():
+  config = override(compose.get_config(), {
+      'worlds.compose.functions': 2, 'worlds.compose.max_depth': 2,
+      'worlds.compose.equal_depths': 2, 'data.seq_len': 12})
+  data = load_mixture(config)
+  post = override(posttrain.get_config(), {
+      'post.kind': 'reward_model', 'post.pairs': 'corrupt:1',
+      'post.tokens': 1}).post
+  found = pairs.collect_pairs(None, None, data, post, None, 0, 8, 3)
+  most = max(len(p.prompt.ids) + len(p.better) for p in found)
+  score.pair_rows(found, data._replace(seq_len=most), 'reward_model')
+  with pytest.raises(BadInput, match=f'have {most} tokens and a row data.seq_'
+                     f'len={most - 1}, wanted'):
+    score.pair_rows(found, data._replace(seq_len=most - 1), 'reward_model')
+  cfg = dataclasses.replace(model_config(config, 8), positions='absolute',
+                            max_positions=3)
+  with pytest.raises(BadInput, match='4 tokens of a text, wanted at most 3'):
+    score.score_answers(None, cfg, [([4, 5], [6, 7])])
+
+
 @pytest.mark.parametrize('kind', ['dpo', 'reward_model'])
 def test_accumulation_keeps_pairs_together(kind):
   config = override(markov.get_config(), SMALL | {
@@ -173,7 +193,7 @@ def test_policy_trains_on_the_mean_or_least_of_reward_models(runs, tmp_path):
   base, head = runs
   post = {
       'post.kind': 'reinforce', 'post.reward': 'model_min', 'post.tokens': 6,
-      'init_from': str(base), 'post.reward_run': f'{head},{head}', 'steps': 6,
+      'init_from': str(base), 'post.reward_run': f'{head}, {head}', 'steps': 6,
       'optim.warmup_steps': 0, 'optim.learning_rate': 1e-2, 'log.every': 2,
       'checkpoint.every': 6}
   folder = trained(tmp_path / 'run', post | {

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from physics_lm import restore, results, run_dir
+from physics_lm import metrics, restore, results, run_dir
 from physics_lm.config import parse_value, plain_config, with_defaults
 from physics_lm.configs import default
 from physics_lm.errors import BadInput
@@ -31,6 +31,27 @@ def test_rows_damaged_before_the_end_are_refused(tmp_path, text, message):
   """They were read up to the damage, without a word."""
   with pytest.raises(BadInput, match=message):
     rows_of(tmp_path, text)
+
+
+@pytest.mark.parametrize('size', [10, 5000, 100_000])
+def test_step_reached_is_that_of_the_last_row_of_any_length(tmp_path, size):
+  assert run_dir.step_reached(tmp_path) == 0
+  log = tmp_path / 'metrics.jsonl'
+  for text, step in (('7\n' * size, 0), ('{"step": 3}\n' + '7\n' * size, 3),
+                     ('{"step": 4, "a": "%s"}\n' % ('b' * size), 4),
+                     ('{"step": 5}\n{"step": 6, "a": "%s' % ('b' * size), 5)):
+    log.write_text(text)
+    assert run_dir.step_reached(tmp_path) == step
+
+
+def test_a_resumed_run_keeps_the_rows_that_it_will_not_write_again(tmp_path):
+  kinds = ('train', 'warning', 'eval')
+  rows_of(tmp_path, ''.join(json.dumps({'kind': k, 'step': s}) + '\n'
+                            for s in (1, 2, 3) for k in kinds))
+  metrics.MetricsWriter(tmp_path, {'log': {'wandb': 'off', 'project': ''}},
+                        2).close()
+  assert [(r['kind'], r['step']) for r in run_dir.read_log(tmp_path)] == [
+      *((k, 1) for k in kinds), ('train', 2), ('warning', 2)]
 
 
 def changed(path, value):

@@ -117,14 +117,19 @@ def sample_tokens(params: dict, cfg: ModelConfig, prompts: Sequence[list[int]],
   return out
 
 
-def _in_batches(params, cfg, prompts, steps, how, entries, batch, seed, numbers,
-                stop, width):
-  """(ids, their log-probabilities), `steps` of each, of each prompt."""
-  longest = max(map(len, prompts)) + steps
+def check_positions(cfg: ModelConfig, longest: int) -> None:
+  """Raises BadInput for a text of more tokens than the model has parameters
+  for."""
   if 0 < cfg.max_positions < longest:
     raise BadInput(f'{longest} tokens of a text, wanted at most '
                    f'{cfg.max_positions} (data.seq_len) of '
                    f'model.positions={cfg.positions}')
+
+
+def _in_batches(params, cfg, prompts, steps, how, entries, batch, seed, numbers,
+                stop, width):
+  """(ids, their log-probabilities), `steps` of each, of each prompt."""
+  check_positions(cfg, max(map(len, prompts)) + steps)
   batch = batch or len(prompts)
   numbers = range(len(prompts)) if numbers is None else numbers
   width = prompt_width(max(width, *map(len, prompts)))

@@ -53,7 +53,7 @@ def open_feed(recorder: 'RunRecorder', data: mixture.Mixture,
                    'wanted one')
   post = recorder.config.post
   models = score.model_scores([
-      recorder.other_run('post.reward_run', name)
+      recorder.other_run('post.reward_run', name.strip())
       for name in post.reward_run.split(',')]) if post.reward_run else None
   asked = None
   if post.judge_run:

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from physics_lm.errors import BadInput
-from physics_lm.model import decoder
+from physics_lm.model import decode, decoder
 from physics_lm.model.config import ModelConfig
 from physics_lm.posttrain.reward import Answer, by_prompt
 from physics_lm.posttrain.score import full_rows
@@ -74,9 +74,12 @@ class Judge:
 
   def _verdicts(self, shown: Sequence[tuple[Answer, ...]]) -> np.ndarray:
     """The probability of the first verdict against the second one, of requests
-    that show one answer each, or two."""
+    that show one answer each, or two. Raises BadInput for one longer than the
+    judge can read."""
     made = [self._request(*answers) for answers in shown]
-    length = -(-max((len(ids) for ids, _ in made), default=0) // 8) * 8
+    longest = max((len(ids) for ids, _ in made), default=0)
+    decode.check_positions(self.cfg, longest)
+    length = -(-longest // 8) * 8
     size, out = min(CHUNK, -(-len(made) // 8) * 8), [np.zeros(0)]
     for at in range(0, len(made), size or 1):
       part = made[at:at + size]

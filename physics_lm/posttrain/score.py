@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 
 from physics_lm import mixture
 from physics_lm.errors import BadInput
-from physics_lm.model import decoder
+from physics_lm.model import decode, decoder
 from physics_lm.model.config import ModelConfig
 from physics_lm.posttrain import objectives, pairs
 from physics_lm.posttrain.reward import Answer
@@ -78,8 +78,11 @@ def last_of(mask_BT: jax.Array) -> jax.Array:
 
 def score_answers(params: dict, cfg: ModelConfig,
                   texts: Sequence[tuple[list[int], list[int]]]) -> np.ndarray:
-  """Scores [B, T] of (prompt, answer) of ids, nan but at answers' tokens."""
-  length = -(-max(len(p) + len(a) for p, a in texts) // 8) * 8
+  """Scores [B, T] of (prompt, answer) of ids, nan but at answers' tokens.
+  Raises BadInput for a text longer than the model can read."""
+  longest = max(len(p) + len(a) for p, a in texts)
+  decode.check_positions(cfg, longest)
+  length = -(-longest // 8) * 8
   size, out = min(CHUNK, len(texts)), []
   for at in range(0, len(texts), size):
     part = list(texts[at:at + size])
@@ -118,8 +121,13 @@ def _of_models(runs, answers: Sequence[Answer]) -> np.ndarray:
 def pair_rows(found: Sequence[pairs.Pair], data: mixture.Mixture, kind: str
               ) -> dict[str, np.ndarray]:
   """Rows of pairs, the better answer first, with mask and label [B, T] of a
-  kind of head. Raises BadInput for a world without right and wrong steps."""
+  kind of head. Raises BadInput for a row that is too short, with its end token
+  as an input, and for a world without right and wrong steps."""
   prompts, answers = pairs.interleaved(found)
+  longest = max(len(p) + len(a) for p, a in zip(prompts, answers))
+  if longest > data.seq_len:
+    raise BadInput(f'a prompt and its answer have {longest} tokens and a row '
+                   f'data.seq_len={data.seq_len}, wanted rows at least as long')
   rows = full_rows([*zip(prompts, answers)], data.seq_len)
   if kind == 'process_verifier':
     rows['label'] = np.zeros_like(rows['mask'])
