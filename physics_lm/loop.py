@@ -92,8 +92,7 @@ def run_group(group: Group):
   with jax.set_mesh(group.trainer.mesh), contextlib.closing(
       Progress(steps, group.first_step, title, 'step')) as progress:
     for step in range(group.first_step, steps + 1):
-      stopping = stop_requested(group, step)
-      stopping = evaluate_if_due(group, step, stopping)
+      stopping = evaluate_if_due(group, step, stop_requested(group, step))
       save_if_due(group, step, stopping)
       if stopping:
         report_stop(group, step)
@@ -108,15 +107,13 @@ def run_group(group: Group):
 
 
 def stop_requested(group: Group, step: int) -> bool:
-  """Whether a signal, or the cluster, asks the runs to stop at this step, and
-  they can."""
+  """Whether a signal, or the cluster, asks the runs to stop where they can."""
   return may_stop(group, step) and (
       bool(group.stop.signal) or group.leader.checkpoints.preempted(step))
 
 
 def may_stop(group: Group, step: int) -> bool:
-  """Whether runs can resume from this step: in post-training they stop between
-  rollouts."""
+  """Whether runs can resume from a step: in post-training between rollouts."""
   return not group.config.post.kind or step % group.config.post.every == 0
 
 

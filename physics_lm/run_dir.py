@@ -61,6 +61,26 @@ def stale_evals(folder: Path, evals: dict) -> dict[str, str]:
           for name, found in changes.items() if found}
 
 
+def remove_stale_evals(folder: Path, evals: dict, writes: bool) -> None:
+  """Removes the results of evaluations whose spec has changed, those during
+  training too: a curve is of one spec. The run is then no longer done.
+  `writes`: whether this process keeps the log."""
+  stale = stale_evals(folder, evals)
+  if not stale:
+    return
+  for name in stale:
+    for file in (folder / 'evals' / name).glob('*.json*'):
+      file.unlink(missing_ok=True)
+  of_stale, log = tuple(f'{n}/' for n in stale), read_log(folder)
+  kept = [r for r in log if r['kind'] != 'eval' or not any(
+      k.startswith(of_stale) for k in r)]
+  if len(kept) < len(log) and writes:
+    write_log(folder, kept)
+  if is_done(folder):
+    print('re-running evals (spec changed): ' + '; '.join(stale.values()))
+    (folder / 'done').unlink(missing_ok=True)
+
+
 def _specification(evaluation: Mapping) -> dict:
   """What decides the results of an evaluation."""
   return {k: v for k, v in evaluation.items() if k != 'every'}
@@ -108,6 +128,16 @@ def computed_id(folder: Path) -> str:
   """The id of what the run in `folder` computes, by its config.json. Raises
   BadInput."""
   return run_id(read_config(folder))
+
+
+def check_id(config: ConfigDict, folder: Path, wanted: str) -> None:
+  """Raises BadInput when a config, to be trained in `folder`, is not the run
+  `wanted`: its launcher has read other files."""
+  found = run_id(canonical_config(config, folder))
+  if found != wanted:
+    raise BadInput('the config file, or a text or run that it names, has '
+                   f'changed since the launcher started: found run id {found}, '
+                   f'wanted {wanted}')
 
 
 def read_meta(folder: Path) -> dict:

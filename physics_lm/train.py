@@ -36,12 +36,7 @@ from physics_lm import (
   run_dir,
   train_step,
 )
-from physics_lm.config import (
-  config_difference,
-  parse_config,
-  plain_config,
-  run_id,
-)
+from physics_lm.config import config_difference, parse_config, plain_config
 from physics_lm.errors import BadInput, command, disk_errors
 from physics_lm.key_ranges import check_ranges
 from physics_lm.mixture import load_mixture
@@ -82,21 +77,12 @@ def main(argv: list[str] | None = None):
                                     *part])
     jobs.append(Job(config, Path(workdir), ' '.join([argv[0], *part])))
     if wanted:
-      check_id(jobs[-1], wanted[-1].removeprefix('--id='))
+      run_dir.check_id(config, jobs[-1].folder,
+                       wanted[-1].removeprefix('--id='))
   if topology:
     compile_for(jobs, topology)
   else:
     run_all(jobs)
-
-
-def check_id(job: Job, wanted: str):
-  """Raises BadInput when a job is not the run `wanted`: its launcher has read
-  other files."""
-  found = run_id(run_dir.canonical_config(job.config, job.folder))
-  if found != wanted:
-    raise BadInput('the config file, or a text or run that it names, has '
-                   f'changed since the launcher started: found run id {found}, '
-                   f'wanted {wanted}')
 
 
 def serve(program: str):
@@ -174,7 +160,9 @@ def finished(job: Job) -> bool:
       raise BadInput(f'{job.folder} holds another computation: '
                      + '; '.join(differs) + '. Wanted the same, or a new '
                      '--workdir')
-    invalidate_stale_evals(job)
+    run_dir.remove_stale_evals(
+        job.folder, plain_config(job.config)['evals'],
+        writes=distributed.is_first_process())
   if run_dir.is_done(job.folder):
     if job.config.data.vocab.endswith(('.json', '.model')):
       # The file may hold another tokenizer by now.
@@ -183,25 +171,6 @@ def finished(job: Job) -> bool:
     print(f'already done: {job.folder}')
     return True
   return False
-
-
-def invalidate_stale_evals(job: Job):
-  """Removes the results of evaluations whose spec has changed, those during
-  training too: a curve is of one spec. The run is then no longer done."""
-  stale = run_dir.stale_evals(job.folder, plain_config(job.config)['evals'])
-  if not stale:
-    return
-  for name in stale:
-    for file in (job.folder / 'evals' / name).glob('*.json*'):
-      file.unlink(missing_ok=True)
-  of_stale, log = tuple(f'{n}/' for n in stale), run_dir.read_log(job.folder)
-  kept = [r for r in log if r['kind'] != 'eval' or not any(
-      k.startswith(of_stale) for k in r)]
-  if len(kept) < len(log) and distributed.is_first_process():
-    run_dir.write_log(job.folder, kept)
-  if run_dir.is_done(job.folder):
-    print('re-running evals (spec changed): ' + '; '.join(stale.values()))
-    (job.folder / 'done').unlink(missing_ok=True)
 
 
 def train(jobs: list[Job], stop: Stop):
