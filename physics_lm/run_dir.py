@@ -61,21 +61,24 @@ def stale_evals(folder: Path, evals: dict) -> dict[str, str]:
           for name, found in changes.items() if found}
 
 
-def remove_stale_evals(folder: Path, evals: dict, writes: bool) -> None:
-  """Removes the results of evaluations whose spec has changed, those during
-  training too: a curve is of one spec. The run is then no longer done.
-  `writes`: whether this process keeps the log."""
+def set_aside_stale_evals(folder: Path, evals: dict, writes: bool) -> None:
+  """Sets aside the results of evaluations whose spec has changed, those during
+  training too, since a curve is of one spec: files end in .old, log rows have
+  the kind 'old eval'. The run is then no longer done. `writes`: whether this
+  process keeps the log."""
   stale = stale_evals(folder, evals)
   if not stale:
     return
   for name in stale:
     for file in (folder / 'evals' / name).glob('*.json*'):
-      file.unlink(missing_ok=True)
-  of_stale, log = tuple(f'{n}/' for n in stale), read_log(folder)
-  kept = [r for r in log if r['kind'] != 'eval' or not any(
-      k.startswith(of_stale) for k in r)]
-  if len(kept) < len(log) and writes:
-    write_log(folder, kept)
+      if file.suffix != '.old':
+        with contextlib.suppress(FileNotFoundError):  # by another process
+          file.replace(file.with_name(f'{file.name}.old'))
+  names, log = tuple(f'{n}/' for n in stale), read_log(folder)
+  marked = [r | {'kind': 'old eval'} if r['kind'] == 'eval' and any(
+      k.startswith(names) for k in r) else r for r in log]
+  if marked != log and writes:
+    write_log(folder, marked)
   if is_done(folder):
     print('re-running evals (spec changed): ' + '; '.join(stale.values()))
     (folder / 'done').unlink(missing_ok=True)

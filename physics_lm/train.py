@@ -160,7 +160,7 @@ def finished(job: Job) -> bool:
       raise BadInput(f'{job.folder} holds another computation: '
                      + '; '.join(differs) + '. Wanted the same, or a new '
                      '--workdir')
-    run_dir.remove_stale_evals(
+    run_dir.set_aside_stale_evals(
         job.folder, plain_config(job.config)['evals'],
         writes=distributed.is_first_process())
   if run_dir.is_done(job.folder):

@@ -179,13 +179,15 @@ def test_stale_evals_alone_are_run_again(
   logged = [k for r in run_dir.read_rows(folder / 'metrics.jsonl')
             if r['kind'] == 'eval' and r['step'] == 4 for k in r]
   assert {'loss/bio', 'extraction/accuracy/test/question/mean'} <= set(logged)
-  # Of steps before, what was evaluated by the old spec is gone.
+  # Of steps before, what was evaluated by the old spec is set aside.
   early = [k for r in run_dir.read_log(folder)
            if r['kind'] == 'eval' and r['step'] == 2 for k in r]
   assert 'extraction/accuracy/test/question/mean' in early
   assert 'loss/bio' not in early
   assert [len(list((folder / 'evals' / name).glob('*.json')))
           for name in ('loss', 'extraction')] == [1, 2]
+  assert (folder / 'evals/loss/2.json.old').exists()
+  assert 'old eval' in {r['kind'] for r in run_dir.read_log(folder)}
   assert trained == [r for r in run_dir.read_rows(folder / 'metrics.jsonl')
                      if r['kind'] == 'train']
   # It stays the run that the first process trained, and was done now.
