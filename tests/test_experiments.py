@@ -20,6 +20,7 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 # Designed, without a committed result.
 NOT_RUN = {
     'planning_tokens',
+    'pretraining_decay',
     'when_mistakes_help',
 }
 # Each source beside its executed notebook; a missing one fails.
