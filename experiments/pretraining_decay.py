@@ -106,7 +106,7 @@ CLAIMS = (
     Claim('later_attributes', 'Weight decay 0.1: of the five values that do '
           'not follow the name at most 10 %', R2, '5.5 % (LoRA)',
           (_at(PAPER_DECAY, LATER),), at_most(10)),
-    Claim('first_attribute', 'Birth date, right after the name > the five other '
+    Claim('first_attribute', 'Birth date, right after the name > the other '
           'values, at each weight decay', R2, '33.5 vs 5.5 % (LoRA)',
           tuple((_at(d, ATTRIBUTES[0]), _at(d, LATER)) for d in DECAYS),
           greater(), paper_effect=28, **GUESS))

@@ -141,7 +141,7 @@ def _load(text: str) -> Mixture:
   if data.sampling == 'epochs' and lacking:
     raise BadInput(f"data.sampling is 'epochs', but the examples of task "
                    f"{lacking[0]} differ in length; wanted 'replacement', or "
-                   'bioD with data.vocab word or piece')
+                   'bioD or biographies with data.vocab=piece')
   return data
 
 
@@ -150,13 +150,14 @@ def _form(data: Mixture, task: Task) -> Form | None:
   if not hasattr(task.world, 'symbols') or (
       data.vocab.kind not in ('word', 'piece')):
     return None
+  made = [data.vocab.encode(p) for p in task.world.pieces()]
+  symbols = task.world.symbols(task.split, np.arange(1))
+  if symbols is None or any(len(i) > 1 for i in made):
+    return None
   ids, weights, *_ = encode(data, task.world.example(task.split, 0), task.loss,
                             task.tag)
-  made = [data.vocab.encode(p) for p in task.world.pieces()]
-  count = task.world.symbols(task.split, np.arange(1)).shape[1]
-  if any(len(i) > 1 for i in made):
-    return None
-  return Form(np.array(made, np.int32)[:, 0], tuple(ids[:len(ids) - count]),
+  head = tuple(ids[:len(ids) - symbols.shape[1]])
+  return Form(np.array(made, np.int32)[:, 0], head,
               np.array(weights, np.float32))
 
 

@@ -198,7 +198,20 @@ COMPACT = 'configs/biod.py:compact'
     ('configs/source_tags.py:tag_on_junk', {}),
     ('configs/source_tags.py:tag_on_junk', {
         'data.sampling': 'epochs', 'data.tasks.junk.loss': 'answers'}),
-    ('configs/biographies.py', {'worlds.bios.people': 50})])
+    ('configs/biographies.py', {'worlds.bios.people': 50}),
+    *(('configs/biographies.py:compact_single', {
+        'worlds.bios.people': 51, 'worlds.bios.variant': v} | more)
+      for v, more in (
+          ('multi2_permute3', {'data.tasks.qa.tag': ' tag'}),
+          ('single_fullname_bilingual', {'data.tasks.bio.split': 'bio_test'}),
+          ('multi3_couple_reverse2', {'data.sampling': 'epochs'}),
+          ('single_permute_reverse6', {
+              'worlds.bios.zipf_a': 0.5, 'data.tasks.qa.loss': 'answers'}),
+          ('fresh_permute', {'data.tasks.qa.split': 'qa_test'}),
+          ('multi4', {'worlds.bios.incorrect': 0.25}),
+          ('single', {'worlds.bios.days': 28}),
+          ('multi2_permute_bilingual', {
+              'worlds.bios.person_offset': 30, 'data.mlm_probability': 0.2})))])
 def test_rows_in_bulk_are_the_packed_rows(file, changes):
   data = load_mixture(override(load_config(file), changes))
   rows = np.array([*range(30), 123_456, 2**40 + 1])
@@ -206,6 +219,18 @@ def test_rows_in_bulk_are_the_packed_rows(file, changes):
   for j, row in enumerate(rows.tolist()):
     for k, v in mixture.packed_row(data, row).items():
       assert made[k].dtype == v.dtype and np.array_equal(made[k][j], v)
+
+
+@pytest.mark.parametrize('variant,bulk', [
+    ('multi2_permute3', True), ('single_fullname_bilingual', True),
+    ('multi3_couple_reverse6', True), ('fresh_permute', False)])
+def test_biographies_of_one_form_are_made_in_bulk(variant, bulk):
+  config = load_config('configs/biographies.py:compact_single')
+  changes = {'worlds.bios.people': 20, 'worlds.bios.variant': variant}
+  data = load_mixture(override(config, changes))
+  assert [bool(t.form) for t in data.tasks] == [bulk, bulk]
+  data = load_mixture(override(config, changes | {'data.vocab': 'word'}))
+  assert not any(t.form for t in data.tasks)  # a value has several words
 
 
 @pytest.mark.parametrize('file', [COMPACT, 'configs/source_tags.py:tag_half'])

@@ -95,7 +95,8 @@ class World(Protocol):
   # A world whose examples are all alike in form, each a sequence of as many
   # pieces of pieces(), may also have
   #   symbols(split, indices [n]) -> [n, pieces of an example] int32
-  # which of pieces() each example consists of, and
+  # which of pieces() each example consists of (None: those of this split differ
+  # in form), and
   #   epoch(split) -> int
   # how many examples in a row are one of each subject. Rows are then made in
   # bulk, and data.sampling may be 'epochs' (mixture.py). Where they apply also

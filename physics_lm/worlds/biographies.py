@@ -108,6 +108,21 @@ class Variant(NamedTuple):
   bilingual: bool
 
 
+class _Numbers(NamedTuple):
+  """Numbers of pieces(), by what they say: value 0, 1, .. of an attribute (the
+  last one of a short list repeats), template 0, 1, .. of an attribute."""
+
+  names: list[np.ndarray]  # of first, middle and last names
+  pronouns: np.ndarray  # [languages, 3]
+  values: np.ndarray  # [languages, attributes, most values of an attribute]
+  templates: np.ndarray  # [before or after, languages, attributes, templates]
+  questions: np.ndarray  # [attributes]
+  endings: np.ndarray  # [attributes]
+  full_stop: int
+  unnamed: int
+  naming: int
+
+
 def parse_variant(name: str) -> Variant:
   """Parses a variant's name. Raises BadInput."""
   match = _VARIANT.fullmatch(name)
@@ -300,6 +315,83 @@ class Biographies:
     if split.startswith('bio'):
       return self.biography(person, which)
     return self.question(person, ATTRIBUTES[which])
+
+  def epoch(self, split: str) -> int:
+    """Examples in a row that are one of each person."""
+    return self.people(split)
+
+  def symbols(self, split: str, indices: np.ndarray) -> np.ndarray | None:
+    """Biographies or questions `indices` [n] as numbers of pieces(), [n, pieces
+    of an example] int32: of each, joined, the text of example(). None where
+    texts are drawn one by one ('fresh', incorrect values), a date has several
+    pieces, or the split is of other questions."""
+    if (split not in Biographies.splits or self.variant.fresh or self._incorrect
+        or math.prod(self.dates) > LISTED_DATES):
+      return None
+    indices = np.asarray(indices, np.int64)
+    which, person = np.divmod(indices, self.people(split))
+    if self.law(split):
+      which = indices % self.versions
+      drawn = mix_bits(indices.astype(np.uint64), state=self._draw_key)
+      person = np.array([self.law(split).person(u) for u in drawn.tolist()],
+                        np.int64)
+    if split.endswith(('_train', '_test')):
+      person = 2 * person + split.endswith('_test')
+    t, name = self._numbers, [
+        pool[self.name_of[person, i]] for i, pool in enumerate(
+            self._numbers.names)]
+    values = np.stack([self.value_of[a] for a in ATTRIBUTES], 1)[person]
+    if split.startswith('qa'):
+      value = t.values[0, which, values[np.arange(len(person)), which]]
+      full_stop = np.full(len(person), t.full_stop)
+      return np.stack([t.questions[which], *name, t.endings[which], value,
+                       full_stop], 1)
+    second = (which >= self.first_language).astype(np.int64)
+    chosen = self.template_of[person, which // max(self.p, 1)]
+    order = self.order_of[person, which] if self.p else np.broadcast_to(
+        np.arange(6), (len(person), 6))
+    pronoun, columns = t.pronouns[second, self.pronoun_of[person]], []
+    for i, a in enumerate(order.T):
+      if i < self.variant.reverse:
+        columns.append(np.full(len(person), t.unnamed))
+      else:
+        named = self.fullname or i == self.variant.reverse
+        columns += name if named else [pronoun]
+      row = np.arange(len(person)), a
+      between, after = t.templates[:, second, a, chosen[row]]
+      columns += [between, t.values[second, a, values[row]], after]
+    if self.variant.reverse == 6:
+      columns += [np.full(len(person), t.naming), *name,
+                  np.full(len(person), t.full_stop)]
+    return np.stack(columns, 1)
+
+  @functools.cached_property
+  def _numbers(self) -> '_Numbers':
+    number = {piece: i for i, piece in enumerate(self.pieces())}
+
+    def of(pieces):
+      return np.array([number[p] for p in pieces], np.int32)
+
+    def in_each_language(pieces):
+      return np.stack([of(map(say, pieces)) for say in (
+          (str, translate) if self.variant.bilingual else (str,))])
+
+    most = max(self._values_of.values())
+    counts = self._values_of | {'company_city': self._values_of['employer']}
+    every = [self._text(a, min(i, counts[a] - 1)) for a in ATTRIBUTES
+             for i in range(most)]
+    templates = [pair[i] for i in range(2) for a in ATTRIBUTES
+                 for pair in self.templates[a]]
+    languages = 1 + self.variant.bilingual
+    return _Numbers(
+        names=[of(pool) for pool in self.names],
+        pronouns=in_each_language(PRONOUNS),
+        values=in_each_language(every).reshape(languages, 6, most),
+        templates=in_each_language(templates).reshape(
+            languages, 2, 6, self._count).swapaxes(0, 1),
+        questions=of(QUESTIONS.values()), endings=of(ENDINGS.values()),
+        full_stop=number['.'], unnamed=number.get(*UNNAMED, 0),
+        naming=number.get(NAMING, 0))
 
   def biography(self, person: int, version: int) -> Example:
     """Version `version` (0 .. M*P-1, bilingual: .. 2*M*P-1) of a person's six
