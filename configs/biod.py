@@ -195,18 +195,27 @@ def compact_people(width: int, r_max: float, attributes: int = 8,
 def compact_run(people: int, exposures: int, width: int, order: str = 'fixed',
                 optimizer: str = 'muon') -> dict:
   """Overrides of the compact recipe for another number of people, exposures of
-  each or width: some 5,000 steps of 8 to 256 entries."""
+  each or width."""
+  return compact_schedule(people, exposures) | {
+      'worlds.bits.people': people, 'worlds.bits.order': order,
+      'evals.bits.people': people, 'data.seq_len': COMPACT_TOKENS[order],
+      'optim.name': optimizer, 'optim.learning_rate': COMPACT_RATES[optimizer],
+      'model.width': width, 'model.heads': compact_heads(width),
+      'checkpoint.every': 10_000}
+
+
+def compact_schedule(people: int, exposures: int) -> dict:
+  """Overrides: some 5,000 steps of 8 to 256 entries, one a row."""
   ideal = people * exposures / 5000
   batch = next((b for b in (8, 16, 32, 64, 128) if ideal < 1.41 * b), 256)
   steps = max(round(people * exposures / batch), 1)
-  heads = 1 if width < 16 else 2 if width < 48 else 4
-  return {'worlds.bits.people': people, 'worlds.bits.order': order,
-          'evals.bits.people': people, 'data.seq_len': COMPACT_TOKENS[order],
-          'data.batch_size': batch, 'steps': steps,
-          'optim.warmup_steps': steps // 50, 'optim.name': optimizer,
-          'optim.learning_rate': COMPACT_RATES[optimizer],
-          'model.width': width, 'model.heads': heads,
-          'checkpoint.every': 10_000}
+  return {'data.batch_size': batch, 'steps': steps,
+          'optim.warmup_steps': steps // 50}
+
+
+def compact_heads(width: int) -> int:
+  """Heads of a compact model."""
+  return 1 if width < 16 else 2 if width < 48 else 4
 
 
 def mixing_run(width: int, a: float, body: int, groups: int, ranks: bool,

@@ -4,18 +4,26 @@ python -m physics_lm.train --config=configs/bios_bits.py --workdir=runs/bits
 
 A thousand permuted biographies of each person approximate a new one at every
 exposure. Small pools keep the vocabulary, and so the embedding, small compared
-to the layers.
+to the layers. Variant `compact` is configs/biographies.py's compact world, one
+biography a row, in epochs that are permutations of all people, with Muon.
 """
+
+import math
 
 from ml_collections import ConfigDict
 
-from physics_lm.configs import default
+from physics_lm.configs import biographies, biod, default
 
 PEOPLE, EXPOSURES = 500, 100
+COMPACT_PIECES = 867  # in the vocabulary of the compact world
+COMPACT_RATE = 1.6e-2
 
 
-def get_config() -> ConfigDict:
-  """bioS, 500 people, 100 exposures."""
+def get_config(variant: str = '') -> ConfigDict:
+  """bioS, 500 people, 100 exposures; variant: '' or 'compact'. Raises
+  ValueError."""
+  if variant not in ('', 'compact'):
+    raise ValueError(f"variant is {variant!r}, wanted none or 'compact'")
   c = default.get_config()
   w = c.worlds.bios
   w.people, w.variant = PEOPLE, 'multi1000_permute'
@@ -32,7 +40,38 @@ def get_config() -> ConfigDict:
   c.evals.bits.people = PEOPLE
   c.checkpoint.every = c.steps
   c.log.every = 500
+  if variant == 'compact':
+    w.update(biographies.COMPACT_WORLD)
+    c.data.vocab, c.data.seq_len, c.data.sampling = 'piece', 27, 'epochs'
+    c.optim.name = 'muon'
+    c.update_from_flattened_dict(compact_run(PEOPLE, EXPOSURES, 16))
   return c
+
+
+def compact_people(width: int, r_max: float) -> int:
+  """People for which a compact model has this R_max (evals/knowledge_bits.py
+  has the formula)."""
+  w = biographies.COMPACT_WORLD
+  parameters = 24 * width**2 + (28 + COMPACT_PIECES) * width  # two layers
+  names, lists = (math.log2(math.prod(w[k] for k in keys)) for keys in (
+      ('first_names', 'middle_names', 'last_names'), (
+          'years', 'months', 'days', 'cities', 'universities', 'majors',
+          'employers')))
+  n = 1000.0
+  for _ in range(30):  # of a name: less log2 n bits, those of their order
+    n = r_max * parameters / (names + lists + math.log2(3) - math.log2(n))
+  return round(n)
+
+
+def compact_run(people: int, exposures: int, width: int,
+                variant: str = 'multi1000_permute') -> dict:
+  """Overrides of the compact recipe for another number of people, exposures of
+  each, width or variant of bioS."""
+  return biod.compact_schedule(people, exposures) | {
+      'worlds.bios.people': people, 'worlds.bios.variant': variant,
+      'evals.bits.people': people, 'model.width': width,
+      'model.heads': biod.compact_heads(width),
+      'optim.learning_rate': COMPACT_RATE, 'checkpoint.every': 10_000}
 
 
 def run_of(people: int, exposures: int, width: int) -> dict:
