@@ -113,7 +113,8 @@ CLAIMS = (
           'exposures: peak R is at least 1.7', 'Part 3.3, Result 2', 'about 2',
           _low('frozen'), at_least(1.7), **BITS),
     Claim('frozen_as_new', '20 thousand parameters, R_max 3.2: R of bioS '
-          'simple is 0.9 to 1.1 times that of bioS', 'Part 3.3, Result 2', 'equal',
+          'simple is 0.9 to 1.1 times that of bioS', 'Part 3.3, Result 2',
+          'equal',
           tuple({'texts': t, 'width': 16, 'r_max': 3.2} for t in (
               'frozen', 'new')), ratio_between(0.9, 1.1), **BITS),
     Claim('rewritten_texts', 'bioR (texts by a language model): peak R is at '
