@@ -5,6 +5,8 @@ No overrides: GPT-2 with rotary embeddings on a quarter of each head. `moe` also
 needs model.num_experts.
 """
 
+from physics_lm.configs import biod
+
 _LLAMA = {'model.norm': 'rmsnorm', 'model.bias': False,
           'model.rope_fraction': 1.0}
 ARCHITECTURES = {
@@ -17,3 +19,38 @@ ARCHITECTURES = {
     'no_mlp': {'model.mlp_ratio': 0.0},
     'moe': {'model.mlp_ratio': 1.0}}
 ARCHITECTURES['llama_canon'] = ARCHITECTURES['llama'] | {'model.canon': 'ab'}
+# Widths of about as many parameters, by size.
+WIDTHS = {size: dict(zip(ARCHITECTURES, (*[width] * 4, *others, width)))
+          for size, width, *others in (
+              ('small', 16, 20, 22, 12), ('middle', 32, 40, 48, 24),
+              ('medium', 128, 144, 160, 64), ('large', 256, 320, 384, 128))}
+R_MAX = 2.7  # of people in the compact recipe
+EXPERTS = {  # overrides that `moe` needs; a rotary half: 2 dimensions a head
+    'compact': {'model.rope_fraction': 0.5, 'model.num_experts': 8},
+    'bios': {'model.num_experts': 32}}
+# The best learning rates on seed 7, by (exposures, size) and architecture.
+RATES = {}
+
+
+def compact_run(name: str, size: str, exposures: int, share: float = 1.0
+                ) -> dict:
+  """Overrides of configs/biod.py:compact in random order with AdamW: an
+  architecture at a size, and people (or a share of them) for R_MAX in GPT-2."""
+  people = round(share * biod.compact_people(WIDTHS[size]['gpt2'], R_MAX))
+  keys = biod.compact_run(people, exposures, WIDTHS[size][name], 'random',
+                          'adamw') | ARCHITECTURES[name] | {'model.heads': 2}
+  rate = RATES.get((exposures, size), {}).get(name, 8e-3)
+  return keys | {'optim.learning_rate': rate} | (
+      EXPERTS['compact'] if name == 'moe' else {})
+
+
+def bios_run(name: str, size: str, exposures: int, people: int, rows: int
+             ) -> dict:
+  """Overrides of configs/bios_bits.py: an architecture at a size, `rows` rows
+  of some 6.8 biographies a step."""
+  return ARCHITECTURES[name] | {
+      'worlds.bios.people': people, 'evals.bits.people': people,
+      'model.heads': 2, 'model.width': WIDTHS[size][name],
+      'data.batch_size': rows, 'checkpoint.every': 10_000,
+      'steps': round(people * exposures / 6.8 / rows)} | (
+          EXPERTS['bios'] if name == 'moe' else {})

@@ -10,16 +10,15 @@ than 1.5 times. 32 experts store 1.3 (1,000) and 1.5 times (100) less. Part 4.1
   python -m physics_lm.launch experiments/capacity_architecture.py --scale=cpu
   python -m physics_lm.report experiments/capacity_architecture.py --scale=cpu
 
-Measured, `cpu`: 108 runs, 31 minutes of one core. Deviations there: bioD (R_max
-1.4 at 100 exposures, 2.1 at 1,000), 2 layers, 11 to 13 thousand parameters, 8
-experts, top-1; the best of four learning rates on these seeds (1,000 exposures:
-one). Predicted for Canon at A and B (4 % more parameters): R of LLaMA * 1.15.
+Deviations at `cpu`: compact bioD, random order, AdamW; 12 and 37 thousand
+parameters, 2 layers, R_max 2.7; 8 experts, top-1; rates of seed 7 (`rates`).
+Predicted R over GPT-2's, 1,000 exposures: gated MLPs, MLP width / 4 1.0, no MLP
+0.85, MoE 0.7; 100: 1.0, 0.95, 0.85, 0.65; LLaMA + Canon 1.05 times LLaMA.
 """
 
 from physics_lm import figures, results
 from physics_lm.claims import Claim, ratio_between, times_more
-from physics_lm.configs import scales
-from physics_lm.configs.architectures import ARCHITECTURES
+from physics_lm.configs import architectures, scales
 from physics_lm.sweep import Run, pick
 
 LABELS = {'gpt2': 'GPT-2 (rotary)', 'llama': 'LLaMA (gated MLP)',
@@ -30,73 +29,73 @@ PAPER = {  # R over GPT-2's R
     1000: dict(llama=1, mistral=1, mlp_quarter=1, no_mlp=1, moe=1 / 1.3),
     100: dict(llama=1 / 1.3, llama_plain=1, mistral=1 / 1.3, mlp_quarter=1,
               no_mlp=1 / 1.5, moe=1 / 1.5)}
-SMALL, MEDIUM, LARGE = (dict(zip(ARCHITECTURES, (*[width] * 4, *others, width)))
-                        for width, *others in (  # about as many parameters
-    (16, 20, 22, 12), (128, 144, 160, 64), (256, 320, 384, 128)))
-BIOD = dict(config='configs/biod.py', world='bits', biographies=8, depth=2)
-BIOS = dict(config='configs/bios_bits.py', world='bios', biographies=6.8,
-            experts={'model.num_experts': 32}, depth=2, seeds=3)
-MOE = {'model.rope_fraction': 0.5, 'model.num_experts': 8}  # rotary: 2 / head
-SCALES = {  # exposures: people, architectures, learning rates, rows a step
-    'smoke': BIOD | dict(
-        points={4: (20, ('gpt2', 'llama', 'moe'), (8e-3,), 2)}, widths=SMALL,
-        seeds=1, experts=MOE, common=scales.SMOKE_LOG),
-    'cpu': BIOD | dict(
-        points={100: (500, tuple(LABELS), (8e-3, 4e-3, 16e-3, 32e-3), 2),
-                1000: (800, ('gpt2', 'llama', 'no_mlp', 'moe'), (3e-3,), 8)},
-        widths=SMALL, seeds=3, experts=MOE, common={}),
-    'gpu': BIOS | dict(
-        points={100: (50_000, tuple(LABELS), (5e-4, 1e-3, 2e-3), 12),
-                1000: (50_000, tuple(LABELS), (1e-3,), 96)},
-        common=scales.PAPER_POOLS | scales.CAPACITY_GPU, widths=MEDIUM),
-    'paper': BIOS | dict(
-        points={100: (200_000, tuple(LABELS), (3e-4, 5e-4, 1e-3), 48),
-                1000: (200_000, tuple(LABELS), (5e-4, 1e-3, 2e-3), 192)},
-        common=scales.PAPER_POOLS | scales.CAPACITY_PAPER, widths=LARGE,
-        depth=4, seeds=1)}
-POINT = ['architecture', 'exposures']
+ALL, FEW = tuple(LABELS), ('gpt2', *PAPER[1000])
+POINTS = {(100, 'small'): ALL, (100, 'middle'): ALL, (1000, 'small'): FEW}
+SCALES = {  # points: {(exposures, size): architectures}
+    'smoke': dict(points={(4, 'small'): ('gpt2', 'llama', 'moe')}, seeds=(0,),
+                  common=scales.SMOKE_LOG, share=0.04),
+    'rates': dict(points=POINTS, seeds=(7,), common={}, rates={
+        100: (4e-3, 8e-3, 1.6e-2, 3.2e-2), 1000: (4e-3, 8e-3)}),
+    'cpu': dict(points=POINTS | {(1000, 'middle'): FEW}, seeds=(0, 1, 2),
+                common={}),
+    'gpu': dict(
+        points={(100, 'medium'): ALL, (1000, 'medium'): ALL}, seeds=(0, 1, 2),
+        people=50_000, rows={100: 12, 1000: 96}, rates={
+            100: (5e-4, 1e-3, 2e-3), 1000: (1e-3,)},
+        common=scales.PAPER_POOLS | scales.CAPACITY_GPU),
+    'paper': dict(
+        points={(100, 'large'): ALL, (1000, 'large'): ALL}, seeds=(0,),
+        people=200_000, rows={100: 48, 1000: 192}, rates={
+            100: (3e-4, 5e-4, 1e-3), 1000: (5e-4, 1e-3, 2e-3)},
+        common=scales.PAPER_POOLS | scales.CAPACITY_PAPER | {'model.depth': 4})}
+POINT = ['architecture', 'exposures', 'n_items']
 
 
 def runs(scale: str) -> list[Run]:
-  """Every (exposures, learning rate, architecture, seed)."""
+  """Every (exposures, size, architecture, learning rate, seed)."""
   s, out = pick(SCALES, scale), []
-  for exposures, (people, which, rates, batch) in s['points'].items():
-    changes = {
-        f'worlds.{s["world"]}.people': people, 'evals.bits.people': people,
-        'model.heads': 2, 'model.depth': s['depth'], 'data.batch_size': batch,
-        'steps': round(people * exposures / s['biographies'] / batch),
-        'checkpoint.every': 10_000, 'log.every': 500} | s['common']
-    out += [
-        Run(s['config'], changes | ARCHITECTURES[name] | {
-            'model.width': s['widths'][name], 'optim.learning_rate': rate}
-            | (s['experts'] if name == 'moe' else {}) | scales.seeds(seed),
-            {'architecture': name, 'exposures': exposures,
-             'learning_rate': rate, 'seed': seed})
-        for rate in rates for name in which for seed in range(s['seeds'])]
+  for (e, size), which in s['points'].items():
+    for name in which:
+      if 'people' in s:
+        file, keys = 'configs/bios_bits.py', architectures.bios_run(
+            name, size, e, s['people'], s['rows'][e])
+      else:
+        file, keys = 'configs/biod.py:compact', architectures.compact_run(
+            name, size, e, s.get('share', 1))
+      for rate in s.get('rates', {}).get(e) or [keys['optim.learning_rate']]:
+        out += [Run(file, keys | s['common'] | scales.seeds(seed) | {
+            'log.every': 500, 'optim.learning_rate': rate}, {
+                'architecture': name, 'exposures': e, 'learning_rate': rate,
+                'seed': seed}) for seed in s['seeds']]
   return out
 
 
 def table(records):
-  """A row a run. `best`: the learning rate with the highest mean R."""
+  """A row a run. `best`: the learning rate with the highest mean R; `small` and
+  `large`: fewest and most people of as many exposures."""
   df = results.capacity(records)
-  df['best'] = df.run.isin(results.best_by(df, POINT, 'learning_rate', R).run)
-  return df
+  people = df.groupby('exposures').n_items
+  return df.assign(
+      best=df.run.isin(results.best_by(df, POINT, 'learning_rate', R).run),
+      small=df.n_items == people.transform('min'),
+      large=df.n_items == people.transform('max'))
 
 
 def summary(df):
-  """R and R_max by architecture and exposures, at the best learning rate."""
-  by = [*POINT, 'parameters', 'n_items', 'learning_rate']
-  return results.summarise(df[df.best], by, [R, f'{R}_max'])
+  """R and R_max by architecture, people and exposures, at the best rate."""
+  return results.summarise(df[df.best], [*POINT, 'parameters', 'learning_rate'],
+                           [R, f'{R}_max'])
 
 
 def figure(df):
-  """R of each architecture; a panel for each number of exposures."""
+  """R of each architecture; a panel for each number of exposures and people."""
   s = summary(df)
   names = {a: n for a, n in LABELS.items() if a in set(s.architecture)}
-  exposures = sorted(set(s.exposures), reverse=True)
-  fig, axes = figures.grid(len(exposures), width=4.9, height=3.9, sharey=True)
-  for ax, e in zip(axes[0], exposures):
-    rows = s[s.exposures == e].set_index('architecture').reindex(list(names))
+  panels = s.groupby(['exposures', 'n_items'])
+  fig, axes = figures.grid(2, -(-len(panels) // 2), width=4.9, height=3.2,
+                           sharey=True, sharex=True)
+  for ax, ((e, people), rows) in zip(axes.flat, panels):
+    rows = rows.set_index('architecture').reindex(list(names))
     base, ran = rows[f'{R}_mean']['gpt2'], rows[f'{R}_mean'].notna()
     figures.bars(ax, rows, R, list(names.values()), [
         figures.colour(a) for a in names], [
@@ -104,39 +103,40 @@ def figure(df):
             else None for a in names], horizontal=True, digits=2)
     figures.level(ax, base, vertical=True)
     ax.set_xlim(0, 1.2 * s[f'{R}_mean'].max() or 1)
-    figures.labels(ax, 'R: bits stored per parameter')
-    figures.title(ax, f'{e:,} exposures of {rows.n_items["gpt2"]:,.0f} people')
+    figures.labels(ax, 'R: bits stored per parameter', '', f'{e:,} exposures '
+                   f'of {people:,.0f} people; GPT-2: '
+                   f'{rows.parameters["gpt2"]:,.0f} parameters')
   figures.finish(
-      fig, 'Capacity ratio R by architecture, at equal numbers of parameters',
-      f'{figures.seeds_note(s)};  {s.parameters.min():,} to '
-      f'{s.parameters.max():,} parameters;  no bar: not run; dotted: GPT-2;\n'
-      "diamonds: that times the paper's ratio (no MLP, 100 exposures: at most)")
+      fig, 'Capacity ratio R by architecture, at similar numbers of parameters',
+      f'{figures.seeds_note(s)};  no bar: not run;  dotted: GPT-2;\ndiamonds: '
+      "that times the paper's ratio (no MLP, 100 exposures: at most)")
   return fig
 
 
 def _at(exposures: int, *names: str) -> tuple:
-  return tuple({'architecture': a, 'exposures': exposures, 'best': True}
-               for a in names)
+  return tuple(tuple(dict(architecture=a, exposures=exposures, best=True) | {
+      size: True} for a in names) for size in ('small', 'large'))
 
 
 def _keeps(e: int, name: str, result: int, **more) -> Claim:
   return Claim(f'{name}_{e}', f'{e:,} exposures: R of {LABELS[name]} is at '
-               'least 90 % of GPT-2\'s', f'Part 3.3, Result {result}', 'equal',
-               _at(e, name, 'gpt2'), ratio_between(0.9), **BITS, **more)
+               "least 90 % of GPT-2's, at both sizes", f'Part 3.3, Result '
+               f'{result}', 'equal', _at(e, name, 'gpt2'), ratio_between(0.9),
+               **BITS, **more)
 
 
 def _less(e: int, names: tuple, than: str, result: int, times: float,
           part='3.3', **more) -> Claim:
   return Claim('_'.join((*names, str(e), than)).removesuffix('_gpt2'),
                f'{e:,} exposures: R of {" and ".join(LABELS[a] for a in names)}'
-               f' is below that of {LABELS[than]}',
+               f' is below that of {LABELS[than]}, at both sizes',
                f'Part {part}, Result {result}', f'{times} times less',
-               tuple(_at(e, than, a) for a in names), times_more(),
+               sum((_at(e, than, a) for a in names), ()), times_more(),
                paper_effect=times, **BITS, **more)
 
 
 R, SEEDS = 'bits_per_param', 'some 20 seeds, a core-minute each'
-BITS = dict(column=R, unit='bits/param')
+BITS = {'column': R, 'unit': 'bits/param'}
 CLAIMS = (
     *(_keeps(1000, a, 5) for a in LABELS if a in PAPER[1000] and a != 'moe'),
     _less(100, ('llama', 'mistral'), 'gpt2', 6, 1.3),
