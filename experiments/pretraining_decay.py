@@ -26,7 +26,7 @@ SHARED = ('knowledge_extraction',)  # has the runs at decay 3: they count
 SCALES = {
     'smoke': dict(compact=False, decays=(0.1,), seeds=1, pretrain={},
                   common=scales.BIOS_200 | scales.SMOKE_TINY, finetune={}),
-    'cpu': dict(decays=(0.1, 0.3, 1.0, 3.0), seeds=3, **scales.compact_bios(
+    'cpu': dict(decays=(0.1, 0.3, 1.0, 3.0), seeds=5, **scales.compact_bios(
         500))}
 TEXTS = {'accuracy': 'questions', 'bio_accuracy': 'biographies'}
 PAPER_DECAY, PAPER = 0.1, 7.5
