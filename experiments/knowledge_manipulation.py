@@ -100,6 +100,7 @@ def _fails(id: str, what: str, paper: str, *tasks, **at) -> Claim:
                'Part 3.2, Result 3', paper,
                tuple((_at(t, **at), _at(t, column=GUESS, **at)) for t in tasks),
                exceeds_by_at_most(5), baseline=GUESS, post_hoc=tasks == (LUCK,),
+               decided_by='' if tasks == (LUCK,) else 'gpu',
                control=tuple(_at(t, True, 'acc_cot', **at) for t in tasks))
 
 
@@ -135,7 +136,8 @@ CLAIMS = (
     _fails('day', 'Later day', 'in a figure only', 'day_rank', 'day_minus'),
     *(Claim(f'{t}_people', f'{what} with {n:,} people, no CoT: {v} ± 10 %',
             'Part 3.2, Result 3', f'{v} %', (_at(t, train_people=n, condition=(
-                'main', 'few people')),), claims.between(v - 10, v + 10))
+                'main', 'few people')),), claims.between(v - 10, v + 10),
+            decided_by='paper')
       for t, what, n, v in (('month_mod2', 'Even month', 10_000, 75),
                             ('month_rank', 'Later month', 50_000, 85))),
     Claim('qa_toggled', 'CoT, one person: QA changes < 5 points', 'Part 3.2, '
