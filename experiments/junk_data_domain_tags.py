@@ -106,7 +106,7 @@ def _at(variant: str, exposures: int = 100, **where) -> dict:
 
 
 def _of_clean(id: str, what: str, result: int, paper: str, cell, rule, w=32,
-              **more) -> Claim:
+              **more):
   return Claim(id, f'Width {w}, {what} of R after 100 exposures without junk',
                f'Part 3.3, Result {result}', paper, (cell,), rule, 'of_clean',
                post_hoc=id in ('tag_300', 'tag_factor') or w < 32, **more)
@@ -134,7 +134,7 @@ CLAIMS = (
     _of_clean('repetitive_free', 'Repetitive junk: R is at least 90 %', 11,
               '100 %', _at('repetitive'), at_least(90)),
     *(_of_clean('tag_restores' + k, '7/8 junk, tag, 100 exposures: R is at '
-                'least 60 %', 12, 'not in the paper (50 %)', _at('tagged', width=w),
+                'least 60 %', 12, 'not in the paper', _at('tagged', width=w),
                 at_least(60), w, headline=not k) for k, w in SIZES.items()),
     _of_clean('tag_factor', '7/8 junk, tag, 100 exposures: R is 35 to 65 %', 12,
               '50 %', _at('tagged'), claims.between(35, 65)),

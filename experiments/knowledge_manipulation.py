@@ -30,7 +30,7 @@ ONE, TWO, BOTH = tuple(LABELS)[:3], tuple(LABELS)[3:], (False, True)
 OWN = tuple((t,) for t in (*LABELS, 'luck_mod20', 'day_rank', 'day_minus'))
 BARE, QA = ({'data.tasks.qa.weight': w} for w in (0.0, 1.0))
 ALL, FEW = ('main', OWN, BOTH, {}, {}), {'worlds.bios.train_people': 10_000}
-GUESS, SEEDS = 'majority_baseline', 'ten seeds, eight core-minutes each'
+R, GUESS = 'Part 3.2, Result 4', 'majority_baseline'
 COLUMNS = ('acc_no_cot', 'acc_cot', 'cot_fact_acc', GUESS, 'predicted_acc')
 SCALES = {  # condition, tasks trained together, CoT, changes of base, tasks
     'smoke': dict(seeds=1, arms=(('main', ((ONE[0], TWO[2]),), BOTH, {}, {}),)),
@@ -97,18 +97,18 @@ def _at(task, cot: bool = False, column: str = 'acc_no_cot', **more) -> dict:
 
 def _fails(id: str, what: str, paper: str, *tasks, **at) -> Claim:
   return Claim(id, f'{what}, no CoT: at most 5 points above the majority',
-               'Part 3.2, Result 3', paper,
-               tuple((_at(t, **at), _at(t, column=GUESS, **at)) for t in tasks),
-               exceeds_by_at_most(5), baseline=GUESS, post_hoc=tasks == (LUCK,),
-               decided_by='' if tasks == (LUCK,) else 'gpu',
+               'Part 3.2, Result 3', paper, tuple((_at(t, **at), _at(
+                   t, column=GUESS, **at)) for t in tasks), exceeds_by_at_most(
+                       5), baseline=GUESS, post_hoc=LUCK in tasks,
+               decided_by='' if LUCK in tasks else 'gpu',
                control=tuple(_at(t, True, 'acc_cot', **at) for t in tasks))
 
 
 def _about(who: str, tasks: tuple, decided: str, *papers: str) -> tuple:
   cot, predicted, only_train = ([_at(t, True, c) for t in tasks] for c in (
       'acc_cot', 'predicted_acc', 'acc_no_cot'))
-  more = dict(source='Part 3.2, Result 4', baseline=GUESS, decided_by=decided,
-              control=(_at(tasks, True, 'acc_cot'),))
+  more = dict(source=R, baseline=GUESS, decided_by=decided, control=(
+      _at(tasks, True, 'acc_cot'),))
   return (
       Claim(f'predicted_{who[:3]}', f'Each task on {who}, CoT: within 5 points '
             'of h + (1 - h) baseline', paper=papers[0], rule=equal(5),
@@ -121,16 +121,16 @@ def _about(who: str, tasks: tuple, decided: str, *papers: str) -> tuple:
             paper=papers[2], cells=(_at(tasks, True), _at(tasks)), **more))
 
 
-COT, MORE = _at(ONE, True, 'acc_cot'), dict(baseline=GUESS, decided_by=SEEDS)
+COT, MORE = _at(ONE, True, 'acc_cot'), dict(baseline=GUESS)
 TOGGLED, LUCK = {'condition': 'QA toggled'}, 'luck_mod5'
 CLAIMS = (
-    *_about('one person', ONE, SEEDS, 'luck mod 5: 86.4 % (predicted 87.6)',
+    *_about('one person', ONE, '', 'luck mod 5: 86.4 % (predicted 87.6)',
             'luck mod 5: 86.4 vs 24.1 %', 'luck mod 5: 24.1 vs 23.6 %'),
-    *_about('two people', TWO, 'the gpu scale', 'majors: 61.5 % (predicted '
-            '64.2)', 'better', 'no help'),
+    *_about('two people', TWO, 'gpu', 'majors: 61.5 % (predicted 64.2)',
+            'better', 'no help'),
     claims.above('cot_luck', 'Luck mod 5: with CoT > the same model without',
-                 'Part 3.2, Result 4', _at(LUCK, True, 'acc_cot'),
-                 _at(LUCK, True), (86.4, 24.1), headline=True, **MORE),
+                 R, _at(LUCK, True, 'acc_cot'), _at(LUCK, True), (86.4, 24.1),
+                 headline=True, **MORE),
     _fails('luck_rank', 'Luckier major', 'about chance, 50 %', 'luck_rank'),
     _fails('luck_mod20', 'Luck mod 20', 'in a figure only', 'luck_mod20'),
     _fails('day', 'Later day', 'in a figure only', 'day_rank', 'day_minus'),
@@ -140,13 +140,12 @@ CLAIMS = (
             decided_by='paper')
       for t, what, n, v in (('month_mod2', 'Even month', 10_000, 75),
                             ('month_rank', 'Later month', 50_000, 85))),
-    Claim('qa_toggled', 'CoT, one person: QA changes < 5 points', 'Part 3.2, '
-          'Result 5', 'no change', (COT, COT | TOGGLED), equal(5), **MORE),
-    Claim('cot_70', 'CoT, mean of one-person tasks: at least 70 %', 'Part 3.2, '
-          'Result 4', 'luck: 86.4 %', (COT,), claims.at_least(70), **MORE),
+    Claim('qa_toggled', 'CoT, one person: QA changes < 5 points', f'{R[:-1]}5',
+          'no change', (COT, COT | TOGGLED), equal(5), **MORE),
+    Claim('cot_70', 'CoT, mean of one-person tasks: at least 70 %', R,
+          'luck: 86.4 %', (COT,), claims.at_least(70), **MORE),
     *(_fails(f'luck{k}', f'Luck mod 5{what}', '23.6 % (chance 20)', LUCK, **at)
       for k, what, at in (('', '', {}), ('_toggled', ', QA toggled', TOGGLED))),
-    claims.above(
-        'cot_luck_toggled', 'The same: CoT > no CoT by 30 points', 'Part 3.2, '
-        'Result 4', _at(LUCK, True, 'acc_cot', **TOGGLED), _at(LUCK, **TOGGLED),
-        (86.4, 24.1), rule=greater(30), post_hoc=True))
+    claims.above('cot_luck_toggled', 'The same: CoT > no CoT by 30 points', R,
+                 _at(LUCK, True, 'acc_cot', **TOGGLED), _at(LUCK, **TOGGLED),
+                 (86.4, 24.1), rule=greater(30), post_hoc=True))
