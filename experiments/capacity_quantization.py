@@ -135,7 +135,7 @@ CLAIMS = (
           headline=True, **BITS),
     Claim('int4_loses', 'GPTQ int4 keeps at most 50 % of R (largest model)',
           'Part 3.3, Result 8', '0.7 of 2 bits/param', (GPTQ4, FLOAT),
-          ratio_between(high=0.5), paper_effect=0.35, **BITS),
+          ratio_between(high=0.5), paper_effect=0.35, headline=True, **BITS),
     Claim('gptq_above_nearest', 'At int4 GPTQ keeps more than rounding to '
           'nearest', *OURS, (GPTQ4, NEAREST4), greater(), **BITS),
     Claim('prune_50_percent', 'Without the smallest 50 % of the weights at '

@@ -128,8 +128,7 @@ def figure(df):
 ALONE, CELEBRITY, OWN, _, EARLY_20 = (
     {'condition': c, 'group': 'minority', 'person_split': 'test',
      'attribute': 'mean'} for c in LABELS)
-R6, FLOOR = 'Part 3.1, Result 6', dict(baseline='majority_baseline',
-                                       decided_by='10 seeds: 160 core-minutes')
+R6, FLOOR = 'Part 3.1, Result 6', {'baseline': 'majority_baseline'}
 CLAIMS = (
     Claim('celebrity_helps', "Minority: celebrities' biographies and questions "
           'raise QA accuracy', R6, '86.8 vs 4.4 %', (CELEBRITY, ALONE),
@@ -147,4 +146,4 @@ CLAIMS = (
           **FLOOR),
     Claim('early_30_points', 'Celebrities, with questions in 20 % of rows from '
           'the start > the minority alone, finetuned, by 30 points', 'ours',
-          'not in the paper', (EARLY_20, ALONE), greater(30), **FLOOR))
+          'not in the paper', (EARLY_20, ALONE), greater(30), headline=True))

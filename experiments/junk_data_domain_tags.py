@@ -132,7 +132,7 @@ CLAIMS = (
             paper_effect=1 / COST[e] - 1 / COST[less])
       for e, less in ((300, 100), (1000, 300))),
     _of_clean('repetitive_free', 'Repetitive junk: R is at least 90 %', 11,
-              '100 %', _at('repetitive'), at_least(90)),
+              '100 %', _at('repetitive'), at_least(90), headline=True),
     *(_of_clean('tag_restores' + k, '7/8 junk, tag, 100 exposures: R is at '
                 'least 60 %', 12, 'not in the paper', _at('tagged', width=w),
                 at_least(60), w, headline=not k) for k, w in SIZES.items()),

@@ -88,12 +88,15 @@ def figure(df):
   for column, label in LABELS.items():
     figures.curves(ax, s, 'tokens', None, column, band=False, label=label,
                    color=figures.COLOURS[[*LABELS].index(column)])
-  figures.level(ax, s.nece_untrained_mean.mean(), 'nece,\nuntrained')
+  for task, style in (('nece', ':'), ('nece_next', '--')):
+    figures.level(ax, s[f'{task}_untrained_mean'].mean(),
+                  f'{task},\nuntrained', style)
   ax.set(xscale='log')
   ax.set_xticks(s.tokens, [f'{t:.2g}' for t in s.tokens])
   ax.minorticks_off()
   figures.percent_axis(ax), figures.legend(ax, loc='lower right')
-  figures.labels(ax, 'tokens of training, millions', '%')
+  figures.labels(ax, 'tokens of training, millions',
+                 'solved, or balanced accuracy, %')
   figures.finish(
       fig, 'Is what is needed known before the first word? V-probes',
       f'{figures.seeds_note(s)}; problems of op '

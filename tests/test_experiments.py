@@ -20,7 +20,6 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 # Designed, without a committed result.
 NOT_RUN = {
     'capacity_bios',
-    'planning_tokens',
     'pretraining_decay',
     'when_mistakes_help',
 }
