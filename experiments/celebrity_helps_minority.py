@@ -13,7 +13,8 @@ questions about half of the minority instead: a negligible difference. bioR:
 
 Predicted, `cpu` (seed 7: with celebrities 24): minority alone 8, with them 24,
 own questions 25; added later, celebrities' questions in 5 or 20 % of rows from
-the start (seed 7, 20 %: 60): 45, 58. Deviations: 500 people of each, world and
+the start (seed 7, 20 %: 60): 45, 58. Measured: when questions come decides more
+than whose they are (LOG, 140). Deviations: 500 people of each, world and
 recipe of knowledge_extraction.py (mixed on single, no celebrities: 62 %); alone,
 half of the steps. `paper` lacks GPT-2's tokenizer, data sets, a LoRA rank.
 """  # noqa: E501
