@@ -105,8 +105,8 @@ def figure(df):
       (s[s.judged].split.iloc[0], 'answer_accuracy')]
   fig, axes = figures.grid(len(panels), width=4.4, height=3.8, sharey=True)
   for ax, (split, column) in zip(axes[0], panels):
-    rows = s[s.split == split]
-    figures.curves(ax, rows, 'n_samples', 'choice', column, CHOICES)
+    figures.curves(ax, rows := s[s.split == split], 'n_samples', 'choice',
+                   column, CHOICES, band=None)
     ax.set_xscale('log', base=2)
     ax.set_xticks(sizes := sorted(set(s.n_samples)), sizes)
     figures.percent_axis(ax)
@@ -118,8 +118,8 @@ def figure(df):
   figures.legend(axes[0, 0], loc='upper left')
   figures.finish(
       fig, 'Best of N samples: which one to choose?',
-      f'{figures.seeds_note(s)}; problems not in training\nLightman et al. on '
-      'MATH, N = 1,860, answers: majority 70, outcome 72, process 78 %')
+      f'means over {s.n_seeds.max()} seeds; problems not in training\nLightman '
+      'et al. on MATH, N = 1,860: majority 70, outcome 72, process 78 %')
   return fig
 
 

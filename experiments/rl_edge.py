@@ -81,13 +81,12 @@ def summary(df):
 
 def figure(df):
   """pass@1 and pass@64 by depth, before and after."""
-  s = summary(df).assign(pass_at_k_low=float('nan'), pass_at_k_high=float(
-      'nan'))  # intervals would hide the lines
+  s = summary(df)
   fig, (axes,) = figures.grid(3, width=4.2, height=3.8)
   names = {a: a for a in ('base', *ARMS)}
   for ax, k in zip(axes, (1, s.k.max())):
     figures.curves(ax, s[s.k == k], 'depth', 'arm', 'pass_at_k', names,
-                   band=False)
+                   band=None)
     ax.set_xticks(DEPTHS)
     figures.percent_axis(ax)
     figures.labels(ax, 'depth of the problem', f'pass@{k}, %',

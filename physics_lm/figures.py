@@ -223,11 +223,12 @@ def grouped_bars(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str, y: str,
 
 
 def curves(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str | None, y: str,
-           names: Mapping | None = None, band: bool = True,
+           names: Mapping | None = None, band: bool | None = True,
            paper: Mapping | None = None, **kwargs) -> None:
-  """A line over x for each value of hue, with the interval as a band (or as
-  bars); `paper`: {hue: {x: the paper's value}}, as diamonds on a dotted
-  line."""
+  """A line over x for each value of hue, with the interval as a band, as bars
+  (band=False) or not at all (None: where the seeds' common level would hide a
+  difference that they share); `paper`: {hue: {x: the paper's value}}, as
+  diamonds on a dotted line."""
   groups = ([(None, summary)] if hue is None else
             list(summary.groupby(hue, sort=False)))
   if names is not None and hue is not None:
@@ -237,7 +238,9 @@ def curves(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str | None, y: str,
     rows = rows.sort_values(x)
     style = {'color': colour(value, k), 'marker': 'o', 'markersize': 3.5,
              'linewidth': 1.5, 'label': (names or {}).get(value, _count(value))}
-    if band:
+    if band is None:
+      ax.plot(rows[x], rows[f'{y}_mean'], **style | kwargs)
+    elif band:
       ax.plot(rows[x], rows[f'{y}_mean'], **style | kwargs)
       ax.fill_between(rows[x], rows[f'{y}_low'], rows[f'{y}_high'],
                       color=(style | kwargs)['color'], alpha=0.18, linewidth=0)
