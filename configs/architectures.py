@@ -6,6 +6,8 @@ needs model.num_experts.
 """
 
 from physics_lm.configs import biod
+from physics_lm.model.config import model_config
+from physics_lm.scaling import flops
 
 _LLAMA = {'model.norm': 'rmsnorm', 'model.bias': False,
           'model.rope_fraction': 1.0}
@@ -25,6 +27,7 @@ WIDTHS = {size: dict(zip(ARCHITECTURES, (*[width] * 4, *others, width)))
               ('small', 16, 20, 22, 12), ('middle', 32, 40, 48, 24),
               ('medium', 128, 144, 160, 64), ('large', 256, 320, 384, 128))}
 R_MAX = 2.7  # of people in the compact recipe
+ENTRIES = 394  # in its vocabulary: names, values, attributes, end, padding
 EXPERTS = {  # overrides that `moe` needs; a rotary half: 2 dimensions a head
     'compact': {'model.rope_fraction': 0.5, 'model.num_experts': 8},
     'bios': {'model.num_experts': 32}}
@@ -35,13 +38,22 @@ RATES = {}
 def compact_run(name: str, size: str, exposures: int, share: float = 1.0
                 ) -> dict:
   """Overrides of configs/biod.py:compact in random order with AdamW: an
-  architecture at a size, and people (or a share of them) for R_MAX in GPT-2."""
-  people = round(share * biod.compact_people(WIDTHS[size]['gpt2'], R_MAX))
-  keys = biod.compact_run(people, exposures, WIDTHS[size][name], 'random',
-                          'adamw') | ARCHITECTURES[name] | {'model.heads': 2}
-  rate = RATES.get((exposures, size), {}).get(name, 8e-3)
-  return keys | {'optim.learning_rate': rate} | (
-      EXPERTS['compact'] if name == 'moe' else {})
+  architecture at a size, and people (or a share of them) for R_MAX."""
+  model = ARCHITECTURES[name] | {
+      'model.heads': 2, 'model.width': WIDTHS[size][name]} | (
+          EXPERTS['compact'] if name == 'moe' else {})
+  c = biod.get_config('compact')
+  c.update_from_flattened_dict(model)
+  count = flops.parameters(model_config(c, ENTRIES)).rest
+  people = round(share * biod.compact_people(
+      c.model.width, R_MAX, parameters=count + ENTRIES * c.model.width))
+  # Entries a step as GPT-2 has them: the rule would double them for a few more.
+  batch = biod.compact_schedule(biod.compact_people(
+      WIDTHS[size]['gpt2'], R_MAX), exposures)['data.batch_size']
+  steps = max(round(people * exposures / batch), 1)
+  return biod.compact_run(people, exposures, c.model.width, 'random', 'adamw'
+                          ) | model | {'data.batch_size': batch, 'steps': steps,
+                                       'optim.warmup_steps': steps // 50}
 
 
 def bios_run(name: str, size: str, exposures: int, people: int, rows: int

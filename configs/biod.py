@@ -178,11 +178,14 @@ RECIPES = {  # made of the compact recipe
 
 def compact_people(width: int, r_max: float, attributes: int = 8,
                    chunks: int = 1, diversity: int = 128, chunk_length: int = 1,
-                   symbols: int = 128, name_length: int = 2) -> int:
+                   symbols: int = 128, name_length: int = 2,
+                   parameters: int = 0) -> int:
   """People for which a model of the compact recipe has this R_max, in a world
-  of these sizes (evals/knowledge_bits.py has the formula)."""
+  of these sizes (evals/knowledge_bits.py has the formula). Its parameters are
+  those of the recipe's architecture at a width, unless they are given."""
   table = 256 + 2 + symbols  # of the name's alphabet, the end token, padding
-  parameters = 24 * width**2 + (28 + table) * width  # two layers
+  if not parameters:
+    parameters = 24 * width**2 + (28 + table) * width  # two layers
   sets = attributes * diversity * (
       chunk_length * math.log2(symbols) - math.log2(diversity))
   value, n = attributes * chunks * math.log2(diversity), 1000.0

@@ -30,14 +30,14 @@ PAPER = {  # R over GPT-2's R
     100: dict(llama=1 / 1.3, llama_plain=1, mistral=1 / 1.3, mlp_quarter=1,
               no_mlp=1 / 1.5, moe=1 / 1.5)}
 ALL, FEW = tuple(LABELS), ('gpt2', *PAPER[1000])
-POINTS = {(100, 'small'): ALL, (100, 'middle'): ALL, (1000, 'small'): FEW}
+POINTS = {(100, 'small'): ALL, (100, 'middle'): ALL, (1000, 'small'): FEW,
+          (1000, 'middle'): FEW}
 SCALES = {  # points: {(exposures, size): architectures}
     'smoke': dict(points={(4, 'small'): ('gpt2', 'llama', 'moe')}, seeds=(0,),
-                  common=scales.SMOKE_LOG, share=0.04),
+                  common=scales.SMOKE_LOG, share=0.04, rates={4: (8e-3,)}),
     'rates': dict(points=POINTS, seeds=(7,), common={}, rates={
         100: (4e-3, 8e-3, 1.6e-2, 3.2e-2), 1000: (4e-3, 8e-3)}),
-    'cpu': dict(points=POINTS | {(1000, 'middle'): FEW}, seeds=(0, 1, 2),
-                common={}),
+    'cpu': dict(points=POINTS, seeds=(0, 1, 2), common={}),
     'gpu': dict(
         points={(100, 'medium'): ALL, (1000, 'medium'): ALL}, seeds=(0, 1, 2),
         people=50_000, rows={100: 12, 1000: 96}, rates={
@@ -48,7 +48,7 @@ SCALES = {  # points: {(exposures, size): architectures}
         people=200_000, rows={100: 48, 1000: 192}, rates={
             100: (3e-4, 5e-4, 1e-3), 1000: (5e-4, 1e-3, 2e-3)},
         common=scales.PAPER_POOLS | scales.CAPACITY_PAPER | {'model.depth': 4})}
-POINT = ['architecture', 'exposures', 'n_items']
+POINT = ['architecture', 'exposures', 'size']
 
 
 def runs(scale: str) -> list[Run]:
@@ -62,39 +62,40 @@ def runs(scale: str) -> list[Run]:
       else:
         file, keys = 'configs/biod.py:compact', architectures.compact_run(
             name, size, e, s.get('share', 1))
-      for rate in s.get('rates', {}).get(e) or [keys['optim.learning_rate']]:
+      for rate in s.get('rates', {}).get(e) or [
+          architectures.RATES[e, size][name]]:
         out += [Run(file, keys | s['common'] | scales.seeds(seed) | {
             'log.every': 500, 'optim.learning_rate': rate}, {
-                'architecture': name, 'exposures': e, 'learning_rate': rate,
-                'seed': seed}) for seed in s['seeds']]
+                'architecture': name, 'exposures': e, 'size': size,
+                'learning_rate': rate, 'seed': seed}) for seed in s['seeds']]
   return out
 
 
 def table(records):
   """A row a run. `best`: the learning rate with the highest mean R; `small` and
-  `large`: fewest and most people of as many exposures."""
+  `large`: the least and the greatest size of as many exposures."""
   df = results.capacity(records)
-  people = df.groupby('exposures').n_items
+  rank, by = df['size'].map([*architectures.WIDTHS].index), df.exposures
   return df.assign(
       best=df.run.isin(results.best_by(df, POINT, 'learning_rate', R).run),
-      small=df.n_items == people.transform('min'),
-      large=df.n_items == people.transform('max'))
+      small=rank == rank.groupby(by).transform('min'),
+      large=rank == rank.groupby(by).transform('max'))
 
 
 def summary(df):
   """R and R_max by architecture, people and exposures, at the best rate."""
-  return results.summarise(df[df.best], [*POINT, 'parameters', 'learning_rate'],
-                           [R, f'{R}_max'])
+  return results.summarise(df[df.best], [
+      *POINT, 'parameters', 'n_items', 'learning_rate'], [R, f'{R}_max'])
 
 
 def figure(df):
   """R of each architecture; a panel for each number of exposures and people."""
   s = summary(df)
   names = {a: n for a, n in LABELS.items() if a in set(s.architecture)}
-  panels = s.groupby(['exposures', 'n_items'])
+  panels = s.groupby(['exposures', 'size'], sort=False)
   fig, axes = figures.grid(2, -(-len(panels) // 2), width=4.9, height=3.2,
                            sharey=True, sharex=True)
-  for ax, ((e, people), rows) in zip(axes.flat, panels):
+  for ax, ((e, _), rows) in zip(axes.flat, panels):
     rows = rows.set_index('architecture').reindex(list(names))
     base, ran = rows[f'{R}_mean']['gpt2'], rows[f'{R}_mean'].notna()
     figures.bars(ax, rows, R, list(names.values()), [
@@ -103,9 +104,9 @@ def figure(df):
             else None for a in names], horizontal=True, digits=2)
     figures.level(ax, base, vertical=True)
     ax.set_xlim(0, 1.2 * s[f'{R}_mean'].max() or 1)
-    figures.labels(ax, 'R: bits stored per parameter', '', f'{e:,} exposures '
-                   f'of {people:,.0f} people; GPT-2: '
-                   f'{rows.parameters["gpt2"]:,.0f} parameters')
+    figures.labels(ax, 'R: bits stored per parameter', '', f'{e:,} exposures, '
+                   f'{rows.parameters.min():,.0f} to '
+                   f'{rows.parameters.max():,.0f} parameters')
   figures.finish(
       fig, 'Capacity ratio R by architecture, at similar numbers of parameters',
       f'{figures.seeds_note(s)};  no bar: not run;  dotted: GPT-2;\ndiamonds: '
@@ -114,36 +115,35 @@ def figure(df):
 
 
 def _at(exposures: int, *names: str) -> tuple:
-  return tuple(tuple(dict(architecture=a, exposures=exposures, best=True) | {
-      size: True} for a in names) for size in ('small', 'large'))
+  return tuple(tuple(dict(architecture=a, exposures=exposures, best=True, **{
+      size: True}) for a in names) for size in ('small', 'large'))
 
 
-def _keeps(e: int, name: str, result: int, **more) -> Claim:
+def _keeps(e: int, name: str, result: int) -> Claim:
   return Claim(f'{name}_{e}', f'{e:,} exposures: R of {LABELS[name]} is at '
                "least 90 % of GPT-2's, at both sizes", f'Part 3.3, Result '
                f'{result}', 'equal', _at(e, name, 'gpt2'), ratio_between(0.9),
-               **BITS, **more)
+               **BITS)
 
 
-def _less(e: int, names: tuple, than: str, result: int, times: float,
-          part='3.3', **more) -> Claim:
+def _less(e: int, names: tuple, than: str, result: int, times: float, part='3.3'):
   return Claim('_'.join((*names, str(e), than)).removesuffix('_gpt2'),
                f'{e:,} exposures: R of {" and ".join(LABELS[a] for a in names)}'
                f' is below that of {LABELS[than]}, at both sizes',
                f'Part {part}, Result {result}', f'{times} times less',
                sum((_at(e, than, a) for a in names), ()), times_more(),
-               paper_effect=times, **BITS, **more)
+               paper_effect=times, **BITS)
 
 
-R, SEEDS = 'bits_per_param', 'some 20 seeds, a core-minute each'
+R = 'bits_per_param'
 BITS = {'column': R, 'unit': 'bits/param'}
 CLAIMS = (
     *(_keeps(1000, a, 5) for a in LABELS if a in PAPER[1000] and a != 'moe'),
     _less(100, ('llama', 'mistral'), 'gpt2', 6, 1.3),
-    _keeps(100, 'mlp_quarter', 6, decided_by=SEEDS),
+    _keeps(100, 'mlp_quarter', 6),
     _less(100, ('no_mlp',), 'gpt2', 6, 1.5),
     _keeps(100, 'llama_plain', 7),
-    _less(100, ('llama',), 'llama_plain', 7, 1.3, decided_by=SEEDS),
+    _less(100, ('llama',), 'llama_plain', 7, 1.3),
     _less(1000, ('moe',), 'gpt2', 9, 1.3),
     _less(100, ('moe',), 'gpt2', 9, 1.5),
     _less(100, ('llama',), 'llama_canon', 5, 1.15, '4.1'),
