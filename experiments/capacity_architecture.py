@@ -126,7 +126,7 @@ def _keeps(e: int, name: str, result: int) -> Claim:
                **BITS)
 
 
-def _less(e: int, names: tuple, than: str, result: int, times: float, part='3.3'):
+def _less(e, names: tuple, than: str, result: int, times: float, part='3.3'):
   return Claim('_'.join((*names, str(e), than)).removesuffix('_gpt2'),
                f'{e:,} exposures: R of {" and ".join(LABELS[a] for a in names)}'
                f' is below that of {LABELS[than]}, at both sizes',

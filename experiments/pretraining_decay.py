@@ -13,7 +13,9 @@ differs in weight decay alone; finetuning, without any, is the same.
 
 Predicted at `cpu`, weight decay 0.1, 0.3, 1 and 3 (no run but those at 3 was
 seen): P_test 9, 9, 11, 14 % (known); birth date 25, 26, 30, 34, the others 6,
-6, 8, 10; biographies memorised to 99 % or more before finetuning in all.
+6, 8, 10; biographies memorised to 99 % or more before finetuning in all. Three
+seeds gave 9, 10, 12.5, 14, but 150 steps fit 89, 93, 98, 97 % of the questions:
+added are 300 steps, predicted to fit 97 % or more and to give 9.5, 10, 13, 14.
 """
 
 from physics_lm import figures, results
@@ -25,9 +27,10 @@ from physics_lm.worlds.biographies import ATTRIBUTES
 SHARED = ('knowledge_extraction',)  # has the runs at decay 3: they count
 SCALES = {
     'smoke': dict(compact=False, decays=(0.1,), seeds=1, pretrain={},
-                  common=scales.BIOS_200 | scales.SMOKE_TINY, finetune={}),
-    'cpu': dict(decays=(0.1, 0.3, 1.0, 3.0), seeds=5, **scales.compact_bios(
-        500))}
+                  common=scales.BIOS_200 | scales.SMOKE_TINY, finetune={},
+                  steps=(10,)),
+    'cpu': dict(decays=(0.1, 0.3, 1.0, 3.0), seeds=5, steps=(150, 300),
+                **scales.compact_bios(500))}
 TEXTS = {'accuracy': 'questions', 'bio_accuracy': 'biographies'}
 PAPER_DECAY, PAPER = 0.1, 7.5
 
@@ -37,14 +40,16 @@ def runs(scale: str) -> list[Run]:
   s, out = pick(SCALES, scale), []
   for decay in s['decays']:
     for seed in range(s['seeds']):
-      base = None
-      for stage in ('pretrain', 'finetune'):
-        file, shares = scales.bio_training('single', stage, s['compact'])
-        changed = {'optim.weight_decay': decay} if base is None else {}
-        out.append(Run(
-            file, s['common'] | scales.seeds(seed) | shares | s[stage]
-            | changed, {'decay': decay, 'stage': stage, 'seed': seed}, base))
-        base = out[-1]
+      tags = {'decay': decay, 'seed': seed}
+      (file, shares), (then, questions) = (
+          scales.bio_training('single', stage, s['compact'])
+          for stage in ('pretrain', 'finetune'))
+      common = s['common'] | scales.seeds(seed)
+      base = Run(file, common | shares | s['pretrain'] | {
+          'optim.weight_decay': decay}, tags | {'finetuning': 0})
+      out += [base, *(Run(
+          then, common | questions | s['finetune'] | {'steps': steps},
+          tags | {'finetuning': steps}, base) for steps in s['steps'])]
   return out
 
 
@@ -54,40 +59,49 @@ def table(records):
 
 
 def summary(df):
-  """P_test, by decay, stage and attribute."""
-  return results.summarise(df[df.person_split == 'test'], [
-      'decay', 'stage', 'attribute'], [*TEXTS, 'majority_baseline'])
+  """By people, decay, steps of finetuning and attribute."""
+  return results.summarise(df, [
+      'person_split', 'decay', 'finetuning', 'attribute'], [
+          'accuracy', 'bio_accuracy', 'majority_baseline'])
 
 
 def figure(df):
-  """Questions about P_test by decay; by attribute, in the order of texts."""
-  s = summary(df[df.stage == 'finetune'])
-  fig, ((left, right),) = figures.grid(2, width=4.8)
-  means = s[s.attribute == 'mean']
-  figures.curves(left, means, 'decay', None, 'accuracy')
-  left.set_xscale('log'), figures.plain_ticks(left)
+  """Questions by decay, of P_test and of P_train; of P_test by attribute."""
+  s = summary(df)
+  s = s[s.finetuning == s.finetuning.max()]
+  fig, axes = figures.grid(3, width=4.4)
+  for ax, split in zip(axes[0], ('test', 'train')):
+    means = s[(s.attribute == 'mean') & (s.person_split == split)]
+    figures.curves(ax, means, 'decay', None, 'accuracy', label='questions')
+    ax.set_xscale('log'), figures.plain_ticks(ax)
+    figures.labels(ax, 'weight decay of pretraining', 'accuracy, %',
+                   f'P_{split}, mean of six attributes')
+  left, middle, right = axes[0]
   figures.paper_points(left, [PAPER_DECAY], [PAPER])
   figures.level(left, means.majority_baseline_mean.mean(), 'majority baseline')
-  left.set_ylim(0, 1.3 * max(means.accuracy_mean.max(), PAPER))
-  figures.labels(left, 'weight decay of pretraining', 'QA accuracy, %',
-                 'mean of six attributes')
+  left.set_ylim(0, 20)
+  figures.curves(middle, means, 'decay', None, 'bio_accuracy', color=
+                 figures.COLOURS[1], label='values inside biographies')
+  figures.percent_axis(middle), figures.legend(middle, loc='lower left')
   attributes = {a: a.replace('_', '\n') for a in ATTRIBUTES}
   decays = {d: f'weight decay {d:g}' for d in sorted(set(s.decay))}
-  figures.grouped_bars(right, s[s.attribute != 'mean'], 'attribute', 'decay',
-                       'accuracy', attributes, decays)
-  figures.group_levels(right, s[s.attribute != 'mean'], 'attribute', attributes)
+  rows = s[(s.attribute != 'mean') & (s.person_split == 'test')]
+  figures.grouped_bars(right, rows, 'attribute', 'decay', 'accuracy',
+                       attributes, decays, numbers=False)
+  figures.group_levels(right, rows, 'attribute', attributes)
   figures.legend(right)
   figures.labels(right, 'attribute, in the order of the biography', '',
-                 'by attribute')
+                 'P_test, by attribute')
   figures.finish(
       fig, 'Finetuning after pretraining on one biography of each person',
-      f'{figures.seeds_note(s)};  questions about people of P_test;  right, '
-      'dashes: majority baseline;  diamond: the paper, GPT-2 124M')
+      f'{figures.seeds_note(s)};  {s.finetuning.max()} steps on questions of '
+      'P_train;  diamond: the paper, GPT-2 124M, full finetuning')
   return fig
 
 
-def _at(decay: float, attribute='mean', stage: str = 'finetune') -> dict:
-  return {'decay': decay, 'stage': stage, 'person_split': 'test',
+def _at(decay: float, attribute='mean', steps: int = 300, split: str = 'test'
+        ) -> dict:
+  return {'decay': decay, 'finetuning': steps, 'person_split': split,
           'attribute': attribute}
 
 
@@ -96,11 +110,16 @@ DECAYS, LATER = SCALES['cpu']['decays'], ATTRIBUTES[1:]
 CLAIMS = (
     Claim('memorised', 'Pretrained on one biography of each person: values '
           'inside biographies at least 98 % correct, at each weight decay', R2,
-          '99 % or more', tuple((_at(d, stage='pretrain'),) for d in DECAYS),
+          '99 % or more', tuple((_at(d, steps=0),) for d in DECAYS),
           at_least(98), column='bio_accuracy'),
-    Claim('low_decay_fails', 'Weight decay 0.1, as in the paper: QA finetuning '
-          'extracts at most 10 %', R2, '7.5 %', (_at(PAPER_DECAY),),
-          at_most(10)),
+    Claim('fitted', 'Questions about P_train are fitted to at least 95 %, at '
+          'each weight decay', R2, '98.9 %', tuple((_at(d, split='train'),)
+                                                   for d in DECAYS),
+          at_least(95)),
+    Claim('low_decay_fails', 'Weight decay 0.1: QA finetuning extracts at most '
+          '10 %', R2, '7.5 %', (_at(PAPER_DECAY),), at_most(10)),
+    Claim('low_decay_fails_150', 'The same, half as many steps', R2, '7.5 %',
+          (_at(PAPER_DECAY, steps=150),), at_most(10)),
     Claim('decay_raises', 'QA accuracy on P_test: weight decay 3 > 0.1', 'ours',
           'not in the paper', (_at(3.0), _at(0.1)), greater(), **GUESS),
     Claim('later_attributes', 'Weight decay 0.1: of the five values that do '
