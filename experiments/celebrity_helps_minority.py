@@ -145,6 +145,6 @@ CLAIMS = (
     above('celebrity_30_points', 'Minority: celebrities add at least 30 points',
           R6, CELEBRITY, ALONE, (86.8, 4.4), headline=True, rule=greater(30),
           **FLOOR),
-    Claim('early_30_points', 'Celebrities, with questions in 20 % of rows from '
-          'the start > the minority alone, finetuned, by 30 points', 'ours',
-          'not in the paper', (EARLY_20, ALONE), greater(30), headline=True))
+    Claim('early_questions', "Minority: celebrities' questions in 20 % of rows "
+          'from the start > in finetuning', 'ours', 'not in the paper',
+          (EARLY_20, CELEBRITY), greater(), post_hoc=True, **FLOOR))

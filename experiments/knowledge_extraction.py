@@ -132,7 +132,7 @@ CLAIMS = (
           'Part 3.1, Result 3', '94.6, 36.7, 7.5 %',
           ((FINETUNED[AUGMENTED], FINETUNED['multi5']),
            (FINETUNED['multi5'], FINETUNED['single'])), greater(),
-          paper_effect=29.2, **GUESS),
+          paper_effect=29.2, headline=True, **GUESS),
     Claim('fullname_no_effect', 'QA finetuning: fullname changes '
           'multi5+permute by less than 5 points',
           'Part 3.1, Result 3', '96.2 vs 96.6 % (LoRA)', (
@@ -144,4 +144,4 @@ CLAIMS = (
     Claim('mixed_augmentation', 'Mixed training: multi5+permute > single',
           'Part 3.1, Result 1', '95.5 vs 86.6 %', (
               MIXED[AUGMENTED], MIXED['single']), greater(), paper_effect=8.9,
-          **GUESS))
+          headline=True, **GUESS))

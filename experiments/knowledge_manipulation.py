@@ -139,8 +139,8 @@ CLAIMS = (
                 'main', 'few people')),), equals(v, 10), decided_by='paper')
       for t, what, n, v in (('month_mod2', 'Even month', 10_000, 75),
                             ('month_rank', 'Later month', 50_000, 85))),
-    Claim('qa_toggled', 'CoT, one person: QA changes < 5 points', f'{R[:-1]}5',
-          'no change', (COT, COT | TOGGLED), equal(5), **MORE),
+    Claim('qa_toggled', 'CoT, one person: QA changes < 5 points', 'Part 3.2, '
+          'Result 5', 'no change', (COT, COT | TOGGLED), equal(5), **MORE),
     Claim('cot_70', 'CoT, mean of one-person tasks: at least 70 %', R,
           'luck: 86.4 %', (COT,), claims.at_least(70), **MORE),
     *(_fails(f'luck{k}', f'Luck mod 5{what}', '23.6 % (chance 20)', LUCK, **at)

@@ -237,9 +237,10 @@ def judge(claim: Claim, df: 'pd.DataFrame',
     outcome = 'contradicted'
   elif count['at floor'] == len(judged):
     outcome = 'at floor'
-  # One that the claim fails by, where it fails.
+  # One that the claim fails by, where it fails, or of those it needs to hold.
   shown = [j for j in judged if j.outcome == outcome and outcome in (
-      'inconclusive', 'contradicted')] or judged
+      'inconclusive', 'contradicted')] or sorted(
+          judged, key=lambda j: _margin(claim.rule, j))[-need:]
   weakest = min(shown, key=lambda j: _margin(claim.rule, j))
   return dataclasses.replace(
       weakest, claim=claim, outcome=outcome, cases=len(judged),

@@ -98,8 +98,9 @@ class World(Protocol):
   # which of pieces() each example consists of (None: those of this split differ
   # in form), and
   #   epoch(split) -> int
-  # how many examples in a row are one of each subject. Rows are then made in
-  # bulk, and data.sampling may be 'epochs' (mixture.py). Where they apply also
+  # how many examples in a row are one of each subject (where some are more
+  # frequent: how many draws an epoch permutes). Rows are then made in bulk, and
+  # data.sampling may be 'epochs' (mixture.py). Where they apply also
   #   labels(split, indices) -> [n, pieces of an example] int32
   # which of pieces() the labels are, and
   #   bearing(split, indices) -> [n, pieces of an example] bool
