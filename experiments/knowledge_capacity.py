@@ -140,7 +140,7 @@ CLAIMS = (
     Claim('peak_100', 'bioD, 100 exposures: peak R is at least 1 at every size',
           'Part 3.3, Result 4', 'at least 1', (_low('bioD', 100),), at_least(1),
           **BITS),
-    *(Claim(f'exponent_{e}', f'bioD, {e:,} exposures, sizes that ran with R_max '
+    *(Claim(f'exponent_{e}', f'bioD, {e:,} exposures, sizes with runs at R_max '
             '3.2: bits grow in proportion to parameters (exponent 1, within '
             '0.1)', f'Part 3.3, Result {n}', 'proportional', (
                 {'measure': f'exponent_{e}'},), equals(1, 0.1), unit='')
