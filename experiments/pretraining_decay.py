@@ -118,8 +118,8 @@ CLAIMS = (
           at_least(95)),
     Claim('low_decay_fails', 'Weight decay 0.1: QA finetuning extracts at most '
           '10 %', R2, '7.5 %', (_at(PAPER_DECAY),), at_most(10)),
-    Claim('low_decay_fails_150', 'The same after 150 steps, not 300', R2, '7.5 %'
-          , (_at(PAPER_DECAY, steps=150),), at_most(10)),
+    Claim('low_decay_fails_150', 'The same after 150 steps, not 300', R2,
+          '7.5 %', (_at(PAPER_DECAY, steps=150),), at_most(10)),
     Claim('decay_raises', 'QA accuracy on P_test: weight decay 3 > 0.1', 'ours',
           'not in the paper', (_at(3.0), _at(0.1)), greater(), **GUESS),
     Claim('later_attributes', 'Weight decay 0.1: of the five values that do '

@@ -159,7 +159,7 @@ RENAMED = {
 }
 # Their runs are others today, and their claims are about those.
 REDESIGNED = {
-    'best_of_n', 'bidirectional', 'capacity_bitworld',
+    'best_of_n', 'bidirectional', 'capacity_architecture', 'capacity_bitworld',
     'capacity_quantization', 'celebrity_helps_minority',
     'correction_by_finetuning', 'error_correction', 'extraction_finetuning',
     'extraction_sets', 'hidden_planning', 'inverse_search',
