@@ -75,9 +75,11 @@ def figure(df):
   s = summary(df)
   fig, ((left, right),) = figures.grid(2, height=3.9, width=4.8)
   figures.curves(left, s[s.full], 'parameters', 'texts', R, TEXTS)
-  left.set_xscale('log'), figures.plain_ticks(left)
+  left.set(xscale='log')
+  left.set_xticks(s.parameters, [f'{p / 1000:.0f}' for p in s.parameters])
+  left.minorticks_off()
   figures.legend(left, loc='lower right')
-  figures.labels(left, 'parameters', 'R: bits stored per parameter',
+  figures.labels(left, 'parameters, thousands', 'R: bits stored per parameter',
                  'with people for R_max 3.2')
   figures.diagonal(right, s[f'{R}_max_mean'].max(), 'R_max')
   swept = s.width.isin(s[s.r_max != s.r_max.max()].width)
@@ -85,7 +87,8 @@ def figure(df):
     rows = s[swept & s.texts.eq(texts)]
     figures.scatter(right, rows, f'{R}_max', R, TEXTS[texts], k)
   figures.labels(right, 'R_max: bits in the data per parameter',
-                 'R: bits stored per parameter', 'by number of people')
+                 'R: bits stored per parameter', f'{s[swept].parameters.max():,} '
+                 'parameters, by number of people')
   for ax in (left, right):
     figures.level(ax, 2, '2 bits')
     ax.set_ylim(0, 1.2 * max(2, s[f'{R}_mean'].max()))
