@@ -87,8 +87,8 @@ def figure(df):
     rows = s[swept & s.texts.eq(texts)]
     figures.scatter(right, rows, f'{R}_max', R, TEXTS[texts], k)
   figures.labels(right, 'R_max: bits in the data per parameter',
-                 'R: bits stored per parameter', f'{s[swept].parameters.max():,} '
-                 'parameters, by number of people')
+                 'R: bits stored per parameter', 'by number of people, '
+                 f'{s[swept].parameters.max():,} parameters')
   for ax in (left, right):
     figures.level(ax, 2, '2 bits')
     ax.set_ylim(0, 1.2 * max(2, s[f'{R}_mean'].max()))
