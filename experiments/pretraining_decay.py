@@ -69,7 +69,7 @@ def figure(df):
   """Questions by decay, of P_test and of P_train; of P_test by attribute."""
   s = summary(df)
   s = s[s.finetuning == s.finetuning.max()]
-  fig, axes = figures.grid(3, width=4.4)
+  fig, axes = figures.grid(3, width=4.7)
   for ax, split in zip(axes[0], ('test', 'train')):
     means = s[(s.attribute == 'mean') & (s.person_split == split)]
     figures.curves(ax, means, 'decay', None, 'accuracy', label='questions')
@@ -78,7 +78,8 @@ def figure(df):
                    f'P_{split}, mean of six attributes')
   left, middle, right = axes[0]
   figures.paper_points(left, [PAPER_DECAY], [PAPER])
-  figures.level(left, means.majority_baseline_mean.mean(), 'majority baseline')
+  figures.level(left, s[(s.attribute == 'mean') & (s.person_split == 'test')
+                        ].majority_baseline_mean.mean(), 'majority\nbaseline')
   left.set_ylim(0, 20)
   figures.curves(middle, means, 'decay', None, 'bio_accuracy', color=
                  figures.COLOURS[1], label='values inside biographies')
