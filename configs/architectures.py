@@ -6,8 +6,6 @@ needs model.num_experts.
 """
 
 from physics_lm.configs import biod
-from physics_lm.model.config import model_config
-from physics_lm.scaling import flops
 
 _LLAMA = {'model.norm': 'rmsnorm', 'model.bias': False,
           'model.rope_fraction': 1.0}
@@ -28,6 +26,10 @@ WIDTHS = {size: dict(zip(ARCHITECTURES, (*[width] * 4, *others, width)))
               ('medium', 128, 144, 160, 64), ('large', 256, 320, 384, 128))}
 R_MAX = 2.7  # of people in the compact recipe
 ENTRIES = 394  # in its vocabulary: names, values, attributes, end, padding
+# Weights of a layer of the compact recipe's two heads over width^2; others grow
+# with the width alone.
+WEIGHTS = dict.fromkeys(ARCHITECTURES, 12.0) | {
+    'mistral': 13.5, 'mlp_quarter': 6.0, 'no_mlp': 4.0, 'moe': 20.0}
 EXPERTS = {  # overrides that `moe` needs; a rotary half: 2 dimensions a head
     'compact': {'model.rope_fraction': 0.5, 'model.num_experts': 8},
     'bios': {'model.num_experts': 32}}
@@ -44,21 +46,18 @@ def compact_run(name: str, size: str, exposures: int, share: float = 1.0
                 ) -> dict:
   """Overrides of configs/biod.py:compact in random order with AdamW: an
   architecture at a size, and people (or a share of them) for R_MAX."""
-  model = ARCHITECTURES[name] | {
-      'model.heads': 2, 'model.width': WIDTHS[size][name]} | (
-          EXPERTS['compact'] if name == 'moe' else {})
-  c = biod.get_config('compact')
-  c.update_from_flattened_dict(model)
-  count = flops.parameters(model_config(c, ENTRIES)).rest
-  people = round(share * biod.compact_people(
-      c.model.width, R_MAX, parameters=count + ENTRIES * c.model.width))
+  width = WIDTHS[size][name]
+  count = round(2 * WEIGHTS[name] * width**2 + (28 + ENTRIES) * width)
+  people = round(share * biod.compact_people(width, R_MAX, parameters=count))
   # Entries a step as GPT-2 has them: the rule would double them for a few more.
   batch = biod.compact_schedule(biod.compact_people(
       WIDTHS[size]['gpt2'], R_MAX), exposures)['data.batch_size']
   steps = max(round(people * exposures / batch), 1)
-  return biod.compact_run(people, exposures, c.model.width, 'random', 'adamw'
-                          ) | model | {'data.batch_size': batch, 'steps': steps,
-                                       'optim.warmup_steps': steps // 50}
+  return biod.compact_run(
+      people, exposures, width, 'random', 'adamw') | ARCHITECTURES[name] | {
+          'model.heads': 2, 'data.batch_size': batch, 'steps': steps,
+          'optim.warmup_steps': steps // 50} | (
+              EXPERTS['compact'] if name == 'moe' else {})
 
 
 def bios_run(name: str, size: str, exposures: int, people: int, rows: int
