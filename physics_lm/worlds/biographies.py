@@ -109,7 +109,7 @@ class Variant(NamedTuple):
 
 
 class _Numbers(NamedTuple):
-  """Numbers of pieces(), by what they say: value 0, 1, .. of an attribute (the
+  """Numbers of pieces(): of value 0, 1, .. of an attribute (the
   last one of a short list repeats), template 0, 1, .. of an attribute."""
 
   names: list[np.ndarray]  # of first, middle and last names
