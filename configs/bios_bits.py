@@ -12,7 +12,7 @@ import math
 
 from ml_collections import ConfigDict
 
-from physics_lm.configs import biographies, biod, default
+from physics_lm.configs import biod, biographies, default
 
 PEOPLE, EXPOSURES = 500, 100
 COMPACT_PIECES = 867  # in the vocabulary of the compact world
