@@ -11,7 +11,7 @@ than 1.5 times. 32 experts store 1.3 (1,000) and 1.5 times (100) less. Part 4.1
   python -m physics_lm.report experiments/capacity_architecture.py --scale=cpu
 
 Deviations at `cpu`: compact bioD, random order, AdamW; 12 and 37 thousand
-parameters, 2 layers, R_max 2.7; 8 experts, top-1; rates of seed 7 (`rates`).
+parameters, 2 layers, R_max 2.7; 8 experts; scale `rates` tunes them on seed 7.
 Predicted R over GPT-2's, 1,000 exposures: gated MLPs, MLP width / 4 1.0, no MLP
 0.85, MoE 0.7; 100: 1.0, 0.95, 0.85, 0.65; LLaMA + Canon 1.05 times LLaMA.
 """
@@ -121,7 +121,7 @@ def _at(exposures: int, *names: str) -> tuple:
 
 def _keeps(e: int, name: str, result: int) -> Claim:
   return Claim(f'{name}_{e}', f'{e:,} exposures: R of {LABELS[name]} is at '
-               "least 90 % of GPT-2's, at both sizes", f'Part 3.3, Result '
+               "least 90 % of GPT-2's, at each size", f'Part 3.3, Result '
                f'{result}', 'equal', _at(e, name, 'gpt2'), ratio_between(0.9),
                **BITS)
 
@@ -129,7 +129,7 @@ def _keeps(e: int, name: str, result: int) -> Claim:
 def _less(e, names: tuple, than: str, result: int, times: float, part='3.3'):
   return Claim('_'.join((*names, str(e), than)).removesuffix('_gpt2'),
                f'{e:,} exposures: R of {" and ".join(LABELS[a] for a in names)}'
-               f' is below that of {LABELS[than]}, at both sizes',
+               f' is below that of {LABELS[than]}, at each size',
                f'Part {part}, Result {result}', f'{times} times less',
                sum((_at(e, than, a) for a in names), ()), times_more(),
                paper_effect=times, **BITS)

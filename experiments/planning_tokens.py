@@ -99,8 +99,8 @@ def figure(df):
                  'solved, or balanced accuracy, %')
   figures.finish(
       fig, 'Is what is needed known before the first word? V-probes',
-      f'{figures.seeds_note(s)}; problems of op '
-      f'{igsm_tables.split_op(s.split.iloc[0])}')
+      f'{figures.seeds_note(s)}; nece: before the solution begins; nece_next: '
+      f'at its steps;\nproblems of op {igsm_tables.split_op(s.split.iloc[0])}')
   return fig
 
 

@@ -238,15 +238,14 @@ def curves(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str | None, y: str,
     rows = rows.sort_values(x)
     style = {'color': colour(value, k), 'marker': 'o', 'markersize': 3.5,
              'linewidth': 1.5, 'label': (names or {}).get(value, _count(value))}
-    if band is None:
-      ax.plot(rows[x], rows[f'{y}_mean'], **style | kwargs)
-    elif band:
-      ax.plot(rows[x], rows[f'{y}_mean'], **style | kwargs)
-      ax.fill_between(rows[x], rows[f'{y}_low'], rows[f'{y}_high'],
-                      color=(style | kwargs)['color'], alpha=0.18, linewidth=0)
-    else:
+    if band is False:
       ax.errorbar(rows[x], rows[f'{y}_mean'], yerr=errors(rows, y),
                   capsize=2, elinewidth=0.8, **style | kwargs)
+    else:
+      ax.plot(rows[x], rows[f'{y}_mean'], **style | kwargs)
+    if band:
+      ax.fill_between(rows[x], rows[f'{y}_low'], rows[f'{y}_high'],
+                      color=(style | kwargs)['color'], alpha=0.18, linewidth=0)
     if paper and value in paper:
       paper_points(ax, *zip(*paper[value].items()), style['color'], True)
 

@@ -151,8 +151,10 @@ def _form(data: Mixture, task: Task) -> Form | None:
       data.vocab.kind not in ('word', 'piece')):
     return None
   made = [data.vocab.encode(p) for p in task.world.pieces()]
+  if any(len(i) > 1 for i in made):
+    return None
   symbols = task.world.symbols(task.split, np.arange(1))
-  if symbols is None or any(len(i) > 1 for i in made):
+  if symbols is None:
     return None
   ids, weights, *_ = encode(data, task.world.example(task.split, 0), task.loss,
                             task.tag)

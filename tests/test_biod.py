@@ -8,13 +8,14 @@ import jax
 import numpy as np
 import pytest
 
-from physics_lm.config import override
-from physics_lm.configs import default
+from physics_lm.config import load_config, override
+from physics_lm.configs import architectures, bios_bits, default
 from physics_lm.errors import BadInput
 from physics_lm.evals import knowledge_bits, teacher_forcing
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
 from physics_lm.model.config import model_config
+from physics_lm.scaling import flops
 from physics_lm.worlds import base, biod
 from tests.compiled import init
 from tests.conftest import TINY
@@ -345,3 +346,35 @@ def test_worlds_can_be_pickled_for_loader_processes(make):
   before = world.example(split, 3)
   again = pickle.loads(pickle.dumps(world))
   assert again.example(split, 3) == before
+
+
+def r_max(config) -> tuple[float, int]:
+  """(bits of perfect memory over parameters, parameters) of a config."""
+  data = load_mixture(config)
+  evaluator = knowledge_bits.build(config, data, config.evals.bits)
+  cfg = evaluator.cfg
+  parameters = flops.parameters(cfg).rest + len(data.vocab) * cfg.width
+  bits = knowledge_bits.terms(evaluator.world, np.log(evaluator.world.n), 0, 0)
+  return sum(bits.values()) / parameters, parameters
+
+
+@pytest.mark.parametrize('width', (12, 32))
+def test_compact_bios_has_people_for_its_r_max(width):
+  people = bios_bits.compact_people(width, 2.2)
+  config = override(load_config('configs/bios_bits.py:compact'),
+                    bios_bits.compact_run(people, 10, width))
+  assert len(load_mixture(config).vocab) == bios_bits.COMPACT_PIECES
+  assert abs(r_max(config)[0] - 2.2) < 0.01
+
+
+@pytest.mark.parametrize('name', architectures.ARCHITECTURES)
+def test_architectures_have_people_for_their_r_max(name):
+  """To 5 %: the formula counts what grows with the square of the width."""
+  for size in ('small', 'middle'):
+    found, parameters = r_max(override(
+        load_config('configs/biod.py:compact'),
+        architectures.compact_run(name, size, 100)))
+    assert abs(found / architectures.R_MAX - 1) < 0.05
+    plain = 24 * architectures.WIDTHS[size]['gpt2']**2 + (
+        28 + architectures.ENTRIES) * architectures.WIDTHS[size]['gpt2']
+    assert abs(parameters / plain - 1) < 0.15  # about as many as GPT-2
