@@ -51,3 +51,9 @@ def get_config(variant: str = 'both') -> ConfigDict:
   for name, spec in c.evals.items():
     spec.world = name
   return c
+
+
+def people(count: int) -> dict:
+  """Overrides: so many people of each group, none in both."""
+  return {'worlds.minority.people': count, 'worlds.celebrity.people': count,
+          'worlds.celebrity.person_offset': count}

@@ -13,15 +13,14 @@ questions about half of the minority instead: a negligible difference. bioR:
 
 Predicted, `cpu` (seed 7: with celebrities 24): minority alone 8, with them 24,
 own questions 25; added later, celebrities' questions in 5 or 20 % of rows from
-the start (seed 7, 20 %: 60): 45, 58. Measured: when questions come decides more
-than whose they are (LOG, 140). Deviations: 500 people of each, world and
-recipe of knowledge_extraction.py (mixed on single, no celebrities: 62 %); alone,
-half of the steps. `paper` lacks GPT-2's tokenizer, data sets, a LoRA rank.
+the start (seed 7, 20 %: 60): 45, 58; then one biography a celebrity, 20 %: 57.
+Deviations: 500 people of each, world and recipe of knowledge_extraction.py;
+alone, half of the steps. `paper` lacks GPT-2's tokenizer, data, a LoRA rank.
 """  # noqa: E501
 
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, above, greater
-from physics_lm.configs import scales
+from physics_lm.configs import celebrities, scales
 from physics_lm.configs.sizes import size
 from physics_lm.sweep import Run, pick
 from physics_lm.worlds.biographies import ATTRIBUTES
@@ -30,11 +29,13 @@ GROUPS = {'minority': 'minority', 'celebrity': 'celebrities'}
 CONDITIONS = {'minority_alone': ('minority', 'minority'),  # texts, questions
               'celebrity_qa': ('both', 'celebrity'),
               'minority_qa': ('both', 'minority')}
-EARLY = {0.05: 'mixed_5', 0.2: 'mixed_20'}  # rows of questions on celebrities
+EARLY = {  # share of rows that ask about celebrities
+    'mixed_5': (0.05, {}), 'mixed_20': (0.2, {}), 'mixed_20_single': (
+        0.2, {'worlds.celebrity.variant': 'single_permute1'})}
 LABELS = {c: f'bio: {bio}\nQA: {GROUPS[qa]}'
           for c, (bio, qa) in CONDITIONS.items()} | {
-              c: f'bio: both\nQA: celebrities,\n{x:.0%} from start'
-              for x, c in EARLY.items()}
+              c: f'bio: both{", one each" * bool(more)}\nQA: celebrities,\n'
+                 f'{x:.0%} from start' for c, (x, more) in EARLY.items()}
 PAPER = {(c, 'minority'): x for c, x in zip(CONDITIONS, (4.4, 86.8))}
 LARGE = scales.ROWS_512 | {k.replace('bios', g): v for g in GROUPS
                            for k, v in scales.PAPER_POOLS.items()}
@@ -62,11 +63,8 @@ def runs(scale: str) -> list[Run]:
     bases = {}
     for condition in s.get('conditions', CONDITIONS):
       bio, qa = CONDITIONS[condition]
-      point = s['common'] | scales.seeds(seed) | {
-          'worlds.minority.people': s['people'],
-          'worlds.celebrity.people': s['people'],
-          'worlds.celebrity.person_offset': s['people'],
-          'steps': s['steps'] if bio == 'both' else s['steps'] // 2}
+      point = s['common'] | scales.seeds(seed) | celebrities.people(
+          s['people']) | {'steps': s['steps'] // (1 + (bio != 'both'))}
       tags = {'condition': condition, 'seed': seed}
       if 'finetune' not in s:  # two rows of questions for five of biographies
         out.append(Run(f'{file}:{bio}', point | {f'data.tasks.qa_{qa}.weight': (
@@ -78,11 +76,11 @@ def runs(scale: str) -> list[Run]:
         out.append(bases[bio])
       out.append(Run(f'{file}:ask_{qa}', point | s['finetune'], tags,
                      bases[bio]))
-    out += [Run(f'{file}:both', bases['both'].overrides | {
+    out += [Run(f'{file}:both', bases['both'].overrides | more | {
         'steps': round(s['steps'] / (1 - x)),
         'data.tasks.qa_celebrity.weight': x / (1 - x)}, {
-            'condition': c, 'seed': seed}) for x, c in EARLY.items()
-            if seed < s.get('early_seeds', 0)]
+            'condition': c, 'seed': seed})
+            for c, (x, more) in EARLY.items() if seed < s.get('early_seeds', 0)]
   return out
 
 
@@ -120,13 +118,13 @@ def figure(df):
   figures.legend(side, loc='upper left')
   figures.labels(side, '', '', 'minority, by attribute (first three)')
   figures.finish(
-      fig, 'A minority with one biography each, beside celebrities with five',
+      fig, 'A minority with one biography each, and celebrities',
       f'{figures.seeds_note(s)}, people whose questions are not trained on;  '
       'diamonds: the paper, GPT-2 124M, 100,000 people of each')
   return fig
 
 
-ALONE, CELEBRITY, OWN, _, EARLY_20 = (
+ALONE, CELEBRITY, OWN, _, EARLY_20, EARLY_ONE = (
     {'condition': c, 'group': 'minority', 'person_split': 'test',
      'attribute': 'mean'} for c in LABELS)
 R6, FLOOR = 'Part 3.1, Result 6', {'baseline': 'majority_baseline'}
@@ -145,6 +143,8 @@ CLAIMS = (
     above('celebrity_30_points', 'Minority: celebrities add at least 30 points',
           R6, CELEBRITY, ALONE, (86.8, 4.4), headline=True, rule=greater(30),
           **FLOOR),
-    Claim('early_questions', "Minority: celebrities' questions in 20 % of rows "
-          'from the start > in finetuning', 'ours', 'not in the paper',
-          (EARLY_20, CELEBRITY), greater(), post_hoc=True, **FLOOR))
+    *(Claim(id, f"Minority, celebrities' questions in 20 % of rows: {what}",
+            'ours', 'not in the paper', (EARLY_20, other), greater(),
+            post_hoc=other is CELEBRITY, **FLOOR) for id, what, other in (
+                ('early_questions', 'from the start > finetuning', CELEBRITY),
+                ('early_augmentation', 'five texts each > one', EARLY_ONE))))
