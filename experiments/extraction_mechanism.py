@@ -14,6 +14,7 @@ Seen on seed 7 (not reported), decay 0.1, 1 and 3: questions on P_test 25, 42,
 below 3; templates 1 to 30: 50, 42, 30, 20; width 64 to 192: 25, 42, 50; people
 250 to 1,000: 30, 42, 50, with decay x people fixed 40, 42, 45; ten templates,
 single to multi5+permute: 30, 40, 50, 50; questions follow the other wording.
+Added later: P-probes at decay 0.1, 1, 3 at the name 15, 33, 62, as Q-probes.
 """
 
 from physics_lm import claims, figures, results
@@ -31,35 +32,33 @@ AXES = {  # points that differ from BASE in one quantity
     'people': [{'people': x} for x in (250, 500, 1000)],
     'people (weight decay x people fixed)': [
         {'people': x, 'decay': 500 / x} for x in (250, 500, 1000)],
-    'biographies per person, 10 templates': [
-        {'variant': v, 'templates': 10} for v in (
-            'single', 'multi2', 'multi5', 'multi5_permute')]}
+    'biographies per person, 10 templates': [{'variant': v, 'templates': 10}
+        for v in ('single', 'multi2', 'multi5', 'multi5_permute')]}
 DECAY, TEMPLATES, WIDTH, PEOPLE, PRODUCT, VARIANT = AXES
+WHOLE = {'person_split': 'test', 'target': 'whole'}  # but for the birth date
 PLACES = [(axis, str(next(iter(p.values()))), p)
           for axis, line in AXES.items() for p in line]
 TEXTS = {'biography': 'inside the biography', 'q_probe': 'Q-probe on the name',
          'own_wording': 'sentence, own wording', 'question': 'question',
-         'other_wording': 'sentence, other wording'}
+         'other_wording': 'sentence, other wording', 'p_probe': 'P-probe, name'}
+PROBED = [BASE | {'decay': x} for x in (0.1, 1.0, 3.0)]  # slow: 3 minutes a run
 SCALES = {'smoke': dict(axes={TEMPLATES: 1}, common=scales.SMOKE_TINY),
           'cpu': dict(axes=dict.fromkeys(AXES, 3) | {PRODUCT: 5}, common={})}
-
-
-def points(axes) -> list[dict]:
-  """The points of some axes, each once."""
-  every = [BASE | p for a in axes for p in AXES[a]]
-  return [p for i, p in enumerate(every) if p not in every[:i]]
 
 
 def runs(scale: str) -> list[Run]:
   """Every (seed, point), with as many exposures of each biography."""
   s = pick(SCALES, scale)
-  return [Run(f'configs/biographies.py:compact_{p["variant"]}',
-              {k: p[name] for name, k in KEYS.items()} | scales.Q_PROBE | {
-                  'steps': round(1.25 * p['people']),
-                  'evals.extraction.wordings': True}
-              | s['common'] | scales.seeds(seed), p | {'seed': seed})
-          for seed in range(max(s['axes'].values()))
-          for p in points(a for a, n in s['axes'].items() if seed < n)]
+  every = [Run(f'configs/biographies.py:compact_{p["variant"]}',
+               {k: p[name] for name, k in KEYS.items()} | scales.Q_PROBE | (
+                   scales.P_PROBE if p in PROBED else {}) | {
+                   'steps': round(1.25 * p['people']),
+                   'evals.extraction.wordings': True}
+               | s['common'] | scales.seeds(seed), p | {'seed': seed})
+           for seed in range(max(s['axes'].values()))
+           for axis, n in s['axes'].items() if seed < n
+           for p in (BASE | point for point in AXES[axis])]
+  return list({r.id: r for r in every}.values())  # a point of several axes once
 
 
 def table(records):
@@ -70,8 +69,8 @@ def table(records):
   columns = {t: ('extraction', one | {'text': t}) for t in TEXTS} | {
       'trained': ('extraction', one | {'person_split': 'train',
                                        'text': 'question'}),
-      'q_probe': ('q_probe', {'person_split': 'test', 'target': 'whole',
-                              'position': 'all'})}
+      'q_probe': ('q_probe', WHOLE | {'position': 'all'}),
+      'p_probe': ('p_probe', WHOLE | {'position': 0})}
   df = results.wide(records, 'extraction', ['majority_baseline'], (), one, True)
   for name, (evaluation, where) in columns.items():
     df = results.beside(df, results.wide(
@@ -97,8 +96,7 @@ def figure(df):
     for (text, name), colour in zip(TEXTS.items(), figures.COLOURS):
       figures.curves(ax, rows, 'at', None, text, color=colour, label=name)
     ax.set_xticks(range(len(rows)), rows.value.str.replace('_', '\n+'))
-    figures.percent_axis(ax)
-    figures.labels(ax, axis, 'correct, %')
+    figures.percent_axis(ax), figures.labels(ax, axis, 'correct, %')
   figures.scatter(last, s, 'other_wording', 'question')
   figures.diagonal(last, 100)
   figures.labels(last, 'sentence alone, other wording, %', 'question, %')
@@ -132,6 +130,8 @@ CLAIMS = (
           '0.1', (HIGH, MID), (MID, LOW), headline=True),
     claim('decay_unbinds', 'Own minus other wording: weight decay 0.1 > 3',
           (LOW, HIGH), column='binding'),
+    claim('p_probe', 'P-probe on the name: weight decay 3 > 1 > 0.1',
+          (HIGH, MID), (MID, LOW), column='p_probe'),
     *(claim(id, text, tuple((axis, n) for n in p), post_hoc=axis == PRODUCT)
       for id, text, axis, *p in (
           ('few_templates', 'One template > ten', TEMPLATES, '1', '10'),
