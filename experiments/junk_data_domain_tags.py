@@ -34,14 +34,14 @@ PAPER = {'repetitive': {100: 1}, 'tagged': {100: 2, 300: 1}, 'junk': {
     100: 20, 300: 3, 600: 1.5, 1000: 1.3}}  # R of the reference over R
 MAIN, POINT = ('clean', 'junk', 'tagged'), ['variant', 'width', 'exposures']
 CPU = ((16, 100, MAIN, 10), (24, 100, MAIN, 10), (32, 100, MAIN[::2], 10), (
-    32, 100, ('junk',), 5), (32, 300, ('tagged',), 5), (32, 300, ('junk',), 3),
-       (32, 100, (*tuple(LABELS)[1:4], 'tag_half'), 3))
+    32, 100, ('junk', 'tag_half'), 5), (32, 300, ('tagged',), 5), (
+        32, 300, ('junk',), 3), (32, 100, tuple(LABELS)[1:4], 3))
 SCALES = {  # points: width, exposures, variants, seeds
     'smoke': dict(points=[(16, 4, ('clean', 'tag_on_junk'), 1)], people=20),
     'cpu': dict(points=CPU),
     'day': dict(points=(*CPU, (32, 100, (
-        'tag_eighth', 'tag_quarter', 'tag_most', 'tag_on_junk',
-        'tagged_junk_half'), 3), (32, 1000, MAIN[1:], 3))),
+        'tag_eighth', 'tag_quarter', 'tag_most'), 5), (32, 100, (
+            'tag_on_junk', 'tagged_junk_half'), 3), (32, 1000, MAIN[1:], 3))),
     'gpu': dict(points=((128, 100, tuple(LABELS), 3), (128, 300, MAIN[1:], 3))),
     'paper': dict(points=[(128, e, MAIN[e > 100:], 1) for e in PAPER['junk']])}
 
