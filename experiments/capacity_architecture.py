@@ -30,14 +30,15 @@ PAPER = {  # R over GPT-2's R
     100: dict(llama=1 / 1.3, llama_plain=1, mistral=1 / 1.3, mlp_quarter=1,
               no_mlp=1 / 1.5, moe=1 / 1.5)}
 ALL, FEW = tuple(LABELS), ('gpt2', *PAPER[1000])
-POINTS = {(100, 'small'): ALL, (100, 'middle'): ALL, (1000, 'small'): FEW,
-          (1000, 'middle'): FEW}
+POINTS = {(e, n): ALL if e == 100 else FEW for e in (100, 1000)
+          for n in ('small', 'middle')}
 SCALES = {  # points: {(exposures, size): architectures}
     'smoke': dict(points={(4, 'small'): ('gpt2', 'llama', 'moe')}, seeds=(0,),
                   common=scales.SMOKE_LOG, share=0.04, rates={4: (8e-3,)}),
     'rates': dict(points=POINTS, seeds=(7,), common={}, rates={
-        100: (2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2), 1000: (2e-3, 4e-3, 8e-3)}),
-    'cpu': dict(points=POINTS, seeds=(0, 1, 2), common={}),
+        100: (2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2), 1000: (4e-3, 8e-3, 1.6e-2),
+        (1000, 'middle'): (8e-3, 1.6e-2)}),
+    'cpu': dict(points=POINTS, seeds=(0, 1, 2), common={}, rates={}),
     'gpu': dict(
         points={(100, 'medium'): ALL, (1000, 'medium'): ALL}, seeds=(0, 1, 2),
         people=50_000, rows={100: 12, 1000: 96}, rates={
@@ -62,7 +63,7 @@ def runs(scale: str) -> list[Run]:
       else:
         file, keys = 'configs/biod.py:compact', architectures.compact_run(
             name, size, e, s.get('share', 1))
-      for rate in s.get('rates', {}).get(e) or [
+      for rate in s['rates'].get((e, size), s['rates'].get(e)) or [
           architectures.RATES[e, size][name]]:
         out += [Run(file, keys | s['common'] | scales.seeds(seed) | {
             'log.every': 500, 'optim.learning_rate': rate}, {
