@@ -124,7 +124,7 @@ def _keeps(e: int, name: str, result: int) -> Claim:
   return Claim(f'{name}_{e}', f'{e:,} exposures: R of {LABELS[name]} is at '
                "least 90 % of GPT-2's, at each size", f'Part 3.3, Result '
                f'{result}', 'equal', _at(e, name, 'gpt2'), ratio_between(0.9),
-               **BITS)
+               column=R, unit='bits/param')
 
 
 def _less(e, names: tuple, than: str, result: int, times: float, part='3.3'):
@@ -133,11 +133,10 @@ def _less(e, names: tuple, than: str, result: int, times: float, part='3.3'):
                f' is below that of {LABELS[than]}, at each size',
                f'Part {part}, Result {result}', f'{times} times less',
                sum((_at(e, than, a) for a in names), ()), times_more(),
-               paper_effect=times, **BITS)
+               paper_effect=times, column=R, unit='bits/param')
 
 
 R = 'bits_per_param'
-BITS = {'column': R, 'unit': 'bits/param'}
 CLAIMS = (
     *(_keeps(1000, a, 5) for a in LABELS if a in PAPER[1000] and a != 'moe'),
     _less(100, ('llama', 'mistral'), 'gpt2', 6, 1.3),
