@@ -37,7 +37,7 @@ SCALES = {  # points: {(exposures, size): architectures}
                   common=scales.SMOKE_LOG, share=0.04, rates={4: (8e-3,)}),
     'rates': dict(points=POINTS, seeds=(7,), common={}, rates={
         100: (2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2), (1000, 'middle'): (
-            8e-3, 1.6e-2), 1000: (4e-3, 8e-3, 1.6e-2, 3.2e-2)}),
+            8e-3, 1.6e-2), 1000: (4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2)}),
     'cpu': dict(points=POINTS, seeds=(0, 1, 2), common={}, rates={}),
     'gpu': dict(
         points={(100, 'medium'): ALL, (1000, 'medium'): ALL}, seeds=(0, 1, 2),
