@@ -43,12 +43,12 @@ SCALES = {  # points: {(exposures, size): architectures}
         points={(100, 'medium'): ALL, (1000, 'medium'): ALL}, seeds=(0, 1, 2),
         people=50_000, rows={100: 12, 1000: 96}, rates={
             100: (5e-4, 1e-3, 2e-3), 1000: (1e-3,)},
-        common=scales.PAPER_POOLS | scales.CAPACITY_GPU),
+        common=scales.CAPACITY_GPU),
     'paper': dict(
         points={(100, 'large'): ALL, (1000, 'large'): ALL}, seeds=(0,),
         people=200_000, rows={100: 48, 1000: 192}, rates={
             100: (3e-4, 5e-4, 1e-3), 1000: (5e-4, 1e-3, 2e-3)},
-        common=scales.PAPER_POOLS | scales.CAPACITY_PAPER | {'model.depth': 4})}
+        common=scales.CAPACITY_PAPER | {'model.depth': 4})}
 POINT = ['architecture', 'exposures', 'size']
 
 
@@ -97,12 +97,12 @@ def figure(df):
   fig, axes = figures.grid(2, -(-len(panels) // 2), width=4.9, height=3.2,
                            sharey=True, sharex=True)
   for ax, ((e, _), rows) in zip(axes.flat, panels):
-    rows = rows.set_index('architecture').reindex(list(names))
+    rows, paper = rows.set_index('architecture').reindex(names), PAPER.get(e, {})
     base, ran = rows[f'{R}_mean']['gpt2'], rows[f'{R}_mean'].notna()
     figures.bars(ax, rows, R, list(names.values()), [
         figures.colour(a) for a in names], [
-            base * PAPER[e][a] if e in PAPER and a in PAPER[e] and ran[a]
-            else None for a in names], horizontal=True, digits=2)
+            base * paper[a] if a in paper and ran[a] else None for a in names],
+                 horizontal=True, digits=2)
     figures.level(ax, base, vertical=True)
     ax.set_xlim(0, 1.2 * s[f'{R}_mean'].max() or 1)
     figures.labels(ax, 'R: bits stored per parameter', '', f'{e:,} exposures, '
@@ -115,16 +115,16 @@ def figure(df):
   return fig
 
 
-def _at(exposures: int, *names: str) -> tuple:
-  return tuple(tuple(dict(architecture=a, exposures=exposures, best=True, **{
-      size: True}) for a in names) for size in ('small', 'large'))
+def _at(*points: tuple) -> tuple:
+  return tuple(tuple(dict(exposures=e, architecture=a, best=True, **{
+      size: True}) for e, a in points) for size in ('small', 'large'))
 
 
 def _keeps(e: int, name: str, result: int) -> Claim:
   return Claim(f'{name}_{e}', f'{e:,} exposures: R of {LABELS[name]} is at '
                "least 90 % of GPT-2's, at each size", f'Part 3.3, Result '
-               f'{result}', 'equal', _at(e, name, 'gpt2'), ratio_between(0.9),
-               column=R, unit='bits/param')
+               f'{result}', 'equal', _at((e, name), (e, 'gpt2')),
+               ratio_between(0.9), **BITS)
 
 
 def _less(e, names: tuple, than: str, result: int, times: float, part='3.3'):
@@ -132,12 +132,16 @@ def _less(e, names: tuple, than: str, result: int, times: float, part='3.3'):
                f'{e:,} exposures: R of {" and ".join(LABELS[a] for a in names)}'
                f' is below that of {LABELS[than]}, at each size',
                f'Part {part}, Result {result}', f'{times} times less',
-               sum((_at(e, than, a) for a in names), ()), times_more(),
-               paper_effect=times, column=R, unit='bits/param')
+               sum((_at((e, than), (e, a)) for a in names), ()), times_more(),
+               paper_effect=times, **BITS)
 
 
-R = 'bits_per_param'
+R, BITS = 'bits_per_param', dict(column='bits_per_param', unit='bits/param')
 CLAIMS = (
+    Claim('halving', 'GPT-2, learning rates tuned: R at 1,000 exposures is 1.5 '
+          'to 3 times R at 100, at each size', 'Part 3.3, Results 1 and 4',
+          '2 times', _at((1000, 'gpt2'), (100, 'gpt2')), ratio_between(1.5, 3),
+          post_hoc=True, **BITS),
     *(_keeps(1000, a, 5) for a in LABELS if a in PAPER[1000] and a != 'moe'),
     _less(100, ('llama', 'mistral'), 'gpt2', 6, 1.3),
     _keeps(100, 'mlp_quarter', 6),
