@@ -33,9 +33,9 @@ WEIGHTS = dict.fromkeys(ARCHITECTURES, 12.0) | {
 EXPERTS = {  # overrides that `moe` needs; a rotary half: 2 dimensions a head
     'compact': {'model.rope_fraction': 0.5, 'model.num_experts': 8},
     'bios': {'model.num_experts': 32}}
-# Learning rates by (exposures, size) and architecture: the best of two to six on
-# seed 7 (scale `rates` of capacity_architecture), which is not reported. At 1,000
-# exposures of `middle` GPT-2 and LLaMA were tried, at 8e-3 and 1.6e-2 (alike).
+# Learning rates by (exposures, size) and architecture: the best tried on seed
+# 7, which is not reported (scale `rates` of capacity_architecture). At 1,000
+# exposures of `middle` GPT-2 and LLaMA alone, 8e-3 and 1.6e-2, which are alike.
 RATES = {(e, size): dict.fromkeys(ARCHITECTURES, rate) | others
          for (e, size), rate, others in (
              ((100, 'small'), 8e-3, {'moe': 1.6e-2}),
