@@ -39,12 +39,12 @@ SCALES = {  # points: {(exposures, size): architectures}
             8e-3, 1.6e-2), 1000: (4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2)}),
     'cpu': dict(points=POINTS, seeds=(0, 1, 2), common={}, rates={}),
     'gpu': dict(
-        points={(100, 'medium'): LABELS, (1000, 'medium'): LABELS}, seeds=(0, 1, 2),
+        points={(e, 'medium'): LABELS for e in (100, 1000)}, seeds=(0, 1, 2),
         people=50_000, rows={100: 12, 1000: 96}, rates={
             100: (5e-4, 1e-3, 2e-3), 1000: (1e-3,)},
         common=scales.CAPACITY_GPU),
     'paper': dict(
-        points={(100, 'large'): LABELS, (1000, 'large'): LABELS}, seeds=(0,),
+        points={(e, 'large'): LABELS for e in (100, 1000)}, seeds=(0,),
         people=200_000, rows={100: 48, 1000: 192}, rates={
             100: (3e-4, 5e-4, 1e-3), 1000: (5e-4, 1e-3, 2e-3)},
         common=scales.CAPACITY_PAPER | {'model.depth': 4})}
