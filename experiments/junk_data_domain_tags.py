@@ -17,7 +17,7 @@ clean; ten seeds (five known) 73, 65, 51. Deviations: compact bioD (fixed order,
 Muon, 8e-3, from seed 7); a row is a text; repetitive junk: a fourteenth.
 """
 
-from physics_lm import claims, figures, results
+from physics_lm import figures, results
 from physics_lm.claims import Claim, at_least, at_most, descending, greater
 from physics_lm.configs import scales, source_tags
 from physics_lm.sweep import Run, pick
@@ -57,16 +57,15 @@ def runs(scale: str) -> list[Run]:
 
 
 def table(records):
-  """A row a run: R of the useful people with the tag if training had it, and
-  both ways; `of_clean`: percent of the R of 100 exposures without junk, same
-  size and seed. `main`: the size of most runs."""
+  """R of the useful people, with the tag where training had it, and both ways;
+  of_clean: % of R at 100 exposures without junk, same size and seed."""
   df, tag = (results.capacity(records, name, ('useful', 'tagged'))
              for name in ('bits', 'tagged'))
   df['width'] = [r['overrides']['model.width'] for r in records]
   df['tag_share'] = [source_tags.COMPACT[v][1] for v in df.variant]
   df[f'{R}_no_tag'], df[f'{R}_tag'] = df[R], tag[R]
   df.loc[df.tag_share > 0, list(results.CAPACITY_COLUMNS)] = tag
-  df['main'] = df.width == df.width.mode().max()
+  df['main'] = df.width == df.width.mode().max()  # the size of most runs
   base = df[df.variant == 'clean'].set_index(['width', 'seed'])[R]
   df['of_clean'] = 100 * df[R] / [
       base.get(k, float('nan')) for k in zip(df.width, df.seed)]
@@ -109,7 +108,7 @@ def _of_clean(id: str, what: str, result: int, paper: str, cell, rule, w=32,
               **more):
   return Claim(id, f'Width {w}, {what} of R after 100 exposures without junk',
                f'Part 3.3, Result {result}', paper, (cell,), rule, 'of_clean',
-               post_hoc=id in ('tag_300', 'tag_factor') or w < 32, **more)
+               post_hoc=id == 'tag_300' or w < 32, **more)
 
 
 def _grow(id: str, what: str, *cells: dict, **more) -> Claim:
@@ -117,33 +116,34 @@ def _grow(id: str, what: str, *cells: dict, **more) -> Claim:
                descending(*cells), greater(), **more or BITS)
 
 
-R, COST, SIZES = 'bits_per_param', PAPER['junk'], {'_16': 16, '_24': 24, '': 32}
+R, COST, SIZES = 'bits_per_param', PAPER['junk'], (16, 24, 32)
 BITS = dict(column=R, unit='bits/param')
 CLAIMS = (
-    *(_of_clean('junk_costs' + k, '7/8 junk, 100 exposures: R is at most 10 %',
-                10, '5 %', _at('junk', width=w), at_most(10), w, headline=not k)
-      for k, w in SIZES.items()),
+    *(_of_clean(f'junk_costs_{w}', '7/8 junk, 100 exposures: R is at most 10 %',
+                10, '5 %', _at('junk', width=w), at_most(10), w,
+                headline=w == 32) for w in SIZES),
     _grow('junk_share', 'R: no junk > 1/2 > 3/4 > 7/8 junk', _at('clean'),
           _at('junk_half'), _at('junk_3_quarters'), _at('junk')),
-    # The paper's effects in bits: its reference has R about 1.
     *(Claim(f'junk_{e}', f'7/8 junk: R at {e:,} exposures > R at {less}',
             'Part 3.3, Result 10', f'factor {COST[e]}, not {COST[less]}',
             (_at('junk', e), _at('junk', less)), greater(), **BITS,
-            paper_effect=1 / COST[e] - 1 / COST[less])
+            paper_effect=1 / COST[e] - 1 / COST[less])  # its reference is 1 bit
       for e, less in ((300, 100), (1000, 300))),
-    _of_clean('repetitive_free', 'Repetitive junk: R is at least 90 %', 11,
+    _of_clean('repetitive_free', 'repetitive junk: R is at least 90 %', 11,
               '100 %', _at('repetitive'), at_least(90), headline=True),
-    *(_of_clean('tag_restores' + k, '7/8 junk, tag, 100 exposures: R is at '
+    *(_of_clean(f'tag_restores_{w}', '7/8 junk, tag, 100 exposures: R is at '
                 'least 60 %', 12, '50 %', _at('tagged', width=w),
-                at_least(60), w) for k, w in SIZES.items()),
-    _of_clean('tag_factor', '7/8 junk, tag, 100 exposures: R is 35 to 65 %', 12,
-              '50 %', _at('tagged'), claims.between(35, 65), headline=True),
+                at_least(60), w, headline=w == 32) for w in SIZES),
+    *(_grow(f'{v}_by_size', f'{t}, % of R without junk: width 16 > 24 > 32', *(
+        _at(v, width=w) for w in SIZES), column='of_clean', post_hoc=True,
+            headline=v == 'tagged') for v, t in (
+                ('junk', '7/8 junk'), ('tagged', '7/8 junk, tag'))),
     _of_clean('tag_300', '7/8 junk, tag, 300 exposures: R is at least 80 %',
               12, '100 %', _at('tagged', 300), at_least(80)),
     *(Claim(f'tag_helps_{w}', f'7/8 junk, 100 exposures, width {w}: R with tag '
             '> without', 'Part 3.3, Result 12', '2 instead of 20 times less',
             tuple(_at(v, width=w) for v in MAIN[:0:-1]), greater(),
-            paper_effect=0.45, **BITS) for w in (16, 24, 32)),
+            paper_effect=0.45, **BITS) for w in SIZES),
     _grow('tag_share', 'R by useful texts with tag: all > 75 > 50 > 25 > 12.5 %'
           ' > none', *map(_at, ('tagged', *reversed(SHARES), 'junk'))),
     _grow('tag_precision', 'R, tag on useful > on useful and as much junk > '
