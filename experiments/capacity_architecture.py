@@ -37,7 +37,7 @@ SCALES = {  # points: {(exposures, size): architectures}
     'rates': dict(points=POINTS, seeds=(7,), common={}, rates={
         100: (2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2), (1000, 'middle'): (
             8e-3, 1.6e-2), 1000: (4e-3, 8e-3, 1.6e-2, 3.2e-2, 6.4e-2)}),
-    'cpu': dict(points=POINTS, seeds=(0, 1, 2), common={}, rates={}),
+    'cpu': dict(points=POINTS, seeds=range(6), common={}, rates={}),
     'gpu': dict(
         points={(e, 'medium'): LABELS for e in (100, 1000)}, seeds=(0, 1, 2),
         people=50_000, rows={100: 12, 1000: 96}, rates={
@@ -65,9 +65,9 @@ def runs(scale: str) -> list[Run]:
       for rate in s['rates'].get((e, size), s['rates'].get(e)) or [
           architectures.RATES[e, size][name]]:
         out += [Run(file, keys | s['common'] | scales.seeds(seed) | {
-            'log.every': 500, 'optim.learning_rate': rate}, {
-                'architecture': name, 'exposures': e, 'size': size,
-                'learning_rate': rate, 'seed': seed}) for seed in s['seeds']]
+            'log.every': 500, 'optim.learning_rate': rate}, dict(
+                zip(POINT, (name, e, size)), learning_rate=rate, seed=seed))
+                for seed in s['seeds'][:3 if e > 100 else 6]]  # long runs: 3
   return out
 
 
@@ -104,7 +104,7 @@ def figure(df):
     figures.level(ax, mean['gpt2'], vertical=True)
     ax.set_xlim(0, 1.2 * s[f'{R}_mean'].max() or 1)
     figures.labels(ax, 'R: bits stored per parameter', '', f'{e:,} exposures, '
-                   f'about {rows.parameters.mean():,.0f} parameters')
+                   f'some {rows.parameters.mean():,.0f} parameters')
   figures.finish(
       fig, 'Capacity ratio R by architecture, at similar numbers of parameters',
       f'{figures.seeds_note(s)};  no bar: not run;  dotted: GPT-2;\ndiamonds: '

@@ -11,14 +11,14 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from physics_lm import claims, results, run_dir, sweep
+from physics_lm import claims, cost, results, run_dir, sweep
 from physics_lm.config import load_config, override
 from physics_lm.errors import BadInput
 
@@ -29,6 +29,7 @@ MAX_HEADLINES = 25
 MOST_SEEDS = 200  # that are proposed to decide a claim
 FIRST_HEADLINES = 'knowledge_extraction'  # README's figure
 EARLIER = 'earlier design'
+OPEN = ('inconclusive', 'at floor', 'not run')
 # Of *Physics of Language Models*, and of what the other experiments are about.
 PARTS = {'1': 'structure of language', '2.1': 'hidden reasoning',
          '2.2': 'learning from errors', '3.1': 'knowledge extraction',
@@ -51,6 +52,8 @@ class Evidence(NamedTuple):
   missing: int = 0  # runs of the scale that have no record
   seeds: int = 0  # that ran; 0 where they were not kept
   failed: str = ''  # why no table or claims could be made
+  costs: Mapping[str, str] = {}  # of scales that would decide open claims; '':
+  # of the runs that are missing
 
 
 class Experiment(NamedTuple):
@@ -108,13 +111,14 @@ def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
     part_of = next((s for s, has in larger.items()
                     if ids <= has and not earlier), '')
     larger[scale] = ids
-    missing = 0 if earlier else _missing(module, scale, records)
-    judged, failed = _judged(module, records, earlier or missing > 0)
+    to_run = [] if earlier else _to_run(module, scale, records)
+    judged, failed = _judged(module, records, earlier or bool(to_run))
     evidence.append(Evidence(
         scale, judged, results.provenance(records, module.name, scale),
         list(dict.fromkeys(r['note'] for r in records if r.get('note'))),
-        _shares(records), earlier, part_of, missing,
-        len({r['tags'].get('seed') for r in records} - {None}), failed))
+        _shares(records), earlier, part_of, len(to_run),
+        len({r['tags'].get('seed') for r in records} - {None}), failed,
+        _costs(module, scale, judged, to_run)))
   return Experiment(module.name, question, rest.strip(), evidence)
 
 
@@ -132,15 +136,38 @@ def _judged(module: ModuleType, records: list[results.Record], others: bool
              for c in module.CLAIMS], f'{type(e).__name__}: {e}')
 
 
-def _missing(module: ModuleType, scale: str, records: list[results.Record]
-             ) -> int:
-  """How many runs of a scale lack a record; 0 where seeds were not kept."""
+def _to_run(module: ModuleType, scale: str, records: list[results.Record]
+            ) -> list[sweep.Run]:
+  """The runs of a scale that lack a record; none where seeds were not kept."""
   if any(r['id'] is None for r in records):
-    return 0
+    return []
   runs = module.runs(scale)
   states = sweep.states(runs, sweep.RUNS / '.none',
                         results.recorded_ids(records, runs))
-  return sum(state not in sweep.COMPLETE for state in states.values())
+  return [run for run in sweep.ordered(runs)
+          if states[run.id] not in sweep.COMPLETE]
+
+
+def _costs(module: ModuleType, scale: str, judged: Sequence[claims.Judged],
+           to_run: list[sweep.Run]) -> dict[str, str]:
+  """What scales would cost that decide open claims, and the missing runs."""
+  scales = {j.claim.decided_by for j in judged if j.outcome in OPEN}
+  out = {s: f'scale `{s}`, {_cost(sweep.ordered(module.runs(s)), s)}'
+         for s in SCALES if s in scales}
+  waiting = any(j.outcome == 'not run' and not j.claim.decided_by
+                for j in judged)
+  if to_run and waiting:
+    out[''] = 'the runs of this scale that are missing, ' + _cost(to_run, scale)
+  return out
+
+
+def _cost(runs: Sequence[sweep.Run], scale: str) -> str:
+  """'45 runs: 1.1 hours of an H200', as launch --list estimates."""
+  device = 'h200' if scale in ('gpu', 'paper') else 'cpu'
+  costs = [cost.run_cost(run, device) for run in runs]
+  hours = sum(k['seconds'] + k['evals'] for k in costs) / 3600
+  what = 'an H200' if device == 'h200' else 'a core'
+  return f'{len(runs)} runs: {hours:.2g} hours of {what}'
 
 
 def _shares(records: list[results.Record]) -> list[str]:
@@ -384,28 +411,31 @@ def seeds_to_decide(j: claims.Judged) -> int | None:
 
 
 def _seeds_wanted(j: claims.Judged, e: Evidence) -> str:
-  """'12 seeds (5 ran; all runs of a seed take 4 min of a core), at the present
+  """'12 seeds (5 ran; the others take 0.47 hours of a core), at the present
   effect and spread'; '' where seeds would not decide. A cell may have fewer
   than ran: other cells have more, or some seeds have no value."""
-  n = seeds_to_decide(j) if j.outcome == 'inconclusive' else None
-  if n is None:
+  if j.outcome != 'inconclusive' or not j.samples:
     return ''
-  used, ran = j.effect.n, e.seeds or j.effect.n
-  text = f'{n} seeds ({ran} ran' if used == ran else (
-      f'{n} seeds with values ({used} of the {ran} that ran have them')
-  minutes = e.made_by['run_seconds'] / ran / 60
+  if j.effect.method == 'Fisher z':
+    return f'more points than {j.effect.n}: a claim on a correlation over them'
+  n, used, ran = seeds_to_decide(j), j.effect.n, e.seeds or j.effect.n
+  hours = e.made_by['run_seconds'] / ran / 3600
+  text = f'{n or f"more than {MOST_SEEDS}"} seeds' + (
+      f' ({ran} ran' if used == ran else
+      f' with values ({used} of the {ran} that ran have them')
   return text + (
-      f'; all runs of a seed take {max(1, round(minutes))} min of a core)'
-      if minutes else ')') + ', at the present effect and spread'
+      f'; the others take {((n or MOST_SEEDS) - used) * hours:.2g} hours of a '
+      'core)' if hours else ')') + ', at the present effect and spread'
 
 
 def undecided(e: Evidence) -> list[str]:
   """What would decide the claims that are open."""
   wanted = {}
   for j in e.judged:
-    what = j.claim.decided_by or _seeds_wanted(j, e)
-    what = f'scale `{what}`' if what in SCALES else what
-    if what and j.outcome in ('inconclusive', 'at floor', 'not run'):
+    what = j.claim.decided_by or _seeds_wanted(j, e) or (
+        e.costs.get('', '') if j.outcome == 'not run' else '')
+    what = e.costs.get(what, f'scale `{what}`') if what in SCALES else what
+    if what and j.outcome in OPEN:
       wanted.setdefault(what, []).append(j)
   if not wanted:
     return []

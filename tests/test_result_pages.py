@@ -1,12 +1,13 @@
 """Pages of results: what their generator says about seeds, shares, claims."""
 
 import dataclasses
+import re
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from physics_lm import claims, result_pages, results
+from physics_lm import claims, cost, result_pages, results, sweep
 from physics_lm.result_pages import Evidence, Experiment
 from tests.conftest import ROOT
 
@@ -118,6 +119,33 @@ def test_an_experiment_without_enough_runs_has_a_line(evidence, tmp_path):
   assert result_pages._judged(module, rows, True) == ([], "KeyError: 'no'")
 
 
+def test_open_claims_say_what_would_decide_them_and_its_cost(evidence):
+  """A scale, the runs that are missing, points of a correlation, and effects
+  at a bound, which no number of seeds decides."""
+  module = sweep.experiment(str(ROOT / 'experiments' / 'knowledge_capacity.py'))
+  runs = module.runs('day')
+  judged = [claims.Judged(claim(id, decided_by=by), 'not run') for id, by in (
+      ('large', 'gpu'), ('missing', ''))]
+  costs = result_pages._costs(module, 'day', judged, runs[:2])
+  seconds = sum(cost.run_cost(r, 'cpu')['seconds'] for r in runs[:2])
+  assert re.fullmatch(r'scale `gpu`, 48 runs: [\d.]+ hours of an H200',
+                      costs['gpu'])
+  assert costs[''].startswith('the runs of this scale that are missing, 2 runs')
+  assert float(re.search(r'([\d.]+) hours of a core', costs[''])[1]
+               ) == pytest.approx(seconds / 3600, rel=0.1)
+  page = '\n'.join(result_pages.undecided(
+      evidence._replace(judged=judged, costs=costs)))
+  assert f'* S{costs["gpu"][1:]}: for "claim large" (not run).' in page
+  assert 'hours of a core: for "claim missing" (not run).' in page
+  assert not result_pages._costs(module, 'day', judged[:1], runs[:2]).get('')
+  at_bound, = claims.judge_all([claim('x')], pd.DataFrame([
+      {'variant': v, 'seed': s, 'accuracy': a} for v, values in (
+          ('a', (4.0, 1.0, -4.9)), ('b', (1.0, 2.0, -3.0)))
+      for s, a in enumerate(values)]))
+  assert 'More than 200 seeds (3 ran), at the' in result_pages.undecided(
+      evidence._replace(judged=[at_bound]))[2]
+
+
 def test_an_experiment_may_claim_nothing(evidence, tmp_path):
   x = Experiment('tiny', 'Is it so?', '', [evidence._replace(judged=[])])
   assert '## Scale `cpu`' in result_pages.page(x, tmp_path, tmp_path)
@@ -188,5 +216,5 @@ def test_seeds_that_would_decide_are_those_of_the_interval(evidence):
   evidence.made_by['run_seconds'] = 1200  # of all five seeds
   page = '\n'.join(result_pages.undecided(evidence._replace(
       judged=[judged], seeds=5)))
-  assert (f'* {n} seeds with values (3 of the 5 that ran have them; all runs '
-          'of a seed take 4 min of a core), at') in page
+  assert (f'* {n} seeds with values (3 of the 5 that ran have them; the others '
+          f'take {(n - 3) * 4 / 60:.2g} hours of a core), at') in page
