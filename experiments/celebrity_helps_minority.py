@@ -14,8 +14,8 @@ questions about half of the minority instead: a negligible difference. bioR:
 Predicted, `cpu` (seed 7: with celebrities 24): minority alone 8, with them 24,
 own questions 25; added later, celebrities' questions in 5 or 20 % of rows from
 the start (seed 7, 20 %: 60): 45, 58; then one biography a celebrity, 20 %: 57.
-Deviations: 500 people of each, world and recipe of knowledge_extraction.py;
-alone, half of the steps. `paper` lacks GPT-2's tokenizer, data, a LoRA rank.
+Deviations: 500 people of each, world, recipe of knowledge_extraction.py; alone
+half of the steps, each text three times as often. `paper`: other tokenizer.
 """  # noqa: E501
 
 from physics_lm import claims, figures, results

@@ -18,7 +18,7 @@ the same; multi5+permute+fullname at most 1 % for first and 0 for full names;
 multi5+reverse1, birth date to first name 50 %. Added, as fullname found 17 % by
 the birth date: multi5+permute at most 1 % for first and 0 for full names.
 Measured: the birth date alone exceeds the bound, 17 % where the next sentence
-names the person, 10 % where none does (480 dates: most tell one person).
+names the person, 10 % where none does (of 480 dates a third tell one person).
 Deviations at `cpu`: 500 people, world and recipe of knowledge_extraction.py;
 biographies and six of the ten tasks mixed, 1 : 4 by rows. `paper` lacks GPT-2's
 tokenizer, QA_r 0.8, finetuning, eleven data sets.
