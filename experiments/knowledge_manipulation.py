@@ -8,9 +8,9 @@ even month 75 %, luckier major 50; CoT: luck 86.4 = h + (1 - h) chance, h facts.
   python -m physics_lm.launch experiments/knowledge_manipulation.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_manipulation.py --scale=cpu
 
-Predicted at `cpu`: h 68, 65, 58, CoT 82, 68, 62, no CoT 55, 28, 26 (majority
-49, 13, 18); two people: h 40, CoT 68, 45, 65, 40, no CoT 57, 13, 53, 5; without
-QA (CoT 93, 90, 83 known) no CoT 60, 42, 27: there tasks have 1.67 x the rows.
+Predicted at `cpu`, even month, month mod 6, luck mod 5: h 68, 65, 58, CoT 82,
+68, 62, no CoT 55, 28, 26; without QA 60, 42, 27 (CoT 93, 90, 83 known; 1.67 x
+the rows of tasks); two people: h 40, CoT 68, 45, 65, 40, no CoT 57, 13, 53, 5.
 """
 
 from physics_lm import claims, figures, results
@@ -139,12 +139,12 @@ CLAIMS = (
                 'main', 'few people')),), equals(v, 10), decided_by='paper')
       for t, what, n, v in (('month_mod2', 'Even month', 10_000, 75),
                             ('month_rank', 'Later month', 50_000, 85))),
-    Claim('qa_toggled', 'CoT, one person: QA changes < 5 points', 'Part 3.2, '
-          'Result 5', 'no change', (COT, COT | TOGGLED), equal(5), **MORE),
+    Claim('qa_toggled', 'CoT, one person: without QA within 5 points', 'Part '
+          '3.2, Result 5', 'no change', (COT, COT | TOGGLED), equal(5), **MORE),
     Claim('cot_70', 'CoT, mean of one-person tasks: at least 70 %', R,
           'luck: 86.4 %', (COT,), claims.at_least(70), **MORE),
     *(_fails(f'luck{k}', f'Luck mod 5{what}', '23.6 % (chance 20)', LUCK, **at)
-      for k, what, at in (('', '', {}), ('_toggled', ', QA toggled', TOGGLED))),
-    claims.above('cot_luck_toggled', 'The same: CoT > no CoT by 30 points', R,
+      for k, what, at in (('', '', {}), ('_toggled', ', without QA', TOGGLED))),
+    claims.above('cot_luck_toggled', 'The same: with CoT > by 30 points', R,
                  _at(LUCK, True, 'acc_cot', **TOGGLED), _at(LUCK, **TOGGLED),
                  (86.4, 24.1), rule=greater(30), post_hoc=True))
