@@ -32,10 +32,10 @@ CONDITIONS = {'minority_alone': ('minority', 'minority'),  # texts, questions
 EARLY = {  # share of rows that ask about celebrities
     'mixed_5': (0.05, {}), 'mixed_20': (0.2, {}), 'mixed_20_single': (
         0.2, {'worlds.celebrity.variant': 'single_permute1'})}
-LABELS = {c: f'bio: {bio}\nQA: {GROUPS[qa]}'
+LABELS = {c: f'bio: {bio}\nthen QA on\n{GROUPS[qa]}'
           for c, (bio, qa) in CONDITIONS.items()} | {
-              c: f'bio: both{", one each" * bool(more)}\nQA: celebrities,\n'
-                 f'{x:.0%} from start' for c, (x, more) in EARLY.items()}
+              c: 'bio: both' + ',\none each' * bool(more) + f'\n+ {x:.0%}'
+                 ' QA on\ncelebrities' for c, (x, more) in EARLY.items()}
 PAPER = {(c, 'minority'): x for c, x in zip(CONDITIONS, (4.4, 86.8))}
 LARGE = scales.ROWS_512 | {k.replace('bios', g): v for g in GROUPS
                            for k, v in scales.PAPER_POOLS.items()}
@@ -116,7 +116,7 @@ def figure(df):
   figures.group_levels(side, minority, 'attribute', attributes)
   side.set_ylim(0, 2.5 * minority.accuracy_mean.max() or 1)  # for the legend
   figures.legend(side, loc='upper left')
-  figures.labels(side, '', '', 'minority, by attribute (first three)')
+  figures.labels(side, '', '', 'minority, by attribute (first three data)')
   figures.finish(
       fig, 'A minority with one biography each, and celebrities',
       f'{figures.seeds_note(s)}, people whose questions are not trained on;  '
@@ -138,13 +138,13 @@ CLAIMS = (
     Claim('wikipedia_no_effect', 'bioR minority: text from Wikipedia instead '
           'of celebrities does not help', R6, '7.3 vs 76.3 %',
           ({'condition': 'wikipedia'}, ALONE), claims.exceeds_by_at_most(5),
-          decided_by='bioR (biographies that a language model rewrote), text '
-          'from Wikipedia, and then three runs at `gpu` scale'),
+          decided_by='bioR (by a language model), Wikipedia, 3 `gpu` hours'),
     above('celebrity_30_points', 'Minority: celebrities add at least 30 points',
           R6, CELEBRITY, ALONE, (86.8, 4.4), headline=True, rule=greater(30),
           **FLOOR),
     *(Claim(id, f"Minority, celebrities' questions in 20 % of rows: {what}",
-            'ours', 'not in the paper', (EARLY_20, other), greater(),
-            post_hoc=other is CELEBRITY, **FLOOR) for id, what, other in (
-                ('early_questions', 'from the start > finetuning', CELEBRITY),
-                ('early_augmentation', 'five texts each > one', EARLY_ONE))))
+            'ours', 'not in the paper', (EARLY_20, other), greater(), **FLOOR,
+            post_hoc=other is CELEBRITY, headline=other is EARLY_ONE)
+      for id, what, other in (
+          ('early_questions', 'from the start > finetuning', CELEBRITY),
+          ('early_augmentation', 'five texts each > one', EARLY_ONE))))
