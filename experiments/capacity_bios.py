@@ -76,7 +76,8 @@ def figure(df):
   fig, ((left, right),) = figures.grid(2, height=3.9, width=4.8)
   figures.curves(left, s[s.full], 'parameters', 'texts', R, TEXTS)
   left.set(xscale='log')
-  left.set_xticks(s.parameters, [f'{p / 1000:.0f}' for p in s.parameters])
+  sizes = sorted(set(s.parameters))
+  left.set_xticks(sizes, [f'{p / 1000:.0f}' for p in sizes])
   left.minorticks_off()
   figures.legend(left, loc='lower right')
   figures.labels(left, 'parameters, thousands', 'R: bits stored per parameter',

@@ -115,7 +115,7 @@ def figure(df):
                    'R, % of float32\'s')
     figures.title(ax, name)
   figures.paper_points(axes[0][0], list(PAPER), list(PAPER.values()))
-  figures.legend(axes[1][2], loc='center left')
+  figures.legend(axes[1][2], loc='center left', title='in all panels')
   figures.finish(fig, 'How much of the knowledge a compressed model keeps '
                  '(bioD)', f'{figures.seeds_note(s)};  diamonds: the paper')
   return fig

@@ -109,8 +109,8 @@ def figure(df):
   figures.legend(side, loc='upper left')
   figures.labels(side, 'people trained on per major', 'accuracy, no CoT, %')
   figures.finish(
-      fig, 'Which tasks on stored facts need CoT: luck mod 5 of the major by '
-      'number of majors', f'{figures.seeds_note(s)}, people of P_test')
+      fig, 'Which tasks need CoT: luck mod 5 of the major by number of majors',
+      f'{figures.seeds_note(s)}, P_test;  luck: a number of each major')
   return fig
 
 

@@ -98,20 +98,20 @@ def figure(df):
   s = summary(df[df.condition != 'pretrained'])
   shown = [v for v in VARIANTS if v in set(s.variant)]
   fig, axes = figures.grid(len(shown), width=5, height=3.6, sharey=True)
-  cells = s.set_index(['variant', 'person_split', 'condition']).sort_index()
   rows = {c: name for c, name in LABELS.items() if c in set(s.condition)}
   for ax, variant in zip(axes[0], shown):
-    train, test = (cells.loc[variant, p].reindex(list(rows))
-                   for p in ('train', 'test'))
+    test, train = (x.set_index('condition').reindex(list(rows)) for _, x in s[
+        s.variant == variant].groupby('person_split'))
     ax.barh(range(len(rows)), train.accuracy_mean, 0.62, color=figures.GRID)
     figures.bars(ax, test, 'accuracy', list(rows.values()), figures.COLOURS[0],
                  [PAPER[variant].get(c) for c in rows], horizontal=True)
     figures.level(ax, test.majority_baseline_mean.mean(), vertical=True)
+    figures.percent_axis(ax, 108, True)
     figures.labels(ax, 'QA accuracy, %', '', VARIANTS[variant])
   figures.finish(fig, 'Knowledge extraction by finetuning method', (
       f'{figures.seeds_note(s)};  blue: people of P_test;  grey: people whose '
-      'questions are trained on;  dotted: majority baseline;  no bar: not run;'
-      "\nr: rank on queries and values, r': embedding;  diamonds: the paper"))
+      'questions are trained on;  dotted: majority baseline;\nno bar: not run; '
+      " r, r': ranks, r' of the embedding;  diamonds: the paper's numbers"))
   return fig
 
 

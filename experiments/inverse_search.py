@@ -36,7 +36,7 @@ QUERIES = {'bdate': 'birth date', 'birth': 'birth date and city',
 NAMES = ('first', 'full')
 TASKS = tuple(f'{q}_{n}' for n in NAMES for q in QUERIES)
 VARIANTS = {'multi5_permute': 'multi5+permute:\nat the start',
-            'multi5_permute_fullname': '+fullname:\nin each sentence',
+            'multi5_permute_fullname': 'multi5+permute\n+fullname',
             'multi5_reverse1': 'multi5\n+reverse1',
             'multi5_reverse2': 'multi5\n+reverse2',
             'multi5_reverse6': 'multi5\n+reverse6',
@@ -111,9 +111,9 @@ def figure(df):
   figures.labels(axes[0][0], '', 'accuracy, %', 'first name')
   figures.legend(axes[0][0], title='attributes in the question')
   figures.finish(
-      fig, 'Inverse search: naming people of P_test, by where biographies have '
-      'the name', f'{figures.seeds_note(s)};  the paper: about 0 on the first '
-      'two\nreverse1: birth date before the name; reverse6: all attributes')
+      fig, 'Inverse search: naming people of P_test', figures.seeds_note(s) +
+      ';  the paper: about 0 on the first two\nthe name: fullname in each sen'
+      'tence; reverse1 after the birth date; reverse6 after all attributes')
   return fig
 
 

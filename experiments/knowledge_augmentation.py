@@ -90,7 +90,7 @@ def figure(df):
   figures.legend(side, loc='lower right')
   figures.labels(side, 'share of questions, QA_r', 'accuracy, %',
                  'mixed training')
-  figures.finish(fig, 'Knowledge augmentation: questions about P_test', (
+  figures.finish(fig, 'Knowledge augmentation: people without training QA', (
       f'{figures.seeds_note(s)};  orange: fullname;  dotted line: majority '
       'baseline;  diamonds: the paper, GPT-2 124M (left: LoRA)'))
   return fig

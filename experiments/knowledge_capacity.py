@@ -101,6 +101,7 @@ def figure(df):
   for bits in (1, 2):
     left.plot(sizes, bits * sizes, ':', color=figures.INK, linewidth=0.9)
     figures.level(right, bits, f'{bits} bit{"s" * (bits > 1)}')
+    left.text(sizes['max'], bits * sizes['max'], f' {bits}', fontsize=8)
   most = s.groupby(['width', 'exposures'])[f'{R}_max_mean'].transform('max')
   figures.curves(left, s[s.peak & (most > 0.8 * most.max())], 'parameters',
                  'exposures', 'bits', names, False)
@@ -114,8 +115,9 @@ def figure(df):
                  'R: bits stored per parameter')
   figures.finish(fig, f'Knowledge capacity, {", ".join(sorted({*s.world}))}', (
       f'{figures.seeds_note(s)};  dotted: 1 and 2 bits per parameter (paper: '
-      'peaks at 100 and 1,000);\nlines: best number of people, sizes that ran '
-      'with R_max 3.2;  dots: others;  right: larger dots, larger models'))
+      'peaks at 100 and 1,000);\nlines: best number of people, R_max 3.2;  '
+      f'dots: others (largest: R_max at most {most[s.parameters.idxmax()]:.1f})'
+      f';  right: {s.parameters.min():,} to {s.parameters.max():,} parameters'))
   return fig
 
 

@@ -91,19 +91,22 @@ def summary(df):
 def figure(df):
   """Held-out accuracy by variant, a panel for each training."""
   s = summary(df)
-  fig, axes = figures.grid(2, sharey=True, width=4.5)
+  shown = [v for v in LABELS if v in set(s.variant)]
+  fig, axes = figures.grid(2, sharey=True, width=1.7 + 0.7 * len(shown))
   for ax, training in zip(axes[0], TRAININGS):
-    rows = s[s.training == training]
-    figures.bars(ax, rows, 'accuracy', [LABELS[v] for v in rows.variant],
-                 [figures.colour(v) for v in rows.variant],
-                 [PAPER[v][training] for v in rows.variant])
+    rows = s[s.training == training].set_index('variant').reindex(shown)
+    figures.bars(ax, rows, 'accuracy', [LABELS[v] for v in shown],
+                 [figures.colour(v) for v in shown],
+                 [PAPER[v][training] for v in shown])
+    ax.set_xlim(-0.6, len(shown) - 0.4)
     figures.level(ax, rows.majority_baseline_mean.mean(), 'majority baseline')
     figures.percent_axis(ax, 108)
     figures.labels(ax, 'biographies of each person', 'QA accuracy, %',
                    TRAININGS[training])
   figures.finish(fig, 'Knowledge extraction: people without training questions',
-                 f'{figures.seeds_note(s)};  diamonds: the paper, GPT-2 124M, '
-                 '100,000 people (full finetuning; LoRA for fullname)')
+                 f'{figures.seeds_note(s)};  no bar: not run;\ndiamonds: the '
+                 'paper, GPT-2 124M, 100,000 people (full finetuning; LoRA for '
+                 'fullname)')
   return fig
 
 

@@ -84,7 +84,7 @@ def figure(df):
   figures.group_levels(ax, s[s.cot], 'task', LABELS, 'predicted_acc', 0.14,
                        0.28, '-', 'CoT, predicted: h + (1 - h) baseline')
   figures.percent_axis(ax, 118), figures.legend(ax, loc='upper left', ncols=3)
-  figures.labels(ax, 'task', 'accuracy on P_test, %')
+  figures.labels(ax, 'luck: a number of each major', 'accuracy on P_test, %')
   figures.finish(fig, 'Classification and comparison', figures.seeds_note(s) +
                  ';  h: accuracy of facts in CoT;\ndiamonds: the paper, GPT-2')
   return fig

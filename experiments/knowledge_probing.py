@@ -93,23 +93,23 @@ def figure(df):
     rows = s[s.variant == v]
     p = rows[rows.probe == 'p_probe'].pivot(
         index='target', columns='position', values='accuracy_mean')
-    figures.heatmap(
-        ax, p.reindex(list(ATTRIBUTES), columns=range(6)).to_numpy(float),
-        LABELS, range(6), paper={
-            (i + 1, 0): x for i, x in enumerate(published.P_PROBE.get(v, ()))})
+    p = p.reindex(list(ATTRIBUTES), columns=range(6)).to_numpy(float)
+    figures.heatmap(ax, p, LABELS, range(6), paper={
+        (i, 0): x for i, x in enumerate(published.P_PROBE.get(v, ()), 1)})
     figures.labels(ax, 'position: attributes stated before', '', VARIANTS[v])
     rows = rows[rows.probe == 'q_probe']
     figures.scatter(side, rows, 'accuracy', 'qa_accuracy', VARIANTS[v], k)
-    figures.paper_points(side, published.Q_PROBE.get(v, ()),
-                         published.QA_BY_ATTRIBUTE.get(v, ()),
-                         figures.COLOURS[k])
+    for r in rows[rows.target == 'birth_date'].itertuples():
+      side.annotate(' birth', (r.accuracy_mean, r.qa_accuracy_mean), fontsize=7)
+    figures.paper_points(side, *(x.get(v, ()) for x in (
+        published.Q_PROBE, published.QA_BY_ATTRIBUTE)), figures.COLOURS[k])
   figures.diagonal(side, 100)
   figures.legend(side, loc='center left', bbox_to_anchor=(1, 0.5))
   figures.labels(side, 'Q-probe accuracy, %', 'QA accuracy, %')
   figures.finish(first, 'P-probe accuracy in %, on people of P_test', 'means '
-                 'over seeds;  in brackets: the paper, GPT-2 124M')
+                 'over seeds;  in brackets: the paper (position 0), GPT-2 124M')
   figures.finish(second, 'QA after finetuning and Q-probe before it, P_test', (
-      f'{figures.seeds_note(s)}, by attribute;  diamonds: the paper'))
+      f'{figures.seeds_note(s)}, by attribute (birth: date);  diamonds: paper'))
   return [first, second]
 
 

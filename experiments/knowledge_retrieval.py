@@ -109,8 +109,8 @@ def figure(df):
     figures.percent_axis(ax, 122), figures.labels(ax, '', 'accuracy, %')
   figures.legend(axes[0][0], loc='upper right', ncols=3)
   figures.finish(
-      fig, 'Retrieval of stored facts about people of P_test: alone, in part, '
-      'two at once', f'{figures.seeds_note(s)};  diamonds: the paper')
+      fig, 'Retrieval of stored facts (P_test): alone, in part, two at once',
+      f'{figures.seeds_note(s)};  diamonds: paper;  numbers: permuted only')
   return fig
 
 

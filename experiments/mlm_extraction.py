@@ -109,15 +109,15 @@ def figure(df):
        'Finetuned: QA, major and employer')):
     figures.grouped_bars(ax, rows, x, 'objective', y, x_names, shown,
                          PAPER if rows is after else None)
-    figures.percent_axis(ax, 126)
+    figures.percent_axis(ax, 118)
     figures.labels(ax, '', 'accuracy, %', heading)
   figures.group_levels(axes[0][1], after, 'attribute', ATTRIBUTES)
   figures.legend(axes[1][1], loc='upper left', fontsize=10,
                  handles=axes[0][1].get_legend_handles_labels()[0])
   figures.finish(fig, 'Knowledge extraction from a masked language model', (
       f'{figures.seeds_note(s)}, people without training questions;  top left: '
-      'the words of one value are masked\n(causal: from what precedes);  '
-      'diamonds: the paper, GPT-2 124M, MLM on the best of sixteen data sets'))
+      'values masked (causal: from what precedes);\none-token values: none of '
+      'more words;  diamonds: the paper, GPT-2 124M, MLM: best of 16 sets'))
   return fig
 
 

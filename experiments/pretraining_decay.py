@@ -73,7 +73,8 @@ def figure(df):
   for ax, split in zip(axes[0], ('test', 'train')):
     means = s[(s.attribute == 'mean') & (s.person_split == split)]
     figures.curves(ax, means, 'decay', None, 'accuracy', label='questions')
-    ax.set_xscale('log'), figures.plain_ticks(ax)
+    ax.set_xscale('log'), ax.minorticks_off()
+    ax.set_xticks(means.decay, [f'{d:g}' for d in means.decay])
     figures.labels(ax, 'weight decay of pretraining', 'accuracy, %',
                    f'P_{split}, mean of six attributes')
   left, middle, right = axes[0]

@@ -102,7 +102,8 @@ def figure(df):
   figures.finish(
       fig, 'Useful texts among 7/8 junk, known by a tag, by names, or by five '
       'tags', f'{figures.seeds_note(s)};  100 exposures, some 13,000 '
-      'parameters')
+      'parameters;\nleftmost point of one tag and of names: no tag, names as '
+      'in junk')
   return fig
 
 

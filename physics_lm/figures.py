@@ -84,9 +84,41 @@ def labels(ax: 'Axes', x: str = '', y: str = '', heading: str = '') -> None:
 
 def finish(fig: 'Figure', heading: str, caption: str) -> None:
   """The one line on top, and at most two lines below: error bars, n, what
-  marks mean."""
+  marks mean. Numbers of bars move off the marks."""
+  gids = {line.get_gid() for ax in fig.axes for line in ax.lines}
+  if CUT in gids:
+    note = ';  no cap: interval cut at 0 or 100'
+    room = 14 * fig.get_figwidth() - len(caption.rpartition('\n')[2])
+    caption += note if len(note) < room else note.replace('  ', '\n')
   fig.suptitle(heading, x=0.01, ha='left', fontsize=11)
   fig.supxlabel(caption, x=0.01, ha='left', fontsize=8, color=CAPTION)
+  if MARK in gids:
+    fig.draw_without_rendering()  # the layout: where things are
+    for ax in fig.axes:
+      _clear_marks(ax)
+
+
+def _clear_marks(ax: 'Axes') -> None:
+  """Numbers that lie on a mark move beyond it, up or (of horizontal bars) to
+  the right; to the left of it where the panel is at its end."""
+  points = 72 / ax.figure.dpi
+  marks = [line.get_window_extent().padded(1.5 / points) for line in ax.lines
+           if line.get_gid() == MARK]
+  for text in ax.texts if marks else ():
+    if text.get_gid() != NUMBER:
+      continue
+    right, up = text.xyann
+    for mark in sorted(marks, key=lambda m: (m.y0, m.x0)):
+      box = text.get_window_extent()
+      if not box.overlaps(mark):
+        continue
+      if text.get_ha() == 'left':
+        right += (mark.x1 - box.x0) * points
+      elif mark.y1 + box.height < ax.bbox.y1 + 4 / points:
+        up += (mark.y1 - box.y0) * points
+      else:
+        right -= (box.x1 - mark.x0) * points
+      text.xyann = right, up
 
 
 def seeds_note(summary: 'pd.DataFrame') -> str:
@@ -98,17 +130,33 @@ def seeds_note(summary: 'pd.DataFrame') -> str:
           + (f'{low}' if low == high else f'{low} to {high}') + ' seeds')
 
 
-NUMBER = 'number'  # the gid of a bar's number
+# The gid of a bar's number; of a point or line that belongs to a bar; of caps
+# of intervals that are cut.
+NUMBER, MARK, CUT = 'number', 'mark', 'cut'
 
 
-def percent_axis(ax: 'Axes', top: float = 104) -> None:
-  """A y axis of percent; room above 100 for marks. The number of a bar whose
-  interval leaves the panel is on the interval."""
-  ax.set_ylim(0, top)
-  ax.set_yticks(range(0, 101, 20))
+def percent_axis(ax: 'Axes', top: float = 104, horizontal: bool = False
+                 ) -> None:
+  """A y (or x) axis of percent; room above 100 for marks. Intervals are cut at
+  0 and 100, without a cap there; a bar's number is at the cut."""
+  (ax.set_xlim if horizontal else ax.set_ylim)(0, top)
+  (ax.set_xticks if horizontal else ax.set_yticks)(range(0, 101, 20))
+  k = 0 if horizontal else 1
   for text in ax.texts:
-    if text.get_gid() == NUMBER and text.xy[1] > top:
-      text.xy = (text.xy[0], 0.85 * top)
+    if text.get_gid() == NUMBER and text.xy[k] > 100:
+      text.xy = (text.xy[0], 100) if k else (100, text.xy[1])
+  for container in ax.containers:
+    if not hasattr(container, 'has_yerr'):
+      continue  # no error bars
+    for cap in container[1]:
+      at = list(cap.get_data())
+      keep = [-1e-6 < v < 100.000001 or v != v for v in at[k]]
+      at[k] = [v if kept else float('nan') for v, kept in zip(at[k], keep)]
+      cap.set(data=at, gid=None if all(keep) else CUT)
+    for line in container[2]:
+      for at in (path.vertices for path in line.get_paths()):
+        if len(at) and at[:, k].mean() <= 100:  # a mean above 100: no share
+          at[:, k] = at[:, k].clip(0, 100)
 
 
 def legend(ax: 'Axes', **kwargs) -> None:
@@ -153,7 +201,7 @@ def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
       x += 0.22 * width
       ax.plot(*((v, x) if horizontal else (x, v)), 'D', color='white',
               markersize=5, markeredgecolor=_dark(edge), markeredgewidth=1.4,
-              clip_on=False, zorder=5)
+              clip_on=False, zorder=5, gid=MARK)
   if names:
     if horizontal:
       row_names(ax, names)
@@ -366,7 +414,8 @@ def group_levels(ax: 'Axes', summary: 'pd.DataFrame', x: str, names: Sequence,
     level = summary[summary[x] == value][f'{y}_mean'].mean()
     if level == level:
       ax.plot([i + offset - width / 2, i + offset + width / 2], [level] * 2,
-              color=INK, linewidth=1, linestyle=style, zorder=4, label=label)
+              color=INK, linewidth=1, linestyle=style, zorder=4, label=label,
+              gid=MARK if offset else None)
       label = None
 
 
