@@ -35,7 +35,7 @@ AXES = {  # points that differ from BASE in one quantity
     'biographies per person, 10 templates': [{'variant': v, 'templates': 10}
         for v in ('single', 'multi2', 'multi5', 'multi5_permute')]}
 DECAY, TEMPLATES, WIDTH, PEOPLE, PRODUCT, VARIANT = AXES
-WHOLE = {'person_split': 'test', 'target': 'whole'}  # but for the birth date
+VALUES = {'person_split': 'test', 'target': 'whole'}  # but for the birth date
 PLACES = [(axis, str(next(iter(p.values()))), p)
           for axis, line in AXES.items() for p in line]
 TEXTS = {'biography': 'inside the biography', 'q_probe': 'Q-probe on the name',
@@ -69,8 +69,8 @@ def table(records):
   columns = {t: ('extraction', one | {'text': t}) for t in TEXTS} | {
       'trained': ('extraction', one | {'person_split': 'train',
                                        'text': 'question'}),
-      'q_probe': ('q_probe', WHOLE | {'position': 'all'}),
-      'p_probe': ('p_probe', WHOLE | {'position': 0})}
+      'q_probe': ('q_probe', VALUES | {'position': 'all'}),
+      'p_probe': ('p_probe', VALUES | {'position': 0})}
   df = results.wide(records, 'extraction', ['majority_baseline'], (), one, True)
   for name, (evaluation, where) in columns.items():
     df = results.beside(df, results.wide(

@@ -133,9 +133,8 @@ CLAIMS = (
           'runs of at most ten minutes (14 to 53 thousand parameters: '
           'capacity_bios)', **BITS),
     Claim('biod_peak_1000', 'bioD, 1,000 exposures: R of at least 2 is reached '
-          'at every size (terms below 0 count as 0)', 'Part 3.3, Result 3',
-          'at least 2', (_low('bioD', 1000),), at_least(2), headline=True,
-          **BITS),
+          'at every size (terms < 0 as 0)', 'Part 3.3, Result 3', 'at least 2',
+          (_low('bioD', 1000),), at_least(2), headline=True, **BITS),
     Claim('unsaturated_memorised', '1,000 exposures, R_max at most 1.8: R is '
           'at least 95 % of R_max', 'Part 3.3, Result 1(b)', 'R = R_max nearly',
           tuple(dict(world='bioD', exposures=1000, memorisable=True, column=c)
