@@ -283,7 +283,7 @@ def curves(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str | None, y: str,
     known = dict(groups)
     groups = [(v, known[v]) for v in names if v in known]
   for k, (value, rows) in enumerate(groups):
-    rows = rows.sort_values(x)
+    rows = rows[rows[f'{y}_mean'].notna()].sort_values(x)
     style = {'color': colour(value, k), 'marker': 'o', 'markersize': 3.5,
              'linewidth': 1.5, 'label': (names or {}).get(value, _count(value))}
     if band is False:
