@@ -98,6 +98,21 @@ MANIPULATION = {
         base=BIO_QA['pretrain'] | {'steps': 80_000, 'optim.warmup_steps': 1000},
         tasks=PAPER_LORA | {'optim.learning_rate': 1e-3, 'adapter.rank': 16,
                             'evals.tasks.people': 2000})}
+# Inverse search: biographies and tasks mixed, 1 : 1 by rows, at `cpu` 1 : 4.
+_INVERSE = {'data.tasks.bio.weight': 1.0, 'optim.warmup_steps': 100}
+_INVERSE_LARGE = _INVERSE | ROWS_512 | PAPER_POOLS
+INVERSE = {
+    'smoke': _INVERSE | SMOKE_TINY | {'evals.tasks.people': 10},
+    'cpu': compact(500) | {
+        'worlds.bios.years': 40, 'data.tasks.bio.weight': 0.25,
+        'optim.weight_decay': 3.0, 'steps': 800, 'optim.warmup_steps': 100,
+        'evals.tasks.people': 250},
+    'gpu': _INVERSE_LARGE | size('d512') | {
+        'worlds.bios.people': 20_000, 'steps': 8000,
+        'optim.warmup_steps': 500, 'evals.tasks.people': 2000},
+    'paper': _INVERSE_LARGE | size('gpt2') | PAPER_BIOS | {
+        'steps': 80_000, 'optim.warmup_steps': 1000,
+        'evals.tasks.people': 5000}}
 # iGSM: a tiny model on a few problems; the paper's evaluation (Part 2.1, 2.4).
 SMOKE_IGSM = {
     'model.width': 16, 'model.depth': 1, 'steps': 4, 'optim.warmup_steps': 2,
