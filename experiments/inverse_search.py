@@ -123,7 +123,7 @@ CLAIMS = (
                 (CELLS[v, t], CELLS[v, t] | {'column': 'majority_baseline'})
                 for t in ASKED), claims.exceeds_by_at_most(2), control=(
                     CELLS[LAST, 'all_first'], CELLS[LAST, 'all_full']),
-            headline=v == ORDINARY, **MORE)
+            headline=v in (ORDINARY, 'date_tokens'), **MORE)
       for v, id in ((ORDINARY, 'inverse_search_fails'), (ONCE, 'named_once'),
                     *((c, f'named_once_{c}') for c in CONTROLS))),
     *(Claim(f'reverse6_{name}', f'All attributes to {name} name: '
