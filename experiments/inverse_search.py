@@ -20,7 +20,7 @@ the birth date: multi5+permute at most 1 % for first and 0 for full names.
 Measured: the birth date alone exceeds the bound, 17 % where the next sentence
 names the person, 10 % where none does (of 480 dates a third tell one person).
 Two controls, predicted: dates of four tokens, not one, 3 %; weight decay 0.1,
-not 3, 4 %.
+not 3, 4 % (three seeds: 1.1, 2.1; predicted for five: the same).
 Deviations at `cpu`: 500 people, world and recipe of knowledge_extraction.py;
 biographies and six of the ten tasks mixed, 1 : 4 by rows. `paper` lacks GPT-2's
 tokenizer, QA_r 0.8, finetuning, eleven data sets.
@@ -36,19 +36,19 @@ QUERIES = {'bdate': 'birth date', 'birth': 'birth date and city',
          'four': 'those and birth city', 'all': 'all attributes'}
 NAMES = ('first', 'full')
 TASKS = tuple(f'{q}_{n}' for n in NAMES for q in QUERIES)
-VARIANTS = {'multi5_permute': 'multi5+permute:\nat the start',
-            'multi5_permute_fullname': 'multi5+permute\n+fullname',
+VARIANTS = {'multi5_permute': 'multi5\n+permute',
+            'multi5_permute_fullname': 'multi5\n+permute\n+fullname',
             'multi5_reverse1': 'multi5\n+reverse1',
             'multi5_reverse2': 'multi5\n+reverse2',
             'multi5_reverse6': 'multi5\n+reverse6',
-            'multi5_permute_reverse6': 'multi5+permute\n+reverse6'}
+            'multi5_permute_reverse6': 'multi5\n+permute\n+reverse6'}
 ONCE, ORDINARY, LAST = (f'multi5_permute{more}' for more in (
     '', '_fullname', '_reverse6'))
 # Of ONCE: what may let the birth date, one token, name a person.
 CONTROLS = {'decay_0.1': {'optim.weight_decay': 0.1},
             'date_tokens': {'worlds.bios.years': 50}}
-LABELS = VARIANTS | {'decay_0.1': 'multi5+permute:\ndecay 0.1', 'date_tokens':
-                     'multi5+permute:\ndates 4 tokens'}
+LABELS = VARIANTS | {'decay_0.1': 'multi5\n+permute,\ndecay 0.1',
+                     'date_tokens': 'multi5\n+permute,\n4-token dates'}
 SCALES = {
     'smoke': dict(variants=(ORDINARY, LAST), tasks=('all_first',), seeds=1),
     'cpu': dict(
@@ -60,14 +60,13 @@ SCALES = {
 
 
 def runs(scale: str) -> list[Run]:
-  """Every (seed, variant); of controls three seeds."""
+  """Every (seed, variant)."""
   s = pick(SCALES, scale)
   return [Run(f'configs/manipulation.py:{"+".join(s["tasks"])}',
               scales.INVERSE[scale] | CONTROLS.get(v, {}) | {
                   'worlds.bios.variant': ONCE if v in CONTROLS else v}
               | scales.seeds(seed), {'variant': v, 'seed': seed})
-          for seed in range(s['seeds']) for v in s['variants']
-          if v not in CONTROLS or seed < 3]
+          for seed in range(s['seeds']) for v in s['variants']]
 
 
 def table(records):
@@ -103,8 +102,8 @@ def figure(df):
   figures.legend(axes[0][0], title='attributes in the question')
   figures.finish(
       fig, 'Inverse search: naming people of P_test', figures.seeds_note(s) +
-      ';  the paper: about 0 on the first two\nthe name: fullname in each sen'
-      'tence; reverse1 after the birth date; reverse6 after all attributes')
+      ';  the paper: about 0 but for reverse\nname at the start; fullname: in each '
+      'sentence; reverse1: after the birth date; reverse6: after all attributes')
   return fig
 
 
