@@ -102,8 +102,8 @@ def figure(df):
   figures.legend(axes[0][0], title='attributes in the question')
   figures.finish(
       fig, 'Inverse search: naming people of P_test', figures.seeds_note(s) +
-      ';  the paper: about 0 without reverse\nname at the start; fullname: in ea'
-      'ch sentence; reverse1: after the birth date, 6: after all attributes')
+      ';  the paper: about 0 without reverse\nname at the start; fullname: in '
+      'each sentence; reverse1: after the birth date, 6: after all attributes')
   return fig
 
 
