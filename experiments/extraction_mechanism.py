@@ -1,28 +1,25 @@
 """What decides whether mixed training makes knowledge extractable?
 
-Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316): mixed training extracts knowledge
-from one biography per person; when is open. Around one recipe (compact bioS
-single, 500 people, 17 exposures) we vary one quantity at a time. Between two
-exposures, weight decay shrinks a weight by exp(-x), x = learning rate x decay x
-steps ~ decay x people. We also ask in a sentence in own or another wording.
+Part 3.1 (arXiv 2309.14316): mixed training extracts knowledge from one text per
+person; when is open. Around one recipe (compact bioS single, 500 people, 17
+exposures) we vary one quantity. Between exposures, decay shrinks weights by
+exp(-x), x = rate x decay x steps ~ decay x people.
 
   python -m physics_lm.launch experiments/extraction_mechanism.py --scale=cpu
   python -m physics_lm.report experiments/extraction_mechanism.py --scale=cpu
 
-Seen on seed 7 (not reported), decay 0.1, 1 and 3: questions on P_test 25, 42,
-65 %, own wording 53, 66, 64, other 30, 47, 60. Predicted: decay 0 as 0.1, 10
+Seen on seed 7 (not reported), decay 0.1, 1, 3: questions 25, 42, 65 % of
+P_test, own wording 53, 66, 64, other 30, 47, 60. Predicted: decay 0 as 0.1, 10
 below 3; templates 1 to 30: 50, 42, 30, 20; width 64 to 192: 25, 42, 50; people
-250 to 1,000: 30, 42, 50, with decay x people fixed 40, 42, 45; ten templates,
-single to multi5+permute: 30, 40, 50, 50; questions follow the other wording.
-Added later: P-probes at decay 0.1, 1, 3 at the name 15, 33, 62, as Q-probes.
+250 to 1,000: 30, 42, 50, product fixed 40, 42, 45; single to multi5+permute:
+30, 40, 50, 50; questions as other wording. Later: P-probes by decay 15, 33, 62.
 """
 
 from physics_lm import claims, figures, results
 from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
-BASE = {'decay': 1.0, 'templates': 3, 'width': 128, 'people': 500,
-        'variant': 'single'}
+BASE = dict(decay=1.0, templates=3, width=128, people=500, variant='single')
 KEYS = {'decay': 'optim.weight_decay', 'templates': 'worlds.bios.templates',
         'width': 'model.width', 'people': 'worlds.bios.people'}
 AXES = {  # points that differ from BASE in one quantity
@@ -30,14 +27,14 @@ AXES = {  # points that differ from BASE in one quantity
     'templates per attribute': [{'templates': x} for x in (1, 3, 10, 30)],
     'width of the model': [{'width': x} for x in (64, 128, 192)],
     'people': [{'people': x} for x in (250, 500, 1000)],
-    'people (weight decay x people fixed)': [
+    'people, decay x people fixed': [
         {'people': x, 'decay': 500 / x} for x in (250, 500, 1000)],
     'biographies per person, 10 templates': [{'variant': v, 'templates': 10}
         for v in ('single', 'multi2', 'multi5', 'multi5_permute')]}
 DECAY, TEMPLATES, WIDTH, PEOPLE, PRODUCT, VARIANT = AXES
+LINES = DECAY, PEOPLE, PRODUCT
 VALUES = {'person_split': 'test', 'target': 'whole'}  # but for the birth date
-PLACES = [(axis, str(next(iter(p.values()))), p)
-          for axis, line in AXES.items() for p in line]
+PLACES = [(a, str([*p.values()][0]), p) for a, ps in AXES.items() for p in ps]
 TEXTS = {'biography': 'inside the biography', 'q_probe': 'Q-probe on the name',
          'own_wording': 'sentence, own wording', 'question': 'question',
          'other_wording': 'sentence, other wording', 'p_probe': 'P-probe, name'}
@@ -72,9 +69,9 @@ def table(records):
       'q_probe': ('q_probe', VALUES | {'position': 'all'}),
       'p_probe': ('p_probe', VALUES | {'position': 0})}
   df = results.wide(records, 'extraction', ['majority_baseline'], (), one, True)
-  for name, (evaluation, where) in columns.items():
+  for name, (eval_name, where) in columns.items():
     df = results.beside(df, results.wide(
-        records, evaluation, {name: 'accuracy'}, (), where, True), name)
+        records, eval_name, {name: 'accuracy'}, (), where, True), name)
   df['binding'] = df.own_wording - df.other_wording
   return pd.concat([claims.select(df, BASE | p).assign(axis=axis, value=value)
                     for axis, value, p in PLACES], ignore_index=True)
@@ -82,31 +79,34 @@ def table(records):
 
 def summary(df):
   """Means by axis and value on it."""
-  keys, metrics = ['axis', 'value', *BASE], [*TEXTS, 'trained', 'binding']
-  return results.summarise(df, keys, metrics + ['majority_baseline'])
+  metrics = [*TEXTS, 'trained', 'binding', 'majority_baseline']
+  return results.summarise(df, ['axis', 'value', *BASE], metrics)
 
 
 def figure(df):
-  """A panel for each axis; questions against the other wording, all points."""
+  """A panel for each axis; questions by other wording and decay x people."""
   s = summary(df)
-  fig, axes = figures.grid(4, 2, width=3.1, height=2.9, sharey=True)
-  *_, last, key = axes.flat
+  fig, axes = figures.grid(4, 2, width=3.3, height=2.9, sharey=True)
+  *_, wording, product = axes.flat
   for ax, axis in zip(axes.flat, AXES):
     rows = s[s.axis == axis].assign(at=lambda r: range(len(r)))
     for (text, name), colour in zip(TEXTS.items(), figures.COLOURS):
       figures.curves(ax, rows, 'at', None, text, color=colour, label=name)
     ax.set_xticks(range(len(rows)), rows.value.str.replace('_', '\n+'))
     figures.percent_axis(ax), figures.labels(ax, axis, 'correct, %')
-  figures.scatter(last, s, 'other_wording', 'question')
-  figures.diagonal(last, 100)
-  figures.labels(last, 'sentence alone, other wording, %', 'question, %')
-  figures.legend(key, handles=axes[0, 0].lines, loc='center')
-  key.set_axis_off()
+  figures.legend(fig, handles=ax.lines, ncols=6, loc='outside upper right')
+  figures.scatter(wording, s, 'other_wording', 'question')
+  figures.diagonal(wording, 100)
+  figures.labels(wording, 'sentence alone, other wording, %', 'question, %')
+  figures.curves(product, s[s.decay > 0].eval('product = decay * people'),
+                 'product', 'axis', 'question', dict(zip(LINES, LINES)))
+  figures.labels(product, 'weight decay x people', 'question, %')
+  figures.legend(product, loc='upper left'), product.set_xscale('log')
   figures.finish(
-      fig, 'Mixed training: what makes knowledge extractable', f'P_test, '
+      fig, 'What makes knowledge extractable', f'Mixed training, P_test, '
       f'{figures.seeds_note(s)}; elsewhere weight decay 1, 3 templates, width '
       '128, 500 people, single.\nSentence: the name and one sentence, up to the'
-      " value, by the template of that person's biography (own) or another.")
+      ' value, in the words of that biography (own) or another.')
   return fig
 
 
@@ -123,9 +123,9 @@ ONCE = tuple((a, v) for a, v, p in PLACES if a != VARIANT and p != {
     'templates': 1} and (a == DECAY or BASE | p != BASE))  # BASE once
 LOW, MID, HIGH = ((DECAY, x) for x in ('0.1', '1.0', '3.0'))
 CLAIMS = (
-    claim('questions_fitted', 'At all points, at least 95 % of the training '
-          'questions are answered', *(((a, v),) for a, v, _ in PLACES),
-          column='trained', rule=claims.at_least(95)),
+    claim('questions_fitted', 'Training questions at all points: at least 95 %',
+          *(((a, v),) for a, v, _ in PLACES), column='trained',
+          rule=claims.at_least(95)),
     claim('decay_helps', 'Mixed training on bioS single: weight decay 3 > 1 > '
           '0.1', (HIGH, MID), (MID, LOW), headline=True),
     claim('decay_unbinds', 'Own minus other wording: weight decay 0.1 > 3',

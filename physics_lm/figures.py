@@ -159,7 +159,7 @@ def percent_axis(ax: 'Axes', top: float = 104, horizontal: bool = False
           at[:, k] = at[:, k].clip(0, 100)
 
 
-def legend(ax: 'Axes', **kwargs) -> None:
+def legend(ax: 'Axes | Figure', **kwargs) -> None:
   """A legend without a frame."""
   ax.legend(**{'frameon': False, 'fontsize': 8, 'title_fontsize': 8} | kwargs)
 
