@@ -73,7 +73,7 @@ def test_q_probe_reads_a_name_and_nothing_else():
 def test_probes_learn_what_names_predict_and_no_more(kind):
   """On names that hold the major, a probe of an untrained model finds it; of
   attributes that names do not hold it finds nothing."""
-  config, spec = settings(kind, steps=120, batch=8, learning_rate=0.03)
+  config, spec = settings(kind, steps=60, batch=8, learning_rate=0.03)
   config = override(config, {
       'worlds.bios.people': 120, 'worlds.bios.last_names': 3,
       'worlds.bios.first_names': 20, 'worlds.bios.employers': 6,
