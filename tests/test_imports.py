@@ -213,20 +213,3 @@ print('LOADED', [m for m in ('jax', 'tensorflow') if m in sys.modules])
   out = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,
                        capture_output=True, text=True).stdout
   assert out.splitlines()[-1] == 'LOADED []'
-
-
-def test_training_never_loads_tensorflow(tmp_path):
-  code = f'''
-import sys
-from tests.conftest import TINY
-from physics_lm.configs import default
-from physics_lm import train
-from physics_lm.config import override
-train.run(override(default.get_config(), TINY | {{'runtime.mesh.data': 1}}),
-          r'{tmp_path}/run')
-bad = [m for m in ('tensorflow', 'seqio', 'wandb') if m in sys.modules]
-print('LOADED', bad)
-'''
-  out = subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True,
-                       capture_output=True, text=True).stdout
-  assert out.splitlines()[-1] == 'LOADED []'

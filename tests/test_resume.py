@@ -306,10 +306,17 @@ def test_a_kept_program_trains_the_next_run_alike(
 
 
 def test_serve_trains_commands_until_one_fails(tmp_path):
+  """And training never loads TensorFlow."""
+  code = f'''
+import atexit, pathlib, runpy, sys
+atexit.register(lambda: pathlib.Path(r'{tmp_path}/loaded.txt').write_text(str(
+    [m for m in ('tensorflow', 'seqio', 'wandb') if m in sys.modules])))
+sys.argv = ['train', '--serve']
+runpy.run_module('physics_lm.train', run_name='__main__')
+'''
   process = subprocess.Popen(
-      [sys.executable, '-m', 'physics_lm.train', '--serve'], cwd=ROOT,
-      stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-      env=os.environ | {'JAX_PLATFORMS': 'cpu'})
+      [sys.executable, '-c', code], cwd=ROOT, stdin=subprocess.PIPE,
+      stdout=subprocess.PIPE, env=os.environ | {'JAX_PLATFORMS': 'cpu'})
   answers = []
   for i, changes in enumerate(({}, {'seed.init': 1}, {'model.heads': 3})):
     flags = [f'--config.{k}={v}' for k, v in (TINY | changes).items()]
@@ -323,6 +330,7 @@ def test_serve_trains_commands_until_one_fails(tmp_path):
     assert (tmp_path / f'{i}.txt').read_text().count('done: ') == 1
     assert run_dir.is_done(tmp_path / f'{i}')
   assert (tmp_path / '2.txt').read_text().startswith('error: model.width is 16')
+  assert (tmp_path / 'loaded.txt').read_text() == '[]'
 
 
 def start(folder, changes):

@@ -96,7 +96,7 @@ def test_command_reports_when_nothing_is_determined(
     path, out = tmp_path / f'{seed}.csv', tmp_path / f'out{seed}'
     pd.DataFrame({'N': N, 'D': D, 'loss': L * np.exp(0.01 * noise)}).to_csv(
         path, index=False)
-    scaling_main.main(['fit', str(path), '--bootstrap=20', f'--out={out}'])
+    scaling_main.main(['fit', str(path), '--bootstrap=8', f'--out={out}'])
     text = (out / 'report.md').read_text()
     assert 'Not identified by these runs' in text
     assert 'not independent' in text
