@@ -13,7 +13,8 @@ questions about half of the minority instead: a negligible difference. bioR:
 
 Predicted, `cpu` (seed 7: with celebrities 24): minority alone 8, with them 24,
 own questions 25; added later, celebrities' questions in 5 or 20 % of rows from
-the start (seed 7, 20 %: 60): 45, 58; then one biography a celebrity, 20 %: 57.
+the start (seed 7, 20 %: 60): 45, 58; then, at 20 %, with one biography of each
+celebrity 57, with two and three (one, five: 18, 64 known) 38, 52.
 Deviations: 500 people of each, world, recipe of knowledge_extraction.py; alone
 half of the steps, each text three times as often. `paper`: other tokenizer.
 """  # noqa: E501
@@ -29,13 +30,15 @@ GROUPS = {'minority': 'minority', 'celebrity': 'celebrities'}
 CONDITIONS = {'minority_alone': ('minority', 'minority'),  # texts, questions
               'celebrity_qa': ('both', 'celebrity'),
               'minority_qa': ('both', 'minority')}
-EARLY = {  # share of rows that ask about celebrities
-    'mixed_5': (0.05, {}), 'mixed_20': (0.2, {}), 'mixed_20_single': (
-        0.2, {'worlds.celebrity.variant': 'single_permute1'})}
+EARLY = {'mixed_5': (0.05, {}), 'mixed_20': (0.2, {})} | {  # share of questions
+    f'mixed_20_{v}': (0.2, {'worlds.celebrity.variant': f'{v}_permute'
+                            + '1' * (v == 'single')})
+    for v in ('single', 'multi2', 'multi3')}
+TEXTS = dict(mixed_20_single=1, mixed_20_multi2=2, mixed_20_multi3=3, mixed_20=5)
 LABELS = {c: f'bio: {bio}\nthen QA on\n{GROUPS[qa]}'
           for c, (bio, qa) in CONDITIONS.items()} | {
-              c: 'bio: both' + ',\none each' * bool(more) + f'\n+ {x:.0%}'
-                 ' QA on\ncelebrities' for c, (x, more) in EARLY.items()}
+              c: f'bio: both\n+ {x:.0%} QA on\ncelebrities'
+              for c, (x, more) in EARLY.items() if not more}
 PAPER = {(c, 'minority'): x for c, x in zip(CONDITIONS, (4.4, 86.8))}
 LARGE = scales.ROWS_512 | {k.replace('bios', g): v for g in GROUPS
                            for k, v in scales.PAPER_POOLS.items()}
@@ -85,38 +88,38 @@ def runs(scale: str) -> list[Run]:
 
 
 def table(records):
-  """A row a run, group, person_split and attribute: results.extraction."""
+  """A row a run, group, person_split and attribute: results.extraction. texts:
+  of each celebrity, where 20 % of rows ask about them from the start."""
   import pandas as pd
-  return pd.concat([results.extraction(records, g).assign(group=g)
-                    for g in GROUPS], ignore_index=True)
+  df = pd.concat([results.extraction(records, g).assign(group=g)
+                  for g in GROUPS], ignore_index=True)
+  return df.assign(texts=df.condition.map(TEXTS))
 
 
 def summary(df):
   """QA accuracy on P_test of each group, by condition and attribute."""
   return results.summarise(
-      df[(df.person_split == 'test') & df.condition.isin(LABELS)],
-      ['condition', 'group', 'attribute'],
+      df[(df.person_split == 'test') & ~df.condition.str.startswith('pre')],
+      ['condition', 'group', 'attribute', 'texts'],
       ['accuracy', 'bio_accuracy', 'majority_baseline'])
 
 
 def figure(df):
-  """Both groups by condition; the minority by attribute."""
+  """Both groups by condition; the minority by celebrities' texts."""
   s = summary(df)
-  mean, minority = s[s.attribute == 'mean'], s[(s.group == 'minority') &
-      s.attribute.isin(ATTRIBUTES) & s.condition.isin(CONDITIONS)]
-  names = {c: n for c, n in LABELS.items() if c in set(s.condition)}
-  (fig, ((ax, side),)), bars = figures.grid(2, width=6), figures.grouped_bars
-  bars(ax, mean, 'condition', 'group', 'accuracy', names, GROUPS, PAPER)
-  figures.level(ax, mean.majority_baseline_mean.mean(), 'majority baseline')
-  figures.percent_axis(ax), figures.legend(ax, title='QA accuracy on')
-  figures.labels(ax, '', 'QA accuracy, %', 'by training data')
-  attributes = {a: a.replace('_', '\n') for a in ATTRIBUTES}
-  bars(side, minority, 'attribute', 'condition', 'accuracy', attributes, {
-    c: LABELS[c].replace('\n', ' ') for c in CONDITIONS}, order=(0, 1, *LABELS))
-  figures.group_levels(side, minority, 'attribute', attributes)
-  side.set_ylim(0, 2.5 * minority.accuracy_mean.max() or 1)  # for the legend
-  figures.legend(side, loc='upper left')
-  figures.labels(side, '', '', 'minority, by attribute (first three data)')
+  mean = s[s.attribute == 'mean']
+  fig, ((ax, side),) = figures.grid(2, width=6)
+  figures.grouped_bars(ax, mean[mean.condition.isin(LABELS)], 'condition',
+                       'group', 'accuracy', {c: n for c, n in LABELS.items()
+                       if c in set(s.condition)}, GROUPS, PAPER)
+  for panel, x in ((ax, ''), (side, 'biographies of each celebrity')):
+    figures.level(panel, mean.majority_baseline_mean.mean(), 'baseline')
+    figures.percent_axis(panel), figures.labels(panel, x, 'QA accuracy, %')
+  figures.curves(side, mean[mean.texts > 0], 'texts', 'group', 'accuracy',
+                 GROUPS)
+  for panel, text in ((ax, 'by training data'), (
+      side, '+ 20 % QA on celebrities, by their biographies')):
+    figures.legend(panel, title='QA on'), figures.title(panel, text)
   figures.finish(
       fig, 'A minority with one biography each, and celebrities',
       f'{figures.seeds_note(s)}, people whose questions are not trained on;  '
@@ -124,9 +127,13 @@ def figure(df):
   return fig
 
 
-ALONE, CELEBRITY, OWN, _, EARLY_20, EARLY_ONE = (
-    {'condition': c, 'group': 'minority', 'person_split': 'test',
-     'attribute': 'mean'} for c in LABELS)
+def _minority(condition: str) -> dict:
+  return dict(condition=condition, group='minority', person_split='test',
+              attribute='mean')
+
+
+ALONE, CELEBRITY, OWN = map(_minority, CONDITIONS)
+EARLY_20, EARLY_ONE = map(_minority, ('mixed_20', 'mixed_20_single'))
 R6, FLOOR = 'Part 3.1, Result 6', {'baseline': 'majority_baseline'}
 CLAIMS = (
     Claim('celebrity_helps', "Minority: celebrities' biographies and questions "
@@ -143,8 +150,13 @@ CLAIMS = (
           R6, CELEBRITY, ALONE, (86.8, 4.4), headline=True, rule=greater(30),
           **FLOOR),
     *(Claim(id, f"Minority, celebrities' questions in 20 % of rows: {what}",
-            'ours', 'not in the paper', (EARLY_20, other), greater(), **FLOOR,
-            post_hoc=other is CELEBRITY, headline=other is EARLY_ONE)
-      for id, what, other in (
-          ('early_questions', 'from the start > finetuning', CELEBRITY),
-          ('early_augmentation', 'five texts each > one', EARLY_ONE))))
+            'ours', 'not in the paper', (EARLY_20, other), greater(more),
+            **FLOOR, post_hoc=bool(more) or other is CELEBRITY, headline=more > 0)
+      for id, what, other, more in (
+          ('early_questions', 'from the start > finetuning', CELEBRITY, 0),
+          ('early_augmentation', 'five texts each > one', EARLY_ONE, 0),
+          ('early_30_points', 'five texts each add at least 30 points to one',
+           EARLY_ONE, 30))),
+    Claim('early_by_texts', "The same: five texts of each celebrity > three > "
+          'two > one', 'ours', 'not in the paper', claims.descending(*map(
+              _minority, reversed(TEXTS))), greater(), **FLOOR))

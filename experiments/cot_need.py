@@ -13,9 +13,9 @@ Known (knowledge_manipulation): of what CoT gains over chance, no CoT reaches 35
 CoT 48, 33, 25, 22 %, CoT 90, 88, 82, 65, so 40, 20, 8, 4 % of the gain, by
 people per major (25 to 3). So 10 majors, 75 people trained on 10 %; 80 majors,
 1,000 people 8, CoT 80. As in the paper half of the rows have CoT: four of
-eleven seeds state the major and do not read it. CoT in all rows, seeds 5 to 10
-(9 seen: 87, with half 39): 85. As knowledge_extraction, without QA; finetuned
-fully, biographies in a sixth of rows; seed 7, 40 majors set the steps.
+eleven seeds state the major and do not read it. CoT in all rows, seeds 0, 1, 5,
+6, 8, 10: 85 (of 9 87 was seen). As knowledge_extraction, without QA; finetuned
+fully, biographies in a sixth of rows; seed 7, left out, set the steps.
 """
 
 import math
@@ -32,7 +32,7 @@ POINTS = {(10, 500, 250): 3, (10, 500, 75): 3, (20, 500, 250): 3,
           (40, 500, 250): 3, (80, 500, 250): 3, LARGEST: 11}  # seeds of each
 SHARES = {0: TASK, 0.5: f'{TASK}+{TASK}_hint', 1: f'{TASK}_hint'}  # with CoT
 SCALES = {'smoke': dict(points={(10, 20, 10): 1}, common=scales.SMOKE_TINY),
-          'cpu': dict(points=POINTS, all_rows=range(5, 11)),
+          'cpu': dict(points=POINTS, all_rows=(0, 1, 5, 6, 8, 10)),
           'day': dict(points=dict.fromkeys(POINTS, 11), all_rows=range(11))}
 
 
@@ -42,7 +42,7 @@ def runs(scale: str) -> list[Run]:
   s, bases, out = pick(SCALES, scale), {}, []
   small = s.get('common', {})
   for (majors, people, trained), n in s['points'].items():
-    for seed in range(n):
+    for seed in set(range(n)) - {7}:
       common = scales.compact(people) | scales.seeds(seed) | {
           'worlds.bios.majors': majors, 'worlds.bios.variant': 'multi5_permute'}
       tags = _at(majors, people, trained) | dict(seed=seed, training=TASK)
@@ -130,7 +130,7 @@ CLAIMS = (
             claims.at_least(70), column, baseline=CHANCE, headline=True)
       for id, rows, column in (('', 50, 'acc_cot'),
                                ('_all', 100, 'acc_all'))),
-    Claim('read', 'Seeds 5 to 10: CoT in 100 % of rows > 50 %', rule=greater(),
+    Claim('read', 'The same seeds: CoT in 100 % of rows > 50 %', rule=greater(),
           cells=tuple(MOST | {'column': c, 'all_rows': True} for c in (
               'acc_all', 'acc_cot')), post_hoc=True, **OURS),
     Claim('fewer_majors', "Share of CoT's gain without CoT: 10 majors > 20 > "

@@ -6,7 +6,8 @@ answers few about P_test: 7.5 % (GPT-2 124M, 100,000 people, weight decay 0.1;
 by LoRA 33.5 of birth dates, which follow the name, 5.5 of the other values).
 Our compact recipe gives 14 %, but its weight decay is 3, since mixed training
 extracts knowledge only with much of it (extraction_mechanism). Here pretraining
-differs in weight decay alone; finetuning, without any, is the same.
+differs in weight decay alone; finetuning, without any, is the same; and mixed
+training by weight decay in the same world (Result 1: 86.6 %).
 
   python -m physics_lm.launch experiments/pretraining_decay.py --scale=cpu
   python -m physics_lm.report experiments/pretraining_decay.py --scale=cpu
@@ -16,6 +17,7 @@ seen): P_test 9, 9, 11, 14 % (known); birth date 25, 26, 30, 34, the others 6,
 6, 8, 10; biographies memorised to 99 % or more before finetuning in all. Three
 seeds gave 9, 10, 12.5, 14, but 150 steps fit 89, 93, 98, 97 % of the questions:
 added are 300 steps, predicted to fit 97 % or more and to give 9.5, 10, 13, 14.
+Added last, mixed training: 18, 22, 35, 62 (known).
 """
 
 from physics_lm import figures, results
@@ -50,18 +52,25 @@ def runs(scale: str) -> list[Run]:
       out += [base, *(Run(
           then, common | questions | s['finetune'] | {'steps': steps},
           tags | {'finetuning': steps}, base) for steps in s['steps'])]
+      if 'mixed' in s:
+        file, _ = scales.bio_training('single', 'mixed', s['compact'])
+        out.append(Run(file, common | s['mixed'] | {
+            'optim.weight_decay': decay}, tags | {
+                'finetuning': 0, 'mixed': True}))
   return out
 
 
 def table(records):
-  """A row a run, person_split and attribute: results.extraction."""
-  return results.extraction(records)
+  """A row a run, person_split and attribute: results.extraction. mixed: whether
+  questions were mixed into training, without finetuning."""
+  df = results.extraction(records)
+  return df.assign(mixed=df['mixed'].eq(True) if 'mixed' in df else False)
 
 
 def summary(df):
   """By people, decay, steps of finetuning and attribute."""
   return results.summarise(df, [
-      'person_split', 'decay', 'finetuning', 'attribute'], [
+      'person_split', 'decay', 'finetuning', 'mixed', 'attribute'], [
           'accuracy', 'bio_accuracy', 'majority_baseline'])
 
 
