@@ -1,22 +1,20 @@
 """Do augmented biographies of celebrities make others' knowledge extractable?
 
-Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Result 6. A minority has one
-biography each (single+permute1), celebrities, other people, five
-(multi5+permute). A model trained on both is finetuned on questions about
-celebrities and tested on the minority. Paper (GPT-2 124M, 100,000 people of
-each; QA accuracy on the minority): 4.4 % without celebrities, 86.8 with them;
-questions about half of the minority instead: a negligible difference. bioR:
-10.0, 76.3, with text from Wikipedia instead of celebrities 7.3 (not run here).
+Part 3.1 (arXiv 2309.14316), Result 6. A minority has one biography each
+(single+permute1), celebrities, other people, five (multi5+permute). A model
+trained on both is finetuned on questions about celebrities and tested on the
+minority. Paper (GPT-2 124M, 100,000 people of each; QA accuracy on the
+minority): 4.4 % without celebrities, 86.8 with them; own questions instead: a
+negligible difference. bioR: 10.0, 76.3, with Wikipedia 7.3 (not run).
 
   python -m physics_lm.launch experiments/celebrity_helps_minority.py --scale=cpu
   python -m physics_lm.report experiments/celebrity_helps_minority.py --scale=cpu
 
 Predicted, `cpu` (seed 7: with celebrities 24): minority alone 8, with them 24,
 own questions 25; added later, celebrities' questions in 5 or 20 % of rows from
-the start (seed 7, 20 %: 60): 45, 58; then, at 20 %, with one biography of each
-celebrity 57, with two and three (one, five: 18, 64 known) 38, 52.
-Deviations: 500 people of each, world, recipe of knowledge_extraction.py; alone
-half of the steps, each text three times as often. `paper`: other tokenizer.
+the start (seed 7, 20 %: 60): 45, 58; then, at 20 %, one biography of each 57,
+two, three (one, five: 18, 64 known) 38, 52. Deviations: 500 people of each,
+recipe of knowledge_extraction.py; alone half of the steps, three times a text.
 """  # noqa: E501
 
 from physics_lm import claims, figures, results
@@ -24,21 +22,18 @@ from physics_lm.claims import Claim, above, greater
 from physics_lm.configs import celebrities, scales
 from physics_lm.configs.sizes import size
 from physics_lm.sweep import Run, pick
-from physics_lm.worlds.biographies import ATTRIBUTES
 
 GROUPS = {'minority': 'minority', 'celebrity': 'celebrities'}
 CONDITIONS = {'minority_alone': ('minority', 'minority'),  # texts, questions
               'celebrity_qa': ('both', 'celebrity'),
               'minority_qa': ('both', 'minority')}
 EARLY = {'mixed_5': (0.05, {}), 'mixed_20': (0.2, {})} | {  # share of questions
-    f'mixed_20_{v}': (0.2, {'worlds.celebrity.variant': f'{v}_permute'
-                            + '1' * (v == 'single')})
-    for v in ('single', 'multi2', 'multi3')}
-TEXTS = dict(mixed_20_single=1, mixed_20_multi2=2, mixed_20_multi3=3, mixed_20=5)
+    f'mixed_20_{m}': (0.2, {'worlds.celebrity.variant': f'{m}_permute{p}'})
+    for m, p in (('single', 1), ('multi2', ''), ('multi3', ''))}
+TEXTS = dict(zip((*list(EARLY)[2:], 'mixed_20'), (1, 2, 3, 5)))
 LABELS = {c: f'bio: {bio}\nthen QA on\n{GROUPS[qa]}'
           for c, (bio, qa) in CONDITIONS.items()} | {
-              c: f'bio: both\n+ {x:.0%} QA on\ncelebrities'
-              for c, (x, more) in EARLY.items() if not more}
+    f'mixed_{n}': f'bio: both\n+ {n} % QA on\ncelebrities' for n in (5, 20)}
 PAPER = {(c, 'minority'): x for c, x in zip(CONDITIONS, (4.4, 86.8))}
 LARGE = scales.ROWS_512 | {k.replace('bios', g): v for g in GROUPS
                            for k, v in scales.PAPER_POOLS.items()}
@@ -88,7 +83,7 @@ def runs(scale: str) -> list[Run]:
 
 
 def table(records):
-  """A row a run, group, person_split and attribute: results.extraction. texts:
+  """A row a run, group, person_split and attribute: results.extraction; texts
   of each celebrity, where 20 % of rows ask about them from the start."""
   import pandas as pd
   df = pd.concat([results.extraction(records, g).assign(group=g)
@@ -109,31 +104,25 @@ def figure(df):
   s = summary(df)
   mean = s[s.attribute == 'mean']
   fig, ((ax, side),) = figures.grid(2, width=6)
-  figures.grouped_bars(ax, mean[mean.condition.isin(LABELS)], 'condition',
-                       'group', 'accuracy', {c: n for c, n in LABELS.items()
-                       if c in set(s.condition)}, GROUPS, PAPER)
-  for panel, x in ((ax, ''), (side, 'biographies of each celebrity')):
+  names = {c: n for c, n in LABELS.items() if c in set(mean.condition)}
+  figures.grouped_bars(ax, mean[mean.condition.isin(names)], 'condition',
+                       'group', 'accuracy', names, GROUPS, PAPER)
+  early = mean[mean.texts > 0]
+  figures.curves(side, early, 'texts', 'group', 'accuracy', GROUPS)
+  side.set_xticks(early.texts.unique())
+  figures.labels(side, 'biographies of each celebrity (20 % QA on them)')
+  for panel in (ax, side):
     figures.level(panel, mean.majority_baseline_mean.mean(), 'baseline')
-    figures.percent_axis(panel), figures.labels(panel, x, 'QA accuracy, %')
-  figures.curves(side, mean[mean.texts > 0], 'texts', 'group', 'accuracy',
-                 GROUPS)
-  for panel, text in ((ax, 'by training data'), (
-      side, '+ 20 % QA on celebrities, by their biographies')):
-    figures.legend(panel, title='QA on'), figures.title(panel, text)
+    figures.percent_axis(panel), figures.legend(panel, title='QA accuracy on')
   figures.finish(
       fig, 'A minority with one biography each, and celebrities',
-      f'{figures.seeds_note(s)}, people whose questions are not trained on;  '
-      'diamonds: the paper, GPT-2 124M, 100,000 people of each')
+      f'P_test, {figures.seeds_note(s)};  diamonds: the paper, GPT-2 124M')
   return fig
 
 
-def _minority(condition: str) -> dict:
-  return dict(condition=condition, group='minority', person_split='test',
-              attribute='mean')
-
-
-ALONE, CELEBRITY, OWN = map(_minority, CONDITIONS)
-EARLY_20, EARLY_ONE = map(_minority, ('mixed_20', 'mixed_20_single'))
+CELLS = {c: {'condition': c, 'group': 'minority', 'person_split': 'test',
+             'attribute': 'mean'} for c in (*CONDITIONS, *TEXTS)}
+ALONE, CELEBRITY, OWN, EARLY_ONE, *_, EARLY_20 = CELLS.values()
 R6, FLOOR = 'Part 3.1, Result 6', {'baseline': 'majority_baseline'}
 CLAIMS = (
     Claim('celebrity_helps', "Minority: celebrities' biographies and questions "
@@ -150,13 +139,12 @@ CLAIMS = (
           R6, CELEBRITY, ALONE, (86.8, 4.4), headline=True, rule=greater(30),
           **FLOOR),
     *(Claim(id, f"Minority, celebrities' questions in 20 % of rows: {what}",
-            'ours', 'not in the paper', (EARLY_20, other), greater(more),
-            **FLOOR, post_hoc=bool(more) or other is CELEBRITY, headline=more > 0)
-      for id, what, other, more in (
-          ('early_questions', 'from the start > finetuning', CELEBRITY, 0),
-          ('early_augmentation', 'five texts each > one', EARLY_ONE, 0),
-          ('early_30_points', 'five texts each add at least 30 points to one',
-           EARLY_ONE, 30))),
-    Claim('early_by_texts', "The same: five texts of each celebrity > three > "
-          'two > one', 'ours', 'not in the paper', claims.descending(*map(
-              _minority, reversed(TEXTS))), greater(), **FLOOR))
+            'ours', 'not in the paper', cells, greater(more), **FLOOR,
+            post_hoc='by' not in id, headline=more > 0)
+      for id, what, cells, more in (
+          ('early_questions', 'from the start > finetuning',
+           (EARLY_20, CELEBRITY), 0),
+          ('early_augmentation', 'five texts each add 30 points to one',
+           (EARLY_20, EARLY_ONE), 30),
+          ('early_by_texts', 'five texts each > three > two > one',
+           claims.descending(*(CELLS[c] for c in reversed(TEXTS))), 0))))

@@ -453,6 +453,13 @@ def plain_ticks(ax: 'Axes') -> None:
     axis.set_major_formatter(ticker.FuncFormatter(_plain))
 
 
+def log_ticks(ax: 'Axes', values: Sequence[float]) -> None:
+  """A logarithmic x axis with ticks at these values, as plain numbers."""
+  ax.set_xscale('log')
+  ax.minorticks_off()
+  ax.set_xticks(values, [f'{v:,g}' if v < 1 else f'{v:,.0f}' for v in values])
+
+
 def _plain(x: float, _) -> str:
   return f'{x:g}' if 1e-3 < x < 1e4 else f'{x:.0e}'.replace('e+0', 'e')
 
