@@ -10,7 +10,7 @@ than 1.5 times. 32 experts store 1.3 (1,000) and 1.5 times (100) less. Part 4.1
   python -m physics_lm.launch experiments/capacity_architecture.py --scale=cpu
   python -m physics_lm.report experiments/capacity_architecture.py --scale=cpu
 
-Deviations at `cpu`: compact bioD, random order, AdamW; 12 and 37 thousand
+Deviations at `cpu`: compact bioD, random order, AdamW; 13 and 37 thousand
 parameters, 2 layers, R_max 2.7; 8 experts; scale `rates` tunes them on seed 7.
 Predicted R over GPT-2's, 1,000 exposures: gated MLPs, MLP width / 4 1.0, no MLP
 0.85, MoE 0.7; 100: 1.0, 0.95, 0.85, 0.65; LLaMA + Canon 1.05 times LLaMA.

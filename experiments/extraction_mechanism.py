@@ -34,7 +34,7 @@ AXES = {  # points that differ from BASE in one quantity
 DECAY, TEMPLATES, WIDTH, PEOPLE, PRODUCT, VARIANT = AXES
 LINES = DECAY, PEOPLE, PRODUCT
 VALUES = {'person_split': 'test', 'target': 'whole'}  # but for the birth date
-PLACES = [(a, str([*p.values()][0]), p) for a, ps in AXES.items() for p in ps]
+PLACES = [(a, str(next(iter(p.values()))), p) for a in AXES for p in AXES[a]]
 TEXTS = {'biography': 'inside the biography', 'q_probe': 'Q-probe on the name',
          'own_wording': 'sentence, own wording', 'question': 'question',
          'other_wording': 'sentence, other wording', 'p_probe': 'P-probe, name'}

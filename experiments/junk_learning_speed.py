@@ -96,12 +96,11 @@ def figure(df):
       (right, 'junk', 'of_clean',
        'R with 7/8 junk, % of no junk at 100 exposures')):
     rows = s[s.variant == variant]
-    figures.curves(ax, rows, 'exposures', 'arm', column, {a: a for a in ARMS},
-                   band=False)
-    exposures = sorted(set(rows.exposures))
-    ax.set(xscale='log', ylim=(0, None))
-    ax.set_xticks(exposures, [f'{e:,}' for e in exposures])
-    ax.minorticks_off()
+    beside = 1.04 ** rows.arm.map([*ARMS].index)  # so that bars do not overlap
+    figures.curves(ax, rows.assign(at=rows.exposures * beside), 'at', 'arm',
+                   column, {a: a for a in ARMS}, band=False)
+    figures.log_ticks(ax, sorted(set(rows.exposures)))
+    ax.set_ylim(0)
     figures.labels(ax, 'exposures of each useful person', label)
   figures.paper_points(right, [*PAPER], [100 / f for f in PAPER.values()])
   figures.legend(right, loc='upper left')

@@ -17,8 +17,9 @@ Settings were chosen on seed 7, which is not reported (LOG.md, 50a to 52).
 Predicted at `cpu`: mixed single 59, multi5+permute 75; finetuned single 12,
 multi5 45, multi5+permute 76, fullname 80 %. Mixed single, finetuned single and
 multi5+permute at `day`: 60, 12, 60 %; at `gpu`: 74, 5, 60 % (multi5 20).
-Deviations: full finetuning with loss on answers; a name part, a value or the
-words between are one token; small pools; 500, 2,000 and 10,000 people.
+Deviations: full finetuning, loss on answers; a name part, a value or the words
+between: one token; small pools; 500, 2,000, 10,000 people; weight decay 3 (by
+decay: pretraining_decay.py, and why mixed training: extraction_mechanism.py).
 """
 
 from physics_lm import claims, figures, results
@@ -92,7 +93,7 @@ def figure(df):
   """Held-out accuracy by variant, a panel for each training."""
   s = summary(df)
   shown = [v for v in LABELS if v in set(s.variant)]
-  fig, axes = figures.grid(2, sharey=True, width=1.7 + 0.7 * len(shown))
+  fig, axes = figures.grid(2, sharey=True, width=2.9 + 0.45 * len(shown))
   for ax, training in zip(axes[0], TRAININGS):
     rows = s[s.training == training].set_index('variant').reindex(shown)
     figures.bars(ax, rows, 'accuracy', [LABELS[v] for v in shown],
@@ -105,8 +106,7 @@ def figure(df):
                    TRAININGS[training])
   figures.finish(fig, 'Knowledge extraction: people without training questions',
                  f'{figures.seeds_note(s)};  no bar: not run;\ndiamonds: the '
-                 'paper, GPT-2 124M, 100,000 people (full finetuning; LoRA for '
-                 'fullname)')
+                 'paper, GPT-2 124M, 100,000 people (fullname: LoRA)')
   return fig
 
 
@@ -130,7 +130,7 @@ CLAIMS = (
           paper_effect=87.1, **GUESS),
     Claim('augmented_60', 'QA finetuning: multi5+permute extracts at least 60 %'
           , 'Part 3.1, Result 3', '94.6 %', (FINETUNED[AUGMENTED],),
-          at_least(60), post_hoc=True),
+          at_least(60), post_hoc=True, headline=True),
     Claim('multi5_between', 'QA finetuning: multi5+permute > multi5 > single',
           'Part 3.1, Result 3', '94.6, 36.7, 7.5 %',
           ((FINETUNED[AUGMENTED], FINETUNED['multi5']),
