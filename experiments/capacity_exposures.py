@@ -65,10 +65,8 @@ def figure(df):
                  band=False)
   figures.paper_points(ax, *zip(*PAPER.items()))
   figures.level(ax, s[f'{R}_max_mean'].max(), 'R_max')
-  ax.set(xscale='log', ylim=(0, None))
-  exposures = sorted(set(s.exposures))
-  ax.set_xticks(exposures, [f'{e:,}' for e in exposures])
-  ax.minorticks_off()
+  figures.log_ticks(ax, sorted(set(s.exposures)))
+  ax.set_ylim(0)
   figures.legend(ax, loc='lower right')
   figures.labels(ax, 'exposures of each person',
                  'R: bits stored per parameter')
