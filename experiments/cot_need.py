@@ -122,7 +122,7 @@ FEW, MOST = _at(10, 500, 250), _at(*LARGEST)
 OURS = dict(source='ours', paper='not in the paper', column='share')
 CLAIMS = (
     Claim('chance_80', '80 majors, 1,000 people, luck mod 5: no CoT answers at '
-          'most 25 % (chance 20)', 'Part 3.2, Result 3', '23.6 % (chance 20)',
+          'most 25 % (chance 20)', 'Part 3.2, Result 3', '23.6 %',
           (MOST,), claims.at_most(25), 'acc_no_cot', baseline=CHANCE, control=(
               MOST | {'column': 'acc_cot'},), headline=True),
     *(Claim(f'cot_70{id}', f'The same, CoT in {rows} % of rows: at least 70 %',

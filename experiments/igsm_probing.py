@@ -120,7 +120,7 @@ def knows(task: str, needed: str = 'all', by: int = 0, **more) -> Claim:
   return Claim(
       f'{task}_{by or needed}', f'{task} probe ({" ".join(what.split())})'
       + ' of unneeded quantities' * other + ', balanced accuracy: trained > '
-      'untrained model' + f' by {by} points' * (by > 0),
+      'untrained' + f' by {by} points' * (by > 0),
       'Part 2.1, ' + ('Result 7' if other else source), '97 % or more' if other
       else f'{high} vs {low} % (plain)', tuple(
           (c, c | {'model': 'untrained'}) for c in cells), claims.greater(by),

@@ -120,7 +120,7 @@ BITS = dict(column=R, unit='bits/param')
 CLAIMS = (
     *(_of_clean(f'junk_costs_{w}', '7/8 junk, 100 exposures: R is at most 10 %',
                 10, '5 %', _at('junk', width=w), at_most(10), w,
-                headline=w == 32) for w in SIZES),
+                headline=w == 16) for w in SIZES),
     _grow('junk_share', 'R: no junk > 1/2 > 3/4 > 7/8 junk', *map(_at, (
         'clean', 'junk_half', 'junk_3_quarters', 'junk'))),
     *(Claim(f'junk_{e}', f'7/8 junk: R at {e:,} exposures > R at {less}',

@@ -106,7 +106,7 @@ def figure(df):
   figures.labels(right, 'attribute, in the order of the biography', '',
                  'P_test, by attribute')
   figures.finish(
-      fig, 'Finetuning after pretraining on one biography of each person',
+      fig, 'One biography of each person: finetuning, and mixed training',
       f'{figures.seeds_note(s)};  {s.finetuning.max()} steps on questions of '
       'P_train;  diamonds: the paper, GPT-2 124M, full finetuning')
   return fig

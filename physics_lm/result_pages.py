@@ -35,7 +35,7 @@ PARTS = {'1': 'structure of language', '2.1': 'hidden reasoning',
          '2.2': 'learning from errors', '3.1': 'knowledge extraction',
          '3.2': 'manipulating knowledge', '3.3': 'bits per parameter',
          '4.1': 'architecture and Canon layers'}
-OTHERS = 'scaling laws, training recipes, post-training: other papers, and ours'
+OTHERS = 'scaling laws, recipes, post-training: other papers, and ours'
 OURS = ' †'  # after a claim whose threshold is not the paper's
 
 
