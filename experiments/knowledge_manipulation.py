@@ -130,7 +130,7 @@ CLAIMS = (
             'better', 'no help'),
     claims.above('cot_luck', 'Luck mod 5: with CoT > the same model without',
                  R, _at(LUCK, True, 'acc_cot'), _at(LUCK, True), (86.4, 24.1),
-                 headline=True, **MORE),
+                 **MORE),
     _fails('luck_rank', 'Luckier major', 'about chance, 50 %', 'luck_rank'),
     _fails('luck_mod20', 'Luck mod 20', 'in a figure only', 'luck_mod20'),
     _fails('day', 'Later day', 'in a figure only', 'day_rank', 'day_minus'),

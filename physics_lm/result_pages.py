@@ -333,12 +333,21 @@ def index(found: list[Experiment]) -> str:
   return '\n'.join(lines) + '\n'
 
 
+def _conclusion(name: str, log: Path, docs: Path) -> list[str]:
+  """A paragraph: what the index of the log says of an experiment."""
+  text = log.read_text(encoding='utf-8') if log.exists() else ''
+  row = re.search(rf'^\| \[{name}\]\(.*?\) \| (.*) \| (.*) \|$', text, re.M)
+  return ['', f'Conclusion ([LOG.md]({os.path.relpath(log, docs)}), entries '
+          f'{row[2]}): {row[1]}'] if row else []
+
+
 def page(x: Experiment, committed: Path, docs: Path) -> str:
   """One experiment's page."""
   lines = [f'# {x.name}', '', f'**{x.question}**', '']
   lines += [f'* **{j.outcome}** ({where(e, j)}): {_words(j.claim)}. Ours: '
             f'{j.ours_named}; paper: {_paper(j.claim)}.'
             for e, j in main_claims(x)]
+  lines += _conclusion(x.name, committed.parent / 'LOG.md', docs)
   lines += ['', 'Ours: mean ± standard deviation over seeds. Error bars in '
             'figures: 95 % intervals of each mean; claims compare seed by seed '
             'where they can, so that means whose bars overlap may differ. Of a '
