@@ -63,7 +63,8 @@ def test_page_shows_thresholds_seeds_shares_and_what_is_open(
 def test_page_has_the_conclusion_of_the_log(evidence, tmp_path):
   x = Experiment('tiny', 'Is it so?', 'A set-up.', [evidence])
   (tmp_path / 'LOG.md').write_text(
-      '| [tin](tin.py) | Other. | 1 |\n| [tiny](tiny.py) | It is | so. | 2, 3 |\n')
+      '| [tin](tin.py) | Other. | 1 |\n'
+      '| [tiny](tiny.py) | It is | so. | 2, 3 |\n')
   text = result_pages.page(x, tmp_path / 'results', tmp_path)
   assert 'Conclusion ([LOG.md](LOG.md), entries 2, 3): It is | so.\n' in text
   assert 'Other' not in text
