@@ -32,8 +32,8 @@ POINTS = {(10, 500, 250): 3, (10, 500, 75): 3, (20, 500, 250): 3,
           (40, 500, 250): 3, (80, 500, 250): 3, LARGEST: 11}  # seeds of each
 SHARES = {0: TASK, 0.5: f'{TASK}+{TASK}_hint', 1: f'{TASK}_hint'}  # with CoT
 SCALES = {'smoke': dict(points={(10, 20, 10): 1}, common=scales.SMOKE_TINY),
-          'cpu': dict(points=POINTS, all_rows=(0, 1, 5, 6, 8, 10)),
-          'day': dict(points=dict.fromkeys(POINTS, 11), all_rows=range(11))}
+          'cpu': dict(points=POINTS, rows=(0, 1, 5, 6, 8, 10)),
+          'day': dict(points=dict.fromkeys(POINTS, 11), rows=(*range(9), 10))}
 
 
 def runs(scale: str) -> list[Run]:
@@ -56,7 +56,7 @@ def runs(scale: str) -> list[Run]:
       out += [Run(f'configs/manipulation.py:{tasks}', tuned,
                   tags | {'cot': share}, base)
               for share, tasks in SHARES.items()
-              if share < 1 or (people == 1000 and seed in s['all_rows'])]
+              if share < 1 or (people == 1000 and seed in s['rows'])]
   return [*bases.values(), *out]
 
 

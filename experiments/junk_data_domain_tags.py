@@ -96,8 +96,8 @@ def figure(df):
     ax.set_ylim(0, 118), figures.labels(ax, label, 'R, % of R without junk')
   figures.legend(fig, handles=key.values(), ncols=5, loc='outside upper right')
   figures.finish(fig, 'What junk and domain tags leave of useful people', (
-      f'7/8 junk, {early} exposures, {here.parameters.max():,} parameters but '
-      f'where varied; {figures.seeds_note(s)};  diamonds: the paper'))
+      f'7/8 junk, {early} exposures, {here.parameters.max():,} parameters if '
+      f'not varied; {figures.seeds_note(s)};  diamonds: the paper'))
   return fig
 
 
@@ -137,8 +137,8 @@ CLAIMS = (
             '> 32', *(_at(v, width=w) for w in SIZES), column='of_clean',
             post_hoc=True, headline=True)
       for v, t in (('junk', ''), ('tagged', ', tag'))),
-    *(_of_clean(f'tag_{e}', f'7/8 junk, tag, {e:,} exposures: R is at least 80 '
-                '%', 12, '100 %', _at('tagged', e), at_least(80))
+    *(_of_clean(f'tag_{e}', f'7/8 junk, tag, {e:,} exposures (no junk: 100): R '
+                'is at least 80 %', 12, '100 %', _at('tagged', e), at_least(80))
       for e in (300, 1000)),
     *(Claim(f'tag_helps_{w}', f'7/8 junk, 100 exposures, width {w}: R with tag '
             '> without', 'Part 3.3, Result 12', '2 instead of 20 times less',

@@ -17,7 +17,7 @@ seen): P_test 9, 9, 11, 14 % (known); birth date 25, 26, 30, 34, the others 6,
 6, 8, 10; biographies memorised to 99 % or more before finetuning in all. Three
 seeds gave 9, 10, 12.5, 14, but 150 steps fit 89, 93, 98, 97 % of the questions:
 added are 300 steps, predicted to fit 97 % or more and to give 9.5, 10, 13, 14.
-Added last, mixed training: 18, 22, 35, 62 (known).
+Added last, mixed training: 18, 22, 35 (62 known).
 """
 
 from physics_lm import figures, results
@@ -82,7 +82,7 @@ def figure(df):
     means = s[(s.attribute == 'mean') & (s.person_split == split)]
     figures.curves(ax, means, 'decay', None, 'accuracy', label='QA finetuning')
     figures.log_ticks(ax, means.decay)
-    figures.labels(ax, 'weight decay of pretraining', 'accuracy, %',
+    figures.labels(ax, 'weight decay', 'accuracy, %',
                    f'P_{split}, mean of six attributes')
   left, middle, right = axes[0]
   mixed = mixed[(mixed.attribute == 'mean') & (mixed.person_split == 'test')]
@@ -108,7 +108,7 @@ def figure(df):
   figures.finish(
       fig, 'One biography of each person: finetuning, and mixed training',
       f'{figures.seeds_note(s)};  {s.finetuning.max()} steps on questions of '
-      'P_train;  diamonds: the paper, GPT-2 124M, full finetuning')
+      'P_train;  diamonds: the paper, GPT-2 124M')
   return fig
 
 

@@ -160,7 +160,9 @@ def percent_axis(ax: 'Axes', top: float = 104, horizontal: bool = False
 
 
 def legend(ax: 'Axes | Figure', **kwargs) -> None:
-  """A legend without a frame."""
+  """A legend without a frame, where there is anything to name."""
+  if 'handles' not in kwargs and not ax.get_legend_handles_labels()[0]:
+    return
   ax.legend(**{'frameon': False, 'fontsize': 8, 'title_fontsize': 8} | kwargs)
 
 
@@ -457,7 +459,8 @@ def log_ticks(ax: 'Axes', values: Sequence[float]) -> None:
   """A logarithmic x axis with ticks at these values, as plain numbers."""
   ax.set_xscale('log')
   ax.minorticks_off()
-  ax.set_xticks(values, [f'{v:,g}' if v < 1 else f'{v:,.0f}' for v in values])
+  ax.set_xticks(values, [f'{v:,.0f}' if v >= 1000 else f'{v:g}'
+                         for v in values])
 
 
 def _plain(x: float, _) -> str:

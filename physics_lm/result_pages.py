@@ -338,7 +338,7 @@ def _conclusion(name: str, log: Path, docs: Path) -> list[str]:
   text = log.read_text(encoding='utf-8') if log.exists() else ''
   row = re.search(rf'^\| \[{name}\]\(.*?\) \| (.*) \| (.*) \|$', text, re.M)
   return ['', f'Conclusion ([LOG.md]({os.path.relpath(log, docs)}), entries '
-          f'{row[2]}): {row[1]}'] if row else []
+          f'{row[2]}; `cpu` scale unless stated): {row[1]}'] if row else []
 
 
 def page(x: Experiment, committed: Path, docs: Path) -> str:

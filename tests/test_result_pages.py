@@ -66,7 +66,8 @@ def test_page_has_the_conclusion_of_the_log(evidence, tmp_path):
       '| [tin](tin.py) | Other. | 1 |\n'
       '| [tiny](tiny.py) | It is | so. | 2, 3 |\n')
   text = result_pages.page(x, tmp_path / 'results', tmp_path)
-  assert 'Conclusion ([LOG.md](LOG.md), entries 2, 3): It is | so.\n' in text
+  assert ('Conclusion ([LOG.md](LOG.md), entries 2, 3; `cpu` scale unless '
+          'stated): It is | so.\n') in text
   assert 'Other' not in text
 
 
