@@ -24,8 +24,7 @@ from tests.conftest import ROOT, TINY
 MORE = {'runtime.mesh.data': 1, 'steps': 12, 'checkpoint.every': 3,
         'evals.loss.every': 4, 'optim.name': 'muon',  # and AdamW for the rest
         'evals.mean.kind': 'loss', 'evals.mean.num_rows': 4,
-        'evals.mean.average': 3, 'data.tasks.qa.since': 4,  # a window opens
-        'evals.extraction.kind': 'loss', 'evals.extraction.num_rows': 4}
+        'evals.mean.average': 3, 'data.tasks.qa.since': 4}  # a window opens
 
 
 def final(folder, config, devices=None):

@@ -27,8 +27,7 @@ def trunk(tmp_path_factory):
 
   def make(changes):
     return override(default.get_config(),
-                    TINY | {'runtime.mesh.data': 1, 'evals.extraction.kind':
-                            'loss', 'evals.extraction.num_rows': 4} | changes)
+                    TINY | {'runtime.mesh.data': 1} | changes)
 
   folder = tmp_path_factory.mktemp('trunk') / 'trunk'
   train.run(make(TRUNK), folder)
@@ -73,8 +72,7 @@ def test_launch_runs_trunks_first(trunk, tmp_path):
   small = {k: v for k, v in flat_keys(plain_config(make({}))).items()
            if k.startswith(('worlds', 'model.width', 'model.depth',
                             'model.heads', 'data.seq_len', 'data.batch_size',
-                            'optim.warmup_steps', 'evals.loss.num_rows',
-                            'evals.extraction.'))}
+                            'optim.warmup_steps', 'evals.loss.num_rows'))}
   root = sweep.Run(config, small | TRUNK, {'what': 'trunk'})
   run = sweep.Run(config, small | BRANCH, {'what': 'branch'}, trunk=root)
   assert [r.id for r in sweep.ordered([run])] == [root.id, run.id]
