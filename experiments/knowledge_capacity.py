@@ -116,7 +116,7 @@ def figure(df):
   figures.finish(fig, f'Knowledge capacity, {", ".join(sorted({*s.world}))}', (
       f'{figures.seeds_note(s)};  dotted: 1 and 2 bits per parameter (paper: '
       'peaks at 100 and 1,000);\nlines: best number of people, R_max 3.2;  '
-      'dots: fewer;  right: the more parameters, the larger the dot '
+      'dots: fewer people;  right: larger dots, more parameters '
       f'({s.parameters.min():,} to {s.parameters.max():,})'))
   return fig
 
