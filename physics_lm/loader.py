@@ -24,7 +24,7 @@ from physics_lm import mixture
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput
 
-BULK_ROWS = 1024  # made at once, where rows can be made in bulk
+BULK_TOKENS = 1 << 17  # in rows made at once, where they can be made in bulk
 ENDLESS = 1 << 48  # steps, where the number is not told
 
 
@@ -249,7 +249,8 @@ def host_batches(data: Sequence[mixture.Mixture], batch: int,
     return _stream_batches(data[0], batch, local, first_step, prefetch, streams)
   # One call of NumPy costs as much as hundreds of rows. (Loader processes take
   # turns at steps, so each would make the same rows.)
-  ahead = max(BULK_ROWS // len(local), 1) if not workers and all(
+  tokens = len(local) * data[0].seq_len
+  ahead = max(BULK_TOKENS // tokens, 1) if not workers and all(
       map(mixture.is_bulk, data)) else 1
   ds = grain.MapDataset.source(
       LocalBatches(data, batch, local, first_step, ahead, steps))

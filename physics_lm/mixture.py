@@ -263,9 +263,16 @@ def only(data: Mixture, task: Task) -> Mixture:
 
 def task_for_row(data: Mixture, row: int) -> int:
   """Index of the task of row `row`."""
+  return int(_tasks_and_ranks(data, np.array([row]))[0][0])
+
+
+def _tasks_and_ranks(data: Mixture, rows: np.ndarray
+                     ) -> tuple[np.ndarray, np.ndarray]:
+  """(task, rank) of rows [R]: see task_rows. Without epochs the rank is not
+  used: it is the row."""
   if data.sampling == 'epochs':
-    return int(task_rows.ranked_tasks(data.phases, np.array([row]))[0][0])
-  return task_rows.task_of(data.phases, row)
+    return task_rows.ranked_tasks(data.phases, rows)
+  return task_rows.tasks_of(data.phases, rows), rows
 
 
 def epoch_indices(data: Mixture, task: Task, slots: np.ndarray) -> np.ndarray:
@@ -321,7 +328,7 @@ def _next_draws(data: Mixture, task: Task, index: int, entries: int,
   """The next 16 examples to pack into row `index`, which has `entries`."""
   if data.sampling == 'replacement':
     return rng.integers(0, task.size, 16).tolist()
-  _, rank = task_rows.ranked_tasks(data.phases, np.array([index]))
+  _, rank = _tasks_and_ranks(data, np.array([index]))
   each = data.seq_len // len(task.form.weights)
   return epoch_indices(data, task, each * rank[0] + entries
                        + np.arange(16)).tolist()
@@ -336,11 +343,7 @@ def packed_rows(data: Mixture, rows: np.ndarray) -> dict[str, np.ndarray]:
   """packed_row of each of rows [R], stacked: [R, T] and [R]. In bulk, where
   the examples of a task have one form."""
   rows = np.asarray(rows, np.int64)
-  if data.sampling == 'epochs':
-    which, rank = task_rows.ranked_tasks(data.phases, rows)
-  else:
-    which = np.array([task_for_row(data, r) for r in rows.tolist()])
-    rank = rows
+  which, rank = _tasks_and_ranks(data, rows)
   out = {k: np.zeros((len(rows), *np.shape(v)), v.dtype)
          for k, v in new_row(data.seq_len).items()}
   out['task'] = which.astype(np.int32)
@@ -371,8 +374,7 @@ def _write_in_bulk(data: Mixture, task: Task, rows: np.ndarray,
     indices = epoch_indices(data, task, (each * rank[:, None]
                                          + np.arange(each)).ravel())
   else:
-    indices = np.concatenate([_drawn(data, task, r, each)
-                              for r in rows.tolist()])
+    indices = _drawn(data, task, rows, each)
   symbols = task.world.symbols(task.split, indices)
   ids = np.empty((len(indices), n), np.int32)
   ids[:, :len(task.form.head)] = task.form.head
@@ -397,11 +399,20 @@ def _write_in_bulk(data: Mixture, task: Task, rows: np.ndarray,
   out['entries'][at] = each
 
 
-def _drawn(data: Mixture, task: Task, index: int, count: int) -> np.ndarray:
-  """The first `count` examples drawn for row `index`, with replacement."""
-  rng = _row_generator(data, index)
-  return np.concatenate([rng.integers(0, task.size, 16)
-                         for _ in range(-(-count // 16))])[:count]
+def _drawn(data: Mixture, task: Task, rows: np.ndarray, count: int
+           ) -> np.ndarray:
+  """The first `count` examples drawn for each of rows [R], with replacement:
+  [R * count]."""
+  rng = _row_generator(data, 0)
+  state = rng.bit_generator.state  # setting it takes a tenth of a new generator
+  out = np.empty((len(rows), count), np.int64)
+  for i, row in enumerate(rows.tolist()):
+    state['state']['key'][1] = row
+    rng.bit_generator.state = state
+    # One by one a few are drawn sooner than by an array's call.
+    out[i] = rng.integers(0, task.size, count) if count > 2 else [
+        rng.integers(0, task.size) for _ in range(count)]
+  return out.ravel()
 
 
 def check_mixture(data: Mixture, steps: int = 0) -> None:

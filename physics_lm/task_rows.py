@@ -5,9 +5,8 @@ take part. Between two edges of windows (a phase) the weights are constant, and
 any stretch of rows has each task's share to within a row or two. No JAX.
 """
 
-import bisect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,28 +46,26 @@ def make_phases(weights: Sequence[float], windows: Sequence[
   return tuple(phases)
 
 
-def task_of(phases: Sequence[Phase], row: int) -> int:
-  """Index of the task of a row, by a golden-ratio sequence."""
-  weights = _phase(phases, row).weights
-  u, edge, last = (row * _GOLDEN) % 1.0, 0.0, 0
-  for i, weight in enumerate(weights):
-    if weight:
-      edge, last = edge + weight, i
-      if u < edge:
-        return i
-  return last  # the weights sum to a little less than 1
+def tasks_of(phases: Sequence[Phase], rows: np.ndarray) -> np.ndarray:
+  """Indices of the tasks of rows [R], by a golden-ratio sequence."""
+  which = np.zeros(len(rows), np.int64)
+  for at, phase in _by_phase(phases, rows):
+    taking = np.flatnonzero(phase.weights)
+    edges = np.cumsum(np.array(phase.weights)[taking])
+    u = (rows[at] * _GOLDEN) % 1.0
+    # The weights sum to a little less than 1: the last has the rest.
+    which[at] = taking[np.searchsorted(edges[:-1], u, side='right')]
+  return which
 
 
 def ranked_tasks(phases: Sequence[Phase], rows: np.ndarray
                  ) -> tuple[np.ndarray, np.ndarray]:
   """(task, rank) of rows [R]. The rank is how many earlier rows are of the same
   task: of row r, floor(w r) are of a task with weight w. Those that are not are
-  divided likewise among the other tasks. (task_of follows another rule.)"""
+  divided likewise among the other tasks. (tasks_of follows another rule.)"""
   rows = np.asarray(rows, np.int64)
   which, rank = np.zeros((2, len(rows)), np.int64)
-  of = np.searchsorted([p.row for p in phases], rows, side='right') - 1
-  for k in np.unique(of).tolist():
-    at, phase = np.flatnonzero(of == k), _phase(phases, phases[k].row)
+  for at, phase in _by_phase(phases, rows):
     which[at], rank[at] = _ranked(phase.weights, rows[at] - phase.row)
     rank[at] += np.array(phase.before)[which[at]]
   return which, rank
@@ -90,17 +87,16 @@ def check_phases(phases: Sequence[Phase], steps: int) -> None:
                      f'{end - 1}; wanted since and until that leave one')
 
 
-def _phase(phases: Sequence[Phase], row: int) -> Phase:
-  """The phase of a row. Raises BadInput when no task takes part."""
-  at = bisect.bisect_right(phases, row, key=_first_row) - 1
-  if not any(phases[at].weights):
-    raise BadInput(f'no task of data.tasks takes part in step '
-                   f'{phases[at].step}; wanted since and until that leave one')
-  return phases[at]
-
-
-def _first_row(phase: Phase) -> int:
-  return phase.row
+def _by_phase(phases: Sequence[Phase], rows: np.ndarray
+              ) -> Iterator[tuple[np.ndarray, Phase]]:
+  """(positions in rows [R], their phase) of each phase that has some. Raises
+  BadInput when no task takes part in one."""
+  of = np.searchsorted([p.row for p in phases], rows, side='right') - 1
+  for k in np.unique(of).tolist():
+    if not any(phases[k].weights):
+      raise BadInput(f'no task of data.tasks takes part in step '
+                     f'{phases[k].step}; wanted since and until that leave one')
+    yield np.flatnonzero(of == k), phases[k]
 
 
 def _ranked(weights: Sequence[float], rows: np.ndarray

@@ -23,7 +23,7 @@ def phases():
 
 def test_any_stretch_has_each_share_on_both_sides_of_an_edge(phases):
   rows = np.arange(500 * BATCH)
-  by_rule = (np.array([task_rows.task_of(phases, r) for r in rows.tolist()]),
+  by_rule = (task_rows.tasks_of(phases, rows),
              task_rows.ranked_tasks(phases, rows)[0])
   for which in by_rule:
     for since, until, shares in SHARES:
