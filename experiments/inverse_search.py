@@ -12,16 +12,11 @@ reverse2: in sentence 2, 3) or after all (reverse6).
   python -m physics_lm.launch experiments/inverse_search.py --scale=cpu
   python -m physics_lm.report experiments/inverse_search.py --scale=cpu
 
-Seen on seed 7, first and full name: multi5+permute+reverse6, all attributes 84
-and 84 %, birth date 46 and 40, three attributes 17 and 11. Predicted at `cpu`:
-the same; multi5+permute+fullname at most 1 % for first and 0 for full names;
-multi5+reverse1, birth date to first name 50 %. Added, as fullname found 17 % by
-the birth date: multi5+permute at most 1 % for first and 0 for full names.
-Measured: the birth date alone exceeds the bound, 17 % where the next sentence
-names the person, 10 % where none does (of 480 dates a third tell one person).
-Two controls, predicted: dates of four tokens, not one, 3 %; weight decay 0.1,
-not 3, 4 % (three seeds: 1.1, 2.1; predicted for five: the same). Weight decay
-0.3 and 1 between 0.1 (2.3 %) and 3 (9.5 %): predicted 3 and 5.5 %.
+Seen on seed 7 and predicted, first and full name: multi5+permute+reverse6, all
+attributes 84 and 84 %, birth date 46 and 40, three 17 and 11; +fullname at most
+1 and 0; reverse1, birth date 50. As +fullname gave 17 % by the date, and
+multi5+permute 10, one token, controls: dates of four tokens predicted 3 %,
+weight decay 0.1, not 3, 4 % (found 1.0, 2.3), then 0.3 and 1 3 and 5.5 %.
 Deviations at `cpu`: 500 people, world and recipe of knowledge_extraction.py;
 biographies and six of the ten tasks mixed, 1 : 4 by rows. `paper` lacks GPT-2's
 tokenizer, QA_r 0.8, finetuning, eleven data sets.
@@ -37,12 +32,9 @@ QUERIES = {'bdate': 'birth date', 'birth': 'birth date and city',
          'four': 'those and birth city', 'all': 'all attributes'}
 NAMES = ('first', 'full')
 TASKS = tuple(f'{q}_{n}' for n in NAMES for q in QUERIES)
-VARIANTS = {'multi5_permute': 'multi5\n+permute',
-            'multi5_permute_fullname': 'multi5\n+permute\n+fullname',
-            'multi5_reverse1': 'multi5\n+reverse1',
-            'multi5_reverse2': 'multi5\n+reverse2',
-            'multi5_reverse6': 'multi5\n+reverse6',
-            'multi5_permute_reverse6': 'multi5\n+permute\n+reverse6'}
+VARIANTS = {v: v.replace('_', '\n+') for v in (
+    'multi5_permute', 'multi5_permute_fullname', 'multi5_reverse1',
+    'multi5_reverse2', 'multi5_reverse6', 'multi5_permute_reverse6')}
 ONCE, ORDINARY, LAST = (f'multi5_permute{more}' for more in (
     '', '_fullname', '_reverse6'))
 # Of ONCE: what may let the birth date, one token, name a person.
@@ -87,19 +79,27 @@ def summary(df):
 def figure(df):
   """First and full names by variant, a bar for each set of attributes."""
   s = summary(df)
-  s = s[s.person_split == 'test'].copy()
+  s = s[s.person_split == 'test'].assign(
+      decay=s.variant.map(DECAYS | {ONCE: 3}))
   s['query'], s['name'] = zip(*(t.rsplit('_', 1) for t in s.task))
+  curve = s[s.task.eq('bdate_first') & s.decay.notna()]
   variants = {v: n for v, n in LABELS.items() if v in set(s.variant)}
   queries = {q: QUERIES[q] for q in QUERIES if q in set(s['query'])}
-  fig, axes = figures.grid(2, width=5, sharey=True)
+  fig, axes = figures.grid(3 if len(curve) > 1 else 2, width=4.7)
   for ax, name in zip(axes[0], NAMES):
     rows = s[s['name'] == name]
     figures.grouped_bars(ax, rows, 'variant', 'query', 'accuracy', variants,
                          queries)
     figures.group_levels(ax, rows, 'variant', variants)
     figures.percent_axis(ax)
-    figures.labels(ax, '', '', f'{name} name')
-  figures.labels(axes[0][0], '', 'accuracy, %', 'first name')
+    figures.labels(ax, '', 'accuracy, %', f'{name} name')
+  for right in axes[0][2:]:
+    figures.curves(right, curve, 'decay', None, 'accuracy')
+    figures.log_ticks(right, curve.decay)
+    figures.percent_axis(right, 14)
+    figures.level(right, curve.majority_baseline_mean.mean(),
+                  'majority baseline')
+    figures.labels(right, 'weight decay', '', 'multi5+permute, by birth date')
   figures.legend(axes[0][0], title='attributes in the question')
   figures.finish(
       fig, 'Inverse search: naming people of P_test', figures.seeds_note(s) +
@@ -126,7 +126,7 @@ CLAIMS = (
             headline=v in (ORDINARY, 'date_tokens'),
             post_hoc=v == 'date_tokens', **MORE)
       for v, id in ((ORDINARY, 'inverse_search_fails'), (ONCE, 'named_once'),
-                    *((c, f'named_once_{c}') for c in ('date_tokens', 'decay_0.1')))),
+                    *((c, f'named_once_{c}') for c in NAMED if c in CONTROLS))),
     *(Claim(f'reverse6_{name}', f'All attributes to {name} name: '
             'multi5+permute+reverse6 > multi5+permute+fullname', R7,
             'not trivial vs 0 %', tuple(
@@ -142,8 +142,9 @@ CLAIMS = (
             claims.at_most(1), control=(CELLS[LAST, 'all_full'],),
             decided_by=MORE['decided_by'], post_hoc=v == ONCE)
       for v, id in ((ORDINARY, 'full_name_never'), (ONCE, 'named_once_full'))),
-    *(Claim(f'{c}_matters', f'Named once, birth date to first name: {what}',
-            'ours', 'not in the paper', (CELLS[ONCE, 'bdate_first'], CELLS[
-                c, 'bdate_first']), greater(), baseline='majority_baseline')
-      for c, what in (('decay_0.1', 'weight decay 3 > 0.1'), (
-          'date_tokens', 'dates of one token > of four'))))
+    *(Claim(f'{v[-1]}_matters', f'Named once, birth date to first name: {what}',
+            'ours', 'not in the paper', claims.descending(*(
+                CELLS[c, 'bdate_first'] for c in (ONCE, *v))), greater(),
+            baseline='majority_baseline')
+      for what, *v in (('weight decay 3 > 1 > 0.1', 'decay_1', 'decay_0.1'), (
+          'dates of one token > of four', 'date_tokens'))))
