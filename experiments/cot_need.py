@@ -14,8 +14,8 @@ CoT 48, 33, 25, 22 %, CoT 90, 88, 82, 65, so 40, 20, 8, 4 % of the gain, by
 people per major (25 to 3). So 10 majors, 75 people trained on 10 %; 80 majors,
 1,000 people 8, CoT 80. As in the paper half of the rows have CoT: four of
 eleven seeds state the major and do not read it. CoT in all rows, seeds 0, 1, 5,
-6, 8, 10: 85 (of 9 87 was seen). As knowledge_extraction, without QA; finetuned
-fully, biographies in a sixth of rows; seed 7, left out, set the steps.
+6, 8, 10: 85 (of 9 87 was seen). As knowledge_extraction, no QA; finetuned fully,
+biographies in a sixth of rows; seed 7, left out, set the steps.
 """
 
 import math
@@ -26,8 +26,7 @@ from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 TASK, CHANCE = 'luck_mod5', 20.0
-POINT = ('majors', 'people', 'train_people')
-LARGEST = (80, 1000, 500)
+POINT, LARGEST = ('majors', 'people', 'train_people'), (80, 1000, 500)
 POINTS = {(10, 500, 250): 3, (10, 500, 75): 3, (20, 500, 250): 3,
           (40, 500, 250): 3, (80, 500, 250): 3, LARGEST: 11}  # seeds of each
 SHARES = {0: TASK, 0.5: f'{TASK}+{TASK}_hint', 1: f'{TASK}_hint'}  # with CoT
@@ -125,19 +124,20 @@ CLAIMS = (
           'most 25 % (chance 20)', 'Part 3.2, Result 3', '23.6 %',
           (MOST,), claims.at_most(25), 'acc_no_cot', baseline=CHANCE, control=(
               MOST | {'column': 'acc_cot'},), headline=True),
-    *(Claim(f'cot_70{id}', f'The same, CoT in {rows} % of rows: at least 70 %',
-            'Part 3.2, Result 4', '86.4 %', (MOST,),
+    *(Claim(f'cot_70{id}', f'80 majors, luck mod 5, CoT in {rows} % of rows: '
+            'at least 70 %', 'Part 3.2, Result 4', '86.4 %', (MOST,),
             claims.at_least(70), column, baseline=CHANCE, headline=True)
       for id, rows, column in (('', 50, 'acc_cot'),
                                ('_all', 100, 'acc_all'))),
-    Claim('read', 'The same seeds: CoT in 100 % of rows > 50 %', rule=greater(),
-          cells=tuple(MOST | {'column': c, 'all_rows': True} for c in (
-              'acc_all', 'acc_cot')), post_hoc=True, **OURS),
+    Claim('read', 'On the same seeds: CoT in 100 % of rows > 50 %', rule=
+          greater(), post_hoc=True, cells=tuple(MOST | {
+              'column': c, 'all_rows': True} for c in ('acc_all', 'acc_cot')),
+          **OURS),
     Claim('fewer_majors', "Share of CoT's gain without CoT: 10 majors > 20 > "
           '40 > 80', rule=greater(), cells=claims.descending(*(
               _at(n, 500, 250) for n in (10, 20, 40, 80))), **OURS),
-    *(Claim(id, f'The same, 10 majors{what}', rule=greater(), cells=(
-        FEW, _at(*less)), **OURS) for id, what, less in (
+    *(Claim(id, f"Share of CoT's gain, 10 majors{what}", cells=(
+        FEW, _at(*less)), rule=greater(), **OURS) for id, what, less in (
             ('ten_and_forty', ' > 40', (40, 500, 250)), ('people_per_major',
              ': 250 people trained on > 75', (10, 500, 75)))),
     Claim('follows_log', 'No CoT: accuracy correlates with log(people per '
@@ -145,6 +145,6 @@ CLAIMS = (
               .5, tuple(math.log(trained / n) for n, _, trained in POINTS)),
           cells=tuple(_at(*p) for p in POINTS), post_hoc=True,
           **OURS | {'column': 'acc_no_cot'}),
-    Claim('majors_alone', 'Six to eight people per major, the same: 10 majors '
-          'are within 10 points of 80', rule=claims.equal(10), cells=(
+    Claim('majors_alone', "Share of CoT's gain, six to eight people per major: "
+          '10 majors are within 10 points of 80', rule=claims.equal(10), cells=(
               _at(10, 500, 75), MOST), **OURS))

@@ -145,6 +145,6 @@ CLAIMS = (
           'luck: 86.4 %', (COT,), claims.at_least(70), **MORE),
     *(_fails(f'luck{k}', f'Luck mod 5{what}', '23.6 % (chance 20)', LUCK, **at)
       for k, what, at in (('', '', {}), ('_toggled', ', without QA', TOGGLED))),
-    claims.above('cot_luck_toggled', 'The same: with CoT > by 30 points', R,
+    claims.above('cot_luck_toggled', 'Luck mod 5, no QA: CoT > by 30 points', R,
                  _at(LUCK, True, 'acc_cot', **TOGGLED), _at(LUCK, **TOGGLED),
                  (86.4, 24.1), rule=greater(30), post_hoc=True))

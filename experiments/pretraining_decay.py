@@ -132,7 +132,8 @@ CLAIMS = (
     Claim('low_decay_fails', 'bioS single, pretrained with weight decay 0.1: '
           'QA finetuning extracts at most 10 %', R2, '7.5 %', (_at(PAPER_DECAY
           ),), at_most(10), headline=True),
-    Claim('low_decay_fails_150', 'The same after 150 steps, not 300', R2,
+    Claim('low_decay_fails_150', 'Weight decay 0.1, finetuning of 150 steps, '
+          'not 300, extracts at most 10 %', R2,
           '7.5 %', (_at(PAPER_DECAY, steps=150),), at_most(10)),
     Claim('decay_raises', 'QA accuracy on P_test: weight decay 3 > 0.1', 'ours',
           'not in the paper', (_at(3.0), _at(0.1)), greater(), **GUESS),
