@@ -14,7 +14,7 @@ CoT 48, 33, 25, 22 %, CoT 90, 88, 82, 65, so 40, 20, 8, 4 % of the gain, by
 people per major (25 to 3). So 10 majors, 75 people trained on 10 %; 80 majors,
 1,000 people 8, CoT 80. As in the paper half of the rows have CoT: four of
 eleven seeds state the major and do not read it. CoT in all rows, seeds 0, 1, 5,
-6, 8, 10: 85 (of 9 87 was seen). As knowledge_extraction, no QA; finetuned fully,
+6, 8, 10: 85 (of 9 87 was seen). As knowledge_extraction, no QA; all finetuned,
 biographies in a sixth of rows; seed 7, left out, set the steps.
 """
 
