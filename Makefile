@@ -24,6 +24,9 @@ PARALLEL := -n logical --maxprocesses=8 --dist=loadfile
 # A worker a core: threads of NumPy's linear algebra beside them only wait for
 # one another (ten times slower).
 test test-experiments test-devices test-interop drills: export OPENBLAS_NUM_THREADS = 1
+# Containers often forbid it: without compiled files each of the many processes
+# that tests start compiles the package again.
+test test-experiments test-devices test-cluster test-interop drills: export PYTHONDONTWRITEBYTECODE =
 
 # Every test but those that take long, which have the targets below.
 test: .venv/.ready
