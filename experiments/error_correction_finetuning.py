@@ -10,8 +10,8 @@ tokens again, 88.3; pretrained on retry data 91.6: low rank cannot add the skill
   python -m physics_lm.launch experiments/error_correction_finetuning.py --scale=cpu
   python -m physics_lm.report experiments/error_correction_finetuning.py --scale=cpu
 
-`cpu`: the models of error_correction.py (compact world, rate 0.2; trained once:
-the launcher takes them from there), a quarter of the tokens again; 14
+`cpu`: the models of error_correction.py (compact world, rate 0.2; those
+pretrained on retry data are its records), a quarter of the tokens again; 23
 core-minutes a seed. Deviations: finetuning on other rows than pretraining, at
 half of its rate, LoRA at 1e-3; a control that the paper has not, continued
 pretraining on error-free data. Differences seed by seed, at op 6 (models train
@@ -23,7 +23,6 @@ from physics_lm import figures, results
 from physics_lm import igsm_tables as igsm
 from physics_lm.claims import GreaterPaired, above
 from physics_lm.configs import scales
-from physics_lm.configs.igsm import COMPACT_SPLITS
 from physics_lm.sweep import Run, pick
 
 LABELS = {'pretrained': 'error-free pretraining',
@@ -34,28 +33,31 @@ LABELS = {'pretrained': 'error-free pretraining',
 # The paper's med at op 23, rate 0.2, %; of LoRA lowest and highest rank.
 PAPER = {'pretrained': 77.7, 'lowest': 63.3, 'highest': 78.8,
          'continued_retry': 88.3, 'retry_pretrained': 91.6}
-COMPACT = dict(recipe='compact', seeds=5, rate=0.2, splits=COMPACT_SPLITS,
+COMPACT = dict(recipe='compact', seeds=5, rate=0.2,
                common=scales.COMPACT_SOLUTIONS)
+SPLITS = 'evals.reasoning.splits'
+SHARED = ('error_correction',)  # whose pretrained models these are
 AGAIN = {'optim.learning_rate': 2e-3}  # LoRA: 1e-3
 SCALES = {
     'smoke': dict(
-        recipe='small', seeds=1, rate=0.5, ranks=(2,), splits='train_op2',
-        finetune={}, common=scales.SMOKE_IGSM),
+        recipe='small', seeds=1, rate=0.5, ranks=(2,), finetune={},
+        common=scales.SMOKE_IGSM | {SPLITS: 'train_op2'}),
     'cpu': dict(COMPACT, ranks=(4, 32), finetune=AGAIN | {'steps': 1375}),
     'day': dict(COMPACT, ranks=(4, 16, 64), finetune=AGAIN | {'steps': 5500}),
     'gpu': dict(
         recipe='gpu', seeds=3, rate=0.5, ranks=(4, 32, 128), finetune={
-            'steps': 8000}, splits='test_op10,test_op13',
-        common={'evals.reasoning.num_problems': 500}),
+            'steps': 8000}, common={'evals.reasoning.num_problems': 500,
+                                    SPLITS: 'test_op10,test_op13'}),
     'paper': dict(
         recipe='med', seeds=1, rate=0.2, ranks=(4, 8, 16, 32, 64, 128, 256),
-        splits='test,test_op15,test_op20,test_op23',
-        finetune={'steps': 200_000}, common=scales.PAPER_SOLUTIONS),
+        finetune={'steps': 200_000}, common=scales.PAPER_SOLUTIONS | {
+            SPLITS: 'test,test_op15,test_op20,test_op23'}),
 }
 
 
 def runs(scale: str) -> list[Run]:
-  """Every seed: both pretrained models, only evaluated, and the finetuned."""
+  """Every seed: the pretrained model, those finetuned from it, and one that is
+  pretrained on retry data."""
   s = pick(SCALES, scale)
   retry = {'worlds.igsm.retry_rate': s['rate']}
   file, out = f'configs/igsm.py:{s["recipe"]}', []
@@ -63,21 +65,17 @@ def runs(scale: str) -> list[Run]:
   for seed in range(s['seeds']):
     other_rows = {'seed.data': seed + 1000} if s['recipe'] == 'compact' else {}
     tune = rate | s['finetune'] | other_rows
-    same = s['common'] | scales.seeds(seed) | {
-        'evals.reasoning.splits': s['splits']}
-    clean = Run(file, same, {'variant': 'clean', 'seed': seed})
-    with_retry = Run(file, same | retry, {
-        'variant': f'retry {s["rate"]}', 'seed': seed})
-    arms = [('pretrained', 0, clean, {'steps': 0})]
-    arms += [('lora', rank, clean, tune | rate | retry | {
+    same = s['common'] | scales.seeds(seed)
+    clean, with_retry = (Run(file, same | changes, {
+        'method': method, 'rank': 0, 'seed': seed}) for method, changes in (
+            ('pretrained', {}), ('retry_pretrained', retry)))
+    arms = [('lora', rank, tune | rate | retry | {
         'adapter.kind': 'lora', 'adapter.rank': rank,
         'adapter.embedding_rank': 2 * rank}) for rank in s['ranks']]
-    arms += [('continued_retry', 0, clean, tune | retry),
-             ('continued_clean', 0, clean, tune),
-             ('retry_pretrained', 0, with_retry, {'steps': 0} | retry)]
-    out += [Run(file, same | changes, {
-        'method': method, 'rank': rank, 'seed': seed}, parent)
-            for method, rank, parent, changes in arms]
+    arms += [('continued_retry', 0, tune | retry), ('continued_clean', 0, tune)]
+    out += [clean, *(Run(file, same | changes, {
+        'method': method, 'rank': rank, 'seed': seed}, clean)
+                     for method, rank, changes in arms), with_retry]
   return out
 
 
