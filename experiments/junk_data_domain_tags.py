@@ -105,10 +105,10 @@ def _at(variant: str, exposures: int = 100, **where) -> dict:
   return dict(variant=variant, exposures=exposures, **where or {'main': True})
 
 
-def _of_clean(id, what, result: int, paper: str, cell, rule, w=32, **more):
-  return Claim(id, f'Width {w}, {what} of R without junk',
-               f'Part 3.3, Result {result}', paper, (cell,), rule, 'of_clean',
-               post_hoc=id.endswith('00') or w < 32, **more)
+def _of_clean(id, what, result: int, paper: str, cell, rule, **more):
+  return Claim(id, f'{what} of R without junk', f'Part 3.3, Result {result}',
+               paper, (cell,), rule, 'of_clean', **more,
+               post_hoc=id[-2:] in ('00', '16', '24'))
 
 
 def _grow(id: str, what: str, *cells: dict, **more) -> Claim:
@@ -118,9 +118,9 @@ def _grow(id: str, what: str, *cells: dict, **more) -> Claim:
 
 BITS = dict(column=R, unit='bits/param')
 CLAIMS = (
-    *(_of_clean(f'junk_costs_{w}', '7/8 junk, 100 exposures: R is at most 10 %',
-                10, '5 %', _at('junk', width=w), at_most(10), w,
-                headline=w == 16) for w in SIZES),
+    *(_of_clean(f'junk_costs_{w}', f'Width {w}, 7/8 junk: R is at most 10 %',
+                10, '5 %', _at('junk', width=w), at_most(10),
+                headline=w == 16) for w in (*SIZES, 128)),
     _grow('junk_share', 'R: no junk > 1/2 > 3/4 > 7/8 junk', *map(_at, (
         'clean', 'junk_half', 'junk_3_quarters', 'junk'))),
     *(Claim(f'junk_{e}', f'7/8 junk: R at {e:,} exposures > R at {less}',
@@ -128,11 +128,11 @@ CLAIMS = (
             (_at('junk', e), _at('junk', less)), greater(), **BITS,
             paper_effect=1 / COST[e] - 1 / COST[less], headline=e == 1000)
       for e, less in ((300, 100), (1000, 300))),
-    _of_clean('repetitive_free', 'repetitive junk: R is at least 90 %', 11,
+    _of_clean('repetitive_free', 'Repetitive junk: R is at least 90 %', 11,
               '100 %', _at('repetitive'), at_least(90), headline=True),
-    *(_of_clean(f'tag_restores_{w}', '7/8 junk, tag, 100 exposures: R is at '
+    *(_of_clean(f'tag_restores_{w}', f'Width {w}, 7/8 junk, tag: R is at '
                 'least 60 %', 12, '50 %', _at('tagged', width=w),
-                at_least(60), w, headline=w == 32) for w in SIZES),
+                at_least(60), headline=w == 32) for w in (*SIZES, 128)),
     *(_grow(f'{v}_by_size', f'7/8 junk{t}, % of R without junk: width 16 > 24 '
             '> 32', *(_at(v, width=w) for w in SIZES), column='of_clean',
             post_hoc=True, headline=True)
@@ -140,10 +140,10 @@ CLAIMS = (
     *(_of_clean(f'tag_{e}', f'7/8 junk, tag, {e:,} exposures (no junk: 100): R '
                 'is at least 80 %', 12, '100 %', _at('tagged', e), at_least(80))
       for e in (300, 1000)),
-    *(Claim(f'tag_helps_{w}', f'7/8 junk, 100 exposures, width {w}: R with tag '
-            '> without', 'Part 3.3, Result 12', '2 instead of 20 times less',
-            tuple(_at(v, width=w) for v in MAIN[:0:-1]), greater(),
-            paper_effect=0.45, **BITS) for w in SIZES),
+    *(Claim(f'tag_helps_{w}', f'7/8 junk, width {w}: R with tag > without',
+            'Part 3.3, Result 12', '2 instead of 20 times less', tuple(_at(
+                v, width=w) for v in ('tagged', 'junk')), greater(),
+            paper_effect=0.45, **BITS) for w in (*SIZES, 128)),
     _grow('tag_share', 'R by useful texts with tag: all > 75 > 50 > 25 > 12.5 %'
           ' > none', *map(_at, ('tagged', *reversed(PARTS), 'junk'))),
     _grow('tag_precision', 'R, tag on useful > on useful and as much junk > '
