@@ -35,23 +35,21 @@ PAPER = {'pretrained': 77.7, 'lowest': 63.3, 'highest': 78.8,
          'continued_retry': 88.3, 'retry_pretrained': 91.6}
 COMPACT = dict(recipe='compact', seeds=5, rate=0.2,
                common=scales.COMPACT_SOLUTIONS)
-SPLITS = 'evals.reasoning.splits'
 SHARED = ('error_correction',)  # whose pretrained models these are
 AGAIN = {'optim.learning_rate': 2e-3}  # LoRA: 1e-3
 SCALES = {
     'smoke': dict(
         recipe='small', seeds=1, rate=0.5, ranks=(2,), finetune={},
-        common=scales.SMOKE_IGSM | {SPLITS: 'train_op2'}),
+        common=scales.SMOKE_IGSM | {'evals.reasoning.splits': 'train_op2'}),
     'cpu': dict(COMPACT, ranks=(4, 32), finetune=AGAIN | {'steps': 1375}),
     'day': dict(COMPACT, ranks=(4, 16, 64), finetune=AGAIN | {'steps': 5500}),
     'gpu': dict(
         recipe='gpu', seeds=3, rate=0.5, ranks=(4, 32, 128), finetune={
-            'steps': 8000}, common={'evals.reasoning.num_problems': 500,
-                                    SPLITS: 'test_op10,test_op13'}),
+            'steps': 8000}, common=scales.OOD_SPLITS['gpu']),
     'paper': dict(
         recipe='med', seeds=1, rate=0.2, ranks=(4, 8, 16, 32, 64, 128, 256),
-        finetune={'steps': 200_000}, common=scales.PAPER_SOLUTIONS | {
-            SPLITS: 'test,test_op15,test_op20,test_op23'}),
+        finetune={'steps': 200_000}, common=(
+            scales.PAPER_SOLUTIONS | scales.OOD_SPLITS['paper'])),
 }
 
 
@@ -89,8 +87,7 @@ def table(records):
           ranks[-1]: 'highest', ranks[0]: 'lowest'})
   before = df[df.method == 'pretrained']
   df['judged'] = df.split == igsm.judged_split(before)
-  tokens = results.train_columns(records, {'tokens': 'tokens'}).fillna(0)
-  return df.merge(tokens, on='run')
+  return df
 
 
 def summary(df):

@@ -99,7 +99,7 @@ def figure(df):
     figures.percent_axis(right, 14)
     figures.level(right, curve.majority_baseline_mean.mean(),
                   'majority baseline')
-    figures.labels(right, 'weight decay', '', 'multi5+permute, by birth date')
+    figures.labels(right, 'weight decay', '', 'first name by birth date')
   figures.legend(axes[0][0], title='attributes in the question')
   figures.finish(
       fig, 'Inverse search: naming people of P_test', figures.seeds_note(s) +

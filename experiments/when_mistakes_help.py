@@ -50,7 +50,7 @@ def training(steps: int, start: str, rate: float, seed: int, s: dict) -> Run:
   tags = {'start': start, 'rate': rate, 'total_steps': steps, 'seed': seed}
   if start == 'scratch':
     return Run(file, same | retry | {'steps': steps}, tags)
-  clean = Run(file, same | {'steps': s['warm']}, {'start': 'clean'} | tags)
+  clean = Run(file, same | {'steps': s['warm']}, tags | {'start': 'clean'})
   return Run(file, same | retry | {
       'steps': steps - s['warm'], 'seed.data': seed + 1000}, tags, clean)
 

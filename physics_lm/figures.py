@@ -137,10 +137,12 @@ NUMBER, MARK, CUT = 'number', 'mark', 'cut'
 
 def percent_axis(ax: 'Axes', top: float = 104, horizontal: bool = False
                  ) -> None:
-  """A y (or x) axis of percent; room above 100 for marks. Intervals are cut at
-  0 and 100, without a cap there; a bar's number is at the cut."""
+  """A y (or x) axis of percent; room above 100 for marks, or less than 100.
+  Intervals are cut at 0 and 100, without a cap there; a bar's number is at the
+  cut."""
+  (ax.set_xticks if horizontal else ax.set_yticks)(
+      range(0, min(int(top), 100) + 1, 20 if top > 50 else 5))
   (ax.set_xlim if horizontal else ax.set_ylim)(0, top)
-  (ax.set_xticks if horizontal else ax.set_yticks)(range(0, 101, 20))
   k = 0 if horizontal else 1
   for text in ax.texts:
     if text.get_gid() == NUMBER and text.xy[k] > 100:

@@ -276,16 +276,20 @@ def vmappable_with(run: sweep.Run, others: Iterable[sweep.Run], most: int
        and population.population_key(o.config) == key), most - 1)]
 
 
-def link_finished_runs(runs: Iterable[sweep.Run], folder: Path) -> None:
+def link_finished_runs(runs: Iterable[sweep.Run], folder: Path,
+                       own: Collection[str]) -> None:
   """Links into `folder` each of the runs that another experiment, in a folder
-  beside it, has finished: it is not trained again."""
+  beside it, has finished: it is not trained again. One of `own`, ids of the
+  experiment's runs, only while that one's evaluations are as it wants them:
+  others are never written there."""
   for run in runs:
     at = folder / run.id
-    if at.is_symlink() and not at.exists():  # its target has been deleted
+    # Its target has been deleted, or is evaluated otherwise.
+    if at.is_symlink() and not sweep.is_finished(run, folder, own):
       at.unlink(missing_ok=True)  # another launcher may have
     done = [p for p in sorted(folder.parent.glob(f'*/{run.id}'))
             if not p.is_symlink()
-            and sweep.is_finished(run, p.parent, ())]
+            and sweep.is_finished(run, p.parent, own)]
     if done and not at.exists():
       folder.mkdir(parents=True, exist_ok=True)
       with contextlib.suppress(FileExistsError):  # another launcher's link
@@ -296,11 +300,10 @@ def link_finished_runs(runs: Iterable[sweep.Run], folder: Path) -> None:
 def prepare(runs: Sequence[sweep.Run], folder: Path,
             recorded: Collection[str] = ()) -> dict[str, str]:
   """The states of the runs and of those they start from (sweep.states), once
-  those of the latter that other experiments have finished are linked. An
-  experiment's own runs are never linked: they have evaluations of their own."""
+  those that other experiments have finished are linked."""
   own, states = {r.id for r in runs}, sweep.states(runs, folder, recorded)
-  link_finished_runs([r for r in sweep.ordered(runs) if r.id not in own
-                      and states[r.id] not in sweep.COMPLETE], folder)
+  link_finished_runs([r for r in sweep.ordered(runs)
+                      if states[r.id] not in sweep.COMPLETE], folder, own)
   states = sweep.states(runs, folder, recorded)
   for run in sweep.ordered(runs):
     if states[run.id] == 'other-run':

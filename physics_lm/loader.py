@@ -24,7 +24,7 @@ from physics_lm import mixture
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput
 
-BULK_TOKENS = 1 << 17  # in rows made at once, where they can be made in bulk
+BULK_ROWS = 2048  # made at once, where rows can be made in bulk
 ENDLESS = 1 << 48  # steps, where the number is not told
 
 
@@ -180,10 +180,10 @@ class _MixedIterator(grain.DatasetIterator):
     return b * self._data.shards // self._batch
 
   def __next__(self):
-    made = []
-    for b in self._slots:
-      index = self._step * self._batch + b
-      at = mixture.task_for_row(self._data, index), self._shard(b)
+    made, rows = [], self._step * self._batch + np.array(self._slots)
+    which = mixture.tasks_of_rows(self._data, rows)[0].tolist()
+    for b, index, task in zip(self._slots, rows.tolist(), which):
+      at = task, self._shard(b)
       if at in self._streams:
         row = next(self._streams[at])
       elif b in self._local:
@@ -249,8 +249,7 @@ def host_batches(data: Sequence[mixture.Mixture], batch: int,
     return _stream_batches(data[0], batch, local, first_step, prefetch, streams)
   # One call of NumPy costs as much as hundreds of rows. (Loader processes take
   # turns at steps, so each would make the same rows.)
-  tokens = len(local) * data[0].seq_len
-  ahead = max(BULK_TOKENS // tokens, 1) if not workers and all(
+  ahead = max(min(BULK_ROWS // len(local), steps), 1) if not workers and all(
       map(mixture.is_bulk, data)) else 1
   ds = grain.MapDataset.source(
       LocalBatches(data, batch, local, first_step, ahead, steps))

@@ -263,10 +263,10 @@ def only(data: Mixture, task: Task) -> Mixture:
 
 def task_for_row(data: Mixture, row: int) -> int:
   """Index of the task of row `row`."""
-  return int(_tasks_and_ranks(data, np.array([row]))[0][0])
+  return int(tasks_of_rows(data, np.array([row]))[0][0])
 
 
-def _tasks_and_ranks(data: Mixture, rows: np.ndarray
+def tasks_of_rows(data: Mixture, rows: np.ndarray
                      ) -> tuple[np.ndarray, np.ndarray]:
   """(task, rank) of rows [R]: see task_rows. Without epochs the rank is not
   used: it is the row."""
@@ -328,7 +328,7 @@ def _next_draws(data: Mixture, task: Task, index: int, entries: int,
   """The next 16 examples to pack into row `index`, which has `entries`."""
   if data.sampling == 'replacement':
     return rng.integers(0, task.size, 16).tolist()
-  _, rank = _tasks_and_ranks(data, np.array([index]))
+  _, rank = tasks_of_rows(data, np.array([index]))
   each = data.seq_len // len(task.form.weights)
   return epoch_indices(data, task, each * rank[0] + entries
                        + np.arange(16)).tolist()
@@ -343,7 +343,7 @@ def packed_rows(data: Mixture, rows: np.ndarray) -> dict[str, np.ndarray]:
   """packed_row of each of rows [R], stacked: [R, T] and [R]. In bulk, where
   the examples of a task have one form."""
   rows = np.asarray(rows, np.int64)
-  which, rank = _tasks_and_ranks(data, rows)
+  which, rank = tasks_of_rows(data, rows)
   out = {k: np.zeros((len(rows), *np.shape(v)), v.dtype)
          for k, v in new_row(data.seq_len).items()}
   out['task'] = which.astype(np.int32)

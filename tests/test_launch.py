@@ -98,21 +98,37 @@ def test_link_finished_runs_links_what_another_experiment_has_done(tmp_path):
   parent = run({'kind': 'parent'})
   theirs = tmp_path / 'theirs' / parent.id
   run_dir.write_json(theirs / 'config.json', plain_config(parent.config))
-  launch.link_finished_runs([parent], tmp_path / 'mine')
+  launch.link_finished_runs([parent], tmp_path / 'mine', ())
   assert not (tmp_path / 'mine').exists()  # it is not done
   finish(tmp_path / 'theirs', parent)
   launch.link_finished_runs([parent, run({'kind': 'other'}, steps=5)],
-                            tmp_path / 'mine')
+                            tmp_path / 'mine', ())
   at, = (tmp_path / 'mine').iterdir()
   assert at.name == parent.id and at.resolve() == theirs.resolve()
   assert run_dir.is_done(at)
-  launch.link_finished_runs([parent], tmp_path / 'mine')  # once
+  launch.link_finished_runs([parent], tmp_path / 'mine', ())  # once
   (tmp_path / 'more' / parent.id).mkdir(parents=True)
-  launch.link_finished_runs([parent], tmp_path / 'more')
+  launch.link_finished_runs([parent], tmp_path / 'more', ())
   assert not (tmp_path / 'more' / parent.id).is_symlink()  # begun here
   shutil.rmtree(tmp_path / 'theirs')
-  launch.link_finished_runs([parent], tmp_path / 'mine')
+  launch.link_finished_runs([parent], tmp_path / 'mine', ())
   assert not at.is_symlink()  # a link to nowhere would be in the way
+
+
+def test_an_own_run_is_linked_while_it_is_evaluated_as_here(tmp_path):
+  theirs, own = run({'kind': 'theirs'}), run(
+      {'kind': 'own'}, **{'evals.loss.num_rows': 3})
+  assert own.id == theirs.id
+  finish(tmp_path / 'theirs', theirs)
+  mine = tmp_path / 'mine'
+  assert launch.prepare([own], mine) == {own.id: 'new'}
+  assert not mine.exists()
+  same = run({'kind': 'same'})
+  assert launch.prepare([same], mine) == {same.id: 'done'}
+  assert (mine / same.id).is_symlink()
+  # Evaluated anew it is trained here: that folder is another experiment's.
+  assert launch.prepare([own], mine) == {own.id: 'new'}
+  assert not (mine / own.id).exists()
 
 
 def state_in_list(r, folder):
@@ -620,7 +636,7 @@ def test_a_trainer_refuses_a_config_file_that_was_edited(tmp_path, capsys):
       base.id: 'other-run', child.id: 'done'}
   out = capsys.readouterr().out
   assert out.count('\n') == 1 and f'of run id {edited.id}, and does' in out
-  launch.link_finished_runs([base], tmp_path.parent / 'other')
+  launch.link_finished_runs([base], tmp_path.parent / 'other', ())
   assert not (tmp_path.parent / 'other').exists()
 
 

@@ -264,7 +264,7 @@ def test_epochs_are_refused_where_examples_differ_in_length(tiny):
 def test_bulk_batches_are_independent_of_hosts_workers_and_start():
   data = load_mixture(override(load_config(COMPACT), {
       'worlds.bits.people': 40}))
-  ahead = loader.BULK_TOKENS // (8 * data.seq_len)
+  ahead = loader.BULK_ROWS // 8
   alone = stream(data, 8, 1, steps=ahead + 3)
   for other in (stream(data, 8, 2, first=3, steps=len(alone) - 3),
                 stream(data, 8, 1, first=ahead - 1, steps=4)):
