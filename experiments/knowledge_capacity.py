@@ -110,7 +110,7 @@ def figure(df):
   for (e, n), rows in s.groupby(['exposures', 'parameters']):
     k = [*names].index(e)
     left.loglog(rows.parameters, rows.bits_mean, '.', color=figures.COLOURS[k])
-    figures.scatter(right, rows, f'{R}_max', R, '', k, markersize=2 + n**.5/60)
+    figures.scatter(right, rows, f'{R}_max', R, '', k, markersize=n**.25 / 3.5)
   figures.labels(right, 'R_max: bits in the data per parameter',
                  'R: bits stored per parameter')
   figures.finish(fig, f'Knowledge capacity, {", ".join(sorted({*s.world}))}', (
