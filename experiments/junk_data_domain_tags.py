@@ -135,7 +135,7 @@ CLAIMS = (
                 at_least(60), headline=w == 32) for w in (*SIZES, 128)),
     *(_grow(f'{v}_by_size', f'7/8 junk{t}, % of R without junk: width 16 > 24 '
             '> 32', *(_at(v, width=w) for w in SIZES), column='of_clean',
-            post_hoc=True, headline=True)
+            post_hoc=True)
       for v, t in (('junk', ''), ('tagged', ', tag'))),
     *(_of_clean(f'tag_{e}', f'7/8 junk, tag, {e:,} exposures (no junk: 100): R '
                 'is at least 80 %', 12, '100 %', _at('tagged', e), at_least(80))

@@ -147,4 +147,4 @@ CLAIMS = (
     Claim('mixed_needs_decay', 'Mixed training, bioS single: weight decay 3 > 1'
           ' > 0.3 > 0.1', 'ours', 'not in the paper', descending(*(
               _at(d, mixed=True) for d in reversed(DECAYS))), greater(),
-          **GUESS))
+          headline=True, **GUESS))
