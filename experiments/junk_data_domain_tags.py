@@ -133,8 +133,8 @@ CLAIMS = (
     *(_of_clean(f'tag_restores_{w}', f'Width {w}, 7/8 junk, tag: R is at '
                 'least 60 %', 12, '50 %', _at('tagged', width=w),
                 at_least(60)) for w in (*SIZES, 128)),
-    *(_grow(f'{v}_by_size', f'At one rate, 7/8 junk{t}, % of no junk: width '
-            '16 > 24 > 32', *(_at(v, width=w) for w in SIZES), column='of_clean',
+    *(_grow(f'{v}_by_size', f'One rate, 7/8 junk{t}, % of no junk: width 16 > '
+            '24 > 32', *(_at(v, width=w) for w in SIZES), column='of_clean',
             post_hoc=True)
       for v, t in (('junk', ''), ('tagged', ', tag'))),
     *(_of_clean(f'tag_{e}', f'7/8 junk, tag, {e:,} exposures (no junk: 100): R '
