@@ -13,7 +13,7 @@ Seen on seed 7, not reported, percent of R without junk at 8e-3 (best without
 junk at each size): 13 thousand parameters, junk 16, 15, 2 at rates of 4e-3,
 8e-3, 1.6e-2, tag 73, 71, 32; 24 thousand, junk 21, 5, 1; 38 thousand, junk 15,
 2.5, 0.1, tag 83, 48, 23. Predicted for 13, 24, 38 thousand at 4e-3: junk 16,
-20, 15, tag 73, 78, 83; at 2e-3 junk 12, 18, 18, tag 60, 70, 80. Compact bioD,
+20, 15, tag 73, 78, 83; at 2e-3, 38 thousand, junk 18, tag 80. Compact bioD,
 Muon, R_max 2.6.
 """
 
@@ -27,10 +27,10 @@ PEOPLE = {16: 500, 24: 900, 32: 1400}  # width: useful people
 LABELS = {'clean': 'no junk', 'junk': '7/8 junk',
           'tagged': '7/8 junk, tag on useful texts'}
 PAPER = {'junk': 5, 'tagged': 50}  # % of R without junk
-USUAL, R = 0.008, 'bits_per_param'
+USUAL, BOTH, R = 0.008, (0.008, 0.004), 'bits_per_param'
 SCALES = {  # {width: rates}
-    'smoke': dict(rates={16: (USUAL, 0.004)}, seeds=1, people=20, exposures=4),
-    'cpu': dict(rates=dict.fromkeys(PEOPLE, (USUAL, 0.004, 0.002)), seeds=3,
+    'smoke': dict(rates={16: BOTH}, seeds=1, people=20, exposures=4),
+    'cpu': dict(rates={16: BOTH, 24: BOTH, 32: (*BOTH, 0.002)}, seeds=3,
                 exposures=100)}
 
 
@@ -41,7 +41,8 @@ def runs(scale: str) -> list[Run]:
       s.get('people', PEOPLE[w]), s['exposures'], w, variant)
               | scales.seeds(seed) | {'optim.learning_rate': rate},
               dict(variant=variant, width=w, rate=rate, seed=seed))
-          for w, rates in reversed(s['rates'].items()) for rate in rates
+          for rate in max(s['rates'].values(), key=len)
+          for w in reversed(s['rates']) if rate in s['rates'][w]
           for variant in LABELS for seed in range(s['seeds'])]
 
 
