@@ -426,7 +426,7 @@ def _seeds_wanted(j: claims.Judged, e: Evidence) -> str:
   if j.outcome != 'inconclusive' or not j.samples:
     return ''
   if j.effect.method == 'Fisher z':
-    return f'more points than {j.effect.n}: a claim on a correlation over them'
+    return _points_wanted(j, e)
   n, used, ran = seeds_to_decide(j), j.effect.n, e.seeds or j.effect.n
   hours = e.made_by['run_seconds'] / ran / 3600
   text = f'{n or f"more than {MOST_SEEDS}"} seeds' + (
@@ -435,6 +435,18 @@ def _seeds_wanted(j: claims.Judged, e: Evidence) -> str:
   return text + (
       f'; the others take {((n or MOST_SEEDS) - used) * hours:.2g} hours of a '
       'core)' if hours else ')') + ', at the present effect and spread'
+
+
+def _points_wanted(j: claims.Judged, e: Evidence) -> str:
+  """How many points would decide a claim on a correlation over them: the width
+  of its interval is 2 * 1.96 / sqrt(n - 3) on the scale of atanh."""
+  found, ran = math.atanh(j.effect.value), j.effect.n
+  room = min(abs(found - math.atanh(b))
+             for b in (j.claim.rule.low, j.claim.rule.high) if abs(b) < 1)
+  n = math.ceil(3 + (1.96 / max(room, 0.1))**2)
+  hours = e.made_by['run_seconds'] / ran / 3600 * (n - ran)
+  return (f'{n} points or more ({ran} ran; the others take {hours:,.0f} hours '
+          'of a core): a claim on a correlation over them, at the present one')
 
 
 def undecided(e: Evidence) -> list[str]:
