@@ -30,7 +30,8 @@ PAPER = {'junk': 5, 'tagged': 50}  # % of R without junk
 USUAL, BOTH, R = 0.008, (0.008, 0.004), 'bits_per_param'
 SCALES = {  # {width: rates}
     'smoke': dict(rates={16: BOTH}, seeds=1, people=20, exposures=4),
-    'cpu': dict(rates={16: BOTH, 24: BOTH, 32: (*BOTH, 0.002)}, seeds=3,
+    'cpu': dict(rates=dict.fromkeys(PEOPLE, BOTH), seeds=3, exposures=100),
+    'day': dict(rates=dict.fromkeys(PEOPLE, (*BOTH, 0.002)), seeds=7,
                 exposures=100)}
 
 
