@@ -73,7 +73,7 @@ def figure(df):
   sizes = {p: f'{p:,} parameters' for p in sorted(set(s.parameters))}
   for ax, (variant, label) in zip(axes[0], LABELS.items()):
     figures.curves(ax, s[s.variant == variant], 'rate', 'parameters',
-                   'of_clean', sizes)
+                   'of_clean', sizes, band=False)
     figures.log_ticks(ax, sorted(set(s.rate)))
     if variant in PAPER:
       figures.level(ax, PAPER[variant], 'paper')
