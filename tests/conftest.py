@@ -74,6 +74,14 @@ TINY = {
 
 
 @pytest.fixture
+def tmp_path(tmp_path):
+  """A folder without others beside it: launchers take finished runs from
+  there."""
+  (tmp_path / 'alone').mkdir()
+  return tmp_path / 'alone'
+
+
+@pytest.fixture
 def tiny():
   """A function: overrides -> a locked config that trains in a second."""
   return lambda changes=None: override(
