@@ -36,6 +36,8 @@ COMPACT = {k: (0.0 if k == 'clean' else JUNK, *v)
     'tag_eighth': (JUNK, 0.125, 1.0), 'tag_most': (JUNK, 0.75, 1.0),
     'junk_half': (0.5, 0.0, 1.0), 'junk_3_quarters': (0.75, 0.0, 1.0),
     'tagged_junk_half': (0.5, 1.0, 1.0)}
+# Useful people of the compact recipe by width: R_max 2.6 (16: 2.8).
+COMPACT_PEOPLE = {16: 500, 24: 900, 32: 1400, 64: 4700, 128: 16_500}
 DOMAINS = 'abcd'  # with useful people
 
 

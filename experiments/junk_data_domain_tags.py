@@ -21,7 +21,7 @@ from physics_lm.claims import Claim, at_least, at_most, descending, greater
 from physics_lm.configs import scales, source_tags
 from physics_lm.sweep import Run, pick
 
-PEOPLE = {16: 500, 24: 900, 32: 1400, 64: 4700, 128: 16_500}  # width: R_max 2.6
+PEOPLE = source_tags.COMPACT_PEOPLE
 PARTS = ('tag_eighth', 'tag_quarter', 'tag_half', 'tag_most')  # of useful texts
 LINES = dict(junk_half='junk', junk_3_quarters='junk') | dict.fromkeys(
     (*PARTS, 'tagged_junk_half'), 'tagged')  # variant: line of the figure

@@ -23,15 +23,16 @@ from physics_lm.configs import scales, source_tags
 from physics_lm.sweep import Run, pick
 
 SHARED = ('junk_data_domain_tags',)  # the runs at 8e-3: its records count
-PEOPLE = {16: 500, 24: 900, 32: 1400}  # width: useful people
+PEOPLE = source_tags.COMPACT_PEOPLE
 LABELS = {'clean': 'no junk', 'junk': '7/8 junk',
           'tagged': '7/8 junk, tag on useful texts'}
 PAPER = {'junk': 5, 'tagged': 50}  # % of R without junk
-USUAL, BOTH, R = 0.008, (0.008, 0.004), 'bits_per_param'
-SCALES = {  # {width: rates}
-    'smoke': dict(rates={16: BOTH}, seeds=1, people=20, exposures=4),
-    'cpu': dict(rates=dict.fromkeys(PEOPLE, BOTH), seeds=3, exposures=100),
-    'day': dict(rates=dict.fromkeys(PEOPLE, (*BOTH, 0.002)), seeds=7,
+WIDTHS, USUAL, R = (32, 24, 16), 0.008, 'bits_per_param'
+SCALES = {  # seeds below 7, which chose the rates
+    'smoke': dict(widths=(16,), rates=(USUAL, 0.004), seeds=1, people=20,
+                  exposures=4),
+    'cpu': dict(widths=WIDTHS, rates=(USUAL, 0.004), seeds=3, exposures=100),
+    'day': dict(widths=WIDTHS, rates=(USUAL, 0.004, 0.002), seeds=7,
                 exposures=100)}
 
 
@@ -42,8 +43,7 @@ def runs(scale: str) -> list[Run]:
       s.get('people', PEOPLE[w]), s['exposures'], w, variant)
               | scales.seeds(seed) | {'optim.learning_rate': rate},
               dict(variant=variant, width=w, rate=rate, seed=seed))
-          for rate in max(s['rates'].values(), key=len)
-          for w in reversed(s['rates']) if rate in s['rates'][w]
+          for rate in s['rates'] for w in s['widths']
           for variant in LABELS for seed in range(s['seeds'])]
 
 
@@ -98,13 +98,13 @@ CLAIMS = (
             rule=greater(), **OURS) for v in PAPER),
     Claim('tag_restores', 'Rate 0.004, 7/8 junk, tag: R is at least 60 % of R '
           'without junk, at each of three sizes', 'Part 3.3, Result 12',
-          '50 %', tuple((_at('tagged', w),) for w in PEOPLE), at_least(60),
+          '50 %', tuple((_at('tagged', w),) for w in WIDTHS), at_least(60),
           'of_clean', headline=True),
     Claim('junk_costs', 'Rate 0.004, 7/8 junk: R is at most 10 % of R without '
           'junk, at each of three sizes', 'Part 3.3, Result 10', '5 %',
-          tuple((_at('junk', w),) for w in PEOPLE), at_most(10), 'of_clean'),
+          tuple((_at('junk', w),) for w in WIDTHS), at_most(10), 'of_clean'),
     Claim('size_at_lower_rate', 'Rate 0.004, 7/8 junk, tag, % of no junk: '
           'width 32 > 24 > 16', cells=descending(*(
-              _at('tagged', w) for w in reversed(PEOPLE))), rule=greater(),
+              _at('tagged', w) for w in WIDTHS)), rule=greater(),
           **OURS),
 )

@@ -267,7 +267,7 @@ def task_for_row(data: Mixture, row: int) -> int:
 
 
 def tasks_of_rows(data: Mixture, rows: np.ndarray
-                     ) -> tuple[np.ndarray, np.ndarray]:
+                  ) -> tuple[np.ndarray, np.ndarray]:
   """(task, rank) of rows [R]: see task_rows. Without epochs the rank is not
   used: it is the row."""
   if data.sampling == 'epochs':
