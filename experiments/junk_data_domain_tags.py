@@ -9,11 +9,11 @@ at 100; with a domain tag before useful texts 2, (300) none.
   python -m physics_lm.launch experiments/junk_data_domain_tags.py --scale=cpu
   python -m physics_lm.report experiments/junk_data_domain_tags.py --scale=cpu
 
-Predicted R at width 32, 100 exposures: clean 2.1; junk 1/2, 3/4, 7/8 1.1, 0.6,
-0.05; tag at 1/2, 7/8 2.0, 1.5; tag on 1/8, 1/4, 1/2, 3/4 of useful texts 0.1,
-0.4, 0.8, 1.2, on as much junk 1; repetitive junk 1.4. 300, 1,000 exposures 0.5,
-1, tag 2.0, 2.4, clean 2.5. Tag at widths 16, 24, 32 40, 45, 50 % of clean; nine
-seeds (five known) 73, 65, 51. Compact bioD, Muon, 8e-3 (junk_learning_rate.py).
+Predicted from one seed of each, not reported, % of R without junk at width 16:
+junk 1/2, 3/4, 7/8 52, 32, 15; tag at 1/2, 7/8 87, 73; tag on 1/8, 1/4, 1/2, 3/4
+of useful texts 18, 22, 45, 60, on as much junk 44; repetitive junk 68; 300,
+1,000 exposures 50, 85, tag 101, 120. Widths 24, 32 (three seeds known) 18, 14,
+tag 76, 81. Compact bioD, Muon, rates tuned by kind of junk.
 """
 
 from physics_lm import figures, results
@@ -21,6 +21,7 @@ from physics_lm.claims import Claim, at_least, at_most, descending, greater
 from physics_lm.configs import scales, source_tags
 from physics_lm.sweep import Run, pick
 
+SHARED = ('junk_learning_rate', 'junk_learning_speed')  # their records count
 PEOPLE = source_tags.COMPACT_PEOPLE
 PARTS = ('tag_eighth', 'tag_quarter', 'tag_half', 'tag_most')  # of useful texts
 LINES = dict(junk_half='junk', junk_3_quarters='junk') | dict.fromkeys(
@@ -30,15 +31,14 @@ LABELS = {'clean': 'no junk', 'junk': 'junk', 'tagged': 'junk, tag on useful',
 COST = {100: 20, 300: 3, 600: 1.5, 1000: 1.3}  # R of the reference over R
 PAPER = dict(tagged={100: 50, 300: 100}, junk={e: 100 / COST[e] for e in COST})
 R, MAIN, SIZES = 'bits_per_param', ('clean', 'junk', 'tagged'), (16, 24, 32)
-CPU = ((16, 100, MAIN, 11), (24, 100, MAIN, 11), (32, 100, MAIN[::2], 11), (
-    32, 100, ('junk', 'tag_half'), 5), (32, 300, ('tagged',), 5), (
-        32, 300, ('junk',), 3), (32, 100, ('repetitive', *list(LINES)[:2]), 3))
+CPU = (*((w, 100, MAIN, 7) for w in SIZES), (16, 300, MAIN[1:], 5), (
+    16, 100, ('repetitive', 'tag_on_junk', *LINES), 5))
+RARE = 'junk', 'tagged', 'tag_on_junk', *PARTS  # rare useful texts, new names:
+LOWER = {'optim.learning_rate': source_tags.JUNK_RATE}  # best (seed 7, LOG 174)
 SCALES = {  # points: width, exposures, variants, seeds
     'smoke': dict(points=[(16, 4, ('clean', 'tag_on_junk'), 1)], people=20),
     'cpu': dict(points=CPU),
-    'day': dict(points=(*CPU, (32, 1000, MAIN, 3), (
-        32, 100, ('tag_eighth', 'tag_quarter', 'tag_most'), 5), (
-            32, 100, ('tag_on_junk', 'tagged_junk_half'), 3))),
+    'day': dict(points=(*CPU, (16, 1000, MAIN, 5))),
     'gpu': dict(points=[(128, 100, (*LABELS, *LINES), 3),
                         (128, 300, MAIN[1:], 3)]),
     'paper': dict(points=[(128, e, MAIN[e > 100:], 1) for e in COST])}
@@ -48,10 +48,11 @@ def runs(scale: str) -> list[Run]:
   """Every (width, exposures, variant, seed)."""
   s = pick(SCALES, scale)
   return [Run('configs/source_tags.py:compact', source_tags.compact_run(
-      s.get('people', PEOPLE[w]), e, w, variant) | scales.seeds(seed),
+      s.get('people', PEOPLE[w]), e, w, variant) | scales.seeds(seed) | (
+          LOWER if variant in RARE else {}),
               dict(variant=variant, width=w, exposures=e, seed=seed))
           for w, e, variants, seeds in s['points'] for variant in variants
-          for seed in range(seeds) if seed != 7]  # which chose the rate
+          for seed in range(seeds)]
 
 
 def table(records):
@@ -59,7 +60,6 @@ def table(records):
   of_clean: % of R without junk, same size and seed, after 100 exposures."""
   df, tag = (results.capacity(records, name, ('useful', 'tagged'))
              for name in ('bits', 'tagged'))
-  df['width'] = [r['overrides']['model.width'] for r in records]
   df['junk_share'], df['tag_share'], _ = zip(*map(
       source_tags.COMPACT.get, df.variant))
   df[f'{R}_no_tag'], df[f'{R}_tag'] = df[R], tag[R]
@@ -105,10 +105,13 @@ def _at(variant: str, exposures: int = 100, **where) -> dict:
   return dict(variant=variant, exposures=exposures, **where or {'main': True})
 
 
-def _of_clean(id, what, result: int, paper: str, cell, rule, **more):
+def _cases(widths, *variants: str) -> tuple:
+  return tuple([tuple(_at(v, width=w) for v in variants) for w in widths])
+
+
+def _of_clean(id, what, result: int, paper: str, cells, rule, **more):
   return Claim(id, f'{what} of R without junk', f'Part 3.3, Result {result}',
-               paper, (cell,), rule, 'of_clean', **more,
-               post_hoc=id[-2:] in ('00', '16', '24'))
+               paper, cells, rule, 'of_clean', **more)
 
 
 def _grow(id: str, what: str, *cells: dict, **more) -> Claim:
@@ -117,33 +120,30 @@ def _grow(id: str, what: str, *cells: dict, **more) -> Claim:
 
 
 BITS = dict(column=R, unit='bits/param')
+WHERE = ('', 'Three sizes', SIZES), ('_128', 'Width 128', (128,))
 CLAIMS = (
-    *(_of_clean(f'junk_costs_{w}', f'Width {w}, 7/8 junk: R is at most 10 %',
-                10, '5 %', _at('junk', width=w), at_most(10),
-                headline=w == 16) for w in (*SIZES, 128)),
-    _grow('junk_share', 'R: no junk > 1/2 > 3/4 > 7/8 junk', *map(_at, (
-        'clean', 'junk_half', 'junk_3_quarters', 'junk'))),
+    *(_of_clean(f'junk_costs{i}', f'{at}, 7/8 junk: R is at most 10 %', 10,
+                '5 %', _cases(w, 'junk'), at_most(10), headline=not i)
+      for i, at, w in WHERE),
+    _grow('junk_share', 'R: no junk > 1/2 > 3/4 > 7/8 junk', *map(
+        _at, ('clean', *list(LINES)[:2], 'junk'))),
     *(Claim(f'junk_{e}', f'7/8 junk: R at {e:,} exposures > R at {less}',
             'Part 3.3, Result 10', f'factor {COST[e]}, not {COST[less]}',
             (_at('junk', e), _at('junk', less)), greater(), **BITS,
             paper_effect=1 / COST[e] - 1 / COST[less], headline=e == 1000)
       for e, less in ((300, 100), (1000, 300))),
     _of_clean('repetitive_free', 'Repetitive junk: R is at least 90 %', 11,
-              '100 %', _at('repetitive'), at_least(90), headline=True),
-    *(_of_clean(f'tag_restores_{w}', f'Width {w}, 7/8 junk, tag: R is at '
-                'least 60 %', 12, '50 %', _at('tagged', width=w),
-                at_least(60)) for w in (*SIZES, 128)),
-    *(_grow(f'{v}_by_size', f'One rate, 7/8 junk{t}, % of no junk: width 16 > '
-            '24 > 32', *(_at(v, width=w) for w in SIZES), column='of_clean',
-            post_hoc=True)
-      for v, t in (('junk', ''), ('tagged', ', tag'))),
+              '100 %', (_at('repetitive'),), at_least(90), headline=True),
+    *(_of_clean(f'tag_restores{i}', f'{at}, 7/8 junk, tag: R is at least 60 %',
+                12, '50 %', _cases(w, 'tagged'), at_least(60), headline=not i)
+      for i, at, w in WHERE),
     *(_of_clean(f'tag_{e}', f'7/8 junk, tag, {e:,} exposures (no junk: 100): R '
-                'is at least 80 %', 12, '100 %', _at('tagged', e), at_least(80))
-      for e in (300, 1000)),
-    *(Claim(f'tag_helps_{w}', f'7/8 junk, width {w}: R with tag > without',
-            'Part 3.3, Result 12', '2 instead of 20 times less', tuple(_at(
-                v, width=w) for v in ('tagged', 'junk')), greater(),
-            paper_effect=0.45, **BITS) for w in (*SIZES, 128)),
+                'is at least 80 %', 12, '100 %', (_at('tagged', e),),
+                at_least(80)) for e in (300, 1000)),
+    *(Claim(f'tag_helps{i}', f'{at}, 7/8 junk: R with tag > without',
+            'Part 3.3, Result 12', '2 instead of 20 times less',
+            _cases(w, 'tagged', 'junk'), greater(), paper_effect=0.45, **BITS)
+      for i, at, w in WHERE),
     _grow('tag_share', 'R by useful texts with tag: all > 75 > 50 > 25 > 12.5 %'
           ' > none', *map(_at, ('tagged', *reversed(PARTS), 'junk'))),
     _grow('tag_precision', 'R, tag on useful > on useful and as much junk > '
