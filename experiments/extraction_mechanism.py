@@ -1,18 +1,16 @@
 """What decides whether mixed training makes knowledge extractable?
 
-Part 3.1 (arXiv 2309.14316): mixed training extracts knowledge from one text per
-person; when is open. Around one recipe (compact bioS single, 500 people, 17
-exposures) we vary one quantity. Between exposures, decay shrinks weights by
-exp(-x), x = rate x decay x steps ~ decay x people.
+Part 3.1 (arXiv 2309.14316): mixed training extracts knowledge from one text of
+a person; when? We vary one quantity of a recipe: compact bioS single, 500
+people, 17 exposures; decay between them shrinks weights by ~ decay x people.
 
   python -m physics_lm.launch experiments/extraction_mechanism.py --scale=cpu
   python -m physics_lm.report experiments/extraction_mechanism.py --scale=cpu
 
-Seen on seed 7 (not reported), decay 0.1, 1, 3: questions 25, 42, 65 % of
-P_test, own wording 53, 66, 64, other 30, 47, 60. Predicted: decay 0 as 0.1, 10
-below 3; templates 1 to 30: 50, 42, 30, 20; width 64 to 192: 25, 42, 50; people
-250 to 1,000: 30, 42, 50, product fixed 40, 42, 45; single to multi5+permute:
-30, 40, 50, 50; questions as other wording. Later: P-probes by decay 15, 33, 62.
+Predicted, questions, % of P_test (decay 0.1, 1, 3 seen on seed 7: 25, 42, 65):
+decay 0 as 0.1, 10 below 3; templates 1 to 30 50, 42, 30, 20; width 64 to 192
+25, 42, 50; people 250 to 1,000 30, 42, 50, product fixed 40, 42, 45; single to
+multi5+permute 30, 40, 50, 50; as other wording. P-probes by decay 15, 33, 62.
 """
 
 from physics_lm import claims, figures, results
@@ -32,7 +30,7 @@ AXES = {  # points that differ from BASE in one quantity
     'biographies per person, 10 templates': [{'variant': v, 'templates': 10}
         for v in ('single', 'multi2', 'multi5', 'multi5_permute')]}
 DECAY, TEMPLATES, WIDTH, PEOPLE, PRODUCT, VARIANT = AXES
-LINES = DECAY, PEOPLE, PRODUCT
+LINES, WORDINGS = (DECAY, PEOPLE, PRODUCT), 'evals.extraction.wordings'
 VALUES = {'person_split': 'test', 'target': 'whole'}  # but for the birth date
 PLACES = [(a, str(next(iter(p.values()))), p) for a in AXES for p in AXES[a]]
 TEXTS = {'biography': 'inside the biography', 'q_probe': 'Q-probe on the name',
@@ -49,8 +47,7 @@ def runs(scale: str) -> list[Run]:
   every = [Run(f'configs/biographies.py:compact_{p["variant"]}',
                {k: p[name] for name, k in KEYS.items()} | scales.Q_PROBE | (
                    scales.P_PROBE if p in PROBED else {}) | {
-                   'steps': round(1.25 * p['people']),
-                   'evals.extraction.wordings': True}
+                   'steps': round(1.25 * p['people']), WORDINGS: True}
                | s['common'] | scales.seeds(seed), p | {'seed': seed})
            for seed in range(max(s['axes'].values()))
            for axis, n in s['axes'].items() if seed < n
@@ -59,9 +56,7 @@ def runs(scale: str) -> list[Run]:
 
 
 def table(records):
-  """A row a run and axis that it lies on, P_test, percent: accuracy by text
-  (TEXTS), `trained`: of training questions; `value` on the axis."""
-  import pandas as pd
+  """A row a run and axis: % of P_test by text; `trained`: of P_train."""
   one = {'attribute': 'mean', 'value_tokens': 'all', 'person_split': 'test'}
   columns = {t: ('extraction', one | {'text': t}) for t in TEXTS} | {
       'trained': ('extraction', one | {'person_split': 'train',
@@ -73,14 +68,14 @@ def table(records):
     df = results.beside(df, results.wide(
         records, eval_name, {name: 'accuracy'}, (), where, True), name)
   df['binding'] = df.own_wording - df.other_wording
-  return pd.concat([claims.select(df, BASE | p).assign(axis=axis, value=value)
-                    for axis, value, p in PLACES], ignore_index=True)
+  return results.below(*(claims.select(df, BASE | p).assign(
+      axis=axis, value=value) for axis, value, p in PLACES))
 
 
 def summary(df):
   """Means by axis and value on it."""
-  metrics = [*TEXTS, 'trained', 'binding', 'majority_baseline']
-  return results.summarise(df, ['axis', 'value', *BASE], metrics)
+  return results.summarise(df, ['axis', 'value', *BASE], [
+      *TEXTS, 'trained', 'binding', 'majority_baseline'])
 
 
 def figure(df):
@@ -89,24 +84,29 @@ def figure(df):
   fig, axes = figures.grid(4, 2, width=3.3, height=2.9, sharey=True)
   *_, wording, product = axes.flat
   for ax, axis in zip(axes.flat, AXES):
-    rows = s[s.axis == axis].assign(at=lambda r: range(len(r)))
-    for (text, name), colour in zip(TEXTS.items(), figures.COLOURS):
-      figures.curves(ax, rows, 'at', None, text, color=colour, label=name)
+    rows, names = s[s.axis == axis], [*TEXTS.items()][:6 - (axis != DECAY)]
+    for k, (text, name) in enumerate(names):
+      at = [i + k / 25 for i in range(len(rows))]  # bars beside each other
+      figures.curves(ax, rows.assign(at=at), 'at', None, text, band=False,
+                     color=figures.COLOURS[k], label=name)
     ax.set_xticks(range(len(rows)), rows.value.str.replace('_', '\n+'))
     figures.percent_axis(ax), figures.labels(ax, axis, 'correct, %')
-  figures.legend(fig, handles=ax.lines, ncols=6, loc='outside upper right')
-  figures.scatter(wording, s, 'other_wording', 'question')
-  figures.diagonal(wording, 100)
+  figures.legend(fig, handles=axes[0, 0].get_legend_handles_labels()[0],
+                 ncols=6, loc='outside upper right')
+  kind = s.variant.map({'single': 'one biography, known'}).fillna(
+      'several biographies').where(s.biography_mean > 95, 'one, forgotten')
+  for k, (name, rows) in enumerate(s.groupby(kind, sort=False)):
+    figures.scatter(wording, rows, 'other_wording', 'question', name, k)
+  figures.diagonal(wording, 100), figures.legend(wording, loc='upper left')
   figures.labels(wording, 'sentence alone, other wording, %', 'question, %')
   figures.curves(product, s[s.decay > 0].eval('product = decay * people'),
                  'product', 'axis', 'question', dict(zip(LINES, LINES)))
   figures.labels(product, 'weight decay x people', 'question, %')
   figures.legend(product, loc='upper left'), product.set_xscale('log')
-  figures.finish(
-      fig, 'What makes knowledge extractable', f'Mixed training, P_test, '
-      f'{figures.seeds_note(s)}; elsewhere weight decay 1, 3 templates, width '
-      '128, 500 people, single.\nSentence: the name and one sentence, up to the'
-      ' value, in the words of that biography (own) or another.')
+  figures.finish(fig, 'What makes knowledge extractable', (
+      f'Mixed training, P_test, {figures.seeds_note(s)}; elsewhere decay 1, 3 '
+      'templates, width 128, 500 people, single.\nSentence: name and value in '
+      'one sentence, in words of that biography (own) or others'))
   return fig
 
 
@@ -144,7 +144,7 @@ CLAIMS = (
     claim('augmentation_helps', 'Ten templates: multi5+permute > single',
           ((VARIANT, 'multi5_permute'), (VARIANT, 'single'))),
     *(claim(f'as_another_wording{known}', 'Questions correlate with sentences '
-            f'in another wording, all points{known and ", known biographies"} '
+            f'in another wording, one biography each{known and ", known"} '
             '(r at least 0.9)', cells, post_hoc=bool(known),
             headline=bool(known), rule=claims.correlated(.9, 'other_wording'))
       for known, cells in (('', ONCE), ('_known', ONCE[:5] + ONCE[6:]))))

@@ -38,7 +38,7 @@ LOWER = {'optim.learning_rate': source_tags.JUNK_RATE}  # best (seed 7, LOG 174)
 SCALES = {  # points: width, exposures, variants, seeds
     'smoke': dict(points=[(16, 4, ('clean', 'tag_on_junk'), 1)], people=20),
     'cpu': dict(points=CPU),
-    'day': dict(points=(*CPU, (16, 1000, MAIN, 5))),
+    'day': dict(points=(*CPU, (16, 1000, MAIN, 3))),
     'gpu': dict(points=[(128, 100, (*LABELS, *LINES), 3),
                         (128, 300, MAIN[1:], 3)]),
     'paper': dict(points=[(128, e, MAIN[e > 100:], 1) for e in COST])}
