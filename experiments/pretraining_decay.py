@@ -16,8 +16,7 @@ Predicted at `cpu`, weight decay 0.1, 0.3, 1 and 3 (no run but those at 3 was
 seen): P_test 9, 9, 11, 14 % (known); birth date 25, 26, 30, 34, the others 6,
 6, 8, 10; biographies memorised to 99 % or more before finetuning in all. Three
 seeds gave 9, 10, 12.5, 14, but 150 steps fit 89, 93, 98, 97 % of the questions:
-added are 300 steps, predicted to fit 97 % or more and to give 9.5, 10, 13, 14.
-Added last, mixed training: 18, 22, 35 (62 known).
+of 300 steps 97 %, 9.5, 10, 13, 14. Last, mixed training: 18, 22, 35 (62 known).
 """
 
 from physics_lm import figures, results
@@ -126,12 +125,11 @@ CLAIMS = (
           '99 % or more', tuple((_at(d, steps=0),) for d in DECAYS),
           at_least(98), column='bio_accuracy'),
     Claim('fitted', 'Questions about P_train are fitted to at least 95 %, at '
-          'each weight decay', R2, '98.9 %', tuple((_at(d, split='train'),)
-                                                   for d in DECAYS),
-          at_least(95)),
+          'each weight decay', R2, '98.9 %', tuple(
+              (_at(d, split='train'),) for d in DECAYS), at_least(95)),
     Claim('low_decay_fails', 'bioS single, pretrained with weight decay 0.1: '
-          'QA finetuning extracts at most 10 %', R2, '7.5 %', (_at(PAPER_DECAY
-          ),), at_most(10), headline=True),
+          'QA finetuning extracts at most 10 %', R2, '7.5 %',
+          (_at(PAPER_DECAY),), at_most(10), headline=True),
     Claim('low_decay_fails_150', 'Weight decay 0.1, finetuning of 150 steps, '
           'not 300, extracts at most 10 %', R2,
           '7.5 %', (_at(PAPER_DECAY, steps=150),), at_most(10)),
@@ -144,7 +142,9 @@ CLAIMS = (
           'values, at each weight decay', R2, '33.5 vs 5.5 % (LoRA)',
           tuple((_at(d, ATTRIBUTES[0]), _at(d, LATER)) for d in DECAYS),
           greater(), paper_effect=28, **GUESS),
+    Claim('low_decay_mixed', 'bioS single, weight decay 0.1: mixed training '
+          'extracts at least 50 %', 'Part 3.1, Result 1', '86.6 %', (_at(
+              0.1, mixed=True),), at_least(50), post_hoc=True, headline=True),
     Claim('mixed_needs_decay', 'Mixed training, bioS single: weight decay 3 > 1'
-          ' > 0.3 > 0.1', 'ours', 'not in the paper', descending(*(
-              _at(d, mixed=True) for d in reversed(DECAYS))), greater(),
-          headline=True, **GUESS))
+          ' > 0.3 > 0.1', 'ours', 'not in the paper', descending(*(_at(
+              d, mixed=True) for d in DECAYS[::-1])), greater(), **GUESS))
