@@ -15,8 +15,8 @@ reverse2: in sentence 2, 3) or after all (reverse6).
 Seen on seed 7 and predicted, first and full name: multi5+permute+reverse6, all
 attributes 84 and 84 %, birth date 46 and 40, three 17 and 11; +fullname at most
 1 and 0; reverse1, birth date 50. The date, one token, gave 17 % of first names
-with +fullname and 10 without. Controls, predicted: dates of four tokens 3 %,
-weight decay 0.1, not 3, 4 (found 1.0, 2.3); then weight decay 0.3 3, 1 5.5 %.
+with +fullname and 10 without. Controls: dates of four tokens 3, weight decay
+0.1, not 3, 4 (found 1.0, 2.3), then 0.3 3, 1 5.5, +fullname and four 1.5 %.
 Deviations at `cpu`: 500 people, world and recipe of knowledge_extraction.py;
 biographies and six of the ten tasks mixed, 1 : 4 by rows. `paper` lacks GPT-2's
 tokenizer, QA_r 0.8, finetuning, eleven data sets.
@@ -30,7 +30,7 @@ from physics_lm.sweep import Run, pick
 QUERIES = {'bdate': 'birth date', 'birth': 'birth date and city',
          'three': 'major, university, employer',
          'four': 'those and birth city', 'all': 'all attributes'}
-NAMES = ('first', 'full')
+NAMES, BIOS = ('first', 'full'), 'worlds.bios.variant'
 TASKS = tuple(f'{q}_{n}' for n in NAMES for q in QUERIES)
 VARIANTS = {v: v.replace('_', '\n+') for v in (
     'multi5_permute', 'multi5_permute_fullname', 'multi5_reverse1',
@@ -39,9 +39,11 @@ ONCE, ORDINARY, LAST = (f'multi5_permute{more}' for more in (
     '', '_fullname', '_reverse6'))
 # Of ONCE: what may let the birth date, one token, name a person.
 DECAYS = {f'decay_{d}': d for d in (0.1, 0.3, 1)}  # ONCE itself: 3
-CONTROLS = {'date_tokens': {'worlds.bios.years': 50}} | {
-    v: {'optim.weight_decay': d} for v, d in DECAYS.items()}
-LABELS = VARIANTS | {'date_tokens': 'multi5\n+permute,\n4-token\ndates'}
+DATES = {'date_tokens': ONCE, 'fullname_date_tokens': ORDINARY}  # four tokens
+CONTROLS = {c: {BIOS: v, 'worlds.bios.years': 50} for c, v in DATES.items()} | {
+    v: {BIOS: ONCE, 'optim.weight_decay': d} for v, d in DECAYS.items()}
+LABELS = VARIANTS | {c: f'{VARIANTS[v]},\n4-token\ndates'
+                     for c, v in DATES.items()}
 SCALES = {
     'smoke': dict(variants=(ORDINARY, LAST), tasks=('all_first',), seeds=1),
     'cpu': dict(
@@ -56,8 +58,7 @@ def runs(scale: str) -> list[Run]:
   """Every (seed, variant)."""
   s = pick(SCALES, scale)
   return [Run(f'configs/manipulation.py:{"+".join(s["tasks"])}',
-              scales.INVERSE[scale] | CONTROLS.get(v, {}) | {
-                  'worlds.bios.variant': ONCE if v in CONTROLS else v}
+              scales.INVERSE[scale] | CONTROLS.get(v, {BIOS: v})
               | scales.seeds(seed), {'variant': v, 'seed': seed})
           for seed in range(s['seeds']) for v in s['variants']]
 
@@ -85,18 +86,16 @@ def figure(df):
   curve = s[s.task.eq('bdate_first') & s.decay.notna()]
   variants = {v: n for v, n in LABELS.items() if v in set(s.variant)}
   queries = {q: QUERIES[q] for q in QUERIES if q in set(s['query'])}
-  fig, axes = figures.grid(3 if len(curve) > 1 else 2, width=4.7)
+  fig, axes = figures.grid(3 if len(curve) > 1 else 2, width=5.2)
   for ax, name in zip(axes[0], NAMES):
     rows = s[s['name'] == name]
     figures.grouped_bars(ax, rows, 'variant', 'query', 'accuracy', variants,
                          queries)
+    figures.percent_axis(ax), figures.labels(ax, '', '%', f'{name} name')
     figures.group_levels(ax, rows, 'variant', variants)
-    figures.percent_axis(ax)
-    figures.labels(ax, '', 'accuracy, %', f'{name} name')
   for right in axes[0][2:]:
     figures.curves(right, curve, 'decay', None, 'accuracy')
-    figures.log_ticks(right, curve.decay)
-    figures.percent_axis(right, 14)
+    figures.log_ticks(right, curve.decay), figures.percent_axis(right, 14)
     figures.level(right, curve.majority_baseline_mean.mean(), 'baseline')
     figures.labels(right, 'weight decay', '',
                    'first name by birth date, multi5+permute')
@@ -110,7 +109,8 @@ def figure(df):
 
 NAMED = {ORDINARY: 'in each sentence', ONCE: 'at the start alone', 'decay_0.1':
          'at the start alone, weight decay 0.1', 'date_tokens':
-         'at the start alone, dates of four tokens'}
+         'at the start alone, dates of four tokens', 'fullname_date_tokens':
+         'in each sentence, dates of four tokens'}
 TEST, ASKED = {'person_split': 'test'}, SCALES['cpu']['tasks']
 CELLS = {(v, t): TEST | {'variant': v, 'task': t} for t in TASKS
          for v in (*LABELS, *DECAYS)}
@@ -123,10 +123,10 @@ CLAIMS = (
                 (CELLS[v, t], CELLS[v, t] | {'column': 'majority_baseline'})
                 for t in ASKED), claims.exceeds_by_at_most(2), control=(
                     CELLS[LAST, 'all_first'], CELLS[LAST, 'all_full']),
-            headline=v in (ORDINARY, 'date_tokens'),
+            headline=v in (ORDINARY, 'fullname_date_tokens'),
             post_hoc=v == 'date_tokens', **MORE)
       for v, id in ((ORDINARY, 'inverse_search_fails'), (ONCE, 'named_once'),
-                    *((c, f'named_once_{c}') for c in NAMED if c in CONTROLS))),
+                    *((c, f'{c}_fails') for c in NAMED if c in CONTROLS))),
     *(Claim(f'reverse6_{name}', f'All attributes to {name} name: '
             'multi5+permute+reverse6 > multi5+permute+fullname', R7,
             'not trivial vs 0 %', tuple(
