@@ -91,7 +91,7 @@ def figure(df):
     rows = s[s['name'] == name]
     figures.grouped_bars(ax, rows, 'variant', 'query', 'accuracy', variants,
                          queries)
-    figures.percent_axis(ax), figures.labels(ax, '', '%', f'{name} name')
+    figures.percent_axis(ax), figures.labels(ax, '', f'{name} names correct, %')
     figures.group_levels(ax, rows, 'variant', variants)
   for right in axes[0][2:]:
     figures.curves(right, curve, 'decay', None, 'accuracy')
