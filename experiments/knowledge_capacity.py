@@ -109,15 +109,15 @@ def figure(df):
   figures.legend(left), figures.labels(left, 'parameters', 'bits stored')
   figures.diagonal(right, s[f'{R}_max_mean'].max(), 'R_max')
   for (e, n), rows in s.groupby(['exposures', 'parameters']):
-    k = [*names].index(e)
-    left.loglog(rows.parameters, rows.bits_mean, '.', color=figures.COLOURS[k])
-    figures.scatter(right, rows, f'{R}_max', R, '', k, markersize=n**.25 / 3.5)
-  figures.labels(right, 'R_max: bits in the data per parameter',
-                 'R: bits stored per parameter')
+    dot = dict(color=figures.COLOURS[[*names].index(e)], fillstyle=(
+        'none' if rows.n_seeds.min() == 1 else 'full'))
+    left.loglog(rows.parameters, rows.bits_mean, '.', **dot)
+    figures.scatter(right, rows, f'{R}_max', R, markersize=n**.25 / 3.5, **dot)
+  figures.labels(right, 'R_max, bits per parameter', 'R, bits per parameter')
   figures.finish(fig, f'Knowledge capacity, {", ".join(sorted({*s.world}))}', (
       f'{figures.seeds_note(s)};  dotted: 1 and 2 bits per parameter (paper: '
       'peaks at 100 and 1,000);\nlines: best number of people, R_max 3.2;  '
-      'dots: fewer people;  right: larger dots, more parameters '
+      'dots: fewer people, hollow: one seed;  sizes, right: parameters '
       f'({s.parameters.min():,} to {s.parameters.max():,})'))
   return fig
 
