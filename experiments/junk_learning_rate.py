@@ -98,6 +98,10 @@ CLAIMS = (
     *(Claim(f'lower_rate_{v}', f'Width 32, {LABELS[v]}, % of no junk: rate '
             '0.004 > 0.008', cells=(_at(v, 32), _at(v, 32, USUAL)),
             rule=greater(), **OURS) for v in PAPER),
+    Claim('size_at_best_rate', 'Each at its best rate, 7/8 junk, % of no junk: '
+          'width 32 (0.002) > 16 (0.004)', cells=(
+              _at('junk', 32, 0.002), _at('junk', 16)), rule=greater(),
+          post_hoc=True, **OURS),
     Claim('size_at_lower_rate', 'Rate 0.004, 7/8 junk, tag, % of no junk: '
           'width 32 > 24 > 16', cells=descending(*(
               _at('tagged', w) for w in WIDTHS)), rule=greater(),
