@@ -34,16 +34,16 @@ PAPER = {v: {'finetune': f, 'mixed': m} for v, f, m in (
 LABELS = {v: v.replace('_', '\n+') for v in PAPER}
 TRAININGS = {'finetune': 'QA finetuning after pretraining',
              'mixed': 'mixed training'}
-ENDS = 'single', 'multi5_permute'
+TWO = 'single', 'multi5_permute'
 SCALES = {
-    'smoke': dict(variants=ENDS, seeds=1,
+    'smoke': dict(variants=TWO, seeds=1,
                   common=scales.BIOS_200 | scales.SMOKE_TINY),
-    'quickstart': dict(variants=ENDS, seeds=1, **scales.compact_bios(300)),
+    'quickstart': dict(variants=TWO, seeds=1, **scales.compact_bios(300)),
     'cpu': dict(variants=tuple(PAPER), seeds=5, **scales.compact_bios(500)),
-    'day': dict(compact=True, variants=ENDS, seeds=3, common={},
+    'day': dict(compact=True, variants=TWO, seeds=3, common={},
                 pretrain={'steps': 2000}, finetune=scales.FINETUNE_RATE),
     'gpu': dict(
-        compact=True, variants=(*ENDS, 'multi5'), seeds=5,
+        compact=True, variants=(*TWO, 'multi5'), seeds=5,
         common={
             'worlds.bios.people': 10_000, 'data.batch_size': 160,
             'model.width': 256, 'model.depth': 4, 'model.dtype': 'bfloat16',
