@@ -84,8 +84,8 @@ def figure(df):
   fig, axes = figures.grid(4, 2, width=3.3, height=2.9, sharey=True)
   *_, wording, product = axes.flat
   for ax, axis in zip(axes.flat, AXES):
-    rows, names = s[s.axis == axis], [*TEXTS.items()][:6 - (axis != DECAY)]
-    for k, (text, name) in enumerate(names):
+    rows, probed = s[s.axis == axis], axis == DECAY  # elsewhere one dot
+    for k, (text, name) in enumerate([*TEXTS.items()][:None if probed else -1]):
       at = [i + k / 25 for i in range(len(rows))]  # bars beside each other
       figures.curves(ax, rows.assign(at=at), 'at', None, text, band=False,
                      color=figures.COLOURS[k], label=name)

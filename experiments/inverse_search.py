@@ -97,7 +97,7 @@ def figure(df):
     figures.curves(right, curve, 'decay', None, 'accuracy')
     figures.log_ticks(right, curve.decay), figures.percent_axis(right, 14)
     figures.level(right, curve.majority_baseline_mean.mean(), 'baseline')
-    figures.labels(right, 'weight decay', '',
+    figures.labels(right, 'weight decay', 'correct, %',
                    'first name by birth date, multi5+permute')
   figures.legend(axes[0][0], title='attributes in the question')
   figures.finish(

@@ -33,8 +33,8 @@ PAPER = dict(tagged={100: 50, 300: 100}, junk={e: 100 / COST[e] for e in COST})
 R, MAIN, SIZES = 'bits_per_param', ('clean', 'junk', 'tagged'), (16, 24, 32)
 CPU = (*((w, 100, MAIN, 7) for w in SIZES), (16, 300, MAIN[1:], 5), (
     16, 100, ('repetitive', 'tag_on_junk', *LINES), 5))
-RARE = 'junk', 'tagged', 'tag_on_junk', *PARTS  # rare useful texts, new names:
-LOWER = {'optim.learning_rate': source_tags.JUNK_RATE}  # best (seed 7, LOG 174)
+RARE = 'junk', 'tagged', 'tag_on_junk', *PARTS  # where a lower rate is best,
+LOWER = {'optim.learning_rate': source_tags.JUNK_RATE}  # on seed 7 (LOG 174)
 SCALES = {  # points: width, exposures, variants, seeds
     'smoke': dict(points=[(16, 4, ('clean', 'tag_on_junk'), 1)], people=20),
     'cpu': dict(points=CPU),
@@ -93,7 +93,7 @@ def figure(df):
     key |= dict(zip(*ax.get_legend_handles_labels()[::-1]))
     if rows[x].max() > 1:
       figures.log_ticks(ax, rows[x].unique())
-    ax.set_ylim(0, 118), figures.labels(ax, label, 'R, % of R without junk')
+    ax.set_ylim(0, 130), figures.labels(ax, label, 'R, % of R without junk')
   figures.legend(fig, handles=key.values(), ncols=5, loc='outside upper right')
   figures.finish(fig, 'What junk and domain tags leave of useful people', (
       f'7/8 junk, {early} exposures, {here.parameters.max():,} parameters if '

@@ -28,13 +28,12 @@ LABELS = {'clean': 'no junk', 'junk': '7/8 junk',
           'tagged': '7/8 junk, tag on useful texts'}
 PAPER = {'junk': 5, 'tagged': 50}  # % of R without junk
 WIDTHS, R = (32, 24, 16), 'bits_per_param'
-USUAL, LOWER = 0.008, source_tags.JUNK_RATE
-SCALES = {  # seeds below 7, which chose the rates
-    'smoke': dict(widths=(16,), rates=(USUAL, LOWER), seeds=1, people=20,
+USUAL, LOWER, LOWEST = 0.008, source_tags.JUNK_RATE, 0.002
+SCALES = {  # seeds of each rate, below 7, which chose the rates
+    'smoke': dict(widths=(16,), seeds={USUAL: 1, LOWER: 1}, people=20,
                   exposures=4),
-    'cpu': dict(widths=WIDTHS, rates=(USUAL, LOWER, 0.002), seeds=5,
+    'cpu': dict(widths=WIDTHS, seeds={USUAL: 5, LOWER: 5, LOWEST: 3},
                 exposures=100)}
-LOWEST_SEEDS = 3  # of a third rate
 
 
 def runs(scale: str) -> list[Run]:
@@ -44,9 +43,8 @@ def runs(scale: str) -> list[Run]:
       s.get('people', PEOPLE[w]), s['exposures'], w, variant)
               | scales.seeds(seed) | {'optim.learning_rate': rate},
               dict(variant=variant, width=w, rate=rate, seed=seed))
-          for i, rate in enumerate(s['rates']) for w in s['widths']
-          for variant in LABELS
-          for seed in range(s['seeds'] if i < 2 else LOWEST_SEEDS)]
+          for rate, seeds in s['seeds'].items() for w in s['widths']
+          for variant in LABELS for seed in range(seeds)]
 
 
 def table(records):
@@ -100,7 +98,7 @@ CLAIMS = (
             rule=greater(), **OURS) for v in PAPER),
     Claim('size_at_best_rate', 'Each at its best rate, 7/8 junk, % of no junk: '
           'width 32 (0.002) > 16 (0.004)', cells=(
-              _at('junk', 32, 0.002), _at('junk', 16)), rule=greater(),
+              _at('junk', 32, LOWEST), _at('junk', 16)), rule=greater(),
           post_hoc=True, **OURS),
     Claim('size_at_lower_rate', 'Rate 0.004, 7/8 junk, tag, % of no junk: '
           'width 32 > 24 > 16', cells=descending(*(

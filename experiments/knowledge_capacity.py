@@ -26,6 +26,7 @@ R, FULL_R, R_MAX = 'bits_per_param', 'unclipped_per_param', (1.5, 2.2, 3.2)
 SEEDS = {(1000, 96): {2.2: 3}, (100, 96): {3.2: 3}, (100, 192): {1.5: 1}}
 POINT = ['world', 'n_people', 'width', 'exposures']
 BIOS = {100: (5e-4, 1e-3, 2e-3), 1000: (1e-3,)}  # exposures: learning rates
+FAST = 0.016  # best up to width 32 after 1,000 exposures (seed 7, LOG 171)
 SCALES = {  # bioD: {exposures: {width: seeds}}; bioS: people, widths, seeds
     'smoke': dict(biod={4: {16: 1}}, share=0.05, common={'steps': 8}),
     'cpu': dict(biod={1000: {12: 6} | dict.fromkeys((16, 24, 32), 3),
@@ -41,18 +42,17 @@ SCALES = {  # bioD: {exposures: {width: seeds}}; bioS: people, widths, seeds
 def runs(scale: str) -> list[Run]:
   """Every (exposures, width, people, seed), of bioS at every learning rate."""
   s, out = pick(SCALES, scale), []
-  common = s.get('common', {})
   for e, widths in s.get('biod', {}).items():
     for w, r_max in itertools.product(widths, R_MAX):
       n = round(s.get('share', 1) * biod.compact_people(w, r_max))
       seeds = SEEDS.get((e, w), {r_max: widths[w]}).get(r_max, 0)
-      rate = 0.016 if e == 1000 and w < 48 else biod.COMPACT_RATES['muon']
+      rate = FAST if e == 1000 and w < 48 else biod.COMPACT_RATES['muon']
       out += [_run('configs/biod.py:compact', biod.compact_run(n, e, w)
-                   | common, rate, seed, 'bioD', n, w, e)
+                   | s.get('common', {}), rate, seed, 'bioD', n, w, e)
               for seed in range(seeds)]
   for n, w, seed in itertools.product(*s.get('bios', ((),) * 3)):
-    out += [_run('configs/bios_bits.py', bios_bits.run_of(n, e, w) | common,
-                 rate, seed, 'bioS', n, w, e)
+    out += [_run('configs/bios_bits.py', bios_bits.run_of(n, e, w) | s.get(
+        'common', {}), rate, seed, 'bioS', n, w, e)
             for e, rates in BIOS.items() for rate in rates]
   return out
 
