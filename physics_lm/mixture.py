@@ -27,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import task_rows
+from physics_lm import philox, task_rows
 from physics_lm import vocab as vocabs
 from physics_lm.errors import BadInput, nearest
 from physics_lm.worlds import base
@@ -374,7 +374,7 @@ def _write_in_bulk(data: Mixture, task: Task, rows: np.ndarray,
     indices = epoch_indices(data, task, (each * rank[:, None]
                                          + np.arange(each)).ravel())
   else:
-    indices = _drawn(data, task, rows, each)
+    indices = philox.integers(data.seed, rows, task.size, each).ravel()
   symbols = task.world.symbols(task.split, indices)
   ids = np.empty((len(indices), n), np.int32)
   ids[:, :len(task.form.head)] = task.form.head
@@ -397,22 +397,6 @@ def _write_in_bulk(data: Mixture, task: Task, rows: np.ndarray,
     weights[:, -1] = weights[:, -2]  # the end token's, as of the one before
     out['weights'][at, :each * n] = weights.reshape(len(rows), -1)
   out['entries'][at] = each
-
-
-def _drawn(data: Mixture, task: Task, rows: np.ndarray, count: int
-           ) -> np.ndarray:
-  """The first `count` examples drawn for each of rows [R], with replacement:
-  [R * count]."""
-  rng = _row_generator(data, 0)
-  state = rng.bit_generator.state  # setting it takes a tenth of a new generator
-  out = np.empty((len(rows), count), np.int64)
-  for i, row in enumerate(rows.tolist()):
-    state['state']['key'][1] = row
-    rng.bit_generator.state = state
-    # One by one a few are drawn sooner than by an array's call.
-    out[i] = rng.integers(0, task.size, count) if count > 2 else [
-        rng.integers(0, task.size) for _ in range(count)]
-  return out.ravel()
 
 
 def check_mixture(data: Mixture, steps: int = 0) -> None:
