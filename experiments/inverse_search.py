@@ -47,20 +47,21 @@ LABELS = VARIANTS | {c: f'{VARIANTS[v]},\n4-token\ndates'
 SCALES = {
     'smoke': dict(variants=(ORDINARY, LAST), tasks=('all_first',), seeds=1),
     'cpu': dict(
-        variants=(ONCE, ORDINARY, 'multi5_reverse1', LAST, *CONTROLS), tasks=(
-            'bdate_first', 'bdate_full', 'three_first', 'three_full',
-            'all_first', 'all_full'), seeds=5),
+        variants=(ONCE, ORDINARY, 'multi5_reverse1', LAST, *CONTROLS), seeds=5,
+        more={'fullname_date_tokens': 10}, tasks=tuple(
+            f'{q}_{n}' for q in ('bdate', 'three', 'all') for n in NAMES)),
     'gpu': dict(variants=tuple(VARIANTS), tasks=TASKS, seeds=3),
     'paper': dict(variants=tuple(VARIANTS), tasks=TASKS, seeds=1)}
 
 
 def runs(scale: str) -> list[Run]:
-  """Every (seed, variant)."""
+  """Every (variant, seed)."""
   s = pick(SCALES, scale)
   return [Run(f'configs/manipulation.py:{"+".join(s["tasks"])}',
               scales.INVERSE[scale] | CONTROLS.get(v, {BIOS: v})
               | scales.seeds(seed), {'variant': v, 'seed': seed})
-          for seed in range(s['seeds']) for v in s['variants']]
+          for v in s['variants']
+          for seed in range(s.get('more', {}).get(v, s['seeds']))]
 
 
 def table(records):
