@@ -14,8 +14,7 @@ reverse2: in sentence 2, 3) or after all (reverse6).
 
 Seen on seed 7 and predicted, first and full name: multi5+permute+reverse6, all
 attributes 84 and 84 %, birth date 46 and 40, three 17 and 11; +fullname at most
-1 and 0; reverse1, birth date 50. The date, one token, gave 17 % of first names
-with +fullname and 10 without. Controls: dates of four tokens 3, weight decay
+1 and 0; reverse1, birth date 50. Controls: dates of four tokens 3, weight decay
 0.1, not 3, 4 (found 1.0, 2.3), then 0.3 3, 1 5.5, +fullname and four 1.5 %.
 Deviations at `cpu`: 500 people, world and recipe of knowledge_extraction.py;
 biographies and six of the ten tasks mixed, 1 : 4 by rows. `paper` lacks GPT-2's
