@@ -210,11 +210,12 @@ def test_restore_moves_nothing_when_none_is_readable(
 @pytest.mark.devices
 def test_restore_works_on_another_mesh(
     undisturbed, tmp_path, monkeypatch, tiny):
+  """And with remat: Muon's state is none of activations."""
   config, whole = undisturbed
   folder = tmp_path / 'run'
   interrupted(config, folder, 7, monkeypatch)
   other = tiny(MORE | {'runtime.mesh.data': 2, 'runtime.mesh.fsdp': 2,
-                       'runtime.mesh.tensor': 2})
+                       'runtime.mesh.tensor': 2, 'runtime.remat': True})
   train.run(other, folder)
   (x, _), (y, _) = final(whole, config), final(folder, config)
   for p, q in zip(x, y, strict=True):
