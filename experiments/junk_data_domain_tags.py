@@ -1,19 +1,17 @@
 """What do junk data cost, and what does a domain tag give back?
 
-Part 3.3 (arXiv 2404.05405), Results 10 to 12: some biographies are useful, the
-others junk of the same form. R counts bits of the useful; the reference is 100
-exposures without junk. Paper (7/8 junk): unique junk costs a factor of 20, 3,
-1.5, 1.3 at 100, 300, 600, 1,000 exposures; repetitive junk (1,000 people) none
-at 100; with a domain tag before useful texts 2, (300) none.
+Part 3.3 (arXiv 2404.05405), Results 10 to 12: texts on useful people, and junk.
+R counts bits of the useful; reference: 100 exposures without junk. Paper, 7/8
+junk: unique junk costs a factor of 20, 3, 1.5, 1.3 at 100, 300, 600, 1,000
+exposures, repetitive (1,000 people) 1; with a domain tag 2, (300 exposures) 1.
 
   python -m physics_lm.launch experiments/junk_data_domain_tags.py --scale=cpu
   python -m physics_lm.report experiments/junk_data_domain_tags.py --scale=cpu
 
-Predicted from one seed of each, not reported, % of R without junk at width 16:
-junk 1/2, 3/4, 7/8 52, 32, 15; tag at 1/2, 7/8 87, 73; tag on 1/8, 1/4, 1/2, 3/4
-of useful texts 18, 22, 45, 60, on as much junk 44; repetitive junk 68; 300,
-1,000 exposures 50, 85, tag 101, 120. Widths 24, 32 (three seeds known) 18, 14,
-tag 76, 81. Compact bioD, Muon, rates tuned by kind of junk.
+Predicted from one seed, not reported, % of R without junk, width 16: junk 1/2,
+3/4, 7/8 52, 32, 15; tag at 1/2, 7/8 87, 73; tag on 1/8, 1/4, 1/2, 3/4 of useful
+texts 18, 22, 45, 60, on as much junk 44; repetitive 68; 300, 1,000 exposures
+50, 85, tag 101, 120. Widths 24, 32 18, 14, tag 76, 81. Compact bioD, Muon.
 """
 
 from physics_lm import figures, results
@@ -97,7 +95,8 @@ def figure(df):
   figures.legend(fig, handles=key.values(), ncols=5, loc='outside upper right')
   figures.finish(fig, 'What junk and domain tags leave of useful people', (
       f'7/8 junk, {early} exposures, {here.parameters.max():,} parameters if '
-      f'not varied; {figures.seeds_note(s)};  diamonds: the paper'))
+      f'not varied; 100 %: no junk, {early} exposures; {figures.seeds_note(s)}'
+      ';  diamonds: the paper'))
   return fig
 
 
@@ -120,11 +119,12 @@ def _grow(id: str, what: str, *cells: dict, **more) -> Claim:
 
 
 BITS = dict(column=R, unit='bits/param')
-WHERE = ('', 'Three sizes', SIZES), ('_128', 'Width 128', (128,))
+WHERE = ('', 'Three sizes', SIZES, {}), ('_128', 'Width 128', (128,), dict(
+    decided_by='the gpu scale: 42 runs, 12 minutes of an H200'))
 CLAIMS = (
     *(_of_clean(f'junk_costs{i}', f'{at}, 7/8 junk: R is at most 10 %', 10,
-                '5 %', _cases(w, 'junk'), at_most(10), headline=not i)
-      for i, at, w in WHERE),
+                '5 %', _cases(w, 'junk'), at_most(10), headline=not i, **more)
+      for i, at, w, more in WHERE),
     _grow('junk_share', 'R: no junk > 1/2 > 3/4 > 7/8 junk', *map(
         _at, ('clean', *list(LINES)[:2], 'junk'))),
     *(Claim(f'junk_{e}', f'7/8 junk: R at {e:,} exposures > R at {less}',
@@ -135,15 +135,15 @@ CLAIMS = (
     _of_clean('repetitive_free', 'Repetitive junk: R is at least 90 %', 11,
               '100 %', (_at('repetitive'),), at_least(90), headline=True),
     *(_of_clean(f'tag_restores{i}', f'{at}, 7/8 junk, tag: R is at least 60 %',
-                12, '50 %', _cases(w, 'tagged'), at_least(60), headline=not i)
-      for i, at, w in WHERE),
+                12, '50 %', _cases(w, 'tagged'), at_least(60), headline=not i,
+                **more) for i, at, w, more in WHERE),
     *(_of_clean(f'tag_{e}', f'7/8 junk, tag, {e:,} exposures (no junk: 100): R '
                 'is at least 80 %', 12, '100 %', (_at('tagged', e),),
                 at_least(80)) for e in (300, 1000)),
     *(Claim(f'tag_helps{i}', f'{at}, 7/8 junk: R with tag > without',
             'Part 3.3, Result 12', '2 instead of 20 times less',
-            _cases(w, 'tagged', 'junk'), greater(), paper_effect=0.45, **BITS)
-      for i, at, w in WHERE),
+            _cases(w, 'tagged', 'junk'), greater(), paper_effect=0.45, **BITS,
+            **more) for i, at, w, more in WHERE),
     _grow('tag_share', 'R by useful texts with tag: all > 75 > 50 > 25 > 12.5 %'
           ' > none', *map(_at, ('tagged', *reversed(PARTS), 'junk'))),
     _grow('tag_precision', 'R, tag on useful > on useful and as much junk > '
