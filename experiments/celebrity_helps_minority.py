@@ -110,13 +110,13 @@ def figure(df):
   early = mean[mean.texts > 0]
   figures.curves(side, early, 'texts', 'group', 'accuracy', GROUPS)
   side.set_xticks(early.texts.unique())
-  figures.labels(side, 'biographies of each celebrity (20 % QA on them)')
-  for panel in (ax, side):
+  for panel, x in (ax, ''), (side, 'biographies of each celebrity (20 % QA)'):
+    figures.labels(panel, x, 'QA accuracy, %')
     figures.level(panel, mean.majority_baseline_mean.mean(), 'baseline')
-    figures.percent_axis(panel), figures.legend(panel, title='QA accuracy on')
+    figures.percent_axis(panel), figures.legend(panel, title='people')
   figures.finish(
       fig, 'A minority with one biography each, and celebrities',
-      f'P_test, {figures.seeds_note(s)};  diamonds: the paper, GPT-2 124M')
+      f'P_test (no training QA), {figures.seeds_note(s)};  diamonds: the paper')
   return fig
 
 

@@ -94,7 +94,7 @@ def figure(df):
   figures.legend(fig, handles=axes[0, 0].get_legend_handles_labels()[0],
                  ncols=6, loc='outside upper right')
   kind = s.variant.map({'single': 'one biography, known'}).fillna(
-      'several biographies').where(s.biography_mean > 95, 'one, forgotten')
+      'several biographies').where(s.biography_mean > 95, 'one, recall < 95 %')
   for k, (name, rows) in enumerate(s.groupby(kind, sort=False)):
     figures.scatter(wording, rows, 'other_wording', 'question', name, k)
   figures.diagonal(wording, 100), figures.legend(wording, loc='upper left')
