@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
 from physics_lm import optim
 from physics_lm.config import (
@@ -82,6 +83,10 @@ def test_taps_equal_their_formula():
           wanted[b, t] += w[k] * x[b, t - k]
   found = weighted_taps(jnp.asarray(x), jnp.asarray(w), jnp.asarray(segments))
   np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+  for own in (None, jnp.asarray(segments)):  # its gradient is written by hand
+    check_grads(
+        lambda x, w, own=own: weighted_taps(x, w, own) ** 2, (x, w), 1, ['rev'],
+        atol=1e-2, rtol=1e-2)
 
 
 def test_canon_without_weights_changes_no_logit(tiny):

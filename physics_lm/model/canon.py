@@ -50,24 +50,54 @@ def canon(block: nn.Module, site: str, name: str, x_BTI: jax.Array,
   return weighted_taps(every, w_KI)[:, CANON_TAPS - 1:]
 
 
+@jax.custom_vjp
 def weighted_taps(x_BTI: jax.Array, w_KI: jax.Array,
                   segments_BT: jax.Array | None = None) -> jax.Array:
   """x plus, for each k, w_k times x of k tokens before; zero before the row,
   and with `segments_BT` before the segment."""
-  T, out = x_BTI.shape[1], x_BTI * (1 + w_KI[0])
+  out = x_BTI * (1 + w_KI[0])
   for k in range(1, len(w_KI)):
-    shifted = _shifted(x_BTI, k)[:, :T]
+    shifted = _shifted(x_BTI, k)
     if segments_BT is not None:
-      same_BT = segments_BT == _shifted(segments_BT, k)[:, :T]
-      shifted = jnp.where(same_BT.reshape(
-          *same_BT.shape, *(1,) * (x_BTI.ndim - 2)), shifted, 0)
+      shifted = jnp.where(_same_segment(segments_BT, k, x_BTI), shifted, 0)
     out += w_KI[k] * shifted
   return out
 
 
+def _taps_forward(x_BTI, w_KI, segments_BT):
+  return weighted_taps(x_BTI, w_KI, segments_BT), (x_BTI, w_KI, segments_BT)
+
+
+def _taps_backward(saved, g_BTI):
+  """The gradient of each output goes back to the tokens it was made of. Written
+  by hand because the compiler's own keeps every shift of x in memory: a step of
+  compact iGSM takes 7 % longer."""
+  x_BTI, w_KI, segments_BT = saved
+  dx_BTI, dw = g_BTI * (1 + w_KI[0]), [(g_BTI * x_BTI).sum((0, 1))]
+  for k in range(1, len(w_KI)):
+    own = g_BTI if segments_BT is None else jnp.where(
+        _same_segment(segments_BT, k, x_BTI), g_BTI, 0)
+    later = _shifted(own, -k)
+    dx_BTI += w_KI[k] * later
+    dw.append((later * x_BTI).sum((0, 1)))
+  return dx_BTI, jnp.stack(dw), None
+
+
+weighted_taps.defvjp(_taps_forward, _taps_backward)
+
+
+def _same_segment(segments_BT, k, x_BTI):
+  """Whether a token and that of k before are of one segment, [B, T, 1, ..]."""
+  same_BT = segments_BT == _shifted(segments_BT, k)
+  return same_BT.reshape(*same_BT.shape, *(1,) * (x_BTI.ndim - 2))
+
+
 def _shifted(x, k):
-  """x[:, t - k], zero before the row."""
-  return jnp.pad(x, ((0, 0), (k, 0), *((0, 0),) * (x.ndim - 2)))
+  """x[:, t - k], zero before the row and after it."""
+  T = x.shape[1]
+  before, after = min(max(k, 0), T), min(max(-k, 0), T)
+  return jnp.pad(x[:, after:T - before], ((0, 0), (before, after), *(
+      (0, 0),) * (x.ndim - 2)))
 
 
 def taps_before(x_RTI: jax.Array, row_B: jax.Array, at_B: jax.Array
