@@ -93,6 +93,7 @@ def figure(df):
   """Held-out accuracy by variant, a panel for each training."""
   s = summary(df)
   shown = [v for v in LABELS if v in set(s.variant)]
+  missing = ';  no bar: not run' * (len(s) < len(shown) * len(TRAININGS))
   fig, axes = figures.grid(2, sharey=True, width=2.9 + 0.45 * len(shown))
   for ax, training in zip(axes[0], TRAININGS):
     rows = s[s.training == training].set_index('variant').reindex(shown)
@@ -105,8 +106,8 @@ def figure(df):
     figures.labels(ax, 'biographies of each person', 'QA accuracy, %',
                    TRAININGS[training])
   figures.finish(fig, 'Knowledge extraction: people without training questions',
-                 f'{figures.seeds_note(s)};  no bar: not run;\ndiamonds: the '
-                 'paper, GPT-2 124M, 100,000 people (fullname: LoRA)')
+                 f'{figures.seeds_note(s)}{missing};\ndiamonds: the paper, '
+                 'GPT-2 124M, 100,000 people (fullname: LoRA)')
   return fig
 
 
@@ -136,10 +137,9 @@ CLAIMS = (
           ((FINETUNED[AUGMENTED], FINETUNED['multi5']),
            (FINETUNED['multi5'], FINETUNED['single'])), greater(),
           paper_effect=29.2, headline=True, **GUESS),
-    Claim('fullname_no_effect', 'QA finetuning: fullname changes '
-          'multi5+permute by less than 5 points',
-          'Part 3.1, Result 3', '96.2 vs 96.6 % (LoRA)', (
-              FINETUNED[f'{AUGMENTED}_fullname'], FINETUNED[AUGMENTED]),
+    Claim('fullname_no_effect', 'QA finetuning: fullname moves multi5+permute '
+          'by less than 5 points', 'Part 3.1, Result 3', '96.2 vs 96.6 % (LoRA)'
+          , (FINETUNED[f'{AUGMENTED}_fullname'], FINETUNED[AUGMENTED]),
           equal(5), post_hoc=True, **GUESS),
     Claim('mixed_single', 'bioS single: mixed training extracts at least 50 %',
           'Part 3.1, Result 1', '86.6 %', (MIXED['single'],), at_least(50),
