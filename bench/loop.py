@@ -56,10 +56,10 @@ SHAPES = {
         'data.batch_size': 16}, 30, 0.97),
     'D 16, 2 layers, T 22': (
         'configs/biod.py', TINY | {'data.seq_len': 22, 'data.batch_size': 32},
-        400, 0.5),
+        400, 0.95),
     'D 16, 2 layers, T 64': (
         'configs/biod.py', TINY | {'data.seq_len': 64, 'data.batch_size': 32},
-        300, 0.6)}
+        300, 0.95)}
 
 
 def loop_and_step(recipe: str, overrides: dict, steps: int, turns: int
@@ -164,6 +164,8 @@ def main():
     for name, values in sweep_gaps(a.sweep).items():
       print(f'| {name} | {spread(values)} | {len(values)} |')
     return
+  if not a.out.is_file():
+    p.error(f'--out is {a.out}, wanted a file whose section is replaced')
   host_tuning.keep_memory()
   turns = 3 if a.quick else 7
   cores = len(os.sched_getaffinity(0))
