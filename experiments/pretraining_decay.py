@@ -79,7 +79,7 @@ def figure(df):
   fig, axes = figures.grid(3, width=4.7)
   for ax, split in zip(axes[0], ('test', 'train')):
     means = s[(s.attribute == 'mean') & (s.person_split == split)]
-    figures.curves(ax, means, 'decay', None, 'accuracy', label='QA finetuning')
+    figures.curves(ax, means, 'decay', None, 'accuracy', label='QA, finetuned')
     figures.log_ticks(ax, means.decay)
     figures.labels(ax, 'weight decay', 'accuracy, %',
                    f'P_{split}, mean of six attributes')
@@ -93,7 +93,7 @@ def figure(df):
                         ].majority_baseline_mean.mean(), 'majority\nbaseline')
   figures.percent_axis(left), figures.legend(left, loc='center left')
   figures.curves(middle, means, 'decay', None, 'bio_accuracy', color=
-                 figures.COLOURS[1], label='values inside biographies')
+                 figures.COLOURS[1], label='biographies, finetuned')
   figures.percent_axis(middle), figures.legend(middle, loc='lower left')
   attributes = {a: a.replace('_', '\n') for a in ATTRIBUTES}
   decays = {d: f'weight decay {d:g}' for d in sorted(set(s.decay))}
@@ -129,7 +129,7 @@ CLAIMS = (
               (_at(d, split='train'),) for d in DECAYS), at_least(95)),
     Claim('low_decay_fails', 'bioS single, pretrained with weight decay 0.1: '
           'QA finetuning extracts at most 10 %', R2, '7.5 %',
-          (_at(PAPER_DECAY),), at_most(10), headline=True),
+          (_at(PAPER_DECAY),), at_most(10)),
     Claim('low_decay_fails_150', 'Weight decay 0.1, finetuning of 150 steps, '
           'not 300, extracts at most 10 %', R2,
           '7.5 %', (_at(PAPER_DECAY, steps=150),), at_most(10)),
@@ -144,7 +144,7 @@ CLAIMS = (
           greater(), paper_effect=28, **GUESS),
     Claim('low_decay_mixed', 'bioS single, weight decay 0.1: mixed training '
           'extracts at least 50 %', 'Part 3.1, Result 1', '86.6 %', (_at(
-              0.1, mixed=True),), at_least(50), post_hoc=True, headline=True),
+              0.1, mixed=True),), at_least(50), post_hoc=True),
     Claim('mixed_needs_decay', 'Mixed training, bioS single: weight decay 3 > 1'
           ' > 0.3 > 0.1', 'ours', 'not in the paper', descending(*(_at(
               d, mixed=True) for d in DECAYS[::-1])), greater(), **GUESS))
