@@ -84,7 +84,7 @@ def figure(df):
   figures.group_levels(ax, s, 'arm', LABELS)
   figures.percent_axis(ax, 108)
   figures.labels(ax, '', 'QA accuracy, %')
-  figures.legend(ax, loc='upper center')
+  figures.legend(ax, loc='center', bbox_to_anchor=(0.63, 0.55))
   figures.finish(fig, 'One or five biographies of each person, by weight decay',
                  f'{figures.seeds_note(s)}; people without training questions\n'
                  'diamonds: the paper, GPT-2 124M, weight decay 0.1')
@@ -105,15 +105,15 @@ CLAIMS = (
           headline=True),
     Claim('finetuned_single', 'One world, bioS single: QA finetuning after '
           'weight decay 0.1 extracts at most 10 %', 'Part 3.1, Result 2',
-          '7.5 %', (_at(ONE, 'finetune', LOW),), at_most(10), post_hoc=True),
+          '7.5 %', (_at(ONE, 'finetune', LOW),), at_most(10), post_hoc=True,
+          headline=True),
     Claim('finetuned_five', 'One world, multi5+permute: QA finetuning after '
           'weight decay 0.1 extracts at least 60 %', 'Part 3.1, Result 3',
-          '94.6 %', (_at(FIVE, 'finetune', LOW),), at_least(60),
-          headline=True),
+          '94.6 %', (_at(FIVE, 'finetune', LOW),), at_least(60)),
     Claim('five_above_one', 'QA finetuning after weight decay 0.1: '
           'multi5+permute > single', 'Part 3.1, Result 3', '94.6 vs 7.5 %',
           (_at(FIVE, 'finetune', LOW), _at(ONE, 'finetune', LOW)), greater(),
-          paper_effect=87.1, **GUESS),
+          paper_effect=87.1, headline=True, **GUESS),
     Claim('mixed_five_above_one', 'Mixed training, weight decay 0.1: '
           'multi5+permute > single', 'Part 3.1, Result 1', '95.5 vs 86.6 %',
           (_at(FIVE, 'mixed', LOW), _at(ONE, 'mixed', LOW)), greater(),
