@@ -99,27 +99,27 @@ def _at(variant: str, training: str, decay: float) -> dict:
 ONE, FIVE = VARIANTS
 GUESS = dict(baseline='majority_baseline')
 CLAIMS = (
-    Claim('mixed_single', 'One world, bioS single: mixed training at weight '
-          'decay 3 extracts at least 50 %', 'Part 3.1, Result 1', '86.6 %',
+    Claim('mixed_single', 'bioS single, weight decay 3: mixed training '
+          'extracts at least 50 %', 'Part 3.1, Result 1', '86.6 %',
           (_at(ONE, 'mixed', HIGH),), at_least(50), post_hoc=True,
           headline=True),
-    Claim('finetuned_single', 'One world, bioS single: QA finetuning after '
-          'weight decay 0.1 extracts at most 10 %', 'Part 3.1, Result 2',
+    Claim('finetuned_single', 'bioS single, weight decay 0.1: QA finetuning '
+          'extracts at most 10 %', 'Part 3.1, Result 2',
           '7.5 %', (_at(ONE, 'finetune', LOW),), at_most(10), post_hoc=True,
           headline=True),
-    Claim('finetuned_five', 'One world, multi5+permute: QA finetuning after '
-          'weight decay 0.1 extracts at least 60 %', 'Part 3.1, Result 3',
+    Claim('finetuned_five', 'multi5+permute, weight decay 0.1: QA finetuning '
+          'extracts at least 60 %', 'Part 3.1, Result 3',
           '94.6 %', (_at(FIVE, 'finetune', LOW),), at_least(60)),
-    Claim('five_above_one', 'QA finetuning after weight decay 0.1: '
-          'multi5+permute > single', 'Part 3.1, Result 3', '94.6 vs 7.5 %',
+    Claim('five_above_one', 'Weight decay 0.1, QA finetuning: multi5+permute > '
+          'single', 'Part 3.1, Result 3', '94.6 vs 7.5 %',
           (_at(FIVE, 'finetune', LOW), _at(ONE, 'finetune', LOW)), greater(),
           paper_effect=87.1, headline=True, **GUESS),
-    Claim('mixed_five_above_one', 'Mixed training, weight decay 0.1: '
+    Claim('mixed_five_above_one', 'Weight decay 0.1, mixed training: '
           'multi5+permute > single', 'Part 3.1, Result 1', '95.5 vs 86.6 %',
           (_at(FIVE, 'mixed', LOW), _at(ONE, 'mixed', LOW)), greater(),
           paper_effect=8.9, **GUESS),
-    Claim('mixed_five', 'Mixed training, multi5+permute, weight decay 0.1: at '
-          'least 50 %', 'Part 3.1, Result 1', '95.5 %',
+    Claim('mixed_five', 'multi5+permute, weight decay 0.1: mixed training '
+          'extracts at least 50 %', 'Part 3.1, Result 1', '95.5 %',
           (_at(FIVE, 'mixed', LOW),), at_least(50)),
     Claim('decay_for_five', 'multi5+permute: weight decay 3 > 0.1, in both '
           'trainings', 'ours', 'not in the paper', tuple(

@@ -133,7 +133,7 @@ CLAIMS = (
             paper_effect=1 / COST[e] - 1 / COST[less])
       for e, less in ((300, 100), (1000, 300))),
     _of_clean('repetitive_free', 'Repetitive junk: R is at least 90 %', 11,
-              '100 %', (_at('repetitive'),), at_least(90), headline=True),
+              '100 %', (_at('repetitive'),), at_least(90)),
     *(_of_clean(f'tag_restores{i}', f'{at}, 7/8 junk, tag: R is at least 60 %',
                 12, '50 %', _cases(w, 'tagged'), at_least(60), headline=not i,
                 **more) for i, at, w, more in WHERE),

@@ -90,7 +90,7 @@ def figure(df):
 
 R, SIZES = 'bits_per_param', SCALES['cpu']['widths']
 CELLS = {v: tuple({'variant': v, 'width': w} for w in SIZES) for v in LABELS}
-HERE = 'Random order, AdamW, three sizes, 7/8 junk, 100 exposures'
+HERE = 'Random order, AdamW, three sizes, 7/8 junk'
 CLAIMS = (
     Claim('junk_costs', f'{HERE}: R is at most 10 % of R without junk',
           'Part 3.3, Result 10', '5 %', tuple((c,) for c in CELLS['junk']),
