@@ -17,7 +17,7 @@ on that seed.
 """
 
 from physics_lm import figures, results
-from physics_lm.claims import Claim, at_most, equals, greater
+from physics_lm.claims import Claim, at_most, between, greater
 from physics_lm.configs import scales, source_tags
 from physics_lm.sweep import Run, pick
 
@@ -97,7 +97,7 @@ CLAIMS = (
           at_most(10), column='of_clean', headline=True),
     Claim('tag_restores', f'{HERE}, tag: R is 40 to 60 % of R without junk',
           'Part 3.3, Result 12', '50 %', tuple((c,) for c in CELLS['tagged']),
-          equals(50, 10), column='of_clean', headline=True),
+          between(40, 60), column='of_clean', headline=True),
     Claim('tag_helps', f'{HERE}: R with tag > without', 'Part 3.3, Result 12',
           '2 instead of 20 times less', tuple(zip(
               CELLS['tagged'], CELLS['junk'])), greater(), paper_effect=0.45,
