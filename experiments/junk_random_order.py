@@ -77,10 +77,10 @@ def figure(df):
     figures.level(right, value, f'paper: {value} %')
   for ax in (left, right):
     figures.log_ticks(ax, s.parameters.unique())
-  left.set_ylim(0), figures.percent_axis(right)
+  left.set_ylim(0, 2), figures.percent_axis(right)
   figures.labels(left, 'parameters', 'bits of useful people per parameter (R)')
   figures.labels(right, 'parameters', 'R, % of R without junk')
-  figures.legend(right)
+  figures.legend(left, loc='upper left', title='in both panels')
   figures.finish(
       fig, 'Junk and domain tags, attributes in random order and AdamW',
       f'{figures.seeds_note(s)};  {s.exposures.max()} exposures of each useful '
@@ -97,9 +97,9 @@ CLAIMS = (
           at_most(10), column='of_clean', headline=True),
     Claim('tag_restores', f'{HERE}, tag: R is 40 to 60 % of R without junk',
           'Part 3.3, Result 12', '50 %', tuple((c,) for c in CELLS['tagged']),
-          between(40, 60), column='of_clean', headline=True),
+          between(40, 60), column='of_clean'),
     Claim('tag_helps', f'{HERE}: R with tag > without', 'Part 3.3, Result 12',
           '2 instead of 20 times less', tuple(zip(
               CELLS['tagged'], CELLS['junk'])), greater(), paper_effect=0.45,
-          column=R, unit='bits/param'),
+          headline=True, column=R, unit='bits/param'),
 )
