@@ -123,8 +123,8 @@ CLAIMS = (
                 (CELLS[v, t], CELLS[v, t] | {'column': 'majority_baseline'})
                 for t in ASKED), claims.exceeds_by_at_most(2), control=(
                     CELLS[LAST, 'all_first'], CELLS[LAST, 'all_full']),
-            headline=v in (ORDINARY, 'date_tokens'),
-            post_hoc=v == 'date_tokens', **MORE)
+            headline=v in (ORDINARY, 'fullname_date_tokens'),
+            post_hoc=v in DATES, **MORE)
       for v, id in ((ORDINARY, 'inverse_search_fails'), (ONCE, 'named_once'),
                     *((c, f'{c}_fails') for c in NAMED if c in CONTROLS))),
     *(Claim(f'reverse6_{name}', f'All attributes to {name} name: '
