@@ -77,8 +77,7 @@ def table(records):
     parts.append(part.assign(name=name, keep=keys.get('keep_fraction')))
   df = pd.concat(parts).astype({'parameters': int, 'keep': float})
   df['storage_bits'] /= df.parameters
-  full = df[df.method == 'none'].set_index('run')[R]
-  df['kept'] = 100 * df[R] / df.run.map(full)
+  df['kept'] = results.percent_of(df, R, df.method == 'none', ['run'])
   df['exposures'] = df.run.map({
       r['id']: round(r['train'].get('exposures/bio', 0)) for r in records})
   df['large'] = df.parameters == df.parameters.max()

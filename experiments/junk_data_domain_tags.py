@@ -63,9 +63,8 @@ def table(records):
   df[f'{R}_no_tag'], df[f'{R}_tag'] = df[R], tag[R]
   df.loc[df.tag_share > 0, list(results.CAPACITY_COLUMNS)] = tag
   df['main'] = df.width == df.width.mode().max()  # the size of most runs
-  base = df[(df.variant == 'clean') & (df.exposures < 1000)].set_index(
-      ['width', 'seed'])[R].rename('base')
-  df['of_clean'] = 100 * df[R] / df.join(base, on=['width', 'seed']).base
+  df['of_clean'] = results.percent_of(
+      df, R, (df.variant == 'clean') & (df.exposures < 1000), ['width', 'seed'])
   return df
 
 

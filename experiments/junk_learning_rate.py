@@ -53,9 +53,8 @@ def table(records):
   df, tag = (results.capacity(records, name, ('useful', 'tagged'))
              for name in ('bits', 'tagged'))
   df.loc[df.variant == 'tagged', list(results.CAPACITY_COLUMNS)] = tag
-  base = df[(df.variant == 'clean') & (df.rate == USUAL)].set_index(
-      ['width', 'seed'])[R].rename('base')
-  df['of_clean'] = 100 * df[R] / df.join(base, on=['width', 'seed']).base
+  df['of_clean'] = results.percent_of(
+      df, R, (df.variant == 'clean') & (df.rate == USUAL), ['width', 'seed'])
   return df
 
 

@@ -66,10 +66,8 @@ def table(records):
   """A row a run: R of the useful people; `of_clean`: in percent of the R of 100
   exposures without junk, same arm and seed."""
   df = results.capacity(records, 'bits', ('useful',))
-  base = df[(df.variant == 'clean') & (df.exposures == 100)].set_index(
-      ['arm', 'seed'])[R]
-  return df.assign(of_clean=100 * df[R] / [
-      base.get(k, float('nan')) for k in zip(df.arm, df.seed)])
+  return df.assign(of_clean=results.percent_of(
+      df, R, (df.variant == 'clean') & (df.exposures == 100), ['arm', 'seed']))
 
 
 def measures(df):

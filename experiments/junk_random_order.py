@@ -54,9 +54,8 @@ def table(records):
              for name in ('bits', 'tagged'))
   tagged = df.variant == 'tagged'
   df.loc[tagged, list(results.CAPACITY_COLUMNS)] = tag
-  clean = df[df.variant == 'clean'].set_index(['width', 'seed'])[R]
-  df['of_clean'] = 100 * df[R] / df.join(
-      clean.rename('clean'), on=['width', 'seed']).clean
+  df['of_clean'] = results.percent_of(
+      df, R, df.variant == 'clean', ['width', 'seed'])
   return df
 
 
@@ -90,7 +89,7 @@ def figure(df):
 
 R, SIZES = 'bits_per_param', SCALES['cpu']['widths']
 CELLS = {v: tuple({'variant': v, 'width': w} for w in SIZES) for v in LABELS}
-HERE = 'Random order, AdamW, three sizes, 7/8 junk'
+HERE = 'Random order, AdamW, 7/8 junk'
 CLAIMS = (
     Claim('junk_costs', f'{HERE}: R is at most 10 % of R without junk',
           'Part 3.3, Result 10', '5 %', tuple((c,) for c in CELLS['junk']),

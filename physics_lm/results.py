@@ -342,6 +342,14 @@ def best_by(df: 'pd.DataFrame', by: Sequence[str], over: str | list[str],
   return pd.concat(kept) if kept else df[:0]
 
 
+def percent_of(df: 'pd.DataFrame', column: str, reference: 'pd.Series',
+               keys: Sequence[str]) -> 'pd.Series':
+  """`column` in percent of its value in the row of `reference` (a mask of rows,
+  one for each combination) with the same `keys`; nan where there is none."""
+  known = df[reference].set_index(list(keys))[column].rename('reference')
+  return 100 * df[column] / df.join(known, on=list(keys)).reference
+
+
 def capacity(records: Sequence[Record], evaluation: str = 'bits',
              tasks: Sequence[str] = ('bio',),
              columns: Sequence[str] = CAPACITY_COLUMNS) -> 'pd.DataFrame':

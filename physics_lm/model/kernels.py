@@ -1,5 +1,6 @@
 """Hand-written gradients where the compiler's own are slow: linear maps,
-attention, cross-entropy. Each equals its plain formula; tests compare them.
+attention, cross-entropy (of Canon layers: canon.py). Each equals its plain
+formula; tests compare them.
 
 Letters as in model/decoder.py; I and O are the inputs and outputs of a linear
 map, M is B x T.
