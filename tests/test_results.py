@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -289,3 +290,11 @@ def test_crossing_is_linear_in_the_logarithm_of_x():
   assert results.crossing(x, y, 15) == pytest.approx(10**-0.5)
   assert math.isnan(results.crossing(x, y, 95))
   assert math.isnan(results.crossing(x[1:], y[1:], 50))
+
+
+def test_percent_of_is_of_the_row_with_the_same_keys():
+  df = pd.DataFrame({'size': [1, 1, 2, 2, 3], 'seed': [0, 0, 0, 0, 0],
+                     'arm': ['a', 'b', 'a', 'b', 'b'],
+                     'bits': [4.0, 1, 2, 3, 5]}, index=[7, 7, 1, 0, 2])
+  found = results.percent_of(df, 'bits', df.arm == 'a', ['size', 'seed'])
+  np.testing.assert_allclose(found, [100, 25, 100, 150, np.nan])
