@@ -29,7 +29,8 @@ def get_config() -> ConfigDict:
   c.data.tasks = {'problems': default.task('igsm', 'train', 1.0, 'answers'),
                   'programs': default.task('programs', 'train', 0.0),
                   'people': default.task('people', 'bio', 0.0)}
-  c.data.seq_len, c.data.batch_size, c.model.width = 96, 16, 64
+  c.data.seq_len, c.data.batch_size = 96, 16
+  c.model.depth, c.model.width = 4, 64
   c.optim.schedule = 'constant'
   c.evals = {'reasoning': default.evaluation('solutions'),
              'trace': default.evaluation('answers')}

@@ -38,9 +38,9 @@ COMPACT = dict(recipe='compact', seeds=5, common=scales.COMPACT_SOLUTIONS)
 SCALES = {  # arms: steps (None: the recipe's), variants
     'smoke': dict(recipe='compact', arms=((None, ('clean', 'retry 0.5')),),
                   seeds=1, common=scales.SMOKE_IGSM),
-    'cpu': dict(arms=((None, MAIN),), **COMPACT | {'seeds': 10}),
-    'day': dict(arms=((None, MAIN), (2750, MAIN), (None, OTHERS),
-                      (16_500, MAIN)), **COMPACT),
+    'cpu': dict(arms=((None, MAIN),), **COMPACT),
+    'day': dict(arms=((None, MAIN), (1500, MAIN), (None, OTHERS),
+                      (9000, MAIN)), **COMPACT),
     'gpu': dict(recipe='gpu', arms=((None, SOME),), seeds=3,
                 common=scales.OOD_SPLITS['gpu']),
     'paper': dict(recipe='med', arms=((None, tuple(PAPER)),), seeds=2,

@@ -41,8 +41,8 @@ SCALES = {
     'smoke': dict(
         recipe='small', seeds=1, rate=0.5, ranks=(2,), finetune={},
         common=scales.SMOKE_IGSM | {'evals.reasoning.splits': 'train_op2'}),
-    'cpu': dict(COMPACT, ranks=(4, 32), finetune=AGAIN | {'steps': 1375}),
-    'day': dict(COMPACT, ranks=(4, 16, 64), finetune=AGAIN | {'steps': 5500}),
+    'cpu': dict(COMPACT, ranks=(4, 32), finetune=AGAIN | {'steps': 750}),
+    'day': dict(COMPACT, ranks=(4, 16, 64), finetune=AGAIN | {'steps': 3000}),
     'gpu': dict(
         recipe='gpu', seeds=3, rate=0.5, ranks=(4, 32, 128), finetune={
             'steps': 8000}, common=scales.OOD_SPLITS['gpu']),
@@ -121,7 +121,7 @@ def figure(df):
 BEFORE, LORA, RETRY, CLEAN, START = (
     {'method': m, 'judged': True} for m in LABELS)
 LOW, HIGH = (LORA | {'rank_order': r} for r in ('lowest', 'highest'))
-MORE = 'scale day: continued for 8.4M tokens, five seeds, 4 core-hours'
+MORE = 'scale day: continued for 4.6M tokens, five seeds, 4 core-hours'
 SAME = dict(source='Part 2.2, Result 6', rule=GreaterPaired(0.0), baseline=0,
             decided_by=MORE)
 CLAIMS = (

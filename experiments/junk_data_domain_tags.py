@@ -1,9 +1,10 @@
 """What do junk data cost, and what does a domain tag give back?
 
 Part 3.3 (arXiv 2404.05405), Results 10 to 12: texts on useful people, and junk.
-R counts bits of the useful; reference: 100 exposures without junk. Paper, 7/8
-junk: unique junk costs a factor of 20, 3, 1.5, 1.3 at 100, 300, 600, 1,000
-exposures, repetitive (1,000 people) 1; with a domain tag 2, (300 exposures) 1.
+R: bits on the useful, terms below 0 as 0 (of_clean_all_terms: as they are);
+reference: 100 exposures without junk. Paper: 7/8 unique junk costs a factor of
+20, 3, 1.5, 1.3 at 100, 300, 600, 1,000 exposures, repetitive (1,000 people) 1;
+with a domain tag 2, (300 exposures) 1.
 
   python -m physics_lm.launch experiments/junk_data_domain_tags.py --scale=cpu
   python -m physics_lm.report experiments/junk_data_domain_tags.py --scale=cpu
@@ -20,7 +21,6 @@ from physics_lm.configs import scales, source_tags
 from physics_lm.sweep import Run, pick
 
 SHARED = ('junk_learning_rate', 'junk_learning_speed')  # their records count
-PEOPLE = source_tags.COMPACT_PEOPLE
 PARTS = ('tag_eighth', 'tag_quarter', 'tag_half', 'tag_most')  # of useful texts
 LINES = dict(junk_half='junk', junk_3_quarters='junk') | dict.fromkeys(
     (*PARTS, 'tagged_junk_half'), 'tagged')  # variant: line of the figure
@@ -46,15 +46,15 @@ def runs(scale: str) -> list[Run]:
   """Every (width, exposures, variant, seed)."""
   s = pick(SCALES, scale)
   return [Run('configs/source_tags.py:compact', source_tags.compact_run(
-      s.get('people', PEOPLE[w]), e, w, variant) | scales.seeds(seed) | (
-          LOWER if variant in RARE else {}),
+      s.get('people', source_tags.COMPACT_PEOPLE[w]), e, w, variant) | (
+          scales.seeds(seed)) | (LOWER if variant in RARE else {}),
               dict(variant=variant, width=w, exposures=e, seed=seed))
           for w, e, variants, seeds in s['points'] for variant in variants
           for seed in range(seeds)]
 
 
 def table(records):
-  """R of the useful people, with the tag where training had it, and both ways;
+  """R of the useful, with the tag where training had it, and both ways.
   of_clean: % of R without junk, same size and seed, after 100 exposures."""
   df, tag = (results.capacity(records, name, ('useful', 'tagged'))
              for name in ('bits', 'tagged'))
@@ -63,15 +63,16 @@ def table(records):
   df[f'{R}_no_tag'], df[f'{R}_tag'] = df[R], tag[R]
   df.loc[df.tag_share > 0, list(results.CAPACITY_COLUMNS)] = tag
   df['main'] = df.width == df.width.mode().max()  # the size of most runs
-  df['of_clean'] = results.percent_of(
-      df, R, (df.variant == 'clean') & (df.exposures < 1000), ['width', 'seed'])
+  clean = (df.variant == 'clean') & (df.exposures < 1000)
+  for name, bits in source_tags.OF_CLEAN.items():
+    df[name] = results.percent_of(df, bits, clean, ['width', 'seed'])
   return df
 
 
 def summary(df):
   """R and R_max of the useful people, in percent of no junk."""
   by = 'variant width exposures main parameters junk_share tag_share'.split()
-  return results.summarise(df, by, [R, f'{R}_max', 'of_clean'])
+  return results.summarise(df, by, [R, f'{R}_max', *source_tags.OF_CLEAN])
 
 
 def figure(df):
@@ -107,7 +108,7 @@ def _cases(widths, *variants: str) -> tuple:
   return tuple([tuple(_at(v, width=w) for v in variants) for w in widths])
 
 
-def _of_clean(id, what, result: int, paper: str, cells, rule, **more):
+def _of_clean(id, what, result, paper, cells, rule, **more):
   return Claim(id, f'{what} of R without junk', f'Part 3.3, Result {result}',
                paper, cells, rule, 'of_clean', **more)
 

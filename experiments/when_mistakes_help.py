@@ -28,7 +28,7 @@ from physics_lm.sweep import Run, pick
 
 SHARED = ('error_correction',)  # the runs from scratch at rates 0 and 0.2
 STARTS = {'scratch': 'errors from the start', 'warm': 'error-free data first'}
-WARM = 1375  # steps on error-free data
+WARM = 750  # steps on error-free data
 COLUMNS = {'accuracy': 'solutions correct, %', 'gain': 'gain, points',
            'arithmetic': 'first error of arithmetic, %',
            'not_computable': 'first error: not computable yet, %'}
@@ -36,10 +36,10 @@ SCALES = {  # arms: steps in all, start, retry rates
     'smoke': dict(seeds=1, common=scales.SMOKE_IGSM, warm=3, arms=(
         (6, 'scratch', (0.0, 0.5)), (6, 'warm', (0.0, 0.5)))),
     'cpu': dict(seeds=3, common=scales.COMPACT_SOLUTIONS, warm=WARM, arms=(
-        (5500, 'scratch', (0.0, 0.2, 0.5)), (5500, 'warm', (0.0, 0.5)))),
+        (3000, 'scratch', (0.0, 0.2, 0.5)), (3000, 'warm', (0.0, 0.5)))),
     'day': dict(seeds=5, common=scales.COMPACT_SOLUTIONS, warm=WARM, arms=[
         (steps, start, (0.0, 0.2, 0.5))
-        for steps in (5500, 11_000) for start in STARTS]),
+        for steps in (3000, 6000) for start in STARTS]),
 }
 
 
@@ -102,9 +102,9 @@ def figure(df):
 
 
 def cell(start: str, rate: float, **more) -> dict:
-  """A cell of the table, by default at 5,500 steps."""
+  """A cell of the table, by default at 3,000 steps."""
   return {'start': start, 'rate': rate, 'judged': True} | (
-      more or {'total_steps': 5500})
+      more or {'total_steps': 3000})
 
 
 def claim(id: str, statement: str, a: dict, b: dict, column: str = 'accuracy',
@@ -129,7 +129,7 @@ CLAIMS = (
     claim('rate_0.5_helps_after_copying', 'After a warm start: rate 0.5 > '
           'error-free data', WARM_R5, WARM_CLEAN, baseline=0),
     *(claim(f'rate_{rate}_gains_with_tokens', f'Gain of rate {rate} from '
-            'scratch: 17M > 8M tokens', *(
-                cell('scratch', rate, total_steps=n) for n in (11_000, 5500)),
+            'scratch: 9M > 5M tokens', *(
+                cell('scratch', rate, total_steps=n) for n in (6000, 3000)),
             'gain') for rate in (0.2, 0.5)),
 )
