@@ -29,10 +29,13 @@ VARIANTS = {
     'tagged': (1.0, 1.0), 'tag_half': (0.5, 1.0), 'tag_quarter': (0.25, 1.0),
     'tag_on_junk': (1.0, 0.5)}
 
-JUNK, REPETITIVE = 1 - USEFUL, 14  # useful people per person of repetitive junk
+JUNK = 1 - USEFUL
+# Useful people per person of repetitive junk; the paper: 100 or so.
+REPETITIVE = {'repetitive': 14, 'repetitive_100': 100}
 # variant of the compact recipe: share of junk, and as in VARIANTS
 COMPACT = {k: (0.0 if k == 'clean' else JUNK, *v)
            for k, v in VARIANTS.items()} | {
+    'repetitive_100': (JUNK, 0.0, 1.0),
     'tag_eighth': (JUNK, 0.125, 1.0), 'tag_most': (JUNK, 0.75, 1.0),
     'junk_half': (0.5, 0.0, 1.0), 'junk_3_quarters': (0.75, 0.0, 1.0),
     'tagged_junk_half': (0.5, 1.0, 1.0)}
@@ -147,7 +150,7 @@ def compact_run(people: int, exposures: int, width: int,
   """Overrides of the compact recipe: useful people, exposures of each, width
   of the model, one of COMPACT, or its three shares, the order of attributes
   and the optimizer. Junk people are all other names, so that hardly any occurs
-  twice; of `repetitive` they are few."""
+  twice; of REPETITIVE they are few."""
   junk, tagged, precision = (
       COMPACT[variant] if isinstance(variant, str) else variant)
   useful = 1 - junk
@@ -156,8 +159,8 @@ def compact_run(people: int, exposures: int, width: int,
             if order != 'fixed'}
   return _recipe(people, exposures, width, junk, order, optimizer) | orders | {
       'worlds.useful.people': people, 'worlds.junk.person_offset': people,
-      'worlds.junk.people': people // REPETITIVE if variant == 'repetitive'
-                            else NAMES - people,
+      'worlds.junk.people': max(people // REPETITIVE[variant], 1)
+                            if variant in REPETITIVE else NAMES - people,
       'evals.bits.people': people, 'evals.tagged.people': people,
       'data.tasks.useful.weight': useful * (1 - tagged),
       'data.tasks.tagged.weight': useful * tagged,
