@@ -106,8 +106,7 @@ GUESS = dict(baseline='majority_baseline')
 CLAIMS = (
     Claim('mixed_single', 'bioS single, weight decay 3: mixed training '
           'extracts at least 50 %', 'Part 3.1, Result 1', '86.6 %',
-          (_at(ONE, 'mixed', HIGH),), at_least(50), post_hoc=True,
-          headline=True),
+          (_at(ONE, 'mixed', HIGH),), at_least(50), post_hoc=True),
     Claim('finetuned_single', 'bioS single, weight decay 0.1: QA finetuning '
           'extracts at most 10 %', 'Part 3.1, Result 2',
           '7.5 %', (_at(ONE, 'finetune', LOW),), at_most(10), post_hoc=True,
