@@ -26,6 +26,7 @@ COLOUR_OF = {
     'base': '#8a8a8a', 'clean': '#5c5c5c', 'untrained': '#b9b9b9',
     'trained': '#3b6fb6',
     'junk': '#d1782c', 'tagged': '#4b9b5a', 'repetitive': '#b5a02b',
+    'repetitive_100': '#7d6608',
     **dict.fromkeys(('tag_eighth', 'tag_quarter', 'tag_half', 'tag_most',
                      'tag_on_junk'), '#a9d0b1'),
     'junk_half': '#e8b88a', 'junk_3_quarters': '#e8b88a',
