@@ -21,8 +21,8 @@ at one rate for each optimizer the percentages were those of LOG 151.
 
 The reference is each arm's own R, which is lower the slower it learns: that
 raises the percentages of slow arms, so the claims on speed are conservative.
-Deviations: compact bioD, 13 thousand parameters, R_max 2.78; terms
-(names, values) of which a model knows less than by guessing count as 0.
+Deviations: compact bioD, 13 thousand parameters, R_max 2.78; a term
+of R below 0 (of the list of values, at most 0 here) counts as 0.
 """
 
 import numpy as np

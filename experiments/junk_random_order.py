@@ -18,8 +18,8 @@ Predicted at `cpu` from seed 7, not reported, percent of R without junk, 13, 24,
 on that seed. Repetitive junk, the smallest size: 71, with one person for 100
 useful ones 86 (known).
 
-R counts terms (names, values) of which a model knows less than by guessing as
-0; percentages with such terms, `of_clean_all_terms`, are lower.
+The term of R for the list of values (evals/knowledge_bits.py) is at most 0 here,
+since all possible values occur, and counts as 0; `of_clean_all_terms`: with it.
 """
 
 from physics_lm import figures, results
@@ -96,7 +96,7 @@ def figure(df):
       fig, 'Junk and domain tags, attributes in random order and AdamW',
       f'{figures.seeds_note(s)};  {s.exposures.max()} exposures of each useful '
       'person;  one person of\nrepetitive junk for 14 useful ones (fewer: for '
-      '100);  terms of R below 0 count as 0')
+      '100)')
   return fig
 
 
