@@ -18,8 +18,8 @@ Predicted at `cpu` from seed 7, not reported, percent of R without junk, 13, 24,
 on that seed. Repetitive junk, the smallest size: 71, with one person for 100
 useful ones 86 (known).
 
-The term of R for the list of values (evals/knowledge_bits.py) is at most 0 here,
-since all possible values occur, and counts as 0; `of_clean_all_terms`: with it.
+The term of R for the list of values (evals/knowledge_bits.py), at most 0 here,
+since all possible values occur, counts as 0; `of_clean_all_terms`: with it.
 """
 
 from physics_lm import figures, results
