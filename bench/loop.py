@@ -45,7 +45,8 @@ from physics_lm.recorder import RunRecorder
 TITLE = '## The loop against its step'
 TINY = {'model.width': 16, 'model.depth': 2, 'model.heads': 2}
 BIOGRAPHIES = 'configs/default.py'
-# name: (recipe, overrides, steps of a turn, predicted share of the step's
+# name: (recipe, overrides, steps of a turn (a run of few is mostly its start and
+# end), predicted share of the step's
 # speed).
 SHAPES = {
     'D 64, 4 layers, T 128': (BIOGRAPHIES, {
@@ -56,10 +57,10 @@ SHAPES = {
         'data.batch_size': 16}, 30, 0.97),
     'D 16, 2 layers, T 22': (
         'configs/biod.py', TINY | {'data.seq_len': 22, 'data.batch_size': 32},
-        400, 0.95),
+        1600, 0.95),
     'D 16, 2 layers, T 64': (
         'configs/biod.py', TINY | {'data.seq_len': 64, 'data.batch_size': 32},
-        300, 0.95)}
+        1200, 0.95)}
 
 
 def loop_and_step(recipe: str, overrides: dict, steps: int, turns: int
