@@ -45,9 +45,8 @@ from physics_lm.recorder import RunRecorder
 TITLE = '## The loop against its step'
 TINY = {'model.width': 16, 'model.depth': 2, 'model.heads': 2}
 BIOGRAPHIES = 'configs/default.py'
-# name: (recipe, overrides, steps of a turn (a run of few is mostly its start and
-# end), predicted share of the step's
-# speed).
+# name: (recipe, overrides, steps of a turn, predicted share of the step's
+# speed). Of few steps most of a turn would be its start and end.
 SHAPES = {
     'D 64, 4 layers, T 128': (BIOGRAPHIES, {
         'model.width': 64, 'model.depth': 4, 'data.seq_len': 128,

@@ -39,7 +39,7 @@ RATES = {'clean': {16: 8e-3, 24: 8e-3, 32: 4e-3},
          'tagged': {16: 8e-3, 24: 4e-3, 32: 2e-3}, 'repetitive': {16: 8e-3},
          'repetitive_100': {16: 8e-3}}
 SCALES = {
-    'smoke': dict(widths=(16,), exposures=4, people=20, seeds=1),
+    'smoke': dict(widths=(16,), exposures=4, people=28, seeds=1),
     'cpu': dict(widths=(16, 24, 32), exposures=100, seeds=5)}
 
 
