@@ -46,8 +46,10 @@ is the same: graphs, names, errors, splits, checker, probes and statistics; and
 because two renderings of one law can be compared. `parameters='instance'`
 draws other graphs (sampling.instances), in either rendering: one item's
 instance parameters only, from max(op, 2) up to max_edge of them, uniformly,
-each of two operands, so that op counts the necessary ones. What is then hard is
-to plan the order of the sentences. Few templates have few operations, so both
+each of two operands, so that op counts the necessary ones. By the paper's order
+of dependencies these form a chain: at each step of a solution exactly one of
+them can be computed, op - 1 steps from the question at first. What is then hard
+is to plan the order of the sentences. Few templates have few operations, so both
 kinds of split share those of fewer than `held_out_op`.
 
 Left out: milder shuffles, solutions with less detail, and retry data in other
