@@ -49,8 +49,8 @@ instance parameters only, from max(op, 2) up to max_edge of them, uniformly,
 each of two operands, so that op counts the necessary ones. By the paper's order
 of dependencies these form a chain: at each step of a solution exactly one of
 them can be computed, op - 1 steps from the question at first. What is then hard
-is to plan the order of the sentences. Few templates have few operations, so both
-kinds of split share those of fewer than `held_out_op`.
+is to plan the order of the sentences. Few templates have few operations, so
+both kinds of split share those of fewer than `held_out_op`.
 
 Left out: milder shuffles, solutions with less detail, and retry data in other
 worlds (the biographies' CoT, a toy of boxes), because errors are made from this
