@@ -30,7 +30,7 @@ VARIANTS = {
     'tag_on_junk': (1.0, 0.5)}
 
 JUNK = 1 - USEFUL
-# Useful people per person of repetitive junk; the paper: 100 or so.
+# Useful people per person of repetitive junk; the paper: 50 to 200.
 REPETITIVE = {'repetitive': 14, 'repetitive_100': 100}
 # variant of the compact recipe: share of junk, and as in VARIANTS
 COMPACT = {k: (0.0 if k == 'clean' else JUNK, *v)

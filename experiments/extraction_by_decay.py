@@ -66,9 +66,10 @@ def runs(scale: str) -> list[Run]:
 
 def table(records):
   """A row a run, person_split and attribute, percent: accuracy of answers, of
-  the same facts inside biographies, and the majority baseline."""
+  the same facts inside biographies, and the majority baseline; first: of the
+  seeds that all arms have."""
   df = results.extraction(records)
-  return df.assign(arm=list(zip(df.variant, df.training)))
+  return df.assign(arm=list(zip(df.variant, df.training)), first=df.seed < 5)
 
 
 def summary(df):
@@ -97,9 +98,9 @@ def figure(df):
   return fig
 
 
-def _at(variant: str, training: str, decay: float) -> dict:
+def _at(variant: str, training: str, decay: float, **more) -> dict:
   return {'person_split': 'test', 'attribute': 'mean', 'variant': variant,
-          'training': training, 'decay': decay}
+          'training': training, 'decay': decay} | (more or {'first': True})
 
 
 GUESS = dict(baseline='majority_baseline')
@@ -113,7 +114,8 @@ CLAIMS = (
           headline=True),
     Claim('finetuned_five', 'multi5+permute, weight decay 0.1: QA finetuning '
           'extracts at least 60 %', 'Part 3.1, Result 3',
-          '94.6 %', (_at(FIVE, 'finetune', LOW),), at_least(60)),
+          '94.6 %', (_at(FIVE, 'finetune', LOW, person_split='test'),),
+          at_least(60)),
     Claim('five_above_one', 'Weight decay 0.1, QA finetuning: multi5+permute > '
           'single', 'Part 3.1, Result 3', '94.6 vs 7.5 %',
           (_at(FIVE, 'finetune', LOW), _at(ONE, 'finetune', LOW)), greater(),

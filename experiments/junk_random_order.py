@@ -15,8 +15,8 @@ then costs a factor of 6 to 7. Here the paper's order and optimizer, over sizes.
 Predicted at `cpu` from seed 7, not reported, percent of R without junk, 13, 24,
 38 thousand parameters: junk 3.7 (known), 3.3, 3; tag 46, 50, 46. R without junk
 1.14 (known), 1.32, 1.3. Rates: the best of two or more of each variant and size
-on that seed. Repetitive junk, the smallest size: 71, with one person for 100
-useful ones 86 (known).
+on that seed. Repetitive junk, the smallest size, known: 71, with one person for
+100 useful ones 86.
 
 The term of R for the list of values (evals/knowledge_bits.py), at most 0 here,
 since all possible values occur, counts as 0; `of_clean_all_terms`: with it.
@@ -30,9 +30,9 @@ from physics_lm.sweep import Run, pick
 SHARED = ('junk_learning_speed',)  # the smallest size, without tags
 LABELS = {'clean': 'no junk', 'junk': '7/8 junk',
           'tagged': '7/8 junk, tag on useful',
-          'repetitive': '7/8 repetitive junk',
-          'repetitive_100': 'on fewer people'}
-PAPER = {'junk': 5, 'tagged': 50, 'repetitive': 100}  # % of R without junk
+          'repetitive': '7/8 repetitive junk, 35 people',
+          'repetitive_100': '7/8 repetitive junk, 5 people'}
+PAPER = {'junk': 5, 'tag': 50, 'repetitive': 100}  # % of R without junk
 # By variant and width: the best rate on seed 7, not reported.
 RATES = {'clean': {16: 8e-3, 24: 8e-3, 32: 4e-3},
          'junk': {16: 4e-3, 24: 4e-3, 32: 2e-3},
@@ -84,19 +84,18 @@ def figure(df):
   rows = s[s.variant != 'clean']
   figures.curves(right, rows, 'parameters', 'variant', 'of_clean', LABELS,
                  False)
-  for value in PAPER.values():
-    figures.level(right, value, f'paper: {value} %')
+  for name, value in PAPER.items():
+    figures.level(right, value, f'paper,\n{name}: {value} %')
   for ax in (left, right):
     figures.log_ticks(ax, s.parameters.unique())
   left.set_ylim(0, 2), figures.percent_axis(right)
   figures.labels(left, 'parameters', 'bits of useful people per parameter (R)')
   figures.labels(right, 'parameters', 'R, % of R without junk')
-  figures.legend(left, loc='upper left', ncols=2, title='in both panels')
+  figures.legend(left, loc='upper left', ncols=2)
   figures.finish(
-      fig, 'Junk and domain tags, attributes in random order and AdamW',
+      fig, 'Junk, repetitive junk and domain tags: random order and AdamW',
       f'{figures.seeds_note(s)};  {s.exposures.max()} exposures of each useful '
-      'person;  one person of\nrepetitive junk for 14 useful ones (fewer: for '
-      '100)')
+      'person;  repetitive\njunk: the smallest size, 500 useful people')
   return fig
 
 

@@ -18,8 +18,8 @@ Predicted at `cpu`: mixed single 59, multi5+permute 75; finetuned single 12,
 multi5 45, multi5+permute 76, fullname 80 %. Mixed single, finetuned single and
 multi5+permute at `day`: 60, 12, 60 %; at `gpu`: 74, 5, 60 % (multi5 20).
 Deviations: full finetuning, loss on answers; a name part, a value or the words
-between: one token; small pools; 500, 2,000, 10,000 people; weight decay 3 (by
-decay: pretraining_decay.py, and why mixed training: extraction_mechanism.py).
+between: one token; small pools; 500, 2,000, 10,000 people; weight decay 3, 1, 1
+(rate x decay x steps 5 to 9, the paper's 8; by decay: extraction_by_decay.py).
 """
 
 from physics_lm import claims, figures, results

@@ -2,10 +2,10 @@
 
 Part 2.1 (Ye, Xu, Li, Allen-Zhu, arXiv 2407.20311), Result 4: before a solution
 begins a V-probe reads off which quantities are needed for the answer, 99.8 %
-(74.7 of an untrained model). igsm_probing.py, with models of 0.9 million
-parameters after 4.6 million tokens, has a balanced accuracy of 81 % (untrained
-67: a name compared with the question tells much) where 85 % of the problems are
-solved. Does the plan come before solving, with it, or later?
+(74.7 of an untrained model). A model of 0.9M parameters after 4.6M tokens (one
+seed, not reported) has a balanced accuracy of 81 % (untrained 67: a name
+compared with the question tells much) where 85 % of the problems are solved.
+Does the plan come before solving, with it, or later?
 
   python -m physics_lm.launch experiments/planning_tokens.py --scale=cpu
   python -m physics_lm.report experiments/planning_tokens.py --scale=cpu

@@ -263,6 +263,7 @@ def headlines(found: list[Experiment]) -> str:
   rows = [(x, e, j) for x in sorted(
       found, key=lambda x: x.name != FIRST_HEADLINES)
           for e, j in x.best() if j.claim.headline]
+  rows.sort(key=lambda row: row[1].earlier)  # they fall out first
   for x, e, j in rows[:MAX_HEADLINES]:
     lines.append(
         f'| {statement(j)} | {j.claim.paper} | {j.ours} | **{j.outcome}** '
