@@ -45,9 +45,6 @@ COMPACT_PEOPLE = {16: 500, 24: 900, 32: 1400, 64: 4700, 128: 16_500}
 # better without tags). 8e-3, the best of each without junk, makes larger models
 # lose what is rare (experiments/junk_learning_rate.py).
 JUNK_RATE = 4e-3
-# Column, in percent of its value without junk: of which column of a result.
-OF_CLEAN = {'of_clean': 'bits_per_param',
-            'of_clean_all_terms': 'bits_unclipped'}
 DOMAINS = 'abcd'  # with useful people
 
 

@@ -15,8 +15,8 @@ pretrained on retry data are its records), a quarter of the tokens again; 23
 core-minutes a seed. Deviations: finetuning on other rows than pretraining, at
 half of its rate, LoRA at 1e-3; a control that the paper has not, continued
 pretraining on error-free data. Differences seed by seed, at op 6 (models train
-to op 5), on new problems. Predicted: before 27; LoRA of rank 4 10, 32 15;
-continued on retry 35, error-free 30; pretrained on retry 50 %.
+to op 5), on new problems. Predicted: before 15; LoRA of rank 4 5, 32 8;
+continued on retry 22, error-free 18; pretrained on retry 20 %.
 """  # noqa: E501
 
 from physics_lm import figures, results

@@ -69,7 +69,8 @@ def table(records):
   the same facts inside biographies, and the majority baseline; first: of the
   seeds that all arms have."""
   df = results.extraction(records)
-  return df.assign(arm=list(zip(df.variant, df.training)), first=df.seed < 5)
+  return df.assign(arm=list(zip(df.variant, df.training)),
+                   first=df.seed < SCALES['cpu']['seeds'])
 
 
 def summary(df):
@@ -98,9 +99,11 @@ def figure(df):
   return fig
 
 
-def _at(variant: str, training: str, decay: float, **more) -> dict:
+def _at(variant: str, training: str, decay: float, first: bool = True
+        ) -> dict:
   return {'person_split': 'test', 'attribute': 'mean', 'variant': variant,
-          'training': training, 'decay': decay} | (more or {'first': True})
+          'training': training, 'decay': decay} | (
+              {'first': True} if first else {})
 
 
 GUESS = dict(baseline='majority_baseline')
@@ -114,7 +117,7 @@ CLAIMS = (
           headline=True),
     Claim('finetuned_five', 'multi5+permute, weight decay 0.1: QA finetuning '
           'extracts at least 60 %', 'Part 3.1, Result 3',
-          '94.6 %', (_at(FIVE, 'finetune', LOW, person_split='test'),),
+          '94.6 %', (_at(FIVE, 'finetune', LOW, first=False),),
           at_least(60)),
     Claim('five_above_one', 'Weight decay 0.1, QA finetuning: multi5+permute > '
           'single', 'Part 3.1, Result 3', '94.6 vs 7.5 %',

@@ -64,7 +64,7 @@ def table(records):
   df.loc[df.tag_share > 0, list(results.CAPACITY_COLUMNS)] = tag
   df['main'] = df.width == df.width.mode().max()  # the size of most runs
   clean = (df.variant == 'clean') & (df.exposures < 1000)
-  for name, bits in source_tags.OF_CLEAN.items():
+  for name, bits in results.OF_CLEAN.items():
     df[name] = results.percent_of(df, bits, clean, ['width', 'seed'])
   return df
 
@@ -72,7 +72,7 @@ def table(records):
 def summary(df):
   """R and R_max of the useful people, in percent of no junk."""
   by = 'variant width exposures main parameters junk_share tag_share'.split()
-  return results.summarise(df, by, [R, f'{R}_max', *source_tags.OF_CLEAN])
+  return results.summarise(df, by, [R, f'{R}_max', *results.OF_CLEAN])
 
 
 def figure(df):

@@ -30,8 +30,8 @@ from physics_lm.sweep import Run, pick
 SHARED = ('junk_learning_speed',)  # the smallest size, without tags
 LABELS = {'clean': 'no junk', 'junk': '7/8 junk',
           'tagged': '7/8 junk, tag on useful',
-          'repetitive': '7/8 repetitive junk, 35 people',
-          'repetitive_100': '7/8 repetitive junk, 5 people'}
+          **{v: f'7/8 repetitive junk, 1 for {n}'
+             for v, n in source_tags.REPETITIVE.items()}}
 PAPER = {'junk': 5, 'tag': 50, 'repetitive': 100}  # % of R without junk
 # By variant and width: the best rate on seed 7, not reported.
 RATES = {'clean': {16: 8e-3, 24: 8e-3, 32: 4e-3},
@@ -63,7 +63,7 @@ def table(records):
              for name in ('bits', 'tagged'))
   tagged = df.variant == 'tagged'
   df.loc[tagged, list(results.CAPACITY_COLUMNS)] = tag
-  for name, bits in source_tags.OF_CLEAN.items():
+  for name, bits in results.OF_CLEAN.items():
     df[name] = results.percent_of(
         df, bits, df.variant == 'clean', ['width', 'seed'])
   return df
@@ -73,7 +73,7 @@ def summary(df):
   """R and R_max of the useful people, in percent of no junk."""
   return results.summarise(df, [
       'variant', 'width', 'parameters', 'exposures', 'n_items'], [
-          R, f'{R}_max', *source_tags.OF_CLEAN])
+          R, f'{R}_max', *results.OF_CLEAN])
 
 
 def figure(df):
@@ -95,7 +95,7 @@ def figure(df):
   figures.finish(
       fig, 'Junk, repetitive junk and domain tags: random order and AdamW',
       f'{figures.seeds_note(s)};  {s.exposures.max()} exposures of each useful '
-      'person;  repetitive\njunk: the smallest size, 500 useful people')
+      'person;  1 for n:\none person of the junk for n useful people')
   return fig
 
 

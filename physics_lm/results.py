@@ -342,6 +342,11 @@ def best_by(df: 'pd.DataFrame', by: Sequence[str], over: str | list[str],
   return pd.concat(kept) if kept else df[:0]
 
 
+# A column in percent of its value without junk: of which column of `capacity`.
+OF_CLEAN = {'of_clean': 'bits_per_param',
+            'of_clean_all_terms': 'bits_unclipped'}
+
+
 def percent_of(df: 'pd.DataFrame', column: str, reference: 'pd.Series',
                keys: Sequence[str]) -> 'pd.Series':
   """`column` in percent of its value in the row of `reference` (a mask of rows,

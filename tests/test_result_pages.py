@@ -86,6 +86,8 @@ def test_runs_of_an_earlier_design_are_named_and_come_last(evidence, tmp_path):
   assert [e.scale for e, j in both.best() if j.outcome != 'not run'] == [
       'cpu'] * 3
   assert 'earlier' not in result_pages.headlines([both])
+  rows = result_pages.headlines([x, both]).splitlines()
+  assert 'earlier' in rows[-1] and 'earlier' not in rows[2]
 
 
 def test_runs_that_a_larger_scale_has_are_not_shown_again(evidence, tmp_path):
