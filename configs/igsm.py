@@ -14,9 +14,9 @@ problems, model and steps, but a token for each phrase: about a day. `compact`
 makes planning the bottleneck on one CPU: problems in symbols, of instance
 parameters only, two operands each, as many problems of each op from 1 to 5, at
 most 8 quantities with names that are drawn anew for each problem; templates of
-op 5 and more are held out; 0.9M parameters in eight layers (with four, many
+op 5 and more are held out; 0.4M parameters in eight layers (with four, many
 seeds do not learn what can be computed next), Canon layers (without them values
-are copied late), Muon, 5M tokens. The suffix `_best_of`, `_probes` or `_regret`
+are copied late), Muon, 9M tokens. The suffix `_best_of`, `_probes` or `_regret`
 adds evaluations: best of N, probes, or beam search and retry upon regret.
 """
 
@@ -95,8 +95,8 @@ def compact(c: ConfigDict):
   w.hierarchies, w.subcategories = 'syllables', 1
   w.items_per_subcategory = 24
   c.data.tasks.train.loss = 'answers'
-  c.data.seq_len, c.data.batch_size, c.steps = 128, 12, 3000
-  m.depth, m.width, m.heads, m.mlp = 8, 96, 4, 'relu'
+  c.data.seq_len, c.data.batch_size, c.steps = 128, 12, 6000
+  m.depth, m.width, m.heads, m.mlp = 8, 64, 4, 'relu'
   m.norm, m.qk_norm, m.bias = 'rmsnorm', True, False
   m.rope_fraction, m.rope_theta, m.canon = 1.0, 100.0, 'ab'
   o.name, o.learning_rate, o.weight_decay = 'muon', 4e-3, 0.05
@@ -105,4 +105,4 @@ def compact(c: ConfigDict):
       e.kind = 'linear_probe'
     if 'splits' in e:  # each op of its own, the last one never trained
       e.splits, e.max_new_tokens = COMPACT_SPLITS, COMPACT_NEW_TOKENS
-  c.log.every, c.checkpoint.every = 250, 1500
+  c.log.every, c.checkpoint.every = 500, 2000

@@ -11,10 +11,11 @@ rates 0.05, 0.2, 0.5 84, 92, 94 %; 0.2 and 2.9 retries at 0.2 and 0.5.
   python -m physics_lm.launch experiments/error_correction.py --scale=cpu
   python -m physics_lm.report experiments/error_correction.py --scale=cpu
 
-`cpu`, `day`: configs/igsm.py:compact, 4.6M tokens; op 6, one over training (op
-23 of the paper: eight over). Error-free seeds 17 and 18, not reported: op 3 87,
-4 86, 5 84, 6 21 %. Predicted, retry 0.2: 86, 86, 85, 35 %; `day`: gain at 2.3,
-4.6, 14M 0, 14, 25; 0.05 28, 0.5 10, masked 35, weak 25 %.
+`cpu`, `day`: configs/igsm.py:compact, 9.2M tokens; op 6, one over training (op
+23 of the paper: eight over). Seed 17, not reported, error-free op 3 91, 4 85,
+5 85, 6 6 %, retry 0.2: 82, 81, 79, 59. Predicted: 88, 84, 82, 10 and 82, 80,
+77, 50 %; gain at op 6 after 2.3, 4.6, 9.2M tokens 3, 15, 40, at op 5 -25, -15,
+-5; `day`, op 6: 0.05 30, 0.5 40, masked 50, weak 40, miss 35 %.
 """
 
 from physics_lm import figures, results
@@ -34,28 +35,27 @@ MAIN, OTHERS = ('clean', 'retry 0.2'), ('retry 0.05', 'retry 0.5', *(
 PARTS = dict(without_retry='correct, no retry', with_retry='with a retry',
              arithmetic='error: arithmetic', other_errors='other error',
              not_computable='not computable yet')
-COMPACT = dict(recipe='compact', seeds=5, common=scales.COMPACT_SOLUTIONS)
-SCALES = {  # arms: steps (None: the recipe's), variants
-    'smoke': dict(recipe='compact', arms=((None, ('clean', 'retry 0.5')),),
-                  seeds=1, common=scales.SMOKE_IGSM),
-    'cpu': dict(arms=((None, MAIN),), **COMPACT),
-    'day': dict(arms=((None, MAIN), (1500, MAIN), (None, OTHERS),
-                      (9000, MAIN)), **COMPACT),
-    'gpu': dict(recipe='gpu', arms=((None, SOME),), seeds=3,
+COMPACT = dict(recipe='compact', seeds=5,
+               common=scales.COMPACT_SOLUTIONS | scales.COMPACT_CURVE)
+SCALES = {
+    'smoke': dict(recipe='compact', variants=('clean', 'retry 0.5'), seeds=1,
+                  common=scales.SMOKE_IGSM | scales.COMPACT_CURVE | {
+                      'evals.curve.every': 2, 'evals.curve.num_problems': 4}),
+    'cpu': COMPACT | dict(variants=MAIN),
+    'day': COMPACT | dict(variants=MAIN + OTHERS),
+    'gpu': dict(recipe='gpu', variants=SOME, seeds=3,
                 common=scales.OOD_SPLITS['gpu']),
-    'paper': dict(recipe='med', arms=((None, tuple(PAPER)),), seeds=2,
+    'paper': dict(recipe='med', variants=tuple(PAPER), seeds=2,
                   common=scales.PAPER_SOLUTIONS | scales.OOD_SPLITS['paper'])}
 
 
 def runs(scale: str) -> list[Run]:
-  """Every (budget, seed, variant)."""
+  """Every (seed, variant)."""
   s = pick(SCALES, scale)
   return [Run(f'configs/igsm.py:{s["recipe"]}',
-              scales.retry_data(variant) | s['common'] | scales.seeds(seed)
-              | ({'steps': steps} if steps else {}),
+              scales.retry_data(variant) | s['common'] | scales.seeds(seed),
               {'variant': variant, 'seed': seed})
-          for steps, variants in s['arms'] for seed in range(s['seeds'])
-          for variant in variants]
+          for seed in range(s['seeds']) for variant in s['variants']]
 
 
 def table(records):
