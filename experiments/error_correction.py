@@ -39,8 +39,7 @@ COMPACT = dict(recipe='compact', seeds=5,
                common=scales.COMPACT_SOLUTIONS | scales.COMPACT_CURVE)
 SCALES = {
     'smoke': dict(recipe='compact', variants=('clean', 'retry 0.5'), seeds=1,
-                  common=scales.SMOKE_IGSM | scales.COMPACT_CURVE | {
-                      'evals.curve.every': 2, 'evals.curve.num_problems': 4}),
+                  common=scales.SMOKE_IGSM | scales.SMOKE_CURVE),
     'cpu': COMPACT | dict(variants=MAIN),
     'day': COMPACT | dict(variants=MAIN + OTHERS),
     'gpu': dict(recipe='gpu', variants=SOME, seeds=3,
@@ -52,9 +51,8 @@ SCALES = {
 def runs(scale: str) -> list[Run]:
   """Every (seed, variant)."""
   s = pick(SCALES, scale)
-  return [Run(f'configs/igsm.py:{s["recipe"]}',
-              scales.retry_data(variant) | s['common'] | scales.seeds(seed),
-              {'variant': variant, 'seed': seed})
+  return [Run(f'configs/igsm.py:{s["recipe"]}', scales.retry_data(variant) | s[
+      'common'] | scales.seeds(seed), {'variant': variant, 'seed': seed})
           for seed in range(s['seeds']) for variant in s['variants']]
 
 
@@ -72,20 +70,22 @@ def summary(df):
 
 
 def figure(df):
-  """Accuracy by op; at the judged op solutions and errors, and curves."""
+  """Accuracy by op; at the judged op solutions and errors; curves."""
   s = summary(df).assign(tokens=lambda x: x.tokens_mean / 1e6)
   at, op = s[s.judged], igsm.split_label(s[s.judged].split.iloc[0])
   names = {v: v.replace('clean', 'error-free') for v in at.variant}
-  fig, (axes,) = figures.grid(1 + min(s.steps.nunique(), 2), width=4.6)
-  figures.accuracy_by_op(axes[0], s[s.main], 'variant', {
+  followed = sorted(set(s.split[~s.main]))
+  fig, axes = figures.grid(2, 1 + bool(followed), width=4.6)
+  figures.accuracy_by_op(axes[0, 0], s[s.main], 'variant', {
       v: n for v, n in names.items() if '_' not in v})
-  figures.stacked_bars(axes[1], at, PARTS, [
+  figures.stacked_bars(axes[0, 1], at, PARTS, [
       f'{n}\n(paper {PAPER[v]:.0f})' for v, n in names.items()])
-  if len(axes) > 2:
-    figures.curves(axes[2], s[s.hardest], 'tokens', 'variant',
-                   'accuracy', names, band=False)
-    figures.labels(axes[2], 'million training tokens', '', f'Accuracy, {op}, %')
-  figures.labels(axes[1], '% of problems', '', f'Solutions and errors, {op}')
+  figures.labels(axes[0, 1], '% of problems', '', f'Solutions and errors, {op}')
+  for ax, split in zip(axes[1:].flat, followed):
+    figures.curves(ax, s[s.split == split], 'tokens', 'variant', 'accuracy',
+                   names)
+    figures.percent_axis(ax), figures.labels(
+        ax, 'million tokens', 'correct, %', igsm.split_label(split))
   figures.finish(
       fig, 'Training on retry data (errors followed by BACK) at equal tokens',
       f'{figures.seeds_note(at)}, problems not in training; after the name: '
@@ -94,11 +94,10 @@ def figure(df):
 
 
 AT = {v: {'variant': v, 'judged': True} for v in PAPER}
-TRAINED = tuple({'variant': v, 'split': 'test_op5', 'main': True}
-                for v in MAIN[::-1])
+OP5 = [{'variant': v, 'split': 'test_op5', 'main': True} for v in MAIN[::-1]]
 R5, R2, CLEAN = AT['retry 0.5'], AT['retry 0.2'], AT['clean']
-GROWTH = tuple({'variant': 'retry 0.2', 'hardest': True, 'budget': b}
-               for b in ('last', 'first'))
+GROWTH = {op: tuple({'variant': MAIN[1], 'split': f'test_op{op}', 'budget': b}
+                    for b in ('last', 'first')) for op in (5, 6)}
 
 
 def claim(id: str, statement: str, cells, rule=None, column='accuracy',
@@ -139,11 +138,12 @@ CLAIMS = (
     claim('gain_of_8', 'Hardest op: retry 0.2 > error-free data by 8 points',
           (R2, CLEAN), greater(8), paper='91.6 vs 77.7 %', baseline=0),
     claim('trained_op', 'Trained op 5: retry 0.2 > error-free by 8 points',
-          TRAINED, greater(8), baseline=0),
+          tuple(OP5), greater(8), baseline=0),
     claim('retries_are_errors', 'At least 95 % of retries in correct solutions '
           '(0.2) are errors', (R2,), at_least(95), 'retry_precision'),
-    claim('gain_grows', 'Gain of retry 0.2 grows with tokens', GROWTH,
-          column='gain'),
+    *(claim(f'gain_grows_op{op}', f'Gain of retry 0.2 at op {op} grows with '
+            'tokens (last > first evaluation)', cells, column='gain')
+      for op, cells in GROWTH.items()),
     claim('planning', 'Error-free: not computable yet > arithmetic errors', (
         CLEAN, CLEAN | {'column': 'arithmetic'}), column='not_computable'),
     *(solves_more(f'retry_{k} 0.2', 'clean') for k in ('weak', 'miss')),

@@ -11,7 +11,7 @@ Does the plan come before solving, with it, or later?
   python -m physics_lm.report experiments/planning_tokens.py --scale=cpu
 
 Error-free compact world of error_correction.py, models train to op 5, probes
-and solutions at op 4, on new problems; the runs at 4.6 million tokens are
+and solutions at op 4, on new problems; the runs at 9.2 million tokens are
 igsm_probing's, whose records are read. Predicted at 2.3, 4.6, 9.2 million
 tokens: nece 74, 81, 86, nece_next 88, 95, 97, solved 55, 85, 94 %. `day`: from
 1.2 to 18 million.

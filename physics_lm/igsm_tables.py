@@ -8,7 +8,14 @@ Records of evaluations of kinds 'solutions' and 'retry_upon_regret'
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from physics_lm.results import Record, beside, train_columns, wide
+from physics_lm.results import (
+  Record,
+  below,
+  beside,
+  during_training,
+  train_columns,
+  wide,
+)
 
 if TYPE_CHECKING:
   import pandas as pd
@@ -119,27 +126,39 @@ def uncontaminated(df: 'pd.DataFrame', by: Sequence[str]) -> 'pd.DataFrame':
 
 def retry_gains(records: Sequence[Record]) -> 'pd.DataFrame':
   """A table with one row a run and split (solutions) of runs whose variant is
-  'clean' or the kind and rate of their retry data. with_retry, without_retry:
-  of all problems, correct; retry_rate, and retries_in_data of a training
-  solution of so many op, at most; tokens, training_problems, steps; main:
-  whether these are the steps of most variants; hardest: whether the split is
-  judged_split of variant clean; judged: both; budget: 'first' (fewest steps),
-  'last' or 'between'; gain: accuracy less that of clean at that seed, split and
-  steps."""
+  'clean' or the kind and rate of their retry data, then one a run, split and
+  step of evaluation 'curve', accuracy alone. with_retry, without_retry: of all
+  problems, correct; retry_rate, and retries_in_data of a training solution of
+  so many op, at most; tokens, training_problems, steps; main: of the last step;
+  hardest: whether the split is judged_split of variant clean; judged: both;
+  budget: of the steps of a split 'first', 'last' or 'between'; gain: accuracy
+  less that of clean at that seed, split and step."""
   df = solutions(records, errors=('not_computable', 'arithmetic'), shares=(
       'correct_with_retry', 'retry_precision')).rename(
           columns={'correct_with_retry': 'with_retry'})
   df['without_retry'] = df.accuracy - df.with_retry.fillna(0)
-  rate = df.variant.str.partition(' ')[2].replace('', '0').astype(float)
-  df['retry_rate'], df['retries_in_data'] = rate, rate / (1 - rate) * df.op
   df = df.merge(train_columns(records, {
       'tokens': 'tokens', 'training_problems': 'entries/train'}), on='run')
   df['steps'] = df.run.map({r['id']: r['step'] for r in records})
-  df['main'] = df.steps == df.groupby('steps').variant.nunique().idxmax()
-  df['budget'] = df.steps.map({
-      df.steps.max(): 'last', df.steps.min(): 'first'}).fillna('between')
+  last = df.drop_duplicates('run').set_index('run')
+  df['main'] = True
+  for split in df.split.unique():
+    made = during_training(records, 'curve', {'accuracy': f'accuracy/{split}'})
+    if len(made):
+      made = made[made.accuracy.notna() & made.step.gt(0)
+                  & made.step.lt(made.run.map(last.steps))]
+      df = below(df, made.rename(columns={'step': 'steps'}).assign(
+          split=split, main=False, accuracy=100 * made.accuracy,
+          op=float(split_op(split)), tokens=made.run.map(
+              last.tokens / last.steps) * made.step))
+  rate = df.variant.str.partition(' ')[2].replace('', '0').astype(float)
+  df['retry_rate'], df['retries_in_data'] = rate, rate / (1 - rate) * df.op
+  steps = df.groupby('split').steps
+  df['budget'] = 'between'
+  df.loc[df.steps == steps.transform('min'), 'budget'] = 'first'
+  df.loc[df.main, 'budget'] = 'last'
   clean = df[df.variant == 'clean']
-  df['hardest'] = df.split == judged_split(clean)
+  df['hardest'] = df.split == judged_split(clean[clean.main])
   df['judged'] = df.main & df.hardest
   by = ['seed', 'split', 'steps']
   df = df.merge(clean[[*by, 'accuracy']], on=by, how='left',

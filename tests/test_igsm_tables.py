@@ -103,3 +103,26 @@ def test_v_probes_have_a_baseline_where_all_labels_are_meant():
   assert list(df.majority_baseline[:1]) == [60]
   assert math.isnan(df.majority_baseline[1])
   assert list(df.layer[:2]) == ['last', '0'] and df.distance[1] == '1'
+
+
+def trained(variant, op5, op6, curve):
+  """A record of 100 steps; `curve`: percent at op 6 after 50 and 100 steps."""
+  return record(rows_of_solutions('test_op5', op5, None),
+                rows_of_solutions('test_op6', op6, None),
+                variant=variant) | {
+      'step': 100, 'train': {'tokens': 1000, 'entries/train': 9}, 'curves': {
+          'curve': {'step': [0, 50, 100],
+                    'accuracy/test_op6': [0.0, *(x / 100 for x in curve)]}}}
+
+
+def test_gains_of_retry_data_at_the_end_and_during_training():
+  df = igsm_tables.retry_gains([
+      trained('clean', 80, 10, (5, 12)), trained('retry 0.2', 70, 40, (9, 41))])
+  own = df[df.variant == 'retry 0.2'].set_index(['split', 'steps'])
+  assert dict(own.gain) == {('test_op5', 100): -10, ('test_op6', 100): 30,
+                            ('test_op6', 50): 4}
+  assert dict(own.tokens) == {('test_op5', 100): 1000, ('test_op6', 100): 1000,
+                              ('test_op6', 50): 500}
+  assert list(own.budget) == ['last', 'last', 'first']
+  assert list(own.main) == [True, True, False]
+  assert list(own.judged) == [False, True, False]
