@@ -31,14 +31,14 @@ from physics_lm.sweep import Run, pick
 
 PAPER = {4: 54.5, 8: 76.8, 12: 77.9, 16: 82.7, 20: 86.3}  # layers: %, op 23
 # Shapes: layers, width, heads; layers * width^2 is about equal.
-COMPACT = dict(recipe='compact', train={}, splits=f'test_op2,{COMPACT_SPLITS}',
-               evaluate=scales.COMPACT_SOLUTIONS)
+COMPACT = dict(recipe='compact', seeds=5, train={}, evaluate=(
+    scales.COMPACT_SOLUTIONS), splits=f'test_op2,{COMPACT_SPLITS}')
 SCALES = {
     'smoke': dict(
         recipe='small', seeds=1, shapes=((1, 24, 2), (2, 16, 2)), evaluate={},
         splits='train_op2,train_op3', train=scales.SMOKE_IGSM),
-    'cpu': COMPACT | dict(seeds=5, shapes=((2, 128, 4), (4, 90, 3), (8, 64, 4))),
-    'day': COMPACT | dict(seeds=5, shapes=(
+    'cpu': COMPACT | dict(shapes=((2, 128, 4), (4, 90, 3), (8, 64, 4))),
+    'day': COMPACT | dict(shapes=(
         (2, 128, 4), (3, 104, 4), (4, 90, 3), (8, 64, 4), (16, 44, 2))),
     'gpu': dict(
         recipe='gpu', seeds=3, shapes=((2, 768, 12), (4, 544, 8), (8, 384, 6),
