@@ -97,7 +97,7 @@ AT = {v: {'variant': v, 'judged': True} for v in PAPER}
 OP5 = [{'variant': v, 'split': 'test_op5', 'main': True} for v in MAIN[::-1]]
 R5, R2, CLEAN = AT['retry 0.5'], AT['retry 0.2'], AT['clean']
 GROW = {op: tuple({'variant': MAIN[1], 'split': f'test_op{op}', 'budget': b}
-                    for b in ('last', 'first')) for op in (5, 6)}
+                   for b in ('last', 'first')) for op in (5, 6)}
 
 
 def claim(id: str, statement: str, cells, rule=None, column='accuracy',
