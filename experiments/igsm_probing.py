@@ -7,10 +7,10 @@ v_probe.py) of a frozen model predict if a quantity is needed for the answer
   python -m physics_lm.launch experiments/igsm_probing.py --scale=cpu
   python -m physics_lm.report experiments/igsm_probing.py --scale=cpu
 
-`cpu`: error-free models of error_correction.py (compact world), op 3 and 4;
-`day`: without Canon, too. Probes but dep have a head for each name, on the last
+`cpu`: error-free models of the compact world, width 96, 6.9M tokens, op 3 and
+4; `day`: without Canon, too. Probes but dep: a head for each name, on the last
 token's state (evals/igsm/linear_probe.py); balanced accuracy. Predicted (seed
-17, not reported) and untrained, op 4: nece 81, 67, can_next 80, 51, dep 60, 51.
+17, 4.6M tokens: nece 81, 67) and untrained, op 4: nece 83, 67, can_next 81, 51.
 """
 
 from physics_lm import claims, figures, igsm_tables, results
@@ -30,7 +30,7 @@ PAPER = {(t, m): x for t in TASKS for m, x in zip(MODELS, TASKS[t][0])}
 ERRORS = igsm_tables.FIRST_ERRORS
 ARMS = {'recipe': {}, PLAIN: {'model.canon': '', 'optim.learning_rate': 1e-2}}
 COMPACT = dict(recipe='compact', seeds=5, splits='test_op3,test_op4', arms=1,
-               solutions=scales.COMPACT_SOLUTIONS)
+               train=scales.COMPACT_PROBED, solutions=scales.COMPACT_SOLUTIONS)
 SCALES = {
     'smoke': dict(recipe='small', seeds=1, splits='train_op2', solutions={},
                   probes=dict(steps=2, batch=8, num_problems=8), arms=1,

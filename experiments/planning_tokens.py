@@ -11,10 +11,10 @@ Does the plan come before solving, with it, or later?
   python -m physics_lm.report experiments/planning_tokens.py --scale=cpu
 
 Error-free compact world of error_correction.py, models train to op 5, probes
-and solutions at op 4, on new problems; the runs at 9.2 million tokens are
-igsm_probing's, whose records are read. Predicted at 2.3, 4.6, 9.2 million
-tokens: nece 74, 81, 86, nece_next 88, 95, 97, solved 55, 85, 94 %. `day`: from
-1.2 to 18 million.
+and solutions at op 4, on new problems; the runs at 6.9 million tokens are
+igsm_probing's, whose records are read. Predicted at 1.7, 3.5, 6.9 million
+tokens: nece 72, 79, 83, nece_next 85, 94, 97, solved 45, 80, 90 %. `day`: from
+0.9 to 14 million.
 """
 
 from physics_lm import figures, igsm_tables, results
@@ -28,14 +28,15 @@ LABELS = {'solved': 'solutions correct',
           'nece_next': 'nece_next: needed and computable next',
           'nece': 'nece: needed for the answer'}
 COMPACT = dict(recipe='compact', splits='test_op3,test_op4',
+               train={'model.width': 96},
                probes=dict(num_problems=300),
                solutions=scales.COMPACT_SOLUTIONS)
 SCALES = {
     'smoke': dict(recipe='small', seeds=1, splits='train_op2', steps=(3, 6),
                   probes=dict(steps=2, batch=8, num_problems=8), solutions={},
                   train=scales.SMOKE_IGSM),
-    'cpu': COMPACT | dict(seeds=3, steps=(1500, 3000, 6000)),
-    'day': COMPACT | dict(seeds=5, steps=(750, 1500, 3000, 6000, 12_000))}
+    'cpu': COMPACT | dict(seeds=3, steps=(1125, 2250, 4500)),
+    'day': COMPACT | dict(seeds=5, steps=(560, 1125, 2250, 4500, 9000))}
 
 
 def runs(scale: str) -> list[Run]:
