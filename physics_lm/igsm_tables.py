@@ -29,6 +29,11 @@ FIRST_ERRORS = {  # {error_type: in a figure}
     'unknown_quantity': 'unknown quantity', 'duplicate': 'duplicate',
     'end': 'too short or too long', 'unreadable': 'unreadable'}
 
+RETRY_PARTS = {  # {column of retry_gains: in a figure}, 100 % together
+    'without_retry': 'correct, no retry', 'with_retry': 'with a retry',
+    'arithmetic': 'error: arithmetic', 'other_errors': 'other error',
+    'not_computable': 'not computable yet'}
+
 
 def solutions(records: Sequence[Record], evaluation: str = 'reasoning',
               errors: Sequence[str] = (), shares: Sequence[str] = ()
@@ -134,7 +139,8 @@ def retry_gains(records: Sequence[Record]) -> 'pd.DataFrame':
   budget: of the steps of a split 'first', 'last' or 'between'; gain: accuracy
   less that of clean at that seed, split and step."""
   df = solutions(records, errors=('not_computable', 'arithmetic'), shares=(
-      'correct_with_retry', 'retry_precision')).rename(
+      'correct_with_retry', 'retry_precision', 'retry_mistakes',
+      'query_early')).rename(
           columns={'correct_with_retry': 'with_retry'})
   df['without_retry'] = df.accuracy - df.with_retry.fillna(0)
   df = df.merge(train_columns(records, {

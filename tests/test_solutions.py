@@ -234,12 +234,14 @@ def test_compact_solutions_are_judged_by_the_same_kinds_of_error(config):
     assert solutions.size_without_retries(data, world, e) == (
         len(e.pieces) + 1 - 3 * e.meta['retries'])
 
-    def error(some, problem=problem):
+    own = [s for s in text.split('.')[:-1] if 'BACK' not in s]
+
+    def error(some, problem=problem, last=own[-1] + '.'):
       judged = solutions.judge_solution(problem, some, True)
       assert not judged['correct']
+      assert judged['query_early'] == (some == last)
       return judged['first_error']
 
-    own = [s for s in text.split('.')[:-1] if 'BACK' not in s]
     spare = next(p for p in problem.definitions if p not in problem.needed()
                  ) if e.meta['edges'] > 3 else None
     number = int(own[0].split()[-1])
@@ -254,9 +256,12 @@ def test_compact_solutions_are_judged_by_the_same_kinds_of_error(config):
     wanted = problem.name(problem.query)
     retried = f' {wanted} BACK.{text} {wanted} BACK.'
     count = solutions.computable_retries(problem, text)  # of what is an error
-    assert count == 0 and solutions.computable_retries(problem, retried) == 1
+    assert count == (0, 0)
+    assert solutions.computable_retries(problem, retried) == (1, 0)
     if spare and not problem.sources(spare):
-      assert world.check(e, f' {problem.name(spare)} BACK.{text}').correct
+      backed = f' {problem.name(spare)} BACK.{text}'
+      assert world.check(e, backed).correct
+      assert solutions.computable_retries(problem, backed) == (1, 1)
   assert 0.5 < np.mean(extra) < 3 and min(extra) == 0
 
 

@@ -105,10 +105,10 @@ def prompt_ids(data: mixture.Mixture, example: base.Example, tag: str = ''
                              for i in example.loss)]
 
 
-def first_error_type(problem: checker.Problem, text: str, correct: int
-                     ) -> str:
+def first_error(problem: checker.Problem, text: str, correct: int
+                ) -> tuple[str, checker.Parameter | None]:
   """Which of ERROR_TYPES an incorrect solution has, whose first `correct`
-  sentences are correct."""
+  sentences are correct, and the quantity that the wrong sentence names."""
   computed, sentences = set(), text.split('.')
   for sentence in sentences[:correct]:
     name, back = problem.step(sentence.strip())
@@ -116,23 +116,24 @@ def first_error_type(problem: checker.Problem, text: str, correct: int
       computed.add(problem.parameter(name))
   wrong = sentences[correct].strip() if correct < len(sentences) else ''
   if not wrong and correct >= len(sentences) - 1:
-    return 'end'
+    return 'end', None
   step = problem.step(wrong)
   if not step:
-    return 'unreadable'
+    return 'unreadable', None
   p = problem.parameter(step[0])
   if p is None or not problem.has(p):
-    return 'unknown_quantity'
+    return 'unknown_quantity', None
   if p in computed:
-    return 'duplicate'
+    return 'duplicate', p
   return 'arithmetic' if computed.issuperset(problem.sources(p)) else (
-      'not_computable')
+      'not_computable'), p
 
 
-def computable_retries(problem: checker.Problem, text: str) -> int:
-  """Retries of a correct solution that are no errors: what they name could be
-  computed, is computed already, or is not in the problem."""
-  computed, count = set(), 0
+def computable_retries(problem: checker.Problem, text: str) -> tuple[int, int]:
+  """Retries of a correct solution that no retry data have: what they name could
+  be computed, is computed already, or is not in the problem. And how many of
+  these name a quantity of the problem that is not needed."""
+  computed, needed, count, unneeded = set(), problem.needed(), 0, 0
   for sentence in filter(str.strip, text.split('.')):
     name, back = problem.step(sentence.strip())
     p = problem.parameter(name)
@@ -141,7 +142,8 @@ def computable_retries(problem: checker.Problem, text: str) -> int:
     elif not problem.has(p) or p in computed or computed.issuperset(
         problem.sources(p)):
       count += 1
-  return count
+      unneeded += problem.has(p) and p not in needed
+  return count, unneeded
 
 
 def unplanned_extra(problem: checker.Problem, draws: np.random.Generator
@@ -162,12 +164,14 @@ def judge_solution(problem: checker.Problem, text: str, ended: bool) -> dict:
   """The checker's result; a solution without an end token is incorrect."""
   result = checker.check(problem, text)
   correct = result.correct and ended
-  error = '' if correct else first_error_type(
+  error, named = ('', None) if correct else first_error(
       problem, text, result.parameters + result.retries)
+  computable, unneeded = computable_retries(problem, text) if (
+      correct and result.retries) else (0, 0)
   return {'correct': correct, 'answer_correct': result.answer and ended,
-          'computable_retries': computable_retries(problem, text)
-          if correct and result.retries else 0,
-          'first_error': error,
+          'computable_retries': computable, 'unneeded_retries': unneeded,
+          'first_error': error, 'query_early': (
+              error == 'not_computable' and named == problem.query),
           'reason': result.reason if ended or not result.correct
           else 'does not end', 'ended': ended,
           **{k: getattr(result, k) for k in (
@@ -195,9 +199,11 @@ class Solutions:
   and has a retry; of correct solutions retries, extra_parameters,
   extra_operations (means), extra_parameters_unplanned, what solutions of the
   same problems without planning have, and retry_precision, the share of their
-  retries that name a quantity which cannot be computed yet; of incorrect ones
-  retries_wrong; first_error, the share of all problems whose first error is of
-  an error_type.
+  retries that name a quantity which cannot be computed yet (retry_mistakes:
+  which cannot, or is not needed); of incorrect ones retries_wrong; first_error,
+  the share of all problems whose first error is of an error_type; query_early,
+  of those whose first error is to compute the quantity of the question before
+  what it depends on.
 
   Slices: split, op ('all', or the number of operations, for accuracies of
   splits that have several), contaminated ('all' problems, or 'no': those that
@@ -263,15 +269,19 @@ def solution_rows(part: list[dict], split: str, contaminated: str
 
   out = accuracies('all', part)
   for metric, key in (('ended', 'ended'), ('op', 'op'),
-                      ('majority_baseline', 'majority_correct')):
+                      ('majority_baseline', 'majority_correct'),
+                      ('query_early', 'query_early')):
     out += mean(metric, key, part)
   correct = [r for r in part if r['correct']]
   out.append(row('correct_with_retry', np.mean([
       r['correct'] and r['retries'] > 0 for r in part]), len(part), **names))
   retries = sum(r['retries'] for r in correct)
   if retries:
-    out.append(row('retry_precision', 1 - sum(
-        r['computable_retries'] for r in correct) / retries, retries, **names))
+    late, unneeded = (sum(r[k] for r in correct)
+                      for k in ('computable_retries', 'unneeded_retries'))
+    out += [row('retry_precision', 1 - late / retries, retries, **names),
+            row('retry_mistakes', 1 - (late - unneeded) / retries, retries,
+                **names)]
   for key in (*OF_CORRECT, 'extra_parameters_unplanned'):
     out += mean(key, key, correct)
   out += mean('retries_wrong', 'retries', [r for r in part if not r['correct']])
