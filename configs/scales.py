@@ -125,7 +125,7 @@ COMPACT_SOLUTIONS = {'evals.reasoning.num_problems': 1000}
 COMPACT_CURVE = {f'evals.curve.{k}': v for k, v in {
     'kind': 'solutions', 'world': 'igsm', 'every': 1500, 'num_problems': 200,
     'splits': 'test_op5,test_op6', 'max_new_tokens': 96}.items()}
-# Of compact models that are probed: in 64 dimensions less can be read linearly.
+# Models of igsm_probing: in 64 dimensions less can be read linearly.
 COMPACT_PROBED = {'model.width': 96, 'steps': 4500}
 SMOKE_CURVE = COMPACT_CURVE | {'evals.curve.every': 2,
                                'evals.curve.num_problems': 4}

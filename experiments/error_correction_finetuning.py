@@ -121,7 +121,7 @@ def figure(df):
 BEFORE, LORA, RETRY, CLEAN, START = (
     {'method': m, 'judged': True} for m in LABELS)
 LOW, HIGH = (LORA | {'rank_order': r} for r in ('lowest', 'highest'))
-MORE = 'scale day: continued for 9.2M tokens, five seeds, 6 core-hours'
+MORE = 'scale day: continued for 9.2M tokens, five seeds, 8 core-hours'
 SAME = dict(source='Part 2.2, Result 6', rule=GreaterPaired(0.0), baseline=0,
             decided_by=MORE)
 CLAIMS = (

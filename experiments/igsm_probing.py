@@ -9,8 +9,8 @@ v_probe.py) of a frozen model predict if a quantity is needed for the answer
 
 `cpu`: error-free models of the compact world, width 96, 6.9M tokens, op 3 and
 4; `day`: without Canon, too. Probes but dep: a head for each name, on the last
-token's state (evals/igsm/linear_probe.py); balanced accuracy. Predicted (seed
-17, 4.6M tokens: nece 81, 67) and untrained, op 4: nece 83, 67, can_next 81, 51.
+token's state (evals/igsm/linear_probe.py); balanced accuracy. Predicted, op 4,
+trained and untrained: nece 83, 67 (seed 17, 4.6M: 81, 67), can_next 81, 51.
 """
 
 from physics_lm import claims, figures, igsm_tables, results
@@ -128,7 +128,7 @@ def knows(task: str, needed: str = 'all', by: int = 0, **more) -> Claim:
       paper_effect=None if other or by else high - low, **more)
 
 
-MORE = 'scale day: five times the training of the probes, 2 core-hours'
+MORE = 'scale day: five times the training of the probes, 7 core-hours'
 SOLVED, FIRST, *OTHERS = (dict(task='solutions', judged=True, model='trained',
                                error_type=e) for e in ('all', *ERRORS))
 CLAIMS = (

@@ -124,7 +124,7 @@ def deeper(few: int, more: int, pair: tuple[int, int], decided_by: str,
       baseline=0, paper_effect=high - low, decided_by=decided_by, **kwargs)
 
 
-DAY = 'scale day: five shapes, five seeds, 5 core-hours'
+DAY = 'scale day: five shapes, five seeds, 7 core-hours'
 CLAIMS = (
     deeper(2, 4, (4, 8), DAY), deeper(4, 8, (4, 8), DAY),
     deeper(8, 16, (8, 16), 'scale gpu: 24 runs, each within ten minutes of one '

@@ -17,8 +17,8 @@ right of 99 % of all quantities, and of 60 % of the model's own first errors.
 `cpu`: the five error-free models of error_correction.py (compact world, trained
 once: launch takes them from there), at op 5 on new problems of held-out
 templates, differences by seed; 5 core-minutes a seed. Predicted, solutions
-correct: greedy 84, 16 beams 84, regret by probe 83, by states 85, by the truth
-92, by the checker 94 %; probe right of 81 % of random quantities.
+correct: greedy 82, 16 beams 82, regret by probe 80, by states 83, by the truth
+90, by the checker 92 %; probe right of 77 % of random quantities.
 """
 
 from physics_lm import claims, figures, results

@@ -131,13 +131,14 @@ def uncontaminated(df: 'pd.DataFrame', by: Sequence[str]) -> 'pd.DataFrame':
 
 def retry_gains(records: Sequence[Record]) -> 'pd.DataFrame':
   """A table with one row a run and split (solutions) of runs whose variant is
-  'clean' or the kind and rate of their retry data, then one a run, split and
-  step of evaluation 'curve', accuracy alone. with_retry, without_retry: of all
-  problems, correct; retry_rate, and retries_in_data of a training solution of
-  so many op, at most; tokens, training_problems, steps; main: of the last step;
-  hardest: whether the split is judged_split of variant clean; judged: both;
-  budget: of the steps of a split 'first', 'last' or 'between'; gain: accuracy
-  less that of clean at that seed, split and step."""
+  'clean' or the kind and rate of their retry data, all of equal steps, then one
+  a run, split and step of evaluation 'curve', accuracy of all problems alone.
+  with_retry, without_retry: of all problems, correct; retry_rate, and
+  retries_in_data of a training solution of so many op, at most; tokens,
+  training_problems, steps; main: of the last step; hardest: whether the split
+  is judged_split of variant clean; judged: both; budget: of the steps of a
+  split 'first', 'last' or 'between'; gain: accuracy less that of clean at that
+  seed, split and step."""
   df = solutions(records, errors=('not_computable', 'arithmetic'), shares=(
       'correct_with_retry', 'retry_precision', 'retry_mistakes',
       'query_early')).rename(
@@ -153,6 +154,7 @@ def retry_gains(records: Sequence[Record]) -> 'pd.DataFrame':
     if len(made):
       made = made[made.accuracy.notna() & made.step.gt(0)
                   & made.step.lt(made.run.map(last.steps))]
+    if len(made):
       df = below(df, made.rename(columns={'step': 'steps'}).assign(
           split=split, main=False, accuracy=100 * made.accuracy,
           op=float(split_op(split)), tokens=made.run.map(

@@ -129,16 +129,19 @@ def _todays(path: Path) -> list[Record]:
 def recorded_ids(records: Sequence[Record], runs: Sequence[sweep.Run]
                  ) -> set[str]:
   """Ids of the runs that have a record, with the evaluations of today: what
-  the overrides set of `evals` is the same. (`every`, when they run during
-  training, may differ.)"""
+  the overrides set of the run's `evals` is the same. (`every`, when they run
+  during training, may differ, and the record may have further evaluations.)"""
   known = {r['id']: r['overrides'] for r in records if r['id']}
   return {run.id for run in runs if run.id in known and _of_evals(
-      known[run.id]) == _of_evals(run.changes)}
+      known[run.id], run) == _of_evals(run.changes, run)}
 
 
-def _of_evals(overrides: Mapping[str, Any] | None) -> dict[str, Any]:
-  return {k: v for k, v in (overrides or {}).items()
-          if k.startswith('evals.') and not k.endswith('.every')}
+def _of_evals(overrides: Mapping[str, Any] | None, run: sweep.Run
+              ) -> dict[str, Any]:
+  """The overrides of the run's evaluations."""
+  return {k: v for k, v in (overrides or {}).items() if k.startswith(
+      tuple(f'evals.{name}.' for name in run.config.evals))
+          and not k.endswith('.every')}
 
 
 def merge(old: Sequence[Record], new: Sequence[Record]) -> list[Record]:

@@ -59,19 +59,28 @@ def test_experiment_lists_every_scale(path):
 
 
 @pytest.mark.parametrize('name', [
-    'best_of_n', 'igsm_probing', 'retry_upon_regret',
-    'error_correction_finetuning'])
+    'best_of_n', 'retry_upon_regret', 'error_correction_finetuning'])
 def test_igsm_experiments_share_the_models_of_error_correction(name):
-  """What these start from has the ids of its runs, so that it is found; but for
-  an arm of another architecture."""
+  """What these start from has the ids of its runs, so that it is found."""
   theirs, own = (sweep.experiment(str(ROOT / f'experiments/{n}.py'))
                  for n in ('error_correction', name))
   for scale in ('cpu', 'day', 'gpu', 'paper'):
     known, runs = {r.id for r in theirs.runs(scale)}, own.runs(scale)
-    parents = {r.init_from.id for r in runs
-               if r.init_from and 'model.canon' not in r.overrides}
+    parents = {r.init_from.id for r in runs if r.init_from}
     assert parents and parents <= known | {r.id for r in runs}
     assert parents & known
+
+
+@pytest.mark.parametrize('name,scale,count', [
+    ('error_correction_finetuning', 'cpu', 10), ('planning_tokens', 'cpu', 3),
+    ('when_mistakes_help', 'cpu', 6)])
+def test_records_of_shared_runs_count(name, scale, count):
+  """A record may have further evaluations, as during training."""
+  own = sweep.experiment(str(ROOT / f'experiments/{name}.py'))
+  theirs = [r for other in own.SHARED for r in sweep.experiment(
+      str(ROOT / f'experiments/{other}.py')).runs(scale)]
+  records = [{'id': r.id, 'overrides': r.changes} for r in theirs]
+  assert len(results.recorded_ids(records, own.runs(scale))) == count
 
 
 @pytest.mark.parametrize('name', ['grammar_probing', 'grammar_attention'])

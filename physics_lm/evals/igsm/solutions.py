@@ -130,9 +130,9 @@ def first_error(problem: checker.Problem, text: str, correct: int
 
 
 def computable_retries(problem: checker.Problem, text: str) -> tuple[int, int]:
-  """Retries of a correct solution that no retry data have: what they name could
-  be computed, is computed already, or is not in the problem. And how many of
-  these name a quantity of the problem that is not needed."""
+  """Retries of a correct solution unlike those of data of kind 'retry': what
+  they name could be computed, is computed already, or is not in the problem.
+  And how many of these name a quantity of the problem that is not needed."""
   computed, needed, count, unneeded = set(), problem.needed(), 0, 0
   for sentence in filter(str.strip, text.split('.')):
     name, back = problem.step(sentence.strip())
@@ -202,8 +202,8 @@ class Solutions:
   retries that name a quantity which cannot be computed yet (retry_mistakes:
   which cannot, or is not needed); of incorrect ones retries_wrong; first_error,
   the share of all problems whose first error is of an error_type; query_early,
-  of those whose first error is to compute the quantity of the question before
-  what it depends on.
+  the share of all whose first error is to compute the quantity of the question
+  before what it depends on.
 
   Slices: split, op ('all', or the number of operations, for accuracies of
   splits that have several), contaminated ('all' problems, or 'no': those that
