@@ -136,9 +136,8 @@ def retry_gains(records: Sequence[Record]) -> 'pd.DataFrame':
   with_retry, without_retry: of all problems, correct; retry_rate, and
   retries_in_data of a training solution of so many op, at most; tokens,
   training_problems, steps; main: of the last step; hardest: whether the split
-  is judged_split of variant clean; judged: both; budget: of the steps of a
-  split 'first', 'last' or 'between'; gain: accuracy less that of clean at that
-  seed, split and step."""
+  is judged_split of variant clean; judged: both; gain: accuracy less that of
+  clean at that seed, split and step."""
   df = solutions(records, errors=('not_computable', 'arithmetic'), shares=(
       'correct_with_retry', 'retry_precision', 'retry_mistakes',
       'query_early')).rename(
@@ -161,10 +160,6 @@ def retry_gains(records: Sequence[Record]) -> 'pd.DataFrame':
               last.tokens / last.steps) * made.step))
   rate = df.variant.str.partition(' ')[2].replace('', '0').astype(float)
   df['retry_rate'], df['retries_in_data'] = rate, rate / (1 - rate) * df.op
-  steps = df.groupby('split').steps
-  df['budget'] = 'between'
-  df.loc[df.steps == steps.transform('min'), 'budget'] = 'first'
-  df.loc[df.main, 'budget'] = 'last'
   clean = df[df.variant == 'clean']
   df['hardest'] = df.split == judged_split(clean[clean.main])
   df['judged'] = df.main & df.hardest

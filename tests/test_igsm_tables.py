@@ -123,6 +123,5 @@ def test_gains_of_retry_data_at_the_end_and_during_training():
                             ('test_op6', 50): 4}
   assert dict(own.tokens) == {('test_op5', 100): 1000, ('test_op6', 100): 1000,
                               ('test_op6', 50): 500}
-  assert list(own.budget) == ['last', 'last', 'first']
   assert list(own.main) == [True, True, False]
   assert list(own.judged) == [False, True, False]
