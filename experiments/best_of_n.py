@@ -115,7 +115,7 @@ def figure(df):
                    f'{igsm.split_label(split)}: {what}')
     if column == 'accuracy':
       figures.level(ax, rows.greedy_accuracy_mean.mean(), 'greedy\ndecoding')
-  figures.legend(axes[0, 0], loc='upper left')
+  figures.legend(axes[0, 0], loc='lower left')
   figures.finish(
       fig, 'Best of N samples: which one to choose?',
       f'means over {s.n_seeds.max()} seeds; problems not in training\nLightman '
