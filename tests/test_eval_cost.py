@@ -47,15 +47,16 @@ def test_sampled_answers_are_counted_by_problem_and_sample():
 # Seconds of the last evaluations of finished runs, on one core of the machine
 # in bench/RESULTS.md beside other work: (recipe, changes, median, runs).
 TWO = 'test_op3,test_op4'
+FOUR = {'model.depth': 4, 'model.width': 128}  # compact when it was measured
 MEASURED = {
-    'solutions': ('configs/igsm.py:compact', {
+    'solutions': ('configs/igsm.py:compact', FOUR | {
         'evals.reasoning.num_problems': 1000}, 34.0, 29),
-    'best_of_n': ('configs/igsm.py:compact_best_of', {
+    'best_of_n': ('configs/igsm.py:compact_best_of', FOUR | {
         'evals.reasoning.num_problems': 1000,
         'evals.reasoning.splits': 'test_op5', 'evals.best_of.splits':
         'test_op5', 'evals.best_of.num_problems': 300,
         'evals.best_of.verifier_problems': 750}, 137.4, 5),
-    'probes of iGSM': ('configs/igsm.py:compact_probes', {
+    'probes of iGSM': ('configs/igsm.py:compact_probes', FOUR | {
         'evals.reasoning.num_problems': 1000, 'evals.reasoning.splits': TWO} | {
             f'evals.{probe}.{k}': v for probe in (
                 'nece', 'dep', 'can_next', 'known', 'value', 'nece_next')

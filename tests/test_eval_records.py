@@ -113,7 +113,8 @@ METRICS = {
     'p_probe': {'accuracy', 'majority_baseline'},
     'q_probe': {'accuracy', 'majority_baseline'},
     'solutions': {'accuracy', 'answer_accuracy', 'ended', 'majority_baseline',
-                  'op', 'retries_wrong', 'first_error', 'correct_with_retry'},
+                  'op', 'retries_wrong', 'first_error', 'correct_with_retry',
+                  'query_early'},
     'best_of_n': {'accuracy', 'answer_accuracy', 'verifier_solutions',
                   'verifier_accuracy'},
     'retry_upon_regret': {'accuracy', 'answer_accuracy', 'ended', 'retries',
@@ -144,7 +145,8 @@ METRICS = {
 MAY_HAVE = {  # metrics of what an untrained model has none, or few, of
     'knowledge_bits': {'known', 'frequency', 'accuracy'},  # of bioD
     'solutions': {'retries', 'extra_parameters', 'extra_operations',
-                  'extra_parameters_unplanned', 'retry_precision'},
+                  'extra_parameters_unplanned', 'retry_precision',
+                  'retry_mistakes'},
     'best_of_n': {'auc'},
     'grammar_samples': {'distinct', 'surprisal', 'reverse_kl'},
     'score_norms': {
