@@ -5,6 +5,7 @@ and `paper` are explained in docs/results/index.md.
 """
 
 from physics_lm.configs import biographies
+from physics_lm.configs.igsm import COMPACT_NEW_TOKENS
 from physics_lm.configs.manipulation import SMALL
 from physics_lm.configs.sizes import size
 
@@ -124,11 +125,12 @@ COMPACT_SOLUTIONS = {'evals.reasoning.num_problems': 1000}
 # Solutions during training, of fewer problems.
 COMPACT_CURVE = {f'evals.curve.{k}': v for k, v in {
     'kind': 'solutions', 'world': 'igsm', 'every': 1500, 'num_problems': 200,
-    'splits': 'test_op5,test_op6', 'max_new_tokens': 96}.items()}
-# Models of igsm_probing: in 64 dimensions less can be read linearly.
-COMPACT_PROBED = {'model.width': 96, 'steps': 4500}
+    'splits': 'test_op5,test_op6',
+    'max_new_tokens': COMPACT_NEW_TOKENS}.items()}
 SMOKE_CURVE = COMPACT_CURVE | {'evals.curve.every': 2,
                                'evals.curve.num_problems': 4}
+# Models of igsm_probing: in 64 dimensions less can be read linearly.
+COMPACT_PROBED = {'model.width': 96, 'steps': 4500}
 PAPER_SOLUTIONS = {'evals.reasoning.num_problems': 4096,
                    'evals.reasoning.max_new_tokens': 2048}
 OOD_SPLITS = {scale: {'evals.reasoning.splits': splits} for scale, splits in {
