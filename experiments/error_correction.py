@@ -5,15 +5,14 @@ Part 2.2 (Ye, Xu, Li, Allen-Zhu, arXiv 2408.16293), sections 4, 6, Results 3 to
 retry_rate and again with the same, "Define A as BACK" for an A that cannot be
 computed yet. Equal tokens, hence fewer problems. Masked: no loss on A's name.
 retry_weak: A is the next quantity or a later one, as in the released code;
-retry_miss: any not computed. Paper (iGSM-med, op 23, correct): clean 78 %;
-rates 0.05, 0.2, 0.5 84, 92, 94 %; 0.2 and 2.9 retries at 0.2 and 0.5.
+retry_miss: any not computed. Paper, iGSM-med, op 23: clean 78 % correct; rates
+0.05, 0.2, 0.5 84, 92, 94 %; 0.2 and 2.9 retries at 0.2 and 0.5.
 
   python -m physics_lm.launch experiments/error_correction.py --scale=cpu
   python -m physics_lm.report experiments/error_correction.py --scale=cpu
 
 `cpu`, `day`: configs/igsm.py:compact, 9.2M tokens; op 6, one over training (op
-23 of the paper: eight over). Seed 17, not reported, error-free op 3 91, 4 85,
-5 85, 6 6 %, retry 0.2: 82, 81, 79, 59. Predicted: 88, 84, 82, 10 and 82, 80,
+23 of the paper: eight over). Predicted, op 3 to 6: 88, 84, 82, 10 and 82, 80,
 77, 50 %; gain at op 6 after 2.3, 4.6, 9.2M tokens 3, 15, 40, at op 5 -25, -15,
 -5; `day`, op 6: 0.05 30, 0.5 40, 0.2 masked 50, weak 40, miss 35 %.
 """
@@ -29,6 +28,8 @@ PAPER = {'clean': 77.7} | {f'{kind} {rate}': v for kind, values in {
     'retry': (83.9, 91.6, 93.6), 'retry_masked': (78.5, 87.8, 94.8),
     'retry_weak': (86.4, 91.0, 61.1), 'retry_miss': (76.3, 87.1, 83.2)
     }.items() for rate, v in zip((0.05, 0.2, 0.5), values)}
+NAMED = {'retry_precision': 'not computable yet',
+         'retry_mistakes': 'not computable yet or not needed'}
 SOME = tuple(v for v in PAPER if '_' not in v or v.endswith('0.5'))
 MAIN, OTHERS = ('clean', 'retry 0.2'), ('retry 0.05', 'retry 0.5', *(
     f'retry_{kind} 0.2' for kind in ('masked', 'weak', 'miss')))
@@ -60,42 +61,41 @@ def table(records):
 
 def summary(df):
   """By variant, split and step."""
-  return results.summarise(
-      df, ['variant', 'split', 'steps', 'main', 'hardest', 'judged'], [
+  return results.summarise(df, [
+      'variant', 'split', 'steps', 'main', 'hardest', 'judged'], [
           'accuracy', 'accuracy_contaminated', 'gain', 'tokens', 'retries',
-          'retry_mistakes', 'query_early', *igsm.RETRY_PARTS])
+          'query_early', *NAMED, *igsm.RETRY_PARTS])
 
 
 def figure(df):
-  """Accuracy by op; at the judged op solutions and errors; curves."""
-  s = summary(df).assign(tokens=lambda x: x.tokens_mean / 1e6)
-  at, op = s[s.judged], igsm.split_label(s[s.judged].split.iloc[0])
+  """Accuracy and retries by op; solutions at the judged op; over tokens."""
+  s = summary(df).assign(tokens=lambda x: x.tokens_mean / 1e6,
+                         op=lambda x: x.split.map(igsm.split_op))
+  at, rows = s[s.judged], s[s.main & (s.variant == MAIN[1]) & (s.op > 0)]
   names = {v: v.replace('clean', 'error-free') for v in at.variant}
-  followed = sorted(set(s.split[~s.main]))
-  fig, axes = figures.grid(2, 1 + bool(followed), width=4.6)
-  figures.accuracy_by_op(axes[0, 0], s[s.main], 'variant', {
+  fig, (axes, (named, over)) = figures.grid(2, 2, width=4.8)
+  figures.accuracy_by_op(axes[0], s[s.main], 'variant', {
       v: n for v, n in names.items() if '_' not in v})
-  figures.stacked_bars(axes[0, 1], at, igsm.RETRY_PARTS, [
+  figures.stacked_bars(axes[1], at, igsm.RETRY_PARTS, [
       f'{n}\n(paper {PAPER[v]:.0f})' for v, n in names.items()])
-  figures.labels(axes[0, 1], '% of problems', '', f'Solutions and errors, {op}')
-  for ax, split in zip(axes[1:].flat, followed):
-    figures.curves(ax, s[s.split == split], 'tokens', 'variant', 'accuracy',
-                   names)
-    figures.percent_axis(ax), figures.labels(
-        ax, 'million tokens', 'correct, %', igsm.split_label(split))
+  figures.labels(axes[1], '% of problems', '', f'Op {at.op.max()}')
+  for (column, name), line in zip(NAMED.items(), ('-', ':')):
+    figures.curves(named, rows, 'op', None, column, label=name, linestyle=line)
+  named.set_xticks(sorted(set(rows.op)))
+  figures.labels(named, 'op', '% of retries', 'Retries if correct: of what is')
+  figures.curves(over, s[s.variant == MAIN[1]], 'tokens', 'split', 'gain', {
+      p: igsm.split_label(p) for p in sorted(set(s.split[~s.main]))})
+  figures.labels(over, 'million tokens', 'points', f'Gain by {MAIN[1]} data')
+  figures.percent_axis(named), figures.legend(named), figures.legend(over)
   figures.finish(
       fig, 'Training on retry data (errors followed by BACK) at equal tokens',
-      f'{figures.seeds_note(at)}, problems not in training; after the name: '
-      'retry rate; paper: accuracy at op 23')
+      f'{figures.seeds_note(at)}, problems not in training; paper: at op 23')
   return fig
 
 
 AT = {v: {'variant': v, 'judged': True} for v in PAPER}
-OP5 = [{'variant': v, 'split': 'test_op5', 'main': True} for v in MAIN[::-1]]
 R5, R2, CLEAN = AT['retry 0.5'], AT['retry 0.2'], AT['clean']
 SEEDS = 'ten seeds at `cpu` scale: 3 core-hours'
-GROWTH = tuple({'variant': MAIN[1], 'split': 'test_op5', 'steps': n}
-               for n in (6000, 3000))
 
 
 def claim(id: str, statement: str, cells, rule=None, column='accuracy',
@@ -134,16 +134,16 @@ CLAIMS = (
     claim('gain_of_8', 'Hardest op: retry 0.2 > error-free data by 8 points',
           (R2, CLEAN), greater(8), paper='91.6 vs 77.7 %', baseline=0),
     claim('trained_op', 'Trained op 5: retry 0.2 > error-free by 8 points',
-          tuple(OP5), greater(8), baseline=0),
+          tuple({'variant': v, 'split': 'test_op5', 'main': True}
+                for v in MAIN[::-1]), greater(8), baseline=0),
     claim('without_retries', 'Hardest op, correct without retries: 0.2 > error-'
           'free', (R2, CLEAN), None, 'without_retry', post_hoc=True, by=SEEDS),
-    *(claim(name, 'If correct: at least 95 % of retries (0.2) name what is not '
-            f'{what}', (R2,), at_least(95), name, by=SEEDS, post_hoc=late)
-      for name, what, late in (
-          ('retry_precision', 'computable yet', False),
-          ('retry_mistakes', 'computable yet or not needed', True))),
+    *(claim(name, 'If correct: at least 95 % of retries (0.2) name what is '
+            f'{NAMED[name]}', (R2,), at_least(95), name, by=SEEDS,
+            post_hoc=name != 'retry_precision') for name in NAMED),
     claim('gain_grows', 'Gain of retry 0.2 at trained op 5: after 9.2M > after '
-          '4.6M tokens', GROWTH, column='gain', post_hoc=True),
+          '4.6M tokens', tuple({'variant': MAIN[1], 'split': 'test_op5',
+          'steps': n} for n in (6000, 3000)), column='gain', post_hoc=True),
     claim('planning', 'Error-free: not computable yet > arithmetic errors', (
         CLEAN, CLEAN | {'column': 'arithmetic'}), column='not_computable'),
     *(solves_more(f'retry_{k} 0.2', 'clean') for k in ('weak', 'miss')),
