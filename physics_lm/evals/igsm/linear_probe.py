@@ -20,11 +20,38 @@ from ml_collections import ConfigDict
 
 from physics_lm import mixture
 from physics_lm.errors import BadInput
-from physics_lm.evals.igsm import retry_upon_regret, v_probe
+from physics_lm.evals.igsm import v_probe
+from physics_lm.model import decoder
 from physics_lm.model.config import ModelConfig
 
 TASKS = tuple(t for t in v_probe.TASKS if t != 'dep')  # of one name
 EPOCHS = 5  # passes over the training queries
+
+
+@functools.partial(jax.jit, static_argnames='cfg')
+def _states(params: dict, tokens_BT: jax.Array, at_BE, cfg):
+  _, _, stream_LBTD, _ = decoder.hidden_states(params, tokens_BT, cfg,
+                                               taps=True)
+  h_LBED = stream_LBTD[:, jnp.arange(len(at_BE))[:, None], at_BE]
+  return jnp.moveaxis(v_probe.standardized(h_LBED), 0, 2).reshape(
+      *at_BE.shape, -1)
+
+
+def layer_states(params: dict, cfg: ModelConfig, texts: Sequence,
+                 positions: Sequence[list[int]], batch: int) -> np.ndarray:
+  """States of all layers at the positions of each text, concatenated,
+  [positions, (L + 1) D]."""
+  out, most = [], max(map(len, positions))
+  length = -(-max(map(len, texts)) // 64) * 64
+  for start in range(0, len(texts), batch):
+    tokens, at = np.zeros((batch, length), np.int32), np.zeros(
+        (batch, most), np.int32)
+    part = positions[start:start + batch]
+    for i, (ids, here) in enumerate(zip(texts[start:start + batch], part)):
+      tokens[i, :len(ids)], at[i, :len(here)] = ids, here
+    h_BEF = np.asarray(_states(params, tokens, at, cfg))
+    out += [h_BEF[i, :len(here)] for i, here in enumerate(part)]
+  return np.concatenate(out)
 
 
 def query_states(params: dict, cfg: ModelConfig,
@@ -40,7 +67,7 @@ def query_states(params: dict, cfg: ModelConfig,
   # One shape, one compilation.
   for here in positions:
     here += here[-1:] * (v_probe.MAX_QUERIES - len(here))
-  h_MF = retry_upon_regret.layer_states(params, cfg, texts, positions, batch)
+  h_MF = layer_states(params, cfg, texts, positions, batch)
   firsts = np.cumsum([0] + [a.text is not b.text
                             for a, b in itertools.pairwise(part)])
   at, seen = [], {}
@@ -102,9 +129,10 @@ def fit_linear_probe(h_NLD: np.ndarray, part: Sequence[v_probe.ProbeQuery],
 class LinearProbe(v_probe.VProbe):
   """Metrics and slices of v_probe.VProbe."""
 
-  def predictor(self, params: dict, train: list, classes: int
+  def predictor(self, params: dict, train: list, classes: int,
+                longest: int = 0
                 ) -> Callable[[Sequence[v_probe.ProbeQuery]], np.ndarray]:
-    """Predictions [L + 1, queries] of a probe that is trained on `train`."""
+    """As v_probe.VProbe.predictor; texts may have any length."""
     probe = fit_linear_probe(
         query_states(params, self.cfg, train, self.spec.batch), train,
         self.cfg.vocab, classes, self.spec)
@@ -117,6 +145,12 @@ class LinearProbe(v_probe.VProbe):
     return predict
 
 
+def names_are_tokens(probe: v_probe.VProbe) -> bool:
+  """Whether every query is about one name of one token."""
+  # The name is between two marks.
+  return {len(q.name) for part in probe.queries.values() for q in part} == {3}
+
+
 def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
           ) -> LinearProbe:
   """As v_probe.build, for TASKS and names of one token. Raises BadInput."""
@@ -124,8 +158,7 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
   if spec.probe not in TASKS:
     raise BadInput(f"evals: probe is {spec.probe!r} of kind 'linear_probe', "
                    f'wanted one of {", ".join(TASKS)}')
-  sizes = {len(q.name) for part in probe.queries.values() for q in part}
-  if sizes != {3}:  # the name between two marks
+  if not names_are_tokens(probe):
     raise BadInput("evals: kind 'linear_probe' has a head a name, wanted "
                    "worlds.igsm.rendering='compact' and parameters='instance'")
   return LinearProbe(probe.cfg, probe.spec, probe.seed, probe.negative,

@@ -6,11 +6,13 @@ the sentence is removed and sampled again, at most `retries` times per solution.
 Detectors:
 
   none     never fires: plain greedy decoding
-  probe    the frozen model itself, by a can_next probe (v_probe.py) at the
-           start of the sentence
+  probe    the frozen model itself, by a can_next probe at the start of the
+           sentence: linear_probe.py where names are tokens of their own,
+           otherwise v_probe.py
   state    the frozen model itself, afterwards: logistic regression on its
            states of all layers at the sentence's full stop, trained on its
-           own sampled solutions of training problems that are no test problems
+           own sampled solutions of training problems that are no test problems,
+           correct and incorrect sentences with equal weight in total
   ready    the true label of what the probe predicts: a perfect detector
   checker  fires at every incorrect sentence, also at arithmetic errors
 
@@ -33,11 +35,17 @@ from ml_collections import ConfigDict
 
 from physics_lm import mixture
 from physics_lm.errors import BadInput
-from physics_lm.evals.igsm import best_of_n, contamination, solutions, v_probe
+from physics_lm.evals.igsm import (
+  best_of_n,
+  contamination,
+  linear_probe,
+  solutions,
+  v_probe,
+)
 from physics_lm.evals.records import Records, accuracy_row, row
-from physics_lm.model import decode, decoder
+from physics_lm.model import decode
 from physics_lm.model.config import ModelConfig
-from physics_lm.worlds.igsm import checker
+from physics_lm.worlds.igsm import checker, problems
 from physics_lm.worlds.igsm.problems import IGSM
 
 DETECTORS = ('none', 'probe', 'state', 'ready', 'checker')
@@ -168,41 +176,21 @@ def detector_flags(detector: str, data: mixture.Mixture,
           | trained)[detector]
 
 
-@functools.partial(jax.jit, static_argnames='cfg')
-def _states(params: dict, tokens_BT: jax.Array, at_BE, cfg):
-  _, _, stream_LBTD, _ = decoder.hidden_states(params, tokens_BT, cfg,
-                                               taps=True)
-  h_LBED = stream_LBTD[:, jnp.arange(len(at_BE))[:, None], at_BE]
-  return jnp.moveaxis(v_probe.standardized(h_LBED), 0, 2).reshape(
-      *at_BE.shape, -1)
-
-
-def layer_states(params: dict, cfg: ModelConfig, texts: list[list[int]],
-           positions: list[list[int]], batch: int) -> np.ndarray:
-  """States of all layers at the positions of each text, concatenated,
-  [positions, (L + 1) D]."""
-  out, most = [], max(map(len, positions))
-  length = -(-max(map(len, texts)) // 64) * 64
-  for start in range(0, len(texts), batch):
-    tokens, at = np.zeros((batch, length), np.int32), np.zeros(
-        (batch, most), np.int32)
-    part = positions[start:start + batch]
-    for i, (ids, here) in enumerate(zip(texts[start:start + batch], part)):
-      tokens[i, :len(ids)], at[i, :len(here)] = ids, here
-    h_BEF = np.asarray(_states(params, tokens, at, cfg))
-    out += [h_BEF[i, :len(here)] for i, here in enumerate(part)]
-  return np.concatenate(out)
-
-
 @jax.jit
 def logistic(x_NF: jax.Array, y_N: jax.Array) -> tuple[jax.Array, jax.Array]:
   """(weights, bias) of a logistic regression with weight decay: 500 steps of
-  Adam on all samples."""
+  Adam on all samples. Both labels weigh the same in total: few sentences are
+  incorrect, and a regression on their share would call none so."""
   tx = optax.adamw(0.01, weight_decay=0.01)
   w = jnp.zeros(x_NF.shape[1]), jnp.float32(0)
 
+  share = y_N.mean()
+  weight_N = jnp.where(y_N > 0, 0.5 / jnp.maximum(share, 1e-6),
+                       0.5 / jnp.maximum(1 - share, 1e-6))
+
   def loss(w):
-    return optax.sigmoid_binary_cross_entropy(x_NF @ w[0] + w[1], y_N).mean()
+    return (weight_N * optax.sigmoid_binary_cross_entropy(
+        x_NF @ w[0] + w[1], y_N)).mean()
 
   def step(carry, _):
     w, opt = carry
@@ -222,8 +210,8 @@ def train_state_detector(params: dict, cfg: ModelConfig, solved: list[dict],
   positions = [s['sentence_ends'][:s['correct_sentences'] + 1] for s in solved]
   wrong = [float(k >= s['correct_sentences'])
            for s, here in zip(solved, positions) for k in range(len(here))]
-  x_NF = layer_states(params, cfg, [s['ids'] for s in solved], positions,
-                      batch)
+  x_NF = linear_probe.layer_states(
+      params, cfg, [s['ids'] for s in solved], positions, batch)
   weights, bias = map(np.asarray, logistic(x_NF, np.array(wrong, np.float32)))
   return functools.partial(state_flags, params, cfg, batch, weights, bias)
 
@@ -234,7 +222,7 @@ def state_flags(params: dict, cfg: ModelConfig, batch: int, weights: np.ndarray,
   """Flags by a linear map of the states at the end of a sentence."""
   texts = [p.ids(k + 1) for p, k in zip(partials, at)]
   ends = [[len(ids) - 1] for ids in texts]
-  x_NF = layer_states(params, cfg, texts, ends, batch)
+  x_NF = linear_probe.layer_states(params, cfg, texts, ends, batch)
   return x_NF @ weights + bias > 0
 
 
@@ -267,7 +255,7 @@ class RetryUponRegret:
     return self.probe.cfg
 
   def __call__(self, params: dict, step: int | None = None) -> Records:
-    predict = self._train_probe(params)
+    predict = self._trained_probe(params)
     solved = best_of_n.sample_solutions(
         params, self.state_problems, self.spec.verifier_samples, 1,
         config=self.config, spec=self.spec, data=self.data, cfg=self.cfg)
@@ -279,14 +267,7 @@ class RetryUponRegret:
     for split, problems in self.problems.items():
       world = self.data.worlds[self.spec.world]
       known = [occurred(split, world.prompt(e)) for _, e in problems]
-      part, label = self.probe.queries[split], [
-          q.label for q in self.probe.queries[split]]
-      # Solutions may be longer than true ones; one length, one compilation.
-      longest = max(len(solutions.prompt_ids(self.data, e))
-                    for _, e in problems) + self.spec.max_new_tokens
-      length = max(v_probe.packed_sizes(part)['length'], -(-longest // 16) * 16)
-      sized = functools.partial(predict, length=length)
-      trained = {'probe': functools.partial(probe_flags, sized, self.data,
+      trained = {'probe': functools.partial(probe_flags, predict, self.data,
                                             world),
                  'state': state}
       outcomes = self._solve(params, split, known, trained)
@@ -296,25 +277,20 @@ class RetryUponRegret:
         out += detection_rows([o['partial'] for o in some
                                if o['detector'] == 'none'],
                               self.data, trained, split, contaminated)
-      out += recall_rows(sized(part) == np.array(label), np.array(label), split)
+      part = self.probe.queries[split]
+      label = np.array([q.label for q in part])
+      out += recall_rows(predict(part) == label, label, split)
     return Records(out, raw)
 
-  def _train_probe(self, params: dict) -> Callable:
-    """predict(queries, length=...) of a probe trained for this model."""
-    train = self.probe.training.make()
-    sizes = v_probe.packed_sizes(train)
-    probe = v_probe.train_probe(
-        params, self.cfg, v_probe.pack_queries(
-            train, texts=self.spec.batch, **sizes), 2, self.spec,
-        jax.random.key(self.config.seed.init))
-
-    def predict(part: list[v_probe.ProbeQuery], length: int) -> np.ndarray:
-      packed = v_probe.pack_queries(part, self.spec.batch, length,
-                                    sizes['names'])
-      return v_probe.predict_labels(probe, params, packed, self.cfg,
-                                    self.spec)[-1]
-
-    return predict
+  def _trained_probe(self, params: dict) -> Callable:
+    """queries -> the labels that a probe trained for this model predicts."""
+    # Solutions may be longer than true ones; one length, one compilation.
+    longest = self.spec.max_new_tokens + max(
+        len(solutions.prompt_ids(self.data, e))
+        for part in self.problems.values() for _, e in part)
+    predict = self.probe.predictor(params, self.probe.training.make(), 2,
+                                   longest)
+    return lambda part: predict(part)[-1]
 
   def _solve(self, params: dict, split: str, known: list[bool | None],
              trained: dict[str, Flags]) -> list[dict]:
@@ -401,12 +377,16 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
   if spec.probe != 'can_next':
     raise BadInput(f"evals: probe is {spec.probe!r}, wanted 'can_next'")
   best_of_n.check_sampling(spec)
+  problems.parse_split(spec.verifier_split)
   probe = v_probe.build(config, data, spec)
+  if linear_probe.names_are_tokens(probe):
+    probe = linear_probe.build(config, data, spec)
   world = data.worlds[spec.world]
   return RetryUponRegret(
       config, spec, data, probe,
       {split: solutions.problems(data, world, split, spec.num_problems)
        for split in solutions.splits(spec)},
-      solutions.problems(data, world, 'train', spec.verifier_problems,
+      solutions.problems(data, world, spec.verifier_split,
+                         spec.verifier_problems,
                          solutions.evaluated_texts(data, world, spec)),
       training_set)

@@ -408,11 +408,14 @@ class VProbe:
       out += share_rows(part, split, self.negative, constant)
     return Records(out, raw)
 
-  def predictor(self, params: dict, train: list[ProbeQuery], classes: int
+  def predictor(self, params: dict, train: list[ProbeQuery], classes: int,
+                longest: int = 0
                 ) -> Callable[[Sequence[ProbeQuery]], np.ndarray]:
-    """Predictions [L + 1, queries] of a probe that is trained on `train`."""
-    pack = functools.partial(pack_queries, texts=self.spec.batch,
-                             **packed_sizes(train, *self.queries.values()))
+    """Predictions [L + 1, queries] of a probe that is trained on `train`, for
+    texts of at most `longest` tokens, or as many as known queries have."""
+    sizes = packed_sizes(train, *self.queries.values())
+    sizes['length'] = max(sizes['length'], -(-longest // 16) * 16)
+    pack = functools.partial(pack_queries, texts=self.spec.batch, **sizes)
     probe = train_probe(params, self.cfg, pack(train), classes, self.spec,
                         jax.random.key(self.seed))
 
