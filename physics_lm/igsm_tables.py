@@ -62,8 +62,10 @@ def detection(records: Sequence[Record], evaluation: str = 'regret'
   answers, ended; retries a solution. Of greedy solutions: false_alarm_rate on
   correct sentences (right_sentences is their number), detected first wrong ones
   (wrong_sentences), detected_early of those whose quantity could not be
-  computed yet (early_sentences). Of random queries to the probe: recall_
-  positive and recall_negative."""
+  computed yet (early_sentences); right_kept, correct ones at which it does not
+  fire; own_error_accuracy and own_early_accuracy, the means of right_kept and
+  of detected or detected_early. Of random queries to the probe: recall_positive
+  and recall_negative, and question_accuracy, their mean."""
   by = ['split', 'detector', 'contaminated']
   shares = ('accuracy', 'answer_accuracy', 'ended', 'false_alarm_rate',
             'detected', 'detected_early')
@@ -78,6 +80,10 @@ def detection(records: Sequence[Record], evaluation: str = 'regret'
     df = beside(df, wide(records, evaluation, {
         f'recall_{label}': 'probe_recall'}, by[:2], {'label': label}, True),
                 f'recall_{label}')
+  df['question_accuracy'] = (df.recall_positive + df.recall_negative) / 2
+  df['right_kept'] = 100 - df.false_alarm_rate
+  df['own_error_accuracy'] = (df.right_kept + df.detected) / 2
+  df['own_early_accuracy'] = (df.right_kept + df.detected_early) / 2
   return uncontaminated(df, by[:2])
 
 
