@@ -78,66 +78,73 @@ def runs(scale: str) -> list[Run]:
 
 
 def table(records):
-  """A row a run and split (igsm_tables.solutions). rank_order: among LoRA's;
-  judged: the split of the claims."""
+  """A row a run and split (igsm_tables.solutions). arm: the method, of LoRA the
+  order of its rank; judged: the split of the claims."""
   df = igsm.solutions(records)
   ranks = sorted(set(df['rank']) - {0})
-  df['rank_order'] = df['rank'].map(
-      dict.fromkeys(ranks, 'between') | {0: ''} | {
-          ranks[-1]: 'highest', ranks[0]: 'lowest'})
-  before = df[df.method == 'pretrained']
-  df['judged'] = df.split == igsm.judged_split(before)
+  df['arm'] = df['rank'].map(dict.fromkeys(ranks, 'between') | {
+      ranks[-1]: 'highest', ranks[0]: 'lowest'}).fillna(df.method)
+  df['judged'] = df.split == igsm.judged_split(df[df.method == 'pretrained'])
   return df
 
 
 def summary(df):
   """By arm and split."""
-  arms = [LABELS[m].format(r) for m, r in zip(df.method, df['rank'])]
-  by = ['arm', 'method', 'rank_order', 'split', 'judged']
-  return results.summarise(df.assign(arm=arms), by, [
-      'accuracy', 'accuracy_contaminated', 'retries'])
+  names = [LABELS[m].format(r) for m, r in zip(df.method, df['rank'])]
+  return results.summarise(df.assign(name=names), [
+      'name', 'arm', 'split', 'judged'], ['accuracy', 'retries'])
 
 
 def figure(df):
-  """Accuracy by arm at the judged op, and by op."""
+  """Accuracy by arm at the judged op, and by op; retries at the judged op."""
   s = summary(df)
   at = s[s.judged]
-  fig, axes = figures.grid(2, width=5.4, height=3.9)
-  figures.bars(axes[0, 0], at, 'accuracy', list(at.arm),
-               [figures.colour(a, k) for k, a in enumerate(at.arm)],
-               [PAPER.get(r or m) for m, r in zip(at.method, at.rank_order)],
-               horizontal=True)
-  figures.labels(axes[0, 0], 'solutions correct, %', '',
-                 f'{igsm.split_label(at.split.iloc[0])}, by training')
-  figures.accuracy_by_op(axes[0, 1], s, 'arm', {a: a for a in at.arm},
+  op = igsm.split_label(at.split.iloc[0])
+  fig, (axes,) = figures.grid(3, width=4.6, height=3.9)
+  for ax, column, paper, digits, what in (
+      (axes[0], 'accuracy', PAPER, 0, 'solutions correct, %'),
+      (axes[2], 'retries', {}, 2, 'retries in a correct solution')):
+    figures.bars(ax, at, column, list(at.name), [
+        figures.colour(a, k) for k, a in enumerate(at.name)], [
+            paper.get(a) for a in at.arm], horizontal=True, digits=digits)
+    figures.labels(ax, what, '', f'{op}, by training')
+  figures.accuracy_by_op(axes[1], s, 'name', {a: a for a in at.name},
                          dotted=False, key=False)
   figures.finish(
       fig, 'Error correction by finetuning an error-free model on retry data',
-      f'{figures.seeds_note(at)}; problems not in training; right: colours as '
+      f'{figures.seeds_note(at)}; problems not in training; middle: colours as '
       'left\ndiamonds: the paper, GPT2-12-12, op 23, rate 0.2, rank 4 and 256')
   return fig
 
 
-BEFORE, LORA, RETRY, CLEAN, START = (
-    {'method': m, 'judged': True} for m in LABELS)
-LOW, HIGH = (LORA | {'rank_order': r} for r in ('lowest', 'highest'))
-MORE = 'scale day: continued for 9.2M tokens, five seeds, 8 core-hours'
-SAME = dict(source='Part 2.2, Result 6', rule=GreaterPaired(0.0), baseline=0,
-            decided_by=MORE)
+START, LOW, HIGH, RETRY, CLEAN, BEFORE = (
+    'retry_pretrained', 'lowest', 'highest', 'continued_retry',
+    'continued_clean', 'pretrained')
+SAME = dict(source='Part 2.2, Result 6', rule=GreaterPaired(0.0),
+            decided_by='scale day: continued for 9.2M tokens, 8 core-hours')
+HYPOTHESES = (  # (id, statement, arm that is higher, lower)
+    ('low_rank_hurts', "Finetuning on retry data by LoRA of the lowest rank "
+     "lowers an error-free model's accuracy", BEFORE, LOW),
+    ('retry_pretraining_above_lora', 'Pretraining on retry data > LoRA of the '
+     'highest rank on it', START, HIGH),
+    ('continued_pretraining_helps', 'Continued pretraining on retry data raises'
+     ' the accuracy of an error-free model', RETRY, BEFORE),
+    ('continued_above_lora', 'Continued pretraining on retry data > LoRA of '
+     'the highest rank on it', RETRY, HIGH),
+    ('continued_retry_above_clean', 'Continued pretraining on retry data > on '
+     'an equal number of error-free tokens', RETRY, CLEAN))
 CLAIMS = (
-    above('low_rank_hurts', "Finetuning on retry data by LoRA of the lowest "
-          "rank lowers an error-free model's accuracy", a=BEFORE, b=LOW,
-          values=(77.7, 63.3), **SAME),
-    above('retry_pretraining_above_lora', 'Pretraining on retry data > LoRA of '
-          'the highest rank on it', a=START, b=HIGH, values=(91.6, 78.8),
-          **SAME),
-    above('continued_pretraining_helps', 'Continued pretraining on retry data '
-          'raises the accuracy of an error-free model', a=RETRY, b=BEFORE,
-          values=(88.3, 77.7), **SAME),
-    above('continued_above_lora', 'Continued pretraining on retry data > LoRA '
-          'of the highest rank on it', a=RETRY, b=HIGH, values=(88.3, 78.8),
-          **SAME),
-    above('continued_retry_above_clean', 'Continued pretraining on retry data '
-          '> on an equal number of error-free tokens', a=RETRY, b=CLEAN,
-          **SAME),
+    *(above(f'{name}{late}', text + where, a=at | {'arm': high},
+            b=at | {'arm': low}, values=None if CLEAN == low else (
+                PAPER[high], PAPER[low]), post_hoc=bool(late), baseline=0,
+            **SAME)
+      for at, late, where in (({'judged': True}, '', ''), (
+          {'split': 'test_op5'}, '_trained', ' (op 5, in training)'))
+      for name, text, high, low in HYPOTHESES),
+    *(above(f'more_retries_than_{arm}', 'Retries in a correct solution: '
+            f'pretraining on retry data > {text}', a={
+                'arm': START, 'judged': True}, b={'arm': arm, 'judged': True},
+            column='retries', unit='retries', post_hoc=True, **SAME)
+      for arm, text in ((HIGH, 'LoRA of the highest rank on it'),
+                        (RETRY, 'continued pretraining on it'))),
 )
