@@ -28,7 +28,7 @@ TASKS = {'nece': ((99.8, 74.7), 'Result 4', 'needed for\nthe answer'),
 PLAIN, MODELS = 'no Canon', ('trained', 'untrained')
 PAPER = {(t, m): x for t in TASKS for m, x in zip(MODELS, TASKS[t][0])}
 ERRORS = igsm_tables.FIRST_ERRORS
-ARMS = {'recipe': {}, PLAIN: {'model.canon': '', 'optim.learning_rate': 1e-2}}
+ARMS = {'recipe': {}, PLAIN: {'model.canon': ''}}
 COMPACT = dict(recipe='compact', seeds=5, splits='test_op3,test_op4', arms=1,
                train=scales.COMPACT_PROBED, solutions=scales.COMPACT_SOLUTIONS)
 SCALES = {
@@ -90,16 +90,14 @@ def figure(df):
   figures.legend(ax, loc='upper left', ncols=4)
   figures.labels(ax, '', 'balanced accuracy, %')
   note = f'{figures.seeds_note(s)}; op {igsm_tables.split_op(s.split.iloc[0])}'
-  figures.finish(first, 'V-probes: linear probes of the frozen last layer', (
-      f'{note}; diamonds: the paper (plain accuracy)'))
+  figures.finish(first, 'Linear probes of the last layer (dep: V-probe)', (
+      f'{note}; diamonds: the paper (V-probes, plain accuracy)'))
   second, (axes,) = figures.grid(2, width=4.9, height=3.5)
-  far = df[df.judged & (df.task == 'nece') & (df.layer != 'last') & (
-      df.distance != 'all') & df.model.isin(MODELS)].pivot_table(
-          'accuracy', ['model', 'distance'], 'layer')
+  far = igsm_tables.found_by_distance(df[df.judged & (df.task == 'nece')])
   far = far.loc['trained'] - far.loc['untrained']
   figures.heatmap(axes[0], far.to_numpy(), [*far.index], [*far.columns], -20)
   figures.labels(axes[0], 'layers below the probe (0: no context)',
-                 'steps to answer', 'needed found: trained less untrained')
+                 'steps to answer', 'nece, balanced: trained less untrained')
   figures.bars(axes[1], s[s.model == 'trained'].set_index('error_type').loc[
       list(ERRORS)], 'first_error', list(ERRORS.values()), horizontal=True)
   figures.labels(axes[1], '% of problems', '', 'First errors of solutions')
@@ -108,19 +106,20 @@ def figure(df):
   return [first, second]
 
 
-def knows(task: str, needed: str = 'all', by: int = 0, **more) -> Claim:
-  """The claim that a trained model's probe is above the untrained one's (by so
-  many points, at op 3 and 4); needed 'no': of unneeded quantities."""
+def knows(task: str, needed: str = 'all', by: int = 0, layer: str = 'last',
+          **more) -> Claim:
+  """The claim that a trained model's probe is above the untrained one's (`by`:
+  points, at op 3 and 4), of a layer; needed 'no': of unneeded quantities."""
   (high, low), source, what = TASKS[task]
-  other, at = needed == 'no', {'split': ('test_op3', 'test_op4')} if by else {
-      'judged': (True,)}
-  cells = tuple({k: v, 'task': task, 'model': 'trained', 'layer': 'last',
-                 'label': 'balanced', 'needed': needed, 'distance': 'all'}
-                for k in at for v in at[k])
+  other, at = needed == 'no', [{'split': f'test_op{n}'} for n in (3, 4)
+                               ] if by else [{'judged': True}]
+  cells = tuple(a | dict(task=task, model='trained', layer=layer, needed=needed,
+                         label='balanced', distance='all') for a in at)
   return Claim(
-      f'{task}_{by or needed}', f'{task} probe ({" ".join(what.split())})'
-      + ' of unneeded quantities' * other + ', balanced accuracy: trained > '
-      'untrained' + f' by {by} points' * (by > 0),
+      f'{task}_{by or needed}' + '_best' * (layer == 'best'),
+      f'{task} probe ({" ".join(what.split())})' + ' of unneeded quantities'
+      * other + f', balanced accuracy, {layer} layer: trained > untrained'
+      + f' by {by} points' * (by > 0),
       'Part 2.1, ' + ('Result 7' if other else source), '97 % or more' if other
       else f'{high} vs {low} % (plain)', tuple(
           (c, c | {'model': 'untrained'}) for c in cells), claims.greater(by),
@@ -139,11 +138,12 @@ CLAIMS = (
           'unneeded quantities', 'Part 2.1, Result 3', '0.00', (SOLVED,),
           claims.at_most(0.05), 'extra_parameters', '', decided_by=MORE,
           baseline='extra_parameters_unplanned'),
-    Claim('errors_not_computable', 'Most first errors cannot be computed yet',
+    Claim('errors_not_computable', 'Most frequent first error: not computable',
           'Part 2.1, Result 8', 'most frequent', tuple((FIRST, x) for x in
           OTHERS), claims.GreaterMean(0.0), 'first_error', decided_by=MORE),
-    knows('nece', by=15), knows('can_next', by=15),
-    *(Claim(f'canon_{c["task"]}', f'{c["task"]}: Canon at A and B > no Canon',
+    *(knows(t, by=15, layer=layer) for layer in ('last', 'best')
+      for t in ('nece', 'can_next')),
+    *(Claim(f'canon_{c["task"]}', f'{c["task"]}: Canon > no Canon, equal rates',
             'ours', 'not in the paper', ((c, c | {'model': f'trained, {PLAIN}'}
             ),), claims.greater(), post_hoc=c is SOLVED, decided_by=MORE)
       for c in (*(knows(t).cells[0][0] for t in TASKS), SOLVED)),

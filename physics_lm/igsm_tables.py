@@ -30,9 +30,9 @@ FIRST_ERRORS = {  # {error_type: in a figure}
     'end': 'too short or too long', 'unreadable': 'unreadable'}
 
 RETRY_PARTS = {  # {column of retry_gains: in a figure}, 100 % together
-    'without_retry': 'correct, no retry', 'with_retry': 'with a retry',
+    'without_retry': 'correct, no retry', 'with_retry': 'correct, a retry',
     'arithmetic': 'error: arithmetic', 'other_errors': 'other error',
-    'not_computable': 'not computable yet'}
+    'not_computable': 'error: not computable yet'}
 
 
 def solutions(records: Sequence[Record], evaluation: str = 'reasoning',
@@ -100,9 +100,10 @@ def first_errors(records: Sequence[Record], evaluation: str = 'reasoning'
 
 
 def v_probes(records: Sequence[Record], tasks: Sequence[str]) -> 'pd.DataFrame':
-  """A table with one row a run, task (a V-probe's name in the config) and
-  slice, percent: accuracy; where label is 'all' the majority baseline and the
-  share of positive labels. Layers and distances are strings."""
+  """A table with one row a run, task (a probe's name in the config) and slice,
+  percent: accuracy; where label is 'all' the majority baseline and the share of
+  positive labels. Layers and distances are strings; layer 'best': the one whose
+  balanced accuracy is highest on average over seeds."""
   import pandas as pd
   by, parts = ('split', 'model', 'layer', 'label', 'needed', 'distance'), []
   for task in tasks:
@@ -112,7 +113,26 @@ def v_probes(records: Sequence[Record], tasks: Sequence[str]) -> 'pd.DataFrame':
     parts.append(wide(records, task, ('accuracy',), by, percent=True)
                  .merge(shares, how='left').assign(task=task))
   df = pd.concat(parts, ignore_index=True)
-  return df.assign(layer=df.layer.map(str), distance=df.distance.map(str))
+  df = df.assign(layer=df.layer.map(str), distance=df.distance.map(str))
+  names = [n for n in ('arm', 'task', 'model', 'split') if n in df]
+  each = df[df.label.eq('balanced') & df.layer.str.isdigit()
+            & df.needed.eq('all')]
+  means = each.groupby([*names, 'layer']).accuracy.mean().reset_index()
+  best = means.loc[means.groupby(names).accuracy.idxmax(), [*names, 'layer']]
+  return below(df, each.merge(best).assign(layer='best'))
+
+
+def found_by_distance(df: 'pd.DataFrame') -> 'pd.DataFrame':
+  """From rows of v_probes of one task: balanced accuracy (the mean of positive
+  labels at a distance from the answer and of all negative ones), by model,
+  layer and distance, mean over seeds."""
+  rows = df[df.needed.eq('all') & df.layer.str.isdigit()]
+  by = ['run', 'model', 'split', 'layer']
+  rows = rows[rows.label.eq('positive') & rows.distance.ne('all')].merge(
+      rows[rows.label.eq('negative')][[*by, 'accuracy']], on=by,
+      suffixes=('', '_negative'))
+  rows['balanced'] = (rows.accuracy + rows.accuracy_negative) / 2
+  return rows.pivot_table('balanced', ['model', 'distance'], 'layer')
 
 
 def uncontaminated(df: 'pd.DataFrame', by: Sequence[str]) -> 'pd.DataFrame':

@@ -99,6 +99,7 @@ def test_correct_sentences_are_those_before_the_spoiled_one(
   for row, (s, (j, count)) in enumerate(zip(solved, wrong)):
     assert packed['end'][row].sum() == count
     assert packed['process'][row].sum() == j
+    assert packed['judged'][row].sum() == min(j + 1, count)
     assert packed['outcome'][row].sum() == count * s['correct']
     stops = np.flatnonzero(packed['end'][row])
     assert {data.vocab.decode([packed['tokens'][row, i]])

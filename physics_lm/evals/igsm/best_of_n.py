@@ -7,9 +7,9 @@ chosen:
   majority   the first of those with the most frequent answer
   outcome    by an outcome verifier, trained on whether solutions are correct:
              the highest probability of that after the last step
-  process    by a process verifier, trained on the first incorrect step: the
-             highest product, over the steps, of the probability that all steps
-             so far are correct
+  process    by a process verifier, trained on whether a step is correct where
+             all before it are: the highest product, over the steps, of that
+             probability
   oracle     a correct one if there is one: pass@n
 
 A verifier is the model itself with one more head, trained on solutions of other
@@ -23,6 +23,7 @@ verifier would learn that short solutions are correct.
 import collections
 import dataclasses
 import functools
+import itertools
 import operator
 
 import jax
@@ -41,7 +42,7 @@ from physics_lm.model.config import ModelConfig
 from physics_lm.worlds.igsm import problems
 
 CHOICES = ('first', 'majority', 'outcome', 'process', 'oracle')
-VERIFIERS = ('outcome', 'process')
+VERIFIERS = {'outcome': 'end', 'process': 'judged'}  # {name: where it learns}
 LEARNING_RATE = 1e-3  # of a verifier
 EPOCHS = 2  # of a verifier, over its solutions
 
@@ -84,15 +85,17 @@ def sample_solutions(params: dict, problems: solutions.Problems, n: int,
 
 def pack_solutions(solved: list[dict], length: int) -> dict[str, np.ndarray]:
   """Rows of one solution each, [N, T]: tokens, `end` (1 at the end of a
-  sentence), and there the labels of both verifiers, `outcome` and `process`."""
+  sentence), `judged` (of those up to the first incorrect one: a later one has
+  no label of its own), and both verifiers' labels, `outcome` and `process`."""
   out = {k: np.zeros((len(solved), length), np.int32)
-         for k in ('tokens', 'end', *VERIFIERS)}
+         for k in ('tokens', 'end', 'judged', *VERIFIERS)}
   for i, s in enumerate(solved):
     out['tokens'][i, :len(s['ids'])] = s['ids']
     for k, at in enumerate(s['sentence_ends']):
       out['end'][i, at] = 1
       out['outcome'][i, at] = s['correct']
       out['process'][i, at] = k < s['correct_sentences']
+      out['judged'][i, at] = k <= s['correct_sentences']
   return out
 
 
@@ -114,13 +117,12 @@ def verifier_optimizer(steps: int) -> optax.GradientTransformation:
 
 
 @functools.partial(jax.jit, static_argnames=('cfg', 'steps'))
-def _step(verifier: dict, opt, tokens_BT: jax.Array, end_BT, label_BT, cfg,
+def _step(verifier: dict, opt, tokens_BT: jax.Array, at_BT, label_BT, cfg,
           steps):
   def loss(verifier):
     nll_BT = optax.sigmoid_binary_cross_entropy(
         verifier_logits(verifier, tokens_BT, cfg), label_BT.astype(jnp.float32))
-    # Each solution counts once, however many sentences it has.
-    return ((nll_BT * end_BT).sum(1) / jnp.maximum(end_BT.sum(1), 1)).mean()
+    return (nll_BT * at_BT).sum() / jnp.maximum(at_BT.sum(), 1)
 
   updates, opt = verifier_optimizer(steps).update(
       jax.grad(loss)(verifier), opt, verifier)
@@ -143,7 +145,8 @@ def train_verifier(params: dict, cfg: ModelConfig,
   for i in range(steps):
     at = order[i * batch:(i + 1) * batch]
     verifier, opt = _step(verifier, opt, packed['tokens'][at],
-                          packed['end'][at], packed[target][at], cfg, steps)
+                          packed[VERIFIERS[target]][at], packed[target][at],
+                          cfg, steps)
   return verifier
 
 
@@ -191,9 +194,9 @@ class BestOfN:
   choice, of CHOICES, and n_samples: of the first 1, 2, 4 ...), auc (how often a
   correct solution scores above an incorrect one of the same problem; choice
   'outcome' or 'process', n_samples 'all'; n counts problems that have both),
-  and of the verifiers' training set verifier_solutions and verifier_accuracy
-  (split 'verifier'). Slices: split, choice, n_samples, contaminated. n counts
-  problems."""
+  auc_equal_length (of those with equally many sentences), and of the verifiers'
+  training set verifier_solutions and verifier_accuracy (split 'verifier').
+  Slices: split, choice, n_samples, contaminated. n counts problems."""
 
   cfg: ModelConfig
   config: ConfigDict
@@ -273,20 +276,25 @@ def choice_rows(groups: list[dict], most: int, split: str, contaminated: str
               for metric, key in (('accuracy', 'correct'),
                                   ('answer_accuracy', 'answer_correct'))]
     n *= 2
-  for choice in VERIFIERS:
-    wins = [pair_wins(part, f'{choice}_score') for part in parts]
+  for choice, metric in itertools.product(VERIFIERS, (
+      'auc', 'auc_equal_length')):
+    wins = [pair_wins(part, f'{choice}_score', metric != 'auc')
+            for part in parts]
     if any(wins):
-      out.append(row('auc', np.mean([w for some in wins for w in some]),
+      out.append(row(metric, np.mean([w for some in wins for w in some]),
                      sum(bool(some) for some in wins), split=split,
                      choice=choice, n_samples='all', contaminated=contaminated))
   return out
 
 
-def pair_wins(part: list[dict], score: str) -> list[float]:
-  """For each pair of a correct and an incorrect solution of one problem: 1
-  where the correct one scores higher, 0.5 where both score the same, else 0."""
+def pair_wins(part: list[dict], score: str, equal_length: bool = False
+              ) -> list[float]:
+  """For each pair of a correct and an incorrect solution of one problem, with
+  equally many sentences or any: 1 where the correct one scores higher, 0.5
+  where both score the same, else 0."""
   return [(a[score] > b[score]) + (a[score] == b[score]) / 2
-          for a in part for b in part if a['correct'] and not b['correct']]
+          for a in part for b in part if a['correct'] and not b['correct'] and (
+              not equal_length or a['text'].count('.') == b['text'].count('.'))]
 
 
 def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,

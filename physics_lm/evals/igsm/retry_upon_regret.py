@@ -45,8 +45,8 @@ from physics_lm.evals.igsm import (
 from physics_lm.evals.records import Records, accuracy_row, row
 from physics_lm.model import decode
 from physics_lm.model.config import ModelConfig
-from physics_lm.worlds.igsm import checker, problems
-from physics_lm.worlds.igsm.problems import IGSM
+from physics_lm.worlds.igsm import checker
+from physics_lm.worlds.igsm.problems import IGSM, parse_split
 
 DETECTORS = ('none', 'probe', 'state', 'ready', 'checker')
 TRAINED = ('probe', 'state')
@@ -377,7 +377,7 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
   if spec.probe != 'can_next':
     raise BadInput(f"evals: probe is {spec.probe!r}, wanted 'can_next'")
   best_of_n.check_sampling(spec)
-  problems.parse_split(spec.verifier_split)
+  parse_split(spec.verifier_split)
   probe = v_probe.build(config, data, spec)
   if linear_probe.names_are_tokens(probe):
     probe = linear_probe.build(config, data, spec)
