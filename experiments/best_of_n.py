@@ -15,7 +15,7 @@ process, 72 % by outcome, 70 % by majority.
 
 `cpu`: the five error-free models of error_correction.py (compact world, trained
 once; launch takes them from there), new problems at op 5, the most in training
-(at op 6 all are at floor), 2 core-minutes a seed. Deviations: solutions judged
+(beyond it most fail), 2 core-minutes a seed. Deviations: solutions judged
 with all their steps, not by the answer; temperature 1; verifiers are the model
 with one more head, both trained on the same solutions of other problems.
 
@@ -45,7 +45,8 @@ SCALES = {
         num_problems=1000, verifier_split='train_op5', verifier_problems=3000)),
     'gpu': dict(
         recipe='gpu', seeds=3, splits='test_op10,test_op13', train={},
-        evaluate=dict(verifier_split='train_op10', verifier_problems=2000)),
+        evaluate=dict(num_problems=256, verifier_split='train_op10',
+                      verifier_problems=2000)),
     'paper': dict(
         recipe='med', seeds=1, splits='test_op15,test_op20,test_op23',
         train={'evals.reasoning.max_new_tokens': 2048},
@@ -61,22 +62,25 @@ def runs(scale: str) -> list[Run]:
   for seed in range(s['seeds']):
     same = s['train'] | scales.seeds(seed) | {
         'evals.reasoning.splits': s['splits']}
-    evaluate = s['evaluate'] | {'splits': s['splits']}
+    greedy = {'num_problems': s['evaluate']['num_problems']}  # of the same
     out.append(Run(
-        f'{file}_best_of', same | {'steps': 0} | {
-            f'evals.best_of.{k}': v for k, v in evaluate.items()},
+        f'{file}_best_of', same | {'steps': 0} | scales.evals(
+            ('reasoning',), **greedy) | scales.evals(
+                ('best_of',), **s['evaluate'], splits=s['splits']),
         {'seed': seed}, Run(file, same, {'variant': 'clean', 'seed': seed})))
   return out
 
 
 def table(records):
   """A row a run, split, choice and n_samples, percent (igsm_tables),
-  with the accuracy of greedy decoding, a verifier's AUC over pairs of samples,
-  and what verifiers were trained on. judged, most_samples: of the claims."""
+  with the accuracy of greedy decoding, a verifier's AUC over pairs of samples
+  (of equally many sentences: auc_equal_length), and what verifiers were trained
+  on. judged, most_samples: of the claims."""
   by = ['split', 'choice', 'n_samples', 'contaminated']
   df = results.wide(records, 'best_of', ('accuracy', 'answer_accuracy'), by,
                     percent=True)
-  auc = results.wide(records, 'best_of', ('auc',), by).drop(columns='n_samples')
+  auc = results.wide(records, 'best_of', ('auc', 'auc_equal_length'), by).drop(
+      columns='n_samples')
   df = igsm.uncontaminated(results.beside(df, auc, 'auc'), by[:3])
   greedy = igsm.solutions(records)[['run', 'split', 'accuracy']]
   verifiers = results.wide(records, 'best_of', (
@@ -93,7 +97,8 @@ def summary(df):
   """By split, choice and number of samples."""
   return results.summarise(
       df, ['split', 'choice', 'n_samples', 'judged'],
-      ['accuracy', 'answer_accuracy', 'greedy_accuracy', 'auc'])
+      ['accuracy', 'answer_accuracy', 'greedy_accuracy', 'auc',
+       'auc_equal_length'])
 
 
 def figure(df):

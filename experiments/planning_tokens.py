@@ -58,7 +58,7 @@ def runs(scale: str) -> list[Run]:
 
 def table(records):
   """A row a run and split, percent: nece and nece_next, balanced accuracy of
-  V-probes of the last layer (before the solution; at its steps), _untrained of
+  probes of the last layer (before the solution; at its steps), _untrained of
   the same model untrained; solved; tokens in millions."""
   df = igsm_tables.solutions(records)[[
       'run', 'seed', 'steps', 'tokens', 'split', 'accuracy', 'n_items']].rename(
@@ -98,7 +98,7 @@ def figure(df):
   figures.labels(ax, 'tokens of training, millions',
                  'solved, or balanced accuracy, %')
   figures.finish(
-      fig, 'Is what is needed known before the first word? V-probes',
+      fig, 'Is what is needed known before the first word? Probes',
       f'{figures.seeds_note(s)}; nece: before the solution begins; nece_next: '
       f'at its steps;\nproblems of op {igsm_tables.split_op(s.split.iloc[0])}')
   return fig

@@ -88,7 +88,7 @@ def figure(df):
   and number of tokens."""
   s = summary(df)
   at = s[s.judged]
-  at = at.assign(arm=[f'{STARTS[a]}, {n * 1536 / 1e6:.0f}M tokens'
+  at = at.assign(arm=[f'{STARTS[a]}, {n:,} steps'
                       for a, n in zip(at.start, at.total_steps)])
   fig, axes = figures.grid(2, 2, width=4.4, height=3.2)
   for ax, (column, label) in zip(axes.flat, COLUMNS.items()):

@@ -62,6 +62,9 @@ def test_choose_takes_the_solution_of_each_choice():
   assert value('auc', 'outcome', 'all') == 0.5
   assert value('auc', 'process', 'all') == 1
   assert find(found, 'auc', split='s', choice='process')['n'] == 1
+  part[0] = solution('so b = 1. so c = 1.', False, False, 0.1, 0.0)
+  assert best_of_n.pair_wins(part, 'process_score') == [0, 1]
+  assert best_of_n.pair_wins(part, 'process_score', True) == [1]
   assert {r['n_samples'] for r in found} == {1, 2, 'all'}
 
 

@@ -105,6 +105,27 @@ def test_v_probes_have_a_baseline_where_all_labels_are_meant():
   assert list(df.layer[:2]) == ['last', '0'] and df.distance[1] == '1'
 
 
+def test_v_probes_best_layer_and_accuracy_by_distance():
+  def row(model, layer, label, value, distance='all'):
+    return {'metric': 'accuracy', 'value': value, 'n': 10, 'split': 'test',
+            'needed': 'all', 'model': model, 'layer': layer, 'label': label,
+            'distance': distance}
+
+  def run(seed, *accuracies):  # balanced, of layers 0, 1, 2
+    return {'id': str(seed), 'tags': {'seed': seed}, 'train': {}, 'evals': {
+        'nece': [row('trained', n, 'balanced', x)
+                 for n, x in enumerate(accuracies)] + [
+                     row('trained', 1, 'positive', 0.9, 2),
+                     row('trained', 1, 'negative', 0.5)]}}
+
+  df = igsm_tables.v_probes([run(0, 0.5, 0.7, 0.6), run(1, 0.5, 0.6, 0.65)],
+                            ('nece',))
+  best = df[df.layer == 'best']  # layer 1: 65 and layer 2: 62.5 on average
+  assert dict(zip(best.seed, best.accuracy)) == {0: 70, 1: 60}
+  found = igsm_tables.found_by_distance(df)
+  assert found.loc[('trained', '2'), '1'] == 70
+
+
 def trained(variant, op5, op6, curve):
   """A record of 100 steps; `curve`: percent at op 6 after 50 and 100 steps."""
   return record(rows_of_solutions('test_op5', op5, None),

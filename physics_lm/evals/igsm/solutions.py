@@ -31,7 +31,7 @@ OF_CORRECT = ('retries', 'extra_parameters', 'extra_operations')
 # The first error of a solution: no step at all; a step for a quantity that the
 # problem does not have, that is computed already, or that cannot be computed
 # yet; an arithmetic error. 'end': all sentences are correct, and the solution
-# stops before the answer.
+# stops before the answer, goes on after it or does not end.
 ERROR_TYPES = ('unreadable', 'unknown_quantity', 'duplicate', 'not_computable',
                'arithmetic', 'end')
 
