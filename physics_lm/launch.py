@@ -332,6 +332,7 @@ class Scheduler:
     self._most: dict[str, int] = {}  # by run id: in one program with it
     self._crashed: set[str] = set()  # ids of runs that get no third try
     self._busy_until: dict[str, float] = {}  # another launcher has them
+    self._look_at = 0.0  # when to look again which runs others have finished
 
   def step(self, stopping: bool) -> None:
     """Looks which workers have ended, then starts what can start."""
@@ -340,6 +341,7 @@ class Scheduler:
         self.workers.remove(w)
         self._free.append(w.trainer)
         self._ended(w, status, stopping)
+        self._look_at = 0.0
     self._start(self._ready(stopping))
     if not self.waiting:  # their memory is of use to the others
       for trainer in self._free:
@@ -363,15 +365,20 @@ class Scheduler:
     """Those of the waiting runs that can start; those that need not or cannot
     any more are taken off the list."""
     ready = []
+    # Reading a run's folder costs 20 ms: what evaluates or resumes many runs
+    # would take a core from the trainers.
+    look = bool(self._free) and time.time() >= self._look_at
+    if look:
+      self._look_at = time.time() + 1
     for run in list(self.waiting):
       parents = [self.outcomes.get(p.id) for p in run.waits_for]
       if {'failed', 'blocked'} & set(parents):
         self._settle(run, 'blocked')
       elif stopping or 'stopped' in parents:
         self._settle(run, 'stopped')
-      elif self._finished(run):  # by another launcher
+      elif look and self._finished(run):  # by another launcher
         self._settle(run, 'done')
-      elif (self._free and all(p in sweep.COMPLETE for p in parents)
+      elif (look and all(p in sweep.COMPLETE for p in parents)
             and self._busy_until.get(run.id, 0) < time.time()):
         if run_dir.state(self.folder / run.id) == 'running':
           self._leave([run])
