@@ -442,6 +442,7 @@ def evaluation(kind: str) -> ConfigDict:
   # 'best_of_n' (evals/igsm/best_of_n.py), beside those of 'solutions':
   e.num_samples = 16  # solutions of a problem, patches of a string; at least 1
   e.reward = ''  # the gold one, as post.reward, of kinds in evals/posttrain/
+  e.verifier = 'finetuned'  # or 'linear': a head on the frozen states
   e.verifier_split = 'train'  # split of the verifiers' training problems
   e.verifier_problems = 500  # training problems of the verifiers, at least 1
   e.verifier_samples = 4  # solutions of each of them, at least 1

@@ -15,9 +15,10 @@ chosen:
 A verifier is the model itself with one more head, trained on solutions of other
 problems (`verifier_split`) that the model samples and the world's checker
 judges (Cobbe et al. 2021, arXiv 2110.14168; Lightman et al. 2023,
-arXiv 2305.20050). Both verifiers are trained on the same solutions, equally
-often. Their problems should be as hard as the test problems: among easy ones a
-verifier would learn that short solutions are correct.
+arXiv 2305.20050): as a whole, or (`verifier` 'linear') the head alone, on the
+frozen states of all layers. Both verifiers are trained on the same solutions,
+equally often. Their problems should be as hard as the test problems: among easy
+ones a verifier would learn that short solutions are correct.
 """
 
 import collections
@@ -35,7 +36,7 @@ from ml_collections import ConfigDict
 from physics_lm import mixture
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
-from physics_lm.evals.igsm import contamination, solutions
+from physics_lm.evals.igsm import contamination, linear_probe, solutions
 from physics_lm.evals.records import Records, accuracy_row, row
 from physics_lm.model import decode, decoder
 from physics_lm.model.config import ModelConfig
@@ -171,6 +172,42 @@ def score_solutions(verifier: dict, packed: dict[str, np.ndarray], target: str,
   return np.where(end.any(1), total, -np.inf)
 
 
+def linear_verifier(params: dict, cfg: ModelConfig, solved: list[dict],
+                    target: str, batch: int) -> tuple[np.ndarray, np.ndarray]:
+  """(weights, bias) on the states of all layers at the ends of sentences:
+  'outcome' at the last, 'process' up to the first incorrect one."""
+  solved = [s for s in solved if s['sentence_ends']]
+  if target == 'outcome':
+    positions = [s['sentence_ends'][-1:] for s in solved]
+    label = [s['correct'] for s in solved]
+  else:
+    positions = [s['sentence_ends'][:s['correct_sentences'] + 1]
+                 for s in solved]
+    label = [k < s['correct_sentences']
+             for s, here in zip(solved, positions) for k in range(len(here))]
+  x_NF = linear_probe.layer_states(
+      params, cfg, [s['ids'] for s in solved], positions, batch)
+  return tuple(map(np.asarray, linear_probe.logistic(
+      x_NF, np.array(label, np.float32))))
+
+
+def linear_scores(verifier: tuple, params: dict, cfg: ModelConfig,
+                  solved: list[dict], target: str, batch: int) -> np.ndarray:
+  """As score_solutions, by a linear_verifier."""
+  last = target == 'outcome'
+  positions = [s['sentence_ends'][-1 if last else 0:] for s in solved]
+  # One shape, one compilation; without a sentence the first token is read.
+  most = 1 if last else max(1, *map(len, positions))
+  padded = [(here or [0]) + [0] * (most - max(len(here), 1))
+            for here in positions]
+  x_NF = linear_probe.layer_states(
+      params, cfg, [s['ids'] for s in solved], padded, batch)
+  weights, bias = verifier
+  log_p = -np.logaddexp(0, -(x_NF @ weights + bias)).reshape(-1, most)
+  return np.array([row[:len(here)].sum() if here else -np.inf
+                   for row, here in zip(log_p.astype(float), positions)])
+
+
 def answer_text(solution: dict) -> str:
   """The last number of a solution, as text."""
   return solution['text'].rstrip('.').rpartition(' ')[2]
@@ -233,15 +270,25 @@ class BestOfN:
 
   def _score(self, params: dict, train: list[dict], test: list[dict]):
     """Trains both verifiers and adds their scores to the test solutions."""
+    batch = self.config.data.batch_size
     length = -(-max(len(s['ids']) for s in train + test) // 16) * 16
-    packed, batch = pack_solutions(train, length), self.config.data.batch_size
     for target in VERIFIERS:
-      verifier = train_verifier(params, self.cfg, packed, target, batch)
-      for at in range(0, len(test), 1024):  # packed a few at a time
+      if self.spec.verifier == 'linear':
+        score = functools.partial(linear_scores, linear_verifier(
+            params, self.cfg, train, target, batch), params, self.cfg,
+                                  target=target, batch=batch)
+      else:
+        verifier = train_verifier(params, self.cfg, pack_solutions(
+            train, length), target, batch)
+
+        def score(part, verifier=verifier, target=target):
+          return score_solutions(verifier, pack_solutions(part, length), target,
+                                 self.cfg, batch)
+
+      for at in range(0, len(test), 1024):  # a few at a time
         part = test[at:at + 1024]
-        for s, score in zip(part, score_solutions(
-            verifier, pack_solutions(part, length), target, self.cfg, batch)):
-          s[f'{target}_score'] = float(score)
+        for s, x in zip(part, score(part)):
+          s[f'{target}_score'] = float(x)
 
 
 def raw_outcome(solution: dict) -> dict:
@@ -306,6 +353,9 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
                    '(verifier_problems * verifier_samples), wanted at least '
                    f'data.batch_size={config.data.batch_size}')
   check_sampling(spec)
+  if spec.verifier not in ('finetuned', 'linear'):
+    raise BadInput(f'evals: verifier is {spec.verifier!r}, wanted finetuned or '
+                   'linear')
   problems.parse_split(spec.verifier_split)
   world = solutions.igsm_world(config, data, spec)
   test = {split: solutions.problems(data, world, split, spec.num_problems)

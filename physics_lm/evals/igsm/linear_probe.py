@@ -54,6 +54,29 @@ def layer_states(params: dict, cfg: ModelConfig, texts: Sequence,
   return np.concatenate(out)
 
 
+@functools.partial(jax.jit, static_argnames='balanced')
+def logistic(x_NF: jax.Array, y_N: jax.Array, balanced: bool = False
+             ) -> tuple[jax.Array, jax.Array]:
+  """(weights, bias) of a logistic regression with weight decay: 500 steps of
+  Adam on all samples. `balanced`: both labels weigh the same in total, so that
+  a rare one is predicted, too."""
+  tx = optax.adamw(0.01, weight_decay=0.01)
+  w = jnp.zeros(x_NF.shape[1]), jnp.float32(0)
+  share = jnp.where(y_N > 0, y_N.mean(), 1 - y_N.mean())
+  weight_N = 0.5 / share if balanced else jnp.ones_like(share)
+
+  def loss(w):
+    return (weight_N * optax.sigmoid_binary_cross_entropy(
+        x_NF @ w[0] + w[1], y_N)).mean()
+
+  def step(carry, _):
+    w, opt = carry
+    updates, opt = tx.update(jax.grad(loss)(w), opt, w)
+    return (optax.apply_updates(w, updates), opt), None
+
+  return jax.lax.scan(step, (w, tx.init(w)), None, 500)[0][0]
+
+
 def query_states(params: dict, cfg: ModelConfig,
                  part: Sequence[v_probe.ProbeQuery], batch: int) -> np.ndarray:
   """Standardised states before each layer and after the last, at the last

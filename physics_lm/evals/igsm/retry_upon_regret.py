@@ -27,10 +27,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 
 from physics_lm import mixture
@@ -176,30 +173,6 @@ def detector_flags(detector: str, data: mixture.Mixture,
           | trained)[detector]
 
 
-@jax.jit
-def logistic(x_NF: jax.Array, y_N: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """(weights, bias) of a logistic regression with weight decay: 500 steps of
-  Adam on all samples. Both labels weigh the same in total: few sentences are
-  incorrect, and a regression on their share would call none so."""
-  tx = optax.adamw(0.01, weight_decay=0.01)
-  w = jnp.zeros(x_NF.shape[1]), jnp.float32(0)
-
-  share = y_N.mean()
-  weight_N = jnp.where(y_N > 0, 0.5 / jnp.maximum(share, 1e-6),
-                       0.5 / jnp.maximum(1 - share, 1e-6))
-
-  def loss(w):
-    return (weight_N * optax.sigmoid_binary_cross_entropy(
-        x_NF @ w[0] + w[1], y_N)).mean()
-
-  def step(carry, _):
-    w, opt = carry
-    updates, opt = tx.update(jax.grad(loss)(w), opt, w)
-    return (optax.apply_updates(w, updates), opt), None
-
-  return jax.lax.scan(step, (w, tx.init(w)), None, 500)[0][0]
-
-
 def train_state_detector(params: dict, cfg: ModelConfig, solved: list[dict],
                          batch: int) -> Flags:
   """Flags by the states after a sentence, trained on judged solutions
@@ -212,7 +185,8 @@ def train_state_detector(params: dict, cfg: ModelConfig, solved: list[dict],
            for s, here in zip(solved, positions) for k in range(len(here))]
   x_NF = linear_probe.layer_states(
       params, cfg, [s['ids'] for s in solved], positions, batch)
-  weights, bias = map(np.asarray, logistic(x_NF, np.array(wrong, np.float32)))
+  weights, bias = map(np.asarray, linear_probe.logistic(
+      x_NF, np.array(wrong, np.float32), balanced=True))
   return functools.partial(state_flags, params, cfg, batch, weights, bias)
 
 
