@@ -17,7 +17,7 @@ process, 72 % by outcome, 70 % by majority.
 once; launch takes them from there), new problems at op 5, the most in training,
 4 core-minutes a seed. Deviations: solutions judged with all their steps;
 temperature 1; verifiers are linear on the frozen states of all layers, both of
-the same solutions of other problems (finetuned learn less from so few: LOG 199).
+the same solutions of other problems (finetuned learn less of so few: LOG 199).
 Seed by seed, at the hardest op with the most samples. Predicted, % correct:
 greedy 86, one 78, majority of 16 83, outcome 80, process 79, oracle 97.
 """
