@@ -143,7 +143,7 @@ CLAIMS = (
       for k, name, d, paper in (('probe', 'by probe', PROBE, 79.4),
                                 ('beams', '16 beams', BEAM, 77.8))),
     *(above(f'{d}_helps_op6', f'Op 6, beyond training: by {name} > greedy',
-            a=OP6[d], b=OP6['none'], **HELPS)
+            a=OP6[d], b=OP6['none'], **OURS)
       for d, name in (('probe', 'can_next probe'), ('ready', 'truth'))),
     above('checker_above_truth', 'Retry upon regret by checker of any error > '
           'by true can_next', a=CHECKER, b=READY, **OURS),
