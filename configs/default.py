@@ -448,8 +448,7 @@ def evaluation(kind: str) -> ConfigDict:
   e.verifier_samples = 4  # solutions of each of them, at least 1
   # 'retry_upon_regret' (physics_lm/evals/igsm/retry_upon_regret.py), beside
   # those of 'best_of_n' and 'v_probe':
-  e.retries = 10  # most sentences of a solution that are sampled again; at
-  # least 0
+  e.retries = 10  # sentences of a solution sampled again, at most; at least 0
   # 'v_probe' and 'linear_probe', beside splits and num_problems:
   e.probe = 'nece'  # or 'dep', 'known', 'can_next', 'nece_next', 'value'
   return e

@@ -100,20 +100,19 @@ SEEDS = 'ten seeds at `cpu` scale: 3 core-hours'
 def claim(id: str, statement: str, cells, rule=None, column='accuracy',
           paper='', result='Result 4', unit='%', by='day', **k) -> Claim:
   """A claim, ours unless `paper` is given, that `by` decides."""
-  return Claim(id, statement, f'Part 2.2, {result}' if paper else 'ours', (
-      paper or 'not in the paper'), cells, rule or greater(), column, unit,
-               decided_by=by, **k)
+  source = f'Part 2.2, {result}' if paper else 'ours'
+  return Claim(id, statement, source, paper or 'not in the paper', cells,
+               rule or greater(), column, unit, decided_by=by, **k)
 
 
 def solves_more(a: str, b: str, result: int = 8, **more) -> Claim:
   """The claim that variant a solves more than variant b."""
   names = f'{a} > {b}'.replace('clean', 'error-free').replace(
       'weak', 'weak (released code)')
-  return claim(
-      f'{a}_above_{b}'.replace(' ', '_'), f'Beyond training, equal tokens, '
-      f'data: {names}', (AT[a], AT[b]), paper=f'{PAPER[a]} vs {PAPER[b]} %',
-      result=f'Result {result}', baseline=0, paper_effect=PAPER[a] - PAPER[b],
-      **more)
+  return claim(f'{a}_above_{b}'.replace(' ', '_'), 'Beyond training, equal '
+               f'tokens: {names}', (AT[a], AT[b]), None, 'accuracy',
+               f'{PAPER[a]} vs {PAPER[b]} %', f'Result {result}', baseline=0,
+               paper_effect=PAPER[a] - PAPER[b], **more)
 
 
 CLAIMS = (
