@@ -75,9 +75,9 @@ def table(records):
   by = ['split', 'choice', 'n_samples', 'contaminated']
   df = results.wide(records, 'best_of', ('accuracy', 'answer_accuracy'), by,
                     percent=True)
-  auc = results.wide(records, 'best_of', ('auc', 'auc_equal_length'), by).drop(
-      columns='n_samples')
-  df = igsm.uncontaminated(results.beside(df, auc, 'auc'), by[:3])
+  auc = results.wide(records, 'best_of', ('auc', 'auc_equal_length'), by)
+  df = igsm.uncontaminated(results.beside(df, auc.drop(columns='n_samples'),
+                                          'auc'), by[:3])
   greedy = igsm.solutions(records)[['run', 'split', 'accuracy']]
   verifiers = results.wide(records, 'best_of', ('verifier_accuracy', (
       'verifier_solutions')), percent=('verifier_accuracy',)).drop(
@@ -97,25 +97,18 @@ def summary(df):
 
 
 def figure(df):
-  """Accuracy over the number of samples, by choice: of solutions, and at the
-  judged op of answers."""
+  """Accuracy of solutions over the number of samples, by choice and split."""
   s = summary(df)
-  splits = list(dict.fromkeys(s.split))
-  panels = [(split, 'accuracy') for split in splits] + [
-      (s[s.judged].split.iloc[0], 'answer_accuracy')]
-  fig, axes = figures.grid(len(panels), width=4.4, height=3.8, sharey=True)
-  for ax, (split, column) in zip(axes[0], panels):
-    figures.curves(ax, rows := s[s.split == split], 'n_samples', 'choice',
-                   column, CHOICES, band=None)
+  fig, (axes,) = figures.grid(s.split.nunique(), width=6, height=3.8)
+  for ax, (split, rows) in zip(axes, s.groupby('split', sort=False)):
+    figures.curves(ax, rows, 'n_samples', 'choice', 'accuracy', CHOICES,
+                   band=None)
     ax.set_xscale('log', base=2)
     ax.set_xticks(sizes := sorted(set(s.n_samples)), sizes)
     figures.percent_axis(ax)
-    what = {'accuracy': 'solutions', 'answer_accuracy': 'answers'}[column]
-    figures.labels(ax, 'samples N', f'{what} correct, %',
-                   f'{igsm.split_label(split)}: {what}')
-    if what == 'solutions':
-      figures.level(ax, rows.greedy_accuracy_mean.mean(), 'greedy\ndecoding')
-  figures.legend(axes[0, 0], loc='lower left')
+    figures.labels(ax, 'samples N', 'correct, %', igsm.split_label(split))
+    figures.level(ax, rows.greedy_accuracy_mean.mean(), 'greedy\ndecoding')
+  figures.legend(axes[0], loc='lower left')
   figures.finish(
       fig, 'Best of N samples: which one to choose?',
       f'means over {s.n_seeds.max()} seeds; problems not in training\nLightman '
@@ -128,23 +121,30 @@ def cell(choice: str, **which) -> dict:
   return {'choice': choice, 'judged': True} | (which or {'most_samples': True})
 
 
-MORE = 'scale day: 1,000 problems, verifiers of four times the solutions'
-SAME = dict(rule=GreaterPaired(0.0), baseline=0, decided_by=MORE)
+def claim(id: str, statement: str, a: dict, b: dict, paper: str = '',
+          source: str = 'beyond Lightman et al. 2023', **more) -> Claim:
+  """The claim that cell a is above cell b, seed by seed."""
+  return Claim(id, f'Best of N: {statement}', source, paper or (
+      'not in the paper'), (a, b), **dict(
+          rule=GreaterPaired(0.0), baseline=0, decided_by=DAY) | more)
+
+
+DAY = 'scale day: three times the problems, 3 core-hours'
+MAJORITY, OUTCOME, PROCESS = map(cell, [*CHOICES][1:])
+OUTCOME4 = cell('outcome', n_samples=4)
+MATH = 'Lightman et al. 2023'
+VERIFIERS = '78 vs 72 % (MATH)', MATH
 CLAIMS = (
-    Claim('majority_above_single', 'Best of N by majority answer > a single '
-          'sample (accuracy of solutions)', 'test-time compute, '
-          'Wang et al. 2022', 'not measured on iGSM',
-          (cell('majority'), cell('majority', n_samples=1)), **SAME),
-    Claim('outcome_above_majority', 'Best of N by outcome verifier > by '
-          'majority answer', 'test-time compute, Lightman et al. 2023',
-          '72 vs 70 % (MATH)', (cell('outcome'), cell('majority')),
-          paper_effect=2, **SAME),
-    Claim('process_above_outcome', 'Best of N by process verifier > by outcome '
-          'verifier', 'test-time compute, Lightman et al. 2023',
-          '78 vs 72 % (MATH)', (cell('process'), cell('outcome')),
-          paper_effect=6, **SAME),
-    Claim('outcome_above_greedy', 'Best of N by outcome verifier > greedy '
-          'decoding', 'test-time compute', 'not measured on iGSM',
-          (cell('outcome'), cell('outcome') | {'column': 'greedy_accuracy'}),
-          **SAME),
+    claim('majority_above_single', 'majority answer > a single sample',
+          MAJORITY, cell('majority', n_samples=1), '', 'Wang et al. 2022'),
+    claim('outcome_above_majority', 'outcome verifier > majority answer',
+          OUTCOME, MAJORITY, '72 vs 70 % (MATH)', MATH, paper_effect=2),
+    claim('process_above_outcome', 'process verifier > outcome verifier',
+          PROCESS, OUTCOME, *VERIFIERS, paper_effect=6),
+    claim('process_by_6', 'process > outcome verifier by 6 points', PROCESS,
+          OUTCOME, *VERIFIERS, rule=GreaterPaired(6.0), post_hoc=True),
+    claim('outcome_above_greedy', 'outcome verifier > greedy decoding',
+          OUTCOME, OUTCOME | {'column': 'greedy_accuracy'}),
+    claim('more_samples_mislead', 'outcome verifier, of 4 > of 16 samples', (
+        OUTCOME4), OUTCOME, 'above 400', 'Cobbe et al. 2021', post_hoc=True),
 )
