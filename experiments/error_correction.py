@@ -107,10 +107,10 @@ def claim(id: str, statement: str, cells, rule=None, column='accuracy',
 
 def solves_more(a: str, b: str, result: int = 8, **more) -> Claim:
   """The claim that variant a solves more than variant b."""
-  names = f'{a} > {b}'.replace('clean', 'error-free').replace(
-      'weak', 'weak (released code)')
-  return claim(f'{a}_above_{b}'.replace(' ', '_'), 'Beyond training, equal '
-               f'tokens: {names}', (AT[a], AT[b]), None, 'accuracy',
+  names = f'{a} > {b}'.replace(' 0', ' data of rate 0').replace(
+      'clean', 'error-free data').replace('weak', 'weak (released code)')
+  return claim(f'{a}_above_{b}'.replace(' ', '_'), 'Longer than in training, '
+               f'equal tokens: {names}', (AT[a], AT[b]), None, 'accuracy',
                f'{PAPER[a]} vs {PAPER[b]} %', f'Result {result}', baseline=0,
                paper_effect=PAPER[a] - PAPER[b], **more)
 
@@ -131,12 +131,12 @@ CLAIMS = (
           (R5,), at_most(0.05), 'extra_parameters', '0.00', 'Figure 6', ''),
     solves_more('clean', 'retry_weak 0.5', by='gpu'),
     solves_more('retry 0.5', 'retry_miss 0.5', by='gpu'),
-    claim('gain_of_8', 'Beyond training: retry 0.2 > error-free by 8 points',
+    claim('gain_of_8', 'Longer: retry 0.2 > error-free data by 8 points',
           (R2, CLEAN), greater(8), paper='91.6 vs 77.7 %', baseline=0),
-    claim('trained_op', 'Trained op 5: retry 0.2 > error-free by 8 points',
-          tuple({'variant': v, 'split': 'test_op5', 'main': True}
-                for v in MAIN[::-1]), greater(8), baseline=0),
-    claim('without_retries', 'Beyond training, no retry: 0.2 > error-free', (
+    claim('trained_op', 'iGSM op 5, in training: retry data 0.2 > error-free by'
+          ' 8 points', tuple({'variant': v, 'split': 'test_op5', 'main': True}
+          for v in MAIN[::-1]), greater(8), baseline=0, headline=True),
+    claim('without_retries', 'Longer, correct, no retry: 0.2 > error-free', (
         R2, CLEAN), None, 'without_retry', post_hoc=True, by=SEEDS),
     *(claim(name, 'If correct: at least 95 % of retries (0.2) name what is '
             f'{NAMED[name]}', (R2,), at_least(95), name, by=SEEDS,

@@ -133,7 +133,7 @@ CLAIMS = (
           'balanced accuracy > 50 %', 'beyond Part 2.2', 'not in the paper', (
               STATE,), claims.AboveByError(50), 'own_error_accuracy'),
     above('probe_helps', 'Retry upon regret by can_next probe > greedy',
-          a=PROBE, b=NONE, values=(79.4, 76.8), headline=True, **HELPS),
+          a=PROBE, b=NONE, values=(79.4, 76.8), **HELPS),
     above('states_help', 'Retry upon regret by states (labels of equal weight) '
           '> greedy', a=STATE, b=NONE, **OURS),
     above('truth_helps', 'Retry upon regret by true can_next > greedy decoding',
