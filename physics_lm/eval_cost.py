@@ -193,8 +193,10 @@ def _best_of_n(e: Evaluated) -> EvalWork:
   trained = e.spec.verifier_problems * e.spec.verifier_samples
   tested = e.problems * e.spec.num_samples
   made = _answered(e, tested + trained, *e.splits)
-  length, _ = e.lengths(*e.splits)  # two verifiers, two epochs
-  return made._replace(read=made.read + 2 * tested * length,
+  length, _ = e.lengths(*e.splits)
+  if e.spec.verifier == 'linear':  # each reads what it is trained on
+    return made._replace(read=made.read + 2 * (tested + trained) * length)
+  return made._replace(read=made.read + 2 * tested * length,  # two epochs
                        learnt=4 * trained * length)
 
 
