@@ -8,8 +8,8 @@ v_probe.py) of a frozen model predict if a quantity is needed for the answer
   python -m physics_lm.report experiments/igsm_probing.py --scale=cpu
 
 `cpu`: error-free models of the compact world, width 96, 6.9M tokens, op 3 and
-4; `day`: without Canon, too. Probes but dep: a head for each name, on the last
-token's state (evals/igsm/linear_probe.py); balanced accuracy. Predicted, op 4,
+4; `day`: without Canon, too, at the same rate. Probes but dep: a head a name, on
+the last token's state (linear_probe.py); balanced accuracy. Predicted, op 4,
 trained and untrained: nece 83, 67 (seed 17, 4.6M: 81, 67), can_next 81, 51.
 """
 
@@ -143,7 +143,7 @@ CLAIMS = (
           OTHERS), claims.GreaterMean(0.0), 'first_error', decided_by=MORE),
     *(knows(t, by=15, layer=layer) for layer in ('last', 'best')
       for t in ('nece', 'can_next')),
-    *(Claim(f'canon_{c["task"]}', f'{c["task"]}: Canon > no Canon, equal rates',
+    *(Claim(f'canon_{c["task"]}', f'{c["task"]}: Canon at A and B > no Canon',
             'ours', 'not in the paper', ((c, c | {'model': f'trained, {PLAIN}'}
             ),), claims.greater(), post_hoc=c is SOLVED, decided_by=MORE)
       for c in (*(knows(t).cells[0][0] for t in TASKS), SOLVED)),
