@@ -8,7 +8,7 @@ v_probe.py) of a frozen model predict if a quantity is needed for the answer
   python -m physics_lm.report experiments/igsm_probing.py --scale=cpu
 
 `cpu`: error-free models of the compact world, width 96, 6.9M tokens, op 3 and
-4; `day`: without Canon, too, at the same rate. Probes but dep: a head a name, on
+4; `day`: without Canon, too, at equal rates. Probes but dep: a head a name, on
 the last token's state (linear_probe.py); balanced accuracy. Predicted, op 4,
 trained and untrained: nece 83, 67 (seed 17, 4.6M: 81, 67), can_next 81, 51.
 """
