@@ -9,6 +9,8 @@ in all figures.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from physics_lm.igsm_tables import split_op
+
 if TYPE_CHECKING:
   import numpy as np
   import pandas as pd
@@ -316,7 +318,7 @@ def accuracy_by_op(ax: 'Axes', summary: 'pd.DataFrame', hue: str,
   line for each value of hue; dotted: of problems that occurred in training.
   For summaries of igsm_tables.solutions, by hue and split. `key`: with a
   legend."""
-  op = summary.split.map(lambda s: int(''.join(filter(str.isdigit, s)) or 0))
+  op = summary.split.map(split_op)
   rows = summary.assign(op=op)[op.gt(0) & ~summary.split.str.endswith('_reask')]
   ax.set_xticks(sorted(set(rows.op)))
   for k, (value, name) in enumerate(names.items()):

@@ -128,15 +128,17 @@ def test_verifiers_learn_which_solutions_are_correct(config):
     correct = np.array([s['correct'] for s in solved])
     assert score[correct].mean() - score[~correct].mean() > 0.4
     assert (score <= 0).all()
+    states = best_of_n.sentence_states(params, cfg, solved, 64)
     linear = best_of_n.linear_scores(best_of_n.linear_verifier(
-        params, cfg, solved, target, 64), params, cfg, solved, target, 64)
+        states, solved, target), states, target)
     assert linear[correct].mean() - linear[~correct].mean() > 0.4
     assert (linear <= 0).all()
-  assert best_of_n.linear_scores((np.zeros(3 * cfg.width), 0.0), params, cfg, [
-      {'ids': [1, 2], 'sentence_ends': []}], 'process', 4)[0] == -np.inf
-  nothing = best_of_n.pack_solutions([{
-      'ids': [1, 2], 'sentence_ends': [], 'correct': False,
-      'correct_sentences': 0}], 16)
+  nothing = [{'ids': [1, 2], 'sentence_ends': [], 'correct': False,
+              'correct_sentences': 0}]
+  assert best_of_n.linear_scores(
+      (np.zeros(3 * cfg.width), 0.0), best_of_n.sentence_states(
+          params, cfg, nothing, 4), 'process')[0] == -np.inf
+  nothing = best_of_n.pack_solutions(nothing, 16)
   assert best_of_n.score_solutions(
       verifier, nothing, 'process', cfg, 4)[0] == -np.inf
 

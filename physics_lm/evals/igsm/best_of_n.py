@@ -172,40 +172,41 @@ def score_solutions(verifier: dict, packed: dict[str, np.ndarray], target: str,
   return np.where(end.any(1), total, -np.inf)
 
 
-def linear_verifier(params: dict, cfg: ModelConfig, solved: list[dict],
-                    target: str, batch: int) -> tuple[np.ndarray, np.ndarray]:
-  """(weights, bias) on the states of all layers at the ends of sentences:
-  'outcome' at the last, 'process' up to the first incorrect one."""
-  solved = [s for s in solved if s['sentence_ends']]
-  if target == 'outcome':
-    positions = [s['sentence_ends'][-1:] for s in solved]
-    label = [s['correct'] for s in solved]
-  else:
-    positions = [s['sentence_ends'][:s['correct_sentences'] + 1]
-                 for s in solved]
-    label = [k < s['correct_sentences']
-             for s, here in zip(solved, positions) for k in range(len(here))]
-  x_NF = linear_probe.layer_states(
-      params, cfg, [s['ids'] for s in solved], positions, batch)
+def sentence_states(params: dict, cfg: ModelConfig, solved: list[dict],
+                    batch: int) -> list[np.ndarray]:
+  """For each solution the frozen model's states of all layers at the ends of
+  its sentences, [sentences, (L + 1) D]."""
+  ends = [s['sentence_ends'] for s in solved]
+  h_MF = linear_probe.layer_states(
+      params, cfg, [s['ids'] for s in solved], ends, batch)
+  return np.split(h_MF, np.cumsum([len(here) for here in ends])[:-1])
+
+
+def linear_verifier(states: list[np.ndarray], solved: list[dict], target: str,
+                    balanced: bool = False) -> tuple[np.ndarray, np.ndarray]:
+  """(weights, bias) of a verifier on sentence_states: 'outcome' learns at the
+  last sentence, 'process' up to the first incorrect one. `balanced`: as of
+  linear_probe.logistic."""
+  kept, label = [], []
+  for h_SF, s in zip(states, solved):
+    if target == 'outcome':
+      h_SF, right = h_SF[-1:], [s['correct']] * len(h_SF[-1:])
+    else:
+      h_SF = h_SF[:s['correct_sentences'] + 1]
+      right = [k < s['correct_sentences'] for k in range(len(h_SF))]
+    kept.append(h_SF)
+    label += right
   return tuple(map(np.asarray, linear_probe.logistic(
-      x_NF, np.array(label, np.float32))))
+      np.concatenate(kept), np.array(label, np.float32), balanced)))
 
 
-def linear_scores(verifier: tuple, params: dict, cfg: ModelConfig,
-                  solved: list[dict], target: str, batch: int) -> np.ndarray:
+def linear_scores(verifier: tuple, states: list[np.ndarray], target: str
+                  ) -> np.ndarray:
   """As score_solutions, by a linear_verifier."""
-  last = target == 'outcome'
-  positions = [s['sentence_ends'][-1 if last else 0:] for s in solved]
-  # One shape, one compilation; without a sentence the first token is read.
-  most = 1 if last else max(1, *map(len, positions))
-  padded = [(here or [0]) + [0] * (most - max(len(here), 1))
-            for here in positions]
-  x_NF = linear_probe.layer_states(
-      params, cfg, [s['ids'] for s in solved], padded, batch)
   weights, bias = verifier
-  log_p = -np.logaddexp(0, -(x_NF @ weights + bias)).reshape(-1, most)
-  return np.array([row[:len(here)].sum() if here else -np.inf
-                   for row, here in zip(log_p.astype(float), positions)])
+  each = [-np.logaddexp(0, -(h_SF @ weights + bias)) for h_SF in states]
+  return np.array([-np.inf if not len(log_p) else log_p[-1] if
+                   target == 'outcome' else log_p.sum() for log_p in each])
 
 
 def answer_text(solution: dict) -> str:
@@ -270,25 +271,25 @@ class BestOfN:
 
   def _score(self, params: dict, train: list[dict], test: list[dict]):
     """Trains both verifiers and adds their scores to the test solutions."""
-    batch = self.config.data.batch_size
+    batch, linear = self.config.data.batch_size, self.spec.verifier == 'linear'
     length = -(-max(len(s['ids']) for s in train + test) // 16) * 16
-    for target in VERIFIERS:
-      if self.spec.verifier == 'linear':
-        score = functools.partial(linear_scores, linear_verifier(
-            params, self.cfg, train, target, batch), params, self.cfg,
-                                  target=target, batch=batch)
-      else:
-        verifier = train_verifier(params, self.cfg, pack_solutions(
-            train, length), target, batch)
 
-        def score(part, verifier=verifier, target=target):
-          return score_solutions(verifier, pack_solutions(part, length), target,
-                                 self.cfg, batch)
+    def view(part):  # what verifiers read
+      return sentence_states(params, self.cfg, part, batch) if linear else (
+          pack_solutions(part, length))
 
-      for at in range(0, len(test), 1024):  # a few at a time
-        part = test[at:at + 1024]
-        for s, x in zip(part, score(part)):
-          s[f'{target}_score'] = float(x)
+    seen = view(train)
+    verifiers = {target: linear_verifier(seen, train, target) if linear else
+                 train_verifier(params, self.cfg, seen, target, batch)
+                 for target in VERIFIERS}
+    for at in range(0, len(test), 1024):  # a few at a time
+      part = test[at:at + 1024]
+      seen = view(part)
+      for target, verifier in verifiers.items():
+        for s, score in zip(part, linear_scores(verifier, seen, target)
+                            if linear else score_solutions(
+                                verifier, seen, target, self.cfg, batch)):
+          s[f'{target}_score'] = float(score)
 
 
 def raw_outcome(solution: dict) -> dict:

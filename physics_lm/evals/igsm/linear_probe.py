@@ -41,7 +41,7 @@ def layer_states(params: dict, cfg: ModelConfig, texts: Sequence,
                  positions: Sequence[list[int]], batch: int) -> np.ndarray:
   """States of all layers at the positions of each text, concatenated,
   [positions, (L + 1) D]."""
-  out, most = [], max(map(len, positions))
+  out, most = [], -(-max(1, *map(len, positions)) // 8) * 8  # few shapes
   length = -(-max(map(len, texts)) // 64) * 64
   for start in range(0, len(texts), batch):
     tokens, at = np.zeros((batch, length), np.int32), np.zeros(

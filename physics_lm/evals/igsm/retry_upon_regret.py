@@ -177,17 +177,12 @@ def train_state_detector(params: dict, cfg: ModelConfig, solved: list[dict],
                          batch: int) -> Flags:
   """Flags by the states after a sentence, trained on judged solutions
   (best_of_n.sample_solutions) up to the first incorrect sentence of each."""
-  solved = [s for s in solved if s['sentence_ends']]
-  if not solved:  # no sentence has a full stop: nothing to train on
-    return no_flags
-  positions = [s['sentence_ends'][:s['correct_sentences'] + 1] for s in solved]
-  wrong = [float(k >= s['correct_sentences'])
-           for s, here in zip(solved, positions) for k in range(len(here))]
-  x_NF = linear_probe.layer_states(
-      params, cfg, [s['ids'] for s in solved], positions, batch)
-  weights, bias = map(np.asarray, linear_probe.logistic(
-      x_NF, np.array(wrong, np.float32), balanced=True))
-  return functools.partial(state_flags, params, cfg, batch, weights, bias)
+  if not any(s['sentence_ends'] for s in solved):
+    return no_flags  # no sentence has a full stop: nothing to train on
+  verifier = best_of_n.linear_verifier(
+      best_of_n.sentence_states(params, cfg, solved, batch), solved, 'process',
+      balanced=True)
+  return functools.partial(state_flags, params, cfg, batch, *verifier)
 
 
 def state_flags(params: dict, cfg: ModelConfig, batch: int, weights: np.ndarray,
@@ -197,7 +192,7 @@ def state_flags(params: dict, cfg: ModelConfig, batch: int, weights: np.ndarray,
   texts = [p.ids(k + 1) for p, k in zip(partials, at)]
   ends = [[len(ids) - 1] for ids in texts]
   x_NF = linear_probe.layer_states(params, cfg, texts, ends, batch)
-  return x_NF @ weights + bias > 0
+  return x_NF @ weights + bias < 0  # rather incorrect than correct
 
 
 @dataclasses.dataclass(frozen=True)
