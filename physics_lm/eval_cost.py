@@ -22,6 +22,7 @@ SAMPLE = 8  # examples whose length is taken
 # Time of writing a token, over that of reading it: of one core, from finished
 # runs (tests/test_eval_cost.py). Of accelerators an assumption.
 WRITING = 4.0
+BEAM = 5.0  # the same of beams, over greedy decoding: caches are reordered
 QUERIES = 10  # of a text, at most (evals/igsm/v_probe.py)
 NAME = 6  # tokens of a name between marks, about
 TARGETS = 11  # probes that train together (evals/pq_probe.py)
@@ -185,8 +186,10 @@ def _answered(e: Evaluated, texts: float, *splits: str) -> EvalWork:
 
 
 def _solutions(e: Evaluated) -> EvalWork:
-  beams = int(e.spec.decode[5:]) if e.spec.decode.startswith('beam:') else 1
-  return _answered(e, e.problems * beams, *e.splits)
+  if not e.spec.decode.startswith('beam:'):
+    return _answered(e, e.problems, *e.splits)
+  made = _answered(e, e.problems * int(e.spec.decode[5:]), *e.splits)
+  return made._replace(written=BEAM * made.written)
 
 
 def _best_of_n(e: Evaluated) -> EvalWork:

@@ -51,6 +51,12 @@ FOUR = {'model.depth': 4, 'model.width': 128}  # compact when it was measured
 MEASURED = {
     'solutions': ('configs/igsm.py:compact', FOUR | {
         'evals.reasoning.num_problems': 1000}, 34.0, 29),
+    '4 and 16 beams': ('configs/igsm.py:compact', {
+        'evals.loss.num_rows': 8, 'evals.reasoning.num_problems': 8} | {
+            f'evals.beam{n}.{k}': v for n in (4, 16) for k, v in {
+                'kind': 'solutions', 'world': 'igsm', 'splits': 'test_op5',
+                'num_problems': 300, 'max_new_tokens': 96,
+                'decode': f'beam:{n}'}.items()}, 116.0, 1),
     'best_of_n': ('configs/igsm.py:compact_best_of', FOUR | {
         'evals.reasoning.num_problems': 1000,
         'evals.reasoning.splits': 'test_op5', 'evals.best_of.splits':
