@@ -81,7 +81,7 @@ def figure(df):
   for (column, name), line in zip(NAMED.items(), ('-', ':')):
     figures.curves(named, rows, 'op', None, column, label=name, linestyle=line)
   named.set_xticks(sorted(set(rows.op)))
-  figures.labels(named, 'op', '% of retries', 'Retries, if correct, name')
+  figures.labels(named, 'op', '% of them', 'Retries in correct solutions name')
   figures.curves(over, s[s.variant == MAIN[1]], 'tokens', 'split', 'gain', {
       p: igsm.split_label(p) for p in sorted(set(s.split[~s.main]))})
   figures.labels(over, 'million tokens', 'points', f'Gain by {MAIN[1]} data')

@@ -97,7 +97,7 @@ def figure(df):
   far = far.loc['trained'] - far.loc['untrained']
   figures.heatmap(axes[0], far.to_numpy(), [*far.index], [*far.columns], -20)
   figures.labels(axes[0], 'layers below the probe (0: no context)',
-                 'steps to answer', 'nece, balanced: trained less untrained')
+                 'steps to answer', 'nece probe: points above untrained')
   figures.bars(axes[1], s[s.model == 'trained'].set_index('error_type').loc[
       list(ERRORS)], 'first_error', list(ERRORS.values()), horizontal=True)
   figures.labels(axes[1], '% of problems', '', 'First errors of solutions')
