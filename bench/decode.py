@@ -10,8 +10,10 @@ table of cosines (physics_lm/model/decode.py, positions.py). Then a step
 of reinforcement learning on compositions at depth 6: the rollout, and the
 update of all 128 rows, of half and of a quarter of them, as when the others
 have no advantage (physics_lm/posttrain/feed.py), and both together in tokens
-sampled a second. Processor time, so that other programs do not count; median of
-five.
+sampled a second. Last, beam search: with a gather of all caches at every token
+and all prompts at a time, and with copies of those caches alone whose beam ends
+and few prompts at a time. Processor time, so that other programs do not count;
+median of five.
 """
 
 import dataclasses
@@ -104,6 +106,35 @@ def sampling(params, cfg):
           flush=True)
 
 
+def gathered(pasts, from_BW):
+  """The caches of beams that continue these, all written anew."""
+  rows = (from_BW + from_BW.shape[1] * np.arange(len(from_BW))[:, None]
+          ).reshape(-1)
+  return [p._replace(**jax.tree.map(lambda x: x[rows], {
+      'k_BKSH': p.k_BKSH, 'v_BKSH': p.v_BKSH, 'taps': p.taps}))
+          for p in pasts]
+
+
+def beams(params, cfg):
+  """Prints milliseconds a prompt of both ways at two widths."""
+  rng = np.random.default_rng(0)
+  print('\n| beams (48 + 96 tokens) | gather, all prompts: ms a prompt | copies '
+        'in place, few prompts: ms a prompt | factor |\n|---|---|---|---|')
+  prompts = rng.integers(2, cfg.vocab, (16, 48)).tolist()
+  ways = ((gathered, all_rows), dataclasses.replace(cfg, unroll=1)), (
+      (decode._moved, NEW_WAY[2]), cfg)
+  for width in (4, 16):
+    def search(k, width=width):
+      (decode._moved, decode._rows_at_a_time), own = ways[k]
+      decode.generate(params, own, prompts, 96,
+                      decode.DecodingMethod(beams=width))
+
+    old, now = (1e3 * t / len(prompts)
+                for t in seconds(*(functools.partial(search, k)
+                                   for k in (0, 1))))
+    print(f'| {width} | {old:.0f} | {now:.0f} | {old / now:.2f} |', flush=True)
+
+
 def without_ends(params):
   """Parameters whose samples hardly ever end: all rows are full."""
   ends = params['ends']
@@ -154,6 +185,7 @@ def main():
   cfg = train_step.build(config, data).cfg
   params = jax.jit(decoder.init, static_argnums=0)(cfg, jax.random.key(0))
   sampling(without_ends(params), cfg)
+  beams(without_ends(params), cfg)
   reinforcement(config)
 
 

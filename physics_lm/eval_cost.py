@@ -22,7 +22,6 @@ SAMPLE = 8  # examples whose length is taken
 # Time of writing a token, over that of reading it: of one core, from finished
 # runs (tests/test_eval_cost.py). Of accelerators an assumption.
 WRITING = 4.0
-BEAM = 5.0  # the same of beams, over greedy decoding: caches are reordered
 QUERIES = 10  # of a text, at most (evals/igsm/v_probe.py)
 NAME = 6  # tokens of a name between marks, about
 TARGETS = 11  # probes that train together (evals/pq_probe.py)
@@ -178,18 +177,18 @@ def _linear_probe(e: Evaluated) -> EvalWork:
   return EvalWork(2 * _probed_texts(e))
 
 
-def _answered(e: Evaluated, texts: float, *splits: str) -> EvalWork:
-  """Answers to problems of some splits, generated."""
+def _answered(e: Evaluated, problems: float, *splits: str, each: int = 1
+              ) -> EvalWork:
+  """`each` answers to problems of some splits, which are read once."""
   length, answer = e.lengths(*splits)
-  return EvalWork(texts * length, written=texts * min(
+  return EvalWork(problems * length, written=problems * each * min(
       answer, e.spec.max_new_tokens))
 
 
 def _solutions(e: Evaluated) -> EvalWork:
-  if not e.spec.decode.startswith('beam:'):
-    return _answered(e, e.problems, *e.splits)
-  made = _answered(e, e.problems * int(e.spec.decode[5:]), *e.splits)
-  return made._replace(written=BEAM * made.written)
+  beam = e.spec.decode.startswith('beam:')
+  return _answered(e, e.problems, *e.splits,
+                   each=int(e.spec.decode[5:]) if beam else 1)
 
 
 def _best_of_n(e: Evaluated) -> EvalWork:
@@ -197,8 +196,8 @@ def _best_of_n(e: Evaluated) -> EvalWork:
   tested = e.problems * e.spec.num_samples
   made = _answered(e, tested + trained, *e.splits)
   length, _ = e.lengths(*e.splits)
-  if e.spec.verifier == 'linear':  # each reads what it is trained on
-    return made._replace(read=made.read + 2 * (tested + trained) * length)
+  if e.spec.verifier == 'linear':  # both read the same states
+    return made._replace(read=made.read + (tested + trained) * length)
   return made._replace(read=made.read + 2 * tested * length,  # two epochs
                        learnt=4 * trained * length)
 

@@ -56,7 +56,7 @@ MEASURED = {
             f'evals.beam{n}.{k}': v for n in (4, 16) for k, v in {
                 'kind': 'solutions', 'world': 'igsm', 'splits': 'test_op5',
                 'num_problems': 300, 'max_new_tokens': 96,
-                'decode': f'beam:{n}'}.items()}, 116.0, 1),
+                'decode': f'beam:{n}'}.items()}, 23.4, 1),
     'best_of_n': ('configs/igsm.py:compact_best_of', FOUR | {
         'evals.reasoning.num_problems': 1000,
         'evals.reasoning.splits': 'test_op5', 'evals.best_of.splits':

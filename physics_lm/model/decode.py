@@ -135,7 +135,7 @@ def _in_batches(params, cfg, prompts, steps, how, entries, batch, seed, numbers,
   width = prompt_width(max(width, *map(len, prompts)))
   run = program(how)
   copies = 1 if how.beams > 1 else _copies(prompts, batch)
-  batch = _rows_at_a_time(batch, copies, cfg, (width + steps) * how.beams)
+  batch = _rows_at_a_time(batch, copies, cfg, width + steps, how.beams)
   for at in range(0, len(prompts), batch):
     part = list(range(at, min(at + batch, len(prompts))))
     real = len(part)
@@ -163,14 +163,14 @@ def _copies(prompts: Sequence[list[int]], batch: int) -> int:
               1)
 
 
-def _rows_at_a_time(batch: int, copies: int, cfg: ModelConfig, columns: int
-                    ) -> int:
+def _rows_at_a_time(batch: int, copies: int, cfg: ModelConfig, columns: int,
+                    beams: int) -> int:
   """A batch as large, or on a CPU a smaller one whose keys and values of
-  `columns` columns a row stay in the processor's own memory: as even a part of
-  `batch` as whole prompts allow."""
+  `columns` columns a beam stay in the processor's own memory: as even a part
+  of `batch` as whole prompts allow."""
   row = 2 * cfg.depth * cfg.kv_heads * cfg.head * columns * (
       jnp.dtype(cfg.dtype).itemsize)
-  most = max(_LEAST_ROWS, _CPU_CACHE // row)
+  most = max(max(_LEAST_ROWS, _CPU_CACHE // row) // beams, 1)
   if sharding.platform() != 'cpu' or batch <= most:
     return batch
   unit = copies * jax.device_count()
@@ -262,7 +262,7 @@ def _drawn(logits_BV, u_B):
 def _beams(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
            how, stop):
   """Ids of the likeliest of W beams, [B, steps]. A finished beam keeps its
-  score; once it is first, no other can overtake it."""
+  score; once it is the likeliest, no other can overtake it."""
   B, W, V = len(tokens_BT), how.beams, entries
   read, logits_BV, pasts = _prompt(params, tokens_BT, first_B, steps, cfg, V)
   # All beams begin alike: only the first of them counts.
@@ -276,30 +276,65 @@ def _beams(params, tokens_BT, first_B, number_B, seed, steps, cfg, entries,
         logits_MV).reshape(B, W, V))
     score_BW, best_BW = jax.lax.top_k(
         (score_BW[..., None] + each_BWV).reshape(B, W * V), W)
+    place_BW = _places(best_BW // V)
+    score_BW, best_BW = (jnp.take_along_axis(x, place_BW, 1)
+                         for x in (score_BW, best_BW))
     from_BW, token_BW = best_BW // V, best_BW % V
-
-    def follow(x):  # [B, W, ...] of the beams that are kept
-      return jnp.take_along_axis(
-          x, from_BW.reshape(B, W, *(1,) * (x.ndim - 2)), 1)
-
-    def follow_cache(x):
-      return follow(x.reshape(B, W, *x.shape[1:])).reshape(x.shape)
-
-    pasts = [p._replace(**jax.tree.map(follow_cache, {
-        'k_BKSH': p.k_BKSH, 'v_BKSH': p.v_BKSH, 'taps': p.taps}))
-             for p in pasts]
-    done_BW = follow(done_BW) | (token_BW == vocabs.EOS) | (token_BW == stop)
-    out_BWT = follow(out_BWT).at[:, :, i].set(token_BW)
-    logits_MV, pasts = read(token_BW.reshape(-1, 1), pasts)
+    done_BW, out_BWT = (jnp.take_along_axis(x, from_BW.reshape(
+        B, W, *(1,) * (x.ndim - 2)), 1) for x in (done_BW, out_BWT))
+    done_BW |= (token_BW == vocabs.EOS) | (token_BW == stop)
+    out_BWT = out_BWT.at[:, :, i].set(token_BW)
+    logits_MV, pasts = read(token_BW.reshape(-1, 1), _moved(pasts, from_BW))
     return i + 1, logits_MV, score_BW, done_BW, out_BWT, pasts
 
+  def likeliest(score_BW, x):
+    return jnp.take_along_axis(x, score_BW.argmax(-1).reshape(
+        B, *(1,) * (x.ndim - 1)), 1)[:, 0]
+
   logits_MV, pasts = _repeated(logits_BV, pasts, W)
-  out = jax.lax.while_loop(
-      lambda c: (c[0] < steps) & ~c[3][:, 0].all(), one,
+  _, _, score_BW, _, out_BWT, _ = jax.lax.while_loop(
+      lambda c: (c[0] < steps) & ~likeliest(c[2], c[3]).all(), one,
       (0, logits_MV, score_BW, jnp.zeros((B, W), bool),
-       jnp.full((B, W, steps), vocabs.EOS, jnp.int32), pasts))[4]
-  out = sharding.constrain(out[:, 0], None, None)
+       jnp.full((B, W, steps), vocabs.EOS, jnp.int32), pasts))
+  out = sharding.constrain(likeliest(score_BW, out_BWT), None, None)
   return out, jnp.zeros(out.shape)
+
+
+def _places(from_BW):
+  """Which of the W kept continuations, of these beams, goes to each place,
+  [B, W]: the likeliest continuation of a beam to the beam's own, so that its
+  cache need not move, and the others to the places of beams that end."""
+  W = from_BW.shape[1]
+  same_BWW = from_BW[:, :, None] == from_BW[:, None, :]
+  further_BW = jnp.tril(same_BWW, -1).any(-1)
+  kept_BW = (from_BW[:, None, :] == jnp.arange(W)[:, None]).any(-1)
+  free_BW = jnp.argsort(kept_BW, -1, stable=True)
+  to_BW = jnp.where(further_BW, jnp.take_along_axis(
+      free_BW, jnp.cumsum(further_BW, -1) - further_BW, 1), from_BW)
+  return jnp.argsort(to_BW, -1)
+
+
+def _moved(pasts, from_BW):
+  """The caches of beams that continue these. A beam that others continue stays
+  at its place (_places)."""
+  B, W = from_BW.shape
+  from_M = (from_BW + W * jnp.arange(B)[:, None]).reshape(-1)
+  caches = [(p.k_BKSH, p.v_BKSH, p.taps) for p in pasts]
+  if sharding.platform() == 'cpu' and jax.device_count() == 1:
+    # Row by row, in place: a gather would write all rows, and the loop over
+    # tokens copy them once more.
+    moved_M = from_M != jnp.arange(B * W)
+    to_M = jnp.argsort(~moved_M, stable=True)
+
+    def move(i, caches):
+      return jax.tree.map(lambda x: jax.lax.dynamic_update_slice_in_dim(
+          x, jax.lax.dynamic_slice_in_dim(x, from_M[to_M[i]], 1), to_M[i], 0),
+                          caches)
+    caches = jax.lax.fori_loop(0, moved_M.sum(), move, caches)
+  else:
+    caches = jax.tree.map(lambda x: x[from_M], caches)
+  return [p._replace(k_BKSH=k, v_BKSH=v, taps=taps)
+          for p, (k, v, taps) in zip(pasts, caches)]
 
 
 def _repeated(logits_BV, pasts, times: int):
