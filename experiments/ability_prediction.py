@@ -98,8 +98,8 @@ def figure(df):
 
 
 S, D, B = 'Schaeffer et al. 2023', 'Du et al. 2024', 'Bhagia et al. 2024'
-OURS, CURVE, P = ('ours', 'not in the paper'), (D, 'one curve'), 'points'
-LADDER, ONE_STEP = (B, '2 points on 4 of 8 tasks'), (B, 'not in the paper')
+OURS, CURVE, P = ('ours', '—'), (D, 'one curve'), 'points'
+LADDER, ONE_STEP = (B, '2 points on 4 of 8 tasks'), (B, '—')
 ROWS = (  # id, statement, source and paper, rule, unit, measures: a case each
     ('collapse', 'Sizes differ in exact 1 at least 3 times more at the same '
      'compute than at the same nats', CURVE, at_least(3), 'x',

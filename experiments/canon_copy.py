@@ -135,15 +135,15 @@ CLAIMS = (
     Claim('fixed_copies', 'With fixed random weights more than 50 % of seeds '
           'copy', BOTH, '100 %', _cell('ABCD, fixed'), at_least(50), **SOLVED),
     Claim('fixed_is_slower', 'Fixed weights need more steps than trained ones',
-          'ours', 'not in the paper', _cell('ABCD, fixed', 'ABCD'), greater(),
+          'ours', '—', _cell('ABCD, fixed', 'ABCD'), greater(),
           **STEPS),
     Claim('as_fast_as_two_layers', 'Canon at B in one layer needs no more '
-          'steps than two layers without', 'ours', 'not in the paper',
+          'steps than two layers without', 'ours', '—',
           _cell('B', 'two layers'), ratio_between(high=1.0), **STEPS),
     Claim('nope_with_canon', 'Without positions, Canon at A copies in more '
           'than 50 % of the seeds', 'Part 4.1, Result 3',
           'about as with RoPE', _cell('NoPE, A'), at_least(50), **SOLVED),
     Claim('nope_two_layers_fail', 'Without positions, two layers without Canon '
-          'stay at or below 50 %', 'ours', 'not in the paper',
+          'stay at or below 50 %', 'ours', '—',
           _cell('NoPE, two layers'), at_most(50)),
 )

@@ -86,7 +86,7 @@ def _ratio(order: str, optimizer: str) -> tuple:
   return tuple(_at(order, optimizer, e) for e in (1000, 100))
 
 
-R, OURS = 'bits_per_param', ('beyond Part 3.3', 'not in the paper')
+R, OURS = 'bits_per_param', ('beyond Part 3.3', '—')
 BITS = dict(column=R, unit='bits/param')
 CLAIMS = (
     Claim('exposures_double', 'Random order, AdamW: R at 1,000 exposures is '

@@ -121,7 +121,7 @@ def figure(df):
   return fig
 
 
-OURS = 'beyond Part 3.3', 'not in the paper'
+OURS = 'beyond Part 3.3', '—'
 R, BITS = 'bits_per_param', dict(column='bits_per_param', unit='bits/param')
 LAST, EARLY = ({n: at | {'name': n} for n in ('bits', *COMPRESSIONS)}
                for at in ({'last': True}, {'large': True, 'exposures': 100}))

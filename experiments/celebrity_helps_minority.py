@@ -139,7 +139,7 @@ CLAIMS = (
           R6, CELEBRITY, ALONE, (86.8, 4.4), headline=True, rule=greater(30),
           **FLOOR),
     *(Claim(id, f"Minority, celebrities' questions in 20 % of rows: {what}",
-            'ours', 'not in the paper', cells, greater(more), **FLOOR,
+            'ours', '—', cells, greater(more), **FLOOR,
             post_hoc=id != 'early_by_texts', headline=more > 0)
       for id, what, cells, more in (
           ('early_questions', 'from the start > finetuning',

@@ -126,7 +126,7 @@ def _fit(loss: str, out: str, law: str = DCPT) -> dict:
   return {'stage': 'fit', 'law': law, 'loss': loss, 'left_out': out}
 
 
-OURS = ('ours', 'not in the paper')
+OURS = ('ours', '—')
 PAPER = {'B': (98.0, 95.2, 91.3, 97.2), 'A': (99.7, 95.2, 91.3, 97.2)}
 CLAIMS = (
     *(Claim(f'{loss}_{what.split()[-1]}', f'D-CPT law, loss on {loss}, {what} '

@@ -135,15 +135,15 @@ CLAIMS = (
               mass('after'), mass('before')), greater(), 'error_mass'),
     Claim('as_the_best_predictor', '50 % corrupted: mass on errors within 2 '
           'points of the best predictor, before and after', 'ours',
-          'not in the paper', tuple((mass(e), mass(e, 'exact'))
+          '—', tuple((mass(e), mass(e, 'exact'))
                                     for e in ('before', 'after')), equal(2),
           'error_mass'),
     Claim('right_as_often', 'Corrupted prefixes, temperature 1, 50 % '
           'corrupted: within 5 points of the best predictor', 'ours',
-          'not in the paper', (cell(0.5), cell(0.5, law='exact')), equal(5),
+          '—', (cell(0.5), cell(0.5, law='exact')), equal(5),
           **VALID),
     Claim('clean_cost', 'From the beginning, temperature 0.2: 50 % corrupted '
-          'is at most 10 points below none', 'ours', 'not in the paper', (
+          'is at most 10 points below none', 'ours', '—', (
               cell(0.5, 'none', 0.2), cell(0.0, 'none', 0.2)), greater(-10),
           **VALID),
 )

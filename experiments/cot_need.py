@@ -118,7 +118,7 @@ def _at(*point) -> dict:
 
 
 FEW, MOST = _at(10, 500, 250), _at(*LARGEST)
-OURS = dict(source='ours', paper='not in the paper', column='share')
+OURS = dict(source='ours', paper='—', column='share')
 CLAIMS = (
     Claim('chance_80', '80 majors, 1,000 people, luck mod 5: no CoT answers at '
           'most 25 % (chance 20)', 'Part 3.2, Result 3', '23.6 %',

@@ -111,7 +111,7 @@ CLAIMS = (
           _at('DPO, 4 steps changed', 'better'),
           _at('DPO, 1 step changed', 'better'), unit='nats', column='better'),
     Claim('loss_cures', 'With the loss of the better answer its log '
-          'probability rises', 'RPO 2404.19733', 'not in the papers',
+          'probability rises', 'RPO 2404.19733', '—',
           ((_at('DPO + loss, 1 step changed', 'better'),),
            (_at('DPO + loss, own answers', 'better'),)), at_least(0.0),
           'better', unit='nats'),
@@ -122,7 +122,7 @@ CLAIMS = (
           'ours', _at('DPO + loss, own answers'), _at('DPO, own answers'),
           rule=greater(5.0)),
     Claim('supervision_is_enough', 'SFT on own right answers is within 10 '
-          'points of DPO with the loss', 'ours', 'not in the papers',
+          'points of DPO with the loss', 'ours', '—',
           (_at('SFT on own right answers'), _at('DPO + loss, own answers')),
           equal(10.0)),
     above('own_pairs_inform', 'Own answers beat changed ones', 'ours',

@@ -136,10 +136,10 @@ CLAIMS = (
           'relations', 'beyond the papers', _at('law', 800),
           _at('law and relations', 800), **NATS),
     Claim('three_as_one', 'Excess loss: the mean of three teachers within 0.01 '
-          'of one', 'beyond the papers', 'not in the papers',
+          'of one', 'beyond the papers', '—',
           (_at('law of three'), _at('law')), equal(0.01), post_hoc=True,
           **NATS),
     Claim('relations_pass', 'Excess loss after 1.6M tokens: law and relations '
-          'within 0.01 of the law', 'beyond the papers', 'not in the papers',
+          'within 0.01 of the law', 'beyond the papers', '—',
           (_at('law and relations', 800), _at('law', 800)), equal(0.01),
           post_hoc=True, **NATS))

@@ -131,7 +131,7 @@ CLAIMS = (
           'extracts at least 50 %', 'Part 3.1, Result 1', '95.5 %',
           (_at(FIVE, 'mixed', LOW),), at_least(50)),
     Claim('decay_for_five', 'multi5+permute: weight decay 3 > 0.1, in both '
-          'trainings', 'ours', 'not in the paper', tuple(
+          'trainings', 'ours', '—', tuple(
               (_at(FIVE, t, HIGH), _at(FIVE, t, LOW))
               for t in ('mixed', 'finetune')), greater(), **GUESS),
 )

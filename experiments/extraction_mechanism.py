@@ -115,7 +115,7 @@ def claim(id: str, statement: str, *cases: tuple, column: str = 'question',
   """A claim of ours, of cells (axis, value on it); greater() by default."""
   cells = tuple(tuple({'axis': a, 'value': v} for a, v in c) for c in cases)
   kwargs |= {'baseline': 'majority_baseline'} if column == 'question' else {}
-  return claims.Claim(id, statement, 'ours', 'not in the paper', cells,
+  return claims.Claim(id, statement, 'ours', '—', cells,
                       rule or claims.greater(), column, **kwargs)
 
 

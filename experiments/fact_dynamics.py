@@ -125,7 +125,7 @@ def _at(arm: str = 'all', people: int = ONE, skew: float = 0.0, **more) -> dict:
   return dict(arm=arm, people=people, skew=skew, last=True) | more
 
 
-ZUCCHET, OURS = 'Zucchet et al. 2025', ('ours', 'not in the paper')
+ZUCCHET, OURS = 'Zucchet et al. 2025', ('ours', '—')
 STEPS = dict(column='leaves', unit='steps')
 CLAIMS = (
     Claim('people', 'The plateau is over at a step ~ people^1, within 0.2',

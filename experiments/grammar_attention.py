@@ -141,7 +141,7 @@ CLAIMS = (
                                              model='untrained'))
               for k in LEVELS), rule=greater(), **EXCESS),
     *(Claim(id, f'{which}: patching a boundary changes later laws more than '
-            'patching another token', 'ours', 'not in the paper', tuple(tuple(
+            'patching another token', 'ours', '—', tuple(tuple(
                 cell(level=k, column=c) for c in PATCHES) for k in levels),
             greater(), unit='millinats', post_hoc=id == 'patched_lowest')
       for id, which, levels in (

@@ -125,7 +125,7 @@ CLAIMS = (
           'below RoPE', PART4, '92.5 vs 97.6 %', _pair('NoPE + Canon', 'RoPE'),
           greater(-5), **VALID),
     Claim('canon_adds', 'Valid samples: RoPE with Canon > RoPE', 'ours',
-          'not in the paper', _pair('RoPE + Canon', 'RoPE'), greater(),
+          '—', _pair('RoPE + Canon', 'RoPE'), greater(),
           **VALID),
     Claim('distance_suffices', 'Attention by distance alone is at most 15 '
           'points below RoPE', PART1, 'nearly as good', _pair(
@@ -134,16 +134,16 @@ CLAIMS = (
           'absolute positions', PART1, 'nearly as good as RoPE', _pair(
               'uniform', 'absolute'), greater(), **VALID),
     Claim('quarter', 'A quarter of the rotary dimensions is at most 10 points '
-          'below all', 'ours', 'not in the paper', _pair(
+          'below all', 'ours', '—', _pair(
               'RoPE, quarter', 'RoPE'), greater(-10), **VALID),
     Claim('same_order_by_kl', 'kl: NoPE > absolute > RoPE', 'ours',
-          'not in the paper', (_pair('NoPE', 'absolute'), _pair(
+          '—', (_pair('NoPE', 'absolute'), _pair(
               'absolute', 'RoPE')), greater(), 'kl', 'millinats/token'),
     Claim('canon_is_sooner', 'Steps to 50 % valid: RoPE takes more than RoPE '
           'with Canon', 'Part 4.1', 'faster', _pair('RoPE', 'RoPE + Canon'),
           times_more(), 'steps_50', 'steps'),
     Claim('after_a_prefix', 'NoPE: samples that continue a prefix are valid '
-          'more often than from the beginning', 'ours', 'not in the paper', (
+          'more often than from the beginning', 'ours', '—', (
               {'arm': 'NoPE', 'last': True, 'column': 'valid_after'},
               {'arm': 'NoPE', 'last': True, 'column': 'valid_samples'}),
           greater(), **VALID),

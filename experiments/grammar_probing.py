@@ -134,14 +134,14 @@ CLAIMS = (
               k, model='exact', top=False)) for k in (2, 3)), greater(-5),
           **SCORE),
     Claim('deep_later', 'Boundaries by step 200: level 3 > 2 > 1', 'ours',
-          'not in the paper', tuple((cell(a, last=False, step=200), cell(
+          '—', tuple((cell(a, last=False, step=200), cell(
               b, last=False, step=200)) for a, b in ((3, 2), (2, 1))),
           greater(), **SCORE),
     Claim('deep_in_layers', 'Level 1: each layer adds to F1', 'ours',
-          'not in the paper', tuple((cell(1, layer=k + 1, top=k == 3), cell(
+          '—', tuple((cell(1, layer=k + 1, top=k == 3), cell(
               1, layer=k, top=False)) for k in (1, 2, 3)), greater(), **SCORE),
     Claim('rope_above_nope', 'Boundaries of level 1: RoPE > NoPE by 15 points',
-          'ours', 'not in the paper', (cell(1), cell(1, arm='NoPE')),
+          'ours', '—', (cell(1), cell(1, arm='NoPE')),
           greater(15), **SCORE),
     Claim('symbols_above_untrained', 'Symbols, all levels: RoPE > untrained',
           STATES, 'nearly perfect vs far lower', tuple(

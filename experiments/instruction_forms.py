@@ -117,7 +117,7 @@ TRANSFER = {f'{arm}: {kind}': _at(arm, **keys)
                 ('taught', TAUGHT), ('other language', SECOND))} | {
             'generalist: trained chain': KNOWN_CHAIN,
             'generalist: other chain': UNSEEN_CHAIN}
-STEPS, NONE = (('', LAST, False), ('_early', EARLY, True)), 'not in the paper'
+STEPS, NONE = (('', LAST, False), ('_early', EARLY, True)), '—'
 CLAIMS = (
     *(above(name, f'{step:,} steps: {text}', 'ours', _at(a, step),
             _at(b, step), rule=greater(margin), column='exact', post_hoc=late,

@@ -110,7 +110,7 @@ CLAIMS = (
           ZHANG, PAPER, (_at(arm=LONG),), at_least(90.0), 'exact',
           headline=True),
     Claim('control', 'Of 64, 256 and 868 instructions of training at least 90 '
-          '% are followed', 'ours', 'not in the paper', tuple(
+          '% are followed', 'ours', '—', tuple(
               (_at(n, LONG, 'known'),) for n in JUDGED), at_least(90.0),
           'exact'),
     above('step', '256 against 64 instructions: at least 50 points more', ZHANG,

@@ -143,7 +143,7 @@ CLAIMS = (
             decided_by=MORE['decided_by'], post_hoc=v == ONCE)
       for v, id in ((ORDINARY, 'full_name_never'), (ONCE, 'named_once_full'))),
     *(Claim(f'{v[-1]}_matters', f'Named once, birth date to first name: {what}',
-            'ours', 'not in the paper', claims.descending(*(
+            'ours', '—', claims.descending(*(
                 CELLS[c, 'bdate_first'] for c in (ONCE, *v))), greater(),
             baseline='majority_baseline')
       for what, *v in (('weight decay 3 > 1 > 0.1', 'decay_1', 'decay_0.1'), (

@@ -114,7 +114,7 @@ def _of_clean(id, what, result, paper, cells, rule, **more):
 
 
 def _grow(id: str, what: str, *cells: dict, **more) -> Claim:
-  return Claim(id, what, 'ours', 'not in the paper', descending(*cells),
+  return Claim(id, what, 'ours', '—', descending(*cells),
                greater(), **more or BITS)
 
 

@@ -90,7 +90,7 @@ def _at(variant: str, width: int, rate: float = LOWER) -> dict:
   return dict(variant=variant, width=width, rate=rate)
 
 
-OURS = dict(source='ours', paper='not in the paper', column='of_clean')
+OURS = dict(source='ours', paper='—', column='of_clean')
 CLAIMS = (
     *(Claim(f'lower_rate_{v}', f'Width 32, {LABELS[v]}, % of no junk: rate '
             '0.004 > 0.008', cells=(_at(v, 32), _at(v, 32, USUAL)),

@@ -120,7 +120,7 @@ def _at(arm: str, exposures: int = 100, variant: str = 'junk') -> dict:
 
 
 R, COLUMN = 'bits_per_param', dict(column='of_clean')
-OURS = dict(source='beyond Part 3.3', paper='not in the paper')
+OURS = dict(source='beyond Part 3.3', paper='—')
 CLAIMS = (
     Claim('paper_100', 'Random order, AdamW, 7/8 junk, 100 exposures: R is at '
           'most 10 % of R without junk', 'Part 3.3, Result 10', '5 %',

@@ -115,17 +115,17 @@ def _at(start: str, replay: float = 0.05) -> dict:
 NATS = 'nats/token'
 CLAIMS = (
     Claim('knee_learns', 'From the knee, B beside 5 % of A is learnt better '
-          'than after the decay', 'ours', 'not in the paper', (
+          'than after the decay', 'ours', '—', (
               _at('end'), _at('knee')), greater(), 'next_kl', unit=NATS),
     Claim('knee_equal', 'The losses on B differ by at most 0.02 nats', 'ours',
-          'not in the paper', (_at('knee'), _at('end')), equal(0.02), 'next_kl',
+          '—', (_at('knee'), _at('end')), equal(0.02), 'next_kl',
           unit=NATS, headline=True),
     Claim('knee_forgets', 'From the knee the loss on A is higher after B',
-          'ours', 'not in the paper', (_at('knee'), _at('end')), greater(),
+          'ours', '—', (_at('knee'), _at('end')), greater(),
           'kl', unit=NATS),
     Claim('knee_keeps', 'The losses on A differ by at most 0.05 nats', 'ours',
-          'not in the paper', (_at('knee'), _at('end')), equal(0.05), 'kl',
+          '—', (_at('knee'), _at('end')), equal(0.05), 'kl',
           unit=NATS, post_hoc=True),
     Claim('state', "Keeping the optimizer's state changes the loss on B by at "
-          'most 0.02 nats', 'ours', 'not in the paper', (
+          'most 0.02 nats', 'ours', '—', (
               _at('state'), _at('knee')), equal(0.02), 'next_kl', unit=NATS))

@@ -141,10 +141,10 @@ CLAIMS = (
           ('selective_below_lora', 'LoRA of the MLP stores more bits', 'the '
            'difference a changed one', 'LoRA, MLP', 'difference, MLP', 0.0))),
     Claim('one_bit', 'LoRA of all matrices, rank 1 and 4, stores at least one '
-          'bit a trainable parameter', 'ours', 'not in the paper', tuple(({
+          'bit a trainable parameter', 'ours', '—', tuple(({
               'arm': f'LoRA, rank {r}'},) for r in (1, 4)), at_least(1),
           **BITS_EACH),
     Claim('forgotten', 'At most 5 % of the old bits are kept, in any adapter',
-          'ours', 'not in the paper', tuple(({'arm': a},) for a in ARMS),
+          'ours', '—', tuple(({'arm': a},) for a in ARMS),
           at_most(5), 'kept', control=({'arm': 'base'},)),
 )

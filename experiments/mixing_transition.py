@@ -117,7 +117,7 @@ def _at(name: str, arm: str = 'size', **more) -> dict:
   return {'set': name, 'arm': arm, 'a': ONE[1]} | more
 
 
-GU, OURS = 'Gu et al. 2025', ('ours', 'not in the paper')
+GU, OURS = 'Gu et al. 2025', ('ours', '—')
 TIMES = dict(column='threshold', unit='')
 BASE, SLOPES = _at('body', width=ONE[0]), '-1.15 where -1.28 is expected'
 CLAIMS = (

@@ -124,7 +124,7 @@ def _at(width: int, method: str = 'best proxy run') -> dict:
 
 
 OLMIX, RANK = 'Olmix 2026', dict(column='rank', unit='')
-OURS, SHARE = ('ours', 'not in the paper'), dict(column='share', unit='of rows')
+OURS, SHARE = ('ours', '—'), dict(column='share', unit='of rows')
 REGRET = dict(column='regret', unit='nats/token')
 CLAIMS = (
     Claim('inside', "The target's own best share lies in 0.2 to 0.45",

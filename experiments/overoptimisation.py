@@ -121,7 +121,7 @@ def _at(arm: str, k: int | None = None) -> dict:
                          else {'how': 'best of n', 'k': k})
 
 
-GAO, NONE = 'Gao et al. 2210.10760', 'not in the paper'
+GAO, NONE = 'Gao et al. 2210.10760', '—'
 UNIT, FLIPS = {'unit': '', 'column': 'gold'}, 'transformer, flips'
 CLAIMS = (
     *(above(name, f'{text}: best of 1,024 has at least 0.2 less gold than best '

@@ -109,7 +109,7 @@ def _at(steps: int, column: str) -> dict:
 
 
 LESS, _, MOST = SCALES['cpu']['steps']
-OURS = dict(source='beyond Part 2.1', paper='not in the paper')
+OURS = dict(source='beyond Part 2.1', paper='—')
 CLAIMS = (
     Claim('nece_15', '7 million tokens: nece probe (needed for the answer) of '
           'the trained model > untrained by 15 points', 'Part 2.1, Result 4',

@@ -115,10 +115,10 @@ CLAIMS = (
           'training by at least 30 points', 'ours', _at('RLOO'),
           _at('base'), rule=greater(30.0), headline=True),
     Claim('no_baseline_needed', 'Rewards of 0 and 1 need no baseline: within '
-          '10 points of RLOO', 'ours', 'not in the papers',
+          '10 points of RLOO', 'ours', '—',
           (_at('no baseline'), _at('RLOO')), equal(10.0)),
     Claim('std_does_not_matter', 'GRPO is within 10 points of RLOO',
-          'Dr. GRPO 2503.20783', 'not in the papers', (_at('GRPO'),
+          'Dr. GRPO 2503.20783', '—', (_at('GRPO'),
                                                        _at('RLOO')),
           equal(10.0)),
     above('offset_matters', 'Without a baseline, reward - 1 is below RLOO by '
@@ -130,7 +130,7 @@ CLAIMS = (
     above('rft_is_slower', 'RFT on own correct answers is below RLOO',
           'RFT against RL, 2509.25123', _at('RLOO'), _at('RFT')),
     Claim('shallow_depth_stays', 'RLOO at one depth lowers a shallower one by '
-          'at most 10 points', 'ours', 'not in the papers',
+          'at most 10 points', 'ours', '—',
           (_at('base', 'shallow'), _at('RLOO', 'shallow')),
           exceeds_by_at_most(10.0)),
 )

@@ -134,7 +134,7 @@ CLAIMS = (
           'not 300, extracts at most 10 %', R2,
           '7.5 %', (_at(PAPER_DECAY, steps=150),), at_most(10)),
     Claim('decay_raises', 'QA accuracy on P_test: weight decay 3 > 0.1', 'ours',
-          'not in the paper', (_at(3.0), _at(0.1)), greater(), **GUESS),
+          '—', (_at(3.0), _at(0.1)), greater(), **GUESS),
     Claim('later_attributes', 'Weight decay 0.1: of the five values that do '
           'not follow the name at most 10 %', R2, '5.5 % (LoRA)',
           (_at(PAPER_DECAY, LATER),), at_most(10)),
@@ -146,5 +146,5 @@ CLAIMS = (
           'extracts at least 50 %', 'Part 3.1, Result 1', '86.6 %', (_at(
               0.1, mixed=True),), at_least(50), post_hoc=True),
     Claim('mixed_needs_decay', 'Mixed training, bioS single: weight decay 3 > 1'
-          ' > 0.3 > 0.1', 'ours', 'not in the paper', descending(*(_at(
+          ' > 0.3 > 0.1', 'ours', '—', descending(*(_at(
               d, mixed=True) for d in DECAYS[::-1])), greater(), **GUESS))

@@ -122,7 +122,7 @@ def _at(arm: str, schedule: str = 'constant', parameters: str = 'last') -> dict:
   return dict(arm=arm, schedule=schedule, parameters=parameters)
 
 
-LUO, OURS = 'Luo et al. 2025', ('ours', 'not in the paper')
+LUO, OURS = 'Luo et al. 2025', ('ours', '—')
 EQUAL_SUM, LESS, FIFTH = 'to 0, twice the peak', 'to 0', DECAYS[1]
 CLAIMS = (
     Claim('ascending', 'Constant rate: ascending order beats shuffled', LUO,

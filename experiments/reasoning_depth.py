@@ -120,7 +120,7 @@ def deeper(few: int, more: int, decided_by: str) -> Claim:
       f'{more}_layers_above_{few}',
       f'{more} layers > {few} at equal parameters: accuracy at the hardest op',
       'Part 2.1, Result 9' if paper else 'beyond Part 2.1',
-      f'{high} vs {low} %' if paper else 'not in the paper',
+      f'{high} vs {low} %' if paper else '—',
       tuple({'depth': d, 'judged': True} for d in (more, few)), greater(),
       baseline=0, decided_by=decided_by, **paper)
 
@@ -130,12 +130,12 @@ CLAIMS = (
     deeper(4, 8, DAY), deeper(2, 4, DAY),
     deeper(8, 16, 'scale gpu: 24 runs, each within ten minutes of one GPU'),
     Claim('shapes_copy', '2, 4 and 8 layers solve at least 90 % at op 2: all '
-          'can copy', 'ours', 'not in the paper', tuple(
+          'can copy', 'ours', '—', tuple(
               ({'depth': d, 'split': 'test_op2'},) for d in (2, 4, 8)),
           at_least(90), decided_by=DAY),
     *(Claim(f'{more}_layers_plan_above_{few}', f'{more} layers > {few}: correct'
             ' among solutions without other errors than of planning', 'ours',
-            'not in the paper', tuple({'depth': d, 'judged': True}
+            '—', tuple({'depth': d, 'judged': True}
                                       for d in (more, few)), greater(),
             'planned', baseline=0, decided_by=DAY)
       for few, more in ((2, 4), (4, 8))),

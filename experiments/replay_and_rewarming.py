@@ -127,7 +127,7 @@ CLAIMS = (
           'forgetting where B is marked', IBRAHIM, '53 %', (_at(.01, 'tag'),),
           at_least(50), 'recovered', unit='%', headline=True),
     Claim('replay_unmarked', 'Where B is not marked, 1 % takes back less',
-          'ours', 'not in the paper', (_at(.01, 'tag'), _at(.01)), greater(),
+          'ours', '—', (_at(.01, 'tag'), _at(.01)), greater(),
           'recovered', unit='%'),
     Claim('replay_costs_nothing', '5 % of replay changes the loss on B by less '
           'than 0.05 nats', IBRAHIM, '0.01', (_at(.05, 'tag'), _at(0., 'tag')),
@@ -140,9 +140,9 @@ CLAIMS = (
           IBRAHIM, '+0.1 nats', (_at(1.0), _at(1.0, stage='A')), greater(),
           'kl', **NATS),
     *(Claim(f'frozen_{part}', f'To train {name} alone forgets less', 'ours',
-            'not in the paper', (_at(), _at(trained=part)), greater(), 'forgot',
+            '—', (_at(), _at(trained=part)), greater(), 'forgot',
             post_hoc=True, **NATS) for part, name in (
                 ('attention', 'attention'), ('mlp', 'the MLP'))),
     Claim('frozen_learns', 'Attention alone learns less of B', 'ours',
-          'not in the paper', (_at(trained='attention'), _at()), greater(),
+          '—', (_at(trained='attention'), _at()), greater(),
           'next_kl', post_hoc=True, **NATS))

@@ -130,7 +130,7 @@ CLAIMS = (
               PROBE, PROBE | {'column': 'own_early_accuracy'}), baseline=50,
           column='question_accuracy', **SAME),
     Claim('states_show_errors', 'States after a sentence tell first errors: '
-          'balanced accuracy > 50 %', 'beyond Part 2.2', 'not in the paper', (
+          'balanced accuracy > 50 %', 'beyond Part 2.2', '—', (
               STATE,), claims.AboveByError(50), 'own_error_accuracy'),
     above('probe_helps', 'Retry upon regret by can_next probe > greedy',
           a=PROBE, b=NONE, values=(79.4, 76.8), **HELPS),

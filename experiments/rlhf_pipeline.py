@@ -137,7 +137,7 @@ CLAIMS = (
     above('direct_is_better', 'Direct RLAIF has more gold than RLAIF', LEE,
           {'arm': 'direct RLAIF'}, {'arm': 'RLAIF'}, **SAME),
     Claim('judge_is_overoptimised', 'RLAIF falls by at least 0.1 from its peak',
-          'Gao et al. 2210.10760', 'not in the paper', ({'arm': 'RLAIF'},),
+          'Gao et al. 2210.10760', '—', ({'arm': 'RLAIF'},),
           at_least(0.1), 'fall', unit=''),
     above('reward_model_beats_dpo', 'RLHF has more gold than DPO on the same '
           'labels', 'Xu et al. 2404.10719', {'arm': 'RLHF'},

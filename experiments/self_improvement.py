@@ -138,7 +138,7 @@ CLAIMS = (
           'points from round 2 to 4', 'ours', _at('checker', 6, n=2),
           _at('checker', 6), rule=greater(20.0), **SAME),
     Claim('no_filter_no_gain', 'Without a filter depth 7 stays within 10 '
-          'points of the start', 'ours', 'not in the papers',
+          'points of the start', 'ours', '—',
           (_at('no filter', 7), START[7]), equal(10.0), 'accuracy'),
     Claim('no_collapse', 'Without a filter on problems of depth 6, depth 6 '
           'stays within 10 points of the start', 'Shumailov et al. 2305.17493',

@@ -142,7 +142,7 @@ CLAIMS = (
     Claim('draws_suffice', '64 draws: excess loss at most 0.005', 'Gemma 3',
           '256 draws are used', (_at('64 draws'),), at_most(0.005), **NATS),
     Claim('tail_needs_labels', 'A tail alone is worse than with the data\'s '
-          'labels', 'ours', 'not in the papers', (
+          'labels', 'ours', '—', (
               _at('top 8 and tail'), _at('top 8 and tail, weight 0.7')),
           greater(), **NATS),
 )

@@ -112,7 +112,7 @@ def _at(sign: str, pure: float) -> dict:
 
 
 PURITIES = tuple(map(purity, reversed(SYMBOLS)))
-OURS = dict(source='beyond Part 3.3', paper='not in the paper', column='known')
+OURS = dict(source='beyond Part 3.3', paper='—', column='known')
 CLAIMS = (
     Claim('tag_purity', 'One tag: purity 1 > 0.9 > 0.53 > 0.36 > 0.22 > 1/8 '
           '(no tag)', rule=greater(), cells=descending(*(

@@ -110,7 +110,7 @@ def cell(start: str, rate: float, **more) -> dict:
 def claim(id: str, statement: str, a: dict, b: dict, column: str = 'accuracy',
           rule: Rule | None = None, **more) -> Claim:
   """A claim of ours that cell a is above cell b."""
-  return Claim(id, statement, 'ours', 'not in the paper', (a, b),
+  return Claim(id, statement, 'ours', '—', (a, b),
                rule or greater(), column, decided_by='scale day: 60 runs, 14 '
                'core-hours', **more)
 

@@ -142,8 +142,8 @@ CLAIMS = (
             headline=start == 'kept', post_hoc=start != 'kept')
       for start in STARTS),
     *(Claim(f'{arm.lower()}_amplifies', f'From 1 %, {arm} has at least 90 % '
-            f'worked answers after {ROUNDS} rounds', 'ours', 'not in the '
-            'papers', (_at(arm),), at_least(90.0), 'worked') for arm in ARMS),
+            f'worked answers after {ROUNDS} rounds', 'ours', '—', (
+            _at(arm),), at_least(90.0), 'worked') for arm in ARMS),
     above('results', 'From 1 %, RFT raises right results by at least 70 '
           'points', 'ours', _at('RFT'), _at('RFT', 0), rule=greater(70.0),
           column='outcome'),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 COMPACT_SPLIT = 'test_op6'
 SOLUTION_SHARES = ('accuracy', 'answer_accuracy', 'majority_baseline', 'ended')
 SOLUTION_COUNTS = ('op', 'retries', 'retries_wrong', 'extra_parameters',
-                   'extra_operations')
+                   'extra_parameters_unplanned', 'extra_operations')
 FIRST_ERRORS = {  # {error_type: in a figure}
     'not_computable': 'not computable yet', 'arithmetic': 'arithmetic',
     'unknown_quantity': 'unknown quantity', 'duplicate': 'duplicate',
@@ -40,7 +40,8 @@ def solutions(records: Sequence[Record], evaluation: str = 'reasoning',
               ) -> 'pd.DataFrame':
   """A table with one row a run and split of iGSM problems, as uncontaminated()
   has it: SOLUTION_SHARES in percent (accuracy: of complete solutions),
-  SOLUTION_COUNTS a problem (retries and extra_*: of correct solutions), and
+  SOLUTION_COUNTS a problem (retries and extra_*: of correct solutions;
+  _unplanned: what they would have without planning), and
   each of `errors` the share of problems with such a first error, other_errors
   with another; `shares`: further metrics, in percent."""
   by, where = ('split', 'contaminated'), {'op': 'all', 'error_type': 'all'}
@@ -127,24 +128,31 @@ def found_by_distance(df: 'pd.DataFrame') -> 'pd.DataFrame':
   labels at a distance from the answer and of all negative ones), by model,
   layer and distance, mean over seeds."""
   rows = df[df.needed.eq('all') & df.layer.str.isdigit()]
+  rows = rows.assign(layer=rows.layer.astype(int))
   by = ['run', 'model', 'split', 'layer']
   rows = rows[rows.label.eq('positive') & rows.distance.ne('all')].merge(
       rows[rows.label.eq('negative')][[*by, 'accuracy']], on=by,
       suffixes=('', '_negative'))
   rows['balanced'] = (rows.accuracy + rows.accuracy_negative) / 2
+  rows['distance'] = rows.distance.astype(int)
   return rows.pivot_table('balanced', ['model', 'distance'], 'layer')
 
 
 def uncontaminated(df: 'pd.DataFrame', by: Sequence[str]) -> 'pd.DataFrame':
   """For each run and values of `by` the row of test problems that did not
   occur in training (contaminated 'no') or, where it is not known which did,
-  that of all. New columns: accuracy_all and n_all of all problems, and
+  that of all; nan where all did. New columns: accuracy_all and n_all of all problems, and
   accuracy_contaminated of those that did occur."""
   import pandas as pd
   key = ['run', *by]
   order = df.set_index(key).index.unique()
-  every, new = (df[df.contaminated == c].set_index(key) for c in ('all', 'no'))
+  every, new, old = (df[df.contaminated == c].set_index(key)
+                     for c in ('all', 'no', 'yes'))
   out = pd.concat([new, every[~every.index.isin(new.index)]]).reindex(order)
+  none = out.index.isin(old.index.difference(new.index))
+  out.loc[none, out.select_dtypes('number').columns.difference(
+      ['seed', 'n_items'])] = float('nan')
+  out.loc[none, 'n_items'] = 0
   every = every.reindex(order)
   others = (every.n_items - out.n_items).astype(float)  # 0 / 0 is nan
   out['accuracy_all'], out['n_all'] = every.accuracy, every.n_items

@@ -13,7 +13,7 @@ longer has; its page still shows them, until there are new ones.
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -161,9 +161,9 @@ def wide(records: Sequence[Record], evaluation: str,
   `columns`: metrics, or {new column: metric}. `where` keeps rows whose slice
   has a value (or one of a tuple of values). Column c has beside it c_low and
   c_high (95 % over test items) where the evaluator reports them, c_std where
-  seeds were not kept, and n_items of the first column. `percent`: the columns
-  to multiply by 100; True: all. Columns: run, the tags, seed or n_seeds, the
-  slices, then those.
+  seeds were not kept, and n_items of the first column; c_n where it is of
+  another number of items. `percent`: the columns to multiply by 100; True: all.
+  Columns: run, the tags, seed or n_seeds, the slices, then those.
   """
   import pandas as pd
   if not isinstance(columns, Mapping):
@@ -182,23 +182,34 @@ def wide(records: Sequence[Record], evaluation: str,
         value = row.get(end[1:] or 'value')
         if value is not None:
           cell[column + end] = (100 if column in scaled else 1) * value
-      if column == next(iter(columns)) and 'n' in row:
-        cell['n_items'] = row['n']
+      if 'n' in row:
+        first = column == next(iter(columns))
+        cell['n_items' if first else f'{column}_n'] = row['n']
   known = [] if out or not records else [*about(records[0]), *slices]
   frame = pd.DataFrame(list(out.values()), columns=known or None)
   for c in columns:  # of a metric that no run has
     if c not in frame:
       frame[c] = math.nan
-  return frame
+  return _distinct_items(frame, columns)
+
+
+def _distinct_items(df: 'pd.DataFrame', columns: Iterable[str]
+                    ) -> 'pd.DataFrame':
+  """A table without the numbers of items of a column that are n_items."""
+  return df.drop(columns=[
+      f'{c}_n' for c in columns if f'{c}_n' in df and 'n_items' in df
+      and (df[f'{c}_n'].isna() | (df[f'{c}_n'] == df.n_items)).all()])
 
 
 def beside(df: 'pd.DataFrame', other: 'pd.DataFrame', column: str
            ) -> 'pd.DataFrame':
   """`df` with a column of another table of the same runs and slices (and its
-  _low, _high and _std)."""
+  _low, _high, _std and number of items)."""
+  other = other.rename(columns={'n_items': f'{column}_n'})
   extra = [c for c in other if c == column or c.startswith(f'{column}_')]
-  keys = [c for c in other if c in df and c not in (*extra, 'n_items')]
-  return df.merge(other[keys + extra], on=keys, how='left')
+  keys = [c for c in other if c in df and c not in extra]
+  return _distinct_items(df.merge(other[keys + extra], on=keys, how='left'),
+                         [column])
 
 
 def below(df: 'pd.DataFrame', *others: 'pd.DataFrame') -> 'pd.DataFrame':

@@ -453,7 +453,7 @@ def test_above_prints_the_papers_values_and_takes_their_difference():
   assert judge(c, df).outcome == 'supported'
   assert judge(claims.above('b_a', 'b > a', '', B, A), df
                ).outcome == 'contradicted'
-  assert claims.above('x', 'x', '', A, B).paper == 'not in the paper'
+  assert claims.above('x', 'x', '', A, B).paper == '—'
 
 
 # Committed claims.

@@ -80,7 +80,7 @@ class Claim:
     bounds = [(name, x) for name, x in (
         ('at least', self.rule.low), ('at most', self.rule.high))
               if math.isfinite(x) and x != self.rule.trivial]
-    if self.paper.startswith(('not ', 'our ')) or not (bounds or self.quorum):
+    if self.paper.startswith(('—', 'not ', 'our ')) or not (bounds or self.quorum):
       return ''
     stated = {f'{name} {x:g}' for name, x in bounds}
     return 'paper' if self.paper.removesuffix(' %') in stated else 'ours'
@@ -99,7 +99,7 @@ def above(id: str, statement: str, source: str, a: Cell, b: Cell,
   follow what is printed and its effect; None: it has none. `rule`: by default
   that it is above, by any margin."""
   effect = None if values is None else values[0] - values[1]
-  paper = 'not in the paper' if values is None else (
+  paper = '—' if values is None else (
       f'{values[0]} vs {values[1]} {unit}'.rstrip())
   return Claim(id, statement, source, paper, (a, b), rule or Greater(),
                unit=unit, paper_effect=effect, **kwargs)
@@ -197,7 +197,9 @@ def sample(df: 'pd.DataFrame', cell: Cell, column: str) -> Sample | None:
   rows = rows[rows[column].notna()]
   if rows.empty:
     return None
-  items = float(rows['n_items'].mean()) if 'n_items' in rows else math.nan
+  counted = next((c for c in (f'{column}_n', 'n_items')
+                  if c in rows and rows[c].notna().any()), None)
+  items = float(rows[counted].mean()) if counted else math.nan
   if 'seed' in rows and rows['seed'].notna().all():
     values = rows.groupby('seed')[column].mean()
     return sample_of(dict(values), items)

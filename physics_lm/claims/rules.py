@@ -88,8 +88,8 @@ class GreaterMean(Greater):
 
 
 class GreaterPaired(Greater):
-  """As Greater, over the seeds that both cells have; held by twice the standard
-  error of paired differences."""
+  """As Greater, over the seeds that both cells have; held by a stated margin,
+  else by twice the standard error of paired differences."""
 
   def comparable(self, cells):
     """Both cells over their common seeds."""
@@ -99,6 +99,8 @@ class GreaterPaired(Greater):
     """By the mean difference of equal seeds and its standard error."""
     a, b = of_common_seeds(cells)
     d = sample_of({s: v - b.by_seed[s] for s, v in a.by_seed.items()})
+    if self.low:
+      return d.mean >= self.low
     return d.mean > 2 * d.std / d.n**0.5
 
 

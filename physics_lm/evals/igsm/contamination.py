@@ -88,18 +88,22 @@ class TrainingSet:
     """A function that tells whether a problem of a split occurred in the rows
     that the run had read by `step`, or in those of its parents.
 
-    Problems of test templates are new to models that were trained on other
-    templates: no row is generated. Those of a `_reask` split, or of fewer
-    operations than `held_out_op`, may have any template. It returns None,
-    unknown, when there are more than MAX_ROWS rows, which are not generated
-    again, or when a parent's folder is missing.
+    With instance parameters alone a text has one template, and those of test
+    templates are new to models that were trained on others: no row is
+    generated. (With abstract ones the order of solution and operands is free,
+    and one text may have a template of each kind.) Problems of a `_reask`
+    split, or of fewer operations than `held_out_op`, may have any template. It
+    returns None, unknown, when there are more than MAX_ROWS rows, which are
+    not generated again, or when a parent's folder is missing.
     """
     read = self._lineage(step)
     known = read is not None and sum(n for _, n in read) <= MAX_ROWS
+    tasks = [(t, c.worlds[t.world]) for c, _ in read or ()
+             for t in igsm_tasks(c)]
     train_templates = read is not None and all(
-        t.split.startswith('train') for c, _ in read for t in igsm_tasks(c))
-    held_out = max((c.worlds[t.world].get('held_out_op', 1)
-                    for c, _ in read or () for t in igsm_tasks(c)), default=1)
+        t.split.startswith('train') and w.get('parameters') == 'instance'
+        for t, w in tasks)
+    held_out = max((w.get('held_out_op', 1) for _, w in tasks), default=1)
 
     def occurred(split: str, text: str) -> bool | None:
       bins, op, reask = parse_split(split)
@@ -150,11 +154,12 @@ def igsm_tasks(config: ConfigDict) -> list:
 
 def contamination_slices(outcomes: Sequence[dict]
                          ) -> list[tuple[str, list[dict]]]:
-  """[(value of the slice `contaminated`, outcomes)]: 'all', and 'no', those
-  about problems that did not occur in training, where that is known of all
-  outcomes and there are some."""
+  """[(value of the slice `contaminated`, outcomes)]: 'all' and, where it is
+  known of all outcomes, 'no' and 'yes', those about problems that did not and
+  did occur in training, where there are some."""
   out = [('all', list(outcomes))]
   if all(r['in_training_set'] is not None for r in outcomes):
-    new = [r for r in outcomes if not r['in_training_set']]
-    out += [('no', new)] * bool(new)
+    parts = (('no', [r for r in outcomes if not r['in_training_set']]),
+             ('yes', [r for r in outcomes if r['in_training_set']]))
+    out += [(name, part) for name, part in parts if part]
   return out
