@@ -118,8 +118,9 @@ def gathered(pasts, from_BW):
 def beams(params, cfg):
   """Prints milliseconds a prompt of both ways at two widths."""
   rng = np.random.default_rng(0)
-  print('\n| beams (48 + 96 tokens) | gather, all prompts: ms a prompt | copies '
-        'in place, few prompts: ms a prompt | factor |\n|---|---|---|---|')
+  print('\n| beams (48 + 96 tokens) | gather, all prompts: ms a prompt | '
+        'copies in place, few prompts: ms a prompt | factor |\n'
+        '|---|---|---|---|')
   prompts = rng.integers(2, cfg.vocab, (16, 48)).tolist()
   ways = ((gathered, all_rows), dataclasses.replace(cfg, unroll=1)), (
       (decode._moved, NEW_WAY[2]), cfg)

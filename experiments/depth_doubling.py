@@ -132,8 +132,7 @@ CLAIMS = (
             'reach', 'hops') for d, k in ((2, 1), (3, 3))),
     Claim('canon_helps', 'Canon at A raises the mean accuracy of one and of '
           'two layers', PART, 'each stage faster', tuple(
-              (_at(d, 'a'), _at(d)) for d in (1, 2)), greater(), 'mean',
-          headline=True),
+              (_at(d, 'a'), _at(d)) for d in (1, 2)), greater(), 'mean'),
     Claim('canon_below_a_layer', 'Canon at A is worth less than a layer: one '
           'and two layers with it are below two and three without', PART,
           'one layer at most', tuple((_at(d + 1), _at(d, 'a')) for d in (1, 2)),

@@ -90,14 +90,13 @@ def figure(df):
   figures.legend(ax, loc='upper left', ncols=4)
   figures.labels(ax, '', 'balanced accuracy, %')
   note = f'{figures.seeds_note(s)}; op {igsm_tables.split_op(s.split.iloc[0])}'
-  figures.finish(first, 'What can be read from the last layer before it is written', (
-          'Linear probes (dep, and names of several tokens: V-probes); '
-      f'{note}; diamonds: the paper (V-probes, plain accuracy)'))
+  figures.finish(
+      first, 'Probes of the last layer: what is known before it is written',
+      f'{note}; diamonds: the paper (V-probes, plain accuracy)')
   second, (axes,) = figures.grid(2, width=4.9, height=3.5)
   far = igsm_tables.found_by_distance(df[df.judged & (df.task == 'nece')])
-  far = far.loc['trained'] - far.loc['untrained']
-  figures.heatmap(axes[0], far.to_numpy().round() + 0, [*far.index],
-                  [*far.columns], -20, 20)
+  far = (far.loc['trained'] - far.loc['untrained']).round() + 0  # no -0
+  figures.heatmap(axes[0], far.to_numpy(), far.index, far.columns, -20, 20)
   figures.labels(axes[0], 'layers below the probe (0: no context)',
                  'steps to answer', 'nece probe: points above untrained')
   figures.bars(axes[1], s[s.model == 'trained'].set_index('error_type').loc[

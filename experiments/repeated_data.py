@@ -140,11 +140,11 @@ CLAIMS = (
     Claim('small_share', '20 strings in a tenth of the rows harm more than '
           'none (smaller model)', HERNANDEZ, 'a tenth halves the model',
           (_at(16, .1, 20), _at(16, 0., 0)), greater(), **NATS),
-    Claim('corpus_free', 'A corpus of 10,000 strings repeated (4 '
+    Claim('corpus_free', 'A corpus of 10,000 strings repeated (5 '
           'times): excess loss at most 10 % more', 'Muennighoff et al. 2023',
           '4 times: nearly free', (_at(32, 1., 10_000), _at(32, 0., 0)),
           ratio_between(high=1.1), **NATS),
-    Claim('corpus_harmful', 'A corpus of 300 strings repeated (120 '
+    Claim('corpus_harmful', 'A corpus of 300 strings repeated (180 '
           'times): excess loss more than doubles', 'Muennighoff et al. 2023',
           'no value from 40 times on', (_at(32, 1., 300), _at(32, 0., 0)),
           ratio_between(low=2), **NATS))

@@ -141,8 +141,8 @@ def found_by_distance(df: 'pd.DataFrame') -> 'pd.DataFrame':
 def uncontaminated(df: 'pd.DataFrame', by: Sequence[str]) -> 'pd.DataFrame':
   """For each run and values of `by` the row of test problems that did not
   occur in training (contaminated 'no') or, where it is not known which did,
-  that of all; nan where all did. New columns: accuracy_all and n_all of all problems, and
-  accuracy_contaminated of those that did occur."""
+  that of all; nan where all did. New columns: accuracy_all and n_all of all
+  problems, and accuracy_contaminated of those that did occur."""
   import pandas as pd
   key = ['run', *by]
   order = df.set_index(key).index.unique()

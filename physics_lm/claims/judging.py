@@ -80,7 +80,8 @@ class Claim:
     bounds = [(name, x) for name, x in (
         ('at least', self.rule.low), ('at most', self.rule.high))
               if math.isfinite(x) and x != self.rule.trivial]
-    if self.paper.startswith(('—', 'not ', 'our ')) or not (bounds or self.quorum):
+    if self.paper.startswith(('—', 'not ', 'our ')) or not (
+        bounds or self.quorum):
       return ''
     stated = {f'{name} {x:g}' for name, x in bounds}
     return 'paper' if self.paper.removesuffix(' %') in stated else 'ours'
