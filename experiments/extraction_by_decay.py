@@ -3,9 +3,9 @@
 Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Results 1 to 3 (GPT-2 124M, 100,000
 people, weight decay 0.1): mixed training extracts 86.6 % from one biography of
 each person (bioS single), finetuning on questions 7.5 % from one, 94.6 % from
-five in other words and order (multi5+permute). The compact recipe has weight
-decay 3, since mixed training extracts from one biography only with much of it;
-then finetuning extracts more from one biography than in the paper
+five in other words and order (multi5+permute). Our decay in
+knowledge_extraction is 3: mixed training extracts from one biography only with
+much of it; then finetuning extracts more from one biography than in the paper
 (pretraining_decay.py). Here both kinds of training and of data, in one world,
 with weight decay 0.1 and 3: what does which decay give?
 

@@ -4,7 +4,7 @@ Part 3.1 (Allen-Zhu & Li, arXiv 2309.14316), Result 2: pretrained on one
 biography per person (bioS single), a model finetuned on questions about P_train
 answers few about P_test: 7.5 % (GPT-2 124M, 100,000 people, weight decay 0.1;
 by LoRA 33.5 of birth dates, which follow the name, 5.5 of the other values).
-Our compact recipe gives 14 %, but its weight decay is 3, since mixed training
+knowledge_extraction gives 14 %, but with weight decay 3, since mixed training
 extracts knowledge only with much of it (extraction_mechanism). Here pretraining
 differs in decay alone; finetuning, without any, is the same. And mixed training
 by weight decay in the same world (Result 1: 86.6 %).

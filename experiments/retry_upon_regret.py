@@ -35,7 +35,7 @@ DECODINGS = {
 PAPER = dict(none=76.8, beam4=77.7, beam16=77.8, probe=79.4, ready=84.1)
 DETECTED = {'question_accuracy': 'random\nquantities', 'own_early_accuracy': (
     'own sentences\n(mean of both)'), 'right_kept': 'correct\nones',
-            'detected_early': 'first errors,\nnot computable'}
+            'detected_early': 'first errors,\ncan_next false'}
 EVALS = ('regret', 'beam4', 'beam16')
 COMPACT = dict(recipe='compact', seeds=5, splits='test_op5,test_op6', train={})
 STATES = dict(verifier_split='train_op5', verifier_problems=1000)
@@ -125,7 +125,7 @@ CLAIMS = (
           'quantities (balanced)', 'Part 2.2, Result 1', 'about 99 %', (PROBE,),
           claims.at_least(90), 'question_accuracy'),
     Claim('probe_misses_own_errors', "can_next probe: random quantities > the "
-          "model's sentences, correct or not computable (balanced)",
+          "model's sentences, can_next true or false (balanced)",
           'Part 2.2, Result 1', '99 vs 60 % (of errors alone)', (
               PROBE, PROBE | {'column': 'own_early_accuracy'}), baseline=50,
           column='question_accuracy', **SAME),

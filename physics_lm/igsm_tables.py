@@ -60,16 +60,16 @@ def detection(records: Sequence[Record], evaluation: str = 'regret'
               ) -> 'pd.DataFrame':
   """A table with one row a run, split and detector of retry upon regret, as
   uncontaminated() has it, percent: accuracy of complete solutions and of
-  answers, ended; retries a solution. Of greedy solutions: false_alarm_rate on
+  answers, ended; retries a solution, used_up: had all of them. Of greedy solutions: false_alarm_rate on
   correct sentences (right_sentences is their number), detected first wrong ones
-  (wrong_sentences), detected_early of those whose quantity could not be
-  computed yet (early_sentences); right_kept, correct ones at which it does not
+  (wrong_sentences), detected_early of those whose true can_next is false
+  (early_sentences); right_kept, correct ones at which it does not
   fire; own_error_accuracy and own_early_accuracy, the means of right_kept and
   of detected or detected_early. Of random queries to the probe: recall_positive
   and recall_negative, and question_accuracy, their mean."""
   by = ['split', 'detector', 'contaminated']
   shares = ('accuracy', 'answer_accuracy', 'ended', 'false_alarm_rate',
-            'detected', 'detected_early')
+            'detected', 'detected_early', 'used_up')
   df = wide(records, evaluation, (*shares, 'retries'), by, {'label': 'all'},
             shares)
   counts = wide(records, evaluation, (

@@ -316,10 +316,9 @@ def index(found: list[Experiment]) -> str:
       + ' |',
       '|---|---|---|' + '---|' * len(claims.OUTCOMES)]
   for x in found:
-    outcomes = [j.outcome for _, j in x.best()]
-    counts = ' | '.join(str(outcomes.count(o) or '') for o in claims.OUTCOMES)
     lines.append(f'| {x.part} | [{x.name}]({x.name}.md) | {x.question} | '
-                 f'{counts} |')
+                 f'{_counts([x])} |')
+  lines.append(f'| all | | | {_counts(found)} |')
   lines += _not_run(found)
   lines += ['', '## Main claims', '',
             'Ours: mean ± standard deviation over seeds; R: bits of knowledge '
@@ -332,6 +331,12 @@ def index(found: list[Experiment]) -> str:
       lines.append(f'| {x.name}, {where(e, j)} | {statement(j)} | '
                    f'{j.claim.paper} | {j.ours} | **{j.outcome}** |')
   return '\n'.join(lines) + '\n'
+
+
+def _counts(some: list[Experiment]) -> str:
+  """Cells of a table: how many claims have each outcome."""
+  outcomes = [j.outcome for x in some for _, j in x.best()]
+  return ' | '.join(str(outcomes.count(o) or '') for o in claims.OUTCOMES)
 
 
 def _conclusion(name: str, log: Path, docs: Path) -> list[str]:

@@ -197,11 +197,13 @@ def state_flags(params: dict, cfg: ModelConfig, batch: int, weights: np.ndarray,
 
 @dataclasses.dataclass(frozen=True)
 class RetryUponRegret:
-  """Metrics accuracy, answer_accuracy, ended, retries (per problem) of each
-  detector, n problems. Of greedy solutions, up to the first wrong sentence:
-  right_sentences, wrong_sentences and, of the latter, early_sentences (their
-  quantity cannot be computed yet) as counts; and by detector 'probe' and
-  'state' false_alarm_rate (of right sentences), detected (of wrong ones),
+  """Metrics accuracy, answer_accuracy, ended, retries (per problem) and
+  used_up, the share of problems that had all retries, of each detector, n
+  problems. Of greedy solutions, up to the first wrong sentence:
+  right_sentences, wrong_sentences and, of the latter, early_sentences (the true
+  can_next of their quantity is false: it cannot be computed yet, or is unknown
+  or computed already) as counts; and by detector 'probe' and 'state'
+  false_alarm_rate (of right sentences), detected (of wrong ones),
   detected_early, n sentences. probe_recall: the probe's accuracy on random
   queries, by label, n queries.
 
@@ -242,7 +244,7 @@ class RetryUponRegret:
       outcomes = self._solve(params, split, known, trained)
       raw += [{k: v for k, v in o.items() if k != 'partial'} for o in outcomes]
       for contaminated, some in contamination.contamination_slices(outcomes):
-        out += retry_rows(some, split, contaminated)
+        out += retry_rows(some, split, contaminated, self.spec.retries)
         out += detection_rows([o['partial'] for o in some
                                if o['detector'] == 'none'],
                               self.data, trained, split, contaminated)
@@ -284,9 +286,10 @@ class RetryUponRegret:
     return out
 
 
-def retry_rows(outcomes: list[dict], split: str, contaminated: str
-                  ) -> list[dict]:
-  """Rows of the solutions of one split with each detector."""
+def retry_rows(outcomes: list[dict], split: str, contaminated: str, most: int
+               ) -> list[dict]:
+  """Rows of the solutions of one split with each detector; `most`: retries of
+  a solution."""
   out = []
   for detector in DETECTORS:
     part = [o for o in outcomes if o['detector'] == detector]
@@ -296,9 +299,11 @@ def retry_rows(outcomes: list[dict], split: str, contaminated: str
                          [o[key] for o in part], **names)
             for metric, key in (('accuracy', 'correct'),
                                 ('answer_accuracy', 'answer_correct'))]
-    out += [row(metric, np.mean([o[key] for o in part]), len(part), **names)
-            for metric, key in (('ended', 'ended'),
-                                ('retries', 'removed_sentences'))]
+    retries = np.array([o['removed_sentences'] for o in part])
+    out += [row(metric, np.mean(values), len(part), **names)
+            for metric, values in (
+                ('ended', [o['ended'] for o in part]), ('retries', retries),
+                ('used_up', retries == most))]
   return out
 
 
