@@ -60,13 +60,14 @@ def detection(records: Sequence[Record], evaluation: str = 'regret'
               ) -> 'pd.DataFrame':
   """A table with one row a run, split and detector of retry upon regret, as
   uncontaminated() has it, percent: accuracy of complete solutions and of
-  answers, ended; retries a solution, used_up: had all of them. Of greedy solutions: false_alarm_rate on
-  correct sentences (right_sentences is their number), detected first wrong ones
-  (wrong_sentences), detected_early of those whose true can_next is false
-  (early_sentences); right_kept, correct ones at which it does not
-  fire; own_error_accuracy and own_early_accuracy, the means of right_kept and
-  of detected or detected_early. Of random queries to the probe: recall_positive
-  and recall_negative, and question_accuracy, their mean."""
+  answers, ended; retries a solution; used_up, solutions that had all of them.
+  Of greedy solutions: false_alarm_rate on correct sentences (right_sentences is
+  their number), detected first wrong ones (wrong_sentences), detected_early of
+  those whose true can_next is false (early_sentences); right_kept, correct ones
+  at which it does not fire; own_error_accuracy and own_early_accuracy, the
+  means of right_kept and of detected or detected_early. Of random queries to
+  the probe: recall_positive and recall_negative, and question_accuracy, their
+  mean."""
   by = ['split', 'detector', 'contaminated']
   shares = ('accuracy', 'answer_accuracy', 'ended', 'false_alarm_rate',
             'detected', 'detected_early', 'used_up')
@@ -157,7 +158,7 @@ def uncontaminated(df: 'pd.DataFrame', by: Sequence[str]) -> 'pd.DataFrame':
   others = (every.n_items - out.n_items).astype(float)  # 0 / 0 is nan
   out['accuracy_all'], out['n_all'] = every.accuracy, every.n_items
   out['accuracy_contaminated'] = (
-      every.n_items * every.accuracy - out.n_items * out.accuracy
+      every.n_items * every.accuracy - (out.n_items * out.accuracy).fillna(0)
       ) / others
   columns = [*df.columns, *(c for c in out if c not in df)]
   return out.reset_index()[columns]

@@ -256,8 +256,8 @@ def experiment_flags(p: argparse.ArgumentParser, nargs: str | None = None
                      ) -> None:
   """The flags of every command about an experiment."""
   p.add_argument('experiment', nargs=nargs, help='an experiments/*.py file')
-  p.add_argument('--scale', default='cpu', help="smoke, cpu, day, gpu, paper or another "
-                 "of the experiment's SCALES")
+  p.add_argument('--scale', default='cpu', help='smoke, cpu, day, gpu, paper '
+                 "or another of the experiment's SCALES")
   p.add_argument('--runs-dir', default=RUNS, type=Path,
                  help='where run folders lie (default: runs/)')
 

@@ -100,19 +100,25 @@ def test_checker_is_unknown_where_rows_are_not_generated_again(
   monkeypatch.setattr(contamination, 'MAX_ROWS', 19)
   occurred = checker(config, tmp_path, 5)
   assert occurred('train', text) is occurred('train_op2', text) is None
-  # Templates of their own, but for `_reask`, another question on a problem.
+  # A text may have several templates, some of them in training.
+  assert occurred('test', text) is occurred('test_op4', text) is None
+  assert checker(config, tmp_path, 4)('train', 'x') is False  # 16 rows
+  # With instance parameters it has one, but for `_reask`, another question on a
+  # problem.
+  c = override(config, {'worlds.igsm.parameters': 'instance'})
+  occurred = checker(c, tmp_path, 5)
   assert occurred('test', text) is occurred('test_op4', text) is False
   assert occurred('test_op4_reask', text) is None
-  other = override(config, {'data.tasks.train.split': 'test_op2'})
+  other = override(c, {'data.tasks.train.split': 'test_op2'})
   assert checker(other, tmp_path, 5)('test', text) is None
-  assert checker(config, tmp_path, 4)('train', 'x') is False  # 16 rows
 
 
 def test_contamination_slices_need_every_outcome_known():
   outcomes = [{'in_training_set': known} for known in (True, False, False)]
   assert contamination.contamination_slices(outcomes) == [
-      ('all', outcomes), ('no', outcomes[1:])]
-  # None is new, or one is unknown.
-  for some in (outcomes[:1], [*outcomes, {'in_training_set': None}]):
-    assert len(contamination.contamination_slices(some)) == 1
+      ('all', outcomes), ('no', outcomes[1:]), ('yes', outcomes[:1])]
+  assert contamination.contamination_slices(outcomes[:1]) == [
+      ('all', outcomes[:1]), ('yes', outcomes[:1])]
+  unknown = [*outcomes, {'in_training_set': None}]
+  assert contamination.contamination_slices(unknown) == [('all', unknown)]
   assert contamination.contamination_checker(None, 3)('test', 'x') is None

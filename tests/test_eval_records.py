@@ -269,7 +269,8 @@ def test_an_evaluator_called_again_gives_the_same(evaluated, kind):
   params = init(cfg, jax.random.key(0))
   assert evaluator(params, 2) == evaluator(params, 2) == found
   if kind in registry.OF_TRAINING_SET:
-    assert {r['contaminated'] for r in found.rows} == {'all', 'no'}
+    assert {'all', 'no'} <= {r['contaminated'] for r in found.rows} <= {
+        'all', 'no', 'yes'}
     unknown = evaluator(params).rows  # without a step
     assert unknown == [r for r in found.rows if r['contaminated'] == 'all']
 

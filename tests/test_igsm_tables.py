@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from physics_lm import igsm_tables
+from physics_lm import claims, igsm_tables
 
 
 def rows_of_solutions(split, all_right, new_right, new=None, every=100):
@@ -42,6 +42,30 @@ def test_solutions_are_of_problems_that_did_not_occur_in_training():
   assert unknown['contaminated'] == 'all' and unknown['accuracy'] == 30
   assert unknown['n_items'] == unknown['n_all'] == 100
   assert math.isnan(unknown['accuracy_contaminated'])
+
+
+def test_where_all_problems_occurred_no_new_one_is_solved():
+  every = rows_of_solutions('train_op2', 90, None)
+  df = igsm_tables.solutions([record(
+      every, [r | {'contaminated': 'yes'} for r in every])])
+  one, = df.to_dict('records')
+  assert math.isnan(one['accuracy']) and one['n_items'] == 0
+  assert one['accuracy_all'] == one['accuracy_contaminated'] == 90
+
+
+def test_a_column_over_other_items_keeps_their_number():
+  shares = ('correct_with_retry', 'retry_precision')
+  rows = rows_of_solutions('test_op2', 60, None)
+  df = igsm_tables.solutions([record(rows, [
+      rows[0] | {'metric': m, 'value': 1.0, 'n': n} for m, n in zip(
+          shares, (100, 3))], seed=s) for s in range(5)], shares=shares)
+  assert set(df.retry_precision_n) == {3} and set(df.n_items) == {100}
+  assert 'correct_with_retry_n' not in df
+  narrow, wide = (claims.judge(claims.Claim(
+      'x', '', '', '', ({'split': 'test_op2'},), claims.at_least(95), c), df
+      ) for c in shares)
+  assert narrow.outcome == 'supported' and narrow.effect.low > 99
+  assert wide.outcome == 'inconclusive' and 78 < wide.effect.low < 79
 
 
 def test_hardest_split_is_the_last_that_the_best_group_solves_half_of():
@@ -123,7 +147,7 @@ def test_v_probes_best_layer_and_accuracy_by_distance():
   best = df[df.layer == 'best']  # layer 1: 65 and layer 2: 62.5 on average
   assert dict(zip(best.seed, best.accuracy)) == {0: 70, 1: 60}
   found = igsm_tables.found_by_distance(df)
-  assert found.loc[('trained', '2'), '1'] == 70
+  assert found.loc[('trained', 2), 1] == 70
 
 
 def trained(variant, op5, op6, curve):
