@@ -91,14 +91,14 @@ def detection(records: Sequence[Record], evaluation: str = 'regret'
 
 def first_errors(records: Sequence[Record], evaluation: str = 'reasoning'
                  ) -> 'pd.DataFrame':
-  """A table with one row a run, split and error_type, of all problems, percent:
-  first_error; where error_type is 'all', accuracy, answer_accuracy and, of a
-  correct solution, extra_parameters and those without planning."""
+  """A table with one row a run, split and error_type, as uncontaminated() has
+  it, percent: first_error; where error_type is 'all', accuracy, answer_accuracy
+  and, of a correct solution, extra_parameters and those without planning."""
   percent = ('accuracy', 'answer_accuracy', 'first_error')
-  return wide(records, evaluation, (
+  by = ('split', 'error_type')
+  return uncontaminated(wide(records, evaluation, (
       *percent, 'extra_parameters', 'extra_parameters_unplanned'),
-              ('split', 'error_type'), {'op': 'all', 'contaminated': 'all'},
-              percent)
+              (*by, 'contaminated'), {'op': 'all'}, percent), by)
 
 
 def v_probes(records: Sequence[Record], tasks: Sequence[str]) -> 'pd.DataFrame':
@@ -142,7 +142,8 @@ def found_by_distance(df: 'pd.DataFrame') -> 'pd.DataFrame':
 def uncontaminated(df: 'pd.DataFrame', by: Sequence[str]) -> 'pd.DataFrame':
   """For each run and values of `by` the row of test problems that did not
   occur in training (contaminated 'no') or, where it is not known which did,
-  that of all; nan where all did. New columns: accuracy_all and n_all of all
+  that of all; nan where all did. What is measured follows the slices, of which
+  `contaminated` is the last. New columns: accuracy_all and n_all of all
   problems, and accuracy_contaminated of those that did occur."""
   import pandas as pd
   key = ['run', *by]
@@ -151,8 +152,8 @@ def uncontaminated(df: 'pd.DataFrame', by: Sequence[str]) -> 'pd.DataFrame':
                      for c in ('all', 'no', 'yes'))
   out = pd.concat([new, every[~every.index.isin(new.index)]]).reindex(order)
   none = out.index.isin(old.index.difference(new.index))
-  out.loc[none, out.select_dtypes('number').columns.difference(
-      ['seed', 'n_items'])] = float('nan')
+  measured = [*out.columns[[*out.columns].index('contaminated') + 1:]]
+  out.loc[none, measured] = float('nan')
   out.loc[none, 'n_items'] = 0
   every = every.reindex(order)
   others = (every.n_items - out.n_items).astype(float)  # 0 / 0 is nan

@@ -47,8 +47,9 @@ def test_solutions_are_of_problems_that_did_not_occur_in_training():
 def test_where_all_problems_occurred_no_new_one_is_solved():
   every = rows_of_solutions('train_op2', 90, None)
   df = igsm_tables.solutions([record(
-      every, [r | {'contaminated': 'yes'} for r in every])])
+      every, [r | {'contaminated': 'yes'} for r in every], depth=8)])
   one, = df.to_dict('records')
+  assert one['depth'] == 8
   assert math.isnan(one['accuracy']) and one['n_items'] == 0
   assert one['accuracy_all'] == one['accuracy_contaminated'] == 90
 
