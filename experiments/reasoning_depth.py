@@ -92,7 +92,7 @@ def figure(df):
   """Accuracy by depth at the judged op, by op, and the paper's by depth."""
   s = summary(df)
   at = s[s.judged].sort_values('depth')
-  names = [f'{d} layer{"s" * (d > 1)},\nwidth {w}' for d, w in zip(at.depth, at.width)]
+  names = [f'depth {d},\nwidth {w}' for d, w in zip(at.depth, at.width)]
   fig, axes = figures.grid(3, width=3.4, height=3.4)
   figures.bars(axes[0, 0], at, 'accuracy', names,
                [figures.colour(d, k) for k, d in enumerate(at.depth)])
