@@ -368,9 +368,11 @@ def row_names(ax: 'Axes', names: Sequence[str]) -> None:
 
 
 def scatter(ax: 'Axes', rows: 'pd.DataFrame', x: str, y: str, name: str = '',
-            position: int = 0, value: Any = None, **kwargs) -> None:
-  """Means of two columns against each other, with both intervals."""
-  ax.errorbar(rows[f'{x}_mean'], rows[f'{y}_mean'], xerr=errors(rows, x),
+            position: int = 0, value: Any = None, shift: float = 0, **kwargs
+            ) -> None:
+  """Means of two columns against each other, with both intervals; `shift`: to
+  the right, where others are at the same x."""
+  ax.errorbar(rows[f'{x}_mean'] + shift, rows[f'{y}_mean'], xerr=errors(rows, x),
               yerr=errors(rows, y), fmt='o', label=name or None,
               **{'markersize': 4, 'linewidth': 0.8,
                  'color': colour(value, position)} | kwargs)
