@@ -188,7 +188,7 @@ def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
          digits: int | None = 0, floor: float | None = None) -> None:
   """A bar for each row of a summary, at 0, 1, ... + offset, with its interval
   and number (`digits` after the point; None: two significant ones); `paper`:
-  the paper's values (None where it has none), as diamonds in the bar's colour,
+  the paper's values (None or nan: none), as diamonds in the bar's colour,
   darker; `floor`: a mean below it is only written so."""
   at = [i + offset for i in range(len(rows))]
   means, error = list(rows[f'{y}_mean']), errors(rows, y)
@@ -209,7 +209,7 @@ def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
     _number(ax, f'{mean:.2g}' if digits is None else f'{mean:.{digits}f}',
             (end, at[i]) if horizontal else (at[i], end), horizontal)
   for x, v, edge in zip(at, paper, colours):
-    if v is not None:  # right of the bar's middle, where its number is
+    if v is not None and v == v:  # right of the bar's middle: its number's
       x += 0.22 * width
       ax.plot(*((v, x) if horizontal else (x, v)), 'D', color='white',
               markersize=5, markeredgecolor=_dark(edge), markeredgewidth=1.4,
@@ -372,8 +372,9 @@ def scatter(ax: 'Axes', rows: 'pd.DataFrame', x: str, y: str, name: str = '',
             ) -> None:
   """Means of two columns against each other, with both intervals; `shift`: to
   the right, where others are at the same x."""
-  ax.errorbar(rows[f'{x}_mean'] + shift, rows[f'{y}_mean'], xerr=errors(rows, x),
-              yerr=errors(rows, y), fmt='o', label=name or None,
+  ax.errorbar(rows[f'{x}_mean'] + shift, rows[f'{y}_mean'],
+              xerr=errors(rows, x), yerr=errors(rows, y), fmt='o',
+              label=name or None,
               **{'markersize': 4, 'linewidth': 0.8,
                  'color': colour(value, position)} | kwargs)
 
