@@ -119,7 +119,7 @@ def figure(df):
   figures.labels(right, 'R_max (lines), bits/parameter', 'R, bits/parameter')
   figures.finish(fig, f'Knowledge capacity, {", ".join(sorted({*s.world}))}', (
       f'{figures.seeds_note(s)};  lines: R_max 3.2;  dotted: peaks of the paper'
-      f'\nright, from left to right: {order[0]:,} to {order[-1]:,} parameters'))
+      f'\ndots: fewer people; right: {order[0]:,} to {order[-1]:,} parameters'))
   return fig
 
 
