@@ -42,10 +42,9 @@ SCALES = {
     'cpu': dict(COMPACT, evaluate=LINEAR | dict(num_problems=300)),
     'day': dict(COMPACT, evaluate=LINEAR | dict(
         num_problems=1000, verifier_problems=8000)),
-    'gpu': dict(
-        recipe='gpu', seeds=3, splits='test_op10,test_op13', train={},
-        evaluate=dict(num_problems=256, verifier_split='train_op10',
-                      verifier_problems=2000)),
+    'gpu': dict(recipe='gpu', seeds=3, splits='test_op10,test_op13', train={},
+                evaluate=dict(num_problems=256, verifier_split='train_op10',
+                              verifier_problems=2000)),
     'paper': dict(
         recipe='med', seeds=1, splits='test_op15,test_op20,test_op23',
         train={'evals.reasoning.max_new_tokens': 2048}, evaluate=dict(
@@ -101,18 +100,19 @@ def figure(df):
   s = summary(df)
   fig, (axes,) = figures.grid(s.split.nunique(), width=6, height=3.8)
   for ax, (split, rows) in zip(axes, s.groupby('split', sort=False)):
-    figures.curves(ax, rows, 'n_samples', 'choice', 'accuracy', CHOICES,
-                   band=None)
+    beside = rows.assign(n_samples=rows.n_samples * 1.04**(
+        rows.choice.map([*CHOICES, 'first'].index) - 1.5))
+    figures.curves(ax, beside, 'n_samples', 'choice', 'accuracy', CHOICES,
+                   band=False)
     ax.set_xscale('log', base=2)
     ax.set_xticks(sizes := sorted(set(s.n_samples)), sizes)
-    figures.percent_axis(ax)
     figures.labels(ax, 'samples N', 'correct, %', igsm.split_label(split))
     figures.level(ax, rows.greedy_accuracy_mean.mean(), 'greedy\ndecoding')
-  figures.legend(axes[0], loc='lower left')
+  figures.legend(axes[0], loc='upper left')
   figures.finish(
       fig, 'Best of N samples: which one to choose?',
-      f'means over {s.n_seeds.max()} seeds; problems not in training\nLightman '
-      'et al. on MATH, N = 1,860: majority 70, outcome 72, process 78 %')
+      f'{figures.seeds_note(s)}; problems not in training\nLightman et al. on '
+      'MATH, N = 1,860: majority 70, outcome 72, process 78 %')
   return fig
 
 

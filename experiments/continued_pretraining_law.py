@@ -7,10 +7,9 @@ N^alpha + B r^eta / D^beta + C / (r + eps)^gamma; so is that on earlier text. R2
 tokens, shares left out of the fit: 0.952, 0.913, 0.972.
 
 As in replay_and_rewarming.py: 1.3M tokens of grammar A, then B, marked by a
-tag, and replayed A: four sizes, four budgets, four shares. R2 is that of
-losses, nats per token, each value of a variable but the least left out in turn
-(the law of three sizes can be anything below them). Beside it, a law of the
-size and of own tokens, E + A / N^alpha + B / (r D)^beta.
+tag, and replayed A: four sizes, budgets and shares. R2 is that of losses, nats
+per token, each value of a variable but the least left out in turn (below it
+a law is free). Beside it, a law of own tokens: E + A / N^alpha + B / (rD)^beta.
 
   python -m physics_lm.launch experiments/continued_pretraining_law.py \
       --scale=cpu
@@ -101,24 +100,26 @@ def figure(df):
   s = summary(df)
   fig, (axes,) = figures.grid(3, width=4.0, height=3.5)
   grid = s[s.stage.eq('B') & s.width.eq(s.width.max())]
-  names = {n: f'{n * 672 / 1000:,.0f}k tokens' for n in sorted(set(grid.steps))}
+  names = {n: f'{n * 672 / 1000:,.0f}k' for n in sorted(set(grid.steps))}
+  by = grid.assign(share=grid.share + 0.012 * (  # intervals side by side
+      grid.steps.rank(method='dense') - (len(names) + 1) / 2))
   for ax, (of, column) in zip(axes, EXCESS.items()):
-    figures.curves(ax, grid, 'share', 'steps', column, names, linestyle='')
+    figures.curves(ax, by, 'share', 'steps', column, names, False, linestyle='')
     figures.curves(ax, grid, 'share', 'steps', f'fit_{of}', dict.fromkeys(
-        names, ''), band=False, linestyle=':', marker='')
+        names, ''), None, linestyle=':', marker=''), ax.set_xticks(SHARES)
     figures.labels(ax, 'share of B in the rows', 'nats per token',
                    f'Excess loss on {of}, largest model')
-  figures.legend(axes[0], title='of A and B')
+  figures.legend(axes[0], title='tokens, A and B')
   fit = s[s.stage.eq('fit')]
   fit = fit.assign(arm=[f'{a}, loss on {b}' for a, b in zip(fit.law, fit.loss)])
   if len(fit):
     figures.grouped_bars(axes[2], fit, 'left_out', 'arm', 'r2', {
-        k: k for k in LEFT_OUT}, {k: k for k in sorted(set(fit.arm))})
-    axes[2].set_ylim(0, 165)
+        k: k for k in LEFT_OUT}, {k: k for k in sorted(set(fit.arm))}, floor=0)
+    figures.percent_axis(axes[2], 140)
     figures.legend(axes[2], ncols=2, loc='upper center')
-  figures.labels(axes[2], 'left out of the fit', 'R2, %', 'Explained')
-  figures.finish(fig, 'Continued pretraining on grammar B after grammar A', (
-      f'{figures.seeds_note(grid)};  dotted: the D-CPT law;  no bar: below 0'))
+  figures.labels(axes[2], 'left out of the fit', 'R², %', 'Variance explained')
+  figures.finish(fig, 'Continued pretraining on grammar B after A', figures.
+                 seeds_note(grid) + ';  dotted: D-CPT law;  own: of A, or of B')
   return fig
 
 
@@ -140,9 +141,8 @@ CLAIMS = (
               dict(stage='B', width=32, steps=n, share=.9) for n in (800, 100)),
           greater(), 'nll', unit='nats/token'),
     Claim('below_the_paper', 'D-CPT law, both losses: at most 95 % explained',
-          'Que et al.', '98.0 and 99.7 %', tuple(
-              (_fit(x, 'nothing'),) for x in LOSSES), at_most(95), 'r2',
-          post_hoc=True),
+          'Que et al.', '98.0 and 99.7 %', tuple((_fit(x, 'nothing'),) for x
+          in LOSSES), at_most(95), 'r2', post_hoc=True),
     *(Claim(f'own_tokens_{loss}', f'Loss on {loss}: the law of its own tokens '
             'explains at most 5 points less than the D-CPT law', *OURS, (
                 _fit(loss, 'nothing', OWN), _fit(loss, 'nothing')), greater(

@@ -91,27 +91,27 @@ def figure(df):
   for i, (ax, kind) in enumerate(zip(axes[0], kinds)):
     for (depth, seed, _), run in df[df.canon == kind].groupby(
         ['depth', 'seed', 'run']):
-      style = {'color': figures.COLOURS[depth - 1], 'linewidth': 1}
-      ax.plot(run.k, run.accuracy, 'o-', markersize=3, **style, label=(
-          f'{depth} layer{"s" * (depth > 1)}' if seed == 1 else None))
+      style = {'color': figures.COLOURS[depth - 1], 'linewidth': 1, 'label': (
+          f'{depth} layer{"s" * (depth > 1)}' if seed == 1 else None)}
+      ax.plot(run.k, run.accuracy, 'o-', markersize=3, **style)
       axes[1][0].plot(run.k, run.steps, ('o-', 's--')[i], markersize=4, **style)
     ax.plot(range(1, HOPS + 1), 100 * chains.repeat_share(
         LENGTH, SYMBOLS, HOPS)[1:], ':', color=figures.QUIET,
             label='repeat the symbol')
-    figures.percent_axis(ax)
+    figures.percent_axis(ax), figures.legend(ax)
     figures.labels(ax, 'hops k', 'accuracy, %', names[kind])
-    figures.legend(ax)
     figures.curves(axes[1][1], s[(s.canon == kind) & (s.k == 1)], 'depth',
-                   'canon', 'mean', names, color=figures.COLOURS[i])
+                   'canon', 'mean', names, color=figures.COLOURS[3 + i])
   axes[1][0].set(ylim=(0, None), xlim=(0.7, HOPS + 0.3))
   figures.labels(axes[1][0], 'hops k', 'steps to 90 %',
                  'One hop after the other (dashed: Canon)')
   axes[1][1].set_xticks(sorted(set(df.depth)))
   figures.labels(axes[1][1], 'layers', 'mean accuracy over k of 1 to 6, %',
                  'What Canon is worth in layers')
-  figures.legend(axes[1][1])
+  figures.legend(axes[1][0]), figures.legend(axes[1][1])
   figures.finish(fig, f'Hops of a pointer, {LENGTH} symbols of {SYMBOLS}',
-                 f'a line a seed; below right {figures.seeds_note(s)}')
+                 f'a line a seed; below right {figures.seeds_note(s)};  '
+                 'Canon at A: before attention')
   return fig
 
 

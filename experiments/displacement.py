@@ -97,7 +97,8 @@ def figure(df):
   right.axvline(0, color=figures.INK, linewidth=0.8)
   figures.finish(fig, 'Preference losses on exact pairs',
                  f'bars, numbers: means; points: {s.n_seeds.max()} seeds;  '
-                 '64 pairs a step, 40 steps;  words not in training')
+                 '64 pairs a step, 40 steps;  words not in training;  SFT has '
+                 'no pairs')
   return fig
 
 

@@ -37,7 +37,7 @@ SCALES = {
     'gpu': dict(people=(ONE, 4000, 8000, 16_000), skews=SKEWS, one=ONE, seeds=5,
                 common={'steps': 12_000, 'model.width': 256,
                         'optim.learning_rate': 1e-3})}
-POINT = ['arm', 'people', 'skew']
+POINT, LEAVES = ['arm', 'people', 'skew'], 'step at which 10 % is known'
 
 
 def runs(scale: str) -> list[Run]:
@@ -102,7 +102,7 @@ def figure(df):
                    markersize=0)
   figures.level(axes[0], BASELINE, 'baseline')
   axes[0].set(ylim=(0, 2 * BASELINE))
-  figures.legend(axes[0], title='people', loc=(0.76, 0.08),
+  figures.legend(axes[0], title='people', loc=(1, 0),
                  handles=axes[0].get_lines()[:plain.people.nunique()])
   figures.labels(axes[0], 'step', 'nats per value',
                  'Solid: people read of; dotted: others')
@@ -110,13 +110,13 @@ def figure(df):
   uniform = s[s.arm.eq('all') & s['skew'].eq(0)]
   figures.curves(axes[1], uniform, 'people', None, 'leaves')
   axes[1].set(xscale='log', yscale='log')
-  figures.plain_ticks(axes[1])
-  figures.labels(axes[1], 'people', 'step', 'When 10 % is known')
+  figures.plain_ticks(axes[1]), figures.log_ticks(axes[1], uniform.people)
+  figures.labels(axes[1], 'people', LEAVES, 'The plateau is over')
   one = s[s.people.eq(s.people[s['skew'] > 0].iloc[0])].sort_values('skew')
   figures.bars(axes[2], one, 'leaves', [
-      f'as k^-{a:g}' if a else arm for arm, a in zip(one.arm, one['skew'])],
-               horizontal=True)
-  figures.labels(axes[2], 'step', '', f'{one.people.iloc[0]} people')
+      f'frequency k^-{a:g}' if a else arm for arm, a in zip(
+          one.arm, one['skew'])], horizontal=True)
+  figures.labels(axes[2], LEAVES, '', f'{one.people.iloc[0]:,} people')
   figures.finish(fig, 'A plateau before facts', figures.seeds_note(s))
   return fig
 

@@ -31,9 +31,10 @@ QUERIES = {'bdate': 'birth date', 'birth': 'birth date and city',
          'four': 'those and birth city', 'all': 'all attributes'}
 NAMES, BIOS = ('first', 'full'), 'worlds.bios.variant'
 TASKS = tuple(f'{q}_{n}' for n in NAMES for q in QUERIES)
-VARIANTS = {v: v.replace('_', '\n+') for v in (
-    'multi5_permute', 'multi5_permute_fullname', 'multi5_reverse1',
-    'multi5_reverse2', 'multi5_reverse6', 'multi5_permute_reverse6')}
+VARIANTS = {  # where biographies name the person
+    'multi5_permute': 'once', 'multi5_permute_fullname': 'each sentence',
+    'multi5_reverse1': 'after birth date', 'multi5_reverse2': 'third sentence',
+    'multi5_reverse6': 'at the end', 'multi5_permute_reverse6': 'after all'}
 ONCE, ORDINARY, LAST = (f'multi5_permute{more}' for more in (
     '', '_fullname', '_reverse6'))
 # Of ONCE: what may let the birth date, one token, name a person.
@@ -41,7 +42,7 @@ DECAYS = {f'decay_{d}': d for d in (0.1, 0.3, 1)}  # ONCE itself: 3
 DATES = {'date_tokens': ONCE, 'fullname_date_tokens': ORDINARY}  # four tokens
 CONTROLS = {c: {BIOS: v, 'worlds.bios.years': 50} for c, v in DATES.items()} | {
     v: {BIOS: ONCE, 'optim.weight_decay': d} for v, d in DECAYS.items()}
-LABELS = VARIANTS | {c: f'{VARIANTS[v]},\n4-token\ndates'
+LABELS = VARIANTS | {c: f'{VARIANTS[v]},\n4-token dates'
                      for c, v in DATES.items()}
 SCALES = {
     'smoke': dict(variants=(ORDINARY, LAST), tasks=('all_first',), seeds=1),
@@ -56,19 +57,17 @@ SCALES = {
 def runs(scale: str) -> list[Run]:
   """Every (variant, seed)."""
   s = pick(SCALES, scale)
-  return [Run(f'configs/manipulation.py:{"+".join(s["tasks"])}',
-              scales.INVERSE[scale] | CONTROLS.get(v, {BIOS: v})
-              | scales.seeds(seed), {'variant': v, 'seed': seed})
-          for v in s['variants']
+  return [Run(f'configs/manipulation.py:{"+".join(s["tasks"])}', scales.INVERSE[
+      scale] | CONTROLS.get(v, {BIOS: v}) | scales.seeds(seed), {
+          'variant': v, 'seed': seed}) for v in s['variants']
           for seed in range(s.get('more', {}).get(v, s['seeds']))]
 
 
 def table(records):
   """A row a run, person_split and task, percent."""
-  return results.wide(
-      records, 'tasks', {'accuracy': 'acc_no_cot', 'majority_baseline':
-                         'majority_baseline'}, ('person_split', 'task'),
-      percent=True)
+  return results.wide(records, 'tasks', {
+      'accuracy': 'acc_no_cot', 'majority_baseline': 'majority_baseline'},
+                      ('person_split', 'task'), percent=True)
 
 
 def summary(df):
@@ -78,32 +77,34 @@ def summary(df):
 
 
 def figure(df):
-  """First and full names by variant, a bar for each set of attributes."""
-  s = summary(df)
-  s = s[s.person_split == 'test'].assign(
-      decay=s.variant.map(DECAYS | {ONCE: 3}))
+  """Names correct by variant, a bar for each set of attributes; by decay."""
+  s = summary(df[df.person_split == 'test'])
   s['query'], s['name'] = zip(*(t.rsplit('_', 1) for t in s.task))
+  s['at'], s['decay'] = s.variant + s['name'], s.variant.map(DECAYS | {ONCE: 3})
   curve = s[s.task.eq('bdate_first') & s.decay.notna()]
-  variants = {v: n for v, n in LABELS.items() if v in set(s.variant)}
   queries = {q: QUERIES[q] for q in QUERIES if q in set(s['query'])}
-  fig, axes = figures.grid(3 if len(curve) > 1 else 2, width=5.2)
-  for ax, name in zip(axes[0], NAMES):
-    rows = s[s['name'] == name]
-    figures.grouped_bars(ax, rows, 'variant', 'query', 'accuracy', variants,
-                         queries)
-    figures.percent_axis(ax), figures.labels(ax, '', f'{name} names correct, %')
-    figures.group_levels(ax, rows, 'variant', variants)
-  for right in axes[0][2:]:
-    figures.curves(right, curve, 'decay', None, 'accuracy')
-    figures.log_ticks(right, curve.decay), figures.percent_axis(right, 14)
-    figures.level(right, curve.majority_baseline_mean.mean(), 'baseline')
-    figures.labels(right, 'weight decay', 'correct, %',
-                   'first name by birth date, multi5+permute')
-  figures.legend(axes[0][0], title='attributes in the question')
-  figures.finish(
-      fig, 'Inverse search: naming people of P_test', figures.seeds_note(s) +
-      ';  the paper: about 0 without reverse\nname at the start; fullname: in '
-      'each sentence; reverse1: after the birth date, 6: after all attributes')
+  fig, (above, (left, right)) = figures.grid(2, 2, width=5, height=3.5)
+  for ax, names, late, what in (
+      (above[0], NAMES[:1], 0, 'First names: biographies start with the name'),
+      (above[1], NAMES[1:], 0, 'Full names, same data'),
+      (left, NAMES, 1, 'Controls: the name follows attributes')):
+    figures.grouped_bars(ax, s, 'at', 'query', 'accuracy', {
+        v + n: label + f':\n{n} names' * late for n in names
+        for v, label in LABELS.items() if v + n in set(s['at'])
+        and ('reverse' in v) == late}, queries, digits=1 - late)
+    figures.percent_axis(ax), figures.labels(ax, '', 'correct, %', what)
+  figures.curves(right, curve, 'decay', None, 'accuracy')
+  figures.log_ticks(right, curve.decay), figures.labels(
+      right, 'weight decay', 'correct, %', "First names by birth date, 'once'")
+  for ax, name, top in zip((*above, right), (*NAMES, 'first'), (28, 28, 14)):
+    level = s[s['name'] == name].majority_baseline_mean.mean()
+    figures.level(ax, level, 'baseline'), figures.percent_axis(ax, top)
+    figures.level(ax, level + 2, '+2', '--', gid=figures.MARK)
+  figures.legend(above[1], title='attributes in the question')
+  figures.finish(fig, 'Inverse search: naming people of P_test', figures.
+                 seeds_note(s) + ';  dashed: 2 points above baseline;  paper: '
+                 'about 0 above\nonce: multi5+permute; each sentence: +fullname'
+                 '; controls: reverse1, reverse6')
   return fig
 
 
@@ -129,9 +130,8 @@ CLAIMS = (
                     *((c, f'{c}_fails') for c in NAMED if c in CONTROLS))),
     *(Claim(f'reverse6_{name}', f'All attributes to {name} name: '
             'multi5+permute+reverse6 > multi5+permute+fullname', R7,
-            'not trivial vs 0 %', tuple(
-                CELLS[v, f'all_{name}'] for v in (LAST, ORDINARY)), greater(),
-            **MORE) for name in NAMES),
+            'not trivial vs 0 %', tuple(CELLS[v, f'all_{name}'] for v in (
+                LAST, ORDINARY)), greater(), **MORE) for name in NAMES),
     Claim('reverse1_date', 'Birth date to first name: multi5+reverse1 > '
           'multi5+permute+fullname', R7, 'not trivial vs 0 %',
           (CELLS['multi5_reverse1', 'bdate_first'],

@@ -15,8 +15,6 @@ Predicted (settings: seed 7, unreported), peak R at 1,000 exposures with 8, 13,
 13, 2.4 from 125 (964: 1.45 of 1.5), 1.1. bioD, values in a fixed order, Muon.
 """
 
-import itertools
-
 from physics_lm import claims, figures, results
 from physics_lm.claims import Claim, at_least, equals, ratio_between
 from physics_lm.configs import biod, bios_bits, scales
@@ -42,19 +40,19 @@ SCALES = {  # bioD: {exposures: {width: seeds}}; bioS: people, widths, seeds
 def runs(scale: str) -> list[Run]:
   """Every (exposures, width, people, seed), of bioS at every learning rate."""
   s, out = pick(SCALES, scale), []
+  more = s.get('common', {})
   for e, widths in s.get('biod', {}).items():
-    for w, r_max in itertools.product(widths, R_MAX):
+    for w, r_max in ((w, r_max) for w in widths for r_max in R_MAX):
       n = round(s.get('share', 1) * biod.compact_people(w, r_max))
       seeds = SEEDS.get((e, w), {r_max: widths[w]}).get(r_max, 0)
       rate = FAST if e == 1000 and w < 48 else biod.COMPACT_RATES['muon']
-      out += [_run('configs/biod.py:compact', biod.compact_run(n, e, w)
-                   | s.get('common', {}), rate, seed, 'bioD', n, w, e)
-              for seed in range(seeds)]
-  for n, w, seed in itertools.product(*s.get('bios', ((),) * 3)):
-    out += [_run('configs/bios_bits.py', bios_bits.run_of(n, e, w) | s.get(
-        'common', {}), rate, seed, 'bioS', n, w, e)
-            for e, rates in BIOS.items() for rate in rates]
-  return out
+      out += [_run('configs/biod.py:compact', biod.compact_run(n, e, w) | more,
+                   rate, seed, 'bioD', n, w, e) for seed in range(seeds)]
+  people, widths, seeds = s.get('bios', ((),) * 3)
+  return out + [
+      _run('configs/bios_bits.py', bios_bits.run_of(n, e, w) | more, rate, seed,
+           'bioS', n, w, e) for n in people for w in widths for seed in seeds
+      for e, rates in BIOS.items() for rate in rates]
 
 
 def _run(file: str, changes: dict, rate: float, seed: int, *point) -> Run:
@@ -95,30 +93,33 @@ def figure(df):
   """Bits against parameters; R against R_max."""
   s, fits = summary(df), measures(df)
   fig, ((left, right),) = figures.grid(2, height=4.2)
-  names = {e: f'{e:,} exposures' for e in sorted(set(s.exposures))}
-  names |= {e: f'{n}, exponent {fits[f"exponent_{e}"].value:.2f}'
-            for e, n in names.items() if f'exponent_{e}' in fits}
+  names = {e: f'{e:,} exposures' + (f', exponent {fit.value:.2f}' if (fit := (
+      fits.get(f'exponent_{e}'))) else '') for e in sorted({*s.exposures})}
   sizes = s.parameters.agg(['min', 'max']) * [0.7, 1.4]
   for bits in (1, 2):
     left.plot(sizes, bits * sizes, ':', color=figures.INK, linewidth=0.9)
-    figures.level(right, bits, f'{bits} bit{"s" * (bits > 1)}')
-    left.text(sizes['max'], bits * sizes['max'], f' {bits}', fontsize=8)
-  most = s.groupby(['width', 'exposures'])[f'{R}_max_mean'].transform('max')
-  figures.curves(left, s[s.peak & (most > 0.8 * most.max())], 'parameters',
-                 'exposures', 'bits', names, False)
+    figures.level(right, bits, text := f'{bits} bit{"s"[:bits - 1]}')
+    left.text(sizes['max'], bits * sizes['max'], f' {text}/parameter', size=8)
+  top, order = s[f'{R}_max_mean'], sorted({*s.parameters})
+  lone = top.groupby([s.width, s.exposures]).transform('max') < 0.8 * top.max()
+  figures.curves(left, s[s.peak & ~lone], 'parameters', 'exposures', 'bits',
+                 names, False)
   figures.legend(left), figures.labels(left, 'parameters', 'bits stored')
-  figures.diagonal(right, s[f'{R}_max_mean'].max(), 'R_max')
-  for (e, n), rows in s.groupby(['exposures', 'parameters']):
-    dot = dict(color=figures.COLOURS[[*names].index(e)], fillstyle=(
-        'none' if rows.n_seeds.min() == 1 else 'full'))
-    left.loglog(rows.parameters, rows.bits_mean, '.', **dot)
-    figures.scatter(right, rows, f'{R}_max', R, markersize=n**.25 / 3.5, **dot)
-  figures.labels(right, 'R_max, bits per parameter', 'R, bits per parameter')
+  right.hlines(top, top - 0.2, top + 0.2, color=figures.INK, linewidth=0.8)
+  for (e, n, few), rows in s.groupby(['exposures', 'parameters', lone]):
+    dot = dict(color=(colour := figures.COLOURS[[*names].index(e)]), zorder=4,
+               fillstyle='none' if few else 'full')
+    left.loglog(rows.parameters, rows.bits_mean, 'o', markersize=4, **dot)
+    figures.scatter(right, rows, f'{R}_max', R, **dot, shift=0.05 * (
+        order.index(n) - len(order) / 2 + 0.5))
+    for bits, x, k in zip(rows.bits_mean, top[rows.index], rows.n_seeds):
+      left.text(n, bits / 1.25, f'R_max {x:.1f} only, n = {k}' if few else '',
+                size=8, va='top', color=colour)
+  right.set_xticks(sorted({*top.round(1)}))
+  figures.labels(right, 'R_max (lines), bits/parameter', 'R, bits/parameter')
   figures.finish(fig, f'Knowledge capacity, {", ".join(sorted({*s.world}))}', (
-      f'{figures.seeds_note(s)};  dotted: 1 and 2 bits per parameter (paper: '
-      'peaks at 100 and 1,000);\nlines: best number of people, R_max 3.2;  '
-      'dots: fewer people, hollow: one seed;  sizes, right: parameters '
-      f'({s.parameters.min():,} to {s.parameters.max():,})'))
+      f'{figures.seeds_note(s)};  lines: R_max 3.2;  dotted: peaks of the paper'
+      f'\ndots: fewer people; right: {order[0]:,} to {order[-1]:,} parameters'))
   return fig
 
 
@@ -146,5 +147,4 @@ CLAIMS = (
                 {'measure': f'exponent_{e}'},), equals(1, 0.1), unit='',
             decided_by=f'three seeds of {more} core-hours')
       for e, n, more in ((1000, 3, '261 thousand parameters: 4.5'),
-                         (100, 4, '964 thousand parameters: 6'))),
-)
+                         (100, 4, '964 thousand parameters: 6'))))

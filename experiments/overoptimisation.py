@@ -93,8 +93,7 @@ def summary(df):
 def figure(df):
   """Gold over the distance; accuracy against gold of the best of most."""
   fig, (axes,) = figures.grid(3, width=3.9, height=3.6)
-  s = summary(df[df.arm != BEND])
-  s = s.assign(distance=s.kl_mean**0.5)
+  s = summary(df[df.arm != BEND]).assign(distance=lambda x: x.kl_mean**0.5)
   colours = dict(zip((*PROXIES, GOLD_ARM), figures.COLOURS))
   for ax, how in zip(axes, ('best of n', 'policy')):
     for arm, colour in colours.items():
@@ -104,11 +103,12 @@ def figure(df):
     ax.plot(best.distance, best.ideal_mean, '--', color=figures.INK,
             linewidth=1, label='ideal, exact')
     figures.labels(ax, 'square root of KL, nats', 'gold', how.capitalize())
-    figures.legend(ax, loc='lower left')
   ends = df[(df.how == 'best of n') & (df.arm != BEND)]
   ends = ends[ends.k == ends.k.max() // 8]
   for arm, rows in ends.groupby('arm', sort=False):
-    axes[2].plot(rows.ranked, rows.gold, 'o', color=colours[arm])
+    axes[2].plot(rows.ranked, rows.gold, 'o', color=colours[arm], label=arm)
+  for ax, where in zip(axes, ('lower left', 'lower left', 'center right')):
+    figures.legend(ax, loc=where)
   figures.labels(axes[2], 'pairs in the order of gold, %', 'gold',
                  f'Best of {ends.k.max():,}, by seed')
   figures.finish(fig, 'A reward model instead of the gold reward', figures.

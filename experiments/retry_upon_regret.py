@@ -46,15 +46,13 @@ SCALES = {
             verifier_problems=2), train=scales.SMOKE_IGSM),
     'cpu': dict(COMPACT, evaluate=dict(num_problems=300, **STATES)),
     'day': dict(COMPACT, evaluate=dict(num_problems=1500, **STATES)),
-    'gpu': dict(
-        recipe='gpu', seeds=3, splits='test_op10,test_op13', train={},
-        evaluate=dict(num_problems=500, steps=3000, batch=128,
-                      verifier_split='train_op10')),
-    'paper': dict(
-        recipe='med', seeds=1, splits='test,test_op15,test_op20,test_op23',
-        train={}, evaluate=dict(
-            num_problems=4096, max_new_tokens=2048, steps=100_000, batch=256,
-            learning_rate=2e-3, verifier_split='train_op15'))}
+    'gpu': dict(recipe='gpu', seeds=3, splits='test_op10,test_op13', train={},
+                evaluate=dict(num_problems=500, steps=3000, batch=128,
+                              verifier_split='train_op10')),
+    'paper': dict(recipe='med', seeds=1, train={}, evaluate=dict(
+        num_problems=4096, max_new_tokens=2048, steps=100_000, batch=256,
+        learning_rate=2e-3, verifier_split='train_op15'),
+                  splits='test,test_op15,test_op20,test_op23')}
 
 
 def runs(scale: str) -> list[Run]:
@@ -91,7 +89,10 @@ def figure(df):
     figures.bars(ax, at.set_index('detector').loc[list(DECODINGS)], 'accuracy',
                  list(DECODINGS.values()), [
                      figures.colour(d, 5) for d in DECODINGS], [
-                         PAPER.get(d) for d in DECODINGS], horizontal=True)
+                         PAPER.get(d) for d in DECODINGS
+                         if split == s.split.iloc[-1]], horizontal=True)
+    figures.percent_axis(ax, horizontal=True)
+    ax.tick_params(labelleft=ax is axes[0])
     figures.labels(ax, 'solutions correct, %', '', igsm.split_label(split))
   rates = df[df.judged].melt(['detector', 'seed'], list(DETECTED), 'what')
   figures.grouped_bars(
@@ -99,8 +100,7 @@ def figure(df):
       'what', 'detector', 'value', DETECTED,
       {'probe': 'can_next probe', 'state': 'regression on states'}, {
           ('question_accuracy', 'probe'): 99, ('detected_early', 'probe'): 60})
-  figures.percent_axis(axes[-1], 118)
-  figures.legend(axes[-1], ncols=2)
+  figures.percent_axis(axes[-1], 118), figures.legend(axes[-1], ncols=2)
   figures.labels(axes[-1], '', 'classified correctly, %', 'Error detection')
   figures.finish(fig, 'Retry upon regret: sentences detected as errors are '
                  'resampled', f'{figures.seeds_note(s)}; diamonds: the paper, '

@@ -82,20 +82,20 @@ def summary(df):
 def figure(df):
   """pass@1 and pass@64 by depth, before and after."""
   s = summary(df)
-  fig, (axes,) = figures.grid(3, width=4.2, height=3.8)
   names = {a: a for a in ('base', *ARMS)}
+  s['x'] = s.depth + 0.06 * (s.arm.map(list(names).index) - 3)  # side by side
+  fig, (axes,) = figures.grid(2, width=5.4, height=4)
   for ax, k in zip(axes, (1, s.k.max())):
-    figures.curves(ax, s[s.k == k], 'depth', 'arm', 'pass_at_k', names,
-                   band=None)
+    figures.curves(ax, s[s.k == k], 'x', 'arm', 'pass_at_k', names,
+                   band=False)
     ax.set_xticks(DEPTHS)
     figures.percent_axis(ax)
     figures.labels(ax, 'depth of the problem', f'pass@{k}, %',
-                   'one sample' if k == 1 else f'{k} samples')
-  axes[2].axis('off')
-  axes[2].legend(*axes[0].get_legend_handles_labels(), loc='center left',
-                 frameon=False, fontsize=9)
+                   'One sample' if k == 1 else f'{k} samples')
+  figures.legend(fig, handles=axes[0].get_legend_handles_labels()[0],
+                 title='RL training', loc='outside right center')
   figures.finish(fig, 'Before and after reinforcement learning at one depth',
-                 f'means over {s.n_seeds.max()} seeds;  words not in training')
+                 f'{figures.seeds_note(s)};  words not in training')
   return fig
 
 

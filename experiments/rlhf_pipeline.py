@@ -67,9 +67,8 @@ def runs(scale: str) -> list[Run]:
   judged = {kind: scales.scored('texts', kind, GOLD, s['samples']) | {
       'evals.texts.max_new_tokens': LENGTH + 1} for kind in (
           'policy', 'selection')}
-  verdicts = {'data.seq_len': ROW} | {f'evals.verdicts.{k}': v for k, v in {
-      'kind': 'answers', 'world': 'verdicts', 'num_problems': s['samples']
-      }.items()}
+  verdicts = {'data.seq_len': ROW} | {f'evals.verdicts.{k}': v for k, v in dict(
+      kind='answers', world='verdicts', num_problems=s['samples']).items()}
   for seed in range(s['seeds']):
     keys = scales.seeds(seed)
     start = Run(FILE, s['start'] | keys | judged['policy'] | verdicts, {
@@ -122,11 +121,12 @@ def figure(df):
   for ax, column, label in ((left, 'gold', 'gold of a text'), (
       right, 'kl', 'KL to the start, nats a text')):
     figures.bars_of_seeds(ax, rows, df, 'arm', column, 2)
-    ax.tick_params(labelleft=ax is left)
-    figures.labels(ax, label)
-  left.axvline(0.75, color=figures.INK, linewidth=0.8, linestyle='--')
-  figures.finish(fig, 'Feedback of five kinds', 'bars and numbers: '
-                 f'means; points: {s.n_seeds.max()} seeds;  dashed: best text')
+    ax.tick_params(labelleft=ax is left), figures.labels(ax, label)
+  left.axvline(0.75, color=figures.QUIET, linewidth=1, linestyle='--')
+  figures.finish(fig, 'Feedback on texts: eight ways to learn from it', 'bars, '
+                 f'numbers: means; points: {s.n_seeds.max()} seeds;  gold of a '
+                 'text: z - z²/3, at most 0.75 (dashed);\nz: its symbols of '
+                 'one half of the alphabet, in SD from the mean')
   return fig
 
 

@@ -101,19 +101,21 @@ def figure(df):
   s = summary(df)
   fig, ((left, right),) = figures.grid(2, width=4.6, height=4.4)
   rows = s[s.tokens == s.tokens.max()].sort_values('kl_mean')
-  figures.bars(left, rows, 'kl', list(rows.arm), [
-      figures.colour(a) for a in rows.arm], list(rows.expected_mean.where(
-          rows.expected_mean.notna(), None)), horizontal=True, digits=None)
+  figures.bars(left, rows, 'kl', [
+      a.replace('law', 'distribution') for a in rows.arm], [
+      figures.colour(a) for a in rows.arm], list(rows.expected_mean),
+               horizontal=True, digits=None)
   left.set_xscale('symlog', linthresh=1e-3)
   figures.labels(left, 'excess loss, nats per symbol', '',
                  f'{rows.tokens.iloc[0]:,} tokens')
-  figures.curves(right, s[s.arm.isin(BOTH)], 'tokens', 'arm', 'kl')
+  figures.curves(right, s, 'tokens', 'arm', 'kl', dict(zip(BOTH, (
+      'hard labels', 'full distribution'))))
   right.set(xscale='log', yscale='log')
   figures.plain_ticks(right)
   figures.labels(right, 'tokens', 'excess loss, nats per symbol',
-                 'Labels of the data, or the law')
+                 'Labels of the data, or the distribution')
   figures.legend(right)
-  figures.finish(fig, 'Soft labels from the exact law of a language',
+  figures.finish(fig, 'Soft labels from the exact distribution of a language',
                  f'{figures.seeds_note(s)};  diamonds: expected for truncated '
                  'labels')
   return fig
@@ -126,8 +128,8 @@ def _at(arm: str, tokens: int = 500_000) -> dict:
 PENG, BUSBRIDGE = 'Peng et al. 2024', 'Busbridge et al. 2025, appendix G'
 NATS = dict(column='kl', unit='nats/symbol')
 CLAIMS = (
-    Claim('soft_helps', 'The full law beats the data\'s labels at 32,000, '
-          '125,000 and 500,000 tokens', PENG, 'better', tuple(
+    Claim('soft_helps', 'The full distribution beats the data\'s labels at '
+          '32,000, 125,000 and 500,000 tokens', PENG, 'better', tuple(
               (_at('hard labels', n), _at('full law', n))
               for n in (32_000, 125_000, 500_000)), greater(), headline=True,
           **NATS),

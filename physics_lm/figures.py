@@ -185,13 +185,18 @@ def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
          colours: Sequence[str] | str | None = None, paper: Sequence = (),
          offset: float = 0.0, width: float = 0.62, label: str = '',
          horizontal: bool = False, numbers: bool = True,
-         digits: int | None = 0) -> None:
+         digits: int | None = 0, floor: float | None = None) -> None:
   """A bar for each row of a summary, at 0, 1, ... + offset, with its interval
   and number (`digits` after the point; None: two significant ones); `paper`:
-  the paper's values (None where it has none), as diamonds in the bar's colour,
-  darker."""
+  the paper's values (None or nan: none), as diamonds in the bar's colour,
+  darker; `floor`: a mean below it is only written so."""
   at = [i + offset for i in range(len(rows))]
   means, error = list(rows[f'{y}_mean']), errors(rows, y)
+  for i, mean in enumerate(means):
+    if floor is not None and mean < floor:
+      means[i] = float('nan')
+      _number(ax, f'< {floor:g}', (floor, at[i]) if horizontal else (
+          at[i], floor), horizontal)
   if colours is None or isinstance(colours, str):
     colours = [colours or COLOURS[0]] * len(at)
   draw, whisker = (ax.barh, 'xerr') if horizontal else (ax.bar, 'yerr')
@@ -204,7 +209,7 @@ def bars(ax: 'Axes', rows: 'pd.DataFrame', y: str, names: Sequence[str],
     _number(ax, f'{mean:.2g}' if digits is None else f'{mean:.{digits}f}',
             (end, at[i]) if horizontal else (at[i], end), horizontal)
   for x, v, edge in zip(at, paper, colours):
-    if v is not None:  # right of the bar's middle, where its number is
+    if v is not None and v == v:  # right of the bar's middle: its number's
       x += 0.22 * width
       ax.plot(*((v, x) if horizontal else (x, v)), 'D', color='white',
               markersize=5, markeredgecolor=_dark(edge), markeredgewidth=1.4,
@@ -227,15 +232,16 @@ def _dark(colour: str) -> tuple[float, ...]:
 def bars_of_seeds(ax: 'Axes', rows: 'pd.DataFrame', df: 'pd.DataFrame',
                   group: str, y: str, digits: int = 0) -> None:
   """A horizontal bar for each row of a summary by `group`, with a point for
-  each of its rows in `df`, and the mean at the right edge of the panel."""
-  bars(ax, rows.assign(**{f'{y}_{k}': float('nan') for k in ('low', 'high')}),
-       y, list(rows[group]), horizontal=True, numbers=False)
+  each of its rows in `df`, and the mean right of all of these."""
+  ax.barh(range(len(rows)), rows[f'{y}_mean'], 0.62, color=COLOURS[0])
   for i, (name, mean) in enumerate(zip(rows[group], rows[f'{y}_mean'])):
     if mean == mean:
       values = df[df[group] == name][y]
       ax.plot(values, [i] * len(values), 'o', color=INK, markersize=2.5)
-      ax.text(1.01, i, f'{mean:.{digits}f}', va='center', color=INK, fontsize=8,
-              transform=ax.get_yaxis_transform())
+      _number(ax, f'{mean:.{digits}f}', (max(mean, values.max(), 0), i), True,
+              gap=7)  # not the last point's own value
+  ax.margins(x=0.1)  # room for the numbers
+  row_names(ax, list(rows[group]))
 
 
 def dots(ax: 'Axes', rows: 'pd.DataFrame', x: str, names: Sequence[str],
@@ -248,10 +254,10 @@ def dots(ax: 'Axes', rows: 'pd.DataFrame', x: str, names: Sequence[str],
   row_names(ax, names)
 
 
-def _number(ax, text: str, end: tuple, horizontal: bool):
+def _number(ax, text: str, end: tuple, horizontal: bool, gap: float = 3):
   """At the end of a bar, legible on top of lines."""
   from matplotlib import patheffects
-  ax.annotate(text, end, xytext=(3, 0) if horizontal else (0, 2),
+  ax.annotate(text, end, xytext=(gap, 0) if horizontal else (0, 2),
               textcoords='offset points', fontsize=8, color=INK, zorder=6,
               gid=NUMBER, ha='left' if horizontal else 'center',
               va='center' if horizontal else 'bottom', path_effects=[
@@ -261,10 +267,11 @@ def _number(ax, text: str, end: tuple, horizontal: bool):
 def grouped_bars(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str, y: str,
                  x_names: Mapping[str, str], hue_names: Mapping[str, str],
                  paper: Mapping | None = None, digits: int = 0,
-                 numbers: bool = True, order: Sequence = ()) -> None:
+                 numbers: bool = True, order: Sequence = (),
+                 floor: float | None = None) -> None:
   """A group of bars for each value of x, a colour for each value of hue.
   `paper`: {(x, hue): value}; `order`: all hues of the figure, where this panel
-  shows some of them."""
+  shows some of them; `floor`: as in bars."""
   width = 0.84 / len(hue_names)
   cells = summary.set_index([x, hue])
   for k, (value, name) in enumerate(hue_names.items()):
@@ -273,7 +280,7 @@ def grouped_bars(ax: 'Axes', summary: 'pd.DataFrame', x: str, hue: str, y: str,
          colours=colour(value, list(order or hue_names).index(value)),
          label=name, width=0.92 * width,
          offset=width * (k - (len(hue_names) - 1) / 2), digits=digits,
-         numbers=numbers,
+         numbers=numbers, floor=floor,
          paper=[(paper or {}).get((v, value)) for v in x_names])
 
 
@@ -361,10 +368,13 @@ def row_names(ax: 'Axes', names: Sequence[str]) -> None:
 
 
 def scatter(ax: 'Axes', rows: 'pd.DataFrame', x: str, y: str, name: str = '',
-            position: int = 0, value: Any = None, **kwargs) -> None:
-  """Means of two columns against each other, with both intervals."""
-  ax.errorbar(rows[f'{x}_mean'], rows[f'{y}_mean'], xerr=errors(rows, x),
-              yerr=errors(rows, y), fmt='o', label=name or None,
+            position: int = 0, value: Any = None, shift: float = 0, **kwargs
+            ) -> None:
+  """Means of two columns against each other, with both intervals; `shift`: to
+  the right, where others are at the same x."""
+  ax.errorbar(rows[f'{x}_mean'] + shift, rows[f'{y}_mean'],
+              xerr=errors(rows, x), yerr=errors(rows, y), fmt='o',
+              label=name or None,
               **{'markersize': 4, 'linewidth': 0.8,
                  'color': colour(value, position)} | kwargs)
 
