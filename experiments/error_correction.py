@@ -61,10 +61,9 @@ def table(records):
 
 def summary(df):
   """By variant, split and step."""
-  return results.summarise(df, [
-      'variant', 'split', 'steps', 'main', 'hardest', 'judged'], [
-          'accuracy', 'accuracy_contaminated', 'gain', 'tokens', 'retries',
-          'query_early', *NAMED, *igsm.RETRY_PARTS])
+  return results.summarise(df, ['variant', 'split', 'steps', 'main', 'hardest',
+      'judged'], ['accuracy', 'accuracy_contaminated', 'gain', 'tokens', (
+          'retries'), 'query_early', *NAMED, *igsm.RETRY_PARTS])
 
 
 def figure(df):
