@@ -4,8 +4,7 @@ Part 2.2 (Ye, Xu, Li, Allen-Zhu, arXiv 2408.16293), section 3, Results 1 and 2,
 on error-free models. Solutions are decoded sentence by sentence; when a
 detector says that the quantity just defined could not be computed yet, the
 sentence is removed and sampled again, at most ten times a solution. Detectors:
-a can_next probe of the frozen model, as in igsm_probing.py, or the truth; ours:
-logistic regression on its states after the sentence, from its own solutions.
+igsm_probing's can_next probe or the truth; ours: a linear map of later states.
 
 Paper (GPT2-12-12, iGSM-med, op 23, solutions correct): 1, 4, 16 beams 76.8,
 77.7, 77.8 %; regret by the probe 79.4, by the truth 84.1. The probe is right of
