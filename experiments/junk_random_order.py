@@ -113,7 +113,7 @@ CLAIMS = (
     Claim('tag_helps', f'{HERE}: R with tag > without', 'Part 3.3, Result 12',
           '2 instead of 20 times less', tuple(zip(
               CELLS['tagged'], CELLS['junk'])), greater(), paper_effect=0.45,
-          headline=True, column=R, unit='bits/param'),
+          column=R, unit='bits/param'),
     Claim('repetitive_free', 'Random order, AdamW, 7/8 repetitive junk, one '
           'person for 100 useful ones: R is at least 90 % of R without junk',
           'Part 3.3, Result 11', '100 %',
