@@ -110,8 +110,8 @@ def figure(df):
   figures.finish(fig, 'Copying 16 to 32 different tokens, width 16', (
       'a line, a point: a seed;  one layer unless stated;  Canon: A before '
       'attention, B on queries, keys, values, C before the MLP, D in it\n'
-      'fixed: random Canon weights, not trained;  parameters matched: as many '
-      'as ABCD, by a wider MLP'))
+      'fixed: random Canon weights, not trained;  parameters matched: the '
+      'number of ABCD, by a wider MLP'))
   return fig
 
 

@@ -125,8 +125,8 @@ def figure(df):
   left.axvline(0.75, color=figures.QUIET, linewidth=1, linestyle='--')
   figures.finish(fig, 'Feedback on texts: eight ways to learn from it', 'bars, '
                  f'numbers: means; points: {s.n_seeds.max()} seeds;  gold of a '
-                 'text: z - z²/3, at most 0.75 (dashed);\nz: its symbols from the '
-                 'first letters of the alphabet, in SD from the mean')
+                 'text: z - z²/3, at most 0.75 (dashed);\nz: its symbols '
+                 'from the first letters of the alphabet, in SD from the mean')
   return fig
 
 
