@@ -35,7 +35,7 @@ FEW = {'num_problems': 6, 'max_new_tokens': 24, 'num_samples': 2,
 
 # kind -> slices in order, and the values that each may take; int: any number.
 ALL = ('all',)
-CONTAMINATED = ('all', 'no')
+CONTAMINATED = ('all', 'no', 'yes')
 ATTRIBUTES = ('birth_date', 'birth_city', 'university', 'major', 'employer',
               'company_city')
 HALVES = ('train', 'test')
@@ -118,7 +118,7 @@ METRICS = {
     'best_of_n': {'accuracy', 'answer_accuracy', 'verifier_solutions',
                   'verifier_accuracy'},
     'retry_upon_regret': {'accuracy', 'answer_accuracy', 'ended', 'retries',
-                          'right_sentences', 'wrong_sentences',
+                          'used_up', 'right_sentences', 'wrong_sentences',
                           'early_sentences', 'probe_recall'},
     'v_probe': {'accuracy', 'majority_baseline', 'positive_share'},
     'linear_probe': {'accuracy', 'majority_baseline', 'positive_share'},
