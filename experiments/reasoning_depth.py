@@ -100,7 +100,7 @@ def figure(df):
   figures.labels(axes[0, 0], '', 'solutions correct, %',
                  f'Ours: {igsm.split_label(at.split.iloc[0])}')
   figures.accuracy_by_op(axes[0, 1], s, 'depth',
-                         {d: f'{d} layers' for d in at.depth})
+                         {d: f'depth {d}' for d in at.depth})
   axes[0, 2].plot(list(PAPER), list(PAPER.values()), 'D-', color=figures.INK,
                   markerfacecolor='white', linewidth=1.2)
   axes[0, 2].set_xticks(list(PAPER))
