@@ -106,15 +106,6 @@ def sampling(params, cfg):
           flush=True)
 
 
-def gathered(pasts, from_BW):
-  """The caches of beams that continue these, all written anew."""
-  rows = (from_BW + from_BW.shape[1] * np.arange(len(from_BW))[:, None]
-          ).reshape(-1)
-  return [p._replace(**jax.tree.map(lambda x: x[rows], {
-      'k_BKSH': p.k_BKSH, 'v_BKSH': p.v_BKSH, 'taps': p.taps}))
-          for p in pasts]
-
-
 def beams(params, cfg):
   """Prints milliseconds a prompt of both ways at two widths."""
   rng = np.random.default_rng(0)
@@ -122,11 +113,11 @@ def beams(params, cfg):
         'copies in place, few prompts: ms a prompt | factor |\n'
         '|---|---|---|---|')
   prompts = rng.integers(2, cfg.vocab, (16, 48)).tolist()
-  ways = ((gathered, all_rows), dataclasses.replace(cfg, unroll=1)), (
-      (decode._moved, NEW_WAY[2]), cfg)
+  ways = ((decode._gathered_rows, all_rows), dataclasses.replace(
+      cfg, unroll=1)), ((decode._rows_in_place, NEW_WAY[2]), cfg)
   for width in (4, 16):
     def search(k, width=width):
-      (decode._moved, decode._rows_at_a_time), own = ways[k]
+      (decode._rows_in_place, decode._rows_at_a_time), own = ways[k]
       decode.generate(params, own, prompts, 96,
                       decode.DecodingMethod(beams=width))
 

@@ -92,7 +92,7 @@ def figure(df):
   note = f'{figures.seeds_note(s)}; op {igsm_tables.split_op(s.split.iloc[0])}'
   figures.finish(
       first, 'Probes of the last layer: what is known before it is written',
-      f'{note}; diamonds: the paper (V-probes, plain accuracy)')
+      f'{note}; linear (dep: V-probe); diamonds: paper, V-probes, not balanced')
   second, (axes,) = figures.grid(2, width=4.9, height=3.5)
   far = igsm_tables.found_by_distance(df[df.judged & (df.task == 'nece')])
   far = (far.loc['trained'] - far.loc['untrained']).round() + 0  # no -0

@@ -204,12 +204,13 @@ def _best_of_n(e: Evaluated) -> EvalWork:
 
 def _retry_upon_regret(e: Evaluated) -> EvalWork:
   """Five detectors; a sentence at a time, for which the text before it is read
-  again, by two detectors twice. Removed sentences: about as many again."""
+  again, by two detectors twice, padded to the longest that there can be.
+  Removed sentences, and rows that only fill a batch: about as many again."""
   made = _answered(e, 2 * 5 * e.problems, *e.splits)
   trained = e.spec.verifier_problems * e.spec.verifier_samples
   state = _answered(e, trained, e.spec.verifier_split)
   sentences = made.written / NAME  # of a few tokens each
-  again = 1.4 * sentences * e.lengths(*e.splits)[0]
+  again = 1.4 * sentences * (e.lengths(*e.splits)[0] + e.spec.max_new_tokens)
   return EvalWork(_v_probe(e, 1).read + 2 * state.read + again,
                   written=made.written + state.written)
 

@@ -4,6 +4,7 @@ import collections
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -115,6 +116,24 @@ def test_sampling_follows_the_softmax(made):
     for token in range(V):
       error = np.sqrt(p[token] * (1 - p[token]) / n)
       assert abs(counts[token] / n - p[token]) <= 4.5 * error, (top_k, token)
+
+
+def test_rows_of_beams_move_in_place_as_a_gather_would_move_them():
+  rng = np.random.default_rng(0)
+  stayed = 0
+  for W in (1, 2, 7):
+    kept_BW = rng.integers(0, W, (5, W))  # the beam of each, likeliest first
+    place_BW = np.asarray(decode._places(jnp.asarray(kept_BW)))
+    assert (np.sort(place_BW) == np.arange(W)).all()  # none lost
+    from_BW = np.take_along_axis(kept_BW, place_BW, 1)
+    for kept, found in zip(kept_BW, from_BW):
+      assert all(found[b] == b for b in set(kept))  # it stays where it is
+      stayed += len(set(kept))
+    from_M = jnp.asarray((from_BW + W * np.arange(5)[:, None]).reshape(-1))
+    tree = {'k': jnp.asarray(rng.normal(size=(5 * W, 2, 3))), 'taps': None}
+    wanted = decode._gathered_rows(tree, from_M)['k']
+    assert (decode._rows_in_place(tree, from_M)['k'] == wanted).all()
+  assert 0 < stayed < 5 * (1 + 2 + 7)  # and some beams moved
 
 
 def test_beams_find_the_likeliest_continuation(made):

@@ -57,6 +57,12 @@ MEASURED = {
                 'kind': 'solutions', 'world': 'igsm', 'splits': 'test_op5',
                 'num_problems': 300, 'max_new_tokens': 96,
                 'decode': f'beam:{n}'}.items()}, 23.4, 1),
+    'retry_upon_regret': ('configs/igsm.py:compact_regret', {
+        'evals.reasoning.num_problems': 8, 'evals.beam4.num_problems': 1,
+        'evals.beam16.num_problems': 1, 'evals.regret.num_problems': 300,
+        'evals.regret.splits': 'test_op5,test_op6',
+        'evals.regret.verifier_split': 'train_op5',
+        'evals.regret.verifier_problems': 1000}, 310.0, 1),
     'best_of_n': ('configs/igsm.py:compact_best_of', FOUR | {
         'evals.reasoning.num_problems': 1000,
         'evals.reasoning.splits': 'test_op5', 'evals.best_of.splits':

@@ -319,22 +319,31 @@ def _moved(pasts, from_BW):
   at its place (_places)."""
   B, W = from_BW.shape
   from_M = (from_BW + W * jnp.arange(B)[:, None]).reshape(-1)
-  caches = [(p.k_BKSH, p.v_BKSH, p.taps) for p in pasts]
-  if sharding.platform() == 'cpu' and jax.device_count() == 1:
-    # Row by row, in place: a gather would write all rows, and the loop over
-    # tokens copy them once more.
-    moved_M = from_M != jnp.arange(B * W)
-    to_M = jnp.argsort(~moved_M, stable=True)
-
-    def move(i, caches):
-      return jax.tree.map(lambda x: jax.lax.dynamic_update_slice_in_dim(
-          x, jax.lax.dynamic_slice_in_dim(x, from_M[to_M[i]], 1), to_M[i], 0),
-                          caches)
-    caches = jax.lax.fori_loop(0, moved_M.sum(), move, caches)
-  else:
-    caches = jax.tree.map(lambda x: x[from_M], caches)
+  alone = sharding.platform() == 'cpu' and jax.device_count() == 1
+  caches = (_rows_in_place if alone else _gathered_rows)(
+      [(p.k_BKSH, p.v_BKSH, p.taps) for p in pasts], from_M)
   return [p._replace(k_BKSH=k, v_BKSH=v, taps=taps)
           for p, (k, v, taps) in zip(pasts, caches)]
+
+
+def _gathered_rows(tree, from_M):
+  """Rows [M, ...] of all arrays, those of these numbers."""
+  return jax.tree.map(lambda x_M: x_M[from_M], tree)
+
+
+def _rows_in_place(tree, from_M):
+  """As _gathered_rows, where a row that others are taken from stays: one after
+  another, in place. A gather would write all rows, and the loop over tokens
+  copy them once more."""
+  moved_M = from_M != jnp.arange(len(from_M))
+  to_M = jnp.argsort(~moved_M, stable=True)
+
+  def move(i, tree):
+    return jax.tree.map(lambda x_M: jax.lax.dynamic_update_slice_in_dim(
+        x_M, jax.lax.dynamic_slice_in_dim(x_M, from_M[to_M[i]], 1), to_M[i], 0),
+                        tree)
+
+  return jax.lax.fori_loop(0, moved_M.sum(), move, tree)
 
 
 def _repeated(logits_BV, pasts, times: int):

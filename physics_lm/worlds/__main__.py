@@ -55,9 +55,9 @@ def main(argv: list[str] | None = None) -> None:
     raise BadInput('--count without a file, wanted one of '
                    f'--{", --".join(export.FORMATS)}')
   for split in [a.split] if a.split else world.splits:
-    people = a.world == 'biographies'
-    print(f'--- {split}: {world.size(split):,} examples'
-          + f' of {world.people(split):,} people' * people)
+    size, people = world.size(split), world.people(split)
+    print(f'--- {split}: {size:,} examples'  # several of each person, or not
+          + f' of {people:,} people' * (people < size))
     for i in range(min(a.show, world.size(split))):
       example = world.example(split, i)
       print(example.text.strip())
