@@ -103,20 +103,21 @@ def first_errors(records: Sequence[Record], evaluation: str = 'reasoning'
 
 def v_probes(records: Sequence[Record], tasks: Sequence[str]) -> 'pd.DataFrame':
   """A table with one row a run, task (a probe's name in the config) and slice,
-  percent: accuracy; where label is 'all' the majority baseline and the share of
-  positive labels. Layers and distances are strings; layer 'best': the one whose
-  balanced accuracy is highest on average over seeds."""
+  percent: accuracy; where label, needed and distance are 'all' the majority
+  baseline and the share of positive labels. Layers and distances are strings;
+  layer 'best': the one whose balanced accuracy is highest on average over
+  seeds."""
   import pandas as pd
-  by, parts = ('split', 'model', 'layer', 'label', 'needed', 'distance'), []
+  every, parts = ('split', 'label', 'needed', 'position', 'distance'), []
+  by = ('split', 'model', 'layer', *every[1:])
   for task in tasks:
-    shares = wide(records, task, ('majority_baseline', 'positive_share'),
-                  ('split', 'label'), percent=True).drop(
-          columns='n_items', errors='ignore')
+    shares = wide(records, task, ('majority_baseline', 'positive_share'), every,
+                  percent=True).drop(columns='n_items', errors='ignore')
     parts.append(wide(records, task, ('accuracy',), by, percent=True)
                  .merge(shares, how='left').assign(task=task))
   df = pd.concat(parts, ignore_index=True)
   df = df.assign(layer=df.layer.map(str), distance=df.distance.map(str))
-  names = [n for n in ('arm', 'task', 'model', 'split') if n in df]
+  names = [n for n in ('arm', 'task', 'model', 'split', 'position') if n in df]
   each = df[df.label.eq('balanced') & df.layer.str.isdigit()
             & df.needed.eq('all')]
   means = each.groupby([*names, 'layer']).accuracy.mean().reset_index()
@@ -128,7 +129,8 @@ def found_by_distance(df: 'pd.DataFrame') -> 'pd.DataFrame':
   """From rows of v_probes of one task: balanced accuracy (the mean of positive
   labels at a distance from the answer and of all negative ones), by model,
   layer and distance, mean over seeds."""
-  rows = df[df.needed.eq('all') & df.layer.str.isdigit()]
+  rows = df[df.needed.eq('all') & df.position.eq('all')
+            & df.layer.str.isdigit()]
   rows = rows.assign(layer=rows.layer.astype(int))
   by = ['run', 'model', 'split', 'layer']
   rows = rows[rows.label.eq('positive') & rows.distance.ne('all')].merge(

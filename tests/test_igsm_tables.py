@@ -115,8 +115,8 @@ def test_detection_puts_counts_and_recall_beside_each_detector():
 def test_v_probes_have_a_baseline_where_all_labels_are_meant():
   def row(metric, value, **slices):
     return {'metric': metric, 'value': value, 'n': 10, 'split': 'test'} | {
-        k: 'all' for k in ('model', 'layer', 'label', 'needed', 'distance')
-        } | slices
+        k: 'all' for k in ('model', 'layer', 'label', 'needed', 'position',
+                           'distance')} | slices
   df = igsm_tables.v_probes([{
       'id': 'a', 'tags': {'seed': 0}, 'train': {}, 'evals': {task: [
           row('accuracy', 0.75, model='trained', layer='last'),
@@ -133,8 +133,8 @@ def test_v_probes_have_a_baseline_where_all_labels_are_meant():
 def test_v_probes_best_layer_and_accuracy_by_distance():
   def row(model, layer, label, value, distance='all'):
     return {'metric': 'accuracy', 'value': value, 'n': 10, 'split': 'test',
-            'needed': 'all', 'model': model, 'layer': layer, 'label': label,
-            'distance': distance}
+            'needed': 'all', 'position': 'all', 'model': model, 'layer': layer,
+            'label': label, 'distance': distance}
 
   def run(seed, *accuracies):  # balanced, of layers 0, 1, 2
     return {'id': str(seed), 'tags': {'seed': seed}, 'train': {}, 'evals': {

@@ -189,9 +189,9 @@ def test_v_probe_logits_with_cached_texts_equal_full_texts(config, task, canon):
       asked, 2, **sizes)) == len(asked)
 
 
-def test_v_probe_rows_by_label_layer_and_distance():
+def test_v_probe_rows_by_label_layer_position_and_distance():
   queries = [v_probe.ProbeQuery((), 0, [], *x) for x in
-             ((1, 0), (1, 2), (0, -1), (0, -1), (0, -1))]
+             ((1, 0), (1, 2), (0, -1), (0, -1), (0, -1, 0, False))]
   predicted = np.array([[0, 0, 0, 0, 0], [1, 0, 0, 0, 1]])
   found = v_probe.v_probe_rows(predicted, queries, 's', 'trained', 0)
 
@@ -204,6 +204,8 @@ def test_v_probe_rows_by_label_layer_and_distance():
   assert value(label='negative') == pytest.approx(2 / 3)
   assert value(label='balanced') == pytest.approx(7 / 12)
   assert value(label='negative', needed='no') == pytest.approx(2 / 3)
+  assert value(label='negative', position='before') == 1
+  assert value(label='balanced', position='before') == 0.75
   assert value(1, label='positive', distance=0) == 1
   assert value(1, label='positive', distance=2) == 0
   assert value(0, label='positive') == 0
@@ -212,7 +214,8 @@ def test_v_probe_rows_by_label_layer_and_distance():
                  {'label': 'positive', 'distance': 1}):
     with pytest.raises(KeyError):
       value(**absent)
-  majority, positive = v_probe.share_rows(queries, 's', 0, 0)
+  majority, first, positive, _ = v_probe.share_rows(queries, 's', 0, 0)
+  assert (first['position'], first['value']) == ('before', 0.5)
   assert majority['value'] == 0.6 and positive['value'] == 0.4
 
 

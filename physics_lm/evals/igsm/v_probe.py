@@ -68,6 +68,7 @@ class ProbeQuery(NamedTuple):
   label: int
   distance: int  # of A from the answer, in steps; -1: not needed
   index: int = 0  # of the problem
+  before: bool = True  # before the first token of the solution
 
 
 def quantities(problem: checker.Problem) -> list[checker.Parameter]:
@@ -131,7 +132,7 @@ def queries(data: mixture.Mixture, world: IGSM, task: str, split: str,
           text, ends[at], marked_names(
               data, world, *((a,) if b is None else (a, b))),
           true_label(problem, task, a, b, computed, steps), steps.get(a, -1),
-          index))
+          index, at == stops[0][0]))
   return out
 
 
@@ -375,10 +376,11 @@ class VProbe:
   Slices: split; model ('trained' or 'untrained'); layer (its number, 0: before
   the first; 'last'); label ('all', 'positive', 'negative', 'balanced': the mean
   of these two; of task value, a known quantity is positive); needed ('all', or
-  'no': quantities that the answer does not need); distance ('all', or steps
-  from the answer, of positive labels). The baseline and the share, of no model
-  and layer, are marginals. n counts queries; intervals, of the last layer, are
-  by problem.
+  'no': quantities that the answer does not need); position ('all', or 'before':
+  before the first token of the solution); distance ('all', or steps from the
+  answer, of positive labels). The baseline and the share, of no model and
+  layer, are marginals. n counts queries; intervals, of the last layer, are by
+  problem.
   """
 
   cfg: ModelConfig
@@ -428,25 +430,30 @@ class VProbe:
 def v_probe_rows(predicted_LB: np.ndarray, part: list[ProbeQuery], split: str,
                  name: str, negative: int) -> list[dict]:
   """Rows of one model's accuracy on the queries of one split."""
-  label, distance, index = (np.array([getattr(q, k) for q in part])
-                            for k in ('label', 'distance', 'index'))
+  label, distance, index, before = (
+      np.array([getattr(q, k) for q in part])
+      for k in ('label', 'distance', 'index', 'before'))
   positive, every = label != negative, np.ones(len(label), bool)
+  groups = (('all', 'all', every), ('no', 'all', distance < 0),
+            ('all', 'before', before))
   out = []
 
-  def add(layer, right_B, which_B, label='all', needed='all', at='all'):
+  def add(layer, right_B, which_B, label, needed='all', position='all',
+          at='all'):
     if which_B.any():
       interval = bootstrap_ci(index[which_B], right_B[which_B]) if (
           layer == 'last') else None
       out.append(row('accuracy', right_B[which_B].mean(), which_B.sum(),
                      interval, split=split, model=name, layer=layer,
-                     label=label, needed=needed, distance=at))
+                     label=label, needed=needed, position=position,
+                     distance=at))
 
   for layer in ('last', *range(len(predicted_LB))):
     right_B = predicted_LB[-1 if layer == 'last' else layer] == label
-    for needed, among in (('all', every), ('no', distance < 0)):
-      add(layer, right_B, among, 'all', needed)
-      add(layer, right_B, among & positive, 'positive', needed)
-      add(layer, right_B, among & ~positive, 'negative', needed)
+    for needed, position, among in groups:
+      for sign, which in (('all', among), ('positive', among & positive),
+                           ('negative', among & ~positive)):
+        add(layer, right_B, which, sign, needed, position)
       if (among & positive).any() and (among & ~positive).any():
         out.append(balanced_row(out[-2:], index[among], right_B[among],
                                 positive[among]))
@@ -468,11 +475,16 @@ def balanced_row(pair: list[dict], index: np.ndarray, right: np.ndarray,
 def share_rows(part: list[ProbeQuery], split: str, negative: int, constant: int
                ) -> list[dict]:
   """The accuracy of one constant answer, and the share of positive labels."""
-  label = np.array([q.label for q in part])
-  return [row(metric, hits.mean(), len(label), split=split, **dict.fromkeys(
-      ('model', 'layer', 'label', 'needed', 'distance'), 'all'))
+  label, before = (np.array([getattr(q, k) for q in part])
+                   for k in ('label', 'before'))
+  of_all = dict.fromkeys(('model', 'layer', 'label', 'needed', 'distance'),
+                         'all')
+  return [row(metric, hits[among].mean(), among.sum(), split=split,
+              position=position, **of_all)
           for metric, hits in (('majority_baseline', label == constant),
-                               ('positive_share', label != negative))]
+                               ('positive_share', label != negative))
+          for position, among in (('all', np.ones(len(label), bool)),
+                                  ('before', before)) if among.any()]
 
 
 def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
