@@ -68,9 +68,10 @@ def table(records):
 
 
 def measures(df):
-  """{'<set> <a>': the exponent of the threshold in parameters}."""
+  """{'<set> <a>': the threshold's exponent in parameters, between sizes}."""
   ends = df[df.arm.eq('size') & df['rank'].eq(1) & (df.threshold > 0)]
-  return {f'{name} {a}': claims.exponent(rows.parameters, rows.threshold)
+  return {f'{name} {a}': claims.exponent_over_seeds(
+      rows.parameters, rows.threshold, rows.seed)
           for (name, a), rows in ends.groupby(['set', 'a'])
           if min(rows.width.nunique(), rows.seed.nunique()) > 2}
 

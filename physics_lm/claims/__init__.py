@@ -31,6 +31,7 @@ from physics_lm.claims.effects import (
     Sample,
     contrast,
     exponent,
+    exponent_over_seeds,
     mean_effect,
     number,
     quantile,

@@ -152,15 +152,28 @@ def ratio(a: Sample, b: Sample) -> Effect:
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> Effect:
-  """b of y = a x^b, from a straight line through three or more points in
-  logarithms, with Student's interval."""
-  u, v = np.log(np.asarray(x, float)), np.log(np.asarray(y, float))
+  """b of y = a x^b, from a straight line in logarithms through the means at
+  each x, three or more, with Student's interval; n: the values of x. Seeds of
+  one x are not points of their own: how far the means are from a power law is
+  part of the uncertainty, and more seeds do not lessen it."""
+  u, at = np.unique(np.log(np.asarray(x, float)), return_inverse=True)
+  v = np.bincount(at, np.log(np.asarray(y, float))) / np.bincount(at)
   u = u - u.mean()
   slope = float(u @ v / (u @ u))
   rest = v - v.mean() - slope * u
   half = quantile(len(u) - 2) * float(
       rest @ rest / (len(u) - 2) / (u @ u))**0.5
   return Effect(slope, slope - half, slope + half, len(u), 't')
+
+
+def exponent_over_seeds(x: Sequence[float], y: Sequence[float],
+                        seeds: Sequence[int]) -> Effect:
+  """The mean over seeds of each one's b of y = a x^b, with its t interval: the
+  exponent between these x, whether or not y is a power of x; for few x."""
+  x, y, seeds = (np.asarray(v) for v in (x, y, seeds))
+  return mean_effect(sample_of({
+      s: float(np.polyfit(np.log(x[seeds == s]), np.log(y[seeds == s]), 1)[0])
+      for s in np.unique(seeds)}))
 
 
 def standard_error(a: Sample, b: Sample) -> float:
