@@ -9,10 +9,10 @@ where R_max is at most 1.8; the same in bioD. 100 exposures: peak R at least 1.
   python -m physics_lm.launch experiments/knowledge_capacity.py --scale=cpu
   python -m physics_lm.report experiments/knowledge_capacity.py --scale=cpu
 
-Predicted (settings: seed 7, unreported), peak R at 1,000 exposures with 8, 13,
-24, 38, 75, 261 thousand parameters 2.3 (2.1 if terms below 0 are not taken as
-0), 2.65, 2.7, 2.85, 2.85, 2.17 (of 2.2); exponent 1.07; at 100 1.5, 1.9 with
-13, 2.4 from 125 (964: 1.45 of 1.5), 1.1. bioD, values in a fixed order, Muon.
+Predicted (settings: seed 7), peak R at 1,000 exposures with 8, 13, 24, 38, 75,
+261 thousand parameters 2.3 (terms below 0 counted: 2.1), 2.65, 2.7, 2.85, 2.85,
+2.17 (of 2.2; rate untuned above 38); exponent 1.07; at 100 1.5, 1.9 with 13,
+2.4 from 125 (964: 1.45 of 1.5), 1.1. bioD, values in a fixed order, Muon.
 """
 
 from physics_lm import claims, figures, results

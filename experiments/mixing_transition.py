@@ -71,9 +71,8 @@ def measures(df):
   """{'<set> <a>': the threshold's exponent in parameters, between sizes}."""
   ends = df[df.arm.eq('size') & df['rank'].eq(1) & (df.threshold > 0)]
   return {f'{name} {a}': claims.exponent_over_seeds(
-      rows.parameters, rows.threshold, rows.seed)
-          for (name, a), rows in ends.groupby(['set', 'a'])
-          if min(rows.width.nunique(), rows.seed.nunique()) > 2}
+      r.parameters, r.threshold, r.seed) for (name, a), r in ends.groupby(
+          ['set', 'a']) if min(r.width.nunique(), r.seed.nunique()) > 2}
 
 
 def summary(df):
