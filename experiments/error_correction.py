@@ -83,7 +83,7 @@ def figure(df):
   figures.labels(named, 'op', '% of them', 'Retries in correct solutions name')
   figures.curves(over, s[s.variant == MAIN[1]], 'tokens', 'split', 'gain', {
       p: igsm.split_label(p) for p in sorted(set(s.split[~s.main]))})
-  figures.labels(over, 'million tokens', 'points', 'Gain by retry, one schedule')
+  figures.labels(over, 'million tokens', 'points', 'Gain in one schedule')
   figures.percent_axis(named), figures.legend(named), figures.legend(over)
   figures.finish(
       fig, 'Training on retry data (errors followed by BACK) at equal tokens',
