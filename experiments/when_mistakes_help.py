@@ -142,5 +142,6 @@ CLAIMS = (
     *(claim(f'rate_{rate}_gains_with_tokens_{op}', f'Op {op}, gain of rate '
             f'{rate} from scratch: 9M > 5M tokens', *(
                 cell('scratch', rate, n, **where) for n in (6000, 3000)),
-            'gain') for rate in (0.2, 0.5) for op, where in ((6, {}), (5, OP_5))),
+            'gain') for rate in (0.2, 0.5)
+      for op, where in ((6, {}), (5, OP_5))),
 )
