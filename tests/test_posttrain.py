@@ -161,7 +161,7 @@ def undisturbed(parent, tmp_path_factory):
   config = override(config, {
       'runtime.mesh.data': 1, 'data.batch_size': 16, 'steps': 6,
       'checkpoint.every': 2, 'log.every': 2, 'post.tokens': 5,
-      'post.samples': 4, 'post.every': 2, 'post.kl': 'k3', 'post.beta': 0.01,
+      'post.samples': 4, 'post.every': 2, 'post.kl': 'exact', 'post.beta': 0.01,
       'optim.learning_rate': 1e-2})
   folder = tmp_path_factory.mktemp('ppo') / 'run'
   train.run(config, folder)
@@ -221,10 +221,8 @@ def test_a_critic_learns_the_reward_and_its_run_can_be_a_parent(
                        post__reward='any', checkpoint__every=4,
                        post__samples=1), tmp_path / 'a')
   assert rows[-1]['token/value_loss'] < 0.5 * rows[0]['token/value_loss']
-  train.run(override(tuned('rloo', steps=2), {
+  train.run(override(tuned('rloo', steps=2, post__kl='k3', post__beta=0.01), {
       'init_from': str(tmp_path / 'a')}), tmp_path / 'b')
-  with pytest.raises(BadInput, match="which has no rewards; wanted 'loo'"):
-    train.run(tuned('dpo', post__baseline='value'), tmp_path / 'c')
 
 
 def test_minibatches_hold_each_answer_once_an_epoch(tuned):
@@ -331,7 +329,8 @@ def test_rewards_are_what_the_checker_pays():
   right, other = f' worked {x} {y}', f' worked {z}'
   assert [pay('noisy:.7:.5', t) for t in (right, other)] == [1, 0]
   assert pay('noisy:.5:.7', other) == 1 and pay('random', right) == 0
-  for text in ('fuller', 'noisy:.5', 'noisy:.5:2', 'full:1', 'x*full'):
+  for text in ('fuller', 'noisy:.5', 'noisy:.5:2', 'full:1', 'x*full',
+               'nan*full', 'inf*full'):
     with pytest.raises(BadInput, match=r'post\.reward'):
       reward.make_reward(text, [world])
 
@@ -356,6 +355,43 @@ def test_wrong_settings_get_one_line(tuned, tmp_path, variant, changes,
   with pytest.raises(BadInput, match=message) as e:
     train.run(tuned(variant, **changes), tmp_path / 'run')
   assert '\n' not in str(e.value)
+
+
+@pytest.mark.parametrize('variant,changes,message', [
+    ('dpo', {'post__baseline': 'value'}, 'does not use it; wanted .loo'),
+    ('dpo', {'post__kl': 'k3'}, 'does not use it; wanted .none'),
+    ('dpo', {'post__margin': 1.0}, "post.margin is 1.0 with post.kind 'dpo'"),
+    ('ipo', {'post__smoothing': 0.1}, "with post.kind 'ipo', which does not"),
+    ('spin', {'post__reward': 'length'}, "'length' with post.pairs 'data'"),
+    ('dpo', {'post__pairs': 'policy', 'post__pairs_run': 'a'},
+     "'a' with post.pairs 'policy'"),
+    ('outcome_verifier', {'post__nll': 1.0}, 'post.nll is 1.0 with post.kind'),
+    ('rloo', {'post__label_noise': 0.1}, 'post.label_noise is 0.1 with'),
+    ('rloo', {'post__trace': 0.9}, "trace is 0.9 with post.baseline 'loo'"),
+    ('rloo', {'post__clip_low': 0.1}, "with post.kind 'reinforce'"),
+    ('rloo', {'post__judge_run': 'a'}, "'a' with post.reward 'full'"),
+    ('rloo', {'post__reward': '2*grade', 'post__reward_run': 'a'},
+     "post.reward_run is 'a' with post.reward"),
+    ('rloo', {'data__sampling': 'epochs'}, 'wanted .replacement.: each prompt'),
+    ('rft', {'post__reward_offset': -1.0}, "with post.baseline 'filter'"),
+    ('rft', {'post__reward': 'full+0.1*process'}, 'keeps answers of reward 1'),
+    ('rft', {'post__kl': 'k1_reward', 'post__beta': 0.1}, 'the reward alone'),
+    ('rloo', {'post__every': 2}, "has no ratio .* wanted 1, or 'ppo'"),
+    ('ppo', {'post__kl': 'k3', 'post__beta': 0.1}, 'wanted 1, or .exact. or'),
+    ('kto', {'runtime__grad_accum_steps': 2}, "wanted 1: it compares pairs"),
+    ('ppo_critic', {'adapter__kind': 'lora'}, 'no adapter trains a critic'),
+    ('rloo', {'worlds__compose__kind': 'text'}, 'wanted causal models and')])
+def test_settings_that_do_nothing_or_mislead_are_refused(
+    tuned, variant, changes, message):
+  config = tuned(variant, **{'checkpoint__every': 4} | changes)
+  with pytest.raises(BadInput, match=message) as e:
+    update.check_post(config, 9)
+  assert '\n' not in str(e.value)
+
+
+def test_recipes_set_only_what_their_kinds_use(tuned):
+  for variant in posttrain.VARIANTS:
+    update.check_post(tuned(variant, checkpoint__every=4), 9)
 
 
 def test_reward_of_another_world_is_refused(one_device, parent):

@@ -59,7 +59,8 @@ def open_feed(recorder: 'RunRecorder', data: mixture.Mixture,
   if post.judge_run:
     run = recorder.other_run('post.judge_run', post.judge_run)
     asked = judge.Judge(run.cfg, data.vocab, run.params)
-  elif reward.asks_judge(post.reward) and post.kind not in REWARD_KINDS:
+  elif post.kind not in REWARD_KINDS and (
+      reward.kinds_of(post.reward) & {*reward.OF_JUDGE}):
     asked = judge.Judge(trainer.cfg, data.vocab)
   if post.kind in REWARD_KINDS:
     source = post.pairs_run or recorder.config.init_from

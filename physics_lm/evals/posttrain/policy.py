@@ -24,7 +24,7 @@ from physics_lm.evals.records import Records, accuracy_row, row
 from physics_lm.model import decode
 from physics_lm.model.config import ModelConfig
 from physics_lm.posttrain import objectives, rollout
-from physics_lm.posttrain.reward import Answer, make_reward
+from physics_lm.posttrain.reward import Answer, kinds_of, make_reward
 from physics_lm.vocab import EOS
 from physics_lm.worlds import base
 
@@ -173,8 +173,7 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
 def make_gold(data: mixture.Mixture, spec: ConfigDict) -> Callable | None:
   """The reward that an evaluation's spec names, None for ''. Raises
   BadInput."""
-  drawn = {term.rpartition('*')[2].split(':')[0].strip()
-           for term in spec.reward.split('+')} & {'random', 'noisy', 'likely'}
+  drawn = kinds_of(spec.reward) & {'random', 'noisy', 'likely'}
   if drawn:
     raise BadInput(f'evals: reward is {spec.reward!r}, wanted one without '
                    f'{", ".join(sorted(drawn))}: evaluations draw nothing')
