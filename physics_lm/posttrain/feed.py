@@ -182,15 +182,16 @@ class Feed:
     rewards = self.reward(made.answers).astype(np.float32)
     rewards += post.reward_offset
     numbers = {'rollout/reward': rewards.sum()}
+    paid = rewards[:, None] * np.asarray(score.last_of(mask))  # by token
     every = self.config.log.every  # the KL is logged once a row of the log
     needed = post.kl not in ('none', 'exact')
     if needed or step % every < post.every:
       reference = self._log_probs(self.frozen, rows) * mask
-      kl = ((made.logp - reference) * mask).sum(1)
+      kl = (made.logp - reference) * mask
       numbers |= {'reference/kl': kl.sum(), 'reference/count': len(kl)}
       if post.kl == 'k1_reward':
-        rewards -= post.beta * kl
-    advantage, returns = self._advantages(params, rows, rewards)
+        paid -= post.beta * kl
+    advantage, returns = self._advantages(params, rows, paid)
     weights, count = objectives.norm_weights(
         post.norm, mask, post.samples, self.count * post.tokens)
     arrays = self._common(made.prompts, rows, weights, count) | {
@@ -206,18 +207,19 @@ class Feed:
       arrays['old'] = self._log_probs(params, rows)
     return arrays, numbers | self._counted(made, advantage)
 
-  def _advantages(self, params: Any, rows: dict, rewards: np.ndarray
+  def _advantages(self, params: Any, rows: dict, paid: np.ndarray
                   ) -> tuple[np.ndarray, np.ndarray | None]:
-    """(of each token [B, T]; of a critic what it should have said)."""
+    """(of each token [B, T]; of a critic what it should have said), of the
+    reward of each token."""
     post, mask = self.post, rows['mask']
     if post.baseline == 'value':
       values = np.asarray(score.row_scores(params, {k: rows[k] for k in (
           'tokens', 'segments', 'positions')}, cfg=self.cfg))
-      out = objectives.value_advantages(rewards, values, mask, post.discount,
+      out = objectives.value_advantages(paid, values, mask, post.discount,
                                         post.trace)
       return out, ((out + values) * mask).astype(np.float32)
     return np.repeat(np.asarray(objectives.advantages(
-        post.baseline, rewards.reshape(-1, post.samples))).reshape(-1, 1),
+        post.baseline, paid.sum(1).reshape(-1, post.samples))).reshape(-1, 1),
         self.data.seq_len, 1) * mask, None
 
   def _common(self, prompts, rows, weights, count) -> dict:
