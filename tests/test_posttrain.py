@@ -1,5 +1,6 @@
 """Post-training end to end: rollouts, updates, resuming, wrong settings."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm import run_dir, sweep, train, train_step
+from physics_lm import restore, run_dir, sweep, train, train_step
 from physics_lm.config import (
   inherited,
   override,
@@ -216,13 +217,17 @@ def test_a_signal_waits_for_the_end_of_a_rollout(
 
 
 def test_a_critic_learns_the_reward_and_its_run_can_be_a_parent(
-    tuned, tmp_path):
+    tuned, parent, tmp_path):
   rows = trained(tuned('ppo_critic', steps=12, post__value_weight=10.0,
                        post__reward='any', checkpoint__every=4,
                        post__samples=1), tmp_path / 'a')
   assert rows[-1]['token/value_loss'] < 0.5 * rows[0]['token/value_loss']
   train.run(override(tuned('rloo', steps=2, post__kl='k3', post__beta=0.01), {
       'init_from': str(tmp_path / 'a')}), tmp_path / 'b')
+  cfg = dataclasses.replace(restore.load_run(parent).cfg, reward_head=True)
+  kept, new = (restore.load_parameters(f, restore.abstract_params(cfg))[0][
+      'ends']['reward'] for f in (tmp_path / 'a', parent))
+  assert np.abs(kept).max() > 0 and not new.any()
 
 
 def test_minibatches_hold_each_answer_once_an_epoch(tuned):
@@ -236,6 +241,20 @@ def test_minibatches_hold_each_answer_once_an_epoch(tuned):
   assert not np.array_equal(made._rows_of(8, 0), made._rows_of(10, 2))
   pair_rows = feed_of(tuned('dpo', post__every=2), None)._rows_of(0, 1)
   assert np.array_equal(pair_rows[::2] + 1, pair_rows[1::2])
+
+
+def test_prompts_of_every_rollout_are_looked_at_before_training(
+    tuned, monkeypatch):
+  config, seen = tuned('ppo', post__every=2), []
+  data = load_mixture(config)
+  monkeypatch.setattr(rollout, 'draw_prompt',
+                      lambda data, number, tokens: seen.append(number))
+  feed.check_prompts(config, data)
+  assert seen == [*range(8), *range(32, 40)]
+  monkeypatch.setattr(feed, 'LOOKED_AT', 4)
+  seen.clear()
+  feed.check_prompts(config, data)
+  assert seen == [0, 4, 32, 36]
 
 
 @pytest.mark.parametrize('bug,step', [('temperature', 1), ('reference', 1)])
@@ -347,7 +366,7 @@ def test_rewards_are_what_the_checker_pays():
     ('gspo', {'post__norm': 'token', 'post__every': 1}, "wanted 'sequence'"),
     ('rloo', {'model__dropout': 0.1}, 'wanted 0: the policy that trains'),
     ('rloo', {'init_from': 'gone'}, 'wanted the folder or id of a finished'),
-    ('dpo', {'post__pairs_run': 'gone'}, 'wanted the folder or id of a fin'),
+    ('dpo', {'post__pairs_run': 'gone'}, "post.pairs_run is 'gone', wanted"),
     ('dpo', {'post__pairs': 'corrupt'}, "'samples', 'policy', 'data' or"),
     ('rloo', {'post__tokens': 12}, 'wanted rows at least as long as both')])
 def test_wrong_settings_get_one_line(tuned, tmp_path, variant, changes,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
   from physics_lm.train_step import TrainProgram
 
 SAMPLE_SALT, ORDER_SALT = 0x5A17, 'order of a rollout'
+LOOKED_AT = 500  # prompts, before training
 SIZES = (4, 2, 1)  # a batch's rows over those of an update: few compilations
 SUMS = ('rollout/count', 'reference/count', 'reference/kl', 'kept/count',
         'kept/correct', 'label/count', 'label/correct')
@@ -52,28 +53,45 @@ def open_feed(recorder: 'RunRecorder', data: mixture.Mixture,
     raise BadInput(f'post-training over {jax.process_count()} processes, '
                    'wanted one')
   post = recorder.config.post
+  check_prompts(recorder.config, data)
   models = score.model_scores([
-      recorder.other_run('post.reward_run', name.strip())
+      recorder.other_run('post.reward_run', name.strip(), trainer.mesh)
       for name in post.reward_run.split(',')]) if post.reward_run else None
   asked = None
   if post.judge_run:
-    run = recorder.other_run('post.judge_run', post.judge_run)
+    run = recorder.other_run('post.judge_run', post.judge_run, trainer.mesh)
     asked = judge.Judge(run.cfg, data.vocab, run.params)
   elif post.kind not in REWARD_KINDS and (
       reward.kinds_of(post.reward) & {*reward.OF_JUDGE}):
     asked = judge.Judge(trainer.cfg, data.vocab)
   if post.kind in REWARD_KINDS:
-    source = post.pairs_run or recorder.config.init_from
-    run = recorder.other_run('post.pairs_run', source) if source else None
+    key = 'post.pairs_run' if post.pairs_run else 'init_from'
+    run = None if pairs.source_of(post.pairs)[0] == 'corrupt' else (
+        recorder.other_run(key, post.pairs_run or recorder.config.init_from,
+                           trainer.mesh))
     return ScoreFeed(
         recorder.config, data, run.cfg if run else trainer.cfg,
         trainer.mesh.size, None, run and run.params, trainer.merged_params,
         models, asked)
   frozen = recorder.parent_params(trainer.abstract)
-  sampler = recorder.parent_params(trainer.abstract, post.pairs_run) if (
-      post.pairs_run) else frozen
+  sampler = recorder.parent_params(
+      trainer.abstract, 'post.pairs_run', post.pairs_run) if (
+          post.pairs_run) else frozen
   return Feed(recorder.config, data, trainer.cfg, trainer.mesh.size, frozen,
               sampler, trainer.merged_params, models, asked)
+
+
+def check_prompts(config: ConfigDict, data: mixture.Mixture) -> None:
+  """Raises BadInput when a prompt of a run, of up to LOOKED_AT of them from all
+  its rollouts, leaves no room for an answer."""
+  post, rows = config.post, config.data.batch_size
+  group = 2 if post.kind in update.PAIRED else post.samples
+  own = rows * (post.every // post.epochs) // group  # prompts of a rollout
+  total = config.steps // post.every * own
+  for i in range(0, total, -(-total // LOOKED_AT) or 1):
+    rollouts, number = divmod(i, own)
+    rollout.draw_prompt(data, rollouts * post.every * rows + number,
+                        post.tokens)
 
 
 class Feed:
