@@ -20,7 +20,7 @@ from physics_lm.config import (
 )
 from physics_lm.configs import compose, default, posttrain
 from physics_lm.errors import BadInput
-from physics_lm.evals.posttrain import score_norms
+from physics_lm.evals.posttrain import policy, score_norms
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
 from physics_lm.model import decode, decoder
@@ -297,6 +297,18 @@ def test_preferences_start_at_no_margin(tuned, tmp_path):
   assert first['label/correct'] == 1  # the checker agrees with the pairs
 
 
+def test_prefix_is_tuned_on_preferences_and_compared_with_its_parent(
+    tuned, tmp_path):
+  """It changes the policy before it trains, and adds names to its tree."""
+  config = tuned('dpo', post__pairs='corrupt:2', adapter__kind='prefix', **{
+      f'evals__it__{k}': v for k, v in {
+          'kind': 'policy', 'world': 'compose', 'num_problems': 2,
+          'num_samples': 2, 'max_new_tokens': 5}.items()}, steps=2)
+  train.run(config, tmp_path / 'run')
+  rows = run_dir.read_evaluation(tmp_path / 'run/evals/it/2.json')
+  assert find(rows, 'kl', split='test')['value'] > 0
+
+
 def test_pairs_are_of_a_prompt_and_flips_swap_them(tuned):
   config = tuned('dpo', post__reward='length')
   data, cfg, params = init_params(config)
@@ -498,6 +510,13 @@ def test_scores_of_answers_are_gradients_of_their_log_probabilities(tuned):
   law = np.exp(each(params)[1])
   off = np.square(np.eye(law.shape[-1])[rows['targets']] - law).sum(-1)
   np.testing.assert_allclose(logits, (off * rows['mask']).sum(1), rtol=1e-4)
+
+
+def test_policy_evaluation_refuses_a_model_that_scores(tuned):
+  config = tuned('reward_model', evals__it__kind='policy',
+                 evals__it__world='compose')
+  with pytest.raises(BadInput, match="only scores; wanted 'selection'"):
+    policy.build(config, load_mixture(config), config.evals.it, None)
 
 
 @pytest.mark.parametrize('changes,message', [

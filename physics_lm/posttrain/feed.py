@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from physics_lm import mixture
 from physics_lm.errors import BadInput
+from physics_lm.model import adapters
 from physics_lm.model.config import REWARD_KINDS, ModelConfig
 from physics_lm.posttrain import (
   judge,
@@ -115,6 +116,8 @@ class Feed:
     self.pairs = self.post.kind in update.PAIRED
     if self.pairs:
       pairs.source_of(self.post.pairs)
+    self.starts_at_reference = (
+        config.adapter.kind not in adapters.CHANGE_AT_ONCE)
     # Steps that see each row once, and rows of them all.
     self.parts = self.post.every // self.post.epochs
     self.count = config.data.batch_size * self.parts
@@ -141,8 +144,9 @@ class Feed:
     rows = self._rows_of(step, at)
     batch = {k: v[rows] for k, v in self._arrays.items()}
     if 'fresh' in update.batch_keys(self.config)[1]:
-      batch['fresh'] = np.full(len(rows), not at and (
-          not self.pairs or step == 0), np.float32)
+      fresh = not at if not self.pairs else (
+          step == 0 and self.starts_at_reference)
+      batch['fresh'] = np.full(len(rows), fresh, np.float32)
     if not self.pairs and self.post.kl in ('none', 'k1_reward') and (
         self.post.baseline != 'value'):
       batch = self._with_signal(batch)
