@@ -102,6 +102,23 @@ def test_a_head_chooses_where_its_run_is_a_policy(parent, tmp_path, recipe,
   made = inherited(posttrain.get_config(recipe), tmp_path)
   assert made.evals.it.kind == kind
   assert made.evals.it.reward == ('full' if kind == 'selection' else '')
+  flags = ['', f'--config=configs/posttrain.py:{recipe}', '--workdir=x',
+           f'--config.init_from={tmp_path}', '--config.post.reward=outcome']
+  made, _ = parse_config(flags)
+  assert made.evals.it.reward == ('outcome' if kind == 'selection' else '')
+  stored['evals']['it']['reward'] = 'process'  # the gold one of the parent
+  run_dir.write_json(tmp_path / 'config.json', stored)
+  assert parse_config(flags)[0].evals.it.reward == 'process'
+
+
+def test_recipe_without_the_folder_of_a_run_gets_one_line(tmp_path):
+  flags = ['', '--config=configs/posttrain.py:grpo', f'--workdir={tmp_path}/x']
+  with pytest.raises(BadInput, match="init_from is 'runs/none', wanted the"):
+    parse_config([*flags, '--config.init_from=runs/none',
+                  '--config.data.tasks.problems.split=train_d7'])
+  config, _ = parse_config(flags)
+  with pytest.raises(BadInput, match='init_from is None in post-training'):
+    update.check_post(config, 9)
 
 
 def test_rows_hold_the_prompt_and_an_answer_with_its_end(tuned):
