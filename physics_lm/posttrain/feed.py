@@ -209,10 +209,11 @@ class Feed:
     needed = post.kl not in ('none', 'exact')
     if needed or step % every < post.every:
       reference = self._log_probs(self.frozen, rows) * mask
-      kl = (made.logp - reference) * mask
-      numbers |= {'reference/kl': kl.sum(), 'reference/count': len(kl)}
+      kl_BT = (made.logp - reference) * mask
+      kl_B = kl_BT.sum(1)
+      numbers |= {'reference/kl': kl_B.sum(), 'reference/count': len(kl_B)}
       if post.kl == 'k1_reward':
-        paid -= post.beta * kl
+        paid -= post.beta * kl_BT
     advantage, returns = self._advantages(params, rows, paid)
     weights, count = objectives.norm_weights(
         post.norm, mask, post.samples, self.count * post.tokens)
