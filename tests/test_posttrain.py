@@ -474,6 +474,7 @@ def test_needed_runs_decide_the_id_and_the_order(parent):
 
 def test_policy_evaluation_judges_samples_and_the_kl(tuned, parent, tmp_path):
   config = tuned(
+      'ppo_critic', post__every=2,  # its parent has no critic
       evals__it__kind='policy', steps=2, post__reward='outcome',
       evals__it__world='compose', evals__it__splits='test,train_d1',
       evals__it__num_problems=4, evals__it__num_samples=8,

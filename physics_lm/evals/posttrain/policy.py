@@ -214,4 +214,4 @@ def _parent_params(config: ConfigDict, folder: Path | None, cfg: ModelConfig
   if not run_dir.is_done(parent):
     parent = run_dir.find_parent(folder)
   return restore.load_parameters(parent, restore.abstract_params(
-      dataclasses.replace(cfg, reward_head=False), sharding.mesh_in_use()))[0]
+      cfg, sharding.mesh_in_use()))[0]
