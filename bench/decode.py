@@ -16,6 +16,7 @@ and few prompts at a time. Processor time, so that other programs do not count;
 median of five.
 """
 
+import argparse
 import dataclasses
 import functools
 import sys
@@ -172,6 +173,9 @@ def reinforcement(config):
 
 
 def main():
+  argparse.ArgumentParser(
+      description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  ).parse_args()
   config = override(compose.get_config(), {'runtime.mesh.data': 1})
   data = load_mixture(config)
   cfg = train_step.build(config, data).cfg

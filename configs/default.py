@@ -4,7 +4,8 @@ A recipe calls `get_config()` and overrides values; a run overrides further with
 `--config.model.depth=6`. The run id is a hash of every key except those of
 `runtime`, `log`, `checkpoint` and `evals`, which change how a run is computed,
 logged and evaluated. They change its result by rounding at most, except
-`runtime.grad_accum_steps`, which also draws other dropout masks.
+`runtime.grad_accum_steps`: dropout masks, the balance of experts and the draws
+of `teacher.rest` are those of each micro-batch.
 
 The comment of a numeric key states its range: 'in [a, b)', 'at least a', 'above
 a', each also with ', or b', or 'any number'. physics_lm/key_ranges.py reads the
@@ -381,7 +382,7 @@ def task(world: str, split: str, weight: float,
   t.world = world  # a key of `worlds`
   t.split = split  # a split of that world
   t.weight = weight  # share of rows, at least 0; normalised to sum 1
-  t.loss = loss  # on 'all' tokens or on 'answers'
+  t.loss = loss  # on 'all' tokens or on 'answers'; not in post-training
   t.tag = ''  # domain tag: text before every example
   t.since = placeholder(int)  # step that it takes part from, at least 0; None:
   # the first
@@ -519,8 +520,7 @@ def _adapter() -> ConfigDict:
 
 
 def _teacher() -> ConfigDict:
-  """Soft labels: training on a law of the next token (physics_lm/teacher.py).
-  """
+  """Soft labels: training on a law of the next token (teacher.py)."""
   t = ConfigDict()
   t.run = ''  # none; 'law': the exact law of a Markov world; folders or ids of
   # finished runs, comma-separated: the mean of their probabilities
@@ -553,7 +553,7 @@ def _post() -> ConfigDict:
   p.judge_run = ''  # folder or id of the run that 'grade' and 'judge' ask; '':
   # the policy itself
   p.reward_offset = 0.0  # added to every reward, any number
-  p.samples = 8  # G, answers to a prompt, at least 1
+  p.samples = 8  # G, answers to a prompt, at least 1; not of 'corrupt:K'
   p.tokens = 16  # of an answer, at least 1
   p.temperature = 1.0  # of sampling, and of the policy that trains; above 0
   p.every = 1  # steps that use one rollout, at least 1
@@ -565,8 +565,8 @@ def _post() -> ConfigDict:
   p.trace = 1.0  # lambda of 'value' (GAE), in [0, 1]
   p.value_weight = 0.1  # of the critic's loss, at least 0
   p.norm = 'constant'  # 'token', 'sequence' or 'prompt': what is averaged
-  p.clip_low = 0.2  # in [0, 1]: ratios of 'ppo', 'gspo' and 'cispo' are clipped
-  # below 1 - clip_low
+  p.clip_low = 0.2  # in [0, 1]: ratios of 'ppo', 'gspo' and 'cispo', all 1 at a
+  # rollout's first step, are clipped below 1 - clip_low
   p.clip_high = 0.2  # at least 0: and beyond 1 + clip_high
   p.kl = 'none'  # to init_from: 'exact', 'k2', 'k3', 'k1' in the loss, or
   # 'k1_reward'
@@ -574,11 +574,11 @@ def _post() -> ConfigDict:
   p.pairs = 'samples'  # of the frozen run; 'policy': of the policy itself;
   # 'data': the world's answer, and one of the frozen run (SPIN); 'corrupt:K':
   # the right answer, and one with K changes
-  p.pairs_run = ''  # folder or id of the run that 'samples' are of; '':
-  # init_from
+  p.pairs_run = ''  # folder or id of the run that 'samples', and answers beside
+  # 'data', are of; '': init_from
   p.label_noise = 0.0  # share of pairs that are flipped, in [0, 1]
-  p.smoothing = 0.0  # of 'dpo': share of labels taken to be flipped (cDPO), in
-  # [0, 0.5]
+  p.smoothing = 0.0  # share of labels taken to be flipped (cDPO), in [0, 0.5];
+  # of 'dpo', 'simpo' and 'reward_model'
   p.margin = 0.0  # gamma of 'simpo', any number
   p.nll = 0.0  # weight of the better answer's own loss (RPO), at least 0
   return p
@@ -593,7 +593,7 @@ def _optim() -> ConfigDict:
   o.decay_fraction = 0.2  # share of the steps in the cooldown of 'wsd' and
   # 'wsd_sqrt'; in [0, 1]
   o.final_lr_fraction = 0.1  # last learning rate / peak; in [0, 1]
-  o.b1 = 0.9  # decay of Adam's first moment; in [0, 1)
+  o.b1 = 0.9  # decay of Adam's first moment, not of Muon's; in [0, 1)
   o.b2 = 0.98  # decay of its second moment; in [0, 1)
   o.eps = 1e-6  # of Adam's denominator, at least 0
   o.weight_decay = 0.1  # on matrices and embeddings only, at least 0

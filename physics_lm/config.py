@@ -201,10 +201,26 @@ def parse_config(argv: Sequence[str]) -> tuple[ConfigDict, str]:
     if not key.startswith('config.'):
       raise BadInput(f'unknown flag --{key}; {usage}')
     changes[key.removeprefix('config.')] = value
-  if config.post.kind and Path(changes.get('init_from', '')).is_dir():
-    config = inherited(config, Path(changes['init_from']))
+  if config.post.kind and changes.get('init_from'):
+    config = _from_parent(config, changes, Path(workdir))
   return override(config, {
       k: typed_value(config, k, v) for k, v in changes.items()}), workdir
+
+
+def _from_parent(config: ConfigDict, changes: dict[str, str], workdir: Path
+                 ) -> ConfigDict:
+  """A recipe of post-training, inherited from the folder that init_from names;
+  as it is where that is the id of a run beside `workdir`, of which the launcher
+  has all keys. Raises BadInput when it is neither."""
+  name = changes['init_from']
+  if Path(name).is_dir():
+    own = {k: typed_value(config, k, v) for k, v in changes.items()
+           if k.startswith('post.')}
+    return inherited(override(config, own), Path(name))
+  if not (workdir.parent / name).is_dir():
+    raise BadInput(f'init_from is {name!r}, wanted the folder or id of a '
+                   'finished run')
+  return config
 
 
 def inherited(config: ConfigDict, folder: Path) -> ConfigDict:
@@ -233,7 +249,8 @@ def inherited(config: ConfigDict, folder: Path) -> ConfigDict:
       retyped(spec, default.evaluation(''))
       if spec.kind == 'policy' and config.post.kind in REWARD_KINDS:
         # A head chooses among answers: it is no policy that gives them.
-        spec.kind, spec.reward = 'selection', config.post.reward
+        spec.kind = 'selection'
+        spec.reward = spec.reward or config.post.reward
   return config.lock()
 
 

@@ -19,8 +19,10 @@ MAY_DIFFER = ('seed.init', 'seed.data', 'seed.world', 'optim.learning_rate',
 
 def shared_keys(config: ConfigDict) -> dict[str, object]:
   """What all members must have in common: {'a.b': value}."""
+  # The exact law of a world is a constant of the program.
+  constant = ('seed.world',) if config.teacher.run == 'law' else ()
   return {k: v for k, v in flat_keys(plain_config(config)).items()
-          if k not in MAY_DIFFER}
+          if k not in MAY_DIFFER or k in constant}
 
 
 def population_key(config: ConfigDict) -> str:
@@ -49,4 +51,4 @@ def check_population(configs: Sequence[ConfigDict]):
       raise BadInput(
           f'run {i} of {len(configs)} differs from the first in '
           f'{", ".join(differs)}; members of a population may differ in '
-          f'{", ".join(MAY_DIFFER)} only')
+          f'{", ".join(k for k in MAY_DIFFER if k not in first)} only')

@@ -135,30 +135,27 @@ class RunRecorder:
     """The frozen parameters under an adapter; None without one."""
     return self.parent_params(abstract) if abstract.base else None
 
-  def parent_params(self, abstract: train_step.TrainState, name: str = ''
-                    ) -> dict:
-    """The parameters of a run, by default init_from. Raises BadInput."""
-    parent = run_dir.require_parent(name or self.config.init_from, self.folder,
-                                    self.data.vocab, self.plain)
+  def parent_params(self, abstract: train_step.TrainState,
+                    key: str = 'init_from', name: str = '') -> dict:
+    """The parameters of the run that a key names, by default init_from; a head
+    that it has not starts at 0. Raises BadInput."""
+    name = name or self.config.init_from
+    parent = run_dir.require_parent(key, name, self.folder, self.data.vocab,
+                                    self.plain)
     like = abstract.base or abstract.params
-    head = like['ends'].get('reward')  # which that run has not: it starts at 0
-    like = like | {'ends': {k: v for k, v in like['ends'].items()
-                            if k != 'reward'}}
     params, _ = restore.load_parameters(parent, like)
     if jax.tree.structure(params) != jax.tree.structure(like):
       raise BadInput(
-          f'init_from {self.config.init_from!r} has an adapter that is no '
-          f'change of weights, wanted one of {", ".join(adapters.MERGEABLE)}')
-    if head is not None:
-      params['ends']['reward'] = jax.device_put(
-          np.zeros(head.shape, head.dtype), head.sharding)
+          f'{key} {name!r} has an adapter that is no change of weights, wanted '
+          f'one of {", ".join(adapters.MERGEABLE)}')
     return params
 
-  def other_run(self, key: str, name: str) -> restore.RestoredRun:
-    """The finished run that a key names, of any model, on the first device.
-    Raises BadInput when it is not finished or has another vocabulary."""
-    return restore.load_run(run_dir.finished_run(key, name, self.folder,
-                                                 self.data.vocab))
+  def other_run(self, key: str, name: str, mesh: jax.sharding.Mesh
+                ) -> restore.RestoredRun:
+    """The finished run that a key names, of any model, over a mesh. Raises
+    BadInput when it is not finished or has another vocabulary."""
+    return restore.load_run(run_dir.finished_run(
+        key, name, self.folder, self.data.vocab), mesh)
 
   def open_logs(self, trainer: train_step.TrainProgram, num_members: int,
                 resources: contextlib.ExitStack):

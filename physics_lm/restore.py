@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from physics_lm import checkpoint, mixture, run_dir
@@ -12,7 +13,7 @@ from physics_lm.config import plain_config, retyped, with_defaults
 from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
-from physics_lm.model import adapters, decoder
+from physics_lm.model import adapters, decoder, sharding
 from physics_lm.model.config import ModelConfig, has_head, model_config
 
 
@@ -47,25 +48,27 @@ def config_from_plain(stored: dict, folder: Path | str = 'a foreign folder'
   return retyped(ConfigDict(stored), known)
 
 
-def load_run(folder: Path) -> RestoredRun:
-  """The newest checkpoint of a run, on one local device, whatever mesh it was
-  trained on. Raises BadInput when there is none, or it is damaged."""
+def load_run(folder: Path, mesh: jax.sharding.Mesh | None = None
+             ) -> RestoredRun:
+  """The newest checkpoint of a run, on one local device or over a mesh,
+  whatever mesh it was trained on. Raises BadInput when there is none, or it is
+  damaged."""
   c = run_config(folder)
   data = load_mixture(c)
   cfg = model_config(c, len(data.vocab))
   return RestoredRun(
-      c, data, cfg, *load_parameters(Path(folder), abstract_params(cfg)))
+      c, data, cfg, *load_parameters(Path(folder), abstract_params(cfg, mesh)))
 
 
 def load_parameters(folder: Path, like: Any) -> tuple[dict, int]:
   """(parameters, step) of a run's newest checkpoint, on the shardings of the
-  abstract tree; an adapter merged into what it adapts. Raises BadInput."""
+  abstract tree; an adapter merged into what it adapts. A head that only the
+  tree has is zeros; one that only the run has is left out. Raises BadInput."""
   c = run_config(folder)
   if not c.steps:  # only evaluated: the parameters are those it started from
     return load_parameters(_parent_of(folder, c), like)[0], 0
   if c.adapter.kind == 'none':
-    return _without_head(folder, like) if has_head(c) and (
-        'reward' not in like['ends']) else checkpoint.load_params(folder, like)
+    return _own_parameters(folder, like, has_head(c))
   vocab = run_dir.read_vocab(folder)
   cfg = model_config(c, vocab['size'])
   base, _ = load_parameters(_parent_of(folder, c), like)
@@ -76,14 +79,20 @@ def load_parameters(folder: Path, like: Any) -> tuple[dict, int]:
   return put_on_shardings(merged, like), step
 
 
-def _without_head(folder: Path, like: Any) -> tuple[dict, int]:
-  """What a run with a head has of an abstract tree that has none."""
-  table = like['ends']['embedding']
-  params, step = checkpoint.load_params(folder, like | {
-      'ends': like['ends'] | {'reward': jax.ShapeDtypeStruct(
-          table.shape[-1:], table.dtype,
-          sharding=jax.sharding.SingleDeviceSharding(jax.local_devices()[0]))}})
-  del params['ends']['reward']
+def _own_parameters(folder: Path, like: Any, head: bool) -> tuple[dict, int]:
+  """As load_parameters, of a run without an adapter, with a head or without."""
+  wanted, table = like['ends'].get('reward'), like['ends']['embedding']
+  ends = {k: v for k, v in like['ends'].items() if k != 'reward'}
+  if head:
+    ends['reward'] = wanted if wanted is not None else jax.ShapeDtypeStruct(
+        table.shape[-1:], table.dtype,
+        sharding=jax.sharding.SingleDeviceSharding(jax.local_devices()[0]))
+  params, step = checkpoint.load_params(folder, like | {'ends': ends})
+  if head and wanted is None:
+    del params['ends']['reward']
+  elif wanted is not None and not head:
+    params['ends']['reward'] = jax.device_put(
+        np.zeros(wanted.shape, wanted.dtype), wanted.sharding)
   return params, step
 
 
@@ -103,9 +112,16 @@ def put_on_shardings(params: dict, like: Any) -> dict:
           for part, own in params.items()}
 
 
-def abstract_params(cfg: ModelConfig) -> dict:
-  """Shapes of the parameters, on the first device."""
-  return abstract_on_one_device(lambda: decoder.init(cfg, jax.random.key(0)))
+def abstract_params(cfg: ModelConfig, mesh: jax.sharding.Mesh | None = None
+                    ) -> dict:
+  """Shapes of the parameters, on the first device or over a mesh."""
+  like = abstract_on_one_device(lambda: decoder.init(cfg, jax.random.key(0)))
+  if mesh is None:
+    return like
+  return jax.tree.map(
+      lambda x, axes: jax.ShapeDtypeStruct(
+          x.shape, x.dtype, sharding=sharding.named_sharding(mesh, axes)),
+      like, decoder.logical_axes(cfg))
 
 
 def abstract_on_one_device(make: Callable[[], Any]) -> Any:

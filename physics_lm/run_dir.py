@@ -307,13 +307,13 @@ def _git(*arguments: str) -> str | None:
     return None
 
 
-def require_parent(name: str, folder: Path, vocab: 'Vocab', config: Mapping
-                   ) -> Path:
-  """The finished run that a run in `folder` with the plain `config` starts
-  from: a path, or the id of a run beside it. Raises BadInput when it is not
-  finished, or its model or vocabulary is another."""
-  path = finished_run('init_from', name, folder, vocab)
-  check_model_of(path, config, f'init_from {name!r}')
+def require_parent(key: str, name: str, folder: Path, vocab: 'Vocab',
+                   config: Mapping) -> Path:
+  """The finished run, of one model, that a key of a run in `folder` with the
+  plain `config` names: a path, or the id of a run beside it. Raises BadInput
+  when it is not finished, or its model or vocabulary is another."""
+  path = finished_run(key, name, folder, vocab)
+  check_model_of(path, config, f'{key} {name!r}')
   return path
 
 

@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 
 from physics_lm import mixture, restore, run_dir, teacher_states, vocab
 from physics_lm.errors import BadInput, nearest
-from physics_lm.model import decoder, kernels, sharding
+from physics_lm.model import decoder, kernels
 from physics_lm.model.config import ModelConfig, model_config
 from physics_lm.worlds import markov
 
@@ -108,12 +108,8 @@ def open_teachers(config: ConfigDict, folder: Path, data: mixture.Mixture,
   teachers, params = [], []
   for path in teacher_folders(config, folder, data):
     teachers.append(model_config(restore.run_config(path), len(data.vocab)))
-    axes = decoder.logical_axes(teachers[-1])
-    like = jax.tree.map(
-        lambda x, a: jax.ShapeDtypeStruct(
-            x.shape, x.dtype, sharding=sharding.named_sharding(where.mesh, a)),
-        restore.abstract_params(teachers[-1]), axes)
-    params.append(restore.load_parameters(path, like)[0])
+    params.append(restore.load_parameters(
+        path, restore.abstract_params(teachers[-1], where.mesh))[0])
   if config.teacher.features and teachers[0].width != cfg.width:
     raise BadInput(f'teacher.features {config.teacher.features} of a run of '
                    f'width {teachers[0].width}, wanted {cfg.width}, the '

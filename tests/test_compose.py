@@ -160,3 +160,8 @@ def test_recipes_pack_rows_and_bad_keys_are_refused():
     override(recipe.get_config(), {'worlds.compose.share_worked': 2.0})
   with pytest.raises(BadInput, match='unknown split'):
     world().size('train_d17')
+  one = world(functions=1)  # its only word of three is in one of the splits
+  with pytest.raises(BadInput, match=r'words of 3 of functions=1 is in .t.*_d3'
+                     '., with held_out_depth=3; wanted more functions'):
+    for split in 'train_d3', 'test_d3':
+      one.problem(split, 0)

@@ -153,6 +153,8 @@ def test_diverged_member_does_not_stop_the_others(one_device, tmp_path):
     ([{}, {'model.depth': 3}], 'run 2 of 2 differs .*model.depth .2, 3.'),
     ([{}, {'log.every': 3}], 'log.every'),
     ([{}, {'seed.init': 1}, {'worlds.bios.people': 14}], 'run 3 of 3'),
+    ([{'teacher.run': 'law'}, {'teacher.run': 'law', 'seed.world': 1}],
+     r'seed.world \(0, 1\); .* may differ in seed.init, seed.data, optim'),
 ])
 def test_check_population_rejects_different_runs(
     one_device, tmp_path, members, message):
@@ -253,4 +255,10 @@ def test_population_key_requires_shared_streams():
   base = {'data.source': 'seqio:a'}
   one, other, same = (sweep.Run('configs/default.py', base | c, {}) for c in (
       {'seed.data': 0}, {'seed.data': 1}, {'optim.learning_rate': 1e-3}))
+  assert launch.vmappable_with(one, [one, other, same], 9) == [one, same]
+
+
+def test_population_key_requires_one_world_where_its_law_teaches():
+  one, other, same = make_runs([{'teacher.run': 'law'} | c for c in (
+      {}, {'seed.world': 1}, {'seed.init': 1})])
   assert launch.vmappable_with(one, [one, other, same], 9) == [one, same]

@@ -1,5 +1,6 @@
 """Post-training end to end: rollouts, updates, resuming, wrong settings."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from physics_lm import run_dir, sweep, train, train_step
+from physics_lm import restore, run_dir, sweep, train, train_step
 from physics_lm.config import (
   inherited,
   override,
@@ -19,7 +20,7 @@ from physics_lm.config import (
 )
 from physics_lm.configs import compose, default, posttrain
 from physics_lm.errors import BadInput
-from physics_lm.evals.posttrain import score_norms
+from physics_lm.evals.posttrain import policy, score_norms
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
 from physics_lm.model import decode, decoder
@@ -101,6 +102,23 @@ def test_a_head_chooses_where_its_run_is_a_policy(parent, tmp_path, recipe,
   made = inherited(posttrain.get_config(recipe), tmp_path)
   assert made.evals.it.kind == kind
   assert made.evals.it.reward == ('full' if kind == 'selection' else '')
+  flags = ['', f'--config=configs/posttrain.py:{recipe}', '--workdir=x',
+           f'--config.init_from={tmp_path}', '--config.post.reward=outcome']
+  made, _ = parse_config(flags)
+  assert made.evals.it.reward == ('outcome' if kind == 'selection' else '')
+  stored['evals']['it']['reward'] = 'process'  # the gold one of the parent
+  run_dir.write_json(tmp_path / 'config.json', stored)
+  assert parse_config(flags)[0].evals.it.reward == 'process'
+
+
+def test_recipe_without_the_folder_of_a_run_gets_one_line(tmp_path):
+  flags = ['', '--config=configs/posttrain.py:grpo', f'--workdir={tmp_path}/x']
+  with pytest.raises(BadInput, match="init_from is 'runs/none', wanted the"):
+    parse_config([*flags, '--config.init_from=runs/none',
+                  '--config.data.tasks.problems.split=train_d7'])
+  config, _ = parse_config(flags)
+  with pytest.raises(BadInput, match='init_from is None in post-training'):
+    update.check_post(config, 9)
 
 
 def test_rows_hold_the_prompt_and_an_answer_with_its_end(tuned):
@@ -161,7 +179,7 @@ def undisturbed(parent, tmp_path_factory):
   config = override(config, {
       'runtime.mesh.data': 1, 'data.batch_size': 16, 'steps': 6,
       'checkpoint.every': 2, 'log.every': 2, 'post.tokens': 5,
-      'post.samples': 4, 'post.every': 2, 'post.kl': 'k3', 'post.beta': 0.01,
+      'post.samples': 4, 'post.every': 2, 'post.kl': 'exact', 'post.beta': 0.01,
       'optim.learning_rate': 1e-2})
   folder = tmp_path_factory.mktemp('ppo') / 'run'
   train.run(config, folder)
@@ -216,15 +234,17 @@ def test_a_signal_waits_for_the_end_of_a_rollout(
 
 
 def test_a_critic_learns_the_reward_and_its_run_can_be_a_parent(
-    tuned, tmp_path):
+    tuned, parent, tmp_path):
   rows = trained(tuned('ppo_critic', steps=12, post__value_weight=10.0,
                        post__reward='any', checkpoint__every=4,
                        post__samples=1), tmp_path / 'a')
   assert rows[-1]['token/value_loss'] < 0.5 * rows[0]['token/value_loss']
-  train.run(override(tuned('rloo', steps=2), {
+  train.run(override(tuned('rloo', steps=2, post__kl='k3', post__beta=0.01), {
       'init_from': str(tmp_path / 'a')}), tmp_path / 'b')
-  with pytest.raises(BadInput, match="which has no rewards; wanted 'loo'"):
-    train.run(tuned('dpo', post__baseline='value'), tmp_path / 'c')
+  cfg = dataclasses.replace(restore.load_run(parent).cfg, reward_head=True)
+  kept, new = (restore.load_parameters(f, restore.abstract_params(cfg))[0][
+      'ends']['reward'] for f in (tmp_path / 'a', parent))
+  assert np.abs(kept).max() > 0 and not new.any()
 
 
 def test_minibatches_hold_each_answer_once_an_epoch(tuned):
@@ -238,6 +258,20 @@ def test_minibatches_hold_each_answer_once_an_epoch(tuned):
   assert not np.array_equal(made._rows_of(8, 0), made._rows_of(10, 2))
   pair_rows = feed_of(tuned('dpo', post__every=2), None)._rows_of(0, 1)
   assert np.array_equal(pair_rows[::2] + 1, pair_rows[1::2])
+
+
+def test_prompts_of_every_rollout_are_looked_at_before_training(
+    tuned, monkeypatch):
+  config, seen = tuned('ppo', post__every=2), []
+  data = load_mixture(config)
+  monkeypatch.setattr(rollout, 'draw_prompt',
+                      lambda data, number, tokens: seen.append(number))
+  feed.check_prompts(config, data)
+  assert seen == [*range(8), *range(32, 40)]
+  monkeypatch.setattr(feed, 'LOOKED_AT', 4)
+  seen.clear()
+  feed.check_prompts(config, data)
+  assert seen == [0, 4, 32, 36]
 
 
 @pytest.mark.parametrize('bug,step', [('temperature', 1), ('reference', 1)])
@@ -278,6 +312,18 @@ def test_preferences_start_at_no_margin(tuned, tmp_path):
   assert last['pair/better'] > last['pair/worse']
   assert first['entries/problems'] == 16
   assert first['label/correct'] == 1  # the checker agrees with the pairs
+
+
+def test_prefix_is_tuned_on_preferences_and_compared_with_its_parent(
+    tuned, tmp_path):
+  """It changes the policy before it trains, and adds names to its tree."""
+  config = tuned('dpo', post__pairs='corrupt:2', adapter__kind='prefix', **{
+      f'evals__it__{k}': v for k, v in {
+          'kind': 'policy', 'world': 'compose', 'num_problems': 2,
+          'num_samples': 2, 'max_new_tokens': 5}.items()}, steps=2)
+  train.run(config, tmp_path / 'run')
+  rows = run_dir.read_evaluation(tmp_path / 'run/evals/it/2.json')
+  assert find(rows, 'kl', split='test')['value'] > 0
 
 
 def test_pairs_are_of_a_prompt_and_flips_swap_them(tuned):
@@ -331,7 +377,8 @@ def test_rewards_are_what_the_checker_pays():
   right, other = f' worked {x} {y}', f' worked {z}'
   assert [pay('noisy:.7:.5', t) for t in (right, other)] == [1, 0]
   assert pay('noisy:.5:.7', other) == 1 and pay('random', right) == 0
-  for text in ('fuller', 'noisy:.5', 'noisy:.5:2', 'full:1', 'x*full'):
+  for text in ('fuller', 'noisy:.5', 'noisy:.5:2', 'full:1', 'x*full',
+               'nan*full', 'inf*full'):
     with pytest.raises(BadInput, match=r'post\.reward'):
       reward.make_reward(text, [world])
 
@@ -348,7 +395,7 @@ def test_rewards_are_what_the_checker_pays():
     ('gspo', {'post__norm': 'token', 'post__every': 1}, "wanted 'sequence'"),
     ('rloo', {'model__dropout': 0.1}, 'wanted 0: the policy that trains'),
     ('rloo', {'init_from': 'gone'}, 'wanted the folder or id of a finished'),
-    ('dpo', {'post__pairs_run': 'gone'}, 'wanted the folder or id of a fin'),
+    ('dpo', {'post__pairs_run': 'gone'}, "post.pairs_run is 'gone', wanted"),
     ('dpo', {'post__pairs': 'corrupt'}, "'samples', 'policy', 'data' or"),
     ('rloo', {'post__tokens': 12}, 'wanted rows at least as long as both')])
 def test_wrong_settings_get_one_line(tuned, tmp_path, variant, changes,
@@ -356,6 +403,43 @@ def test_wrong_settings_get_one_line(tuned, tmp_path, variant, changes,
   with pytest.raises(BadInput, match=message) as e:
     train.run(tuned(variant, **changes), tmp_path / 'run')
   assert '\n' not in str(e.value)
+
+
+@pytest.mark.parametrize('variant,changes,message', [
+    ('dpo', {'post__baseline': 'value'}, 'does not use it; wanted .loo'),
+    ('dpo', {'post__kl': 'k3'}, 'does not use it; wanted .none'),
+    ('dpo', {'post__margin': 1.0}, "post.margin is 1.0 with post.kind 'dpo'"),
+    ('ipo', {'post__smoothing': 0.1}, "with post.kind 'ipo', which does not"),
+    ('spin', {'post__reward': 'length'}, "'length' with post.pairs 'data'"),
+    ('dpo', {'post__pairs': 'policy', 'post__pairs_run': 'a'},
+     "'a' with post.pairs 'policy'"),
+    ('outcome_verifier', {'post__nll': 1.0}, 'post.nll is 1.0 with post.kind'),
+    ('rloo', {'post__label_noise': 0.1}, 'post.label_noise is 0.1 with'),
+    ('rloo', {'post__trace': 0.9}, "trace is 0.9 with post.baseline 'loo'"),
+    ('rloo', {'post__clip_low': 0.1}, "with post.kind 'reinforce'"),
+    ('rloo', {'post__judge_run': 'a'}, "'a' with post.reward 'full'"),
+    ('rloo', {'post__reward': '2*grade', 'post__reward_run': 'a'},
+     "post.reward_run is 'a' with post.reward"),
+    ('rloo', {'data__sampling': 'epochs'}, 'wanted .replacement.: each prompt'),
+    ('rft', {'post__reward_offset': -1.0}, "with post.baseline 'filter'"),
+    ('rft', {'post__reward': 'full+0.1*process'}, 'keeps answers of reward 1'),
+    ('rft', {'post__kl': 'k1_reward', 'post__beta': 0.1}, 'the reward alone'),
+    ('rloo', {'post__every': 2}, "has no ratio .* wanted 1, or 'ppo'"),
+    ('ppo', {'post__kl': 'k3', 'post__beta': 0.1}, 'wanted 1, or .exact. or'),
+    ('kto', {'runtime__grad_accum_steps': 2}, "wanted 1: it compares pairs"),
+    ('ppo_critic', {'adapter__kind': 'lora'}, 'no adapter trains a critic'),
+    ('rloo', {'worlds__compose__kind': 'text'}, 'wanted causal models and')])
+def test_settings_that_do_nothing_or_mislead_are_refused(
+    tuned, variant, changes, message):
+  config = tuned(variant, **{'checkpoint__every': 4} | changes)
+  with pytest.raises(BadInput, match=message) as e:
+    update.check_post(config, 9)
+  assert '\n' not in str(e.value)
+
+
+def test_recipes_set_only_what_their_kinds_use(tuned):
+  for variant in posttrain.VARIANTS:
+    update.check_post(tuned(variant, checkpoint__every=4), 9)
 
 
 def test_reward_of_another_world_is_refused(one_device, parent):
@@ -390,6 +474,7 @@ def test_needed_runs_decide_the_id_and_the_order(parent):
 
 def test_policy_evaluation_judges_samples_and_the_kl(tuned, parent, tmp_path):
   config = tuned(
+      'ppo_critic', post__every=2,  # its parent has no critic
       evals__it__kind='policy', steps=2, post__reward='outcome',
       evals__it__world='compose', evals__it__splits='test,train_d1',
       evals__it__num_problems=4, evals__it__num_samples=8,
@@ -443,6 +528,13 @@ def test_scores_of_answers_are_gradients_of_their_log_probabilities(tuned):
   law = np.exp(each(params)[1])
   off = np.square(np.eye(law.shape[-1])[rows['targets']] - law).sum(-1)
   np.testing.assert_allclose(logits, (off * rows['mask']).sum(1), rtol=1e-4)
+
+
+def test_policy_evaluation_refuses_a_model_that_scores(tuned):
+  config = tuned('reward_model', evals__it__kind='policy',
+                 evals__it__world='compose')
+  with pytest.raises(BadInput, match="only scores; wanted 'selection'"):
+    policy.build(config, load_mixture(config), config.evals.it, None)
 
 
 @pytest.mark.parametrize('changes,message', [

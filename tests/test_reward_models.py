@@ -31,6 +31,7 @@ HEAD = {
     'post.kind': 'reward_model', 'post.reward': 'count', 'post.samples': 2,
     'post.tokens': 6, 'post.every': 40, 'optim.warmup_steps': 0, 'steps': 40,
     'optim.learning_rate': 5e-2, 'checkpoint.every': 40}
+TWO_DEVICES = {'runtime.mesh.data': 2}  # the runs that are asked were on one
 JUDGED = {f'evals.chosen.{k}': v for k, v in {
     'kind': 'selection', 'world': 'chain', 'num_problems': 1,
     'num_samples': 256, 'max_new_tokens': 6, 'reward': 'count'}.items()}
@@ -48,7 +49,7 @@ def runs(tmp_path_factory):
   """(folder of a policy, folder of a reward model of sums over tokens)."""
   at = tmp_path_factory.mktemp('runs')
   base = trained(at / 'base', {'steps': 25, 'optim.warmup_steps': 0})
-  return base, trained(at / 'head', HEAD | ADDITIVE | JUDGED | {
+  return base, trained(at / 'head', HEAD | ADDITIVE | JUDGED | TWO_DEVICES | {
       'post.pairs_run': str(base)})
 
 
@@ -196,7 +197,7 @@ def test_policy_trains_on_the_mean_or_least_of_reward_models(runs, tmp_path):
       'init_from': str(base), 'post.reward_run': f'{head}, {head}', 'steps': 6,
       'optim.warmup_steps': 0, 'optim.learning_rate': 1e-2, 'log.every': 2,
       'checkpoint.every': 6}
-  folder = trained(tmp_path / 'run', post | {
+  folder = trained(tmp_path / 'run', post | TWO_DEVICES | {
       k.replace('chosen', 'it'): v for k, v in JUDGED.items()} | {
           'evals.it.kind': 'policy'})
   log = [r for r in run_dir.read_log(folder) if r['kind'] == 'train']

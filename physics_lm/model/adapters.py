@@ -54,6 +54,7 @@ from physics_lm.model.config import BY_DISTANCE, ModelConfig
 KINDS = ('none', 'lora', 'whole', 'bias', 'ia3', 'prefix', 'prompt',
          'bottleneck', 'lora_moe')
 MERGEABLE = KINDS[:5]  # merged, the tree is a plain model's
+CHANGE_AT_ONCE = ('prefix', 'prompt')  # the model, before they train
 AT_ZERO = ('whole', 'bias', 'ia3')  # before training, every parameter
 
 
@@ -74,7 +75,7 @@ def adapter_leaves(spec: ConfigDict, cfg: ModelConfig) -> dict:
   if spec.kind not in KINDS:
     raise BadInput(f'adapter.kind is {spec.kind!r}; '
                    f'{nearest(spec.kind, KINDS)}')
-  wanted = {'lora': ('rank',) if spec.target_modules else ('embedding_rank',),
+  wanted = {'lora': ('rank',) if _names(spec) else ('embedding_rank',),
             'prefix': ('num_virtual_tokens',),
             'prompt': ('num_virtual_tokens',),
             'bottleneck': ('rank',), 'lora_moe': ('rank', 'experts')}.get(

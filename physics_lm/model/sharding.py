@@ -132,6 +132,12 @@ def vmap_members(function: Callable, in_axes: Any = 0) -> Callable:
                   spmd_axis_name=RULES['population'])
 
 
+def mesh_in_use() -> Mesh | None:
+  """The mesh that programs run on (jax.set_mesh), None without one."""
+  mesh = jax.sharding.get_mesh()
+  return None if mesh.empty else mesh
+
+
 def platform() -> str:
   """Of the devices that a program is made for: 'cpu', 'gpu' or 'tpu'. Those of
   the mesh in use, which may be another machine's; without one, JAX's own."""

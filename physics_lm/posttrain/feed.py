@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 
 from physics_lm import mixture
 from physics_lm.errors import BadInput
+from physics_lm.model import adapters
 from physics_lm.model.config import REWARD_KINDS, ModelConfig
 from physics_lm.posttrain import (
   judge,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
   from physics_lm.train_step import TrainProgram
 
 SAMPLE_SALT, ORDER_SALT = 0x5A17, 'order of a rollout'
+LOOKED_AT = 500  # prompts, before training
 SIZES = (4, 2, 1)  # a batch's rows over those of an update: few compilations
 SUMS = ('rollout/count', 'reference/count', 'reference/kl', 'kept/count',
         'kept/correct', 'label/count', 'label/correct')
@@ -52,27 +54,45 @@ def open_feed(recorder: 'RunRecorder', data: mixture.Mixture,
     raise BadInput(f'post-training over {jax.process_count()} processes, '
                    'wanted one')
   post = recorder.config.post
+  check_prompts(recorder.config, data)
   models = score.model_scores([
-      recorder.other_run('post.reward_run', name.strip())
+      recorder.other_run('post.reward_run', name.strip(), trainer.mesh)
       for name in post.reward_run.split(',')]) if post.reward_run else None
   asked = None
   if post.judge_run:
-    run = recorder.other_run('post.judge_run', post.judge_run)
+    run = recorder.other_run('post.judge_run', post.judge_run, trainer.mesh)
     asked = judge.Judge(run.cfg, data.vocab, run.params)
-  elif reward.asks_judge(post.reward) and post.kind not in REWARD_KINDS:
+  elif post.kind not in REWARD_KINDS and (
+      reward.kinds_of(post.reward) & {*reward.OF_JUDGE}):
     asked = judge.Judge(trainer.cfg, data.vocab)
   if post.kind in REWARD_KINDS:
-    source = post.pairs_run or recorder.config.init_from
-    run = recorder.other_run('post.pairs_run', source) if source else None
+    key = 'post.pairs_run' if post.pairs_run else 'init_from'
+    run = None if pairs.source_of(post.pairs)[0] == 'corrupt' else (
+        recorder.other_run(key, post.pairs_run or recorder.config.init_from,
+                           trainer.mesh))
     return ScoreFeed(
         recorder.config, data, run.cfg if run else trainer.cfg,
         trainer.mesh.size, None, run and run.params, trainer.merged_params,
         models, asked)
   frozen = recorder.parent_params(trainer.abstract)
-  sampler = recorder.parent_params(trainer.abstract, post.pairs_run) if (
-      post.pairs_run) else frozen
+  sampler = recorder.parent_params(
+      trainer.abstract, 'post.pairs_run', post.pairs_run) if (
+          post.pairs_run) else frozen
   return Feed(recorder.config, data, trainer.cfg, trainer.mesh.size, frozen,
               sampler, trainer.merged_params, models, asked)
+
+
+def check_prompts(config: ConfigDict, data: mixture.Mixture) -> None:
+  """Raises BadInput when a prompt of a run, of up to LOOKED_AT of them from all
+  its rollouts, leaves no room for an answer."""
+  post, rows = config.post, config.data.batch_size
+  group = 2 if post.kind in update.PAIRED else post.samples
+  own = rows * (post.every // post.epochs) // group  # prompts of a rollout
+  total = config.steps // post.every * own
+  for i in range(0, total, -(-total // LOOKED_AT) or 1):
+    rollouts, number = divmod(i, own)
+    rollout.draw_prompt(data, rollouts * post.every * rows + number,
+                        post.tokens)
 
 
 class Feed:
@@ -96,6 +116,8 @@ class Feed:
     self.pairs = self.post.kind in update.PAIRED
     if self.pairs:
       pairs.source_of(self.post.pairs)
+    self.starts_at_reference = (
+        config.adapter.kind not in adapters.CHANGE_AT_ONCE)
     # Steps that see each row once, and rows of them all.
     self.parts = self.post.every // self.post.epochs
     self.count = config.data.batch_size * self.parts
@@ -122,8 +144,9 @@ class Feed:
     rows = self._rows_of(step, at)
     batch = {k: v[rows] for k, v in self._arrays.items()}
     if 'fresh' in update.batch_keys(self.config)[1]:
-      batch['fresh'] = np.full(len(rows), not at and (
-          not self.pairs or step == 0), np.float32)
+      fresh = not at if not self.pairs else (
+          step == 0 and self.starts_at_reference)
+      batch['fresh'] = np.full(len(rows), fresh, np.float32)
     if not self.pairs and self.post.kl in ('none', 'k1_reward') and (
         self.post.baseline != 'value'):
       batch = self._with_signal(batch)
@@ -181,15 +204,17 @@ class Feed:
     rewards = self.reward(made.answers).astype(np.float32)
     rewards += post.reward_offset
     numbers = {'rollout/reward': rewards.sum()}
+    paid = rewards[:, None] * np.asarray(score.last_of(mask))  # by token
     every = self.config.log.every  # the KL is logged once a row of the log
     needed = post.kl not in ('none', 'exact')
     if needed or step % every < post.every:
       reference = self._log_probs(self.frozen, rows) * mask
-      kl = ((made.logp - reference) * mask).sum(1)
-      numbers |= {'reference/kl': kl.sum(), 'reference/count': len(kl)}
+      kl_BT = (made.logp - reference) * mask
+      kl_B = kl_BT.sum(1)
+      numbers |= {'reference/kl': kl_B.sum(), 'reference/count': len(kl_B)}
       if post.kl == 'k1_reward':
-        rewards -= post.beta * kl
-    advantage, returns = self._advantages(params, rows, rewards)
+        paid -= post.beta * kl_BT
+    advantage, returns = self._advantages(params, rows, paid)
     weights, count = objectives.norm_weights(
         post.norm, mask, post.samples, self.count * post.tokens)
     arrays = self._common(made.prompts, rows, weights, count) | {
@@ -205,18 +230,19 @@ class Feed:
       arrays['old'] = self._log_probs(params, rows)
     return arrays, numbers | self._counted(made, advantage)
 
-  def _advantages(self, params: Any, rows: dict, rewards: np.ndarray
+  def _advantages(self, params: Any, rows: dict, paid: np.ndarray
                   ) -> tuple[np.ndarray, np.ndarray | None]:
-    """(of each token [B, T]; of a critic what it should have said)."""
+    """(of each token [B, T]; of a critic what it should have said), of the
+    reward of each token."""
     post, mask = self.post, rows['mask']
     if post.baseline == 'value':
       values = np.asarray(score.row_scores(params, {k: rows[k] for k in (
           'tokens', 'segments', 'positions')}, cfg=self.cfg))
-      out = objectives.value_advantages(rewards, values, mask, post.discount,
+      out = objectives.value_advantages(paid, values, mask, post.discount,
                                         post.trace)
       return out, ((out + values) * mask).astype(np.float32)
     return np.repeat(np.asarray(objectives.advantages(
-        post.baseline, rewards.reshape(-1, post.samples))).reshape(-1, 1),
+        post.baseline, paid.sum(1).reshape(-1, post.samples))).reshape(-1, 1),
         self.data.seq_len, 1) * mask, None
 
   def _common(self, prompts, rows, weights, count) -> dict:

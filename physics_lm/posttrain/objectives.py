@@ -42,13 +42,18 @@ def advantages(baseline: str, rewards_PG: Any) -> Any:
   group's standard deviation (GRPO). batch_std: over that of all rewards (Lite
   PPO). filter: 1 for a reward above 0, else 0, which is rejection sampling:
   supervised training on own correct answers (RFT, STaR). Not here: value, which
-  is by token (value_advantages).
+  is by token (value_advantages). Of rewards that are all equal, those less a
+  mean are exactly 0.
   """
   if baseline == 'none':
     return rewards_PG
   if baseline == 'filter':
     return (rewards_PG > 0) * 1.0
   centred = rewards_PG - rewards_PG.mean(1, keepdims=True)
+  # A mean of equal numbers is rounded, and `group_std` divides by almost 0.
+  differ_P1 = rewards_PG.max(1, keepdims=True) > rewards_PG.min(
+      1, keepdims=True)
+  centred = centred * differ_P1.astype(centred.dtype)
   if baseline == 'loo':
     G = rewards_PG.shape[1]
     return centred * (G / (G - 1))
@@ -59,28 +64,29 @@ def advantages(baseline: str, rewards_PG: Any) -> Any:
   return centred
 
 
-def value_advantages(rewards_B: np.ndarray, values_BT: np.ndarray,
+def value_advantages(rewards_BT: np.ndarray, values_BT: np.ndarray,
                      mask_BT: np.ndarray, discount: float, trace: float
                      ) -> np.ndarray:
   """Generalised advantage estimates [B, T] of a critic (arXiv 1506.02438): of
   each token the sum over those from it on of (discount trace)^k delta, where
-  delta is the reward, paid at the last token, + discount V after it - V before
-  it. V after the last token is 0: to be cut off is part of the task. What the
-  critic should have said is this + values_BT.
+  delta is its reward + discount V after it - V before it. V after the last
+  token is 0: to be cut off is part of the task. What the critic should have
+  said is this + values_BT.
 
   Args:
+    rewards_BT: of each token; that of an answer is paid at its last token.
     values_BT: V before each token.
     trace: lambda; 1: the return less V; 0: delta alone.
   """
   out, after = np.zeros_like(mask_BT), np.zeros(len(mask_BT))
-  value, last = np.zeros(len(mask_BT)), np.asarray(rewards_B)
+  value = np.zeros(len(mask_BT))
   for t in reversed(range(mask_BT.shape[1])):
     own = mask_BT[:, t] > 0
-    made = last + discount * value - values_BT[:, t] + discount * trace * after
+    delta = rewards_BT[:, t] + discount * value - values_BT[:, t]
+    made = delta + discount * trace * after
     out[:, t] = np.where(own, made, 0)
     after, value = np.where(own, made, after), np.where(
         own, values_BT[:, t], value)
-    last = np.where(own, 0, last)
   return out
 
 
@@ -149,8 +155,10 @@ def kl_values(logp: Any, ref: Any) -> dict[str, Any]:
 def kl_coefficients(kind: str, logp_BT: jax.Array, ref_BT: jax.Array
                     ) -> jax.Array:
   """c [B, T] of one estimate of the KL as a loss term of weight 1. k2's is the
-  gradient of KL(pi || ref); k3's that of KL(ref || pi); k1's is 0 on average,
-  whatever the policy: noise without a pull."""
+  gradient of the sum over tokens of KL(pi || ref) given what stands before
+  them, that held fixed; k3's that of KL(ref || pi); k1's is 0 on average,
+  whatever the policy: noise without a pull. None is the gradient of the KL of
+  whole answers, which k1 in the reward has."""
   k1 = jax.lax.stop_gradient(logp_BT - ref_BT)
   if kind == 'k1':
     return -jnp.ones_like(k1)

@@ -112,6 +112,7 @@ EACH = {'full': _full, 'outcome': _outcome, 'process': _process,
 OF_PROMPTS = {'vote': _vote, 'likely': _likely}
 OF_MODELS = {'model': np.mean, 'model_min': np.min}
 OF_JUDGE = ('grade', 'judge')
+ZERO_OR_ONE = ('full', 'outcome', 'random', 'any', 'noisy', 'vote', 'likely')
 # What a reward needs of the world.
 _NEEDS = {'outcome': 'outcome', 'process': 'correct_steps',
           'count': 'class_counts', 'bend': 'class_counts'}
@@ -160,10 +161,15 @@ def make_reward(text: str, worlds: Sequence[base.World],
   return functools.partial(_total, tuple(parts))
 
 
-def asks_judge(text: str) -> bool:
-  """Whether a reward is, or has among its terms, one of a judge."""
-  return any(term.rpartition('*')[2].strip() in OF_JUDGE
-             for term in text.split('+'))
+def kinds_of(text: str) -> set[str]:
+  """The kinds of the terms of a reward, without their weights and numbers."""
+  return {term.rpartition('*')[2].partition(':')[0].strip()
+          for term in text.split('+')}
+
+
+def is_zero_or_one(text: str) -> bool:
+  """Whether a reward is one term without a weight that is always 0 or 1."""
+  return text.strip().partition(':')[0] in ZERO_OR_ONE and '+' not in text
 
 
 def _check_worlds(kind: str, worlds: Sequence[base.World]) -> None:
@@ -178,10 +184,13 @@ def _check_worlds(kind: str, worlds: Sequence[base.World]) -> None:
 
 def _number(text: str, number: str) -> float:
   try:
-    return float(number)
+    out = float(number)
   except ValueError:
     raise BadInput(f'post.reward is {text!r}: {number!r} is no number'
                    ) from None
+  if not math.isfinite(out):
+    raise BadInput(f'post.reward is {text!r}: {number!r} is not finite')
+  return out
 
 
 def _each(function: Callable, rates: tuple, answers: Sequence[Answer]

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -21,10 +20,10 @@ from physics_lm import mixture, restore, run_dir
 from physics_lm.errors import BadInput
 from physics_lm.evals import teacher_forcing
 from physics_lm.evals.records import Records, accuracy_row, row
-from physics_lm.model import decode
-from physics_lm.model.config import ModelConfig
+from physics_lm.model import decode, sharding
+from physics_lm.model.config import REWARD_KINDS, ModelConfig
 from physics_lm.posttrain import objectives, rollout
-from physics_lm.posttrain.reward import Answer, make_reward
+from physics_lm.posttrain.reward import Answer, kinds_of, make_reward
 from physics_lm.vocab import EOS
 from physics_lm.worlds import base
 
@@ -48,7 +47,7 @@ class PolicyEval:
   steps: int  # the most tokens of an answer
   samples: int
   problems: dict[str, list[tuple[int, rollout.Prompt]]]
-  reference: Callable[[Any], Any]  # parameters, to those of the parent or None
+  reference: Callable[[], Any]  # the parameters of the parent, or None
   gold: Callable | None = None  # the reward of answers
 
   def __call__(self, params: dict, step: int | None = None) -> Records:
@@ -117,7 +116,7 @@ class PolicyEval:
   def _kl(self, params, split: str, asked, answers) -> list[dict]:
     """Rows of the exact KL to the parent, on samples of this policy ('kl') and
     from the parent to this policy on the same prefixes ('kl_reverse')."""
-    reference = self.reference(params)
+    reference = self.reference()
     if reference is None:
       return []
     every = max(len(asked) // KL_ANSWERS, 1)
@@ -164,17 +163,20 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
           folder: Path | None) -> PolicyEval:
   """The first spec.num_problems problems of each of spec.splits. Raises
   BadInput."""
+  if config.post.kind in REWARD_KINDS:
+    raise BadInput(f"evals: kind is 'policy' of post.kind {config.post.kind!r},"
+                   " whose model only scores; wanted 'selection'")
+  cfg = teacher_forcing.evaluated_model(config, data)
   return PolicyEval(
-      teacher_forcing.evaluated_model(config, data), data, spec.max_new_tokens,
-      spec.num_samples, judged_problems(data, spec), functools.partial(
-          _parent_params, config, folder), make_gold(data, spec))
+      cfg, data, spec.max_new_tokens, spec.num_samples,
+      judged_problems(data, spec), functools.partial(
+          _parent_params, config, folder, cfg), make_gold(data, spec))
 
 
 def make_gold(data: mixture.Mixture, spec: ConfigDict) -> Callable | None:
   """The reward that an evaluation's spec names, None for ''. Raises
   BadInput."""
-  drawn = {term.rpartition('*')[2].split(':')[0].strip()
-           for term in spec.reward.split('+')} & {'random', 'noisy', 'likely'}
+  drawn = kinds_of(spec.reward) & {'random', 'noisy', 'likely'}
   if drawn:
     raise BadInput(f'evals: reward is {spec.reward!r}, wanted one without '
                    f'{", ".join(sorted(drawn))}: evaluations draw nothing')
@@ -202,15 +204,14 @@ def judged_problems(data: mixture.Mixture, spec: ConfigDict
   return problems
 
 
-def _parent_params(config: ConfigDict, folder: Path | None, like: Any) -> Any:
-  """The parameters of the run that a post-trained one starts from, on the
-  shardings of `like`; None of any other run."""
+def _parent_params(config: ConfigDict, folder: Path | None, cfg: ModelConfig
+                   ) -> Any:
+  """The parameters of the run that a post-trained one, of the model `cfg`,
+  starts from, on the mesh in use; None of any other run."""
   if folder is None or not config.post.kind:
     return None
   parent = run_dir.find_run(config.init_from, folder)
   if not run_dir.is_done(parent):
     parent = run_dir.find_parent(folder)
-  abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(
-      x.shape, x.dtype, sharding=x.sharding), like | {'ends': {
-          k: v for k, v in like['ends'].items() if k != 'reward'}})
-  return restore.load_parameters(parent, abstract)[0]
+  return restore.load_parameters(parent, restore.abstract_params(
+      cfg, sharding.mesh_in_use()))[0]

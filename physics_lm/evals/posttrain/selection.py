@@ -38,7 +38,7 @@ from physics_lm.evals.posttrain.policy import (
   make_gold,
 )
 from physics_lm.evals.records import Records, row
-from physics_lm.model import decode
+from physics_lm.model import decode, sharding
 from physics_lm.model.config import ModelConfig
 from physics_lm.posttrain import rollout, score
 from physics_lm.worlds.markov import best_mean
@@ -188,7 +188,8 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
 
   def sampler() -> restore.RestoredRun | None:
     name = config.post.kind and (config.post.pairs_run or config.init_from)
-    return restore.load_run(run_dir.find_run(name, folder)) if name else None
+    return restore.load_run(run_dir.find_run(name, folder),
+                            sharding.mesh_in_use()) if name else None
 
   return SelectionEval(
       teacher_forcing.evaluated_model(config, data), data, spec.max_new_tokens,

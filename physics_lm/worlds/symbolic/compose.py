@@ -62,6 +62,7 @@ VERSION = 1
 SIZE = 1 << 40  # problems of a split, each drawn from its index
 DEPTHS = 16  # the largest depth of a problem
 TEST_SHARE = 8  # one in so many words is a test word
+ATTEMPTS = 2000  # words that are drawn for a problem
 WORKED, SHORT = ' worked', ' short'
 NO_NUMBER = 'no number'
 _PER_DRAW = 8  # functions from one number of 64 bits
@@ -123,12 +124,13 @@ class Compose:
             *((f' g{i}' for i in range(self.F)) if self.second_names else ())]
 
   def problem(self, split: str, index: int) -> tuple[tuple[int, ...], int]:
-    """(functions of a word, outermost first; start) of problem `index`."""
+    """(functions of a word, outermost first; start) of problem `index`. Raises
+    BadInput when the split seems to have no word of the problem's depth."""
     kind, _, depth = split.partition('_d')
-    key, attempt = mix_bits(index, state=self._key[split]), 0
+    key = mix_bits(index, state=self._key[split])
     d = int(depth) if depth else 1 + min(int(np.searchsorted(
         self._edges, (key >> 11) * 2.0**-53, 'right')), self.max_depth - 1)
-    while True:  # until the word is of the split; its depth stays
+    for attempt in range(ATTEMPTS):  # until the word is of the split
       bits, word, draw = mix_bits(attempt, state=key), [], 0
       for j in range(d):
         if j % _PER_DRAW == 0:
@@ -138,7 +140,9 @@ class Compose:
       if d < self.held_out_depth or (
           self._is_test(word) == kind.endswith('test')):
         return tuple(word), mix_bits(0, state=bits) % self.m
-      attempt += 1
+    raise BadInput(f'none of {ATTEMPTS} words of {d} of functions={self.F} is '
+                   f'in {split!r}, with held_out_depth={self.held_out_depth}; '
+                   'wanted more functions, or a larger held_out_depth')
 
   def _is_test(self, word: Sequence[int]) -> bool:
     return mix_bits(*word, state=self._hash) % TEST_SHARE == 0
