@@ -139,6 +139,17 @@ def test_kl_terms_have_the_gradients_that_they_are_known_for():
   np.testing.assert_allclose(tiny['k3'], 5e-11, rtol=0.05)
 
 
+@pytest.mark.parametrize('kind', ['k1', 'k2', 'k3'])
+def test_kl_terms_of_reused_answers_are_weighted_by_their_ratio(kind):
+  """The old policy has other second tokens, so that prefixes are as likely."""
+  old = THETA.at[1:].set(REF[1:])
+  c_NT = objectives.kl_coefficients(kind, logp(THETA), logp(REF), logp(old))
+  got = jax.grad(lambda x: (probability(old)[:, None] * c_NT * logp(x)).sum()
+                 )(THETA)
+  same(got, expected_gradient(objectives.kl_coefficients(
+      kind, logp(THETA), logp(REF))))
+
+
 def test_kl_in_the_reward_has_the_gradient_of_the_sequence_kl():
   k1 = (logp(THETA) - logp(REF)).sum(1, keepdims=True)
   got = expected_gradient(-k1 * ONES)

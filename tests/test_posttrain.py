@@ -425,7 +425,6 @@ def test_wrong_settings_get_one_line(tuned, tmp_path, variant, changes,
     ('rft', {'post__reward': 'full+0.1*process'}, 'keeps answers of reward 1'),
     ('rft', {'post__kl': 'k1_reward', 'post__beta': 0.1}, 'the reward alone'),
     ('rloo', {'post__every': 2}, "has no ratio .* wanted 1, or 'ppo'"),
-    ('ppo', {'post__kl': 'k3', 'post__beta': 0.1}, 'wanted 1, or .exact. or'),
     ('kto', {'runtime__grad_accum_steps': 2}, "wanted 1: it compares pairs"),
     ('ppo_critic', {'adapter__kind': 'lora'}, 'no adapter trains a critic'),
     ('rloo', {'worlds__compose__kind': 'text'}, 'wanted causal models and')])

@@ -152,17 +152,20 @@ def kl_values(logp: Any, ref: Any) -> dict[str, Any]:
   return {'k1': k1, 'k2': k1**2 / 2, 'k3': jnp.expm1(-k1) + k1}
 
 
-def kl_coefficients(kind: str, logp_BT: jax.Array, ref_BT: jax.Array
-                    ) -> jax.Array:
+def kl_coefficients(kind: str, logp_BT: jax.Array, ref_BT: jax.Array,
+                    old_BT: jax.Array | None = None) -> jax.Array:
   """c [B, T] of one estimate of the KL as a loss term of weight 1. k2's is the
   gradient of the sum over tokens of KL(pi || ref) given what stands before
   them, that held fixed; k3's that of KL(ref || pi); k1's is 0 on average,
   whatever the policy: noise without a pull. None is the gradient of the KL of
-  whole answers, which k1 in the reward has."""
+  whole answers, which k1 in the reward has. `old_BT`, of the policy that
+  sampled: each token is weighted by its ratio to it, without which reused
+  samples pull elsewhere; what stands before a token keeps the old policy's
+  probability."""
   k1 = jax.lax.stop_gradient(logp_BT - ref_BT)
-  if kind == 'k1':
-    return -jnp.ones_like(k1)
-  return -k1 if kind == 'k2' else jnp.expm1(-k1)
+  c = {'k1': -jnp.ones_like(k1), 'k2': -k1, 'k3': jnp.expm1(-k1)}[kind]
+  return c if old_BT is None else c * jax.lax.stop_gradient(
+      jnp.exp(logp_BT - old_BT))
 
 
 def exact_kl(log_p: jax.Array, log_ref: jax.Array) -> jax.Array:

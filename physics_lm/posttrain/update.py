@@ -152,10 +152,7 @@ def _checks_of_objective(p: ConfigDict) -> list[tuple[Any, str]]:
        'alone'),
       (p.every == 1 or p.kind != 'reinforce' or p.baseline == 'filter',
        f"post.every is {p.every} of post.kind 'reinforce', which has no ratio "
-       "to the policy that sampled; wanted 1, or 'ppo'"),
-      (p.every == 1 or p.kl not in SAMPLED_KLS, f'post.every is {p.every} with '
-       f'post.kl {p.kl!r}, whose terms have no ratio to the policy that '
-       "sampled; wanted 1, or 'exact' or 'k1_reward'")]
+       "to the policy that sampled; wanted 1, or 'ppo'")]
 
 
 def _checks_of_run(config: ConfigDict, entries: int) -> list[tuple[Any, str]]:
@@ -245,7 +242,7 @@ def _policy_sums(params, batch, cfg: ModelConfig, tasks: int, key=None, *, post,
   total = 0.0
   if post.kl in SAMPLED_KLS:
     c_BT += post.beta * objectives.kl_coefficients(
-        post.kl, logp_BT, batch['reference']) * batch['mask']
+        post.kl, logp_BT, batch['reference'], batch.get('old')) * batch['mask']
   elif post.kl == 'exact':
     kl_BT = objectives.exact_kl(law_BTV, batch['law'])
     total = post.beta * (kl_BT * batch['weights']).sum()
