@@ -31,11 +31,10 @@ from physics_lm.configs import scales
 from physics_lm.sweep import Run, pick
 
 SHARED = ('error_correction',)  # the runs from scratch at rates 0 and 0.2
-STARTS = {'scratch': 'errors from the start', 'warm': 'error-free data first'}
+STARTS = {'scratch': '', 'warm': ', warm start'}
 WARM = 1500  # steps on error-free data
-COLUMNS = {'accuracy': 'solutions correct, %', 'gain': 'gain, points',
-           'arithmetic': 'first error of arithmetic, %',
-           'not_computable': 'first error: not computable yet, %'}
+PARTS = {'accuracy': 'correct', 'arithmetic': 'arithmetic',
+         'other_errors': 'other', 'not_computable': 'not computable yet'}
 SCALES = {  # arms: steps in all, start, retry rates
     'smoke': dict(seeds=1, common=scales.SMOKE_IGSM, warm=3, arms=(
         (6, 'scratch', (0.0, 0.5)), (6, 'warm', (0.0, 0.5)))),
@@ -43,8 +42,7 @@ SCALES = {  # arms: steps in all, start, retry rates
         (6000, 'scratch', (0.0, 0.2, 0.5)), (6000, 'warm', (0.0, 0.5)),
         (3000, 'scratch', (0.0, 0.2)))),
     'day': dict(seeds=5, common=scales.COMPACT_SOLUTIONS, warm=WARM, arms=[
-        (steps, start, (0.0, 0.2, 0.5))
-        for steps in (3000, 6000) for start in STARTS]),
+        (n, start, (0.0, 0.2, 0.5)) for n in (3000, 6000) for start in STARTS]),
 }
 
 
@@ -69,40 +67,45 @@ def runs(scale: str) -> list[Run]:
 
 def table(records):
   """A row a run and split (igsm_tables.solutions). gain: accuracy less that of
-  rate 0; judged, last: the split of the claims, the most tokens."""
+  rate 0; judged: the split of the claims."""
   df = igsm.solutions(records, errors=('not_computable', 'arithmetic'),
-                      shares=('correct_with_retry', 'retry_precision'))
+                      shares=('correct_with_retry',))
   by = ['start', 'total_steps', 'seed', 'split']
   df = df.merge(df[df.rate == 0][[*by, 'accuracy']], on=by, how='left',
                 suffixes=('', '_clean'))
   df['gain'] = df.accuracy - df.pop('accuracy_clean')
   df['judged'] = df.split == igsm.judged_split(df)
-  df['last'] = df.total_steps == df.total_steps.max()
-  return df
+  less = [f', {n:,} steps' if n < df.total_steps.max() else ''
+          for n in df.total_steps]
+  df['arm'] = 'rate ' + df.rate.map(str) + df.start.map(STARTS) + less
+  return df.sort_values(['total_steps', 'start', 'rate'], kind='stable',
+                        ascending=[False, True, True], ignore_index=True)
 
 
 def summary(df):
   """By start, rate, tokens and split."""
   return results.summarise(df, [
-      'start', 'rate', 'total_steps', 'split', 'judged'], [
-          *COLUMNS, 'retries', 'correct_with_retry'])
+      'arm', 'start', 'rate', 'total_steps', 'split', 'judged'], [
+          *PARTS, 'gain', 'retries', 'correct_with_retry'])
 
 
 def figure(df):
-  """At the judged op: accuracy, gain and errors by rate, a line for each start
-  and number of tokens."""
-  s = summary(df)
-  at = s[s.judged]
-  at = at.assign(arm=[f'{STARTS[a]}, {n:,} steps'
-                      for a, n in zip(at.start, at.total_steps)])
-  fig, axes = figures.grid(2, 2, width=4.4, height=3.2)
-  for ax, (column, label) in zip(axes.flat, COLUMNS.items()):
-    figures.curves(ax, at, 'rate', 'arm', column)
-    figures.labels(ax, 'retry rate', label)
-  figures.legend(axes[0, 0], loc='lower left')
-  op = igsm.split_label(at.split.iloc[0])
-  figures.finish(fig, 'What errors and retries in the training data bring',
-                 f'{op}; {figures.seeds_note(at)}; equal tokens')
+  """Accuracy of arms and seeds at the two hardest op; errors at the first."""
+  splits, s = sorted(set(df.split), key=igsm.split_op)[-2:], summary(df)
+  fig, (axes,) = figures.grid(3, width=4.4, height=3.6)
+  for ax, split in zip(axes, splits):
+    figures.bars_of_seeds(ax, s[s.split == split], df[df.split == split], 'arm',
+                          'accuracy')
+    figures.percent_axis(ax, horizontal=True)
+    figures.labels(ax, 'solutions correct, %', '', igsm.split_label(split))
+  at = s[s.split == splits[0]]
+  figures.stacked_bars(axes[2], at, PARTS, list(at.arm))
+  figures.labels(axes[2], '% of problems', '', 'First errors, '
+                 + igsm.split_label(splits[0]))
+  figures.finish(
+      fig, 'What errors and retries in the training data bring',
+      f'bars: means, dots: {df.seed.nunique()} seeds; problems not in training;'
+      f' warm start: the first {WARM:,} steps on error-free data')
   return fig
 
 
