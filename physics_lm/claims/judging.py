@@ -15,6 +15,7 @@ from physics_lm.claims.effects import (
     contrast,
     mean_effect,
     number,
+    number_beside,
     same_difference,
     same_for_all,
     sample_of,
@@ -164,7 +165,9 @@ class Judged:
     e = self.effect
     digits = None if isinstance(self.claim.rule, (Ratio, Correlated)) else (
         self._digits)
-    value, low, high = (number(x, digits) for x in (e.value, e.low, e.high))
+    bounds = self.claim.rule.low, self.claim.rule.high
+    value, low, high = (number_beside(x, bounds, digits)
+                        for x in (e.value, e.low, e.high))
     return f'{value} [{low}, {high}]'
 
 
