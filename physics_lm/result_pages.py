@@ -389,8 +389,8 @@ def page(x: Experiment, committed: Path, docs: Path) -> str:
     lines += [*claim_table(e), *undecided(e), *_trained_on(e), _provenance(e),
               '']
   return '\n'.join([*lines, '## Set-up', '', _markdown(x.set_up), '',
-                    *_recorded(x), f'Code: [experiments/{x.name}.py](../../experiments/'
-                    f'{x.name}.py)']) + '\n'
+                    *_recorded(x), f'Code: [experiments/{x.name}.py]'
+                    f'(../../experiments/{x.name}.py)']) + '\n'
 
 
 def _recorded(x: Experiment) -> list[str]:
@@ -503,7 +503,8 @@ def _open_claims(judged: list[claims.Judged]) -> str:
 def _trained_on(e: Evidence) -> list[str]:
   """The shares of tasks, where runs had mixtures."""
   return ['Share of rows (not of tokens) of each task: ' + '; '.join(e.shares)
-          + '.', ''] if e.shares else []
+          + '.' + ' `_hint`: with CoT.' * ('_hint' in str(e.shares)), ''
+          ] if e.shares else []
 
 
 def _provenance(e: Evidence) -> str:

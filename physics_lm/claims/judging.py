@@ -261,9 +261,21 @@ def judge_all(claims: Sequence[Claim], df: 'pd.DataFrame',
 
 def judge_experiment(module: ModuleType, df: 'pd.DataFrame') -> list[Judged]:
   """The outcomes of an experiment's CLAIMS on its table; its measures(df),
-  where it has that function, are the effects that cells name as measures."""
+  where it has that function, are the effects that cells name as measures.
+  CELL_NAMES, where it has these, {value of a cell: words}, are shown."""
   measures = module.measures(df) if hasattr(module, 'measures') else {}
-  return judge_all(module.CLAIMS, df, measures)
+  words = getattr(module, 'CELL_NAMES', {})
+  return [dataclasses.replace(
+      j, names=tuple(_renamed(n, words) for n in j.names),
+      case=_renamed(j.case, words))
+          for j in judge_all(module.CLAIMS, df, measures)]
+
+
+def _renamed(text: str, words: Mapping[str, str]) -> str:
+  """A label of differences() or _case(), each part in these words."""
+  if text in words:  # has a comma itself
+    return words[text]
+  return ', '.join(words.get(part, part) for part in text.split(', '))
 
 
 def _margin(rule: Rule, j: Judged) -> tuple[float, float]:
