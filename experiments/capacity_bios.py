@@ -109,7 +109,7 @@ LARGEST = {'texts': 'new', 'exposures': EXPOSURES, 'width': 32, 'full': True}
 CLAIMS = (
     Claim('bios_every_size', 'bioS, 1,000 exposures, R_max 3.2: R is at least '
           '2 at all four sizes', 'Part 3.3, Result 1(a)', 'at least 2',
-          _low('new'), at_least(2), **BITS),
+          _low('new'), at_least(2), headline=True, **BITS),
     Claim('bios_largest', 'bioS, 1,000 exposures, R_max 3.2, 53 thousand '
           'parameters: R is at least 2', 'Part 3.3, Result 1(a)', 'at least 2',
           (LARGEST,), at_least(2), **BITS),

@@ -25,7 +25,7 @@ from physics_lm.errors import BadInput
 SCALES = ('paper', 'gpu', 'day', 'cpu', 'smoke')  # largest first
 HEADLINES, EXPERIMENTS = 'headline results', 'experiments'  # README's marks
 DOCS = Path('docs') / 'results'
-MAX_HEADLINES = 26
+MAX_HEADLINES = 25
 MOST_SEEDS = 200  # that are proposed to decide a claim
 FIRST_HEADLINES = 'knowledge_extraction'  # README's figure
 EARLIER = 'earlier design'
@@ -269,9 +269,14 @@ def headlines(found: list[Experiment]) -> str:
   rows.sort(key=lambda row: row[1].earlier)  # they fall out first
   for x, e, j in rows[:MAX_HEADLINES]:
     lines.append(
-        f'| {statement(j)} | {j.claim.paper} | {j.ours} | **{j.outcome}** '
-        f'| {x.name}, {where(e, j)} |')
+        f'| {statement(j)} | {j.claim.paper} | {j.ours} | '
+        f'{_marked(j.outcome)} | {x.name}, {where(e, j)} |')
   return '\n'.join(lines)
+
+
+def _marked(outcome: str) -> str:
+  """An outcome, bold where the claim is not supported."""
+  return outcome if outcome == 'supported' else f'**{outcome}**'
 
 
 def statement(j: claims.Judged) -> str:
