@@ -10,7 +10,7 @@ distance alone, or is uniform over the last tokens, does nearly as well. Part
 Valid: the parser accepts a sample at temperature 1. Beside it, exact: the
 relative entropy of the grammar to the model (kl) and of valid samples to
 the grammar (evals/grammar/sampling.py). One grammar of four levels, strings of
-up to 81 tokens, mean 51 (the paper: 250); 2M tokens; 51 minutes.
+up to 81 tokens, mean 51 (the paper: 250); 2M tokens; 51 core-minutes.
 
   python -m physics_lm.launch experiments/grammar_learning.py --scale=cpu
   python -m physics_lm.report experiments/grammar_learning.py --scale=cpu
@@ -113,7 +113,7 @@ def _pair(a: str, b: str) -> tuple:
 
 
 PART1, PART4 = 'Part 1, first results', 'Part 4.1, figure 7'
-VALID = dict(column='valid_samples', decided_by='20 seeds, 90 core-minutes')
+VALID = dict(column='valid_samples', decided_by='20 seeds, 2.5 core-hours')
 CLAIMS = (
     Claim('rope_above_absolute', 'Valid samples: RoPE > absolute positions',
           PART1, 'clearly worse on hard grammars', _pair('RoPE', 'absolute'),

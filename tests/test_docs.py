@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from physics_lm import sweep, vocab
+from physics_lm import claims, results, sweep, vocab
 from tests.conftest import ROOT
 
 MODULES = {p.stem: sweep.experiment(str(p))
@@ -55,3 +55,16 @@ def test_tokenizers_without_their_library_are_named_and_left_out(
   with pytest.raises(SystemExit) as e:  # one that was chosen is an error
     vocab.main(['biographies', '--count=3', '--vocab=byte,gpt2'])
   assert e.value.code == 2
+
+
+def test_the_claim_that_docs_show_is_judged():
+  text = (ROOT / 'docs' / 'claims.md').read_text(encoding='utf-8')
+  code, names = re.search(r'```python\n(.*?)```', text, re.S)[1], {}
+  exec(code, names)
+  module = MODULES['knowledge_extraction']
+  df = module.table(results.read_records(results.records_path(
+      ROOT / results.RESULTS, module.name, 'cpu')))
+  judged, = claims.judge_all(names['CLAIMS'], df)
+  same = {j.claim.id: j for j in claims.judge_experiment(module, df)}[
+      'single_finetune_fails']
+  assert judged.effect == same.effect and judged.outcome == same.outcome
