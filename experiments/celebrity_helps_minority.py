@@ -35,7 +35,7 @@ LABELS = {c: f'bio: {bio}\nthen QA on\n{GROUPS[qa]}'
           for c, (bio, qa) in CONDITIONS.items()} | {
     f'mixed_{n}': f'bio: both\n+ {n} % QA on\ncelebrities' for n in (5, 20)}
 CELL_NAMES = {c: n.replace('\n', ' ') for c, n in LABELS.items()} | {
-    c: f'20 % QA from the start, {n} texts each' for c, n in TEXTS.items()}
+    c: f'20 % QA from the start, texts of each: {n}' for c, n in TEXTS.items()}
 PAPER = {(c, 'minority'): x for c, x in zip(CONDITIONS, (4.4, 86.8))}
 LARGE = scales.ROWS_512 | {k.replace('bios', g): v for g in GROUPS
                            for k, v in scales.PAPER_POOLS.items()}

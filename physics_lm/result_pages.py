@@ -336,8 +336,8 @@ def index(found: list[Experiment]) -> str:
             'Ours: mean ± standard deviation over seeds; R: bits of knowledge '
             'stored per parameter; op: operations of an iGSM problem; weakest: '
             'the claim is about several cases, and this is the one that is '
-            f'weakest for it; {OURS.strip()}: the threshold is ours; n: points '
-            'of a fit or correlation, where the claim is about one.', '',
+            f'weakest for it; {OURS.strip()}: the threshold is ours; n: seeds, '
+            'or points of a fit or correlation.', '',
             '| experiment | claim | paper | ours | outcome |',
             '|---|---|---|---|---|']
   for x in found:

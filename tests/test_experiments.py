@@ -21,7 +21,7 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 NOT_RUN = {
     'when_mistakes_help',
 }
-# Notebooks that show committed results and the worlds: the same texts each time.
+# Notebooks of committed results and of worlds: the same texts each time.
 SAME_TEXTS = ('look_at_the_worlds', 'read_the_results')
 # Each source beside its executed notebook; a missing one fails.
 NOTEBOOKS = [p.with_suffix('.ipynb')
