@@ -89,7 +89,8 @@ def lines_of(found: dict, users: dict) -> list[str]:
   for key, programs in found.items():
     for p in programs if users.get(key) else ():
       merged[json.dumps(p | {'seconds': 0})] += users[key]
-  out = ['| experiment (runs) | program | chips | GiB a chip | FLOPs a chip |',
+  out = ['| experiment (runs) | program | chips | GiB per chip '
+         '| FLOPs per chip |',
          '|---|---|---|---|---|']
   for text, names in merged.items():
     p = json.loads(text)

@@ -13,15 +13,14 @@ abilities.py): of the three smallest sizes, for the largest at every evaluation.
   python -m physics_lm.launch experiments/ability_prediction.py --scale=cpu
   python -m physics_lm.report experiments/ability_prediction.py --scale=cpu
 
-Measured, `cpu`: 30 runs, 14 minutes of one busy core. Predicted (seed 7, not
-reported, of which the ladder's laws too): exact 1 is 2.5 points from other
-sizes' at the same nats, 14 at the same compute, 13 at the same loss of both
-tasks (copying 2, 46, 39); p^8 is right to 2 points; exact 8 of facts is 10 %
-with 77 % of the nats gone, exact 1 with 18, Brier with 38; half of exact 8
-takes 1.8 times the steps of exact 1, in copying 1.3; from 30 to 80 % of the
-nats takes 2.3 and 1.4 times the steps. Width 48: two steps err by 6 points of
-exact 1 of facts and 23 of exact 8, one step by 57; by 37 of exact 1 of copying,
-by 1 where its nats are given; copying comes 30 % sooner or later by seed.
+`cpu`: 30 runs, 14 core-minutes. Predicted (seed 7, not reported, as the
+ladder's fits are): exact 1 is 2.5 points from other sizes' at the same nats, 14
+at the same compute, 13 at the same loss of both tasks (copying 2, 46, 39); p^8
+is right to 2 points; exact 8 of facts is 10 % with 77 % of the nats gone, exact
+1 with 18, Brier with 38; half of exact 8 takes 1.8 times the steps of exact 1
+(copying: 1.3), 30 to 80 % of the nats 2.3 and 1.4 times. Width 48: two steps
+err by 6 points of exact 1 of facts and 23 of exact 8, one step by 57; copying
+by 37, by 1 from its nats; it comes 30 % sooner or later by seed.
 """
 
 import math
@@ -32,8 +31,8 @@ from physics_lm.configs import scales
 from physics_lm.scaling.fitting import abilities, ability_plots
 from physics_lm.sweep import Run, pick
 
-BASELINES = {'facts': math.log(128), 'copy': math.log(32)}  # nats an answer
-TOKENS = {'facts': 33, 'copy': 13}  # of a row that have loss, on average
+BASELINES = {'facts': math.log(128), 'copy': math.log(32)}  # per answer
+TOKENS = {'facts': 33, 'copy': 13}  # with loss in a row, on average
 WIDTHS, SMALL = (8, 12, 16, 24, 32, 48), 3  # ladders: of the first three
 SCALES = {
     'smoke': dict(widths=(8,), seeds=1, common=scales.SMOKE_LOG | {
@@ -101,18 +100,19 @@ S, D, B = 'Schaeffer et al. 2023', 'Du et al. 2024', 'Bhagia et al. 2024'
 OURS, CURVE, P = ('ours', '—'), (D, 'one curve'), 'points'
 LADDER, ONE_STEP = (B, '2 points on 4 of 8 tasks'), (B, '—')
 ROWS = (  # id, statement, source and paper, rule, unit, measures: a case each
-    ('collapse', 'Sizes differ in exact 1 at least 3 times more at the same '
-     'compute than at the same nats', CURVE, at_least(3), 'x',
+    ('collapse', 'Single-answer accuracy varies at least 3 times more across '
+     'sizes at equal compute than at equal loss', CURVE, at_least(3), 'x',
      'facts compute / nats', 'copy compute / nats'),
-    ('own_loss', 'and at least 2 times more at the same loss of both tasks',
-     CURVE, at_least(2), 'x', 'facts overall / nats', 'copy overall / nats'),
+    ('own_loss', 'and at least 2 times more at equal loss of both tasks', CURVE,
+     at_least(2), 'x', 'facts overall / nats', 'copy overall / nats'),
     ('power', 'Exact 8 is p^8 within 5 points', (S, 'about p^k'), at_most(5), P,
      'facts p^8', 'copy p^8'),
-    ('hidden', 'Facts: exact 8 is first 10 % with at least 60 % of the nats '
-     'gone', (S, 'sudden'), at_least(60), '%', 'facts gain at 10 % of exact8'),
-    ('visible', 'Facts: exact 1 is first 10 % with at most 30 % gone',
+    ('hidden', 'All 8 facts of a text are correct in 10 % of texts only after '
+     '60 % of the initial loss is gone', (S, 'sudden'), at_least(60), '%',
+     'facts gain at 10 % of exact8'),
+    ('visible', 'Single facts are 10 % correct before 30 % of the loss is gone',
      (S, 'smooth'), at_most(30), '%', 'facts gain at 10 % of exact1'),
-    ('brier', 'Facts: 1 - Brier is first 10 % with at most 50 % gone',
+    ('brier', 'Facts: 1 - Brier is 10 % before 50 % of the loss is gone',
      (S, 'smooth'), at_most(50), '%', 'facts gain at 10 % of score'),
     ('delay', 'Steps to 50 % of exact 8 over those to 50 % of exact 1: more '
      'for facts', OURS, at_least(1), 'x', 'delay of facts / copying'),
@@ -124,18 +124,18 @@ ROWS = (  # id, statement, source and paper, rule, unit, measures: a case each
      ONE_STEP, at_least(1.5), 'x', 'one step / two steps'),
     ('not_predicted', 'Copying: two steps err by at least 20 points of exact 1',
      OURS, at_least(20), P, 'copy two steps, exact 1'),
-    ('second_step', 'Copying: from the measured nats exact 1 is predicted '
-     'within 5 points', CURVE, at_most(5), P, 'copy second step, exact 1'),
+    ('second_step', 'Copying: exact 1 follows from the measured loss within 5 '
+     'points', CURVE, at_most(5), P, 'copy second step, exact 1'),
     ('chance', 'Copying: the step with 50 % of the nats gone differs by at '
      'least 10 % between seeds', OURS, at_least(0.1), '', 'copy spread'),
     ('no_chance', 'Facts: that step differs by at most 10 %', OURS,
      at_most(0.1), '', 'facts spread'),
-    # After the runs. A fit to all seeds: intervals of the largest runs alone.
-    ('between_seeds', 'Copying: exact 1 is at least 20 points from other '
-     'seeds of the same size and step', OURS, at_least(20), P,
+    # Post hoc. A fit to all seeds: intervals of the largest runs alone.
+    ('between_seeds', 'Copying: single-answer accuracy differs by at least 20 '
+     'points between seeds of the same size and step', OURS, at_least(20), P,
      'copy between seeds'),
-    ('between_facts', 'Facts: at most 5 points from other seeds', OURS,
-     at_most(5), P, 'facts between seeds'),
+    ('between_facts', 'Facts: by at most 5 points', OURS, at_most(5), P,
+     'facts between seeds'),
     ('pooled', 'Facts, fitted to all seeds: two steps err by at most 10 points '
      'of exact 1', LADDER, at_most(10), P, 'facts pooled two steps, exact 1'),
     ('pooled_second', 'Facts: from the measured nats by at most 5', CURVE,

@@ -3,8 +3,8 @@
 Part 3.3 (Allen-Zhu & Li, arXiv 2404.05405), Results 1 and 2. Paper, 1,000
 exposures: in bioS, whose texts have new templates and orders at each exposure,
 peak R is at least 2 bits per parameter from 1M to 500M parameters; in bioS
-simple, one frozen text a person, and bioR, texts by a language model, about 2.
-knowledge_capacity has R at many sizes of bioD, which has no words to learn.
+simple, one frozen text per person, and bioR, texts by a language model, about
+2. knowledge_capacity has R at many sizes of bioD, which has no words to learn.
 
   python -m physics_lm.launch experiments/capacity_bios.py --scale=cpu
   python -m physics_lm.report experiments/capacity_bios.py --scale=cpu
@@ -15,7 +15,7 @@ Seen on seed 7, not reported, width 16 (20 thousand parameters), R_max 3.2:
 2.2 with 53; 1.35 and 1.75 of R_max 1.5 and 2.2; frozen texts 2.15, since there
 is less else to learn.
 Deviations at `cpu`: the compact world, where a name, a value or the words
-between are a token of 867, half or more of the parameters; 27 tokens a text;
+between are a token of 867, half or more of the parameters; 27 tokens per text;
 Muon; one learning rate; people by R_max.
 """
 
@@ -25,7 +25,7 @@ from physics_lm.configs import bios_bits, scales
 from physics_lm.sweep import Run, pick
 
 TEXTS = {'new': 'bioS: new templates and orders at each exposure',
-         'frozen': 'bioS simple: one frozen text a person'}
+         'frozen': 'bioS simple: one frozen text per person'}
 VARIANTS = {'new': 'multi1000_permute', 'frozen': 'single'}
 POINT = ['texts', 'width', 'r_max', 'exposures']
 EXPOSURES, R = 1000, 'bits_per_param'
@@ -109,11 +109,11 @@ LARGEST = {'texts': 'new', 'exposures': EXPOSURES, 'width': 32, 'full': True}
 CLAIMS = (
     Claim('bios_every_size', 'bioS, 1,000 exposures, R_max 3.2: R is at least '
           '2 at all four sizes', 'Part 3.3, Result 1(a)', 'at least 2',
-          _low('new'), at_least(2), **BITS),
+          _low('new'), at_least(2), headline=True, **BITS),
     Claim('bios_largest', 'bioS, 1,000 exposures, R_max 3.2, 53 thousand '
           'parameters: R is at least 2', 'Part 3.3, Result 1(a)', 'at least 2',
           (LARGEST,), at_least(2), **BITS),
-    Claim('frozen_texts', 'bioS simple (one frozen text a person), 1,000 '
+    Claim('frozen_texts', 'bioS simple (one frozen text per person), 1,000 '
           'exposures, R_max 3.2: R is at least 1.7', 'Part 3.3, Result 2',
           'about 2', _low('frozen'), at_least(1.7), **BITS),
     Claim('frozen_as_new', '20 thousand parameters, R_max 3.2: R of bioS '

@@ -34,6 +34,8 @@ TEXTS = dict(zip((*list(EARLY)[2:], 'mixed_20'), (1, 2, 3, 5)))
 LABELS = {c: f'bio: {bio}\nthen QA on\n{GROUPS[qa]}'
           for c, (bio, qa) in CONDITIONS.items()} | {
     f'mixed_{n}': f'bio: both\n+ {n} % QA on\ncelebrities' for n in (5, 20)}
+CELL_NAMES = {c: n.replace('\n', ' ') for c, n in LABELS.items()} | {
+    c: f'20 % QA from the start, texts of each: {n}' for c, n in TEXTS.items()}
 PAPER = {(c, 'minority'): x for c, x in zip(CONDITIONS, (4.4, 86.8))}
 LARGE = scales.ROWS_512 | {k.replace('bios', g): v for g in GROUPS
                            for k, v in scales.PAPER_POOLS.items()}
@@ -75,19 +77,17 @@ def runs(scale: str) -> list[Run]:
       out.append(Run(f'{file}:ask_{qa}', point | s['finetune'], tags,
                      bases[bio]))
     out += [Run(f'{file}:both', bases['both'].overrides | more | {
-        'steps': round(s['steps'] / (1 - x)),
-        'data.tasks.qa_celebrity.weight': x / (1 - x)}, {
-            'condition': c, 'seed': seed})
-            for c, (x, more) in EARLY.items() if seed < s.get('early_seeds', 0)]
+        'steps': round(s['steps'] / (1 - x)), 'data.tasks.qa_celebrity.weight':
+        x / (1 - x)}, {'condition': c, 'seed': seed}) for c, (x, more) in
+            EARLY.items() if seed < s.get('early_seeds', 0)]
   return out
 
 
 def table(records):
   """A row a run, group, person_split and attribute: results.extraction; texts
   of each celebrity, where 20 % of rows ask about them from the start."""
-  import pandas as pd
-  df = pd.concat([results.extraction(records, g).assign(group=g)
-                  for g in GROUPS], ignore_index=True)
+  df = results.below(*(results.extraction(records, g).assign(group=g)
+                       for g in GROUPS))
   return df.assign(texts=df.condition.map(TEXTS))
 
 

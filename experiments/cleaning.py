@@ -51,7 +51,7 @@ def table(records):
   """A row a run of known_facts (values in biographies of half of the people,
   words of which are not those of any page), and a row a run, label and rule:
   shares of pages removed, changed and, over all rules, memorised, percent, and
-  the loss on their last words, nats a token."""
+  the loss on their last words, nats per token."""
   facts = results.wide(records, 'extraction', {'known_facts': 'accuracy'},
                        where=FACTS, percent=True)
   shares = ('removed', 'changed', 'memorised')
@@ -87,7 +87,7 @@ def figure(df):
   figures.labels(axes[0], '', 'values known, %', 'Facts about people')
   figures.labels(axes[1], 'label of the page', 'pages removed, %',
                  'What the rules take')
-  figures.labels(axes[2], 'label of the page', 'nats a token',
+  figures.labels(axes[2], 'label of the page', 'nats per token',
                  'Loss on the last 12 words')
   figures.finish(fig, 'Pages with planted dirt, read as they are or cleaned, '
                  'for equal tokens', figures.seeds_note(s))

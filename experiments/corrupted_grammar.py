@@ -98,7 +98,7 @@ def figure(df):
   _lines(axes[2], s, 'errors', 'error_mass', errors)
   figures.labels(axes[2], x, '%', 'Mass on errors, corrupted strings')
   _lines(axes[3], s, 'errors', 'kl', errors)
-  figures.labels(axes[3], x, 'millinats a token', 'Best predictor to model')
+  figures.labels(axes[3], x, 'millinats per token', 'Best predictor to model')
   figures.finish(
       fig, 'Training on corrupted strings (each token random with '
       'probability 0.15)', f'{figures.seeds_note(s)}. Dotted: the best '

@@ -125,9 +125,9 @@ CLAIMS = (
           (MOST,), claims.at_most(25), 'acc_no_cot', baseline=CHANCE, control=(
               MOST | {'column': 'acc_cot'},), headline=True),
     *(Claim(f'cot_70{id}', f'80 majors, luck mod 5, CoT in {rows} % of rows: '
-            'at least 70 %', 'Part 3.2, Result 4', '86.4 % (50 %)', (MOST,),
-            claims.at_least(70), column, baseline=CHANCE, post_hoc=late,
-            headline=late) for id, rows, column, late in (
+            'at least 70 %', 'Part 3.2, Result 4', '86.4 % (50 % of rows)',
+            (MOST,), claims.at_least(70), column, baseline=CHANCE,
+            post_hoc=late, headline=late) for id, rows, column, late in (
                 ('', 50, 'acc_cot', False), ('_all', 100, 'acc_all', True))),
     Claim('read', 'On the same seeds: CoT in 100 % of rows > 50 %', rule=
           greater(), post_hoc=True, cells=tuple(MOST | {

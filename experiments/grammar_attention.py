@@ -6,7 +6,7 @@ subtrees, most of all from ends to ends, and there to the nearest ends of the
 same level, as dynamic programming would. Excess: attention over what distance
 alone gives, less one (evals/grammar/attention.py); control: ends at random, and
 an untrained model. Causal check: the middle state at an end is replaced by that
-of an end in another string; do laws of the next symbol change more at ends?
+of an end in another string; do predictions change more at ends?
 
   python -m physics_lm.launch experiments/grammar_attention.py --scale=cpu
   python -m physics_lm.report experiments/grammar_attention.py --scale=cpu
@@ -93,7 +93,7 @@ def figure(df):
                  list(levels.values()), figures.COLOURS[k], label=name,
                  offset=0.4 * k - 0.2, width=0.38)
   figures.labels(axes[1, 2], '', 'relative entropy, millinats',
-                 'Later laws, middle state patched')
+                 'Later predictions, state patched')
   axes[1, 1].set_ylim(-70, 330)
   for ax in axes.flat:
     figures.legend(ax, fontsize=7, ncols=3 if ax is axes[1, 1] else 1)
@@ -140,8 +140,8 @@ CLAIMS = (
               cell('end_to_end', k, 0), cell('end_to_end', k, 0,
                                              model='untrained'))
               for k in LEVELS), rule=greater(), **EXCESS),
-    *(Claim(id, f'{which}: patching a boundary changes later laws more than '
-            'patching another token', 'ours', '—', tuple(tuple(
+    *(Claim(id, f'{which}: patching a boundary changes later predictions more '
+            'than another token', 'ours', '—', tuple(tuple(
                 cell(level=k, column=c) for c in PATCHES) for k in levels),
             greater(), unit='millinats', post_hoc=id == 'patched_lowest')
       for id, which, levels in (

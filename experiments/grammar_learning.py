@@ -8,15 +8,15 @@ distance alone, or is uniform over the last tokens, does nearly as well. Part
 38.8, NoPE with Canon layers 92.5.
 
 Valid: the parser accepts a sample at temperature 1. Beside it, exact: the
-relative entropy of the grammar's law to the model (kl) and of valid samples to
+relative entropy of the grammar to the model (kl) and of valid samples to
 the grammar (evals/grammar/sampling.py). One grammar of four levels, strings of
-up to 81 tokens, mean 51 (the paper: 250); 2M tokens; 27 minutes.
+up to 81 tokens, mean 51 (the paper: 250); 2M tokens; 51 core-minutes.
 
   python -m physics_lm.launch experiments/grammar_learning.py --scale=cpu
   python -m physics_lm.report experiments/grammar_learning.py --scale=cpu
 
 Predicted (an earlier program, and RoPE of seed 7, not reported), valid %, kl in
-millinats a token: RoPE 80, 9; quarter 75, 11; with Canon 94, 2; NoPE with Canon
+millinats per token: RoPE 80, 9; quarter 75, 11; with Canon 94, 2; NoPE, Canon
 90, 3; distance 75, 10; uniform 70, 12; absolute 42, 30; NoPE 10, 60. Canon
 halves RoPE's steps to 50 % (550).
 """
@@ -40,7 +40,7 @@ def runs(scale: str) -> list[Run]:
 def table(records):
   """A row a run and evaluation during training: valid, percent. `last` marks
   the end, where also stand: of more samples valid_samples, valid_after (a
-  prefix), distinct, percent, and reverse_kl; kl, both millinats a token; steps
+  prefix), distinct, percent, and reverse_kl; kl, both millinats/token; steps
   to 50 and to 90 % valid."""
   df = results.during_training(records, 'curve', {'valid': 'valid/none/model'})
   df['valid'] *= 100
@@ -85,7 +85,7 @@ def figure(df):
   s, names = summary(df), list(dict.fromkeys(df.arm))
   curve = results.summarise(df, ['arm', 'step'], ['valid'])
   for k, (_, rows) in enumerate(curve.groupby('arm', sort=False)):
-    style = {'color': figures.COLOURS[k % 6], 'marker': 'os'[k // 6]}
+    style = {'color': f'C{k}', 'marker': 'os'[k // 6]}
     figures.curves(axes[0], rows, 'step', 'arm', 'valid', **style)
   figures.percent_axis(axes[0], 140)
   figures.labels(axes[0], 'step (2,048 tokens)', 'samples valid, %',
@@ -99,7 +99,7 @@ def figure(df):
     figures.bars(axes[2], s, column, names, figures.COLOURS[k],
                  offset=0.38 * k - 0.19, width=0.36, label=name,
                  horizontal=True, digits=1)
-  figures.labels(axes[2], 'millinats a token', '', 'Relative entropy')
+  figures.labels(axes[2], 'millinats per token', '', 'Relative entropy')
   figures.legend(axes[2], loc='center right')
   figures.finish(
       fig, 'Learning a context-free grammar, by positions in attention',
@@ -113,7 +113,7 @@ def _pair(a: str, b: str) -> tuple:
 
 
 PART1, PART4 = 'Part 1, first results', 'Part 4.1, figure 7'
-VALID = dict(column='valid_samples', decided_by='20 seeds, 90 core-minutes')
+VALID = dict(column='valid_samples', decided_by='20 seeds, 2.5 core-hours')
 CLAIMS = (
     Claim('rope_above_absolute', 'Valid samples: RoPE > absolute positions',
           PART1, 'clearly worse on hard grammars', _pair('RoPE', 'absolute'),

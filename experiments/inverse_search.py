@@ -119,8 +119,8 @@ R7, MORE = 'Part 3.2, Result 7', {
     'baseline': 'majority_baseline',
     'decided_by': '10 seeds at `cpu` scale: 75 core-minutes'}
 CLAIMS = (
-    *(Claim(id, f'The name {NAMED[v]}: people are named at most 2 points above '
-            'baseline, in all six tasks', R7, 'about 0 %', tuple(
+    *(Claim(id, f'The name {NAMED[v]}: inverse search is at most 2 points '
+            'above baseline, in all six tasks', R7, 'about 0 %', tuple(
                 (CELLS[v, t], CELLS[v, t] | {'column': 'majority_baseline'})
                 for t in ASKED), claims.exceeds_by_at_most(2), control=(
                     CELLS[LAST, 'all_first'], CELLS[LAST, 'all_full']),

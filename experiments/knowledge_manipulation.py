@@ -126,8 +126,8 @@ TOGGLED, LUCK = {'condition': 'QA toggled'}, 'luck_mod5'
 CLAIMS = (
     *_about('one person', ONE, '', 'luck mod 5: 86.4 % (predicted 87.6)',
             'luck mod 5: 86.4 vs 24.1 %', 'luck mod 5: 24.1 vs 23.6 %'),
-    *_about('two people', TWO, 'gpu', 'majors: 61.5 % (predicted 64.2)',
-            'better', 'no help'),
+    *_about('two people', TWO, 'gpu', 'month difference: 61.5 % (predicted '
+            '64.2)', 'better', 'no help'),
     claims.above('cot_luck', 'Luck mod 5: with CoT > the same model without',
                  R, _at(LUCK, True, 'acc_cot'), _at(LUCK, True), (86.4, 24.1),
                  **MORE),

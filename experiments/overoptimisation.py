@@ -124,7 +124,7 @@ def _at(arm: str, k: int | None = None) -> dict:
 GAO, NONE = 'Gao et al. 2210.10760', '—'
 UNIT, FLIPS = {'unit': '', 'column': 'gold'}, 'transformer, flips'
 CLAIMS = (
-    *(above(name, f'{text}: best of 1,024 has at least 0.2 less gold than best '
+    *(above(name, f'{text}: gold of best of 1,024 is at least 0.2 below best '
             'of 16', source, _at(arm, 16), _at(arm, 1024), rule=greater(0.2),
             headline=arm == FLIPS, **UNIT) for name, text, source, arm in (
                 ('additive_humps', 'No bend possible', GAO, 'additive'),

@@ -5,7 +5,7 @@ Group baselines (GRPO, arXiv 2402.03300), the mean of the others (RLOO,
 whether reinforcement learning on a checker's reward works. Here the reward is
 exact: a model of 200,000 parameters composes hidden permutations
 (worlds/symbolic/compose.py) and is trained for 60 steps of 16 prompts with 8
-answers each at depth 7, where about one sample in six was correct before.
+answers each at depth 7, where 13 % of samples are correct before.
 Everything but one choice is equal: no baseline, RLOO, GRPO, rewards with an
 offset, an exact KL to the start, supervised training on own correct answers
 (RFT).
@@ -69,7 +69,7 @@ def runs(scale: str) -> list[Run]:
 
 def table(records):
   """A row a run: % of samples correct at two depths, and the KL to the base
-  in nats an answer."""
+  in nats per answer."""
   df = results.wide(records, 'policy', {'accuracy': 'pass_at_k'}, where={
       'split': f'test_d{DEPTH}', 'k': 1}, percent=True)
   shallow = results.wide(records, 'policy', {'shallow': 'pass_at_k'}, where={
@@ -94,7 +94,7 @@ def figure(df):
   for ax, column, label in (
       (left, 'accuracy', f'samples correct at depth {DEPTH}, %'),
       (middle, 'shallow', f'samples correct at depth {DEPTH - 2}, %'),
-      (right, 'kl', 'KL to the base, nats an answer')):
+      (right, 'kl', 'KL to the base, nats per answer')):
     figures.bars_of_seeds(ax, rows, df, 'arm', column, 1 if column == 'kl'
                           else 0)
     ax.tick_params(labelleft=ax is left)
@@ -102,7 +102,7 @@ def figure(df):
   figures.finish(fig, 'Policy gradients on an exact reward, 60 steps at depth '
                  f'{DEPTH}', 'bars, numbers: means; points: '
                  f'{s.n_seeds.max()} seeds;  words not in training;  '
-                 '16 prompts x 8 answers a step')
+                 '16 prompts x 8 answers per step')
   return fig
 
 

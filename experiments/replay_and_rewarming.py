@@ -24,7 +24,7 @@ from physics_lm.sweep import Run, pick
 
 SHARES = (0.0, 0.01, 0.05, 0.25, 0.5)  # of rows that are A's
 PEAKS = (0.1, 0.3, 1.0, 2.0)  # of the first learning rate
-NAMES = {'none': 'B not marked', 'tag': 'B marked'}
+NAMES = {'none': 'texts of B without a tag', 'tag': 'texts of B with a tag'}
 FEW = {part: {'adapter.kind': 'whole', 'adapter.embedding_rank': 0,
               'adapter.target_modules': modules} for part, modules in (
                   ('attention', 'query,key,value,out'), ('mlp', 'up,down'))}
@@ -39,6 +39,7 @@ SCALES = {
     'gpu': dict(steps=(20_000, 5000), width=256, seeds=3, shares=SHARES,
                 peaks=PEAKS, common=scales.GRAMMAR_GPU)}
 POINT = ['stage', 'tag', 'replay', 'peak', 'trained']
+NATS, LOSSES = dict(unit='nats/token'), {'kl': 'A', 'next_kl': 'B'}
 
 
 def runs(scale: str) -> list[Run]:
@@ -93,24 +94,25 @@ def figure(df):
   usual = s[(s.peak == 1) & (s.trained == 'all') & (s.replay < 1)]
   before = summary(df[df.stage == 'A']).kl_mean.mean()
   fig, axes = figures.grid(3, width=3.4, height=3.3)
-  for ax, column, heading in ((axes[0][0], 'kl', 'A after B'),
-                              (axes[0][1], 'next_kl', 'B after B')):
+  for ax, (y, name) in zip(axes[0], LOSSES.items()):
     figures.curves(ax, usual.assign(percent=100 * usual.replay), 'percent',
-                   'tag', column, NAMES)
+                   'tag', y, NAMES)
     ax.set_xscale('symlog', linthresh=1)
     ax.set_xticks([100 * r for r in SHARES], [f'{100 * r:g}' for r in SHARES])
-    figures.labels(ax, 'replay of A, % of rows', 'excess loss, nats', heading)
+    figures.labels(ax, 'replay of A, % of rows', 'excess loss, nats/token',
+                   f'Loss on {name} after training on B')
   figures.level(axes[0][0], before, 'before B')
   figures.legend(axes[0][0])
   ax = axes[0][2]
   few = s[(s.tag == 'none') & (s.replay == 0) & (s.trained == 'all')]
-  for y, name, k in (('kl', 'A', 2), ('next_kl', 'B', 3)):
-    figures.curves(ax, few.assign(arm=name), 'peak', 'arm', y, color=f'C{k}')
+  for k, (y, name) in enumerate(LOSSES.items(), 2):
+    figures.curves(ax, few.assign(on=f'loss on {name}'), 'peak', 'on', y,
+                   color=figures.COLOURS[k])
   ax.set(xscale='log', yscale='log')
-  figures.plain_ticks(ax)
-  figures.legend(ax)
-  figures.labels(ax, 'second peak learning rate / first', '', 'Without replay')
-  figures.finish(fig, 'Continued pretraining on another grammar',
+  figures.plain_ticks(ax), figures.legend(ax)
+  figures.labels(ax, 'second peak rate / first', 'excess loss, nats/token',
+                 'Without replay, without a tag')
+  figures.finish(fig, 'Excess loss after pretraining on grammar A, then on B',
                  f'{figures.seeds_note(s)};  A: 4.1M tokens, then B: 1M')
   return fig
 
@@ -121,12 +123,12 @@ def _at(replay: float = 0.0, tag: str = 'none', peak: float = 1.0,
 
 
 IBRAHIM = 'Ibrahim et al. 2024, table 2'
-NATS = dict(unit='nats/token')
 CLAIMS = (
     Claim('replay_marked', '1 % of replay takes back at least 50 % of the '
-          'forgetting where B is marked', IBRAHIM, '53 %', (_at(.01, 'tag'),),
-          at_least(50), 'recovered', unit='%', headline=True),
-    Claim('replay_unmarked', 'Where B is not marked, 1 % takes back less',
+          'forgetting where texts of the second grammar (B) carry a tag',
+          IBRAHIM, '53 %', (_at(.01, 'tag'),), at_least(50), 'recovered',
+          unit='%', headline=True),
+    Claim('replay_unmarked', 'Where B has no tag, 1 % takes back less',
           'ours', '—', (_at(.01, 'tag'), _at(.01)), greater(),
           'recovered', unit='%'),
     Claim('replay_costs_nothing', '5 % of replay changes the loss on B by less '

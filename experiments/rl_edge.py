@@ -4,7 +4,7 @@ Yue et al. (arXiv 2504.13837): a model after reinforcement learning on a
 checker's reward is right more often in one sample, but solves no problem that
 the base cannot solve in many. Zhang et al. (2512.07783): at the edge of what
 pretraining reached it does. Here depth is a dial (worlds/symbolic/compose.py):
-pretraining on depths 1 to 8 by a decaying law reaches about depth 6; training
+pretraining on depths 1 to 8 at decaying rates reaches about depth 6; training
 (RLOO, 60 steps of 16 prompts x 8) is inside (depth 6), at the edge (7) or
 beyond (9), with the full check, the outcome alone, or the share of correct
 steps as the reward. pass@k of the same k for the base, of 64 problems with 128

@@ -1,14 +1,13 @@
 """At equal labels: a reward model, a judge, preferences, or gold itself?
 
-RLHF trains a reward model on labels and a policy on it; RLAIF takes the labels
-from a model, direct RLAIF the rewards (Lee et al., arXiv 2309.00267: as good as
-human labels, and direct better still); DPO (2305.18290) needs no reward model;
-RLVR asks for gold in every rollout. Here gold is exact: texts are 16 symbols of
-a Markov chain, z is how many are of one half of the alphabet, in standard
-deviations from the mean; gold is z - z^2 / 3, best (0.75) at 1.5. The start has
-learned the chain, and to judge texts from 32,000 verdicts. 512 pairs of its
-texts are ordered by gold, or by the start, asked in both orders; RLVR at equal
-labels ends after 512 texts, 4 steps of 40. Policies: RLOO.
+RLHF trains a reward model on labels, a policy on it; RLAIF takes the labels
+from a model, direct RLAIF the rewards (Lee et al., 2309.00267: as good as human
+labels, direct better still); DPO (2305.18290) needs no reward model; RLVR asks
+for gold each time. Here gold is exact: texts are 16 symbols of a Markov chain,
+z is how many are of one half of the alphabet, in SD from the mean; gold is z -
+z^2 / 3, best (0.75) at 1.5. The start has learned the chain, and to judge from
+32,000 verdicts. 512 pairs of its texts are ordered by gold or by the start,
+queried in both orders; RLVR at equal labels: 4 steps of 40. Policies: RLOO.
 
   python -m physics_lm.launch experiments/rlhf_pipeline.py --scale=cpu
   python -m physics_lm.report experiments/rlhf_pipeline.py --scale=cpu
@@ -93,7 +92,7 @@ def runs(scale: str) -> list[Run]:
 
 
 def table(records):
-  """A row a policy: gold, fall from its peak, kl to the start in nats a text; %
+  """A row a policy: gold, fall from its peak, kl to the start, nats per text, %
   of pairs that it (verdicts), or its reward model (ranked), orders as gold."""
   own = [r for r in records if r['tags']['part'] == 'policy']
   df = results.wide(own, 'texts', {'gold': 'gold'})
@@ -119,14 +118,14 @@ def figure(df):
   rows = s.reindex(['start', *(a for a in ARMS if a in s.index)])
   fig, ((left, right),) = figures.grid(2, width=4.8, height=3.8)
   for ax, column, label in ((left, 'gold', 'gold of a text'), (
-      right, 'kl', 'KL to the start, nats a text')):
+      right, 'kl', 'KL to the start, nats per text')):
     figures.bars_of_seeds(ax, rows, df, 'arm', column, 2)
     ax.tick_params(labelleft=ax is left), figures.labels(ax, label)
   left.axvline(0.75, color=figures.QUIET, linewidth=1, linestyle='--')
-  figures.finish(fig, 'Feedback on texts: eight ways to learn from it', 'bars, '
-                 f'numbers: means; points: {s.n_seeds.max()} seeds;  gold of a '
-                 'text: z - z²/3, at most 0.75 (dashed);\nz: its symbols '
-                 'from the first letters of the alphabet, in SD from the mean')
+  figures.finish(
+      fig, 'Feedback on texts: eight ways to learn from it', f'bars: means; '
+      f'points: {s.n_seeds.max()} seeds;  gold: z - z²/3, at most 0.75 (dashed)'
+      ';\nz: symbols from the first letters, in SD from the mean')
   return fig
 
 
@@ -134,17 +133,18 @@ LEE, SAME = 'Lee et al. 2309.00267', {'column': 'gold', 'unit': ''}
 CLAIMS = (
     Claim('rlaif_is_rlhf', 'RLAIF has within 0.1 of the gold of RLHF', LEE,
           'as good', ({'arm': 'RLAIF'}, {'arm': 'RLHF'}), equal(0.1), **SAME),
-    above('direct_is_better', 'Direct RLAIF has more gold than RLAIF', LEE,
+    above('direct_is_better', 'Direct RLAIF reaches a higher gold reward', LEE,
           {'arm': 'direct RLAIF'}, {'arm': 'RLAIF'}, **SAME),
     Claim('judge_is_overoptimised', 'RLAIF falls by at least 0.1 from its peak',
-          'Gao et al. 2210.10760', '—', ({'arm': 'RLAIF'},),
-          at_least(0.1), 'fall', unit=''),
-    above('reward_model_beats_dpo', 'RLHF has more gold than DPO on the same '
-          'labels', 'Xu et al. 2404.10719', {'arm': 'RLHF'},
+          'Gao et al. 2210.10760', '—', ({'arm': 'RLAIF'},), at_least(0.1),
+          'fall', unit=''),
+    above('reward_model_beats_dpo', 'RLHF reaches a higher gold reward than '
+          'DPO on the same labels', 'Xu et al. 2404.10719', {'arm': 'RLHF'},
           {'arm': 'DPO, gold labels'}, **SAME),
-    above('labels_generalise', 'RLHF has at least 0.1 more gold than RLVR at '
-          'equal labels', 'ours', {'arm': 'RLHF'}, {'arm': 'RLVR, 512 labels'},
+    above('labels_generalise', 'RLHF: gold at least 0.1 above RLVR at equal '
+          'labels', 'ours', {'arm': 'RLHF'}, {'arm': 'RLVR, 512 labels'},
           rule=greater(0.1), **SAME),
-    *(above(name, f'RLHF has more gold than {b}', 'ours', {'arm': 'RLHF'}, {
-        'arm': b}, post_hoc=True, headline=True, **SAME) for name, b in (
-            ('above_rlvr', 'RLVR, 512 labels'), ('above_d', 'direct RLAIF'))))
+    *(above(id, f'RLHF reaches a higher gold reward than {b}', 'ours', {
+        'arm': 'RLHF'}, {'arm': b}, post_hoc=True, headline=True, **SAME)
+      for id, b in (('above_rlvr', 'RLVR, 512 labels'),
+                    ('above_d', 'direct RLAIF'))))

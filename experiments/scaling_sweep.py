@@ -1,11 +1,11 @@
 """Do scaling laws, fitted to our own runs, find what is known to be true?
 
 Kaplan et al. 2020 (arXiv 2001.08361) and Hoffmann et al. 2022 (arXiv
-2203.15556) on data of known entropy: a grammar with an exact law, and bioD
-whose person k is drawn with probability ~ k^-(1 + a), for which theory gives
-the exponents. Is the fitted E the entropy? Are the exponents theory's? Do runs
-of a tenth of the compute predict the largest ones, and accuracy through the
-loss (Schaeffer et al. 2023, arXiv 2304.15004)?
+2203.15556) on data of known entropy: an exact grammar, and bioD whose person k
+is drawn with probability ~ k^-(1 + a), for which theory gives the exponents. Is
+the fitted E the entropy? Are the exponents theory's? Do runs of a tenth of the
+compute predict the largest ones, and accuracy through the loss (Schaeffer et
+al. 2023, arXiv 2304.15004)?
 
 Papers: N* ~ C^0.46 to C^0.50 (Hoffmann et al.), C^0.73 (Kaplan et al.); shape
 changes the loss by a few per cent (Kaplan et al., figure 5); a WSD cooldown

@@ -1,13 +1,13 @@
-"""Does self-play on the same data bring a model nearer to the law of the data?
+"""Does self-play on the same data bring a model nearer to their distribution?
 
 SPIN (Chen et al., arXiv 2401.01335) goes on where supervised training has used
 up its examples: in each round the model of the last one answers, and DPO
 prefers the data to its answers. There four rounds lifted an average of
 benchmarks from 58 to 63, and longer supervised training did not. Its only fixed
-point is the law of the data; how near a model is to that law is exact here:
+point is the distribution of the data; how near a model is to it is exact here:
 texts are 16 symbols of one Markov chain of 16, and the distance is KL(chain ||
-model) in nats a symbol, on other texts. 1,024 texts are all there are; a start
-of 200 steps (25 passes), then three rounds of 64 steps each.
+model) in nats per symbol, on other texts. 1,024 texts are all there are; start:
+200 steps (25 passes), then three rounds of 64 steps each.
 
   python -m physics_lm.launch experiments/self_play.py --scale=cpu
   python -m physics_lm.report experiments/self_play.py --scale=cpu
@@ -15,7 +15,7 @@ of 200 steps (25 passes), then three rounds of 64 steps each.
 Predicted (seed 7, not reported: KL 0.063 at the start, 0.069 after one round of
 supervised training): supervised training 0.08 after three rounds, SPIN with
 beta 0.1 0.25, with beta 1 0.10: above the start, as a text and a sample differ
-by chance wherever the law has entropy, and DPO goes on pushing.
+by chance wherever the chain has entropy, and DPO goes on pushing.
 """
 
 from physics_lm import figures, results
@@ -62,7 +62,7 @@ def runs(scale: str) -> list[Run]:
 
 
 def table(records):
-  """A row a run: kl and loss in nats a symbol, of other texts, and floor, the
+  """A row a run: kl and loss in nats per symbol, of other texts, and floor, the
   loss of the chain itself."""
   where = {'split': 'test', 'law': 'chain'}
   df = results.wide(records, 'law', {'kl': 'kl', 'floor': 'loss'}, where=where)
@@ -88,7 +88,8 @@ def figure(df):
   ax.set_yscale('log')
   figures.plain_ticks(ax)
   figures.legend(ax)
-  figures.labels(ax, 'rounds of 64 steps', 'KL(chain || model), nats a symbol')
+  figures.labels(ax, 'rounds of 64 steps',
+                 'KL(chain || model), nats per symbol')
   figures.finish(fig, 'Self-play and supervised training on the same 1,024 '
                  'texts', figures.seeds_note(s) + ';  other texts of the chain')
   return fig

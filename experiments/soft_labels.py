@@ -1,13 +1,13 @@
 """What of a teacher's distribution is needed, and what does truncation cost?
 
-Distillation trains on a teacher's law of the next token (Hinton et al., arXiv
-1503.02531). Peng et al. (2410.16215) and Busbridge et al. (2502.08606, appendix
-G): full laws beat the data's own labels; the teacher's top k alone costs 0.1
-nats, mixed with the data's labels nothing; temperature 1 is best, reverse
-relative entropy worse.
+Distillation trains on a teacher's distribution of the next token (Hinton et
+al., 1503.02531). Peng et al. (2410.16215), Busbridge et al. (2502.08606,
+appendix G): full distributions beat the data's own labels; the teacher's top k
+alone costs 0.1 nats, mixed with the data's labels nothing; temperature 1 is
+best, reverse relative entropy worse.
 
-A language of 64 symbols with rows by a power law, so that the teacher can be
-the exact law, and what truncated labels teach is known: with weight l on a
+A language of 64 symbols, rows by powers of the rank: the teacher can be the
+exact distribution, and what truncated labels teach is known: with weight l on a
 renormalised top k, the student's optimum is (1 - l) p + l p_k (teacher.py), its
 excess loss KL(p || that). `kl` is the measured excess on fresh texts.
 
@@ -15,9 +15,9 @@ excess loss KL(p || that). `kl` is the measured excess on fresh texts.
   python -m physics_lm.report experiments/soft_labels.py --scale=cpu
 
 Predicted, kl at 32k, 125k and 500k tokens: hard labels 0.29, 0.08, 0.02, full
-laws 0.11, 0.003, under 0.001. At 500k: top 8, 16, 32 with l 0.7 0.25, 0.15 and
-0.07, as derived; top 8 alone 2.9; a tail 0.2, with l 0.7 0.01; 1, 8, 64 draws
-0.016, 0.003, 0.001; temperature 2 and reverse as full.
+distributions 0.11, 0.003, below 0.001. At 500k: top 8, 16, 32 with l 0.7 0.25,
+0.15, 0.07, as derived; alone 2.9; a tail 0.2, with l 0.7 0.01; 1, 8, 64 draws
+0.016, 0.003, 0.001; temperature 2, reverse: as full.
 """
 
 import functools
@@ -44,6 +44,7 @@ ARMS = {
     'temperature 0.5': {'temperature': 0.5},
     'temperature 2': {'temperature': 2.0}, 'reverse': {'divergence': 'reverse'}}
 BOTH = ('hard labels', 'full law')
+CELL_NAMES = {'full law': 'full distribution'}
 SCALES = {  # {tokens: arms}
     'smoke': dict(tokens={2048: BOTH}, seeds=1, common=scales.SMOKE_LOG | {
         'model.width': 16, 'evals.law.num_problems': 8}),
@@ -101,8 +102,7 @@ def figure(df):
   s = summary(df)
   fig, ((left, right),) = figures.grid(2, width=4.6, height=4.4)
   rows = s[s.tokens == s.tokens.max()].sort_values('kl_mean')
-  figures.bars(left, rows, 'kl', [
-      a.replace('law', 'distribution') for a in rows.arm], [
+  figures.bars(left, rows, 'kl', [CELL_NAMES.get(a, a) for a in rows.arm], [
       figures.colour(a) for a in rows.arm], list(rows.expected_mean),
                horizontal=True, digits=None)
   left.set_xscale('symlog', linthresh=1e-3)

@@ -4,20 +4,19 @@ More samples solve more problems (Brown et al., arXiv 2407.21787: coverage), if
 the right one is found: by votes, or a verifier trained on whole answers
 (outcome; Cobbe et al., 2110.14168) or on where they go wrong (process; Lightman
 et al., 2305.20050: 78 % of MATH, outcome 72, votes 70). Here answers are worked
-compositions of six functions (worlds/symbolic/compose.py). A model of width 64,
-400 steps, and one of width 32, 800 steps, whose samples cost a quarter;
-verifiers start from the model that samples, and read 3,840 pairs of its answers
-five times. A verifier chooses by its score (process: product over tokens), or
-weighs votes (by the last token's score). A score costs as much as a sample.
+compositions of six functions (worlds/symbolic/compose.py). Models: width 64,
+400 steps, and 32, 800 steps, whose samples cost a quarter; verifiers start from
+the model that samples, reading 3,840 pairs of its answers five times. A
+verifier chooses by its score (process: product over tokens), or weighs votes
+(by the last token's score). A score costs a sample.
 
   python -m physics_lm.launch experiments/test_time.py --scale=cpu
   python -m physics_lm.report experiments/test_time.py --scale=cpu
 
-Predicted (seed 7, not reported, of the big model with a process verifier: one
-sample 59 %; of 64: votes 72, likelihood 71, process 23, its product 26, votes
-weighted by it 79, oracle 91; it orders 69 % of pairs): the same; outcome
-verifier 40, its weighted votes 75; small, one sample 20, weighted votes 35 %.
-With four times the pairs, seed 7: process 32, weighted votes 82.
+Predicted (seed 7, not reported, width 64, process: one sample 59 %; of 64:
+votes 72, likelihood 71, process 23, its product 26, its votes 79, oracle 91; it
+orders 69 % of pairs): same; outcome 40, its votes 75; small, one sample 20,
+votes 35 %. Four times the pairs: process 32, votes 82.
 """
 
 from physics_lm import figures, results
@@ -42,14 +41,15 @@ CHOICES = {
     'outcome, votes': ('outcome', 'weighted'),
     'process': ('process', 'product'), 'oracle': ('process', 'oracle'),
     'process, votes': ('process', 'weighted')}
+RULES = {c: c for c in CHOICES} | {c: f'highest {c} score' for c in HEADS} | {
+    f'{c}, votes': f'votes weighted by {c} score' for c in HEADS}
 FREE = ('one sample', 'votes', 'likelihood', 'oracle')  # nothing is scored
 SCALES = {
     'smoke': dict(seeds=1, arms=ARMS[:1], trunk={
         'steps': 4, 'optim.warmup_steps': 0, 'model.width': 16,
         'model.depth': 1}, evals={'num_problems': 4, 'num_samples': 8}, post={
-            'steps': 2, 'post.every': 2, 'post.epochs': 1,
-            'checkpoint.every': 2, 'data.batch_size': 16,
-            'post.pairs': 'corrupt:1'}),
+            'steps': 2, 'post.every': 2, 'post.epochs': 1, 'checkpoint.every':
+            2, 'data.batch_size': 16, 'post.pairs': 'corrupt:1'}),
     'cpu': dict(seeds=5, arms=ARMS, trunk={}, post={}, evals={
         'num_problems': 128, 'num_samples': 64})}
 
@@ -105,18 +105,19 @@ def figure(df):
   big = s[(s['size'] == 'big') & (s.choice != 'one sample')]
   for k, choice in enumerate([c for c in CHOICES if c in set(big.choice)]):
     figures.curves(axes[0], big[big.choice == choice], 'k', 'choice', 'correct',
-                   color=f'C{k}', linestyle=':' if choice in HEADS else '-')
+                   RULES, color=f'C{k}', ls=':' if choice in HEADS else '-')
   figures.labels(axes[0], 'samples', f'correct at depth {DEPTH}, %',
-                 'Width 64: which one to choose')
+                 'Width 64, by what chooses the answer')
   for (size, seed), rows in df[df.choice == 'process, votes'].groupby(POINT):
-    axes[1].plot(rows.cost, rows.correct, color=figures.COLOURS[size == 'big'],
-                 label=f'{size}, one seed a line' if seed == 0 else None)
-  figures.labels(axes[1], 'cost, in samples of the small model', '',
-                 'Votes weighted by a process verifier')
+    at, width = (1, 64) if size == 'big' else (0, 32)
+    axes[1].plot(rows.cost, rows.correct, color=figures.COLOURS[at],
+                 label=None if seed else f'width {width}')
+  figures.labels(axes[1], 'cost, in samples of width 32', 'correct, %',
+                 'Votes weighted by process score, each seed')
   for ax, where in zip(axes, ('lower left', 'center right')):
     ax.set_xscale('log', base=2)
     figures.percent_axis(ax), figures.legend(ax, loc=where)
-  figures.finish(fig, 'Best of N answers', figures.seeds_note(s))
+  figures.finish(fig, 'Best of N (oracle: any is right)', figures.seeds_note(s))
   return fig
 
 
@@ -146,5 +147,4 @@ CLAIMS = (
     above('big_wins', 'At equal cost the big model beats the small one', 'ours',
           _at(WEIGHTED, 16), _at(WEIGHTED, 64, 'small'), **SAME),
     Claim('ranked', 'A process verifier orders at least 60 % of pairs', 'ours',
-          '—', (dict(head='process', size='big'),), at_least(60),
-          'ranked', unit='%'))
+          '—', (dict(head='process', size='big'),), at_least(60), 'ranked'))

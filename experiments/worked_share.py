@@ -6,7 +6,7 @@ from 90 % of its data, then 100 steps from 1 or 3 %; the others, results alone,
 are right by chance, c = 0.1. A model fitted to its own right answers has p a /
 (p a + (1 - p) c) worked ones in place of p, where a of the worked are right
 (Tsilivis et al., arXiv 2510.11495: c = 0.5, a = 1): log-odds rise by ln(a / c)
-a round. Nothing is fitted: p, a, c are measured. RLOO has the same rewards.
+a round. p, a, c are measured. RLOO has the same rewards.
 
   python -m physics_lm.launch experiments/worked_share.py --scale=cpu
   python -m physics_lm.report experiments/worked_share.py --scale=cpu
@@ -87,8 +87,8 @@ def table(records):
   df['round'] = (df.step / df.step.max() * ROUNDS).round()
   df['gain'] = df.groupby('run').worked.transform(
       lambda p: log_odds(p).diff().shift(-1)).where(df.worked < 0.5)
-  df['law'] = np.log(df.right.clip(FLOOR) / df.lucky.clip(FLOOR))
-  df['law'] = df.law.where(df.gain.notna())
+  df['law'] = np.log(df.right.clip(FLOOR) / df.lucky.clip(FLOOR)).where(
+      df.gain.notna())
   each = df.assign(x=df.law**2, y=df.law * df.gain).groupby(
       ['arm', 'start', 'seed'])[['x', 'y']].transform('sum')
   return df.assign(slope=each.y / each.x, **{
@@ -110,24 +110,24 @@ def figure(df):
   """Gains of rounds against the law; worked answers and results over rounds."""
   s = summary(df)
   fig, (axes,) = figures.grid(3, width=4, height=3.7)
-  axes[0].plot([-1, 3], [-1, 3], color='0.6', lw=1)
-  for start in STARTS:
-    own = df[(df.start == start) & (df.arm == 'RFT')]
-    axes[0].plot(own.law, own.gain, 'o', ms=4, label=f'RFT, skill {start}')
+  axes[0].plot([-1, 3], [-1, 3], color='0.6', lw=1, label='gain = ln(a / c)')
+  for c, start in zip(figures.COLOURS[::2], STARTS):
+    x = df[(df.start == start) & (df.arm == 'RFT')]
+    axes[0].plot(x.law, x.gain, 'o', c=c, ms=4, label=f'RFT, skill {start}')
   figures.labels(axes[0], 'ln(a / c), measured before the round',
-                 'log-odds of worked answers gained', 'each round of RFT')
-  own = s[s.share == 100 * SHARES[0]]
-  own = own.assign(line=own.arm + ', skill ' + own.start)
-  for ax, column, label in ((axes[1], 'worked', 'worked answers, %'),
-                            (axes[2], 'outcome', 'right results, %')):
-    rows = own.assign(**{f'{column}_{x}': np.nan for x in ('low', 'high')})
-    figures.curves(ax, rows, 'round', 'line', column, band=False)
+                 'log-odds of worked answers gained', 'Single rounds and seeds')
+  own = s.assign(line=s.arm + ', skill ' + s.start)[s.share == 100 * SHARES[0]]
+  for ax, column, label, heading in (
+      (axes[1], 'worked', 'worked answers, %', 'Worked answers, from 1 %'),
+      (axes[2], 'outcome', 'results correct, %', 'Correct results')):
+    figures.curves(ax, own, 'round', 'line', column, band=None)
     figures.percent_axis(ax)
-    figures.labels(ax, 'rounds of 2,048 answers', label, 'from 1 % worked')
-  for ax in axes[:2]:
-    figures.legend(ax, loc='upper left')
-  figures.finish(fig, 'Worked answers, by a reward on the result alone',
-                 f'line: gain = ln(a / c); means of {df.seed.nunique()} seeds')
+    figures.labels(ax, 'rounds of 2,048 answers', label, heading)
+  figures.legend(axes[0]), figures.legend(axes[1], loc=(0.53, 0.46))
+  figures.finish(
+      fig, 'Worked answers (with all steps), by a reward on the result alone',
+      'a, c: shares of worked and of short answers that are correct;  middle, '
+      f'right: means of {df.seed.nunique()} seeds')
   return fig
 
 
@@ -137,8 +137,9 @@ def _at(arm: str, n: int = ROUNDS, start: str = 'kept', **cell) -> dict:
 
 CLAIMS = (
     *(Claim(f'law_{start}', f'RFT, skill {start}: log-odds gained over '
-            'ln(a / c), 0.8 to 1.25', 'round law', '1', (
-                _at('RFT', start=start),), between(0.8, 1.25), 'slope', unit='',
+            'ln(a / c), 0.8 to 1.25 (a, c: shares of worked and short answers '
+            'that are right)', 'ours (rejection-sampling update)', '1', (_at(
+                'RFT', start=start),), between(0.8, 1.25), 'slope', unit='',
             headline=start == 'kept', post_hoc=start != 'kept')
       for start in STARTS),
     *(Claim(f'{arm.lower()}_amplifies', f'From 1 %, {arm} has at least 90 % '
@@ -146,5 +147,4 @@ CLAIMS = (
             _at(arm),), at_least(90.0), 'worked') for arm in ARMS),
     above('results', 'From 1 %, RFT raises right results by at least 70 '
           'points', 'ours', _at('RFT'), _at('RFT', 0), rule=greater(70.0),
-          column='outcome'),
-)
+          column='outcome'))

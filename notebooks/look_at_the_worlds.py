@@ -70,7 +70,7 @@ pd.DataFrame([{'a': a, 'exponent in N': zipf.size_exponent(a),
                'exponent in D': zipf.data_exponent(a)} for a in (0.5, 1, 2)])
 
 # %% [markdown]
-# ## A random context-free grammar, with an exact law of the next symbol
+# ## A random context-free grammar, with an exact distribution of the next symbol
 
 # %%
 world = base.world_from_flags('grammar', [], seed=0)

@@ -11,10 +11,10 @@
 # %% [markdown]
 # # Scaling laws of our own runs, on data of known entropy
 #
-# A random context-free grammar has an exact law of the next symbol, so the
-# entropy of its strings is known: no model has a lower loss. Runs of many sizes
-# and lengths on it give the plots of Kaplan et al. 2020 and Hoffmann et al.
-# 2022; beside each stands what a fit should find. In two bioD worlds person k
+# A random context-free grammar has an exact distribution of the next symbol, so
+# the entropy of its strings is known: no model has a lower loss. Runs of many
+# sizes and lengths on it give the plots of Kaplan et al. 2020 and Hoffmann et
+# al. 2022; beside each stands what a fit should find. In two bioD worlds person k
 # is drawn with probability ~ k^-(1 + a): there theory gives the exponents too.
 # Runs, table and claims are those of `experiments/scaling_sweep.py`; here they
 # are shown.

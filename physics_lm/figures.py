@@ -479,7 +479,11 @@ def log_ticks(ax: 'Axes', values: Sequence[float]) -> None:
 
 
 def _plain(x: float, _) -> str:
-  return f'{x:g}' if 1e-3 < x < 1e4 else f'{x:.0e}'.replace('e+0', 'e')
+  if 9.9e-5 < x < 9.9e5:
+    return f'{x:,.0f}' if x > 9999 else f'{x:.4g}'
+  if 9.9e5 < x < 1e9:
+    return f'{x / 1e6:.4g}M'
+  return f'{x:.0e}'.replace('e+', 'e').replace('e0', 'e')
 
 
 OUTCOME_COLOUR = {

@@ -25,7 +25,7 @@ from physics_lm.errors import BadInput
 SCALES = ('paper', 'gpu', 'day', 'cpu', 'smoke')  # largest first
 HEADLINES, EXPERIMENTS = 'headline results', 'experiments'  # README's marks
 DOCS = Path('docs') / 'results'
-MAX_HEADLINES = 26
+MAX_HEADLINES = 25
 MOST_SEEDS = 200  # that are proposed to decide a claim
 FIRST_HEADLINES = 'knowledge_extraction'  # README's figure
 EARLIER = 'earlier design'
@@ -54,6 +54,7 @@ class Evidence(NamedTuple):
   failed: str = ''  # why no table or claims could be made
   costs: Mapping[str, str] = {}  # of scales that would decide open claims; '':
   # of the runs that are missing
+  evaluations: int = 0  # records of runs that only evaluate another's model
 
 
 class Experiment(NamedTuple):
@@ -118,7 +119,9 @@ def _read(path: Path, scales: list[str], committed: Path) -> Experiment:
         list(dict.fromkeys(r['note'] for r in records if r.get('note'))),
         _shares(records), earlier, part_of, len(to_run),
         len({r['tags'].get('seed') for r in records} - {None}), failed,
-        _costs(module, scale, judged, to_run)))
+        _costs(module, scale, judged, to_run),
+        sum(r.get('step') == 0 and r['overrides'].get('init_from') not in ids
+            for r in records)))
   return Experiment(module.name, question, rest.strip(), evidence)
 
 
@@ -266,9 +269,14 @@ def headlines(found: list[Experiment]) -> str:
   rows.sort(key=lambda row: row[1].earlier)  # they fall out first
   for x, e, j in rows[:MAX_HEADLINES]:
     lines.append(
-        f'| {statement(j)} | {j.claim.paper} | {j.ours} | **{j.outcome}** '
-        f'| {x.name}, {where(e, j)} |')
+        f'| {statement(j)} | {j.claim.paper} | {j.ours} | '
+        f'{_marked(j.outcome)} | {x.name}, {where(e, j)} |')
   return '\n'.join(lines)
+
+
+def _marked(outcome: str) -> str:
+  """An outcome, bold where the claim is not supported."""
+  return outcome if outcome == 'supported' else f'**{outcome}**'
 
 
 def statement(j: claims.Judged) -> str:
@@ -283,8 +291,10 @@ def _words(c: claims.Claim) -> str:
 
 
 def where(e: Evidence, j: claims.Judged) -> str:
-  """'cpu, 3 seeds', and whether the runs are of an earlier design."""
-  n = f', {j.seeds} seeds' if j.seeds else ''
+  """'cpu, 3 seeds', or 'cpu, n = 9' of a fit or correlation over points; and
+  whether the runs are of an earlier design."""
+  n = f', {j.seeds} seeds' if j.seeds else (
+      f', n = {j.effect.n}' if j.effect else '')
   return f'{e.scale}{n}' + f', {EARLIER}' * e.earlier
 
 
@@ -309,9 +319,11 @@ def index(found: list[Experiment]) -> str:
       'run within ten minutes of one data-centre GPU), `paper` (the published '
       'sizes). Parts are those of *Physics of Language Models* (Allen-Zhu et '
       'al.).', '', '## Number of claims by outcome', '',
-      'Each claim at the largest scale where it was run. "Earlier design" '
-      'below: the claim was judged on runs in another world or by another '
-      "recipe than the experiment's set-up today, which has not run.", '',
+      'Each claim at the largest scale where it was run.' + (
+          ' "Earlier design" below: the claim was judged on runs in another '
+          "world or by another recipe than the experiment's set-up today, "
+          'which has not run.' * any(
+              e.earlier for x in found for e, _ in x.best())), '',
       '| source | experiment | question | ' + ' | '.join(claims.OUTCOMES)
       + ' |',
       '|---|---|---|' + '---|' * len(claims.OUTCOMES)]
@@ -323,7 +335,9 @@ def index(found: list[Experiment]) -> str:
   lines += ['', '## Main claims', '',
             'Ours: mean ± standard deviation over seeds; R: bits of knowledge '
             'stored per parameter; op: operations of an iGSM problem; weakest: '
-            f'of several cases; {OURS.strip()}: the threshold is ours.', '',
+            'the claim is about several cases, and this is the one that is '
+            f'weakest for it; {OURS.strip()}: the threshold is ours; n: seeds, '
+            'or points of a fit or correlation.', '',
             '| experiment | claim | paper | ours | outcome |',
             '|---|---|---|---|---|']
   for x in found:
@@ -380,8 +394,17 @@ def page(x: Experiment, committed: Path, docs: Path) -> str:
     lines += [*claim_table(e), *undecided(e), *_trained_on(e), _provenance(e),
               '']
   return '\n'.join([*lines, '## Set-up', '', _markdown(x.set_up), '',
-                    f'Code: [experiments/{x.name}.py](../../experiments/'
-                    f'{x.name}.py)']) + '\n'
+                    *_recorded(x), f'Code: [experiments/{x.name}.py]'
+                    f'(../../experiments/{x.name}.py)']) + '\n'
+
+
+def _recorded(x: Experiment) -> list[str]:
+  """A paragraph: the scales of which launch has nothing left to run."""
+  scales = [f'`{e.scale}`' for e in reversed(x.evidence)
+            if not (e.missing or e.earlier) and e.made_by['seeds']]
+  return [f'The records of all runs at {" and ".join(scales)} are committed: '
+          '`launch` trains them again only with `--again`.', ''
+          ] if scales else []
 
 
 def claim_table(e: Evidence) -> list[str]:
@@ -485,7 +508,8 @@ def _open_claims(judged: list[claims.Judged]) -> str:
 def _trained_on(e: Evidence) -> list[str]:
   """The shares of tasks, where runs had mixtures."""
   return ['Share of rows (not of tokens) of each task: ' + '; '.join(e.shares)
-          + '.', ''] if e.shares else []
+          + '.' + ' `_hint`: with CoT.' * ('_hint' in str(e.shares)), ''
+          ] if e.shares else []
 
 
 def _provenance(e: Evidence) -> str:
@@ -494,6 +518,9 @@ def _provenance(e: Evidence) -> str:
   seconds = f'{m["run_seconds"]:,} s, ' if m['run_seconds'] else ''
   cores = '/'.join(m['cores'])
   without = f' ({e.missing} runs of this scale have not run)' * (e.missing > 0)
+  if e.evaluations and seconds:  # their models are other experiments'
+    seconds = (f'{m["run_seconds"]:,} s without the training of the '
+               f'{e.evaluations} models that are evaluated only, ')
   return (f'Provenance: {m["runs"]} records{without}, {seconds}device '
           f'{"/".join(m["device"])}, {cores} core{"s" * (cores != "1")}, '
           f'{_seeds(m["seeds"])}{versions}, '

@@ -520,7 +520,8 @@ def main(argv: list[str] | None = None) -> None:
   from physics_lm.worlds import base
   p = argument_parser('physics_lm.vocab', _USAGE)
   p.add_argument('world', help='a world of configs/default.py')
-  p.add_argument('--vocab', default='byte,word,bpe:1024,gpt2,gpt2_used')
+  p.add_argument('--vocab', help='tokenizers, separated by commas (default: '
+                 f'{_SHOWN}, less those whose library is missing)')
   p.add_argument('--split', help='of the world (default: its first)')
   p.add_argument('--set', action='append', default=[], metavar='KEY=VALUE',
                  help='a key of the world, as in configs/default.py')
@@ -544,11 +545,21 @@ def main(argv: list[str] | None = None) -> None:
     return
   print(f'{"vocab":16}{"entries":>9}{"tokens":>9}{"least":>7}{"most":>7}   '
         f'of {len(examples)} texts of {a.world}, {split}')
-  for kind in a.vocab.split(','):
-    made = make_vocab(kind, world.pieces(), lambda: iter(texts))
+  left_out = {}
+  for kind in (a.vocab or _SHOWN).split(','):
+    try:
+      made = make_vocab(kind, world.pieces(), lambda: iter(texts))
+    except BadInput as e:
+      if a.vocab or not isinstance(e.__cause__, ImportError):
+        raise
+      left_out[kind] = str(e)
+      continue
     n = [sum(len(made.encode(piece)) for piece in e.pieces) for e in examples]
     print(f'{kind:16}{len(made):>9}{sum(n) / len(n):>9.1f}{min(n):>7}'
           f'{max(n):>7}')
+  if left_out:
+    print(f'not shown: {", ".join(left_out)}: '
+          + '; '.join(dict.fromkeys(left_out.values())))
 
 
 def _train(texts: list[str], size: int, out: str):
@@ -564,6 +575,7 @@ def _train(texts: list[str], size: int, out: str):
         f'--config.data.vocab={out}')
 
 
+_SHOWN = 'byte,word,bpe:1024,gpt2,gpt2_used'
 _USAGE = """Tokens of a text, by tokenizer; or training of a tokenizer. No JAX.
 
   python -m physics_lm.vocab biographies --set variant=multi5_permute

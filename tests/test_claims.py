@@ -492,3 +492,15 @@ def test_exponent_of_a_power_law_with_its_interval():
     e = claims.exponent(x, 3 * x**1.1 * np.exp(0.05 * rng.normal(size=7)))
     inside += e.low <= 1.1 <= e.high
   assert 0.92 * 400 <= inside <= 0.98 * 400
+
+
+@pytest.mark.parametrize('low,wanted', [
+    (0.029, '0.029'), (0.0, '0.0'), (-0.04, '-0.040'), (0.06, '0.1'),
+    (-0.00001, '0.0')])
+def test_interval_beside_a_bound_shows_on_which_side_it_is(low, wanted):
+  e = Effect(1.6, low, 3.1, 5, 't')
+  judged = claims.Judged(claim(greater()), 'supported', None, e)
+  assert judged.interval == f'1.6 [{wanted}, 3.1]'
+  unit = claims.Judged(claim(at_most(30)), 'supported', None, Effect(
+      29.0, 28.0, 29.97, 5, 't'))
+  assert unit.interval == '29.0 [28.0, 29.970]'

@@ -21,6 +21,8 @@ EXPERIMENTS = sorted((ROOT / 'experiments').glob('*.py'))
 NOT_RUN = {
     'when_mistakes_help',
 }
+# Notebooks of committed results and of worlds: the same texts each time.
+SAME_TEXTS = ('look_at_the_worlds', 'read_the_results')
 # Each source beside its executed notebook; a missing one fails.
 NOTEBOOKS = [p.with_suffix('.ipynb')
              for p in sorted((ROOT / 'notebooks').glob('*.py'))]
@@ -166,5 +168,15 @@ def test_notebook_executes_and_is_committed_executed(path, stand_ins):
   cells = [c for c in book.cells if c.cell_type == 'code']
   assert all(c.execution_count for c in cells)
   assert any(c.outputs for c in cells)
+  shown = shown_texts(book)
   NotebookClient(book, timeout=120, resources={
       'metadata': {'path': str(ROOT)}}).execute()
+  if path.stem in SAME_TEXTS:
+    assert shown_texts(book) == shown
+
+
+def shown_texts(book) -> list[str]:
+  """What each code cell of a notebook prints or shows as text."""
+  return [''.join(o.get('text') or o.get('data', {}).get('text/plain', '')
+                  for o in c.outputs)
+          for c in book.cells if c.cell_type == 'code']

@@ -232,3 +232,27 @@ def test_seeds_that_would_decide_are_those_of_the_interval(evidence):
       judged=[judged], seeds=5)))
   assert (f'* {n} seeds with values (3 of the 5 that ran have them; the others '
           f'take {(n - 3) * 4 / 60:.2g} hours of a core), at') in page
+
+
+def test_pages_name_what_launch_skips_and_what_seconds_leave_out(
+    evidence, tmp_path):
+  """And the index explains an earlier design only where there is one."""
+  evidence.made_by['run_seconds'] = 1200
+  x = Experiment('tiny', 'Is it so?', '', [evidence])
+  text = result_pages.page(x, tmp_path, tmp_path)
+  assert 'all runs at `cpu` are committed' in text and '`--again`' in text
+  assert '6 records, 1,200 s, device' in text
+  x = x._replace(evidence=[evidence._replace(missing=1, evaluations=6)])
+  text = result_pages.page(x, tmp_path, tmp_path)
+  assert '--again' not in text
+  assert '1,200 s without the training of the 6 models' in text
+  assert '"Earlier design" below' not in result_pages.index([x])
+  x = x._replace(evidence=[evidence._replace(earlier=True)])
+  assert '"Earlier design" below' in result_pages.index([x])
+
+
+def test_claims_on_points_show_their_number(evidence):
+  fit = claims.Judged(claim('fit'), 'supported', None, claims.Effect(
+      1.0, 0.5, 1.5, 9, 'bootstrap'))
+  assert result_pages.where(evidence, fit) == 'cpu, n = 9'
+  assert result_pages.where(evidence, evidence.judged[0]) == 'cpu, 3 seeds'

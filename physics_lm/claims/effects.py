@@ -185,14 +185,28 @@ def number(x: float, digits: int | None = None) -> str:
   """A number with `digits` digits after the point; by default with three
   significant digits, without an exponent where possible."""
   if digits is not None and math.isfinite(x):
-    return f'{x:.{digits}f}'
+    text = f'{x:.{digits}f}'
+    return text if float(text) else text.removeprefix('-')
   if not math.isfinite(x):
     return {math.inf: 'inf', -math.inf: '-inf'}.get(x, 'nan')
   if x == 0 or 0.01 <= abs(x) < 1e5:
     digits = 2 if abs(x) < 10 else 1 if abs(x) < 1000 else 0
     digits = 3 if 0 < abs(x) < 1 else digits
-    return f'{x:.{digits}f}'
+    return f'{x or 0.0:.{digits}f}'
   return f'{x:.2g}'
+
+
+def number_beside(x: float, bounds: Sequence[float], digits: int | None = None
+                  ) -> str:
+  """A number as number() prints it; where that would read as one of `bounds`
+  though it is not, with two significant digits of the distance: 0.029, not
+  0.0 beside 0."""
+  text = number(x, digits)
+  for bound in bounds:
+    if math.isfinite(x) and float(text) == bound and (
+        1e-4 < abs(x - bound) < 1):
+      return f'{x:.{1 - math.floor(math.log10(abs(x - bound)))}f}'
+  return text
 
 
 def sample_text(s: Sample, digits: int | None = None) -> str:

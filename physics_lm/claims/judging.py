@@ -15,6 +15,7 @@ from physics_lm.claims.effects import (
     contrast,
     mean_effect,
     number,
+    number_beside,
     same_difference,
     same_for_all,
     sample_of,
@@ -164,7 +165,9 @@ class Judged:
     e = self.effect
     digits = None if isinstance(self.claim.rule, (Ratio, Correlated)) else (
         self._digits)
-    value, low, high = (number(x, digits) for x in (e.value, e.low, e.high))
+    bounds = self.claim.rule.low, self.claim.rule.high
+    value, low, high = (number_beside(x, bounds, digits)
+                        for x in (e.value, e.low, e.high))
     return f'{value} [{low}, {high}]'
 
 
@@ -258,9 +261,21 @@ def judge_all(claims: Sequence[Claim], df: 'pd.DataFrame',
 
 def judge_experiment(module: ModuleType, df: 'pd.DataFrame') -> list[Judged]:
   """The outcomes of an experiment's CLAIMS on its table; its measures(df),
-  where it has that function, are the effects that cells name as measures."""
+  where it has that function, are the effects that cells name as measures.
+  CELL_NAMES, where it has these, {value of a cell: words}, are shown."""
   measures = module.measures(df) if hasattr(module, 'measures') else {}
-  return judge_all(module.CLAIMS, df, measures)
+  words = getattr(module, 'CELL_NAMES', {})
+  return [dataclasses.replace(
+      j, names=tuple(_renamed(n, words) for n in j.names),
+      case=_renamed(j.case, words))
+          for j in judge_all(module.CLAIMS, df, measures)]
+
+
+def _renamed(text: str, words: Mapping[str, str]) -> str:
+  """A label of differences() or _case(), each part in these words."""
+  if text in words:  # has a comma itself
+    return words[text]
+  return ', '.join(words.get(part, part) for part in text.split(', '))
 
 
 def _margin(rule: Rule, j: Judged) -> tuple[float, float]:

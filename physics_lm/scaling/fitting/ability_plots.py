@@ -39,7 +39,7 @@ def panels(df: 'pd.DataFrame', small: int) -> 'Figure':
     for ax, words in zip(row, (
         ('step', '%', f'{title}: width {largest}'),
         ('compute, FLOP', '1 answer correct, %', 'All widths, by compute'),
-        ('nats an answer', '', 'The same runs, by loss'),
+        ('nats per answer', '', 'The same runs, by loss'),
         ('step', '8 answers correct, %', f'Predicted from widths {fitted}'))):
       figures.labels(ax, *words)
       figures.percent_axis(ax, 150 if ax is row[3] else 104)
