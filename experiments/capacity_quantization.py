@@ -128,7 +128,7 @@ LAST, EARLY = ({n: at | {'name': n} for n in ('bits', *COMPRESSIONS)}
 CLAIMS = (
     Claim('int8_free', 'GPTQ int8 keeps at least 98 % of R (largest model)',
           'Part 3.3, Result 8', 'no loss', (LAST['gptq8'], LAST['bits']),
-          ratio_between(0.98), **BITS),
+          ratio_between(0.98), headline=True, **BITS),
     Claim('int4_loses', 'GPTQ int4 keeps at most 50 % of R (largest model)',
           'Part 3.3, Result 8', '0.7 of 2 bits/param', (
               LAST['gptq4'], LAST['bits']), ratio_between(high=0.5),

@@ -135,7 +135,7 @@ MORE = 'scale day: five times the training of the probes, 7 core-hours'
 SOLVED, FIRST, *OTHERS = (dict(task='solutions', judged=True, model='trained',
                                error_type=e) for e in ('all', *ERRORS))
 CLAIMS = (
-    knows('nece', headline=True), knows('dep'), knows('can_next'),
+    knows('nece'), knows('dep'), knows('can_next'),
     *(knows(t, post_hoc=True) for t in [*TASKS][3:]), knows('dep', 'no'),
     knows('can_next', 'no'),
     Claim('shortest_solutions', 'Correct solutions compute less than 0.05 '

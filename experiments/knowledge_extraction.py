@@ -147,4 +147,4 @@ CLAIMS = (
     Claim('mixed_augmentation', 'Mixed training: multi5+permute > single',
           'Part 3.1, Result 1', '95.5 vs 86.6 %', (
               MIXED[AUGMENTED], MIXED['single']), greater(), paper_effect=8.9,
-          **GUESS))
+          headline=True, **GUESS))

@@ -136,7 +136,7 @@ CLAIMS = (
     above('states_help', 'Retry upon regret by states (labels of equal weight) '
           '> greedy', a=STATE, b=NONE, **OURS),
     above('truth_helps', 'Retry upon regret by true can_next > greedy decoding',
-          a=READY, b=NONE, values=(84.1, 76.8), headline=True, **HELPS),
+          a=READY, b=NONE, values=(84.1, 76.8), **HELPS),
     *(above(f'truth_above_{k}', f'Retry upon regret by true can_next > {name}',
             a=READY, b=d, values=(84.1, paper), **HELPS)
       for k, name, d, paper in (('probe', 'by probe', PROBE, 79.4),

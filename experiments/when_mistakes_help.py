@@ -122,13 +122,13 @@ def claim(id: str, statement: str, a: dict, b: dict, column: str = 'accuracy',
                decided_by='scale day: 60 runs, 14 core-hours', **more)
 
 
-def claims_at(op: int, where: dict, **main) -> list[Claim]:
+def claims_at(op: int, where: dict) -> list[Claim]:
   """The claims on accuracy at an op."""
   clean, r5 = (cell('scratch', r, **where) for r in (0.0, 0.5))
   warm_clean, warm_r5 = (cell('warm', r, **where) for r in (0.0, 0.5))
   return [
       claim(f'copying_first_helps_{op}', f'Op {op}, gain of rate 0.5: warm '
-            'start > from scratch', warm_r5, r5, 'gain', **main),
+            'start > from scratch', warm_r5, r5, 'gain'),
       claim(f'rate_0.5_from_scratch_{op}', f'Op {op}, from scratch: error-free '
             '> rate 0.5', clean, r5, baseline=0),
       claim(f'rate_0.5_after_copying_{op}', f'Op {op}, after a warm start: '
@@ -137,7 +137,7 @@ def claims_at(op: int, where: dict, **main) -> list[Claim]:
 
 OP_5 = {'split': 'test_op5'}
 CLAIMS = (
-    *claims_at(6, {}, headline=True), *claims_at(5, OP_5),
+    *claims_at(6, {}), *claims_at(5, OP_5),
     # At op 3 few solutions end at an error of planning before they calculate.
     claim('rate_0.5_cannot_copy', 'Op 3, rate 0.5: first errors of arithmetic, '
           'from scratch > after a warm start', *(cell(
