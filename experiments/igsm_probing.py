@@ -122,8 +122,8 @@ def knows(task: str, needed: str = 'all', by: int = 0, layer: str = 'last',
   return Claim(
       f'{task}_{by or needed}' + '_best' * (layer == 'best'),
       f'{task} probe ({" ".join(what.split())})' + ' of unneeded quantities'
-      * other + f', balanced accuracy, {layer} layer: trained > untrained'
-      + f' by {by} points before the first token' * (by > 0),
+      * other + ' before the first token' * (by > 0) + f', balanced, {layer} '
+      'layer: trained > untrained' + f' by {by} points' * (by > 0),
       'Part 2.1, ' + ('Result 7' if other else source), '97 % or more' if other
       else f'{high} vs {low} % (not balanced)', tuple(
           (c, c | {'model': 'untrained'}) for c in cells), claims.greater(by),
