@@ -28,6 +28,8 @@ TASKS = {'nece': ((99.8, 74.7), 'Result 4', 'needed for\nthe answer'),
              (99.9, 94.9), 'Figure 7', 'needed and\ncomputable next')}
 MODELS = 'trained', 'untrained'
 PAPER = {(t, m): x for t in TASKS for m, x in zip(MODELS, TASKS[t][0])}
+PANELS = {'before': 'Before the first token of the solution (dep: question)',
+          'all': 'At its start and after each sentence'}
 ERRORS = igsm_tables.FIRST_ERRORS
 COMPACT = dict(recipe='compact', seeds=5, splits='test_op4,test_op5',
                train=scales.COMPACT_PROBED, solutions=scales.COMPACT_SOLUTIONS)
@@ -69,33 +71,32 @@ def table(records):
 
 
 def summary(df):
-  """Probes of the last layer, balanced and (label all) plain accuracy, and
-  solutions."""
+  """Probes of the last layer (label all: plain accuracy); solutions."""
   last = (df.label.isin(('balanced', 'all')) & df.layer.eq('last')
           & df.distance.eq('all'))
-  return results.summarise(df[last | df.task.eq('solutions')], [
-      'split', 'judged', 'task', 'label', 'needed', 'position', 'model',
-      'error_type'], ['accuracy', 'majority_baseline', 'first_error', (
-          'extra_parameters'), 'extra_parameters_unplanned'])
+  return results.summarise(df[last | df.task.eq('solutions')], (
+      'split judged task label needed position model error_type'.split()), [
+          'accuracy', 'majority_baseline', 'first_error', 'extra_parameters'])
 
 
 def figure(df):
   """Probes of the last layer; nece by layer and distance, first errors."""
   s = summary(df[df.judged])
-  every = s[(s.label == 'balanced') & (s.needed == 'all') & (
-      s.position == 'all')]
-  first, ((ax,),) = figures.grid(1, width=9.6, height=3.9)
-  figures.grouped_bars(ax, every, 'task', 'model', 'accuracy', {
-      t: f'{t}: {TASKS[t][2]}' for t in TASKS}, {m: m for m in MODELS},
-      PAPER)
-  figures.level(ax, 50, 'chance')
-  figures.percent_axis(ax, 122)
-  figures.legend(ax, loc='upper left', ncols=4)
-  figures.labels(ax, '', 'balanced accuracy, %')
-  note = f'{figures.seeds_note(s)}; op {igsm_tables.split_op(s.split.iloc[0])}'
+  every = s[(s.label == 'balanced') & (s.needed == 'all')]
+  first, (axes,) = figures.grid(2, width=6.4, height=3.9)
+  for ax, where, hidden in zip(axes, PANELS, ('known value', 'nece dep')):
+    figures.grouped_bars(
+        ax, every[every.position == where], 'task', 'model', 'accuracy',
+        {t: f'{t}:\n{TASKS[t][2]}' for t in TASKS if t not in hidden.split()},
+        {m: m for m in MODELS}, PAPER)
+    figures.level(ax, 50, 'chance'), figures.percent_axis(ax, 112)
+    figures.labels(ax, '', 'balanced accuracy, %', PANELS[where])
+  figures.legend(first, handles=axes[0].containers[1::2], ncols=2)
+  note = f'{figures.seeds_note(s)}; {igsm_tables.split_label(s.split[0])}'
   figures.finish(
       first, 'Probes of the last layer: what is known before it is written',
-      f'{note}; linear (dep: V-probe); diamonds: paper, V-probes, not balanced')
+      f'{note}; linear (dep: V-probe); diamonds: paper, V-probes, not balanced'
+      ' (…next: at all positions)')
   second, (axes,) = figures.grid(2, width=4.9, height=3.5)
   far = igsm_tables.found_by_distance(df[df.judged & (df.task == 'nece')])
   far = (far.loc['trained'] - far.loc['untrained']).round() + 0  # no -0
@@ -135,9 +136,8 @@ MORE = 'scale day: five times the training of the probes, 7 core-hours'
 SOLVED, FIRST, *OTHERS = (dict(task='solutions', judged=True, model='trained',
                                error_type=e) for e in ('all', *ERRORS))
 CLAIMS = (
-    knows('nece'), knows('dep'), knows('can_next'),
-    *(knows(t, post_hoc=True) for t in [*TASKS][3:]), knows('dep', 'no'),
-    knows('can_next', 'no'),
+    *(knows(t, post_hoc=n > 2) for n, t in enumerate(TASKS)),
+    knows('dep', 'no'), knows('can_next', 'no'),
     Claim('shortest_solutions', 'Correct solutions compute less than 0.05 '
           'unneeded quantities', 'Part 2.1, Result 3', '0.00', (SOLVED,),
           claims.at_most(0.05), 'extra_parameters', '', decided_by=MORE,
@@ -145,6 +145,6 @@ CLAIMS = (
     Claim('errors_not_computable', 'Most frequent first error: not computable',
           'Part 2.1, Result 8', 'most frequent', tuple((FIRST, x) for x in
           OTHERS), claims.GreaterMean(0.0), 'first_error', decided_by=MORE),
-    *(knows(t, by=15, layer=at, headline=(t, at) == ('nece', 'last'))
+    *(knows(t, by=15, layer=at, headline=at == 'last')
       for at in ('last', 'best') for t in ('nece', 'can_next')),
 )
