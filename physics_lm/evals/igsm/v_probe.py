@@ -477,10 +477,10 @@ def share_rows(part: list[ProbeQuery], split: str, negative: int, constant: int
   """The accuracy of one constant answer, and the share of positive labels."""
   label, before = (np.array([getattr(q, k) for q in part])
                    for k in ('label', 'before'))
-  of_all = dict.fromkeys(('model', 'layer', 'label', 'needed', 'distance'),
-                         'all')
+  names = dict.fromkeys(
+      ('model', 'layer', 'label', 'needed', 'position', 'distance'), 'all')
   return [row(metric, hits[among].mean(), among.sum(), split=split,
-              position=position, **of_all)
+              **names | {'position': position})
           for metric, hits in (('majority_baseline', label == constant),
                                ('positive_share', label != negative))
           for position, among in (('all', np.ones(len(label), bool)),
