@@ -145,6 +145,6 @@ CLAIMS = (
     Claim('errors_not_computable', 'Most frequent first error: not computable',
           'Part 2.1, Result 8', 'most frequent', tuple((FIRST, x) for x in
           OTHERS), claims.GreaterMean(0.0), 'first_error', decided_by=MORE),
-    *(knows(t, by=15, layer=at, headline=at == 'last')
+    *(knows(t, by=15, layer=at, headline=(t, at) == ('nece', 'last'))
       for at in ('last', 'best') for t in ('nece', 'can_next')),
 )
