@@ -116,7 +116,7 @@ def figure(df):
       left.text(n, bits / 1.25, f'R_max {x:.1f} only, n = {k}' if few else '',
                 size=8, va='top', color=colour)
   right.set_xticks(sorted({*top.round(1)}))
-  figures.labels(right, 'R_max (lines), bits/parameter', 'R, bits/parameter')
+  figures.labels(right, 'R_max (lines); models by size', 'R, bits/parameter')
   figures.finish(fig, f'Knowledge capacity, {", ".join(sorted({*s.world}))}', (
       f'{figures.seeds_note(s)};  lines: R_max 3.2;  dotted: peaks of the paper'
       f'\ndots: fewer people; right: {order[0]:,} to {order[-1]:,} parameters'))

@@ -117,7 +117,7 @@ def v_probes(records: Sequence[Record], tasks: Sequence[str]) -> 'pd.DataFrame':
                  .merge(shares, how='left').assign(task=task))
   df = pd.concat(parts, ignore_index=True)
   df = df.assign(layer=df.layer.map(str), distance=df.distance.map(str))
-  names = [n for n in ('arm', 'task', 'model', 'split', 'position') if n in df]
+  names = ['task', 'model', 'split', 'position']
   each = df[df.label.eq('balanced') & df.layer.str.isdigit()
             & df.needed.eq('all')]
   means = each.groupby([*names, 'layer']).accuracy.mean().reset_index()
