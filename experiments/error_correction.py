@@ -50,8 +50,8 @@ def runs(scale: str) -> list[Run]:
   """Every (seed, variant)."""
   s = pick(SCALES, scale)
   return [Run(f'configs/igsm.py:{s["recipe"]}', scales.retry_data(v) | s[
-      'common'] | s.get(v, {}) | scales.seeds(seed), {'variant': v, 'seed': seed})
-          for seed in range(s['seeds']) for v in s['variants']]
+      'common'] | s.get(v, {}) | scales.seeds(i), {'variant': v, 'seed': i})
+          for i in range(s['seeds']) for v in s['variants']]
 
 
 def table(records):
