@@ -13,8 +13,8 @@ later one, as in the released code; retry_miss: any not computed.
 paper: eight), so a sentence more than error-free data. Predicted, op 3 to 6:
 88, 84, 82, 10, 0.2: 82, 80, 77, 50; gain after 2.3, 4.6, 9.2M tokens, op 6 3,
 15, 40, op 5 -25, -15, -5; op 6 0.05 30, 0.5 40 (then known: 4), masked 50, weak
-40, miss 35; op 5: 85, 25, 80, 78, 75. Masked 0.5, op 6, 5 (0.2, a seed known: 59
-and 89, not masked 50, 86): 60, 80: what harms is to learn the errors' names.
+40, miss 35; op 5: 85, 25, 80, 78, 75. Masked 0.5, op 6, 5 (0.2, a seed known:
+59, 89, not masked 50, 86): 60, 80: what harms is to learn the errors' names.
 """
 
 from physics_lm import figures, results
