@@ -23,7 +23,7 @@ class LossBand:
   def __init__(self, tokens, low, high, source: str = ''):
     self.tokens, self.low, self.high = (
         np.asarray(x, np.float64) for x in (tokens, low, high))
-    self.source, self._outside = source, ''
+    self.source, self.outside = source, ''  # or 'above' or 'below', last seen
 
   def limits(self, tokens: float) -> tuple[float, float] | None:
     """(low, high) after that many tokens, None where nothing is expected."""
@@ -39,7 +39,7 @@ class LossBand:
     limits = self.limits(tokens)
     side = '' if limits is None else (
         'above' if loss > limits[1] else 'below' if loss < limits[0] else '')
-    new, self._outside = side != self._outside, side
+    new, self.outside = side != self.outside, side
     if not side or not new:
       return ''
     return (f'loss {loss:.4f} is {side} what was expected after {tokens:.3g} '

@@ -91,6 +91,8 @@ class RunRecorder:
       if self.meta['run'] != own_id:
         raise BadInput(f'the checkpoint in {self.folder} is of run '
                        f'{self.meta["run"]}, wanted {own_id}')
+      if self.loss_band:
+        self.loss_band.outside = self.meta.get('outside_band', '')
       print(f'resuming at step {self.meta["step"]} in {self.folder}',
             flush=True)
       return train_step.TrainState(step, params, opt, self._base(abstract))
@@ -242,6 +244,8 @@ class RunRecorder:
     self.log.write('train', step, **row, **times)
     warning = self.loss_band.judge(row['tokens'], row['loss']) if (
         self.loss_band) else ''
+    if self.loss_band:
+      self.meta['outside_band'] = self.loss_band.outside
     if warning:
       print(f'warning: {self.folder} at step {step}: {warning}', flush=True)
       self.log.write('warning', step, message=warning)

@@ -14,7 +14,12 @@ from physics_lm.configs import default
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
 from physics_lm.model import adapters, decoder, sharding
-from physics_lm.model.config import ModelConfig, has_head, model_config
+from physics_lm.model.config import (
+  ModelConfig,
+  eval_config,
+  has_head,
+  model_config,
+)
 
 
 class RestoredRun(NamedTuple):
@@ -51,11 +56,12 @@ def config_from_plain(stored: dict, folder: Path | str = 'a foreign folder'
 def load_run(folder: Path, mesh: jax.sharding.Mesh | None = None
              ) -> RestoredRun:
   """The newest checkpoint of a run, on one local device or over a mesh,
-  whatever mesh it was trained on. Raises BadInput when there is none, or it is
+  whatever mesh it was trained on, with the capacity of experts in evaluation.
+  Raises BadInput when there is none, or it is
   damaged."""
   c = run_config(folder)
   data = load_mixture(c)
-  cfg = model_config(c, len(data.vocab))
+  cfg = eval_config(c, model_config(c, len(data.vocab)))
   return RestoredRun(
       c, data, cfg, *load_parameters(Path(folder), abstract_params(cfg, mesh)))
 

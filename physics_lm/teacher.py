@@ -29,7 +29,7 @@ from ml_collections import ConfigDict
 from physics_lm import mixture, restore, run_dir, teacher_states, vocab
 from physics_lm.errors import BadInput, nearest
 from physics_lm.model import decoder, kernels
-from physics_lm.model.config import ModelConfig, model_config
+from physics_lm.model.config import ModelConfig, eval_config, model_config
 from physics_lm.worlds import markov
 
 RESTS = ('renormalise', 'tail', 'sampled')
@@ -107,7 +107,8 @@ def open_teachers(config: ConfigDict, folder: Path, data: mixture.Mixture,
   another width."""
   teachers, params = [], []
   for path in teacher_folders(config, folder, data):
-    teachers.append(model_config(restore.run_config(path), len(data.vocab)))
+    run = restore.run_config(path)
+    teachers.append(eval_config(run, model_config(run, len(data.vocab))))
     params.append(restore.load_parameters(
         path, restore.abstract_params(teachers[-1], where.mesh))[0])
   if config.teacher.features and teachers[0].width != cfg.width:

@@ -19,6 +19,7 @@ import functools
 import gc
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -110,7 +111,7 @@ def compile_for(jobs: list[Job], topology: str):
   when it does not fit the topology."""
   from physics_lm import ahead_of_time
   population.check_population([j.config for j in jobs])
-  name = jobs[0].command.partition('--config=')[2].split()[0]
+  name = re.search(r'--config[= ](\S+)', jobs[0].command)[1]
   ahead_of_time.compile_configs([(name, jobs[0].config)], topology,
                                 members=len(jobs))
 

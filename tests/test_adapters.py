@@ -395,6 +395,13 @@ def test_adapter_leaves_reject_bad_input(changes, message, made):
     adapters.adapter_leaves(spec(**{'kind': 'lora'} | changes), cfg)
 
 
+def test_biases_of_distances_are_not_adapted(made):
+  cfg = dataclasses.replace(made[0], positions='distance', bias=False,
+                            max_positions=32)
+  with pytest.raises(BadInput, match="kind is 'bias' of a model"):
+    adapters.adapter_leaves(spec('bias'), cfg)
+
+
 def test_train_step_build_rejects_an_adapter_without_init_from(tiny, tmp_path):
   with pytest.raises(BadInput, match='init_from'):
     train.run(tiny(LORA), tmp_path / 'run')

@@ -238,7 +238,7 @@ def test_recorded_memory_is_the_compilers():
 @pytest.mark.tpu
 def test_program_that_does_not_fit_exits_2(capsys):
   with pytest.raises(SystemExit) as exit_:
-    train.main(['train', '--config=configs/default.py', '--compile=v5e:1x1',
+    train.main(['train', '--config', 'configs/default.py', '--compile=v5e:1x1',
                 '--config.model.width=8192', '--config.model.depth=16'])
   out, err = capsys.readouterr()
   assert exit_.value.code == 2 and 'does not fit' in out

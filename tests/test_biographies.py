@@ -135,6 +135,18 @@ def test_incorrect_values_leave_the_true_one_the_commonest():
       200 * 12 * 28, *(len(w.lists[a]) for a in (
           'birth_city', 'university', 'major', 'employer'))))
   assert more == pytest.approx(wanted)
+  w = world(12, variant='multi10', templates=2, incorrect=0.4)
+  of_person = [collections.Counter(
+      w.biography(k, v).text for v in range(10)).values() for k in range(12)]
+  assert w.entropy() == pytest.approx(math.log(12) - np.mean([
+      sum(n / 10 * math.log(n / 10) for n in counts) for counts in of_person]))
+
+
+def test_a_person_of_any_range_has_the_same_texts():
+  for variant in ('multi5_permute', 'fresh_permute'):
+    first, second = (world(10, variant=variant, person_offset=n)
+                     for n in (0, 5))
+    assert first.biography(7, 3).text == second.biography(2, 3).text
 
 
 def test_couples_stay_together_in_random_order():

@@ -305,8 +305,13 @@ def test_a_seed_that_lacks_a_run_of_a_cell_is_left_out():
   cell = A | {'size': (1, 2)}
   assert claims.sample(df, cell, 'accuracy').by_seed == {0: 50.0, 1: 51.5}
   assert claims.sample(df, A, 'accuracy').n == 3  # uneven by design, perhaps
+  # Nor is a size without a value, or one that no run has.
+  where = (df['size'] == 1) | (df.seed == 0)
+  part = df.assign(accuracy=df.accuracy.where(where))
+  assert claims.sample(part, cell, 'accuracy').by_seed == {0: 50.0}
   none = df.assign(accuracy=df.accuracy.where(df['size'] == 1))
-  assert claims.sample(none, cell, 'accuracy').by_seed == {0: 90, 1: 91}
+  assert claims.sample(none, cell, 'accuracy') is None
+  assert claims.sample(df, A | {'size': (1, 2, 3)}, 'accuracy') is None
 
 
 def test_rows_of_one_seed_are_averaged():
@@ -355,6 +360,8 @@ def test_correlation_is_over_cells():
     assert found.outcome == 'supported' and found.effect.n == 6
   found = judge(claim(correlated(0.9, (6, 5, 4, 3, 2, 1)), where), df)
   assert found.outcome == 'contradicted'
+  few = judge(claim(correlated(0.9, 'size'), where[:3]), df)
+  assert few.outcome == 'inconclusive' and few.effect.low == -1
 
 
 def test_the_older_rules_are_kept_beside_the_outcome():

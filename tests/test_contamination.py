@@ -111,6 +111,9 @@ def test_checker_is_unknown_where_rows_are_not_generated_again(
   assert occurred('test_op4_reask', text) is None
   other = override(c, {'data.tasks.train.split': 'test_op2'})
   assert checker(other, tmp_path, 5)('test', text) is None
+  # Prompts of post-training are other draws.
+  rewarded = override(c, {'post.kind': 'reinforce', 'init_from': 'x'})
+  assert checker(rewarded, tmp_path, 5)('test', text) is None
 
 
 def test_contamination_slices_need_every_outcome_known():

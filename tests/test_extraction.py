@@ -18,7 +18,7 @@ from physics_lm.mixture import load_mixture
 from physics_lm.model import decoder
 from physics_lm.model.config import model_config
 from physics_lm.worlds.biographies import ATTRIBUTES
-from tests.compiled import forward
+from tests.compiled import forward, init
 from tests.conftest import ROOT, TINY
 
 
@@ -93,6 +93,23 @@ def test_nll_is_the_negative_log_probability(trained):
   assert (correct[used] == (
       logits.argmax(-1) == packed['targets'])[used]).all()
   assert vocab.EOS in packed['targets'][used]
+
+
+@pytest.mark.parametrize('changes', [{}, {'data.mlm_probability': 0.5}])
+def test_no_example_sees_the_one_before(tiny, changes):
+  """Also of a model whose training rows are one text each."""
+  config = tiny({'data.intra_document_mask': False} | changes)
+  data = load_mixture(config)
+  cfg = teacher_forcing.evaluated_model(config, data)
+  params, world = init(cfg, jax.random.key(0)), data.worlds['bios']
+  last, losses = world.example('qa_test', 0), []
+  for before in range(1, 3):
+    packed, spans = teacher_forcing.pack(
+        data, [world.example('bio', before), last])
+    span, found = spans[-1], teacher_forcing.outcomes(params, packed, cfg, 4)
+    losses.append(found[0][span.row, span.start:span.stop])
+    assert span.row == 0  # they share a row
+  np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def test_rows_are_means_of_raw_outcomes(trained, evaluator):

@@ -352,6 +352,12 @@ def test_reask_changes_the_query_of_the_same_problem(med):
   assert 5.5 < np.mean(ops) < 9.5  # the authors' code: about 7 to 8
 
 
+def test_reask_asks_what_the_letters_suffice_for():
+  big = world(max_op=30, max_edge=50)
+  again = big.example('train_reask', 290)  # has a query of 55 operations
+  assert again.meta['op'] <= 52 and big.check(again, solution(again)).ok
+
+
 # Statistics against those of the authors' code: igsm_statistics.py.
 
 

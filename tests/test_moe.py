@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from physics_lm import mixture, train
+from physics_lm import mixture, restore, train
 from physics_lm.config import override
 from physics_lm.errors import BadInput
 from physics_lm.mixture import load_mixture
@@ -185,6 +185,9 @@ def test_moe_run_trains(one_device, tmp_path):
   losses = [r['loss'] for r in run_dir.read_rows(tmp_path / 'run/metrics.jsonl')
             if r['kind'] == 'train']
   assert losses[1] < losses[0] - 0.3
+  # As a teacher or a sampler it has the capacity of evaluation.
+  assert restore.load_run(tmp_path / 'run').cfg.moe_capacity_factor == (
+      config.model.moe_eval_capacity_factor)
   with pytest.raises(BadInput, match='experts is 4'):
     train.run(override(config, {'runtime.mesh.expert': 8}),
               tmp_path / 'other')

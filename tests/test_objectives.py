@@ -128,15 +128,6 @@ def test_kl_terms_have_the_gradients_that_they_are_known_for():
   same(got['k3'], forward, -1)
   assert abs(np.asarray(got['k1'])).max() < 1e-6 < abs(
       np.asarray(exact)).max()
-  # As values all are unbiased but k2, and k3 is not negative.
-  values = objectives.kl_values(logp(THETA), logp(REF))
-  truth = at_prefixes(objectives.exact_kl)(THETA)
-  for k in ('k1', 'k3'):
-    np.testing.assert_allclose((p[:, None] * values[k]).sum(), truth, rtol=1e-4)
-  assert values['k3'].min() >= 0
-  # Small differences do not cancel in float32.
-  tiny = objectives.kl_values(np.float32(1e-5), np.float32(0))
-  np.testing.assert_allclose(tiny['k3'], 5e-11, rtol=0.05)
 
 
 @pytest.mark.parametrize('kind', ['k1', 'k2', 'k3'])

@@ -13,7 +13,15 @@ import jax
 import numpy as np
 import pytest
 
-from physics_lm import checkpoint, loader, restore, run_dir, train, train_step
+from physics_lm import (
+  checkpoint,
+  loader,
+  loss_band,
+  restore,
+  run_dir,
+  train,
+  train_step,
+)
 from physics_lm.config import override
 from physics_lm.errors import BadInput, disk_errors
 from physics_lm.evals import registry
@@ -57,8 +65,11 @@ def assert_same_end(a, b, config):
 def undisturbed(tmp_path_factory):
   from physics_lm.configs import default
 
-  config = override(default.get_config(), TINY | MORE)
   folder = tmp_path_factory.mktemp('whole') / 'run'
+  band = folder.with_name('band.json')  # outside from the start: one warning
+  loss_band.write_band(band, [1, 1e9], [0, 0], [1e-3, 1e-3], 'nothing')
+  config = override(default.get_config(), TINY | MORE | {
+      'log.loss_band': str(band)})
   train.run(config, folder)
   return config, folder
 

@@ -304,6 +304,9 @@ def test_build_rejects_bad_settings(config, changes, message):
 def test_build_rejects_other_worlds_and_short_rows(config, tiny):
   with pytest.raises(BadInput, match='wanted longer rows'):
     built(override(config, {'data.seq_len': 30}))
+  with pytest.raises(BadInput, match='tokens of a text, wanted at most 192'):
+    built(override(config, {'model.positions': 'absolute',
+                            'evals.reasoning.max_new_tokens': 190}))
   c = tiny({'evals.loss.kind': 'solutions'})
   with pytest.raises(BadInput, match='world of biographies, wanted igsm'):
     registry.build(c, load_mixture(c))

@@ -71,9 +71,6 @@ def test_exponents_match_the_theory(a):
   beyond = [law.beyond(k) for k in (100, 1000)]
   assert math.log10(beyond[0] / beyond[1]) == pytest.approx(
       zipf.size_exponent(a), abs=0.01)
-  assert zipf.allocation_exponent(a) == pytest.approx(
-      zipf.data_exponent(a) / (zipf.data_exponent(a)
-                                + zipf.size_exponent(a)))
 
 
 def test_skew_is_the_exponent_and_excludes_zipf_a():

@@ -195,10 +195,10 @@ def sample(df: 'pd.DataFrame', cell: Cell, column: str) -> Sample | None:
   over several rows the deviation is then bounded from above by the mean
   deviation."""
   column = cell.get('column', column)
-  rows = _balanced(select(df, _rows_of(cell)), cell)
+  rows = select(df, _rows_of(cell))
   if column not in rows:
     return None
-  rows = rows[rows[column].notna()]
+  rows = _balanced(rows[rows[column].notna()], cell)
   if rows.empty:
     return None
   counted = next((c for c in (f'{column}_n', 'n_items')
@@ -213,9 +213,12 @@ def sample(df: 'pd.DataFrame', cell: Cell, column: str) -> Sample | None:
 
 def _balanced(rows: 'pd.DataFrame', cell: Cell) -> 'pd.DataFrame':
   """The rows of the seeds that have the most of the values that a cell names
-  in tuples: means over unlike sets are not compared."""
+  in tuples: means over unlike sets are not compared. None where a value that
+  it names has no row: it is misspelt, or has not run."""
   keys = [k for k, v in cell.items()
           if isinstance(v, (tuple, list)) and k not in ('seed', 'column')]
+  if any(not (rows[k] == v).any() for k in keys for v in cell[k]):
+    return rows[:0]
   if not keys or rows.empty or 'seed' not in rows:
     return rows
   found = rows.drop_duplicates(['seed', *keys]).groupby('seed').size()

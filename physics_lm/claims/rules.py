@@ -230,7 +230,9 @@ class Correlated(Rule):
     if self.ranks:
       x, y = average_ranks(x), average_ranks(y)
     r = float(np.corrcoef(x, y)[0, 1])
-    half = 1.959964 * ((1.06 if self.ranks else 1) / max(len(x) - 3, 1))**0.5
+    if len(x) < 4:  # Fisher's interval has n - 3 degrees of freedom
+      return Effect(r, -1.0, 1.0, len(x), 'Fisher z')
+    half = 1.959964 * ((1.06 if self.ranks else 1) / (len(x) - 3))**0.5
     z = math.atanh(max(min(r, 1 - 1e-12), -1 + 1e-12))
     return Effect(r, math.tanh(z - half), math.tanh(z + half), len(x),
                   'Fisher z')

@@ -74,14 +74,20 @@ class ManipulationEval:
   def _generated(self, params: dict, examples: list[base.Example]
                  ) -> list[dict]:
     """Whether the generated chain of thought and answer are correct."""
-    prompts = [[vocabs.EOS, *self._ids(e.pieces[:-2])] for e in examples]
-    longest = max(len(self._ids(e.pieces[-2:])) for e in examples)
-    # Two tokens more than the longest: a continued answer is incorrect.
+    prompts, longest = self.prompts(examples)
     texts = [self.data.vocab.decode(ids) for ids in decode.greedy_decode(
-        params, self.cfg, prompts, longest + 2, len(self.data.vocab))]
+        params, self.cfg, prompts, longest, len(self.data.vocab))]
     return [{'cot_fact_acc': text.startswith(e.pieces[-2]),
              'acc_cot': self.world.check(e, text).correct}
             for e, text in zip(examples, texts)]
+
+  def prompts(self, examples: list[base.Example]
+              ) -> tuple[list[list[int]], int]:
+    """(the ids before the chain of thought, the tokens to generate)."""
+    most = max(len(self._ids(e.pieces[-2:])) for e in examples)
+    # Two tokens more than the longest: a continued answer is incorrect.
+    return [[vocabs.EOS, *self._ids(e.pieces[:-2])]
+            for e in examples], most + 2
 
   def _ids(self, pieces) -> list[int]:
     return [t for piece in pieces for t in self.data.vocab.encode(piece)]
@@ -111,6 +117,9 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
   if not examples:
     raise BadInput(f'evals: tasks is {spec.tasks!r}, wanted some of '
                    f'{", ".join(manipulation.TASKS)}')
-  return ManipulationEval(
+  made = ManipulationEval(
       teacher_forcing.evaluated_model(config, data), config.data.batch_size,
       data, world, examples, packed)
+  for split in examples.keys() - packed.keys():
+    decode.check_prompts(made.cfg, *made.prompts(examples[split]))
+  return made

@@ -33,10 +33,13 @@ class AnswerSpan(NamedTuple):
 
 
 def evaluated_model(config: ConfigDict, data: mixture.Mixture) -> ModelConfig:
-  """The model in evaluation, where experts have more capacity than in training.
-  On CPUs layers are unrolled, as in training: probes and verifiers are trained
+  """The model in evaluation, where experts have more capacity than in training
+  and no example attends to another, whatever data.intra_document_mask is. On
+  CPUs layers are unrolled, as in training: probes and verifiers are trained
   too."""
-  cfg = eval_config(config, model_config(config, len(data.vocab)))
+  cfg = dataclasses.replace(
+      eval_config(config, model_config(config, len(data.vocab))),
+      intra_document_mask=True)
   if jax.default_backend() == 'cpu' and not cfg.remat:
     cfg = dataclasses.replace(cfg, unroll=min(cfg.depth, 12))
   return cfg
@@ -47,7 +50,8 @@ def pack(data: mixture.Mixture, examples: Sequence[base.Example], tag: str = ''
   """Packs examples in order into rows of data.seq_len, none of them cut.
 
   Each example is a segment of its own, also for a model that was trained
-  without segments (data.intra_document_mask=False). For a masked language model
+  without segments (data.intra_document_mask=False): an answer is not to be
+  found in the example before. For a masked language model
   all tokens of the answers are masked.
 
   Returns:
@@ -65,8 +69,7 @@ def pack(data: mixture.Mixture, examples: Sequence[base.Example], tag: str = ''
       packed.append(mixture.new_row(data.seq_len))
       used = segment = 0
     segment += 1
-    mixture.write_example(packed[-1], item, used, segment,
-                          data.intra_document_mask)
+    mixture.write_example(packed[-1], item, used, segment, isolate=True)
     spans += [AnswerSpan(i, attribute, len(packed) - 1, used + a, used + b)
               for attribute, a, b in mixture.answer_spans(data, example, tag)]
     used += len(item[0])

@@ -31,7 +31,6 @@ from ml_collections import ConfigDict
 
 from physics_lm.config import SHIPPED, load_module, override
 from physics_lm.mixture import load_mixture
-from physics_lm.model.config import eval_config
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 import numpy as np
@@ -273,7 +272,6 @@ def predictor(folder: Path, batch: int = 64, steps: int = 32) -> Callable:
   from physics_lm import restore
   from physics_lm.model import decode
   run = restore.load_run(folder)
-  cfg = eval_config(run.config, run.cfg)
 
   def prompt(features) -> list[int]:
     if 'encoder_input_tokens' in features:
@@ -288,7 +286,7 @@ def predictor(folder: Path, batch: int = 64, steps: int = 32) -> Callable:
     while part := list(itertools.islice(features, batch)):
       prompts = [prompt(f) for _, f in part]
       prompts += [[vocabs.EOS]] * (batch - len(part))  # one compilation
-      answers = decode.greedy_decode(run.params, cfg, prompts, steps,
+      answers = decode.greedy_decode(run.params, run.cfg, prompts, steps,
                                      len(run.data.vocab))
       # seqio stacks them: one length for all.
       found += [(int(i), [*ids, vocabs.EOS] + [vocabs.PAD] * (steps - len(ids)))

@@ -137,7 +137,7 @@ def _parameter(name: str, cfg: ModelConfig):
 def _biases(cfg: ModelConfig) -> list[str]:
   """The names of a model's biases. Raises BadInput where it has none."""
   out = [name for part in decoder.logical_axes(cfg).values() for name in part
-         if name.startswith('bias')]
+         if name.startswith('bias') and name != 'bias_distance']
   if not out:
     raise BadInput("adapter.kind is 'bias' of a model with model.bias=False, "
                    'wanted model.bias=True')

@@ -3,12 +3,13 @@
 Prompts of different length are padded on the left, so that each new token has
 the same column in all rows; keys and values are cached, [B, K, S, H] a layer. A
 token costs one column. Rows are sharded over the mesh as in training. Experts
-drop no token while decoding, which is one token at a time.
+drop no token that is generated, one at a time; of prompts, read at once, they
+may drop what is beyond their capacity in evaluation.
 """
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -124,6 +125,14 @@ def check_positions(cfg: ModelConfig, longest: int) -> None:
     raise BadInput(f'{longest} tokens of a text, wanted at most '
                    f'{cfg.max_positions} (data.seq_len) of '
                    f'model.positions={cfg.positions}')
+
+
+def check_prompts(cfg: ModelConfig, prompts: Iterable[Sequence[int]],
+                  steps: int) -> None:
+  """Raises BadInput, before a training that ends with them, for prompts that
+  the model cannot continue by `steps` tokens."""
+  if cfg.max_positions:
+    check_positions(cfg, max(map(len, prompts)) + steps)
 
 
 def _in_batches(params, cfg, prompts, steps, how, entries, batch, seed, numbers,

@@ -145,13 +145,6 @@ def coefficients(kind: str, logp_BT: jax.Array, old_BT: jax.Array,
   return jnp.where(out, 0.0, ratio * A) * mask_BT, numbers
 
 
-def kl_values(logp: Any, ref: Any) -> dict[str, Any]:
-  """Estimates of KL(pi || ref) at sampled tokens, from the log-probabilities of
-  both: k1 = log pi/ref, k2 = k1^2 / 2, k3 = ref/pi - 1 + k1."""
-  k1 = logp - ref
-  return {'k1': k1, 'k2': k1**2 / 2, 'k3': jnp.expm1(-k1) + k1}
-
-
 def kl_coefficients(kind: str, logp_BT: jax.Array, ref_BT: jax.Array,
                     old_BT: jax.Array | None = None) -> jax.Array:
   """c [B, T] of one estimate of the KL as a loss term of weight 1. k2's is the

@@ -288,9 +288,15 @@ class Biographies:
     if self.p:
       code = code * 6**6 + self.order_of[own] @ 6**np.arange(6)
     code[:, self.first_language:] += 1 << 60  # never alike
-    # Versions with the same templates and order are one text.
-    alike = (code[:, :, None] == code[:, None]).sum(-1)
-    of_version = math.log(self.versions) - np.log(alike).mean(-1)
+    # Versions with the same templates, order and values are one text.
+    alike = code[:, :, None] == code[:, None]
+    for attribute in ATTRIBUTES if self._incorrect else ():
+      stated = np.array([[
+          self.version_value(person, attribute, version)
+          for version in range(self.versions)]
+          for person in range(self.n)[own]])
+      alike &= stated[:, :, None] == stated[:, None]
+    of_version = math.log(self.versions) - np.log(alike.sum(-1)).mean(-1)
     share = law.share(np.arange(1, people + 1)) if law else 1 / people
     return of_person + float((share * of_version).sum())
 
@@ -418,7 +424,7 @@ class Biographies:
     if self.variant.fresh:
       rng = np.random.Generator(np.random.Philox(
           key=generator_key(self.seed, 'fresh'),
-          counter=[0, 0, version, person]))
+          counter=[0, 0, version, person + self._offset]))
       chosen = rng.integers(0, self._count, 6).tolist()
       order = (_orders(rng, 1, self.variant.couples)[0] if self.p
                else np.arange(6))

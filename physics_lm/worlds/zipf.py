@@ -64,11 +64,6 @@ def size_exponent(a: float) -> float:
   return a
 
 
-def allocation_exponent(a: float) -> float:
-  """Exponent of the compute-optimal N in C: data / (data + size)."""
-  return 1 / (2 + a)
-
-
 class ZipfLaw:
   """The law p_k of people 1 .. n (see the module's docstring).
 

@@ -361,12 +361,13 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
   world = solutions.igsm_world(config, data, spec)
   test = {split: solutions.problems(data, world, split, spec.num_problems)
           for split in solutions.splits(spec)}
-  return BestOfN(
-      teacher_forcing.evaluated_model(config, data), config, spec, data, test,
-      solutions.problems(data, world, spec.verifier_split,
-                         spec.verifier_problems,
-                         solutions.evaluated_texts(data, world, spec)),
-      training_set)
+  others = solutions.problems(data, world, spec.verifier_split,
+                              spec.verifier_problems,
+                              solutions.evaluated_texts(data, world, spec))
+  cfg = teacher_forcing.evaluated_model(config, data)
+  solutions.check_problems(cfg, data, spec, [*test.values(), others],
+                           spec.max_new_tokens)
+  return BestOfN(cfg, config, spec, data, test, others, training_set)
 
 
 def check_sampling(spec: ConfigDict):

@@ -117,7 +117,7 @@ class TrainingSet:
 
   def _lineage(self, step: int) -> list[tuple] | None:
     """[(config, rows read)] of the run and of those that it started from, if
-    they train on iGSM; None when one is missing."""
+    they train on iGSM; None when one is missing, or is post-training."""
     config, folder = self._config, self._folder
     read = [(config, step)]
     with contextlib.suppress(BadInput):
@@ -127,6 +127,8 @@ class TrainingSet:
         folder = run_dir.find_parent(folder)
         config = restore.run_config(folder)
         read.append((config, config.steps))
+      if any(c.post.kind and igsm_tasks(c) for c, _ in read):
+        return None  # prompts are drawn in another way (posttrain/rollout.py)
       return [(c, steps * c.data.batch_size) for c, steps in read
               if igsm_tasks(c)]
     return None

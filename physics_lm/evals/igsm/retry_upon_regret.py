@@ -356,11 +356,12 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
   if linear_probe.names_are_tokens(probe):
     probe = linear_probe.build(config, data, spec)
   world = data.worlds[spec.world]
-  return RetryUponRegret(
-      config, spec, data, probe,
-      {split: solutions.problems(data, world, split, spec.num_problems)
-       for split in solutions.splits(spec)},
-      solutions.problems(data, world, spec.verifier_split,
-                         spec.verifier_problems,
-                         solutions.evaluated_texts(data, world, spec)),
-      training_set)
+  test = {split: solutions.problems(data, world, split, spec.num_problems)
+          for split in solutions.splits(spec)}
+  others = solutions.problems(data, world, spec.verifier_split,
+                              spec.verifier_problems,
+                              solutions.evaluated_texts(data, world, spec))
+  # A sentence may be all that a solution may have, after nearly as much.
+  solutions.check_problems(probe.cfg, data, spec, [*test.values(), others],
+                           2 * spec.max_new_tokens)
+  return RetryUponRegret(config, spec, data, probe, test, others, training_set)

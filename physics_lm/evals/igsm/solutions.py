@@ -12,6 +12,7 @@ retries).
 
 import collections
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -103,6 +104,14 @@ def prompt_ids(data: mixture.Mixture, example: base.Example, tag: str = ''
   ids, _ = mixture.encode(data, example, tag=tag)
   return ids[:len(ids) - sum(len(data.vocab.encode(example.pieces[i]))
                              for i in example.loss)]
+
+
+def check_problems(cfg: ModelConfig, data: mixture.Mixture, spec: ConfigDict,
+                   parts: Iterable[Problems], most: int):
+  """Raises BadInput for problems that a model cannot continue by `most`
+  tokens."""
+  decode.check_prompts(cfg, (
+      prompt_ids(data, e, spec.tag) for part in parts for _, e in part), most)
 
 
 def first_error(problem: checker.Problem, text: str, correct: int
@@ -299,9 +308,11 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
   """spec.num_problems problems of each of spec.splits. Raises BadInput for a
   world of another kind, an unknown split, no problems."""
   world = igsm_world(config, data, spec)
+  cfg = teacher_forcing.evaluated_model(config, data)
+  test = {split: problems(data, world, split, spec.num_problems)
+          for split in splits(spec)}
+  check_problems(cfg, data, spec, test.values(), spec.max_new_tokens)
   return Solutions(
-      teacher_forcing.evaluated_model(config, data),
-      decode_batch(config, spec.num_problems), spec, data, world,
-      decode.decoding_method(spec.decode),
-      {split: problems(data, world, split, spec.num_problems)
-       for split in splits(spec)}, most_frequent_answer(world), training_set)
+      cfg, decode_batch(config, spec.num_problems), spec, data, world,
+      decode.decoding_method(spec.decode), test, most_frequent_answer(world),
+      training_set)

@@ -169,7 +169,7 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
   cfg = teacher_forcing.evaluated_model(config, data)
   return PolicyEval(
       cfg, data, spec.max_new_tokens, spec.num_samples,
-      judged_problems(data, spec), functools.partial(
+      judged_problems(data, spec, cfg), functools.partial(
           _parent_params, config, folder, cfg), make_gold(data, spec))
 
 
@@ -184,10 +184,11 @@ def make_gold(data: mixture.Mixture, spec: ConfigDict) -> Callable | None:
       spec.reward) else None
 
 
-def judged_problems(data: mixture.Mixture, spec: ConfigDict
+def judged_problems(data: mixture.Mixture, spec: ConfigDict, cfg: ModelConfig
                     ) -> dict[str, list[tuple[int, rollout.Prompt]]]:
   """{split: (index, prompt) of its first spec.num_problems problems}. Raises
-  BadInput."""
+  BadInput, also for problems that the model cannot answer by
+  spec.max_new_tokens."""
   world = data.worlds[spec.world]
   if base.is_stream(world):
     raise BadInput(f'evals: world {spec.world!r} is a stream, wanted one with '
@@ -201,6 +202,9 @@ def judged_problems(data: mixture.Mixture, spec: ConfigDict
     examples = [(i, world.example(split, i)) for i in range(count)]
     problems[split] = [(i, rollout.Prompt(which, e, rollout.question_ids(
         data, data.tasks[which], e))) for i, e in examples]
+  decode.check_prompts(cfg, (
+      p.ids for part in problems.values() for _, p in part),
+                       spec.max_new_tokens)
   return problems
 
 

@@ -176,6 +176,7 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
   if reward is None:
     raise BadInput("evals: reward is '' of score_norms, wanted a reward as of "
                    'post.reward (full)')
+  cfg = teacher_forcing.evaluated_model(config, data)
   return ScoreNormsEval(
-      teacher_forcing.evaluated_model(config, data), data, spec.max_new_tokens,
-      spec.num_samples, policy.judged_problems(data, spec), reward)
+      cfg, data, spec.max_new_tokens, spec.num_samples,
+      policy.judged_problems(data, spec, cfg), reward)

@@ -191,7 +191,8 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict,
     return restore.load_run(run_dir.find_run(name, folder),
                             sharding.mesh_in_use()) if name else None
 
+  cfg = teacher_forcing.evaluated_model(config, data)
   return SelectionEval(
-      teacher_forcing.evaluated_model(config, data), data, spec.max_new_tokens,
-      spec.num_samples, judged_problems(data, spec), sampler, gold, spec,
+      cfg, data, spec.max_new_tokens, spec.num_samples,
+      judged_problems(data, spec, cfg), sampler, gold, spec,
       config.post.kind == 'process_verifier')

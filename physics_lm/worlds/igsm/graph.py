@@ -51,8 +51,10 @@ class Draws:
     return len(weights) - 1
 
   def sample(self, items, k: int) -> list:
-    """k of the items in random order."""
+    """k of the items in random order. Raises ValueError for fewer than k."""
     items, out, uniform = list(items), [], self.uniform
+    if k > len(items):
+      raise ValueError(f'{k} draws without replacement of {len(items)} items')
     for left in range(len(items), len(items) - k, -1):
       i = int(uniform() * left)
       out.append(items[i])
@@ -181,12 +183,16 @@ def solution_order(g: Graph, query: int) -> list[int]:
   return list(out)
 
 
-def reask(draws: Draws, g: Graph) -> None:
+def reask(draws: Draws, g: Graph, most: int) -> None:
   """Changes the query to another parameter of the problem, with its shortest
-  solution as the order."""
+  solution, of at most `most` operations, as the order."""
   others = [p for p in g.sources if p != g.order[-1]]
-  if others:
-    g.order = solution_order(g, draws.pick(others))
+  while others:
+    order = solution_order(g, draws.pick(others))
+    if sum(map(g.op, order)) <= most:
+      g.order = order
+      return
+    others.remove(order[-1])
 
 
 def redundant(draws: Draws, g: Graph, most: int) -> list[int]:

@@ -167,7 +167,7 @@ class IGSM:
     else:
       law.unnecessary_instances(draws, g)
     if reask:
-      graphs.reask(draws, g)
+      graphs.reask(draws, g, len(texts.LETTERS))
     name = draws.pick(list(self.hierarchies))
     names = texts.Names(draws, g, self.hierarchies[name])
     values = {p: self._constants(draws, g, p) for p in g.constant}
