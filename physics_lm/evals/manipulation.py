@@ -121,5 +121,5 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
       teacher_forcing.evaluated_model(config, data), config.data.batch_size,
       data, world, examples, packed)
   for split in examples.keys() - packed.keys():
-    decode.check_prompts(made.cfg, *made.prompts(examples[split]))
+    decode.check_continuations(made.cfg, *made.prompts(examples[split]))
   return made

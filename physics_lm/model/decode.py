@@ -127,8 +127,8 @@ def check_positions(cfg: ModelConfig, longest: int) -> None:
                    f'model.positions={cfg.positions}')
 
 
-def check_prompts(cfg: ModelConfig, prompts: Iterable[Sequence[int]],
-                  steps: int) -> None:
+def check_continuations(cfg: ModelConfig, prompts: Iterable[Sequence[int]],
+                        steps: int) -> None:
   """Raises BadInput, before a training that ends with them, for prompts that
   the model cannot continue by `steps` tokens."""
   if cfg.max_positions:

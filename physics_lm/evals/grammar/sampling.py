@@ -194,6 +194,6 @@ def build(config: ConfigDict, data: mixture.Mixture, spec: ConfigDict
       teacher_forcing.evaluated_model(config, data), config.data.batch_size,
       len(data.vocab), world, symbol_ids(data, world), how, {
           kind: beginnings(world, kind, spec.num_problems) for kind in kinds})
-  decode.check_prompts(made.cfg, [[vocabs.EOS, *p] for _, read in (
+  decode.check_continuations(made.cfg, [[vocabs.EOS, *p] for _, read in (
       made.prefixes.values()) for p in read], world.longest + 1)
   return made

@@ -110,7 +110,7 @@ def check_problems(cfg: ModelConfig, data: mixture.Mixture, spec: ConfigDict,
                    parts: Iterable[Problems], most: int):
   """Raises BadInput for problems that a model cannot continue by `most`
   tokens."""
-  decode.check_prompts(cfg, (
+  decode.check_continuations(cfg, (
       prompt_ids(data, e, spec.tag) for part in parts for _, e in part), most)
 
 

@@ -202,7 +202,7 @@ def judged_problems(data: mixture.Mixture, spec: ConfigDict, cfg: ModelConfig
     examples = [(i, world.example(split, i)) for i in range(count)]
     problems[split] = [(i, rollout.Prompt(which, e, rollout.question_ids(
         data, data.tasks[which], e))) for i, e in examples]
-  decode.check_prompts(cfg, (
+  decode.check_continuations(cfg, (
       p.ids for part in problems.values() for _, p in part),
                        spec.max_new_tokens)
   return problems
