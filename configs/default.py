@@ -25,7 +25,7 @@ def biographies() -> ConfigDict:
   w.person_offset = 0  # index of the first person, at least 0; disjoint ranges
   # share nobody
   w.variant = 'multi5_permute'  # single | multiM | fresh, then optionally
-  # _permuteP | _coupleP, then optionally _fullname | _reverse1 .. _reverse6
+  # _permuteP | _coupleP, then _fullname | _reverse1 .. _reverse6 | _bilingual
   # Pool sizes: the default is the largest, the length of the list.
   w.first_names = 400  # in [1, 400]
   w.middle_names = 400  # in [1, 400]

@@ -18,6 +18,8 @@ Predicted: the loss on B is equal within 0.02 nats for all starts; with 5 % of A
 the loss on A is 0.05 higher from the knee.
 """
 
+import functools
+
 from physics_lm import figures, results
 from physics_lm.claims import Claim, equal, greater
 from physics_lm.configs import scales
@@ -40,19 +42,19 @@ POINT = ['stage', 'start', 'replay']
 A, B = 'data.tasks.strings.', 'data.tasks.next_strings.'
 
 
+def _run(s, seed, stage, start, replay, changes, **parents) -> Run:
+  return Run('configs/grammar.py:continued', scales.CONTINUED | {
+      'model.width': s['width']} | s['common'] | scales.seeds(seed) | changes,
+             dict(zip(POINT, (stage, start, replay))) | {'seed': seed},
+             **parents)
+
+
 def runs(scale: str) -> list[Run]:
   """Of each seed the trunk, the decayed model, and B from every start."""
   s, out = pick(SCALES, scale), []
   knee, end, more = s['steps']
-
-
-  def run(stage, start, replay, changes, **parents):
-    return Run('configs/grammar.py:continued', scales.CONTINUED | {
-        'model.width': s['width']} | s['common'] | scales.seeds(seed) | changes,
-               dict(zip(POINT, (stage, start, replay))) | {'seed': seed},
-               **parents)
-
   for seed in range(s['seeds']):
+    run = functools.partial(_run, s, seed)
     trunk = run('A', 'knee', 1.0, _windows(10**6, 0.05) | {
         'steps': knee, 'optim.schedule': 'constant'})
     decayed = run('A', 'end', 1.0, _windows(10**6, 0.05) | _decay(knee, end),

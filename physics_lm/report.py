@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
            partial: bool = False) -> list[results.Record]:
   """The records of a scale's runs, in their order: newly made of runs that are
-  done in `folder`, else as committed in `out` (results.committed).
+  done in `folder`, else as committed in `out` or in the repository
+  (results.committed).
 
   Raises BadInput when a run is missing or was evaluated by another
   specification; with `partial` only when all are missing. Its own records
@@ -43,6 +44,10 @@ def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
   """
   runs, path = module.runs(scale), records_path(out, module.name, scale)
   old = results.committed(out, module, scale)
+  if out.resolve() != results.RESULTS.resolve():  # committed records count
+    known = {r['id'] for r in old}
+    old += [r for r in results.committed(results.RESULTS, module, scale)
+            if r['id'] not in known]
   states = sweep.states(runs, folder, results.recorded_ids(old, runs))
   missing = [r for r in sweep.ordered(runs)
              if states[r.id] not in sweep.COMPLETE]

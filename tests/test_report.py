@@ -123,7 +123,8 @@ def committed(out, records):
   results.write_records(results.records_path(out, 'tiny', 'smoke'), records)
 
 
-def test_gather_takes_done_runs_and_committed_records(module, tmp_path):
+def test_gather_takes_done_runs_and_committed_records(
+    module, tmp_path, monkeypatch):
   """The run that the others start from is neither: it is not needed."""
   first, second, third = runs('smoke')
   for r in (first, second, third):
@@ -137,6 +138,10 @@ def test_gather_takes_done_runs_and_committed_records(module, tmp_path):
   assert [r['id'] for r in found] == [first.id, second.id, third.id]
   assert [r['evals']['extraction'][0]['value'] for r in found] == [
       0.3, 0.4, 0.1]
+  # Those of the repository count also where a report is written elsewhere.
+  monkeypatch.setattr(results, 'RESULTS', tmp_path / 'out')
+  other = report.gather(module, 'smoke', tmp_path / 'here', tmp_path / 'else')
+  assert other == found
 
 
 def test_gather_refuses_a_folder_of_another_computation(module, tmp_path):

@@ -51,6 +51,8 @@ def main(argv: list[str] | None = None) -> None:
             world, what, form, out, splits, a.count, a.shards, a.vocab):
           print(f'{count} examples of {split} in {path}')
     return
+  if a.show < 0:
+    raise BadInput(f'--show is {a.show}, wanted at least 0')
   if a.count is not None:
     raise BadInput('--count without a file, wanted one of '
                    f'--{", --".join(export.FORMATS)}')
