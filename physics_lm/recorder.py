@@ -242,9 +242,9 @@ class RunRecorder:
     row |= {f'exposures/{t.name}': e / t.people
             for t, e in zip(tasks, entries) if t.people}
     self.log.write('train', step, **row, **times)
-    warning = self.loss_band.judge(row['tokens'], row['loss']) if (
-        self.loss_band) else ''
+    warning = ''
     if self.loss_band:
+      warning = self.loss_band.judge(row['tokens'], row['loss'])
       self.meta['outside_band'] = self.loss_band.outside
     if warning:
       print(f'warning: {self.folder} at step {step}: {warning}', flush=True)

@@ -47,7 +47,7 @@ def gather(module: ModuleType, scale: str, folder: Path, out: Path = RESULTS,
   if out.resolve() != results.RESULTS.resolve():  # committed records count
     known = {r['id'] for r in old}
     old += [r for r in results.committed(results.RESULTS, module, scale)
-            if r['id'] not in known]
+            if r['id'] and r['id'] not in known]
   states = sweep.states(runs, folder, results.recorded_ids(old, runs))
   missing = [r for r in sweep.ordered(runs)
              if states[r.id] not in sweep.COMPLETE]

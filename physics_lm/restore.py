@@ -57,8 +57,7 @@ def load_run(folder: Path, mesh: jax.sharding.Mesh | None = None
              ) -> RestoredRun:
   """The newest checkpoint of a run, on one local device or over a mesh,
   whatever mesh it was trained on, with the capacity of experts in evaluation.
-  Raises BadInput when there is none, or it is
-  damaged."""
+  Raises BadInput when there is none, or it is damaged."""
   c = run_config(folder)
   data = load_mixture(c)
   cfg = eval_config(c, model_config(c, len(data.vocab)))

@@ -311,7 +311,8 @@ def test_a_seed_that_lacks_a_run_of_a_cell_is_left_out():
   assert claims.sample(part, cell, 'accuracy').by_seed == {0: 50.0}
   none = df.assign(accuracy=df.accuracy.where(df['size'] == 1))
   assert claims.sample(none, cell, 'accuracy') is None
-  assert claims.sample(df, A | {'size': (1, 2, 3)}, 'accuracy') is None
+  for more in {'size': (1, 2, 3)}, {'no_such_column': (1, 2)}:
+    assert claims.sample(df, A | more, 'accuracy') is None
 
 
 def test_rows_of_one_seed_are_averaged():

@@ -213,13 +213,15 @@ def sample(df: 'pd.DataFrame', cell: Cell, column: str) -> Sample | None:
 
 def _balanced(rows: 'pd.DataFrame', cell: Cell) -> 'pd.DataFrame':
   """The rows of the seeds that have the most of the values that a cell names
-  in tuples: means over unlike sets are not compared. None where a value that
-  it names has no row: it is misspelt, or has not run."""
+  in tuples: means over unlike sets are not compared. No rows where a value
+  that it names has none: it is misspelt, or has not run."""
   keys = [k for k, v in cell.items()
           if isinstance(v, (tuple, list)) and k not in ('seed', 'column')]
+  if not keys or rows.empty:
+    return rows
   if any(not (rows[k] == v).any() for k in keys for v in cell[k]):
     return rows[:0]
-  if not keys or rows.empty or 'seed' not in rows:
+  if 'seed' not in rows:
     return rows
   found = rows.drop_duplicates(['seed', *keys]).groupby('seed').size()
   return rows[~rows['seed'].isin(found.index[found < found.max()])]
