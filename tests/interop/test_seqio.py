@@ -16,7 +16,7 @@ from physics_lm.errors import BadInput
 from physics_lm.evals.records import find
 from physics_lm.mixture import load_mixture
 from physics_lm.model import decode
-from physics_lm.model.config import eval_config
+from physics_lm.model.config import eval_config, model_config
 from tests.conftest import ROOT, TINY
 from tests.interop.conftest import untrained
 from tests.streams import batches, log, stopped_once
@@ -180,8 +180,9 @@ def test_experts_are_scored_with_the_room_of_an_evaluation(
           {'inputs': 64, 'targets': 16}, 'validation', shuffle=False).take(1),
       {'inputs': 64, 'targets': 16}).enumerate()
   ours.predictor(folder)(dataset)
-  assert found == [eval_config(run.config, run.cfg)]
-  assert found[0] != run.cfg
+  trained = model_config(run.config, len(run.data.vocab))
+  assert found == [eval_config(run.config, trained)]
+  assert found[0] != trained
 
 
 def foreign(folder, name='foreign_task', kind='ByteVocabulary(0)'):
