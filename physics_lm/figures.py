@@ -37,8 +37,8 @@ COLOUR_OF = {
     'process': '#3b6fb6', 'probe': '#3b6fb6', 'state': '#d1782c',
     'ready': '#4b9b5a', 'checker': '#a34a8f',
     'retry 0.05': '#b8c4d6', 'retry 0.2': '#7f9cc7', 'retry 0.5': '#3b6fb6',
-    'retry_masked 0.5': '#4b9b5a', 'retry_weak 0.5': '#d1782c',
-    'retry_miss 0.5': '#a34a8f',
+    'retry_masked 0.2': '#a9d0b1', 'retry_masked 0.5': '#4b9b5a',
+    'retry_weak 0.5': '#d1782c', 'retry_miss 0.5': '#a34a8f',
     'prune': '#4b9b5a', 'prune_units': '#a34a8f', 'gpt2': '#5c5c5c',
     'mlp_quarter': '#7f9cc7', 'no_mlp': '#b8c4d6', 'moe': '#3b6fb6',
     'llama': '#d1782c', 'mistral': '#d1782c', 'llama_plain': '#e8b88a'}
