@@ -36,7 +36,7 @@ SCALES = {
     'smoke': dict(recipe='small', seeds=1, splits='train_op2', steps=(3, 6),
                   probes=dict(steps=2, batch=8, num_problems=8), solutions={},
                   train=scales.SMOKE_IGSM),
-    'cpu': COMPACT | dict(seeds=3, steps=(1125, 2250, 4500)),
+    'cpu': COMPACT | dict(seeds=5, steps=(1125, 2250, 4500)),
     'day': COMPACT | dict(seeds=5, steps=(560, 1125, 2250, 4500, 9000))}
 
 
