@@ -391,6 +391,20 @@ def test_statistics_detect_another_law(monkeypatch):
   assert apart['op'] > 4 and apart['instance parameters'] > 4
 
 
+@pytest.mark.parametrize('setting', reference_stats.RENDERED)
+def test_law_of_both_renderings_is_equal(setting):
+  rows, equal = reference_stats.rendering_rows(setting, 200, seed=11)
+  assert equal == 200
+  for what, words, symbols in rows:
+    if 'tokens' in what:
+      assert 0 < symbols < words, what
+    else:
+      assert words == symbols, what
+  means = {what: symbols for what, _, symbols in rows}
+  assert means['op'] > 2 and (means['mistakes'] > 0) == (
+      setting == 'mistakes 0.2')
+
+
 def test_sentences_depend_on_the_expected_parameters(med):
   """Against 260 problems drawn with the authors' code: how many necessary
   sentences of 2 and of 3 terms hold a constant, how many sources a distractor

@@ -5,7 +5,8 @@
 THEIRS was measured with the released generator; where the number of problems is
 not known, 200 are assumed. The law of operations is exact. Tokens are pieces (a
 name is one). Differences are in standard errors of both samples together; the
-sentences of a problem count as one draw.
+sentences of a problem count as one draw. A second table has the same problems
+in words and in symbols (worlds.igsm.rendering), and how many are equal.
 """
 
 import collections
@@ -23,6 +24,11 @@ SETTINGS = {
     'med': {}, 'hard': {'max_op': 21, 'max_edge': 28},
     'redundant': {'solution': 'redundant'},
     **{f'mistakes {rate}': {'retry_rate': rate} for rate in (0.05, 0.2, 0.5)}}
+RENDERED = {  # of the second table; instance: that of configs/igsm.py:compact
+    **{name: SETTINGS[name] for name in ('med', 'mistakes 0.2')}, 'instance': {
+        'parameters': 'instance', 'op_law': 'uniform', 'max_op': 5,
+        'max_edge': 8, 'modulus': 5, 'hierarchies': 'syllables',
+        'subcategories': 1, 'items_per_subcategory': 24, 'held_out_op': 5}}
 THEIRS = {  # (setting, statistic): (mean, number of problems)
     ('med', 'op'): (5.6, 1000), ('hard', 'op'): (7.4, 1000),
     ('med', 'instance parameters'): (9.3, 1000),
@@ -70,14 +76,14 @@ def op_probability(low: int, high: int, op: int) -> float:
 
 def measures(world: IGSM, example: base.Example) -> dict[str, float]:
   """The statistics of one problem that are averaged over problems."""
-  m, categories = example.meta, {c for c, _ in world.hierarchy(
-      example.meta['chain'])}
+  m = example.meta
   out = {'op': m['op'], 'instance parameters': m['edges'],
-         'necessary parameters': m['parameters'],
-         'query abstract': m['query'].split("'s ")[1] in categories,
-         'mistakes': m['retries'],
+         'necessary parameters': m['parameters'], 'mistakes': m['retries'],
          'tokens of the problem': example.loss[0],
          'tokens of the solution': len(example.loss)}
+  if not world.compact:
+    categories = {c for c, _ in world.hierarchy(m['chain'])}
+    out['query abstract'] = m['query'].split("'s ")[1] in categories
   if world.solution == 'redundant':
     verdict = world.check(example, ''.join(
         example.pieces[i] for i in example.loss))
@@ -134,6 +140,23 @@ def statistics_rows(setting: str, count: int,
   return out
 
 
+def rendering_rows(setting: str, count: int, seed: int = 0
+                   ) -> tuple[list[tuple[str, float, float]], int]:
+  """Of `count` training problems of a setting of RENDERED: (statistic, its mean
+  in words, in symbols), and how many problems are equal in all that is recorded
+  of them (Example.meta) but the text of the question."""
+  from physics_lm.configs import default
+  worlds = [base.make_world(override(default.igsm(), RENDERED[setting] | {
+      'rendering': rendering}), seed) for rendering in ('text', 'compact')]
+  drawn = [[w.example('train', i) for i in range(count)] for w in worlds]
+  means = [{what: np.mean([m[what] for m in per]) for what in per[0]}
+           for per in ([measures(w, e) for e in examples]
+                       for w, examples in zip(worlds, drawn))]
+  equal = sum(all(a.meta[k] == b.meta[k] for k in a.meta if k != 'query')
+              for a, b in zip(*drawn))
+  return [(what, *(m[what] for m in means)) for what in means[1]], equal
+
+
 @command
 def main(argv: list[str] | None = None) -> None:
   """Prints the table."""
@@ -151,6 +174,12 @@ def main(argv: list[str] | None = None) -> None:
     for r in statistics_rows(setting, a.count, a.seed):
       print(f'{r.setting:15}{r.what:24}{r.theirs:8.3f}{r.ours:8.3f}'
             f'{r.error:8.3f}{r.apart:7.1f}{"  (law)" if r.exact else ""}')
+  print(f'\n{"setting":15}{"what":24}{"words":>8}{"symbols":>8}')
+  for setting in RENDERED:
+    rows, equal = rendering_rows(setting, a.count, a.seed)
+    for what, words, symbols in rows:
+      print(f'{setting:15}{what:24}{words:8.3f}{symbols:8.3f}')
+    print(f'{setting:15}equal problems: {equal:,} of {a.count:,}')
 
 
 if __name__ == '__main__':
