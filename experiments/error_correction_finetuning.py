@@ -124,7 +124,7 @@ HYPOTHESES = (  # (id, statement, arm that is higher, lower)
      "lowers an error-free model's accuracy", BEFORE, LOW),
     ('retry_pretraining_above_lora', 'Pretraining on retry data > LoRA of the '
      'highest rank on it', START, HIGH),
-    ('longer_above_lora', 'Pretraining on retry data for as many tokens in all '
+    ('longer_above_lora', 'Pretraining on retry data, equal tokens in all, '
      '> LoRA of the highest rank on it', LONGER, HIGH),
     ('continued_pretraining_helps', 'Continued pretraining on retry data raises'
      ' the accuracy of an error-free model', RETRY, BEFORE),

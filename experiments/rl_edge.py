@@ -105,6 +105,7 @@ def _at(arm: str, depth: int, k: int) -> dict:
 
 EDGE, YUE = 'edge (depth 7)', 'Yue et al. 2504.13837'
 ZHANG = 'Zhang et al. 2512.07783'
+EASIER = 'a base that solves some of depth 9: depth 8, 10 core-minutes'
 CLAIMS = (
     above('edge_pass_at_1', 'At the edge pass@1 rises by at least 30 points',
           YUE, _at(EDGE, 7, 1), _at('base', 7, 1), rule=greater(30.0),
@@ -122,10 +123,10 @@ CLAIMS = (
     Claim('beyond_nothing', 'Beyond the edge the full check leaves pass@1 at '
           'depth 9 at 5 % or less', ZHANG, 'stalls', (
               _at('beyond (depth 9), full check', 9, 1),), at_most(5.0),
-          'pass_at_k', baseline=0),
+          'pass_at_k', baseline=0, decided_by=EASIER),
     above('process_beyond', 'Beyond the edge, process beats outcome at depth 9',
           ZHANG, _at('beyond, process', 9, 1), _at('beyond, outcome', 9, 1),
-          column='pass_at_k'),
+          column='pass_at_k', decided_by=EASIER),
     above('rft_below_rl', 'At the edge RFT is below RLOO', '2509.25123',
           _at(EDGE, 7, 1), _at('edge, RFT', 7, 1), column='pass_at_k'),
 )
