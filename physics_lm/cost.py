@@ -2,6 +2,7 @@
 
 import math
 import os
+import statistics
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -31,8 +32,8 @@ class Device(NamedTuple):
   memory: float  # bytes
 
 
-# 'cpu' is one core of the machine in bench/RESULTS.md, measured; the others
-# are 30 % of the published dense bf16 peak, an assumption.
+# 'cpu' is one core of the machine in bench/RESULTS.md, measured at width 512;
+# the others are 30 % of the published dense bf16 peak, an assumption.
 DEVICES = {
     'cpu': Device(8.0e10, os.sysconf('SC_PAGE_SIZE') * float(
         os.sysconf('SC_PHYS_PAGES'))),
@@ -47,7 +48,12 @@ SPLASH_ARRAYS, PLAIN_ARRAYS, REMAT_ARRAYS = (1.5, 20, 0), (4, 5, 4.5), (
     1.5, 10, 0)
 LOGITS_BYTES = 6.5  # a logit of one chunk
 FEW_PEOPLE = 1000  # that a cost is estimated with
-STARTUP = 15.0  # seconds: imports, compilation, of evaluations too
+# A core is slower the narrower the model: FLOP/s at width 64, and the power of
+# the width. Fitted, with STARTUP, to the seconds of the 3,800 committed records
+# of CPUs, each experiment with the same weight; from 230 on 'cpu' holds.
+NARROW_SPEED, NARROW_POWER = 3.7e10, 0.6
+STARTUP = 7.0  # seconds: compilation, of evaluations too; workers import once
+ENOUGH_RECORDS = 3  # of an experiment, to correct the estimates of its others
 
 
 class _Share(NamedTuple):
@@ -175,22 +181,28 @@ def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
   evaluated = eval_cost.eval_flops(c, data, form, larger)
   # What it takes from a trunk is the trunk's cost.
   own = work * (1 - lr_decay_start(c) / c.steps if run.trunk and c.steps else 1)
+  speed = DEVICES[device].speed
+  if device == 'cpu':
+    speed = min(speed, NARROW_SPEED * (form.width / 64)**NARROW_POWER)
   return {'parameters': flops.parameters(form).total,
           'tokens': tokens, 'exposures': exposures, 'flops': work,
-          'seconds': STARTUP + own / DEVICES[device].speed / devices,
+          'seconds': STARTUP + own / speed / devices,
           'evals': evaluated / DEVICES[device].speed / devices,
           'bytes': memory_bytes(c, form, devices, device)}
 
 
 def cost_table(runs: Sequence[sweep.Run], folder: Path, device: str,
                devices: int = 1, recorded: Collection[str] = (),
-               width: int | None = None) -> str:
+               width: int | None = None,
+               measured: Mapping[str, float] | None = None) -> str:
   """The text of --list: the runs of an experiment and those they start from,
   with their states (sweep.states, or a cluster's).
 
   Args:
     recorded: ids of runs whose record is committed.
     width: of the terminal, in characters; longer lines of the table are cut.
+    measured: seconds of runs of the experiment on one device of this kind, by
+      id; the estimates of the others are corrected by them.
   """
   states = sweep.states(runs, folder, recorded)
   try:
@@ -199,35 +211,57 @@ def cost_table(runs: Sequence[sweep.Run], folder: Path, device: str,
     queued = {}
   runs = sweep.ordered(runs)
   costs = [run_cost(run, device, devices) for run in runs]
+  times, origin = run_seconds(
+      runs, costs, measured if measured and devices == 1 else {})
   changes = [run.changes for run in runs]
   common = {k: v for k, v in changes[0].items()
             if all(k in c and c[k] == v for c in changes)}
   lines = [['id', 'run', 'params', 'tokens', 'exposures', 'FLOPs', 'time',
             'evals', 'memory', 'state', 'overrides']]
-  for run, k in zip(runs, costs):
+  for run, k, seconds in zip(runs, costs, times):
     lines.append([
         run.id, ' '.join(f'{a}={b}' for a, b in run.tags.items()),
         short_number(k['parameters']), short_number(k['tokens']),
         ' '.join(f'{t}:{e:.0f}' for t, e in k['exposures'].items()),
-        f'{k["flops"]:.1e}', clock(k['seconds'] + k['evals']),
-        clock(k['evals']),
+        f'{k["flops"]:.1e}', clock(seconds), clock(k['evals']),
         f'{short_number(k["bytes"])}B',
         queued.get(run.id, states[run.id]).lower(),
         overrides({k: v for k, v in run.changes.items() if k not in common})])
-  left = [k['seconds'] + k['evals'] for run, k in zip(runs, costs)
+  left = [seconds for run, seconds in zip(runs, times)
           if states[run.id] not in sweep.COMPLETE]
   return '\n'.join([
       *cut(aligned(lines), width), f'every run: {overrides(common)}',
-      _total(costs, device, devices)
+      _total(costs, times, device, devices) + origin
       + (f'; {len(left)} left, about {clock(sum(left))}' if left
          else '; nothing left to run'), *_too_big(costs, device)])
 
 
-def _total(costs: Sequence[dict], device: str, devices: int) -> str:
+def run_seconds(runs: Sequence[sweep.Run], costs: Sequence[dict],
+                measured: Mapping[str, float]) -> tuple[list[float], str]:
+  """Seconds of each run with its evaluations, and '; times: ...' that says
+  where they are from: measured, or estimated (run_cost); with ENOUGH_RECORDS
+  of trainings the estimates are multiplied by the median ratio of both."""
+  estimates = [k['seconds'] + k['evals'] for k in costs]
+  ratios = [measured[run.id] / e for run, e in zip(runs, estimates)
+            if run.id in measured and run.config.steps]
+  enough = len(ratios) >= ENOUGH_RECORDS
+  factor = statistics.median(ratios) if enough else 1.0
+  known = sum(run.id in measured for run in runs)
+  parts = [f'{known} of records'] if known else []
+  if known < len(runs):
+    parts.append(f'{len(runs) - known} estimated' + (
+        f' (times {factor:.2g}, as its records)' if enough else ''))
+  text = ', '.join(parts)
+  return [measured.get(run.id, e * factor) for run, e in zip(
+      runs, estimates)], f'; times: {text}'
+
+
+def _total(costs: Sequence[dict], times: Sequence[float], device: str,
+           devices: int) -> str:
   """Tokens, FLOPs and time of all runs together."""
-  tokens, work, training, evals = (sum(k[key] for k in costs) for key in (
-      'tokens', 'flops', 'seconds', 'evals'))
-  seconds = training + evals
+  tokens, work, evals = (sum(k[key] for k in costs) for key in (
+      'tokens', 'flops', 'evals'))
+  seconds = sum(times)
   workers = f'{devices} x {device}' if devices > 1 else f'one {device} worker'
   return (f'{len(costs)} runs, {short_number(tokens)} tokens, {work:.1e} '
           f'FLOPs, about {clock(seconds)} of {workers} in all '

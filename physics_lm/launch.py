@@ -479,13 +479,14 @@ def main(argv: Sequence[str] | None = None) -> None:
   a = _arguments(argv)
   module = sweep.experiment(a.experiment)
   runs, folder = module.runs(a.scale), a.runs_dir / module.name
-  recorded = set() if a.again else results.recorded_ids(
-      results.committed(results.RESULTS, module, a.scale), runs)
+  records = results.committed(results.RESULTS, module, a.scale)
+  recorded = set() if a.again else results.recorded_ids(records, runs)
   if a.list:
     device = a.device or {'gpu': 'h200', 'paper': 'h200'}.get(a.scale, 'cpu')
     width = shutil.get_terminal_size().columns if (
         sys.stdout.isatty()) else None
-    print(cost.cost_table(runs, folder, device, a.devices, recorded, width))
+    print(cost.cost_table(runs, folder, device, a.devices, recorded, width,
+                          results.measured_seconds(records, device)))
     return
   if a.compile:
     from physics_lm import ahead_of_time

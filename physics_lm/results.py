@@ -136,6 +136,17 @@ def recorded_ids(records: Sequence[Record], runs: Sequence[sweep.Run]
       known[run.id], run) == _of_evals(run.changes, run)}
 
 
+def measured_seconds(records: Sequence[Record], device: str
+                     ) -> dict[str, float]:
+  """{run id: seconds} of records of one device of this kind (of cost.DEVICES).
+  Of a run that was resumed a record's seconds are those since; its training
+  counts its own."""
+  return {r['id']: max(r['seconds'] or 0, (r['train'] or {}).get(
+      'time/seconds', 0)) for r in records
+          if r['id'] and r.get('seconds') and r.get('devices') == 1
+          and device in r['device'].lower()}
+
+
 def _of_evals(overrides: Mapping[str, Any] | None, run: sweep.Run
               ) -> dict[str, Any]:
   """The overrides of the run's evaluations."""

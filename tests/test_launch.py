@@ -307,6 +307,31 @@ def test_list_shows_every_column(tmp_path):
   assert total.startswith('2 runs')
 
 
+def test_times_of_a_list_are_those_of_records_where_there_are_any(tmp_path):
+  runs = [run({'kind': str(n)}, steps=n) for n in (4, 5, 6, 7)]
+  costs = [cost.run_cost(r, 'cpu') for r in runs]
+  plain, text = cost.run_seconds(runs, costs, {})
+  assert plain == [k['seconds'] + k['evals'] for k in costs]
+  assert text == '; times: 4 estimated'
+  measured = {r.id: f * s for r, f, s in zip(runs, (2, 3, 5), plain)}
+  times, text = cost.run_seconds(runs, costs, measured)
+  assert times[:3] == [2 * plain[0], 3 * plain[1], 5 * plain[2]]
+  assert times[3] == 3 * plain[3]
+  assert text == '; times: 3 of records, 1 estimated (times 3, as its records)'
+  few = {r.id: measured[r.id] for r in runs[:2]}
+  assert cost.run_seconds(runs, costs, few)[0][2:] == plain[2:]
+  line = cost.cost_table(runs, tmp_path, 'cpu', measured=measured)
+  assert text + '; 4 left, about ' in line.splitlines()[-1]
+
+
+def test_seconds_of_records_are_of_the_same_kind_of_device():
+  record = {'id': 'a', 'seconds': 9.0, 'train': {'time/seconds': 20.0},
+            'devices': 1, 'device': 'cpu'}
+  assert results.measured_seconds([record], 'cpu') == {'a': 20.0}
+  assert results.measured_seconds([record], 'h200') == {}
+  assert results.measured_seconds([record | {'devices': 4}], 'cpu') == {}
+
+
 def test_cost_of_a_branch_leaves_out_its_trunk():
   whole = run({}, **{'optim.schedule': 'wsd', 'optim.decay_fraction': 0.25,
                      'steps': 80})
