@@ -35,15 +35,16 @@ class Stop:
 
 
 class Progress:
-  """A progress bar on a terminal, a plain line at intervals elsewhere."""
+  """A progress bar on a terminal, a plain line at intervals (seconds)
+  elsewhere, or with bar=False."""
 
   def __init__(self, total: int, first: int, name: str, unit: str,
-               interval: float = 15.0):
+               interval: float = 15.0, bar: bool = True):
     self.total, self.name, self.unit = total, name, unit
     self._interval, self._first = interval, first
     self._began = self._shown = time.time()
     self._bar = None
-    if sys.stderr.isatty():
+    if bar and sys.stderr.isatty():
       from tqdm import tqdm
       self._bar = tqdm(total=total, initial=first, desc=name, unit=unit,
                        leave=False, dynamic_ncols=True)

@@ -77,6 +77,16 @@ def test_generate_stops_at_the_end_token_and_skips_padding_entries(made):
   assert decode.greedy_decode(params, cfg, [], 5) == []
 
 
+def test_long_decoding_tells_how_far_it_is(made, monkeypatch, capsys):
+  cfg, params = made()
+  monkeypatch.setattr(decode, '_SILENT', 0.0)
+  decode.generate(params, cfg, PROMPTS, 8, entries=V, batch=4)
+  lines = capsys.readouterr().out.splitlines()
+  assert [line.split(', ')[0] for line in lines] == [
+      'decoding: prompt 4/8', 'decoding: prompt 8/8']
+  assert lines[-1].endswith('about 0s left')
+
+
 def test_samples_do_not_depend_on_their_batch(made):
   cfg, params = made()
   how = decode.DecodingMethod(temperature=1.5)

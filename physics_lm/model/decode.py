@@ -21,11 +21,13 @@ from physics_lm.errors import BadInput
 from physics_lm.model import decoder, kernels, sharding
 from physics_lm.model.canon import no_taps
 from physics_lm.model.config import ModelConfig
+from physics_lm.progress import Progress
 
 _ROUND = 16  # columns: prompts are padded to a multiple, for few compilations
 # On a CPU the keys and values of a batch are read once a token: up to 1.5 times
 # faster from its own memory (bench/DECODE.md). Bytes, and least rows.
 _CPU_CACHE, _LEAST_ROWS = 2**24, 32
+_SILENT = 30.0  # seconds between two lines that tell how far decoding is
 
 
 class DecodingMethod(NamedTuple):
@@ -145,6 +147,7 @@ def _in_batches(params, cfg, prompts, steps, how, entries, batch, seed, numbers,
   run = program(how)
   copies = 1 if how.beams > 1 else _copies(prompts, batch)
   batch = _rows_at_a_time(batch, copies, cfg, width + steps, how.beams)
+  progress = Progress(len(prompts), 0, 'decoding', 'prompt', _SILENT, bar=False)
   for at in range(0, len(prompts), batch):
     part = list(range(at, min(at + batch, len(prompts))))
     real = len(part)
@@ -159,6 +162,8 @@ def _in_batches(params, cfg, prompts, steps, how, entries, batch, seed, numbers,
         np.uint32(seed), steps, cfg, entries or cfg.vocab, how, stop)
     yield from zip(np.asarray(ids)[:real].tolist(),
                    np.asarray(logp)[:real].tolist())
+    if jax.process_index() == 0:
+      progress.update(at + real)
 
 
 def _copies(prompts: Sequence[list[int]], batch: int) -> int:
