@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from physics_lm import mixture
 from physics_lm.model.config import ModelConfig
 from physics_lm.scaling import flops
+from physics_lm.worlds import base
 
 SAMPLE = 8  # examples whose length is taken
 # Time of writing a token, over that of reading it: of one core, from finished
@@ -44,7 +45,7 @@ class Evaluated(NamedTuple):
   larger: float  # people of the world over those of the copy
 
   @property
-  def world(self):
+  def world(self) -> base.World:
     """The world of the texts."""
     return self.data.worlds[self.spec.world]
 

@@ -46,7 +46,7 @@ class SlurmJob:
       raise RuntimeError(f'the trainer of {self.folder} ended with {status}')
     return 'done' if run_dir.is_done(Path(self.folder)) else 'stopped'
 
-  def checkpoint(self):
+  def checkpoint(self) -> Any:
     """Called by submitit before the job is preempted: saves, and returns what
     to queue in its place (a DelayedSubmission)."""
     from submitit.helpers import DelayedSubmission

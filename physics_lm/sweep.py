@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from physics_lm import run_dir
 from physics_lm.config import (
     find_file,
@@ -116,7 +118,7 @@ class Run:
     return ' '.join(map(str, self.tags.values())) or self.id
 
   @functools.cached_property
-  def config(self):
+  def config(self) -> ConfigDict:
     """The locked config. Raises BadInput for an unknown key or wrong type."""
     file = find_file(self.config_file.partition(':')[0])
     changed = file.stat().st_mtime_ns if file.is_file() else 0

@@ -67,11 +67,11 @@ class Greater(Rule):
   low: float = 0.0
   strict = True
 
-  def effect(self, cells):
+  def effect(self, cells: Sequence[Sample]) -> Effect:
     """First cell minus second."""
     return contrast(*cells)
 
-  def held(self, cells):
+  def held(self, cells: Sequence[Sample]) -> bool:
     """By a stated margin of means, else by twice the standard error."""
     a, b = cells
     if self.low:  # a margin was stated: means decide
@@ -82,7 +82,7 @@ class Greater(Rule):
 class GreaterMean(Greater):
   """As Greater; held by means alone."""
 
-  def held(self, cells):
+  def held(self, cells: Sequence[Sample]) -> bool:
     """By means, whatever their errors."""
     return cells[0].mean >= cells[1].mean
 
@@ -91,11 +91,11 @@ class GreaterPaired(Greater):
   """As Greater, over the seeds that both cells have; held by a stated margin,
   else by twice the standard error of paired differences."""
 
-  def comparable(self, cells):
+  def comparable(self, cells: Sequence[Sample]) -> list[Sample]:
     """Both cells over their common seeds."""
     return of_common_seeds(cells)
 
-  def held(self, cells):
+  def held(self, cells: Sequence[Sample]) -> bool:
     """By the mean difference of equal seeds and its standard error."""
     a, b = of_common_seeds(cells)
     d = sample_of({s: v - b.by_seed[s] for s, v in a.by_seed.items()})
@@ -107,7 +107,7 @@ class GreaterPaired(Greater):
 class Equal(Rule):
   """Two cells differ by less than a margin."""
 
-  def effect(self, cells):
+  def effect(self, cells: Sequence[Sample]) -> Effect:
     """First cell minus second."""
     return contrast(*cells)
 
@@ -115,7 +115,7 @@ class Equal(Rule):
 class EqualWithinError(Equal):
   """As Equal; held when no difference was found, which is no evidence."""
 
-  def held(self, cells):
+  def held(self, cells: Sequence[Sample]) -> bool:
     """Where the difference is within twice its standard error."""
     a, b = cells
     return abs(a.mean - b.mean) <= 2 * standard_error(a, b)
@@ -125,7 +125,7 @@ class EqualNotBelow(Equal):
   """As Equal; held when the first cell is not below the second by more than
   the margin."""
 
-  def held(self, cells):
+  def held(self, cells: Sequence[Sample]) -> bool:
     """By means: the first is at least the second less the margin."""
     a, b = cells
     return a.mean - b.mean >= self.low
@@ -136,7 +136,7 @@ class Bound(Rule):
 
   compares = False
 
-  def effect(self, cells):
+  def effect(self, cells: Sequence[Sample]) -> Effect:
     """The mean of the one cell."""
     return mean_effect(*cells)
 
@@ -146,7 +146,7 @@ class AboveByError(Bound):
 
   strict = True
 
-  def held(self, cells):
+  def held(self, cells: Sequence[Sample]) -> bool:
     """Where the mean is twice its standard error above `low`."""
     return cells[0].mean - self.low > 2 * cells[0].std / cells[0].n**0.5
 
@@ -156,17 +156,17 @@ class Ratio(Rule):
 
   trivial = 1.0
 
-  def effect(self, cells):
+  def effect(self, cells: Sequence[Sample]) -> Effect:
     """First cell over second."""
     return ratio(*cells)
 
-  def held(self, cells):
+  def held(self, cells: Sequence[Sample]) -> bool:
     """By means: their ratio is between the factors."""
     a, b = cells
     return self.low * b.mean <= a.mean and (
         math.isinf(self.high) or a.mean <= self.high * b.mean)
 
-  def strength(self, e):
+  def strength(self, e: float) -> float:
     """The distance from no effect, 1, in logarithms."""
     return abs(math.log(e)) if e > 0 else math.inf
 
@@ -177,7 +177,7 @@ class TimesMore(Ratio):
 
   strict = True
 
-  def held(self, cells):
+  def held(self, cells: Sequence[Sample]) -> bool:
     """Where the first is above the second by twice the standard error."""
     a, b = cells
     return a.mean - b.mean > 2 * standard_error(a, b)
@@ -189,7 +189,7 @@ class Excess(Rule):
 
   compares = False
 
-  def effect(self, cells):
+  def effect(self, cells: Sequence[Sample]) -> Effect:
     """First cell minus second."""
     return contrast(*cells)
 
@@ -202,7 +202,7 @@ class EqualToKnown(Rule):
   known: tuple[float, float] = (0.0, 0.0)
   compares = False
 
-  def held_effect(self, e):
+  def held_effect(self, e: Effect) -> bool:
     """Where the interval meets the known range."""
     return e.low <= self.known[1] and self.known[0] <= e.high
 
@@ -224,7 +224,7 @@ class Correlated(Rule):
   other: Any = ''
   ranks: bool = False
 
-  def effect(self, cells):
+  def effect(self, cells: Sequence[tuple[Sample, Sample]]) -> Effect:
     """The correlation over cells, each a pair (column, `other`)."""
     x, y = (np.array([c.mean for c in part]) for part in zip(*cells))
     if self.ranks:

@@ -12,7 +12,7 @@ page is compared with kept pages only, so chains of similar pages do not melt
 into one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -63,8 +63,9 @@ def jaccard_index(a: np.ndarray, b: np.ndarray) -> float:
   return both / max(len(a) + len(b) - both, 1)
 
 
-def near_duplicates(keys: np.ndarray, alive: np.ndarray, sets,
-                    min_jaccard: float) -> Iterator[tuple[int, int, float]]:
+def near_duplicates(keys: np.ndarray, alive: np.ndarray,
+                    sets: Callable[[int], np.ndarray], min_jaccard: float
+                    ) -> Iterator[tuple[int, int, float]]:
   """(page, the kept page that it resembles, their Jaccard index) of each page
   with an earlier kept page of at least `min_jaccard` among its candidates.
 

@@ -51,7 +51,7 @@ def is_on(stage: Stage, rules: ConfigDict) -> bool:
   return stage is STAGES[0] or any(rules[r].on for r in stage.rules)
 
 
-def ragged(rows: Sequence[np.ndarray], dtype=np.uint64) -> Survey:
+def ragged(rows: Sequence[np.ndarray], dtype: type = np.uint64) -> Survey:
   """Rows of different lengths as one array and its edges [rows + 1]."""
   edges = np.cumsum([0, *map(len, rows)])
   flat = np.concatenate([*rows, np.zeros(0, dtype)]).astype(dtype, copy=False)

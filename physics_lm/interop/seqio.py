@@ -338,7 +338,8 @@ class Source:
     """An endless stream of the examples of a shard of a split."""
     return Examples(self, split, shard, shards, seed)
 
-  def dataset(self, split: str, shard: int, shards: int, seed: int):
+  def dataset(self, split: str, shard: int, shards: int, seed: int
+              ) -> tf.data.Dataset:
     """Endless and in the same order every time; every `shards`-th example,
     whole: rows cut a document where they end."""
     features = self._provider.output_features
@@ -347,7 +348,7 @@ class Source:
         shuffle=True, seed=seed, num_epochs=None, trim_output_features=False)
     return ds.shard(shards, shard)
 
-  def pieces(self):
+  def pieces(self) -> tuple[str, ...]:
     """None: the vocabulary is that of the Task."""
     return ()
 

@@ -147,7 +147,7 @@ class EmbedUnembed(_Parts):
     if c.reward_head:  # posttrain/score.py; starts at 0
       self.reward = self._param('reward', (c.width,), ('activation',))
 
-  def embed(self, tokens_BT, positions_BT):
+  def embed(self, tokens_BT: jax.Array, positions_BT: jax.Array) -> jax.Array:
     """Embeddings x_BTD."""
     x_BTD = self.table[tokens_BT]
     if self.cfg.positions == 'absolute':
@@ -155,7 +155,7 @@ class EmbedUnembed(_Parts):
     return sharding.constrain(x_BTD, 'batch', 'length', 'activation')
 
   @nn.compact
-  def last(self, x_BTD):
+  def last(self, x_BTD: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(normed h_BTD, unembedding table_VD): logits are h @ table.T."""
     return self._norm('last', x_BTD), self.table if self.cfg.tie_embeddings else self.output
 
@@ -199,7 +199,7 @@ def logical_axes(cfg: ModelConfig) -> dict:
 
 
 def forward(params: dict, tokens_BT: jax.Array, cfg: ModelConfig, segments_BT: jax.Array | None = None,
-            positions_BT: jax.Array | None = None, key: jax.Array | None = None, taps: bool = False):
+            positions_BT: jax.Array | None = None, key: jax.Array | None = None, taps: bool = False) -> jax.Array | tuple:
   """Logits [B, T, V] float32; with taps also the residual stream before each
   layer and after the last, [L + 1, B, T, D]. `key` switches dropout on."""
   h_BTD, table_VD, stream, _ = hidden_states(params, tokens_BT, cfg, segments_BT, positions_BT, key, taps)

@@ -61,7 +61,7 @@ def scores(params: dict, rows: dict, cfg: ModelConfig) -> jax.Array:
   return of_stream(params, stream)
 
 
-def of_stream(params: dict, stream) -> jax.Array:
+def of_stream(params: dict, stream: jax.Array) -> jax.Array:
   """The score [B, T] from what hidden_states gives with taps."""
   return jnp.einsum('BTD,D->BT', stream[-1].astype(jnp.float32),
                     params['ends']['reward'])

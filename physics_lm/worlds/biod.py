@@ -28,6 +28,7 @@ frequent one; worlds that differ in `incorrect` alone agree on it.
 """
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -201,12 +202,12 @@ class BioD:
       return rank
     return rank * self.group + mix_bits(1, state=bits) % self.group
 
-  def rank(self, person):
+  def rank(self, person: int | np.ndarray) -> int | np.ndarray:
     """Rank by frequency, from 1, of a person or an array of them; the one rank
     of a uniform world is 1."""
     return person // self.group + 1 if self.law else person * 0 + 1
 
-  def frequency(self, rank):
+  def frequency(self, rank: int | np.ndarray) -> np.ndarray:
     """Probability that an entry is of one given person of a rank (an array of
     ranks)."""
     if not self.law:
@@ -305,7 +306,7 @@ class BioD:
     of_attribute = self.C * self.L + (0 if self.fixed_order else 1)
     return 1 + self.name_length + self.K * of_attribute
 
-  def pieces(self):
+  def pieces(self) -> Iterator[str]:
     yield from (f' n{d}' for d in range(self.alphabet))
     if not self.fixed_order:
       yield from (f' k{a}' for a in range(self.K))

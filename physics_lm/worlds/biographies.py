@@ -41,7 +41,7 @@ at random, which is equivalent because people are independent.
 import functools
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
 from typing import NamedTuple
 
@@ -537,7 +537,7 @@ class Biographies:
     month, day = divmod(rest, self.dates[1])
     return f' {MONTHS[month]} {day + 1}, {1900 + year}'
 
-  def pieces(self):
+  def pieces(self) -> Iterator[str]:
     for pool in self.names:
       yield from pool
     yield from PRONOUNS

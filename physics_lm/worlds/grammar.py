@@ -157,7 +157,7 @@ class Grammar:
     pieces = tuple(self._pieces[a] for a in self.string(split, index))
     return Example(pieces, (), tuple(range(len(pieces))), {})
 
-  def pieces(self):
+  def pieces(self) -> tuple[str, ...]:
     return self._pieces
 
   def parse(self, text: str) -> np.ndarray | None:

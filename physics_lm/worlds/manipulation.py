@@ -22,6 +22,8 @@ question is No. `train_people` limits the training splits to the first people of
 P_train (the paper trains on 2,500 to 50,000 of 100,000 people).
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -197,7 +199,7 @@ class Manipulation(biographies.Biographies):
     text = self.part(person, f'birth_{of}').strip()
     return int(text) if of == 'day' else biographies.MONTHS.index(text) + 1
 
-  def pieces(self):
+  def pieces(self) -> Iterator[str]:
     yield from super().pieces()
     yield from (ANSWER, HINT, '?', ';', '.', '-', ' -', ' Yes', ' No')
     yield from PARTS.values()

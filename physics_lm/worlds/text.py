@@ -25,6 +25,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from physics_lm import text_files
@@ -107,7 +108,7 @@ class Text:
   def plain(self, text: str) -> Example:
     return Example((text,), (), (0,), {})
 
-  def marked(self, text: str, rng) -> Example:
+  def marked(self, text: str, rng: np.random.Generator) -> Example:
     """The document with its middle, its answer, moved to the end (see the
     module's docstring)."""
     a, b = sorted(rng.integers(0, len(text) + 1, 2).tolist())
@@ -140,7 +141,7 @@ class Text:
     """A hash of the contents of all files. Raises BadInput."""
     return content_of(self.files)
 
-  def pieces(self):
+  def pieces(self) -> tuple[str, ...]:
     return ()
 
   def check(self, question: Example, text: str) -> CheckResult:

@@ -96,7 +96,7 @@ class ZipfLaw:
       return -math.log(x)**2 / 2
     return x**-self.a * (1 + self.a * math.log(x)) / self.a**2
 
-  def share(self, k):
+  def share(self, k: int | np.ndarray) -> np.ndarray:
     """p_k of k, a number or an array, from 1."""
     return np.asarray(k, np.float64)**-(1 + self.a) / self.Z
 

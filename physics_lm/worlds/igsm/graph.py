@@ -11,9 +11,12 @@ depth + level is an abstract one.
 """
 
 import math
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
+T = TypeVar('T')
 CONST = -1  # operand: the parameter's random constant (0 if it has none)
 SECOND = -1000  # operand: its second one, of a rule without sources
 
@@ -37,11 +40,11 @@ class Draws:
     """A uniform integer in 0 .. n-1."""
     return int(self.uniform() * n)
 
-  def pick(self, items):
+  def pick(self, items: Sequence[T]) -> T:
     """One of the items, uniformly."""
     return items[int(self.uniform() * len(items))]
 
-  def weighted(self, weights) -> int:
+  def weighted(self, weights: Sequence[float]) -> int:
     """An index, with probability in proportion to its weight."""
     u = self.uniform() * sum(weights)
     for i, w in enumerate(weights):
@@ -50,7 +53,7 @@ class Draws:
         return i
     return len(weights) - 1
 
-  def sample(self, items, k: int) -> list:
+  def sample(self, items: Iterable[T], k: int) -> list[T]:
     """k of the items in random order. Raises ValueError for fewer than k."""
     items, out, uniform = list(items), [], self.uniform
     if k > len(items):

@@ -63,6 +63,7 @@ one core of a busy machine (medians of three).
 import functools
 import re
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -280,7 +281,7 @@ class IGSM:
       out.append(errors)
     return out
 
-  def pieces(self):
+  def pieces(self) -> Iterator[str]:
     yield from self.rendering.words
     if not self.compact:
       yield from (' ' + letter for letter in texts.LETTERS)
