@@ -1,6 +1,5 @@
 """Pages with planted dirt: what each class is, and what cleaning does to it."""
 
-import doctest
 import json
 import math
 import re
@@ -29,10 +28,6 @@ def world(seed=3, **changes):
 def pages():
   """Records of a small world."""
   return world().records()
-
-
-def test_docstring_shows_the_first_page():
-  assert not doctest.testmod(crawl).failed
 
 
 def test_pages_are_of_every_class_and_pure(pages):

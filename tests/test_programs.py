@@ -1,7 +1,6 @@
 """Programs with traces: their law, checker, controls and the recipe."""
 
 import collections
-import doctest
 
 import numpy as np
 import pytest
@@ -25,10 +24,6 @@ def statements(w, count=300):
   return [[[p.strip() for p in np.array(e.pieces)[i + np.array(
       [0, 2, 3, 4, 6, 8, 10])]] for i in range(0, len(e.pieces), 12)]
           for e in (w.example('train', i) for i in range(count))]
-
-
-def test_world_opens_with_a_literal_example():
-  assert not doctest.testmod(programs).failed
 
 
 def test_a_trace_is_what_running_its_text_gives():

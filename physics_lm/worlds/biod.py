@@ -1,5 +1,10 @@
 """bioD: synthetic people whose knowledge is counted in bits.
 
+>>> from physics_lm.worlds.base import world_from_flags
+>>> world = world_from_flags('biod', ['people=4'], seed=0)
+>>> world.example('bio', 0).text  # name n23 n21, then attributes and values
+' n23 n21 k1 v115 k3 v109 k2 v65 k0 v86'
+
 Distribution bioD(N, K, C, D, L, T) (Physics of Language Models, Part 3.3,
 sections 2.1 and 3): N distinct names out of N0; K attributes; a value is C
 chunks of L symbols over an alphabet of T; each attribute has a set of D

@@ -1,5 +1,17 @@
 """bioS: synthetic people, their biographies, and questions about them.
 
+>>> from physics_lm.worlds.base import world_from_flags
+>>> world = world_from_flags('biographies', ['people=100'], seed=0)
+>>> print(world.example('bio', 0).text.replace('. ', '.\\n '))
+ Gwendolyn Eden McGee delved into Supply Chain Management.
+ They regarded Avnet as a fair and generous employer.
+ They appeared on the birth records of El Paso, TX.
+ They passed final exams at University of Notre Dame.
+ They began life on October 10, 1937.
+ They left Phoenix, AZ each evening after a day at the office.
+>>> world.example('qa_train', 0).text
+' What is the birth date of Gwendolyn Eden McGee? Answer: October 10, 1937.'
+
 Distribution (Physics of Language Models, Part 3.1, section 2, appendix A.1):
 a full name is first + middle + last, drawn without replacement from all
 combinations; birth date, birth city, university, major and employer are

@@ -1,5 +1,10 @@
 """Random context-free grammars with an exact law of every next symbol.
 
+>>> from physics_lm.worlds.base import world_from_flags
+>>> world = world_from_flags('grammar', [], seed=0)
+>>> world.example('train', 0).text
+' c b a a c c b c b c a c b b c c c b c b c a b c c c b a a c b c b c b'
+
 The cfg3 family (Physics of Language Models, Part 1, arXiv 2305.13673): one
 root; `levels` levels of rewriting; a symbol of one level is rewritten as 2 or 3
 of the next, by one of its rules, all equally likely; no two rules of a level

@@ -1,5 +1,16 @@
 """Knowledge manipulation: questions beyond the six on attributes.
 
+>>> from physics_lm.worlds.base import world_from_flags
+>>> world = world_from_flags('manipulation', ['people=100'], seed=0)
+>>> for task in 'month_mod2_hint', 'luck_rank', 'bdate_first':
+...   text = world.example(f'{task}_train', 0).text
+...   print(text.replace(' Answer', '\\n   Answer'))
+ Was Gwendolyn Eden McGee born in an even month? Hint: October. Yes.
+ Is the major of Gwendolyn Eden McGee luckier than that of Amy Sullivan Norman?
+   Answer: Yes.
+ Give me the first name of the person with these facts: October 10, 1937.
+   Answer: Gwendolyn.
+
 People and biographies are those of biographies.py; tasks follow Physics of
 Language Models, Part 3.2. Splits, for P_train and P_test: TASK_train has the
 answer alone, TASK_hint_train has CoT, that is the facts that the answer follows

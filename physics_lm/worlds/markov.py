@@ -1,5 +1,10 @@
 """Texts of Markov chains, with the exact Bayes predictors of their symbols.
 
+>>> from physics_lm.worlds.base import world_from_flags
+>>> world = world_from_flags('markov', ['length=12'], seed=0)
+>>> world.example('train', 0).text
+' b c h d h d h d a h d f'
+
 A text is a first symbol, uniform, and `length` - 1 more, each drawn from the
 row of a transition matrix that belongs to the one before it. The V rows of a
 matrix are drawn from a symmetric Dirichlet distribution. `chains` is how many

@@ -1,5 +1,14 @@
 """A corpus in the user's files, as a stream of documents. No JAX.
 
+>>> import pathlib, tempfile
+>>> from physics_lm.worlds.base import world_from_flags
+>>> file = pathlib.Path(tempfile.mkdtemp(), 'corpus.txt')
+>>> _ = file.write_text('One document.\\n\\nAnother one.')
+>>> world = world_from_flags('text', [
+...     f'files={file}', 'separator=\\n\\n', 'held_out=0.0'], seed=0)
+>>> sorted(world.example('train', i).text for i in range(2))
+['Another one.', 'One document.']
+
 A document is a text file, a part of one (`separator`), a JSON line, a row of a
 Parquet file or a record of an ArrayRecord file (text_files.py). It is
 held out when a hash of its text is below `held_out`, so equal texts are always

@@ -1,12 +1,12 @@
 """iGSM: grade-school arithmetic over a hierarchy of things, step by step.
 
-  >>> from physics_lm.configs import default
-  >>> w = default.igsm()
-  >>> w.parameters, w.rendering = 'instance', 'compact'
-  >>> w.max_op, w.max_edge = 2, 3
-  >>> w.hierarchies, w.subcategories, w.modulus = 'syllables', 1, 5
-  >>> make(w, 0).example('train', 0).text
-  ' Mo + 1 4 Do + 4 1 Zu + 2 Mo ? Zu : Mo + 1 1 4 4 0. Zu + 2 2 Mo 0 2.'
+>>> from physics_lm.worlds.base import world_from_flags
+>>> world = world_from_flags('igsm', [
+...     'parameters=instance', 'rendering=compact', 'max_op=3', 'max_edge=3',
+...     'held_out_op=4', 'hierarchies=syllables', 'subcategories=1',
+...     'modulus=5'], seed=0)
+>>> world.example('train', 0).text
+' Mo + 1 4 Do + 4 1 Zu + 2 Mo ? Zu : Mo + 1 1 4 4 0. Zu + 2 2 Mo 0 2.'
 
 Distribution (Physics of Language Models, Part 2.1, section 2, appendix D; its
 released generator where the two differ): a target op is the smaller of two

@@ -1,11 +1,14 @@
 """Compositions of hidden permutations, with worked answers and a checker.
 
-  f3 f11 f7 4 ? 9 0 2
+>>> from physics_lm.worlds.base import world_from_flags
+>>> world = world_from_flags('compose', [], seed=0)
+>>> world.example('train_d3', 0).text
+' f6 f15 f9 9 ? 5 5 3'
 
 The world's seed draws `functions` permutations of 0 .. modulus - 1. A problem
 of depth d is a word of d of their names and a start; the innermost function is
 the last. A worked answer names the value after each function, from the
-innermost on (here f7(4) = 9, f11(9) = 0, f3(0) = 2); a short one only the
+innermost on (here f9(9) = 5, f15(5) = 5, f6(5) = 3); a short one only the
 result. With `marked` the first token of an answer is its style, ' worked' or
 ' short', and `share_worked` is the share of worked answers.
 
