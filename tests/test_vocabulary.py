@@ -78,6 +78,18 @@ def test_claims_and_labels_use_the_fields_words(path):
   assert not {t: words(t) for t in texts if words(t)}
 
 
+# In prose words such as "given" are plain English; these are not the field's.
+IN_PROSE = {'told', 'telling', 'tellings', 'asked', 'anew', 'stood', 'foretold',
+            'ruins', 'hopeless', *PHRASES}
+
+
+@pytest.mark.parametrize('path', [ROOT / 'README.md', *sorted(
+    (ROOT / 'docs').glob('*.md'))], ids=lambda p: p.name)
+def test_docs_use_the_fields_words(path):
+  text = path.read_text(encoding='utf-8')
+  assert not words(' '.join(text.split())) & IN_PROSE
+
+
 def test_the_check_finds_a_word():
   tree = ast.parse("def ask(told):\n  print('asked anew')\n")
   assert words(' '.join(public_names(tree))) == {'told'}
