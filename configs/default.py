@@ -132,6 +132,8 @@ def igsm() -> ConfigDict:
   w.op_law = 'min2'  # op: the smaller of two uniform draws; or one, 'uniform'
   w.parameters = 'both'  # 'instance': no abstract ones, two operands each, up
   # to max_edge of them; depths and widths are then not used
+  w.distractors = -1  # instance parameters that the answer does not need, of
+  # 'instance'; at least -1: not fixed, but as the graph's law draws them
   w.held_out_op = 1  # at least 1; problems of fewer operations have any
   # template in train and test
   return w

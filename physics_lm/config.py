@@ -56,7 +56,7 @@ LATER = {  # {kind of world: {key: value}}
     'compose': {'judged': False, 'second_names': False, 'exposure': 0.0},
     'markov': {'judged': 0.0},
     'igsm': {'rendering': 'text', 'op_law': 'min2', 'parameters': 'both',
-             'held_out_op': 1}}
+             'held_out_op': 1, 'distractors': -1}}
 LATER_SECTIONS = {  # {section: ...}
     'data': {'sampling': 'replacement'},
     'adapter': {'experts': 4, 'penalty': 0.0},

@@ -211,6 +211,15 @@ def test_instance_parameters_have_the_documented_law():
   assert np.mean(constants) > 1
 
 
+@pytest.mark.parametrize('distractors', [0, 3])
+def test_distractors_are_as_many_as_the_config_says(distractors):
+  w = world(3, **SETTINGS['compact_instance'], distractors=distractors)
+  for e in examples(w, 200):
+    problem, op = w.problem(e), e.meta['op']
+    assert e.meta['edges'] == max(op + distractors, 2)
+    assert len(problem.needed()) == op
+
+
 def test_templates_are_held_out_from_held_out_op_on():
   w = world(3, **INSTANCE)
   bins = collections.defaultdict(set)
@@ -548,6 +557,8 @@ def test_rows_skip_problems_that_are_too_long():
     ({'order': 'pp'}, "order is 'pp'"), ({'version': 2}, 'version 2'),
     ({'rendering': 'words'}, 'rendering'), ({'op_law': 'min'}, 'min2'),
     (INSTANCE | {'max_edge': 4}, 'at least 5'),
+    (INSTANCE | {'distractors': 4}, 'at least 9'),
+    ({'distractors': 0}, "wanted -1, or 'instance'"),
     (INSTANCE | {'held_out_op': 1}, 'held_out_op above 1'),
     (INSTANCE | {'items_per_subcategory': 7}, 'at least max_edge=8')])
 def test_world_refuses_bad_settings(changes, message):

@@ -45,8 +45,9 @@ sign. A rendering and not a world of its own, because everything but the wording
 is the same: graphs, names, errors, splits, checker, probes and statistics; and
 because two renderings of one law can be compared. `parameters='instance'`
 draws other graphs (sampling.instances), in either rendering: one item's
-instance parameters only, from max(op, 2) up to max_edge of them, uniformly,
-each of two operands, so that op counts the necessary ones. By the paper's order
+instance parameters only, from max(op, 2) up to max_edge of them, uniformly (or
+`distractors` beside the necessary ones), each of two operands, so that op
+counts the necessary ones. By the paper's order
 of dependencies these form a chain: at each step of a solution exactly one of
 them can be computed, op - 1 steps from the question at first. What is then hard
 is to plan the order of the sentences. Few templates have few operations, so
@@ -127,6 +128,7 @@ class IGSM:
         c.max_edge, tuple(range(c.min_depth, c.max_depth + 1)),
         tuple(range(c.min_width, c.max_width + 1))) if self.abstract else (
             law.Limits(c.max_edge, (2,), (c.max_edge,)))
+    self.distractors = c.distractors
     self.order, self.solution = c.order, c.solution
     self.variable_names = c.variable_names
     self.retry_kind, self.rate = c.retry_kind, c.retry_rate
@@ -252,10 +254,12 @@ class IGSM:
   def _instances(self, draws: graphs.Draws, op: int) -> graphs.Graph | None:
     """A graph of instance parameters; None: more than max_edge would be
     needed."""
-    least = max(op, 2)
+    least = max(op + max(self.distractors, 0), 2)
     more = self.limits.max_edge - least
-    return None if more < 0 else law.instances(
-        draws, op, least + draws.below(more + 1))
+    if more < 0:
+      return None
+    return law.instances(draws, op, least + (
+        draws.below(more + 1) if self.distractors < 0 else 0))
 
   def _draw_op(self, draws: graphs.Draws, low: int, high: int) -> int:
     """Operations of a problem, by `op_law`."""
@@ -354,10 +358,14 @@ def _validate(c: ConfigDict):
       raise BadInput(f'{low} is {c[low]} and {high} {c[high]}, wanted '
                      f'{low} <= {high}')
   if c.parameters == 'instance':
-    if c.max_edge < max(c.max_op, 2):
-      raise BadInput(f'max_edge is {c.max_edge}, wanted at least '
-                     f'{max(c.max_op, 2)}: max_op, and 2')
+    least = max(c.max_op + max(c.distractors, 0), 2)
+    if c.max_edge < least:
+      raise BadInput(f'max_edge is {c.max_edge}, wanted at least {least}: '
+                     'max_op and distractors, and 2')
     return
+  if c.distractors >= 0:
+    raise BadInput(f"distractors is {c.distractors} and parameters 'both', "
+                   "wanted -1, or 'instance'")
   least = (c.max_depth - 1) * c.max_width
   if c.max_edge < least:
     raise BadInput(f'max_edge is {c.max_edge}, wanted at least {least} = '
