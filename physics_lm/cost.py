@@ -32,8 +32,8 @@ class Device(NamedTuple):
   memory: float  # bytes
 
 
-# 'cpu' is one core of the machine in bench/RESULTS.md, measured at width 512;
-# the others are 30 % of the published dense bf16 peak, an assumption.
+# 'cpu' is one core of the machine in bench/RESULTS.md, measured; the others
+# are 30 % of the published dense bf16 peak, an assumption.
 DEVICES = {
     'cpu': Device(8.0e10, os.sysconf('SC_PAGE_SIZE') * float(
         os.sysconf('SC_PHYS_PAGES'))),
@@ -49,7 +49,7 @@ SPLASH_ARRAYS, PLAIN_ARRAYS, REMAT_ARRAYS = (1.5, 20, 0), (4, 5, 4.5), (
 LOGITS_BYTES = 6.5  # a logit of one chunk
 FEW_PEOPLE = 1000  # that a cost is estimated with
 # A core is slower the narrower the model: FLOP/s at width 64, and the power of
-# the width. Fitted, with STARTUP, to the seconds of the 3,800 committed records
+# the width. Fitted, with STARTUP, to the seconds of 3,873 committed records
 # of CPUs, each experiment with the same weight; from 230 on 'cpu' holds.
 NARROW_SPEED, NARROW_POWER = 3.7e10, 0.6
 STARTUP = 7.0  # seconds: compilation, of evaluations too; workers import once
