@@ -59,8 +59,8 @@ def runs(scale: str) -> list[Run]:
       'optim.learning_rate': rate, 'checkpoint.every': s['common']['steps']}
               | scales.seeds(seed + 1),
               {'arm': arm, 'learning_rate': rate, 'seed': seed + 1})
-          for arm in s['arms'] for rate in s['rates']
-          for seed in range(s['seeds'] + 12 * (arm in s.get('more', ())))]
+          for arm in s['arms'] for rate in s['rates'] for seed in range(
+              s['seeds'] + (12 if arm in s.get('more', ()) else 0))]
 
 
 def table(records):

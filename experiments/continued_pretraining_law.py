@@ -134,7 +134,7 @@ CLAIMS = (
             'left out: at least 90 % of the variance explained', 'Que et al.',
             f'{paper} %', (_fit(loss, what),), at_least(90.0), 'r2',
             post_hoc=what in ('a size', 'a budget'),
-            decided_by='a fifth width' * (loss + what == 'Aa size'))
+            decided_by='a fifth width' if loss + what == 'Aa size' else '')
       for loss, papers in PAPER.items()
       for what, paper in zip(LEFT_OUT, papers)),
     Claim('forgets_with_tokens', '10 % replay, largest model: the loss on A is '

@@ -92,7 +92,7 @@ def figure(df):
     for (depth, seed, _), run in df[df.canon == kind].groupby(
         ['depth', 'seed', 'run']):
       style = {'color': figures.COLOURS[depth - 1], 'linewidth': 1, 'label': (
-          f'{depth} layer{"s" * (depth > 1)}' + ', Canon' * i
+          f'{depth} layer{"s" if depth > 1 else ""}' + ', Canon' * i
           if seed == 1 else None)}
       ax.plot(run.k, run.accuracy, 'o-', markersize=3, **style)
       axes[1][0].plot(run.k, run.steps, ('o-', 's--')[i], markersize=4, **style)

@@ -93,7 +93,7 @@ def figure(df):
   for _, run in usual.groupby('run', sort=False):
     depth, first = int(run.depth.iloc[0]), run.seed.iloc[0] == 0
     style = {'color': figures.COLOURS[depth - 1], 'linewidth': 1}
-    name = f'{depth} layer{"s" * (depth > 1)}'
+    name = f'{depth} layer{"s" if depth > 1 else ""}'
     axes[0].plot(run.step, run.kl, **style, label=name if first else None)
     axes[0].plot(run.step, run.unigram, ':', **style)
   axes[0].set(xscale='log', yscale='log')

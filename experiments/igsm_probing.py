@@ -120,11 +120,12 @@ def knows(task: str, needed: str = 'all', by: int = 0, layer: str = 'last',
   cells = tuple(a | dict(
       task=task, model='trained', layer=layer, needed=needed, label='balanced',
       position='before' if by else 'all', distance='all') for a in at)
+  of = (' of unneeded quantities' if other else
+        ' before the first token' if by else '')
   return Claim(
-      f'{task}_{by or needed}' + '_best' * (layer == 'best'),
-      f'{task} probe ({" ".join(what.split())})' + ' of unneeded quantities'
-      * other + ' before the first token' * (by > 0) + f', balanced, {layer} '
-      'layer: trained > untrained' + f' by {by} points' * (by > 0),
+      f'{task}_{by or needed}' + ('_best' if layer == 'best' else ''),
+      f'{task} probe ({" ".join(what.split())}){of}, balanced, {layer} '
+      'layer: trained > untrained' + (f' by {by} points' if by else ''),
       'Part 2.1, ' + ('Result 7' if other else source), '97 % or more' if other
       else f'{high} vs {low} % (not balanced)', tuple(
           (c, c | {'model': 'untrained'}) for c in cells), claims.greater(by),
@@ -146,5 +147,4 @@ CLAIMS = (
           'Part 2.1, Result 8', 'most frequent', tuple((FIRST, x) for x in
           OTHERS), claims.GreaterMean(0.0), 'first_error', decided_by=MORE),
     *(knows(t, by=15, layer=at, headline=(t, at) == ('nece', 'last'))
-      for at in ('last', 'best') for t in ('nece', 'can_next')),
-)
+      for at in ('last', 'best') for t in ('nece', 'can_next')))

@@ -50,7 +50,7 @@ def runs(scale: str) -> list[Run]:
   with every QA_r that the scale has for the variant."""
   s, out = pick(SCALES, scale), []
   for variant, ratios in s['qa_ratios'].items():
-    for seed in range(s['seeds'] + 2 * (variant in s.get('more', ()))):
+    for seed in range(s['seeds'] + (2 if variant in s.get('more', ()) else 0)):
       base, mixed = None, ratios if seed < s['seeds'] else ()
       for training, ratio in (('pretrain', 0.0), ('finetune', 1.0), *(
           ('mixed', x) for x in mixed)):

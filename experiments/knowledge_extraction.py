@@ -84,16 +84,16 @@ def table(records):
 def summary(df):
   """Accuracy on P_test by variant and training."""
   return results.summarise(
-      claims.select(df, TEST | {'training': tuple(TRAININGS)}),
-      ['variant', 'training'],
-      ['accuracy', 'bio_accuracy', 'majority_baseline'])
+      claims.select(df, TEST | {'training': tuple(TRAININGS)}), [
+          'variant', 'training'], [
+              'accuracy', 'bio_accuracy', 'majority_baseline'])
 
 
 def figure(df):
   """Held-out accuracy by variant, a panel for each training."""
   s = summary(df)
   shown = [v for v in LABELS if v in set(s.variant)]
-  missing = ';  no bar: not run' * (len(s) < len(shown) * len(TRAININGS))
+  missing = len(s) < len(shown) * len(TRAININGS)
   fig, axes = figures.grid(2, sharey=True, width=2.9 + 0.45 * len(shown))
   for ax, training in zip(axes[0], TRAININGS):
     rows = s[s.training == training].set_index('variant').reindex(shown)
@@ -106,8 +106,9 @@ def figure(df):
     figures.labels(ax, 'biographies of each person', 'QA accuracy, %',
                    TRAININGS[training])
   figures.finish(fig, 'Knowledge extraction: people without training questions',
-                 f'{figures.seeds_note(s)}{missing};\ndiamonds: the paper, '
-                 'GPT-2 124M, 100,000 people (fullname: LoRA)')
+                 figures.seeds_note(s) + (
+                     ';  no bar: not run' if missing else '') + ';\ndiamonds: '
+                 'the paper, GPT-2 124M, 100,000 people (fullname: LoRA)')
   return fig
 
 

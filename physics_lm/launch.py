@@ -128,8 +128,9 @@ class Worker:
     arguments = []
     for run, at in zip(runs, self.folders):
       at.mkdir(parents=True, exist_ok=True)
-      arguments += ['--and'] * (run is not runs[0]) + [
-          *run.arguments(), f'--workdir={at.absolute()}']
+      if run is not runs[0]:
+        arguments.append('--and')
+      arguments += [*run.arguments(), f'--workdir={at.absolute()}']
     for at in self.folders[1:]:
       with (at / 'log.txt').open('a', encoding='utf-8') as f:
         f.write(f'in a population of {len(runs)}: see '

@@ -209,7 +209,7 @@ def _shares(records: list[results.Record]) -> list[str]:
     out[', '.join(f'{k} {t.weight / total:.3g}' + _window(t)
                   for k, t in tasks.items() if t.weight)] += runs
   several = any(',' in mixture for mixture in out)
-  return [f'{mixture} ({runs} run{"s" * (runs > 1)})'
+  return [f'{mixture} ({runs} run{"s" if runs > 1 else ""})'
           for mixture, runs in out.items()] if several else []
 
 
@@ -222,12 +222,15 @@ def _window(task: ConfigDict) -> str:
 def write_all(committed: Path = results.RESULTS, docs: Path = DOCS,
               readme: Path = Path('README.md')) -> list[Path]:
   """Writes every page, index, claims.csv and README's table; returns the files
-  that changed. Raises BadInput where there is no clone, and when README has no
-  pair of marks for a table."""
+  that changed. Raises BadInput where there is no clone or no record, and when
+  README has no pair of marks for a table."""
   if not readme.is_file() or not Path('experiments').is_dir():
     raise BadInput(f'no {readme} and experiments/ here, wanted the root of a '
                    'clone of the repository')
   found = list(experiments(committed))
+  if not found:  # every page would go
+    raise BadInput(f'no records in {committed}, wanted experiments/results or '
+                   'a folder that reports were written to (--out)')
   files = {docs / f'{e.name}.md': page(e, committed, docs) for e in found}
   files |= {docs / 'index.md': index(found), docs / 'claims.csv': table(found)}
   text = readme.read_text(encoding='utf-8')
@@ -339,8 +342,8 @@ def index(found: list[Experiment]) -> str:
       'Each claim at the largest scale where it was run.' + (
           ' "Earlier design" below: the claim was judged on runs in another '
           "world or by another recipe than the experiment's set-up today, "
-          'which has not run.' * any(
-              e.earlier for x in found for e, _ in x.best())), '',
+          'which has not run.' if any(
+              e.earlier for x in found for e, _ in x.best()) else ''), '',
       '| source | experiment | question | ' + ' | '.join(claims.OUTCOMES)
       + ' |',
       '|---|---|---|' + '---|' * len(claims.OUTCOMES)]
@@ -441,7 +444,7 @@ def claim_table(e: Evidence) -> list[str]:
 
 def _paper(c: claims.Claim) -> str:
   """The paper's number, and whether the claim's threshold is another."""
-  return c.paper + '; threshold ours' * (c.threshold == 'ours')
+  return c.paper + ('; threshold ours' if c.threshold == 'ours' else '')
 
 
 def _method(e: claims.Effect) -> str:
@@ -518,15 +521,16 @@ def _open_claims(judged: list[claims.Judged]) -> str:
     waiting = []
   texts = [f'"{j.claim.statement}" ({j.outcome})'
            for j in judged if j not in waiting]
-  return '; '.join(texts + [f'{len(waiting)} claims that have not run']
-                   * bool(waiting))
+  if waiting:
+    texts.append(f'{len(waiting)} claims that have not run')
+  return '; '.join(texts)
 
 
 def _trained_on(e: Evidence) -> list[str]:
   """The shares of tasks, where runs had mixtures."""
+  hint = ' `_hint`: with CoT.' if '_hint' in str(e.shares) else ''
   return ['Share of rows (not of tokens) of each task: ' + '; '.join(e.shares)
-          + '.' + ' `_hint`: with CoT.' * ('_hint' in str(e.shares)), ''
-          ] if e.shares else []
+          + '.' + hint, ''] if e.shares else []
 
 
 def _provenance(e: Evidence) -> str:
@@ -534,12 +538,14 @@ def _provenance(e: Evidence) -> str:
   versions = ', '.join(f'{k} {v}' for k, v in m['versions'].items())
   seconds = f'{m["run_seconds"]:,} s, ' if m['run_seconds'] else ''
   cores = '/'.join(m['cores'])
-  without = f' ({e.missing} runs of this scale have not run)' * (e.missing > 0)
+  without = f' ({e.missing} runs of this scale have not run)' if (
+      e.missing) else ''
   if e.evaluations and seconds:  # their models are other experiments'
     seconds = (f'{m["run_seconds"]:,} s without the training of the '
                f'{e.evaluations} models that are evaluated only, ')
   return (f'Provenance: {m["runs"]} records{without}, {seconds}device '
-          f'{"/".join(m["device"])}, {cores} core{"s" * (cores != "1")}, '
+          f'{"/".join(m["device"])}, {cores} '
+          f'{"core" if cores == "1" else "cores"}, '
           f'{_seeds(m["seeds"])}{versions}, '
           f'commit {"/".join(g[:8] for g in m["git"])}, finished '
           f'{m["finished"]}. ' + '. '.join(n[0].upper() + n[1:]

@@ -74,8 +74,8 @@ def main(argv: list[str] | None = None):
   for part in parts:
     wanted = [a for a in part if a.startswith('--id=')]
     part = [a for a in part if a not in wanted]
-    config, workdir = parse_config([argv[0], *['--workdir=.'] * bool(topology),
-                                    *part])
+    anywhere = ['--workdir=.'] if topology else []
+    config, workdir = parse_config([argv[0], *anywhere, *part])
     jobs.append(Job(config, Path(workdir), ' '.join([argv[0], *part])))
     if wanted:
       run_dir.check_id(config, jobs[-1].folder,

@@ -37,6 +37,34 @@ def test_no_lambda_has_a_name(path):
       assert not isinstance(node.value, ast.Lambda), node.lineno
 
 
+def bool_factors(tree: ast.AST) -> list[int]:
+  """Lines that multiply a text or a list by a condition."""
+  def is_condition(node):
+    if isinstance(node, ast.BoolOp):  # not `n or 1`
+      return all(map(is_condition, node.values))
+    return isinstance(node, ast.Compare) or (
+        isinstance(node, ast.Call) and getattr(node.func, 'id', '') in (
+            'bool', 'any', 'all', 'isinstance'))
+
+  texts = ast.Constant, ast.JoinedStr, ast.List, ast.Tuple
+  return [node.lineno for node in ast.walk(tree)
+          if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)
+          for a, b in ((node.left, node.right), (node.right, node.left))
+          if is_condition(a) and isinstance(b, texts)
+          and not isinstance(getattr(b, 'value', ''), float)]
+
+
+@pytest.mark.parametrize('path', CODE, ids=name)
+def test_no_condition_is_a_factor(path):
+  assert not bool_factors(ast.parse(path.read_text(encoding='utf-8')))
+
+
+def test_a_condition_as_a_factor_is_found():
+  tree = ast.parse("a = 's' * (n > 1)\nb = [1] * any(c)\nc = 0.5 * (x == y)\n"
+                   "d = '-' * len(c)")
+  assert bool_factors(tree) == [1, 2]
+
+
 @pytest.mark.parametrize('path', CODE, ids=name)
 def test_public_functions_are_annotated_and_documented(path):
   body = ast.parse(path.read_text(encoding='utf-8')).body

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from physics_lm import claims, cost, result_pages, results, sweep
+from physics_lm.errors import BadInput
 from physics_lm.result_pages import Evidence, Experiment
 from tests.conftest import ROOT
 
@@ -187,6 +188,17 @@ def test_claims_written_after_the_runs_are_marked_everywhere(
   text = result_pages.page(x, tmp_path, tmp_path)
   assert ': claim late (post hoc). Ours' in text
   assert '| claim late (post hoc) |' in text
+
+
+def test_pages_are_not_rewritten_from_a_folder_without_records(
+    tmp_path, monkeypatch):
+  monkeypatch.chdir(ROOT)
+  docs = tmp_path / 'docs'
+  docs.mkdir()
+  (docs / 'kept.md').touch()
+  with pytest.raises(BadInput, match='no records in'):
+    result_pages.write_all(tmp_path, docs, ROOT / 'README.md')
+  assert (docs / 'kept.md').exists()
 
 
 def test_lines_that_go_on_with_a_lists_item_are_no_code():

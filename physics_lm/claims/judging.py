@@ -129,7 +129,7 @@ class Judged:
   def ours(self) -> str:
     """'30.0 ± 5.8 vs 1.0 ± 0.1 %'; of several cases the weakest, and that it
     is that."""
-    weakest = 'weakest: ' * (self.cases > 1)
+    weakest = 'weakest: ' if self.cases > 1 else ''
     if self.effect is None:
       return 'not run'
     if isinstance(self.claim.rule, Correlated):  # has no unit

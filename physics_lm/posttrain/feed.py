@@ -123,8 +123,8 @@ class Feed:
     self.count = config.data.batch_size * self.parts
     self._arrays = {}
     # Of worlds whose answers have styles, the share of worked ones is logged.
-    self.names = ROLLOUT + ('worked',) * all(
-        hasattr(t.world, 'style') for t in data.tasks)
+    styled = all(hasattr(t.world, 'style') for t in data.tasks)
+    self.names = (*ROLLOUT, 'worked') if styled else ROLLOUT
 
   def get_state(self) -> dict:
     """Nothing: rollouts are drawn again."""

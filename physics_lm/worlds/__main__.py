@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
   for split in [a.split] if a.split else world.splits:
     size, people = world.size(split), world.people(split)
     print(f'--- {split}: {size:,} examples'  # several of each person, or not
-          + f' of {people:,} people' * (people < size))
+          + (f' of {people:,} people' if people < size else ''))
     for i in range(min(a.show, world.size(split))):
       example = world.example(split, i)
       print(example.text.strip())

@@ -103,7 +103,8 @@ class Crawl:
     at = source if label == 'url' else index
     return {'text': self._soiled(text, label, rng),
             'url': f'http://site{at % 50}.org/{at}',
-            'date': f'{year - 10 * (label == "url")}-{month:02}-{day:02}',
+            'date': f'{year - 10 if label == "url" else year}-{month:02}-'
+                    f'{day:02}',
             'label': label, 'person': person, 'source': source}
 
   def _source(self, index: int, rng) -> int:

@@ -261,7 +261,8 @@ class Grammar:
   def _kinds(self, share: float | None) -> list[chart.Noise | None]:
     """The noise of the parts of the mixture: None of clean strings."""
     share = self.corrupted if share is None else share
-    return [None] * (share < 1) + [self._noise] * (share > 0)
+    return [kind for kind, part in ((None, 1 - share), (self._noise, share))
+            if part > 0]
 
   def _charts(self, strings: Sequence, share: float | None = None):
     """(chart, noise) of the parts of the mixture."""

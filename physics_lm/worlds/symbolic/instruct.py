@@ -44,6 +44,7 @@ out: operations that need arithmetic or knowledge, inputs without x in a test.
 """
 
 import functools
+import itertools
 import types
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -226,11 +227,10 @@ class Instruct(DrawnTexts):
     """Every kind of test question that the keys allow."""
     out = []
     for family in (*self._families, *self._tests):
-      splits = [False] + [True] * any(
-          self.arguments[n][1] for n in family.split('+'))
-      out += [Kind(family, new, second, shots) for new in splits
-              for second in ([False] + [True] * (self._c.second > 0))
-              for shots in ([False] + [True] * (self._c.share_shots > 0))]
+      allowed = (any(self.arguments[n][1] for n in family.split('+')),
+                 self._c.second > 0, self._c.share_shots > 0)
+      out += [Kind(family, *kind) for kind in itertools.product(*(
+          (False, True) if a else (False,) for a in allowed))]
     return out
 
   def pieces(self) -> list[str]:
