@@ -30,13 +30,14 @@ class Device(NamedTuple):
 
   speed: float  # effective training FLOP/s of one worker
   memory: float  # bytes
+  startup: float = 15.0  # seconds: imports, compilation, of evaluations too
 
 
 # 'cpu' is one core of the machine in bench/RESULTS.md, measured; the others
 # are 30 % of the published dense bf16 peak, an assumption.
 DEVICES = {
     'cpu': Device(8.0e10, os.sysconf('SC_PAGE_SIZE') * float(
-        os.sysconf('SC_PHYS_PAGES'))),
+        os.sysconf('SC_PHYS_PAGES')), 7.0),
     'a100': Device(0.3 * 312e12, 80e9), 'h200': Device(0.3 * 989e12, 141e9),
     'tpu-v5e': Device(0.3 * 197e12, 16e9),
     'tpu-v5p': Device(0.3 * 459e12, 95e9)}
@@ -49,10 +50,9 @@ SPLASH_ARRAYS, PLAIN_ARRAYS, REMAT_ARRAYS = (1.5, 20, 0), (4, 5, 4.5), (
 LOGITS_BYTES = 6.5  # a logit of one chunk
 FEW_PEOPLE = 1000  # that a cost is estimated with
 # A core is slower the narrower the model: FLOP/s at width 64, and the power of
-# the width. Fitted, with STARTUP, to the seconds of 3,873 committed records
-# of CPUs, each experiment with the same weight; from 230 on 'cpu' holds.
+# the width. Fitted, with its startup, to the seconds of 3,873 records of CPUs,
+# each experiment with the same weight; from width 230 on 'cpu' holds.
 NARROW_SPEED, NARROW_POWER = 3.7e10, 0.6
-STARTUP = 7.0  # seconds: compilation, of evaluations too; workers import once
 ENOUGH_RECORDS = 3  # of an experiment, to correct the estimates of its others
 
 
@@ -186,7 +186,7 @@ def run_cost(run: sweep.Run, device: str, devices: int = 1) -> dict:
     speed = min(speed, NARROW_SPEED * (form.width / 64)**NARROW_POWER)
   return {'parameters': flops.parameters(form).total,
           'tokens': tokens, 'exposures': exposures, 'flops': work,
-          'seconds': STARTUP + own / speed / devices,
+          'seconds': DEVICES[device].startup + own / speed / devices,
           'evals': evaluated / DEVICES[device].speed / devices,
           'bytes': memory_bytes(c, form, devices, device)}
 

@@ -339,8 +339,9 @@ def test_cost_of_a_branch_leaves_out_its_trunk():
   branch = sweep.Run(whole.config_file, whole.overrides, {}, trunk=trunk)
   full, own = (cost.run_cost(r, 'cpu') for r in (whole, branch))
   assert own['flops'] == full['flops']
-  assert own['seconds'] - cost.STARTUP == pytest.approx(
-      0.25 * (full['seconds'] - cost.STARTUP))
+  start = cost.DEVICES['cpu'].startup
+  assert own['seconds'] - start == pytest.approx(
+      0.25 * (full['seconds'] - start))
 
 
 @pytest.mark.parametrize('jobs,wanted', [
@@ -367,7 +368,8 @@ def test_list_names_runs_that_do_not_fit(tmp_path):
   text = cost.cost_table([small], tmp_path, 'tpu-v5e', 16)
   assert 'want more' not in text and 'device-hours' in text
   one, many = (cost.run_cost(small, 'tpu-v5e', d)['seconds'] for d in (1, 16))
-  assert one - cost.STARTUP == pytest.approx(16 * (many - cost.STARTUP))
+  start = cost.DEVICES['tpu-v5e'].startup
+  assert one - start == pytest.approx(16 * (many - start))
 
 
 @pytest.mark.parametrize('changes', [
