@@ -83,10 +83,9 @@ def table(records):
 
 def summary(df):
   """Accuracy on P_test by variant and training."""
-  return results.summarise(
-      claims.select(df, TEST | {'training': tuple(TRAININGS)}), [
-          'variant', 'training'], [
-              'accuracy', 'bio_accuracy', 'majority_baseline'])
+  rows = claims.select(df, TEST | {'training': tuple(TRAININGS)})
+  return results.summarise(rows, ['variant', 'training'], [
+      'accuracy', 'bio_accuracy', 'majority_baseline'])
 
 
 def figure(df):

@@ -17,14 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from physics_lm import (
-  distributed,
-  loader,
-  mixture,
-  optim,
-  teacher,
-  train_step,
-)
+from physics_lm import distributed, loader, mixture, optim, teacher, train_step
 from physics_lm.errors import BadInput
 from physics_lm.posttrain.feed import open_feed
 from physics_lm.progress import Progress, Stop
@@ -126,14 +119,18 @@ def evaluate_if_due(group: Group, step: int, stopping: bool) -> bool:
   if stopping or not due:
     return stopping
   read_sums(group)
-  for i, recorder in alive(group):
+  runs = alive(group)
+  progress = Progress(len(due) * len(runs), 0, f'step {step}', 'evaluation',
+                      bar=False)
+  for n, (i, recorder) in enumerate(runs):
     params = group.trainer.merged_params(
         group.trainer.unstack_member(group.state, i))
-    for name in due:
+    for k, name in enumerate(due, 1):
       if group.stop.signal and may_stop(group, step):
         return True
       recorder.evaluate(name, step, params,
                         reuse=last and step == group.first_step)
+      progress.update(n * len(due) + k, name)
     del params
   return False
 
