@@ -1,7 +1,7 @@
 """Runs every run of an experiment, on the cores of this machine. No JAX.
 
   python -m physics_lm.launch experiments/knowledge_extraction.py --scale=cpu
-      [--list] [--again] [--jobs=N] [--vmap-runs=N] [--runs-dir=DIR]
+      [--list] [--again] [--seeds=N] [--jobs=N] [--vmap-runs=N] [--runs-dir=DIR]
       [--device=NAME] [--devices=N]
       [--executor=slurm --slurm=partition=gpu --slurm=time=60]
       [--compile=v5e:4x4 [--mesh=fsdp=4]]
@@ -18,7 +18,7 @@ killed ends it, and no other run.
 libtpu on this machine, and prints what it needs on a device.
 
 When it ends, `python -m physics_lm.report` writes the records of the runs,
-with --partial also those of a sweep that was stopped.
+with --partial also those of a sweep that was stopped, or of some seeds.
 """
 
 import contextlib
@@ -479,7 +479,8 @@ def main(argv: Sequence[str] | None = None) -> None:
   """The command line."""
   a = _arguments(argv)
   module = sweep.experiment(a.experiment)
-  runs, folder = module.runs(a.scale), a.runs_dir / module.name
+  runs = sweep.first_seeds(module.runs(a.scale), a.seeds)
+  folder = a.runs_dir / module.name
   records = results.committed(results.RESULTS, module, a.scale)
   recorded = set() if a.again else results.recorded_ids(records, runs)
   if a.list:
@@ -511,6 +512,8 @@ def _arguments(argv: Sequence[str] | None) -> Namespace:
                  help='show the runs and their cost, run nothing')
   p.add_argument('--again', action='store_true',
                  help='also run those whose record is committed')
+  p.add_argument('--seeds', type=int, metavar='N',
+                 help='only the first N seeds, for a first look')
   p.add_argument('--executor', default='local', choices=('local', 'slurm'),
                  help="where runs run: this machine, or a cluster's jobs")
   p.add_argument('--slurm', action='append', default=[], metavar='KEY=VALUE',
@@ -533,7 +536,7 @@ def _arguments(argv: Sequence[str] | None) -> Namespace:
   if a.mesh and not a.compile:
     raise BadInput(f'--mesh={a.mesh} without --compile, wanted the key '
                    'runtime.mesh in the runs')
-  for name in ('jobs', 'vmap_runs', 'devices'):
+  for name in ('seeds', 'jobs', 'vmap_runs', 'devices'):
     value = getattr(a, name)
     if value is not None and value < 1:
       raise BadInput(f'--{name.replace("_", "-")} is {value}, wanted at least '
@@ -573,7 +576,8 @@ def _run_here(module: ModuleType, runs: Sequence[sweep.Run], folder: Path,
       'report', a.experiment, a.scale,
       a.runs_dir if a.runs_dir.is_dir() else sweep.RUNS)
   if set(outcomes.values()) <= set(sweep.COMPLETE):
-    print(f'next: {report_line}')
+    part = ' --partial' if a.seeds else ''
+    print(f'next: {report_line}{part}')
     return
   print('resume with: ' + shlex.join(['python', '-m', 'physics_lm.launch',
                                       *typed]))

@@ -149,6 +149,13 @@ def _runs(value: Run | tuple[Run, ...]) -> tuple[Run, ...]:
   return value if isinstance(value, tuple) else (value,)
 
 
+def first_seeds(runs: Sequence[Run], count: int | None) -> list[Run]:
+  """The runs of the first `count` values of the tag `seed` (None: of all), and
+  those without that tag."""
+  seeds = sorted({r.tags['seed'] for r in runs if 'seed' in r.tags})[:count]
+  return [r for r in runs if 'seed' not in r.tags or r.tags['seed'] in seeds]
+
+
 def ordered(runs: Sequence[Run]) -> list[Run]:
   """The runs and those they start from, parents before children. Raises
   BadInput when two are the same computation with other tags."""

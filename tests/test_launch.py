@@ -87,6 +87,14 @@ def test_ordered_puts_parents_first_and_refuses_doubles():
         {'kind': 'own'}, {'kind': 'child'}]
 
 
+def test_first_seeds_keeps_runs_without_a_seed():
+  runs = [run({'kind': 'a', 'seed': s}, steps=s + 4) for s in (1, 2, 3)]
+  runs.append(run({'kind': 'b'}))
+  kept = sweep.first_seeds(runs, 2)
+  assert [r.tags.get('seed') for r in kept] == [1, 2, None]
+  assert sweep.first_seeds(runs, None) == runs
+
+
 def finish(folder, *runs):
   """Run folders as of runs that are done, without what they learned."""
   for r in runs:
