@@ -189,7 +189,12 @@ def _cost(runs: Sequence[sweep.Run], scale: str) -> str:
   costs = [cost.run_cost(run, device) for run in runs]
   hours = sum(k['seconds'] + k['evals'] for k in costs) / 3600
   what = 'an H200' if device == 'h200' else 'a core'
-  return f'{len(runs)} runs: {hours:.2g} hours of {what}'
+  return f'{len(runs)} runs: {_hours(hours)} of {what}'
+
+
+def _hours(n: float) -> str:
+  """'0.37 hours' or '130 hours'."""
+  return f'{n:.2g} hours' if n < 99 else f'{n:,.0f} hours'
 
 
 def _shares(records: list[results.Record]) -> list[str]:
@@ -482,7 +487,7 @@ def _seeds_wanted(j: claims.Judged, e: Evidence) -> str:
       f' ({ran} ran' if used == ran else
       f' with values ({used} of the {ran} that ran have them')
   return text + (
-      f'; the others take {((n or MOST_SEEDS) - used) * hours:.2g} hours of a '
+      f'; the others take {_hours(((n or MOST_SEEDS) - used) * hours)} of a '
       'core)' if hours else ')') + ', at the present effect and spread'
 
 
