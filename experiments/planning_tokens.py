@@ -11,8 +11,8 @@ Does the plan come before solving, with it, or later?
   python -m physics_lm.report experiments/planning_tokens.py --scale=cpu
 
 Error-free compact world of error_correction.py, models train to op 5; probes
-and solutions at op 5, whose test problems have templates of their own; the runs
-at 6.9 million tokens are igsm_probing's. Measured first at op 4 (templates of
+and solutions at op 5, whose test problems have templates of their own; models
+at 6.9 million tokens are those of igsm_probing. Measured first at op 4 (templates of
 training) at 1.7, 3.5, 6.9 million tokens: nece 74, 77, 80, nece_next 81, 94,
 96, solved 25, 74, 89 %. Predicted, op 5: 71, 74, 77, 82, 92, 95, solved 20, 65,
 84 %. `day`: from 0.9 to 14 million. What a plan lacks a search may find: beams
@@ -26,7 +26,6 @@ from physics_lm.configs import scales
 from physics_lm.configs.igsm import COMPACT_NEW_TOKENS
 from physics_lm.sweep import Run, pick
 
-SHARED = ('igsm_probing',)
 TASKS = ('nece', 'dep', 'can_next', 'known', 'value', 'nece_next')
 LABELS = {'solved': 'solutions correct', 'beams': 'correct with 4 beams',
           'nece_next': 'nece_next: needed and computable next',
@@ -118,7 +117,7 @@ def figure(df):
   figures.labels(ax, 'tokens of training, millions',
                  'solved, or balanced accuracy, %')
   figures.finish(
-      fig, 'Is what is needed known before it is computed? Probes',
+      fig, 'Is what is needed known before it is computed?',
       f'{figures.seeds_note(s)}; nece: before the solution begins; nece_next: '
       f'at its steps;\nproblems of op {igsm_tables.split_op(s.split.iloc[0])}')
   return fig

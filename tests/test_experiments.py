@@ -72,8 +72,8 @@ def test_igsm_experiments_share_the_models_of_error_correction(name):
 
 
 @pytest.mark.parametrize('name,scale,count', [
-    ('error_correction_finetuning', 'cpu', 10), ('planning_tokens', 'cpu', 3),
-    ('when_mistakes_help', 'cpu', 6)])
+    ('error_correction_finetuning', 'cpu', 10),
+    ('when_mistakes_help', 'cpu', 10)])
 def test_records_of_shared_runs_count(name, scale, count):
   """A record may have further evaluations, as during training."""
   own = sweep.experiment(str(ROOT / f'experiments/{name}.py'))
