@@ -12,7 +12,7 @@ Does the plan come before solving, with it, or later?
 
 Error-free compact world of error_correction.py, models train to op 5; probes
 and solutions at op 5, whose test problems have templates of their own; models
-at 6.9 million tokens are those of igsm_probing. Measured first at op 4 (templates of
+of 6.9 million tokens: igsm_probing's. Measured first at op 4 (templates of
 training) at 1.7, 3.5, 6.9 million tokens: nece 74, 77, 80, nece_next 81, 94,
 96, solved 25, 74, 89 %. Predicted, op 5: 71, 74, 77, 82, 92, 95, solved 20, 65,
 84 %. `day`: from 0.9 to 14 million. What a plan lacks a search may find: beams
