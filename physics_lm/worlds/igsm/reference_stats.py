@@ -78,12 +78,12 @@ def measures(world: IGSM, example: base.Example) -> dict[str, float]:
   """The statistics of one problem that are averaged over problems."""
   m = example.meta
   out = {'op': m['op'], 'instance parameters': m['edges'],
-         'necessary parameters': m['parameters'], 'mistakes': m['retries'],
-         'tokens of the problem': example.loss[0],
-         'tokens of the solution': len(example.loss)}
+         'necessary parameters': m['parameters']}
   if not world.compact:
     categories = {c for c, _ in world.hierarchy(m['chain'])}
     out['query abstract'] = m['query'].split("'s ")[1] in categories
+  out |= {'mistakes': m['retries'], 'tokens of the problem': example.loss[0],
+          'tokens of the solution': len(example.loss)}
   if world.solution == 'redundant':
     verdict = world.check(example, ''.join(
         example.pieces[i] for i in example.loss))
