@@ -152,8 +152,9 @@ def _runs(value: Run | tuple[Run, ...]) -> tuple[Run, ...]:
 def first_seeds(runs: Sequence[Run], count: int | None) -> list[Run]:
   """The runs of the first `count` values of the tag `seed` (None: of all), and
   those without that tag."""
-  seeds = sorted({r.tags['seed'] for r in runs if 'seed' in r.tags})[:count]
-  return [r for r in runs if 'seed' not in r.tags or r.tags['seed'] in seeds]
+  seeds = [*dict.fromkeys(r.tags['seed'] for r in runs if 'seed' in r.tags)]
+  return [r for r in runs if 'seed' not in r.tags
+          or r.tags['seed'] in seeds[:count]]
 
 
 def ordered(runs: Sequence[Run]) -> list[Run]:

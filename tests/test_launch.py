@@ -89,7 +89,7 @@ def test_ordered_puts_parents_first_and_refuses_doubles():
 
 def test_first_seeds_keeps_runs_without_a_seed():
   runs = [run({'kind': 'a', 'seed': s}, steps=s + 4) for s in (1, 2, 3)]
-  runs.append(run({'kind': 'b'}))
+  runs += [run({'kind': 'b'}), run({'kind': 'c', 'seed': 'x'}, steps=9)]
   kept = sweep.first_seeds(runs, 2)
   assert [r.tags.get('seed') for r in kept] == [1, 2, None]
   assert sweep.first_seeds(runs, None) == runs
